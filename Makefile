@@ -1,0 +1,43 @@
+# Two commands: `make demo` does the main job on real photographs, `make test` passes the tests.
+# Both install what they need into .venv on their first run; a stamp file there makes later runs quick.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test cli-docs clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo
+	@$(BIN)/imseek demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+	$(BIN)/pytest -W error
+
+cli-docs: $(VENV)/.installed-test
+	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
+
+clean:
+	rm -rf $(VENV) build dist imseek.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $$($(PYTHON) --version) is too old: imseek needs 3.11 or newer (make PYTHON=python3.12 $(MAKECMDGOALS))" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "make: no virtual environment could be made (Debian: apt install python3-venv)" >&2; exit 1; }
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[$(FAISS),builtin,demo]'
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[$(FAISS),builtin,demo,dev]'
+	@touch $@ $(VENV)/.installed-demo

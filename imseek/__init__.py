@@ -1,0 +1,95 @@
+"""Semantic search over your own images.
+
+    >>> import imseek
+    >>> with imseek.create("photos.imseek") as photos:      # doctest: +SKIP
+    ...     photos.index(["~/Pictures"])
+    ...     for hit in photos.search("a dog on a beach"):
+    ...         print(hit.score, hit.path)
+
+Names are imported when they are first used, so that ``import imseek`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from imseek._version import __version__
+
+if TYPE_CHECKING:
+    from imseek import errors, upkeep
+    from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
+    from imseek.search.query import Query, Term
+    from imseek.types import (
+        CollectionInfo,
+        Failure,
+        Hit,
+        Image,
+        IndexReport,
+        Place,
+        Problem,
+        Progress,
+        RepairReport,
+        SearchResult,
+        SourceInfo,
+        SpaceInfo,
+        VerifyReport,
+    )
+
+_HOMES = {
+    "Collection": "imseek.collection",
+    "create": "imseek.collection",
+    "open": "imseek.collection",
+    "Query": "imseek.search.query",
+    "Term": "imseek.search.query",
+    "CollectionInfo": "imseek.types",
+    "Failure": "imseek.types",
+    "Hit": "imseek.types",
+    "Image": "imseek.types",
+    "IndexReport": "imseek.types",
+    "Place": "imseek.types",
+    "Problem": "imseek.types",
+    "Progress": "imseek.types",
+    "RepairReport": "imseek.types",
+    "SearchResult": "imseek.types",
+    "SourceInfo": "imseek.types",
+    "SpaceInfo": "imseek.types",
+    "VerifyReport": "imseek.types",
+}
+_MODULES = ("errors", "upkeep")
+
+__all__ = [
+    "Collection",
+    "CollectionInfo",
+    "Failure",
+    "Hit",
+    "Image",
+    "IndexReport",
+    "Place",
+    "Problem",
+    "Progress",
+    "Query",
+    "RepairReport",
+    "SearchResult",
+    "SourceInfo",
+    "SpaceInfo",
+    "Term",
+    "VerifyReport",
+    "__version__",
+    "create",
+    "errors",
+    "open",
+    "upkeep",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"imseek.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'imseek' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,177 @@
+"""Collections: where storage, encoders, indexing and searching are put together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias
+
+from imseek.data.current import Space
+from imseek.data.summary import summarise
+from imseek.encoders import registry
+from imseek.search.engine import Engine
+from imseek.search.query import Question, as_query
+from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult
+
+if TYPE_CHECKING:
+    from imseek.data.writer import Writer
+    from imseek.encoders.base import Encoder
+
+AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def create(path: str | os.PathLike[str], *, encoder: str = "auto", here: bool = False) -> Collection:
+    """Make an empty collection in the folder ``path`` and open it.
+
+    ``encoder`` is a reference (docs/encoders.md); ``auto`` takes the default encoder where it can be had and
+    else the built-in one, and says so in ``info().encoder.note``. The choice is made once. ``here`` is for a
+    collection that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are
+    kept relative to it, so that both can be moved together.
+
+    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError.
+    """
+    from imseek.data.create import create as create_files
+
+    resolution = registry.resolve(encoder)
+    loaded = registry.load(resolution.reference)
+    info = loaded.info
+    space = {
+        "encoder": info.reference,
+        "revision": info.revision,
+        "fingerprint": loaded.fingerprint(),
+        "dim": info.dim,
+        "quality": info.quality,
+        "note": resolution.note,
+        "logit_scale": info.logit_scale,
+        "preprocessing": info.preprocessing,
+    }
+    root = Path(path).expanduser().absolute()
+    create_files(root, space, relative_places=here)
+    return Collection(root, _loaded=loaded)
+
+
+def open(path: str | os.PathLike[str]) -> Collection:  # noqa: A001 - imseek.open, as in gzip.open
+    """Open the collection in the folder ``path``. Cheap: no encoder and no vectors are loaded yet.
+
+    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
+    """
+    return Collection(Path(path).expanduser().absolute())
+
+
+class Collection:
+    """A folder with everything imseek knows about some images. Make one with :func:`create` or :func:`open`.
+
+    Reading methods may be called from several threads and while another process writes: each answers from one
+    generation. Writing methods take the collection's lock and raise LockedError where another writer has it.
+    """
+
+    def __init__(self, path: Path, *, _loaded: Encoder | None = None) -> None:
+        self.path = path
+        self._encoders: dict[tuple[str, ...], Encoder] = {}
+        self._lock = threading.Lock()
+        if _loaded is not None:
+            self._encoders["image", "text"] = _loaded
+        self._engine = Engine(path, self._encoder)
+        self.uuid = self._engine.reader.identity.uuid
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the encoder and the vectors. The collection may not be used after that."""
+        self._encoders.clear()
+        self._engine.close()
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def search(self, query: Question, *, limit: int = 10, metadata: bool = True) -> SearchResult:
+        """The images most like ``query``, best first.
+
+        ``query`` is words (str), a picture (Path, or its bytes), a stored image (its id), a vector (dim,), or
+        a :class:`Query` of several weighted terms, whose own limit then holds. Scores are cosines. Without
+        ``metadata`` hits carry id, score and place only, which is faster.
+
+        Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
+        MissingExtraError.
+        """
+        return self._engine.search(as_query(query, limit), metadata=metadata)
+
+    def get(self, image_id: int) -> Image:
+        """Everything known about one image. Raises ImageNotFoundError."""
+        return self._engine.reader.image(image_id)
+
+    def info(self) -> CollectionInfo:
+        """Counts, sources, failures, encoder."""
+        return summarise(self._engine.reader)
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def index(
+        self,
+        paths: Sequence[AnyPath] = (),
+        *,
+        progress: ProgressCallback | None = None,
+        rehash: bool = False,
+        retry_failed: bool = False,
+        follow_symlinks: bool = False,
+        stop: threading.Event | None = None,
+    ) -> IndexReport:
+        """Bring the collection in line with folders and files; without ``paths``, with all its sources.
+
+        New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
+        unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried
+        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush.
+        A file that cannot be used is reported in ``failures``, never raised.
+
+        Raises UsageError (no such path), LockedError, ReadOnlyError, EncoderMismatchError.
+        """
+        from imseek.indexer.pipeline import Options, index
+
+        wanted = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
+        with self._writer("index") as writer:
+            encoder = self._engine.checked_encoder(("image",))
+            options = Options(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
+            return index(writer, encoder, wanted, options, progress=progress, stop=stop)
+
+    def remove_source(self, source_id: int) -> int:
+        """Take a source and its images out of the collection; returns how many. Files are not touched.
+
+        Raises SourceNotFoundError, LockedError.
+        """
+        from imseek.data import sources
+
+        with self._writer("source remove") as writer:
+            return sources.remove(writer, source_id)
+
+    def relocate_source(self, source_id: int, path: AnyPath) -> int:
+        """Tell the collection that a source's folder has moved to ``path``; images keep their ids.
+
+        Returns the number of images. Raises SourceNotFoundError, UsageError, LockedError.
+        """
+        from imseek.data import sources
+
+        with self._writer("source relocate") as writer:
+            new = os.path.abspath(os.path.expanduser(os.fsencode(path)))
+            return sources.relocate(writer, source_id, new)
+
+    def _writer(self, kind: str) -> Writer:
+        from imseek.data.writer import Writer
+
+        return Writer(self.path, kind)
+
+    def _encoder(self, space: Space, modalities: tuple[str, ...]) -> Encoder:
+        with self._lock:
+            for loaded, encoder in self._encoders.items():
+                if set(modalities) <= set(loaded):
+                    return encoder
+            encoder = registry.load(space.encoder, modalities=modalities)
+            self._encoders[modalities] = encoder
+            return encoder

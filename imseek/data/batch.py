@@ -1,0 +1,67 @@
+"""What one commit changes, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.catalog import FileStat
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """An image to be stored: its place, its metadata row, its unit vector (dim,) in float16.
+
+    ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
+    image that lay at this place before: its place ends, and its tags are carried over.
+    """
+
+    source_id: int
+    path: bytes
+    stat: FileStat
+    content_hash: bytes
+    metadata: dict[str, Any]
+    vector: npt.NDArray[np.float16]
+    image_id: int | None = None
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A known image seen at a place: moved there (where ``replaces`` lay before), or there already, unchanged."""
+
+    image_id: int
+    source_id: int
+    path: bytes
+    stat: FileStat
+    replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    source_id: int
+    path: bytes
+    stat: FileStat
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """``gone`` are images that die; ``cleared`` are recorded failures that no longer hold.
+
+    An image whose place ends without a new one stays live but homeless until it is moved or among the ``gone``.
+    """
+
+    new: list[NewImage] = field(default_factory=list)
+    moved: list[Placing] = field(default_factory=list)
+    checked: list[Placing] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    failed: list[FailedFile] = field(default_factory=list)
+    cleared: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.moved or self.checked or self.gone or self.failed or self.cleared)

@@ -1,0 +1,222 @@
+"""The catalog: what shards cannot say. SQLAlchemy over SQLite; writers only (readers use ``reader``)."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, and_, create_engine, event, select, update
+
+from imseek.data import layout
+from imseek.data import schema as t
+from imseek.data.current import Current, Shard, Space
+from imseek.data.migrations import migrate
+from imseek.data.schema import FOREVER
+
+LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What the file system says of a file, as far as it tells whether the content may have changed.
+
+    ``checked_ns`` is the wall clock when the content was last hashed: a file modified within two seconds of
+    that may have changed again without a new time stamp ("racy", as in git's index).
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    checked_ns: int
+
+    def same_as(self, other: FileStat) -> bool:
+        """Whether ``other``, seen later, can be taken for the same content without opening the file."""
+        racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - 2_000_000_000
+        return not racy and self._key == other._key
+
+    @property
+    def _key(self) -> tuple[int, int, int, int]:
+        return (self.size, self.mtime_ns, self.ctime_ns, self.inode)
+
+
+#: The stat of a file that must be read again whatever it looks like.
+UNKNOWN_STAT = FileStat(-1, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlace:
+    """A live place of a source. ``stored`` is False for an image whose vector was lost."""
+
+    image_id: int
+    content_hash: bytes
+    stat: FileStat
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    source_id: int
+    kind: str
+    root: bytes
+    relative: bool
+
+
+def open_engine(path: Path) -> Engine:
+    """An engine whose transactions are SQLite's own: BEGIN IMMEDIATE, WAL, synchronous=FULL."""
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def live(table: Any, generation: int = FOREVER - 1) -> Any:
+    """Condition: the row lives at ``generation`` (by default: now)."""
+    return and_(table.c.born <= generation, table.c.died > generation)
+
+
+class Catalog:
+    """The writer's connection to the catalog, and the queries that a run asks of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.engine = open_engine(root / layout.CATALOG)
+        migrate(self.engine)
+
+    def close(self) -> None:
+        """Close the connection, which folds the write-ahead log into the file."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:
+            yield connection
+
+    def sources(self) -> list[Source]:
+        with self.transaction() as connection:
+            rows = connection.execute(
+                select(t.sources).where(live(t.sources)).order_by(t.sources.c.source_id)
+            )
+            return [Source(r.source_id, r.kind, r.root, bool(r.relative)) for r in rows]
+
+    def known_places(self, source_id: int) -> dict[bytes, KnownPlace]:
+        """Live places of a source by their path within it."""
+        query = (
+            select(
+                t.places.c.path,
+                t.places.c.image_id,
+                t.images.c.content_hash,
+                t.images.c.shard_id,
+                t.places.c.size,
+                t.places.c.mtime_ns,
+                t.places.c.ctime_ns,
+                t.places.c.inode,
+                t.places.c.checked_ns,
+            )
+            .join(t.images, t.images.c.image_id == t.places.c.image_id)
+            .where(t.places.c.source_id == source_id, live(t.places), live(t.images))
+        )
+        with self.transaction() as connection:
+            return {
+                path: KnownPlace(image_id, content_hash, FileStat(*stat), shard_id is not None)
+                for path, image_id, content_hash, shard_id, *stat in connection.execute(query)
+            }
+
+    def known_failures(self, source_id: int) -> dict[bytes, FileStat]:
+        f = t.failures.c
+        query = select(f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
+            f.source_id == source_id
+        )
+        with self.transaction() as connection:
+            return {path: FileStat(*stat) for path, *stat in connection.execute(query)}
+
+    def homeless(self) -> list[tuple[int, bytes, bool, int | None]]:
+        """Live images without a live place: id, content hash, whether the vector is stored, last source.
+
+        These come from interrupted runs and repairs.
+        """
+        p, i = t.places.c, t.images.c
+        placed = select(p.image_id).where(live(t.places))
+        last = select(p.source_id).where(p.image_id == i.image_id).order_by(p.place_id.desc()).limit(1)
+        query = select(i.image_id, i.content_hash, i.shard_id, last.scalar_subquery()).where(
+            live(t.images), i.image_id.not_in(placed)
+        )
+        with self.transaction() as connection:
+            return [(r[0], r[1], r[2] is not None, r[3]) for r in connection.execute(query)]
+
+
+def get_meta(connection: Connection, name: str) -> str:
+    return str(connection.execute(select(t.meta.c.value).where(t.meta.c.name == name)).scalar_one())
+
+
+def set_meta(connection: Connection, name: str, value: object) -> None:
+    changed = connection.execute(update(t.meta).where(t.meta.c.name == name).values(value=str(value)))
+    if not changed.rowcount:
+        connection.execute(t.meta.insert().values(name=name, value=str(value)))
+
+
+def living_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
+    """Ids whose row in this shard is searched: live images that lie in it and are not quarantined."""
+    i = t.images.c
+    query = select(i.image_id).where(i.shard_id == shard_id, live(t.images), i.state == LIVE)
+    return np.array(connection.execute(query).scalars().all(), np.int64)
+
+
+def current_of(connection: Connection) -> Current:
+    """``current.json`` as the catalog implies it."""
+    space_rows = connection.execute(
+        select(t.spaces)
+        .where(live(t.spaces), t.spaces.c.is_current == 1)
+        .order_by(t.spaces.c.modality, t.spaces.c.space_id)
+    ).all()
+    spaces = tuple(
+        Space(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note) for s in space_rows
+    )
+    by_shard: dict[int, dict[str, Any]] = {}
+    for file in connection.execute(
+        select(t.files).where(live(t.files), t.files.c.shard_id.is_not(None)).order_by(t.files.c.path)
+    ):
+        parts = by_shard.setdefault(file.shard_id, {"spaces": [], "columns": {}})
+        if file.kind == "vectors":
+            parts["spaces"].append(file.space_id)
+        elif file.kind == "dead":
+            parts.update(dead=file.path, dead_rows=file.row_count)
+        elif file.kind == "column":
+            parts["columns"][file.name] = file.path
+    shards = []
+    for row in connection.execute(select(t.shards).where(live(t.shards)).order_by(t.shards.c.shard_id)):
+        parts = by_shard.get(row.shard_id, {"spaces": [], "columns": {}})
+        shards.append(
+            Shard(row.shard_id, row.row_count, **{**parts, "spaces": tuple(sorted(parts["spaces"]))})
+        )
+    snapshots = {
+        str(s.space_id): s.folder for s in connection.execute(select(t.snapshots).where(live(t.snapshots)))
+    }
+    return Current(
+        generation=int(get_meta(connection, "generation")),
+        committed=get_meta(connection, "committed"),
+        images=sum(s.rows - s.dead_rows for s in shards),
+        spaces=spaces,
+        shards=tuple(shards),
+        snapshots=snapshots,
+    )

@@ -1,0 +1,47 @@
+"""Derived columns: facts computed after indexing (scores, labels), row-aligned with a shard, replaceable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from imseek.data import files, layout, shards
+from imseek.data import schema as t
+from imseek.data.writer import Writer
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
+    """Store the column set ``name``: for each column, a value by image id. Returns the generation.
+
+    A column set of that name is replaced as a whole. Images without a value have null. Raises ValueError for a
+    name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a column set")
+    if hidden := sorted(set(columns) & set(shards.INTRINSIC.names)):
+        raise ValueError(f"{hidden[0]!r} is an intrinsic column")
+    tables = {}
+    for shard in writer.current().shards:
+        ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
+        tables[shard.shard_id] = _table(ids, columns)
+
+    def change(connection: Connection, generation: int) -> None:
+        files.retire(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
+        for shard_id, table in tables.items():
+            path = layout.column(name, shard_id, generation)
+            file = files.stage(writer, path, "column", table, name=name)
+            files.publish(writer, connection, generation, shard_id, [file])
+
+    return writer.apply(change)
+
+
+def _table(ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]]) -> pa.Table:
+    arrays = {column: pa.array([values.get(i) for i in ids]) for column, values in columns.items()}
+    return pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})

@@ -1,0 +1,188 @@
+"""One batch of changes as one generation."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imseek.data import files, layout, shards
+from imseek.data import schema as t
+from imseek.data.batch import Batch, NewImage
+from imseek.data.catalog import LIVE, FileStat, live
+from imseek.data.schema import FOREVER
+from imseek.data.writer import Writer
+
+
+def commit(writer: Writer, batch: Batch, space_id: int) -> int:
+    """Make a batch durable; returns the generation. Its vectors belong to ``space_id``.
+
+    When this returns, the batch is acknowledged. An empty batch changes nothing. Killed before that, the
+    collection holds all of the batch or nothing of it.
+    """
+    if not batch:
+        return writer.generation
+    new = _with_ids(writer, batch.new)
+    shard_id = writer.take_shard() if new else None
+
+    def change(connection: Connection, generation: int) -> None:
+        if shard_id is not None:
+            _store(writer, connection, generation, shard_id, space_id, new)
+        # Old places end before new ones begin in the same spot.
+        _end_places(connection, generation, batch)
+        _carry_tags(connection, generation, new)
+        files.bury(writer, connection, generation, sorted(set(batch.gone)))
+        _add_images(connection, generation, shard_id, new)
+        _add_places(connection, generation, [(image_id, n) for image_id, n in new])
+        _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
+        for placing in batch.checked:
+            connection.execute(
+                update(t.places)
+                .where(t.places.c.image_id == placing.image_id, live(t.places))
+                .values(stat_values(placing.stat))
+            )
+        _note_failures(writer, connection, batch)
+
+    return writer.apply(change)
+
+
+def _with_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:
+    """Every new image with its id, ascending: the order of the rows of a shard."""
+    fresh = iter(writer.take_ids(sum(image.image_id is None for image in new)))
+    return sorted(
+        ((next(fresh) if image.image_id is None else image.image_id, image) for image in new),
+        key=lambda pair: pair[0],
+    )
+
+
+def _store(
+    writer: Writer,
+    connection: Connection,
+    generation: int,
+    shard_id: int,
+    space_id: int,
+    new: list[tuple[int, NewImage]],
+) -> None:
+    table = shards.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
+    ids = np.array([image_id for image_id, _ in new], np.int64)
+    rows = np.stack([image.vector for _, image in new]).astype(np.float16, copy=False)
+    staged = [
+        files.stage(writer, layout.metadata(shard_id), "metadata", table),
+        files.stage(writer, layout.ids(shard_id), "ids", ids),
+        files.stage(writer, layout.vectors(space_id, shard_id), "vectors", rows, space_id=space_id),
+    ]
+    files.add_shard(writer, connection, generation, shard_id, len(new), staged)
+
+
+def _end_places(connection: Connection, generation: int, batch: Batch) -> None:
+    """The old places of moved images end, and those that something else now lies at."""
+    resettled = [p.image_id for p in batch.moved]
+    resettled += [p.image_id for p in batch.new if p.image_id is not None]
+    for chunk in files.chunks(resettled):
+        connection.execute(
+            update(t.places).where(t.places.c.image_id.in_(chunk), live(t.places)).values(died=generation)
+        )
+    taken = [(p.source_id, p.path) for p in batch.moved if p.replaces is not None]
+    taken += [(p.source_id, p.path) for p in batch.new if p.replaces is not None]
+    for source_id, path in taken:
+        connection.execute(
+            update(t.places)
+            .where(t.places.c.source_id == source_id, t.places.c.path == path, live(t.places))
+            .values(died=generation)
+        )
+
+
+def _add_images(
+    connection: Connection, generation: int, shard_id: int | None, new: list[tuple[int, NewImage]]
+) -> None:
+    fresh: list[dict[str, Any]] = []
+    for image_id, image in new:
+        if image.image_id is None:
+            fresh.append(
+                {
+                    "image_id": image_id,
+                    "content_hash": image.content_hash,
+                    "shard_id": shard_id,
+                    "state": LIVE,
+                    "born": generation,
+                    "died": FOREVER,
+                }
+            )
+        else:
+            connection.execute(
+                update(t.images).where(t.images.c.image_id == image_id).values(shard_id=shard_id)
+            )
+    if fresh:
+        connection.execute(insert(t.images), fresh)
+
+
+def _add_places(connection: Connection, generation: int, placed: list[tuple[int, Any]]) -> None:
+    if not placed:
+        return
+    last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
+    connection.execute(
+        insert(t.places),
+        [
+            {
+                "place_id": last + n,
+                "image_id": image_id,
+                "source_id": placing.source_id,
+                "path": placing.path,
+                **stat_values(placing.stat),
+                "born": generation,
+                "died": FOREVER,
+            }
+            for n, (image_id, placing) in enumerate(placed, start=1)
+        ],
+    )
+
+
+def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
+    """An image whose content changed keeps its tags under its new id; their provenance says so."""
+    heirs = {image.replaces: image_id for image_id, image in new if image.replaces is not None}
+    for chunk in files.chunks(sorted(heirs)):
+        tags = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
+        if tags:
+            connection.execute(
+                insert(t.tags),
+                [
+                    {
+                        "image_id": heirs[tag.image_id],
+                        "tag": tag.tag,
+                        "provenance": f"carried over from {tag.image_id}: {tag.provenance}",
+                        "born": generation,
+                        "died": FOREVER,
+                    }
+                    for tag in tags
+                ],
+            )
+
+
+def _note_failures(writer: Writer, connection: Connection, batch: Batch) -> None:
+    cleared = {*batch.cleared, *((f.source_id, f.path) for f in batch.failed)}
+    for source_id, path in cleared:
+        connection.execute(
+            delete(t.failures).where(t.failures.c.source_id == source_id, t.failures.c.path == path)
+        )
+    if batch.failed:
+        connection.execute(
+            insert(t.failures),
+            [
+                {
+                    "source_id": f.source_id,
+                    "path": f.path,
+                    "reason": f.reason,
+                    "message": f.message,
+                    **stat_values(f.stat),
+                    "run_id": writer.run_id,
+                }
+                for f in batch.failed
+            ],
+        )
+
+
+def stat_values(stat: FileStat) -> dict[str, int]:
+    """The columns of ``places`` and ``failures`` that hold a stat."""
+    return dict(zip(("size", "mtime_ns", "ctime_ns", "inode", "checked_ns"), astuple(stat), strict=True))

@@ -1,0 +1,87 @@
+"""Making a new, empty collection."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from imseek.data import durable, layout
+from imseek.data import schema as t
+from imseek.data.catalog import Catalog, current_of, now, set_meta
+from imseek.data.current import Identity, write_current, write_identity
+from imseek.data.lock import check_writable
+from imseek.data.schema import FOREVER
+from imseek.errors import CollectionExistsError
+
+
+def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = False) -> Identity:
+    """Make a collection at ``root`` with one image space; returns its identity.
+
+    ``space`` has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing. The identity
+    is written last: a folder without it is no collection, and making it again starts over. Raises
+    CollectionExistsError for a folder that holds a collection or other people's files.
+    """
+    if (root / layout.COLLECTION).exists():
+        raise CollectionExistsError(f"there is a collection at {root} already")
+    ours = {layout.CATALOG, f"{layout.CATALOG}-wal", f"{layout.CATALOG}-shm", layout.CURRENT, layout.STAGING}
+    if root.exists() and (strangers := sorted({p.name for p in root.iterdir()} - ours)):
+        raise CollectionExistsError(
+            f"{root} is not empty ({', '.join(strangers[:3])})", hint="name a folder of its own"
+        )
+    durable.make_folder(root)
+    check_writable(root)
+    durable.remove_files(root / name for name in sorted(ours - {layout.STAGING}))
+    staging = root / layout.STAGING
+    durable.make_folder(staging)
+    identity = Identity(
+        uuid=str(uuid.uuid4()), created=now(), places="relative" if relative_places else "absolute"
+    )
+    catalog = Catalog(root)
+    try:
+        with catalog.transaction() as connection:
+            begin(connection, identity)
+            add_space(connection, 0, space)
+            current = current_of(connection)
+    finally:
+        catalog.close()
+    durable.sync_folder(root)
+    write_current(root, current, staging)
+    write_identity(root, identity, staging)
+    return identity
+
+
+def begin(connection: Connection, identity: Identity, generation: int = 0) -> None:
+    """The first rows of a catalog."""
+    values = {
+        "uuid": identity.uuid,
+        "created": identity.created,
+        "places": identity.places,
+        "generation": generation,
+        "committed": now(),
+        "next_image_id": 0,
+        "next_shard_id": 0,
+    }
+    for name, value in values.items():
+        set_meta(connection, name, value)
+
+
+def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
+    """Record an image space; ``space`` is as for :func:`create`."""
+    values = {**space, "preprocessing": json.dumps(space["preprocessing"], sort_keys=True)}
+    connection.execute(
+        insert(t.spaces).values(
+            space_id=space_id,
+            modality="image",
+            adapter=None,
+            facts="{}",
+            is_current=1,
+            born=0,
+            died=FOREVER,
+            **values,
+        )
+    )

@@ -1,0 +1,122 @@
+"""``collection.json`` and ``current.json``: what a reader needs before it opens anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imseek.data import durable, layout
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``collection.json``: written once, never changed. ``places`` is ``absolute`` or ``relative``."""
+
+    uuid: str
+    created: str
+    places: str = "absolute"
+    format: int = layout.FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One set of vectors. ``fingerprint`` identifies the weights and the preprocessing."""
+
+    space_id: int
+    encoder: str
+    fingerprint: str
+    dim: int
+    modality: str
+    quality: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows written by one commit (or merged from several), and the files that say which of them are dead."""
+
+    shard_id: int
+    rows: int
+    spaces: tuple[int, ...]
+    dead: str | None = None
+    dead_rows: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """``current.json``: one generation. Written last by every commit.
+
+    ``spaces`` are those in use, the default for images first. ``snapshots`` names FAISS snapshots by space
+    (docs/format.md); a reader scans what no snapshot covers.
+    """
+
+    generation: int
+    committed: str
+    images: int
+    spaces: tuple[Space, ...]
+    shards: tuple[Shard, ...]
+    snapshots: Mapping[str, str] = field(default_factory=dict)
+    format: int = layout.FORMAT
+
+    @property
+    def space(self) -> Space:
+        """The space that words and pictures are searched in unless a query names another."""
+        return self.spaces[0]
+
+
+def read_identity(root: Path) -> Identity:
+    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    document = _read(root, layout.COLLECTION)
+    return Identity(**document)
+
+
+def read_current(root: Path) -> Current:
+    """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
+    document = _read(root, layout.CURRENT)
+    try:
+        document["spaces"] = tuple(Space(**s) for s in document["spaces"])
+        document["shards"] = tuple(Shard(**{**s, "spaces": tuple(s["spaces"])}) for s in document["shards"])
+        return Current(**document)
+    except (KeyError, TypeError) as error:
+        raise _corrupt(root, layout.CURRENT, error) from error
+
+
+def write_identity(root: Path, identity: Identity, staging: Path) -> None:
+    durable.write_file(root / layout.COLLECTION, durable.seal(asdict(identity)), staging=staging)
+
+
+def write_current(root: Path, current: Current, staging: Path) -> None:
+    durable.write_file(root / layout.CURRENT, durable.seal(asdict(current)), staging=staging)
+
+
+def _read(root: Path, name: str) -> dict[str, Any]:
+    try:
+        data = (root / name).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if (root / layout.CATALOG).exists() or (root / layout.COLLECTION).exists():
+            raise _corrupt(root, name, error) from error
+        raise CollectionNotFoundError(
+            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+        ) from error
+    try:
+        # The version first: a later format may seal its files in another way.
+        version = json.loads(data).get("format")
+        if isinstance(version, int) and version > layout.FORMAT:
+            raise FormatVersionError(
+                f"{root} has format {version}; this imseek reads up to format {layout.FORMAT}",
+                hint="update imseek",
+            )
+        return durable.unseal(data)
+    except (ValueError, AttributeError) as error:
+        raise _corrupt(root, name, error) from error
+
+
+def _corrupt(root: Path, name: str, error: Exception) -> CorruptCollectionError:
+    return CorruptCollectionError(
+        f"{root}/{name} is damaged or missing: {error}", hint=f"imseek collection repair {root}"
+    )

@@ -1,0 +1,151 @@
+"""The only module that writes files which must survive a power cut.
+
+Each call returns only when what it did would be found again after one: data is fsynced before it gets its
+final name, and the folder is fsynced after. SQLite does the same for the catalog (``synchronous=FULL``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Size in bytes and hex sha256 of a file that is on disk."""
+
+    size: int
+    sha256: str
+
+
+class _HashingFile(io.RawIOBase):
+    """A binary file open for writing that hashes what passes through."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._raw.write(view)
+        self._hash.update(view)
+        self._size += view.nbytes
+        return view.nbytes
+
+    def written(self) -> Written:
+        return Written(self._size, self._hash.hexdigest())
+
+
+def stage(path: Path, write: Callable[[Any], object]) -> Written:
+    """Write ``path`` through ``write(file)`` and fsync it. It still has to be published."""
+    with path.open("wb") as raw:
+        out = _HashingFile(raw)
+        write(out)
+        raw.flush()
+        os.fsync(raw.fileno())
+    return out.written()
+
+
+def publish(moves: Iterable[tuple[Path, Path]]) -> None:
+    """Rename staged files to their final names, then fsync the folders that hold these names."""
+    folders: dict[Path, None] = {}
+    for staged, final in moves:
+        make_folder(final.parent)
+        staged.rename(final)
+        folders[final.parent] = None
+    for folder in folders:
+        sync_folder(folder)
+
+
+def write_file(path: Path, data: bytes, *, staging: Path) -> Written:
+    """Replace ``path`` by ``data`` atomically."""
+    staged = staging / f"{path.name}.{os.getpid()}"
+    written = stage(staged, lambda out: out.write(data))
+    publish([(staged, path)])
+    return written
+
+
+def make_folder(path: Path) -> None:
+    """Create ``path`` and its parents; each new name is fsynced in the folder that holds it."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def remove_files(paths: Iterable[Path]) -> int:
+    """Unlink files; those already gone are fine. Folders are fsynced. Returns how many were removed."""
+    folders: dict[Path, None] = {}
+    removed = 0
+    for path in paths:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        removed += 1
+        folders[path.parent] = None
+    for folder in folders:
+        sync_folder(folder)
+    return removed
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder of unfinished work; what cannot be removed now is left to the next writer."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def digest_of(path: Path) -> Written:
+    """Size and sha256 of a file as it is on disk."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
+
+
+def seal(document: Mapping[str, Any]) -> bytes:
+    """JSON with a ``sha256`` member over the rest, so that a damaged file is noticed when it is read."""
+    body = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return (json.dumps({**document, "sha256": digest}, indent=1) + "\n").encode()
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The document of :func:`seal`. Raises ValueError where it does not parse or the digest differs."""
+    document = json.loads(data)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    stated = document.pop("sha256", None)
+    body = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    if stated != hashlib.sha256(body.encode()).hexdigest():
+        raise ValueError("its checksum does not match")
+    return document
+
+
+def sync_file(path: Path) -> None:
+    """Fsync a file that another library wrote (SQLite, FAISS)."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,46 @@
+"""Names of the files of a collection, relative to its root. docs/format.md explains each."""
+
+from __future__ import annotations
+
+FORMAT = 1
+
+COLLECTION = "collection.json"
+CURRENT = "current.json"
+CATALOG = "catalog.sqlite"
+BACKUPS = ("catalog.bak.0", "catalog.bak.1")
+LOCK = "writer.lock"
+STAGING = "staging"
+CACHE = "cache"
+METADATA = "metadata"
+SPACES = "spaces"
+DEAD = "dead"
+COLUMNS = "columns"
+
+#: Folders whose files are all listed in the catalog: anything else in them is an orphan.
+LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
+
+
+def metadata(shard_id: int) -> str:
+    return f"{METADATA}/{shard_id:06d}.parquet"
+
+
+def ids(shard_id: int) -> str:
+    return f"{METADATA}/{shard_id:06d}.ids.npy"
+
+
+def vectors(space_id: int, shard_id: int, kind: str = "img_emb") -> str:
+    return f"{SPACES}/{space_id}/{kind}/{shard_id:06d}.npy"
+
+
+def dead(shard_id: int, generation: int) -> str:
+    return f"{DEAD}/{shard_id:06d}.{generation}.npy"
+
+
+def column(name: str, shard_id: int, generation: int) -> str:
+    return f"{COLUMNS}/{name}/{shard_id:06d}.{generation}.parquet"
+
+
+def shard_of(path: str) -> int | None:
+    """The shard that a listed file belongs to, from its name; None for names we never write."""
+    stem = path.rpartition("/")[2].partition(".")[0]
+    return int(stem) if stem.isdecimal() else None

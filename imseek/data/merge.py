@@ -1,0 +1,135 @@
+"""Size-tiered merging: many small shards become few large ones, and dead rows are left behind.
+
+Tiers grow by a factor of eight, as in log-structured merge trees (O'Neil et al. 1996): each row is rewritten
+once per tier, so the work is O(n log n) while the number of shards stays O(log n) of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlalchemy import Connection, select, update
+
+from imseek.data import files, layout, shards
+from imseek.data import schema as t
+from imseek.data.catalog import live
+from imseek.data.current import Shard
+from imseek.data.writer import Writer
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+FACTOR = 8
+MAX_ROWS = 1 << 20
+_TIER_ROWS = 512
+
+
+def tier(rows: int) -> int:
+    """0 for up to 512 rows, 1 up to 4,096, then one more for each factor of eight."""
+    level, bound = 0, _TIER_ROWS
+    while rows > bound:
+        level, bound = level + 1, bound * FACTOR
+    return level
+
+
+def due(found: Sequence[Shard]) -> list[Shard]:
+    """The shards to merge now: eight of one tier with the same spaces, the smallest tier first; else none."""
+    groups: dict[tuple[int, tuple[int, ...]], list[Shard]] = {}
+    for shard in found:
+        groups.setdefault((tier(shard.rows - shard.dead_rows), shard.spaces), []).append(shard)
+    for key in sorted(groups):
+        chosen = groups[key][:FACTOR]
+        if len(chosen) == FACTOR and sum(s.rows - s.dead_rows for s in chosen) <= MAX_ROWS:
+            return chosen
+    return []
+
+
+def merge_due(writer: Writer) -> int:
+    """Merge until nothing is due; returns the number of merges."""
+    merges = 0
+    while chosen := due(writer.current().shards):
+        merge(writer, chosen)
+        merges += 1
+    return merges
+
+
+def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
+    """Replace ``chosen`` by one shard of their live rows, sorted by id; returns the generation."""
+    root = writer.root
+    kept = [_rows_to_keep(writer, shard) for shard in chosen]
+    ids = np.concatenate(
+        [
+            np.load(root / layout.ids(s.shard_id), mmap_mode="r")[rows]
+            for s, rows in zip(chosen, kept, strict=True)
+        ]
+    )
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    shard_id = writer.take_shard()
+    staged = [
+        files.stage(writer, layout.metadata(shard_id), "metadata", _metadata(writer, chosen, kept, order)),
+        files.stage(writer, layout.ids(shard_id), "ids", ids),
+    ]
+    for space_id in chosen[0].spaces:
+        parts = [
+            np.load(root / layout.vectors(space_id, s.shard_id), mmap_mode="r")[rows]
+            for s, rows in zip(chosen, kept, strict=True)
+        ]
+        path = layout.vectors(space_id, shard_id)
+        staged.append(files.stage(writer, path, "vectors", np.concatenate(parts)[order], space_id=space_id))
+
+    def change(connection: Connection, generation: int) -> None:
+        columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
+        files.add_shard(writer, connection, generation, shard_id, len(ids), [*staged, *columns])
+        old = [s.shard_id for s in chosen]
+        connection.execute(
+            update(t.images).where(t.images.c.shard_id.in_(old), live(t.images)).values(shard_id=shard_id)
+        )
+        files.retire_shards(connection, generation, old)
+        files.write_dead(writer, connection, generation, shard_id)
+
+    return writer.apply(change)
+
+
+def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
+    """Rows whose image has not died. A quarantined image is not searched, but its row is kept."""
+    ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r")
+    query = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
+    with writer.catalog.transaction() as connection:
+        living = np.array(connection.execute(query).scalars().all(), np.int64)
+    return np.flatnonzero(np.isin(ids, living, assume_unique=True))
+
+
+def _metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
+    parts = [
+        shards.read_table(writer.root / layout.metadata(s.shard_id)).take(pa.array(rows))
+        for s, rows in zip(chosen, kept, strict=True)
+    ]
+    return pa.concat_tables(parts, promote_options="permissive").take(pa.array(order))
+
+
+def _stage_columns(
+    writer: Writer,
+    shard_id: int,
+    generation: int,
+    chosen: Sequence[Shard],
+    kept: Sequence[Rows],
+    order: Rows,
+) -> list[files.StagedFile]:
+    """Derived columns of the merged shard: null where a part did not have them."""
+    staged = []
+    for name in sorted({name for shard in chosen for name in shard.columns}):
+        parts = []
+        for shard, rows in zip(chosen, kept, strict=True):
+            if name in shard.columns:
+                parts.append(shards.read_table(writer.root / shard.columns[name]).take(pa.array(rows)))
+            else:
+                ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r")
+                parts.append(pa.table({"image_id": pa.array(ids[rows])}))
+        table = pa.concat_tables(parts, promote_options="permissive").take(pa.array(order))
+        path = layout.column(name, shard_id, generation)
+        staged.append(files.stage(writer, path, "column", table, name=name))
+    return staged

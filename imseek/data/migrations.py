@@ -1,0 +1,105 @@
+"""The catalog's schema, as an append-only list. A released migration is never edited: add another.
+
+Each runs in one transaction together with the row that records it, so that a catalog is always at a version
+that the table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from imseek.errors import FormatVersionError
+
+# {int} is a 64-bit integer and {blob} a byte string in the dialect at hand. `died` is the generation from
+# which a row is no longer live; rows that live have 9223372036854775807 there, so that one comparison does.
+_0001_FOUNDATION = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE sources (
+    source_id {int} PRIMARY KEY, kind TEXT NOT NULL, root {blob} NOT NULL, relative {int} NOT NULL,
+    options TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE spaces (
+    space_id {int} PRIMARY KEY, encoder TEXT NOT NULL, revision TEXT, fingerprint TEXT NOT NULL,
+    dim {int} NOT NULL, modality TEXT NOT NULL, adapter TEXT, quality TEXT NOT NULL, note TEXT,
+    logit_scale FLOAT, preprocessing TEXT NOT NULL, facts TEXT NOT NULL,
+    is_current {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE shards (
+    shard_id {int} PRIMARY KEY, row_count {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, kind TEXT NOT NULL, shard_id {int}, space_id {int}, name TEXT,
+    row_count {int} NOT NULL, size {int} NOT NULL, sha256 TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL, retired_at FLOAT);
+CREATE INDEX files_by_shard ON files (shard_id);
+CREATE INDEX files_by_death ON files (died);
+CREATE TABLE snapshots (
+    snapshot_id {int} PRIMARY KEY, space_id {int} NOT NULL, folder TEXT NOT NULL, factory TEXT NOT NULL,
+    facts TEXT NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE TABLE images (
+    image_id {int} PRIMARY KEY, content_hash {blob} NOT NULL, shard_id {int}, state TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL);
+CREATE INDEX images_by_hash ON images (content_hash);
+CREATE INDEX images_by_shard ON images (shard_id, died);
+CREATE TABLE places (
+    place_id {int} PRIMARY KEY, image_id {int} NOT NULL, source_id {int} NOT NULL, path {blob} NOT NULL,
+    size {int} NOT NULL, mtime_ns {int} NOT NULL, ctime_ns {int} NOT NULL, inode {int} NOT NULL,
+    checked_ns {int} NOT NULL, born {int} NOT NULL, died {int} NOT NULL);
+CREATE INDEX places_by_image ON places (image_id);
+CREATE INDEX places_by_path ON places (source_id, path);
+CREATE TABLE failures (
+    source_id {int} NOT NULL, path {blob} NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,
+    size {int} NOT NULL, mtime_ns {int} NOT NULL, ctime_ns {int} NOT NULL, inode {int} NOT NULL,
+    checked_ns {int} NOT NULL, run_id {int} NOT NULL, PRIMARY KEY (source_id, path));
+CREATE TABLE runs (
+    run_id {int} PRIMARY KEY, kind TEXT NOT NULL, pid {int} NOT NULL, host TEXT NOT NULL, boot_id TEXT NOT NULL,
+    started_at TEXT NOT NULL, ended_at TEXT, state TEXT NOT NULL, detail TEXT NOT NULL,
+    ids_from {int} NOT NULL, ids_to {int} NOT NULL, shards_from {int} NOT NULL, shards_to {int} NOT NULL);
+CREATE TABLE tags (
+    image_id {int} NOT NULL, tag TEXT NOT NULL, provenance TEXT NOT NULL,
+    born {int} NOT NULL, died {int} NOT NULL, PRIMARY KEY (image_id, tag, born));
+CREATE TABLE judgements (
+    hash_a {blob} NOT NULL, hash_b {blob} NOT NULL, verdict TEXT NOT NULL, provenance TEXT NOT NULL,
+    decided_at TEXT NOT NULL, PRIMARY KEY (hash_a, hash_b))
+"""
+
+_RECORD = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("foundation", _0001_FOUNDATION),)
+
+
+def migrate(engine: Engine, migrations: tuple[tuple[str, str], ...] = MIGRATIONS) -> int:
+    """Bring a catalog to the newest version; returns how many migrations ran.
+
+    Raises FormatVersionError where the catalog records migrations that this imseek does not know.
+    """
+    applied = _applied(engine)
+    if applied > len(migrations):
+        raise FormatVersionError(
+            f"the catalog is at version {applied}; this imseek knows up to {len(migrations)}",
+            hint="update imseek",
+        )
+    for version, (name, script) in enumerate(migrations[applied:], start=applied + 1):
+        with engine.begin() as connection:
+            if version == 1:
+                connection.execute(text(_for(connection, _RECORD)))
+            for statement in script.split(";"):
+                connection.execute(text(_for(connection, statement)))
+            connection.execute(
+                text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
+                {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
+            )
+    return len(migrations) - applied
+
+
+def _applied(engine: Engine) -> int:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("migrations"):
+            return 0
+        return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
+
+
+def _for(connection: Connection, statement: str) -> str:
+    # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is the row id itself.
+    names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}
+    integer, blob = names[connection.dialect.name]
+    return statement.format(int=integer, blob=blob)

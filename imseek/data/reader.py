@@ -1,0 +1,258 @@
+"""One generation of a collection, read without SQLAlchemy: ``current.json``, vectors, and places by id.
+
+A reader takes the generation's list of files in one short read, opens them, and holds no transaction. Retired
+files stay for a grace time, so an open reader keeps answering from its generation while writers go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import layout
+from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.vectors.base import Segment
+from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
+from imseek.types import Image, Place
+
+#: ``died`` of a row that lives.
+FOREVER = 2**63 - 1
+
+#: Ids per SQL statement, below SQLite's limit on variables in every build.
+_CHUNK = 500
+
+Int64 = npt.NDArray[np.int64]
+
+
+@contextmanager
+def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the catalog; on media that cannot be written it is opened immutable.
+
+    Raises CorruptCollectionError where SQLite cannot read it.
+    """
+    path = root / layout.CATALOG
+    mode = "mode=ro" if os.access(root, os.W_OK) else "mode=ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+            yield connection
+    except sqlite3.DatabaseError as error:
+        raise CorruptCollectionError(
+            f"{path} cannot be read: {error}", hint=f"imseek collection repair {root}"
+        ) from error
+
+
+def running_writer(root: Path) -> str | None:
+    """The writer that the catalog records as running, in words, or None."""
+    try:
+        with connect_read_only(root) as connection:
+            row = connection.execute(
+                "SELECT kind, pid, host, started_at FROM runs WHERE state = 'running' "
+                "ORDER BY run_id DESC LIMIT 1"
+            ).fetchone()
+    except CorruptCollectionError:
+        return None
+    return f"`{row[0]}`, process {row[1]} on {row[2]}, started {row[3]}" if row else None
+
+
+def base_folder(root: Path) -> bytes:
+    """The folder that relative places hang on: the one that holds ``.imseek``."""
+    return os.fsencode(root.absolute().parent)
+
+
+def join_place(base: bytes, root: bytes, relative: int, path: bytes) -> bytes:
+    """Absolute path of an image: a source's root (itself below ``base`` if relative) plus its own path."""
+    if relative:
+        root = os.path.join(base, root) if root else base
+    return os.path.join(root, path) if path else root
+
+
+class Reader:
+    """One generation, its vectors and places. Safe to use from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.identity: Identity = read_identity(root)
+        self.current: Current = read_current(root)
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def renewed(self) -> Reader:
+        """A reader of the newest generation. It shares the files that both have, which never change."""
+        newer = Reader(self.root)
+        still = {*newer._names()}
+        newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
+        return newer
+
+    @property
+    def generation(self) -> int:
+        return self.current.generation
+
+    def shard_ids(self, shard: Shard) -> Int64:
+        """(rows,) int64 image ids of a shard, ascending, memory-mapped."""
+        return self._load(layout.ids(shard.shard_id))
+
+    def segments(self, space_id: int) -> list[Segment]:
+        """The vectors of a space with the rows that are dead in this generation.
+
+        Raises StaleGenerationError where a file of this generation is gone.
+        """
+        found = []
+        for shard in self.current.shards:
+            if space_id in shard.spaces:
+                rows = self._load(layout.vectors(space_id, shard.shard_id))
+                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=self.dead_rows(shard)))
+        return found
+
+    def dead_rows(self, shard: Shard) -> Int64:
+        """Row numbers of a shard that are not live, ascending."""
+        if shard.dead is None:
+            return np.empty(0, np.int64)
+        return np.asarray(self._load(shard.dead), np.int64)
+
+    def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
+        """The stored (dim,) float16 row of an image. Raises ImageNotFoundError."""
+        for shard, row in self._locate([image_id]):
+            if space_id in shard.spaces:
+                stored = self._load(layout.vectors(space_id, shard.shard_id))
+                return np.array(stored[row], np.float16)
+        raise ImageNotFoundError(f"no image {image_id} in this collection")
+
+    def intrinsic(self, image_id: int) -> dict[str, Any]:
+        """The metadata row of an image as it is stored. Raises ImageNotFoundError."""
+        from imseek.data.shards import read_rows
+
+        for shard, row in self._locate([image_id]):
+            return read_rows(self.root / layout.metadata(shard.shard_id), [row])[0]
+        raise ImageNotFoundError(f"no image {image_id} in this collection")
+
+    def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
+        """Where images lie in this generation, as absolute paths; ids without a place are left out."""
+        base = base_folder(self.root)
+        found: dict[int, Place] = {}
+        query = (
+            "SELECT p.image_id, p.source_id, s.root, s.relative, p.path FROM places p "
+            "JOIN sources s USING (source_id) WHERE p.born <= ? AND p.died > ? AND p.image_id IN "
+        )
+        with connect_read_only(self.root) as connection:
+            for chunk in _chunks(image_ids):
+                marks = ",".join("?" * len(chunk))
+                rows = connection.execute(f"{query}({marks})", (self.generation, self.generation, *chunk))
+                for image_id, source_id, root, relative, path in rows:
+                    found[image_id] = Place(source_id, join_place(base, root, relative, path))
+        return found
+
+    def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Intrinsic, extra and derived columns of images; those that are null are left out."""
+        from imseek.data.shards import plain, read_rows
+
+        wanted: dict[int, tuple[Shard, list[int]]] = {}
+        for shard, row in self._locate(image_ids):
+            wanted.setdefault(shard.shard_id, (shard, []))[1].append(row)
+        found: dict[int, dict[str, Any]] = {}
+        for shard, rows in wanted.values():
+            files = [layout.metadata(shard.shard_id), *shard.columns.values()]
+            try:
+                parts = [read_rows(self.root / file, rows) for file in files]
+            except FileNotFoundError as error:
+                raise self._stale(str(error.filename)) from error
+            for row, *values in zip(rows, *parts, strict=True):
+                merged: dict[str, Any] = {}
+                for value in values:
+                    merged.update(value)
+                found[int(self.shard_ids(shard)[row])] = plain(merged)
+        return found
+
+    def image(self, image_id: int) -> Image:
+        """Raises ImageNotFoundError for an id that is not live in this generation."""
+        metadata = self.metadata([image_id]).get(image_id)
+        if metadata is None:
+            raise ImageNotFoundError(f"no image {image_id} in this collection")
+        with connect_read_only(self.root) as connection:
+            tags = connection.execute(
+                "SELECT DISTINCT tag FROM tags WHERE image_id = ? AND born <= ? AND died > ? ORDER BY tag",
+                (image_id, self.generation, self.generation),
+            ).fetchall()
+        return Image(
+            image_id=image_id,
+            place=self.places([image_id]).get(image_id),
+            content_hash=metadata.pop("content_hash"),
+            metadata=metadata,
+            tags=tuple(tag for (tag,) in tags),
+        )
+
+    def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
+        """Shard and row of each live id; ids that are not live are passed over."""
+        wanted = np.unique(np.fromiter(image_ids, np.int64))
+        for shard in self.current.shards:
+            ids = self.shard_ids(shard)
+            rows = np.searchsorted(ids, wanted)
+            rows = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+            for row in np.setdiff1d(rows, self.dead_rows(shard), assume_unique=True):
+                yield shard, int(row)
+
+    def _names(self) -> Iterator[str]:
+        for shard in self.current.shards:
+            yield layout.ids(shard.shard_id)
+            yield from (layout.vectors(space_id, shard.shard_id) for space_id in shard.spaces)
+            if shard.dead is not None:
+                yield shard.dead
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""
+        if name in self._arrays:
+            return self._arrays[name]
+        path = self.root / name
+        try:
+            self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return self._arrays[name]
+        except FileNotFoundError as error:
+            raise self._stale(name) from error
+        except (ValueError, EOFError) as error:
+            raise CorruptCollectionError(
+                f"{path} is damaged: {error}", hint=f"imseek collection repair {self.root}"
+            ) from error
+
+    def _stale(self, name: str) -> StaleGenerationError:
+        return StaleGenerationError(
+            f"{name} of generation {self.generation} is gone from {self.root}",
+            hint=f"open the collection again; if that does not help: imseek collection repair {self.root}",
+        )
+
+
+class HashLookup:
+    """Which live image holds some content. Sees each commit as it is made; one connection per thread."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+
+    def find(self, content_hash: bytes) -> int | None:
+        """The lowest id of a live image with this sha256 whose vector is stored, or None."""
+        if not hasattr(self._local, "connection"):
+            uri = f"{(self._root / layout.CATALOG).absolute().as_uri()}?mode=ro"
+            self._local.connection = sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
+            self._all.append(self._local.connection)
+        row = self._local.connection.execute(
+            "SELECT MIN(image_id) FROM images WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL",
+            (content_hash, FOREVER),
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def close(self) -> None:
+        for connection in self._all:
+            connection.close()
+
+
+def _chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:
+    ids = [int(i) for i in image_ids]
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]

@@ -1,0 +1,161 @@
+"""Sources in the catalog: adding, removing, re-rooting. Files of the user are never touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imseek.data import files
+from imseek.data import schema as t
+from imseek.data.catalog import Source, live
+from imseek.data.current import read_identity
+from imseek.data.reader import base_folder, join_place
+from imseek.data.schema import FOREVER
+from imseek.data.writer import Writer
+from imseek.errors import SourceNotFoundError, UsageError
+
+
+def absolute_root(root: Path, source: Source) -> bytes:
+    """Where a source lies now."""
+    return join_place(base_folder(root), source.root, int(source.relative), b"")
+
+
+def find(writer: Writer, source_id: int) -> Source:
+    """Raises SourceNotFoundError, naming the sources there are."""
+    found = writer.catalog.sources()
+    for source in found:
+        if source.source_id == source_id:
+            return source
+    known = ", ".join(str(s.source_id) for s in found) or "none"
+    raise SourceNotFoundError(f"no source {source_id} in this collection (there are: {known})")
+
+
+def add(writer: Writer, kind: str, path: bytes) -> Source:
+    """Record a source at the absolute path ``path``; kept relative where the collection lies beside it."""
+    root, relative = _stored_root(writer.root, path)
+    made: list[Source] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        last = connection.execute(select(func.coalesce(func.max(t.sources.c.source_id), 0))).scalar_one()
+        made.append(Source(int(last) + 1, kind, root, relative))
+        connection.execute(
+            insert(t.sources).values(
+                source_id=made[0].source_id,
+                kind=kind,
+                root=root,
+                relative=int(relative),
+                options="{}",
+                born=generation,
+                died=FOREVER,
+            )
+        )
+
+    writer.apply(change)
+    return made[0]
+
+
+def remove(writer: Writer, source_id: int) -> int:
+    """A source and its images leave the collection; returns the number of images."""
+    find(writer, source_id)
+    gone: list[int] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
+        gone.extend(connection.execute(query).scalars())
+        files.bury(writer, connection, generation, sorted(gone))
+        _end(connection, generation, source_id)
+
+    writer.apply(change)
+    return len(gone)
+
+
+def relocate(writer: Writer, source_id: int, path: bytes) -> int:
+    """A source's folder has moved to the absolute path ``path``: its images keep their ids.
+
+    Returns the number of images. Raises UsageError where ``path`` does not exist.
+    """
+    source = find(writer, source_id)
+    if not os.path.exists(path):
+        raise UsageError(f"no such path: {os.fsdecode(path)}")
+    for other in writer.catalog.sources():
+        if other.source_id != source.source_id and overlaps(path, absolute_root(writer.root, other)):
+            raise UsageError(f"{os.fsdecode(path)} overlaps source {other.source_id}")
+    root, relative = _stored_root(writer.root, path)
+    count: list[int] = []
+
+    def change(connection: Connection, _generation: int) -> None:
+        # In place, without a history: where the folder was, nothing is any more.
+        connection.execute(
+            update(t.sources)
+            .where(t.sources.c.source_id == source_id)
+            .values(root=root, relative=int(relative))
+        )
+        query = select(func.count()).where(t.places.c.source_id == source_id, live(t.places))
+        count.append(int(connection.execute(query).scalar_one()))
+
+    writer.apply(change)
+    return count[0]
+
+
+def absorb(writer: Writer, inner: Source, outer: Source) -> None:
+    """The images of ``inner``, which lies inside ``outer``, become images of ``outer`` under the same ids."""
+    outer_root, inner_root = absolute_root(writer.root, outer), absolute_root(writer.root, inner)
+    prefix = os.path.relpath(inner_root, outer_root)
+
+    def change(connection: Connection, generation: int) -> None:
+        rows = (
+            connection.execute(
+                select(t.places).where(t.places.c.source_id == inner.source_id, live(t.places))
+            )
+            .mappings()
+            .all()
+        )
+        connection.execute(
+            update(t.places)
+            .where(t.places.c.source_id == inner.source_id, live(t.places))
+            .values(died=generation)
+        )
+        last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
+        if rows:
+            connection.execute(
+                insert(t.places),
+                [
+                    {
+                        **row,
+                        "place_id": last + n,
+                        "source_id": outer.source_id,
+                        "path": os.path.join(prefix, row["path"]) if row["path"] else prefix,
+                        "born": generation,
+                        "died": FOREVER,
+                    }
+                    for n, row in enumerate(rows, start=1)
+                ],
+            )
+        _end(connection, generation, inner.source_id)
+
+    writer.apply(change)
+
+
+def overlaps(a: bytes, b: bytes) -> bool:
+    """Whether one path is the other or lies inside it."""
+    return contains(a, b) or contains(b, a)
+
+
+def contains(outer: bytes, inner: bytes) -> bool:
+    """Whether ``inner`` is ``outer`` or lies inside it (by name; links are not followed)."""
+    return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
+
+
+def _end(connection: Connection, generation: int, source_id: int) -> None:
+    connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(died=generation))
+    connection.execute(delete(t.failures).where(t.failures.c.source_id == source_id))
+
+
+def _stored_root(root: Path, path: bytes) -> tuple[bytes, bool]:
+    base = base_folder(root)
+    if read_identity(root).places == "relative" and contains(base, path):
+        relative = os.path.relpath(path, base)
+        return (b"" if relative == b"." else relative), True
+    return path, False

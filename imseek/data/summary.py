@@ -1,0 +1,89 @@
+"""Facts about a collection for people: counts, sources, failures, disk use. Read-only, without SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imseek.data import layout
+from imseek.data.reader import FOREVER, Reader, base_folder, connect_read_only, join_place, running_writer
+from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo
+
+
+def summarise(reader: Reader) -> CollectionInfo:
+    """The collection at the reader's generation; failures and sources as of now."""
+    root, current = reader.root, reader.current
+    base = base_folder(root)
+    with connect_read_only(root) as connection:
+        sources = connection.execute(
+            "SELECT source_id, kind, root, relative, "
+            "(SELECT COUNT(*) FROM places p WHERE p.source_id = s.source_id AND p.died = ?), "
+            "(SELECT COUNT(*) FROM failures f WHERE f.source_id = s.source_id) "
+            "FROM sources s WHERE s.died = ? ORDER BY source_id",
+            (FOREVER, FOREVER),
+        ).fetchall()
+        failures = connection.execute(
+            "SELECT f.source_id, s.root, s.relative, f.path, f.reason, f.message "
+            "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
+        ).fetchall()
+    space = current.space
+    return CollectionInfo(
+        path=str(root),
+        uuid=reader.identity.uuid,
+        format=current.format,
+        created=reader.identity.created,
+        generation=current.generation,
+        images=current.images,
+        dead_rows=sum(shard.dead_rows for shard in current.shards),
+        shards=len(current.shards),
+        bytes_on_disk=_size(root),
+        encoder=SpaceInfo(
+            space.space_id,
+            space.encoder,
+            space.fingerprint,
+            space.dim,
+            space.modality,
+            space.quality,
+            space.note,
+        ),
+        sources=tuple(
+            SourceInfo(
+                i, kind, place := join_place(base, at, relative, b""), images, failed, os.path.exists(place)
+            )
+            for i, kind, at, relative, images, failed in sources
+        ),
+        failures=tuple(
+            Failure(i, join_place(base, at, relative, path), reason, message)
+            for i, at, relative, path, reason, message in failures
+        ),
+        index="exact scan of float16 rows (recall 1)",
+        writer=running_writer(root) if _locked(root) else None,
+    )
+
+
+def _size(root: Path) -> int:
+    total = 0
+    for folder, _, files in os.walk(root):
+        for file in files:
+            try:
+                total += os.lstat(os.path.join(folder, file)).st_size
+            except FileNotFoundError:  # a writer is at work
+                continue
+    return total
+
+
+def _locked(root: Path) -> bool:
+    """Whether a writer holds the lock now."""
+    import fcntl
+
+    try:
+        fd = os.open(root / layout.LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

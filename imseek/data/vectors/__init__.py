@@ -1,0 +1,37 @@
+"""Nearest-neighbour search over the vectors of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imseek.data.vectors.base import Matches, Segment, VectorIndex
+from imseek.errors import MissingExtraError, UsageError
+
+__all__ = ["Matches", "Segment", "VectorIndex", "open_index"]
+
+
+def open_index(
+    kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None
+) -> VectorIndex:
+    """An index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
+
+    What the index ``like``, if it is of the same kind, has made of a segment is taken over where ``rows`` is
+    the very same array: only new shards cost a copy, changed dead rows cost nothing, and what only the old
+    index needed is freed with it.
+
+    Raises MissingExtraError where ``faiss`` is asked for and not installed, UsageError for an unknown kind,
+    and CorruptCollectionError for another width or a live row that is not finite.
+    """
+    if kind == "memory":
+        from imseek.data.vectors.memory import MemoryIndex
+
+        return MemoryIndex(segments, dim, like=like)
+    if kind == "faiss":
+        try:
+            from imseek.data.vectors.faiss_index import FaissIndex
+        except ModuleNotFoundError as error:
+            if error.name != "faiss":
+                raise
+            raise MissingExtraError("faiss", "cpu") from error
+        return FaissIndex(segments, dim, like=like)
+    raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are faiss and memory")

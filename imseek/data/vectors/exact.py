@@ -1,0 +1,95 @@
+"""What the exact kinds share: the bookkeeping of segments, and the checks of what is asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from imseek.data.vectors.base import Bools, Ids, Matches, Segment
+from imseek.data.vectors.scores import unit_queries
+from imseek.errors import CorruptCollectionError, QueryError
+from imseek.types import Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A segment, with what an index keeps of it: at least the norms (n,) of its rows."""
+
+    segment: Segment
+    norms: Float32
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope(Generic[P]):
+    """The ``count`` > 0 rows of one part, marked in ``mask`` (n,), that one search may return."""
+
+    part: P
+    mask: Bools
+    count: int
+
+
+class ExactIndex(ABC, Generic[P]):
+    """A :class:`~imseek.data.vectors.base.VectorIndex` of one part per segment.
+
+    Arguments and errors are those of :func:`imseek.data.vectors.open_index`.
+    """
+
+    def __init__(self, segments: Sequence[Segment], dim: int, *, like: object = None) -> None:
+        self._dim = dim
+        # Arrays are the same where they are one object: every part of ``like`` keeps its own alive.
+        held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
+        self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
+        self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(part.segment for part in self._parts)
+
+    def __len__(self) -> int:
+        return self._live
+
+    def search(self, queries: Float32, k: int, *, allowed: Ids | None = None) -> list[Matches]:
+        queries = unit_queries(queries, self._dim)
+        if k < 1:
+            raise QueryError(f"at least one result must be asked for, not {k}")
+        if allowed is not None:
+            allowed = np.sort(np.asarray(allowed, dtype=np.int64))
+        scopes = []
+        for part in self._parts:
+            mask = part.segment.searchable(allowed)
+            if count := int(np.count_nonzero(mask)):
+                scopes.append(Scope(part, mask, count))
+        k = min(k, sum(scope.count for scope in scopes))
+        if k == 0:
+            nothing = Matches(np.empty(0, np.int64), np.empty(0, np.float32))
+            return [nothing] * len(queries)
+        return self._best(queries, k, scopes)
+
+    def _part(self, segment: Segment, held: P | None) -> P:
+        if segment.rows.shape[1] != self._dim:
+            raise CorruptCollectionError(f"vectors of width {segment.rows.shape[1]}, not {self._dim}")
+        part = self._load(segment) if held is None else replace(held, segment=segment)
+        broken = segment.searchable() & ~np.isfinite(part.norms)
+        if broken.any():
+            image_id = int(segment.ids[broken][0])
+            raise CorruptCollectionError(f"the vector of image {image_id} holds NaN or infinity")
+        return part
+
+    @abstractmethod
+    def _load(self, segment: Segment) -> P:
+        """What this kind keeps of a segment."""
+
+    @abstractmethod
+    def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[P]]) -> list[Matches]:
+        """The exact top ``k`` of every query; the scopes hold at least ``k`` rows together."""

@@ -1,0 +1,38 @@
+"""The reference index: NumPy only, every score computed, nothing approximated and nothing clever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from imseek.data.vectors.base import Matches, Segment
+from imseek.data.vectors.exact import ExactIndex, Part, Scope
+from imseek.data.vectors.scores import blocks, cosines, row_norms, top_k
+from imseek.types import Float32
+
+
+class MemoryIndex(ExactIndex[Part]):
+    """An exact index that scores the rows where they lie, a block at a time.
+
+    Memory: 4 bytes a vector (its norm) beside the segments, and a few MiB during a search.
+    """
+
+    def _load(self, segment: Segment) -> Part:
+        norms = np.empty(len(segment.rows), np.float32)
+        for block in blocks(len(norms), self.dim):
+            norms[block] = row_norms(segment.rows[block].astype(np.float32))
+        return Part(segment, norms)
+
+    def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[Part]]) -> list[Matches]:
+        best = [Matches(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+        for scope in scopes:
+            segment, norms = scope.part.segment, scope.part.norms
+            searched = np.flatnonzero(scope.mask)
+            for block in blocks(len(searched), self.dim):
+                at = searched[block]
+                rows, ids = segment.rows[at].astype(np.float32), segment.ids[at]
+                for i, query in enumerate(queries):
+                    scores = np.concatenate([best[i].scores, cosines(query, rows, norms[at])])
+                    best[i] = top_k(np.concatenate([best[i].ids, ids]), scores, k)
+        return best

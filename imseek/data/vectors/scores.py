@@ -1,0 +1,67 @@
+"""What a score is, and which rows are best: the one definition that every kind of index shares.
+
+The score of a row is its cosine to the query: the float32 dot product of the unit query with the stored
+float16 row, over the norm of that row (rounding to float16 moves it off 1), clipped to [-1, 1]; 0 for a row
+of zeros. Rows are ordered by score, descending, then by image id, ascending.
+
+Equal rows must get equal scores wherever they lie, or ties would not be ties. BLAS does not promise that (its
+result depends on the row's place in the matrix); NumPy's sum along contiguous rows does: each row is summed
+alone, pairwise, in an order that depends on its length only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from imseek.data.vectors.base import Ids, Matches
+from imseek.errors import QueryError
+from imseek.types import Float32
+
+# How far the norm of a unit query may be off 1: a stored float16 row passes, an unnormalised vector does not.
+UNIT_TOLERANCE = 1e-3
+
+
+def unit_queries(queries: Float32, dim: int) -> Float32:
+    """``queries`` as C-contiguous float32 (q, dim). Raises QueryError unless each is finite and of norm 1."""
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise QueryError(f"queries have the shape {queries.shape}, not (any, {dim})")
+    if not np.isfinite(queries).all():
+        raise QueryError("a query vector holds NaN or infinity")
+    if (abs(row_norms(queries) - 1) > UNIT_TOLERANCE).any():
+        raise QueryError("a query vector is not of norm 1")
+    return queries
+
+
+def row_norms(rows: Float32) -> Float32:
+    """Euclidean norms (m,) of float32 rows (m, dim)."""
+    norms: Float32 = np.sqrt((rows * rows).sum(axis=1))
+    return norms
+
+
+def cosines(query: Float32, rows: Float32, norms: Float32) -> Float32:
+    """Scores (m,) of float32 ``rows`` (m, dim) with the given :func:`row_norms` for one unit query (dim,)."""
+    return scores_of((rows * query).sum(axis=1), norms)
+
+
+def scores_of(dots: Float32, norms: Float32) -> Float32:
+    """Scores of rows with these float32 dot products and norms, of one shape."""
+    return np.clip(np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0), -1, 1)
+
+
+def top_k(ids: Ids, scores: Float32, k: int) -> Matches:
+    """The ``k`` best of the given rows, or all where there are fewer."""
+    if len(ids) > k:
+        kth = np.partition(scores, len(ids) - k)[len(ids) - k]
+        kept = scores >= kth  # every row that ties with the k-th: the ids decide among them
+        ids, scores = ids[kept], scores[kept]
+    order = np.lexsort((ids, -scores))[:k]
+    return Matches(ids[order], scores[order])
+
+
+def blocks(count: int, dim: int, elements: int = 1 << 18) -> Iterator[slice]:
+    """Slices that cut ``count`` rows into blocks of about ``elements`` numbers (1 MiB of float32)."""
+    step = max(1, elements // max(1, dim))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))

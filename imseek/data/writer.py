@@ -1,0 +1,223 @@
+"""The one writer of a collection: a lock, a run with leased ids, and changes that are all or nothing.
+
+A change makes its files durable, then commits the catalog transaction, then rewrites ``current.json``. Dying
+before the transaction leaves files that nobody refers to, which the next writer sweeps; dying after it leaves
+a ``current.json`` one generation behind, which the next writer rewrites.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imseek.data import backup, durable, layout
+from imseek.data import schema as t
+from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
+from imseek.data.current import Current, read_current, read_identity, write_current
+from imseek.data.lock import WriterLock, boot_id, host
+from imseek.data.schema import FOREVER
+from imseek.errors import CorruptCollectionError, StorageError
+
+#: Retired files stay this long for readers that still have an older generation open.
+GRACE_SECONDS = 3600.0
+_LEASE_IDS = 16_384
+_LEASE_SHARDS = 64
+
+#: A change is given the transaction's connection and the generation it will make.
+Change = Callable[[Connection, int], None]
+
+
+class Writer:
+    """Context manager: entering takes the lock and mends what a dead writer left; leaving ends the run.
+
+    ``kind`` names the command, for people who meet the lock. Raises LockedError, ReadOnlyError,
+    FormatVersionError or CorruptCollectionError on entry.
+    """
+
+    def __init__(self, root: Path, kind: str) -> None:
+        self.root = root
+        self.kind = kind
+        self.staging = root / layout.STAGING
+        self._lock = WriterLock(root)
+        self._next_id = self._ids_to = 0
+        self._next_shard = self._shards_to = 0
+
+    def __enter__(self) -> Writer:
+        read_identity(self.root)
+        self._lock.acquire()
+        try:
+            if not (self.root / layout.CATALOG).exists():
+                raise CorruptCollectionError(
+                    f"{self.root / layout.CATALOG} is missing", hint=f"imseek collection repair {self.root}"
+                )
+            self.catalog = Catalog(self.root)
+            self._recover()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            changed = self.generation > self._first_generation
+            self._end("failed" if error else "done")
+            if changed:
+                backup.back_up(self.root, self.staging)
+            durable.remove_tree(self.staging)
+        finally:
+            self.catalog.close()
+            self._lock.release()
+
+    def apply(self, change: Change) -> int:
+        """Run ``change`` as one generation. When this returns, the change is acknowledged.
+
+        Files that the change publishes must be durable before it returns.
+        """
+        with self.catalog.transaction() as connection:
+            generation = int(get_meta(connection, "generation")) + 1
+            change(connection, generation)
+            set_meta(connection, "generation", generation)
+            set_meta(connection, "committed", now())
+            current = current_of(connection)
+        write_current(self.root, current, self.staging)
+        return generation
+
+    @property
+    def generation(self) -> int:
+        with self.catalog.transaction() as connection:
+            return int(get_meta(connection, "generation"))
+
+    def current(self) -> Current:
+        with self.catalog.transaction() as connection:
+            return current_of(connection)
+
+    # -- leases ----------------------------------------------------------------------------------------
+
+    def take_ids(self, count: int) -> range:
+        """``count`` image ids that no other image has or will have."""
+        if self._next_id + count > self._ids_to:
+            self._ids_to = self._lease("next_image_id", max(count, _LEASE_IDS))
+        taken = range(self._next_id, self._next_id + count)
+        self._next_id += count
+        return taken
+
+    def take_shard(self) -> int:
+        if self._next_shard == self._shards_to:
+            self._shards_to = self._lease("next_shard_id", _LEASE_SHARDS)
+        self._next_shard += 1
+        return self._next_shard - 1
+
+    def skip_to(self, image_id: int, shard_id: int) -> None:
+        """Take no id below these (after shards with such ids were adopted)."""
+        self._next_id = self._ids_to = max(self._next_id, image_id)
+        self._next_shard = self._shards_to = max(self._next_shard, shard_id)
+
+    def _lease(self, name: str, count: int) -> int:
+        # Only one writer leases at a time, so a longer lease always continues the one before.
+        with self.catalog.transaction() as connection:
+            end = int(get_meta(connection, name)) + count
+            set_meta(connection, name, end)
+            column = {"next_image_id": "ids_to", "next_shard_id": "shards_to"}[name]
+            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values({column: end}))
+        return end
+
+    # -- the run ---------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        durable.remove_tree(self.staging)
+        durable.make_folder(self.staging)
+        with self.catalog.transaction() as connection:
+            uuid = get_meta(connection, "uuid")
+            if uuid != read_identity(self.root).uuid:
+                raise CorruptCollectionError(
+                    f"the catalog in {self.root} belongs to another collection",
+                    hint=f"imseek collection repair {self.root}",
+                )
+            # The lock is ours, so whoever is recorded as running is dead.
+            connection.execute(
+                update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
+            )
+            self._begin(connection)
+            current = current_of(connection)
+        self._first_generation = current.generation
+        if _differs(self.root, current):
+            write_current(self.root, current, self.staging)
+        self._sweep()
+
+    def _begin(self, connection: Connection) -> None:
+        self.run_id = (
+            int(connection.execute(select(func.coalesce(func.max(t.runs.c.run_id), 0))).scalar_one()) + 1
+        )
+        self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
+        # Files of shards that the catalog does not know (it was restored) must not be written over.
+        there = [layout.shard_of(path) for path in listed_folder_files(self.root)]
+        first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
+        self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
+        set_meta(connection, "next_shard_id", self._next_shard)
+        connection.execute(
+            insert(t.runs).values(
+                run_id=self.run_id,
+                kind=self.kind,
+                pid=os.getpid(),
+                host=host(),
+                boot_id=boot_id(),
+                started_at=now(),
+                state="running",
+                detail="{}",
+                ids_from=self._next_id,
+                ids_to=self._ids_to,
+                shards_from=self._next_shard,
+                shards_to=self._shards_to,
+            )
+        )
+
+    def _end(self, state: str) -> None:
+        with self.catalog.transaction() as connection:
+            connection.execute(
+                update(t.runs)
+                .where(t.runs.c.run_id == self.run_id)
+                .values(state=state, ended_at=now(), ids_to=self._next_id, shards_to=self._next_shard)
+            )
+            # What was leased and not used goes back, so that ids stay dense.
+            set_meta(connection, "next_image_id", self._next_id)
+            set_meta(connection, "next_shard_id", self._next_shard)
+
+    def _sweep(self) -> None:
+        """Remove retired files whose grace time is over, and what interrupted commits left."""
+        with self.catalog.transaction() as connection:
+            due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < time.time() - GRACE_SECONDS)
+            old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
+            durable.remove_files(self.root / path for path in old)
+            connection.execute(delete(t.files).where(due))
+            listed = set(connection.execute(select(t.files.c.path)).scalars())
+            leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
+        orphans = [(layout.shard_of(p), p) for p in listed_folder_files(self.root) if p not in listed]
+        # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
+        durable.remove_files(
+            self.root / path
+            for shard_id, path in orphans
+            if shard_id is not None and any(start <= shard_id < end for start, end in leases)
+        )
+
+
+def listed_folder_files(root: Path) -> list[str]:
+    """Every file in the folders whose files the catalog lists, relative to the root."""
+    found = []
+    for name in layout.LISTED_FOLDERS:
+        for folder, _, files in os.walk(root / name):
+            found += [os.path.relpath(os.path.join(folder, file), root) for file in files]
+    return sorted(found)
+
+
+def _differs(root: Path, current: Current) -> bool:
+    try:
+        return read_current(root) != current
+    except StorageError:
+        return True

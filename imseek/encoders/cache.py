@@ -1,0 +1,121 @@
+"""The user's cache folder: everything in it can be deleted at any time and is made again when needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from imseek.errors import EncoderUnavailableError
+
+_MANIFEST = "manifest.json"
+
+
+def cache_dir() -> Path:
+    """``$IMSEEK_CACHE``, or the platform's folder for caches of imseek. It need not exist yet."""
+    override = os.environ.get("IMSEEK_CACHE")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("imseek"))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """``folder``, holding the files that ``make`` wrote into the empty folder it was given.
+
+    ``make`` is called if the folder is not there or not whole: a file is missing, or differs from the
+    manifest in size, or in its bytes while its time has changed as well (an untouched file of 90 MB is not
+    hashed again by every query). The files are synced to disk before their folder is renamed into
+    place, so that a kill at any moment leaves nothing that looks whole. Two processes that want the same
+    folder at once make it once. Raises EncoderUnavailableError where the cache cannot be written.
+    """
+    if _is_whole(folder):
+        return folder
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not _is_whole(folder):  # else another process made it while this one waited
+                _make(folder, make)
+    except OSError as error:
+        raise EncoderUnavailableError(
+            f"cannot fill the cache folder {folder.parent}: {error}",
+            hint="set IMSEEK_CACHE to a folder on a disk with about 200 MB of space",
+        ) from error
+    return folder
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees all of it or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    """Fill ``folder`` anew. The caller holds its lock, so every other unfinished attempt is a dead one."""
+    for left_over in folder.parent.glob(f"{folder.name}.*.tmp"):
+        shutil.rmtree(left_over)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.", suffix=".tmp"))
+    try:
+        make(unfinished)
+        files = {path.name: _describe(path) for path in sorted(unfinished.iterdir())}
+        write_atomically(unfinished / _MANIFEST, json.dumps(files, indent=1).encode())
+        for name in (*files, _MANIFEST):
+            # Temporary files are private, but these are public weights: a container may fill its cache as
+            # root and run as somebody else.
+            (unfinished / name).chmod(0o644)
+            _sync(unfinished / name)
+        unfinished.chmod(0o755)
+        _sync(unfinished)
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        files = json.loads((folder / _MANIFEST).read_bytes())
+        return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())
+    except (OSError, ValueError, TypeError, AttributeError):  # no folder, no file, or a damaged manifest
+        return False
+
+
+def _is_unchanged(path: Path, *, size: int, mtime_ns: int, sha256: str) -> bool:
+    status = path.stat()
+    return status.st_size == size and (status.st_mtime_ns == mtime_ns or _sha256(path) == sha256)
+
+
+def _describe(path: Path) -> dict[str, int | str]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""What every encoder refuses, and the arithmetic they share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from imseek.errors import EncoderError, QueryError
+from imseek.types import Float32
+
+# A row shorter than this has no direction to speak of.
+_SMALLEST_NORM = 1e-12
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise QueryError if one of ``texts`` is empty or blank."""
+    if not all(text.strip() for text in texts):
+        raise QueryError("the text is empty", hint="describe in a few words what the picture shows")
+
+
+def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:
+    """Raise EncoderError if the encoder was loaded without the modality that is now ``wanted``."""
+    if wanted not in loaded:
+        raise EncoderError(
+            f"the encoder {reference} was loaded for {' and '.join(loaded)} only, not {wanted}"
+        )
+
+
+def unit_rows(rows: Float32) -> Float32:
+    """(n, dim) → (n, dim) float32 rows of Euclidean norm 1; a row of zeros stays zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Float32 = (rows / np.maximum(norms, _SMALLEST_NORM)).astype(np.float32, copy=False)
+    return unit
+
+
+def available_cpus() -> int:
+    """Processors that this process may run on: in a container, often fewer than there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1

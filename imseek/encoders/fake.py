@@ -1,0 +1,116 @@
+"""A deterministic encoder without weights, for tests: ``fake``, or ``fake:DIM``.
+
+It ships beside the real ones. Similar pictures get similar vectors, texts that share words get similar
+vectors, and a colour word lies close to a picture of that colour, so that whole searches can be asserted with
+ids and scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.checks import check_modality, check_texts, unit_rows
+from imseek.types import Float32, Pixels
+
+DEFAULT_DIM: Final = 64
+
+_SIDE: Final = 8
+_SAMPLED_SIDE: Final = 64  # of a larger picture, every so many pixels are looked at
+_COLOURS: Final = {
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+}
+
+
+class FakeEncoder:
+    """A picture is its 8 × 8 mean colours through a fixed random projection, a text the sum of its words."""
+
+    def __init__(
+        self,
+        dim: int = DEFAULT_DIM,
+        *,
+        modalities: Sequence[str] = ("image", "text"),
+        reference: str = "fake",
+    ) -> None:
+        self._modalities = tuple(modalities)
+        self._info = EncoderInfo(
+            reference=reference,
+            dim=dim,
+            image_size=_SIDE,
+            licence="MIT",
+            quality="test",
+            preprocessing={"size": _SIDE, "resize": "mean"},
+        )
+        # One input more than there are pixels: it keeps a picture of medium grey from being the zero vector.
+        inputs = _SIDE * _SIDE * 3 + 1
+        self._projection = _noise("pixels", inputs * dim).reshape(inputs, dim)
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    @property
+    def precision(self) -> str:
+        return "fp32"
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"imseek fake encoder 1, {self._info.dim} dimensions".encode()).hexdigest()
+
+    def prepare(self, pixels: Pixels) -> Float32:
+        """(h, w, 3) uint8 sRGB → (8, 8, 3) float32 means in [0, 255]."""
+        step = max(1, min(pixels.shape[:2]) // _SAMPLED_SIDE)
+        means = pixels[::step, ::step]
+        for axis in (0, 1):
+            edges = np.arange(_SIDE) * means.shape[axis] // _SIDE
+            # reduceat takes one line for an empty range: fewer lines than cells are repeated.
+            counts = np.maximum(1, np.diff(edges, append=means.shape[axis])).astype(np.float32)
+            sums = np.add.reduceat(means, edges, axis=axis, dtype=np.float32)
+            means = sums / np.expand_dims(counts, tuple({0, 1, 2} - {axis}))
+        return means.astype(np.float32)
+
+    def encode_images(self, batch: Float32) -> Float32:
+        """(n, 8, 8, 3) float32 → (n, dim) float32 unit rows."""
+        check_modality("image", self._modalities, self._info.reference)
+        return self._project(batch)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        check_modality("text", self._modalities, self._info.reference)
+        check_texts(texts)
+        rows = np.zeros((len(texts), self._info.dim), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()) or [text]:
+                row += self._word(word)
+        return unit_rows(rows)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    def _project(self, batch: Float32) -> Float32:
+        centred = batch.reshape(len(batch), -1) / np.float32(127.5) - 1
+        return unit_rows(centred @ self._projection[:-1] + self._projection[-1])
+
+    def _word(self, word: str) -> Float32:
+        """(dim,): that of a picture all of one colour for a colour's name, else noise fixed per word."""
+        if word in _COLOURS:
+            rows = self._project(np.full((1, _SIDE, _SIDE, 3), _COLOURS[word], dtype=np.float32))
+        else:
+            rows = unit_rows(_noise(f"word {word}", self._info.dim)[None])
+        word_row: Float32 = rows[0]
+        return word_row
+
+
+def _noise(seed: str, count: int) -> Float32:
+    """``count`` values, uniform in [-1, 1): a hash's stream, which no library version will ever change."""
+    stream = hashlib.shake_256(seed.encode("utf-8", "surrogatepass")).digest(4 * count)
+    return (np.frombuffer(stream, dtype="<u4") / 2.0**31 - 1).astype(np.float32)

@@ -1,0 +1,125 @@
+"""Every error imseek raises on purpose. The command line turns them into messages and exit codes.
+
+    ImseekError
+    ├── UsageError                 the request makes no sense as it stands (exit 2)
+    │   ├── CollectionNotFoundError
+    │   ├── AmbiguousCollectionError
+    │   ├── CollectionExistsError
+    │   ├── SourceNotFoundError
+    │   ├── ImageNotFoundError     no such image_id
+    │   ├── UnknownEncoderError    no such reference; near matches in the hint
+    │   └── QueryError
+    ├── MissingExtraError          an optional dependency is not installed
+    ├── MediaError                 one picture cannot be used; carries a reason code
+    ├── EncoderError
+    │   ├── EncoderUnavailableError   weights are not here and cannot be fetched
+    │   ├── UntrustedWeightsError     wrong checksum, or a file that could run code
+    │   └── EncoderMismatchError      a query encoder differs from the collection's
+    └── StorageError
+        ├── LockedError            another writer is at work (exit 75)
+        ├── FormatVersionError     made by a newer imseek
+        ├── CorruptCollectionError
+        ├── StaleGenerationError   files of this generation are gone: take a new one
+        └── ReadOnlyError          the medium or the file system must not be written
+"""
+
+from __future__ import annotations
+
+
+class ImseekError(Exception):
+    """Base of all errors. ``hint`` says what the user can do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ImseekError):
+    exit_code = 2
+
+
+class CollectionNotFoundError(UsageError):
+    pass
+
+
+class AmbiguousCollectionError(UsageError):
+    pass
+
+
+class CollectionExistsError(UsageError):
+    pass
+
+
+class SourceNotFoundError(UsageError):
+    pass
+
+
+class ImageNotFoundError(UsageError):
+    pass
+
+
+class UnknownEncoderError(UsageError):
+    pass
+
+
+class QueryError(UsageError):
+    pass
+
+
+class MissingExtraError(ImseekError):
+    """An optional dependency is missing; the message names the extra to install."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed", hint=f"pip install 'imseek[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class MediaError(ImseekError):
+    """One picture cannot be used. ``reason`` is a stable code of :class:`imseek.types.SkipReason`."""
+
+    def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class EncoderError(ImseekError):
+    pass
+
+
+class EncoderUnavailableError(EncoderError):
+    pass
+
+
+class UntrustedWeightsError(EncoderError):
+    pass
+
+
+class EncoderMismatchError(EncoderError):
+    pass
+
+
+class StorageError(ImseekError):
+    pass
+
+
+class LockedError(StorageError):
+    exit_code = 75
+
+
+class FormatVersionError(StorageError):
+    pass
+
+
+class CorruptCollectionError(StorageError):
+    pass
+
+
+class StaleGenerationError(StorageError):
+    pass
+
+
+class ReadOnlyError(StorageError):
+    pass

@@ -1,0 +1,130 @@
+"""What a decode worker does with one file: read, hash, and, where the content is new, decode and prepare."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.catalog import FileStat
+from imseek.encoders.base import Encoder
+from imseek.errors import MediaError
+from imseek.indexer.scan import Candidate
+from imseek.indexer.sources.folder import file_stat
+from imseek.media.decode import DEFAULT_LIMITS, decode
+from imseek.types import ImageFacts, SkipReason
+
+#: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
+TRANSIENT = frozenset(
+    {
+        SkipReason.UNREADABLE,
+        SkipReason.VANISHED,
+        SkipReason.CHANGED,
+        SkipReason.TIMEOUT,
+        SkipReason.ENCODER_FAILED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    candidate: Candidate
+    stat: FileStat
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A file that was read. ``picture`` is None where its content needs no encoding."""
+
+    candidate: Candidate
+    stat: FileStat
+    content_hash: bytes
+    picture: Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Facts of a picture and the array that the encoder takes a batch of."""
+
+    facts: ImageFacts
+    prepared: npt.NDArray[Any]
+
+
+class Loader:
+    """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand."""
+
+    def __init__(self, encoder: Encoder, is_stored: Callable[[bytes], bool]) -> None:
+        self._encoder = encoder
+        self._is_stored = is_stored
+
+    def __call__(self, candidate: Candidate) -> Loaded | Failed:
+        try:
+            data, seen = _read(candidate.full)
+        except FileNotFoundError:
+            return self._failed(candidate, SkipReason.VANISHED, "it was there a moment ago")
+        except OSError as error:
+            return self._failed(candidate, SkipReason.UNREADABLE, str(error.strerror or error))
+        except MediaError as error:
+            return self._failed(candidate, error.reason, str(error))
+        content_hash = hashlib.sha256(data).digest()
+        if self._is_stored(content_hash):
+            return Loaded(candidate, seen, content_hash, None)
+        try:
+            decoded = decode(data, min_side=self._encoder.info.draft_size)
+        except MediaError as error:
+            return Failed(candidate, seen, error.reason, str(error))
+        prepared = self._encoder.prepare(decoded.pixels)
+        return Loaded(candidate, seen, content_hash, Picture(decoded.facts, prepared))
+
+    @staticmethod
+    def late(candidate: Candidate) -> Failed:
+        """What stands in for a file that takes too long."""
+        return Failed(candidate, candidate.stat, SkipReason.TIMEOUT, "reading and decoding took too long")
+
+    @staticmethod
+    def _failed(candidate: Candidate, reason: str, message: str) -> Failed:
+        return Failed(candidate, candidate.stat, reason, message)
+
+
+def _read(full: bytes) -> tuple[bytes, FileStat]:
+    """The bytes of a regular file, and its stat; MediaError where it changed while it was read."""
+    # Without O_NONBLOCK, a pipe put in the place of a file would hold the worker for ever.
+    fd = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        before = os.fstat(fd)
+        if not stat.S_ISREG(before.st_mode):
+            raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
+        if before.st_size > DEFAULT_LIMITS.max_bytes:
+            raise MediaError(SkipReason.UNREADABLE, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
+        seen = file_stat(before)
+        data = file.read()
+        after = os.fstat(fd)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
+        data
+    ) != after.st_size:
+        raise MediaError(SkipReason.CHANGED, "it changed while it was read")
+    return data, seen
+
+
+def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:
+    """A float16 row for each prepared picture, or the reason why the encoder failed on it."""
+    try:
+        return [_row(vector) for vector in encoder.encode_images(np.stack(batch))]
+    except Exception as error:
+        if len(batch) == 1:
+            return [f"{type(error).__name__}: {error}"]
+        return [row for one in batch for row in unit_rows(encoder, [one])]
+
+
+def _row(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float16] | str:
+    if not np.isfinite(vector).all():
+        return "the vector is not finite"
+    return vector.astype(np.float16)

@@ -1,0 +1,315 @@
+"""The run: scan → read and hash → decode → encode → commit, with bounded memory.
+
+scan ──candidates──▶ OrderedMap(Loader) ──Loaded/Failed──▶ Run.take ──▶ Batch ──every 4,096 images or 10 s──▶ commit
+                       decode threads                        encodes in batches of 32
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.batch import Batch, FailedFile, NewImage, Placing
+from imseek.data.catalog import FileStat, KnownPlace
+from imseek.data.commit import commit
+from imseek.data.merge import merge_due
+from imseek.data.reader import HashLookup, Reader
+from imseek.data.shards import row_of
+from imseek.data.writer import Writer
+from imseek.encoders.base import Encoder
+from imseek.indexer import scan as scanning
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, unit_rows
+from imseek.indexer.scan import Candidate, Homeless, ScanResult
+from imseek.indexer.workers import OrderedMap
+from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason
+
+COMMIT_IMAGES = 4096
+COMMIT_SECONDS = 10.0
+ENCODE_BATCH = 32
+#: Seconds that reading and decoding one file may take.
+FILE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    rehash: bool = False
+    retry_failed: bool = False
+    follow_symlinks: bool = False
+
+
+def index(
+    writer: Writer,
+    encoder: Encoder,
+    paths: Sequence[bytes],
+    options: Options,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> IndexReport:
+    """Bring the collection in line with its sources; see :meth:`imseek.Collection.index`."""
+    run = Run(writer, encoder, progress or (lambda _: None), stop or threading.Event())
+    return run.execute(paths, options)
+
+
+class Run:
+    """One run. Counts in ``report`` change only after the commit that they speak of has returned."""
+
+    def __init__(
+        self, writer: Writer, encoder: Encoder, progress: ProgressCallback, stop: threading.Event
+    ) -> None:
+        self._writer = writer
+        self._encoder = encoder
+        self._progress = progress
+        self._stop = stop
+        self._space_id = writer.current().space.space_id
+        self._lookup = HashLookup(writer.root)
+        self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
+        self._displaced: set[int] = set()
+        self._unsettled: set[int] = set()
+        self._deferred: list[Loaded] = []
+        self._batch = Batch()
+        self._failures: list[Failure] = []
+        self._counts: Counter[str] = Counter()
+        self._to_encode: list[tuple[Loaded, int | None]] = []
+        self._encoded: dict[bytes, NewImage] = {}
+        self._reader: Reader | None = None
+        self._total = 0
+        self._done = 0
+        self._started = self._committed_at = time.monotonic()
+        self.report = IndexReport(
+            seen=0, unchanged=0, added=0, changed=0, moved=0, copied=0, removed=0, skipped=0, live=0,
+            bytes_read=0, files_opened=0, seconds=0.0, generation=writer.generation,
+            encoder=encoder.info.reference, precision=encoder.precision,
+        )  # fmt: skip
+
+    def execute(self, paths: Sequence[bytes], options: Options) -> IndexReport:
+        targets = scanning.targets(self._writer, paths)
+        self._tell("scan", None)
+        scan = scanning.scan(
+            self._writer,
+            targets,
+            rehash=options.rehash,
+            retry_failed=options.retry_failed,
+            follow_symlinks=options.follow_symlinks,
+        )
+        self._begin(scan, {t.source.source_id for t in targets if not t.below})
+        loader = Loader(self._encoder, self._is_stored)
+        workers = len(os.sched_getaffinity(0))
+        load: OrderedMap[Candidate, Loaded | Failed] = OrderedMap(
+            loader,
+            workers=workers,
+            lookahead=ENCODE_BATCH + 2 * workers,
+            deadline=FILE_SECONDS,
+            late=loader.late,
+        )
+        try:
+            for loaded in load(self._until_stopped(scan.candidates)):
+                self._take(loaded)
+                if self._commit_is_due():
+                    self._flush()
+            for deferred in self._deferred:
+                self._settle(deferred)
+            if not self._stop.is_set():
+                self._bury_homeless()
+            self._flush()
+        finally:
+            self._lookup.close()
+        return replace(
+            self.report,
+            live=self._writer.current().images,
+            seconds=time.monotonic() - self._started,
+            interrupted=self._stop.is_set(),
+        )
+
+    # -- the ends --------------------------------------------------------------------------------------
+
+    def _begin(self, scan: ScanResult, whole_sources: Set[int]) -> None:
+        self._total = len(scan.candidates)
+        self._unsettled = {c.known.image_id for c in scan.candidates if c.known is not None}
+        self._homeless.update(scan.lost)
+        for image_id, content_hash, stored, last_source in self._writer.catalog.homeless():
+            expires = last_source in whole_sources
+            self._homeless[content_hash].append(Homeless(image_id, stored, expires))
+        self._batch.cleared += scan.cleared
+        for skipped in scan.skipped:
+            found = skipped.unreachable
+            failed = FailedFile(skipped.source_id, found.path, found.stat, found.reason, found.message)
+            self._fail(failed, skipped.full)
+        self.report = replace(
+            self.report,
+            seen=scan.seen,
+            unchanged=scan.unchanged,
+            skipped=scan.known_failures,
+            notes=tuple(scan.notes),
+        )
+
+    def _until_stopped(self, candidates: list[Candidate]) -> Iterator[Candidate]:
+        for candidate in candidates:
+            if self._stop.is_set():
+                return
+            yield candidate
+
+    def _bury_homeless(self) -> None:
+        """Images whose content did not turn up anywhere are gone."""
+        for waiting in self._homeless.values():
+            self._batch.gone += [image.image_id for image in waiting if image.expires]
+        self._counts["removed"] += len(set(self._batch.gone) - self._displaced)
+
+    def _commit_is_due(self) -> bool:
+        images = len(self._batch.new) + len(self._to_encode) + len(self._batch.moved)
+        return images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS
+
+    def _flush(self) -> None:
+        """Commit what has been taken so far; only then does the report count it."""
+        self._encode()
+        generation = commit(self._writer, self._batch, self._space_id)
+        counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
+        failures = (*self.report.failures, *self._failures)
+        self.report = replace(self.report, generation=generation, failures=failures, **counted)
+        self._done += sum(
+            self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped")
+        )
+        self._batch, self._counts, self._failures = Batch(), Counter(), []
+        self._encoded.clear()
+        self._reader = None
+        merge_due(self._writer)
+        self._committed_at = time.monotonic()
+        self._tell("index", self._total)
+
+    # -- one file --------------------------------------------------------------------------------------
+
+    def _take(self, loaded: Loaded | Failed) -> None:
+        candidate, old = loaded.candidate, loaded.candidate.known
+        if old is not None:
+            self._unsettled.discard(old.image_id)
+        if isinstance(loaded, Failed):
+            if old is not None and loaded.reason not in TRANSIENT:
+                self._displace(old)
+            self._fail_at(candidate, loaded.stat, loaded.reason, loaded.message)
+            return
+        self._counts["files_opened"] += 1
+        self._counts["bytes_read"] += loaded.stat.size
+        if candidate.failed_before:
+            self._batch.cleared.append((candidate.source_id, candidate.path))
+        if old is not None and old.content_hash == loaded.content_hash:
+            if old.stored:
+                self._batch.checked.append(self._placing(loaded, old.image_id))
+                self._counts["unchanged"] += 1
+            else:
+                self._add(loaded, old.image_id)
+            return
+        if old is not None:
+            self._displace(old)
+        if (
+            loaded.content_hash not in self._homeless
+            and self._lookup.find(loaded.content_hash) in self._unsettled
+        ):
+            # The image with this content lies in a file that may have changed too (two files that swapped
+            # names): whether this is a move or a copy is known when that file has been read.
+            self._deferred.append(loaded)
+        else:
+            self._settle(loaded)
+
+    def _settle(self, loaded: Loaded) -> None:
+        """A content that is new to its place: a move, a copy, or a new image."""
+        found = self._claim(loaded.content_hash)
+        if found is None or not found.stored:
+            self._add(loaded, None if found is None else found.image_id)
+        else:
+            self._batch.moved.append(self._placing(loaded, found.image_id))
+            self._counts["moved"] += 1
+
+    def _is_stored(self, content_hash: bytes) -> bool:
+        return self._lookup.find(content_hash) is not None
+
+    def _claim(self, content_hash: bytes) -> Homeless | None:
+        waiting = self._homeless.get(content_hash)
+        if not waiting:
+            return None
+        found = waiting.pop()
+        if not waiting:
+            del self._homeless[content_hash]
+        return found
+
+    def _displace(self, old: KnownPlace) -> None:
+        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run."""
+        self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored))
+        self._displaced.add(old.image_id)
+
+    def _placing(self, loaded: Loaded, image_id: int) -> Placing:
+        candidate, old = loaded.candidate, loaded.candidate.known
+        replaces = None if old is None else old.image_id
+        return Placing(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)
+
+    def _add(self, loaded: Loaded, image_id: int | None) -> None:
+        """Store an image: with the vector of a twin where there is one, else after encoding it."""
+        content_hash = loaded.content_hash
+        if content_hash in self._encoded:
+            twin = self._encoded[content_hash]
+            self._store(loaded, image_id, dict(twin.metadata), twin.vector, copied=True)
+        elif (stored := self._lookup.find(content_hash)) is not None:
+            self._reader = self._reader or Reader(self._writer.root)
+            metadata, vector = self._reader.intrinsic(stored), self._reader.vector(stored, self._space_id)
+            self._store(loaded, image_id, metadata, vector, copied=True)
+        else:
+            self._to_encode.append((loaded, image_id))
+            if len(self._to_encode) >= ENCODE_BATCH:
+                self._encode()
+
+    def _encode(self) -> None:
+        """Encode what waits, each content once."""
+        waiting, self._to_encode = self._to_encode, []
+        pictures = {loaded.content_hash: loaded.picture for loaded, _ in waiting}
+        prepared = [picture.prepared for picture in pictures.values() if picture is not None]
+        vectors = dict(zip(pictures, unit_rows(self._encoder, prepared), strict=True)) if prepared else {}
+        for loaded, image_id in waiting:
+            vector = vectors[loaded.content_hash]
+            if isinstance(vector, str):
+                self._fail_at(loaded.candidate, loaded.stat, SkipReason.ENCODER_FAILED, vector)
+            elif loaded.picture is not None:
+                metadata = row_of(loaded.picture.facts, loaded.content_hash, loaded.stat.size)
+                self._store(loaded, image_id, metadata, vector, copied=loaded.content_hash in self._encoded)
+
+    def _store(
+        self,
+        loaded: Loaded,
+        image_id: int | None,
+        metadata: dict[str, Any],
+        vector: npt.NDArray[np.float16],
+        *,
+        copied: bool,
+    ) -> None:
+        candidate, old = loaded.candidate, loaded.candidate.known
+        new = NewImage(
+            candidate.source_id,
+            candidate.path,
+            loaded.stat,
+            loaded.content_hash,
+            metadata,
+            vector,
+            image_id=image_id,
+            replaces=None if old is None else old.image_id,
+        )
+        self._batch.new.append(new)
+        self._encoded[loaded.content_hash] = new
+        self._counts["changed" if old is not None else "copied" if copied else "added"] += 1
+
+    def _fail_at(self, candidate: Candidate, stat: FileStat, reason: str, message: str) -> None:
+        self._fail(FailedFile(candidate.source_id, candidate.path, stat, reason, message), candidate.full)
+
+    def _fail(self, failed: FailedFile, full: bytes) -> None:
+        self._batch.failed.append(failed)
+        self._failures.append(Failure(failed.source_id, full, failed.reason, failed.message))
+        self._counts["skipped"] += 1
+
+    def _tell(self, phase: str, total: int | None) -> None:
+        seconds = time.monotonic() - self._started
+        self._progress(Progress(phase, self._done, total, self.report.skipped, seconds))

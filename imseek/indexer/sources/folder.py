@@ -1,0 +1,134 @@
+"""A folder tree (or one file) as a source: names and stats only, no file is opened."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.types import SkipReason
+
+#: Endings that are taken for pictures. What such a file really holds is told from its content; formats that
+#: need a codec we lack are listed too, so that they are skipped with a reason and not in silence.
+IMAGE_SUFFIXES = frozenset(
+    b".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .avif .avifs .heic .heif .jxl "
+    b".jp2 .j2k .jpx .ppm .pgm .pbm .pnm .tga .ico .qoi".split()
+)
+#: Folders of photo servers and tools that hold thumbnails or code, beside everything hidden.
+EXCLUDED_FOLDERS = frozenset({b"@eaDir", b"#recycle", b"node_modules", b"__MACOSX", b"$RECYCLE.BIN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that looks like a picture: its path within the source, and its stat."""
+
+    path: bytes
+    stat: FileStat
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A file or folder that cannot be looked at."""
+
+    path: bytes
+    reason: SkipReason
+    message: str
+    stat: FileStat = UNKNOWN_STAT
+
+
+@dataclass(slots=True)
+class Walk:
+    """One pass over a source. After iteration, ``blocked`` are the folders that could not be read (nothing
+    below them may be taken for gone), ``others`` counts files that do not look like pictures, and
+    ``collections`` are folders passed over because they are collections of ours."""
+
+    root: bytes
+    follow_symlinks: bool = False
+    below: bytes = b""
+    blocked: list[bytes] = field(default_factory=list)
+    others: int = 0
+    collections: list[bytes] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Found | Unreachable]:
+        """In the order of the names, so that two passes over the same tree see the same order."""
+        if not os.path.isdir(self.root):
+            yield from self._file(b"", os.stat(self.root))
+            return
+        start = os.path.join(self.root, self.below) if self.below else self.root
+        if not os.path.isdir(start):
+            yield from self._file(self.below, os.stat(start))
+            return
+        yield from self._folder(self.below, frozenset())
+
+    def _folder(
+        self, relative: bytes, ancestors: frozenset[tuple[int, int]]
+    ) -> Iterator[Found | Unreachable]:
+        full = os.path.join(self.root, relative) if relative else self.root
+        try:
+            here = os.stat(full)
+            with os.scandir(full) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            self.blocked.append(relative)
+            yield Unreachable(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
+            return
+        if any(entry.name == b"collection.json" for entry in entries):
+            self.collections.append(relative)
+            return
+        # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
+        ancestors |= {(here.st_dev, here.st_ino)}
+        for entry in entries:
+            path = os.path.join(relative, entry.name) if relative else entry.name
+            if entry.name.startswith(b"."):
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in EXCLUDED_FOLDERS:
+                        yield from self._folder(path, ancestors)
+                elif entry.is_symlink():
+                    yield from self._link(entry, path, ancestors)
+                else:
+                    yield from self._file(path, entry.stat(follow_symlinks=False))
+            except OSError as error:
+                yield Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+
+    def _link(
+        self, entry: os.DirEntry[bytes], path: bytes, ancestors: frozenset[tuple[int, int]]
+    ) -> Iterator[Found | Unreachable]:
+        try:
+            target = entry.stat()
+        except FileNotFoundError:
+            if _looks_like_picture(path):
+                yield Unreachable(path, SkipReason.BROKEN_LINK, "the link leads nowhere")
+            return
+        except OSError as error:
+            yield Unreachable(path, SkipReason.LINK_LOOP, f"link: {error.strerror}")
+            return
+        if not stat.S_ISDIR(target.st_mode):
+            yield from self._file(path, target)
+        elif self.follow_symlinks:
+            if (target.st_dev, target.st_ino) in ancestors:
+                yield Unreachable(path, SkipReason.LINK_LOOP, "the link leads back to a folder above it")
+            else:
+                yield from self._folder(path, ancestors)
+
+    def _file(self, path: bytes, info: os.stat_result) -> Iterator[Found | Unreachable]:
+        if not _looks_like_picture(path or self.root):
+            self.others += 1
+        elif stat.S_ISREG(info.st_mode):
+            yield Found(path, file_stat(info))
+        else:
+            yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+
+
+def file_stat(info: os.stat_result) -> FileStat:
+    # An inode may use all 64 bits; the catalog's integers are signed.
+    inode = info.st_ino & (2**63 - 1)
+    return FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+
+
+def _looks_like_picture(path: bytes) -> bool:
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES

@@ -1,0 +1,98 @@
+"""A bounded, ordered, cancellable map over threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class _Task(Generic[T, R]):
+    item: T
+    done: threading.Event = field(default_factory=threading.Event)
+    started: float | None = None
+    result: R | None = None
+    error: BaseException | None = None
+
+
+class OrderedMap(Generic[T, R]):
+    """``function`` over items in ``workers`` threads, results in the order of the items.
+
+    At most ``lookahead`` items are under way or waiting, so memory is bounded. A call that takes longer than
+    ``deadline`` seconds is given up: ``late(item)`` stands in for its result, and a fresh thread takes the
+    place of the stuck one (Python cannot stop a thread; ours are daemons, so that they never hold up an exit,
+    which rules out ``concurrent.futures``).
+    """
+
+    def __init__(
+        self,
+        function: Callable[[T], R],
+        *,
+        workers: int,
+        lookahead: int,
+        deadline: float,
+        late: Callable[[T], R],
+    ) -> None:
+        self._function = function
+        self._workers = workers
+        self._lookahead = lookahead
+        self._deadline = deadline
+        self._late = late
+        self._queue: queue.SimpleQueue[_Task[T, R] | None] = queue.SimpleQueue()
+
+    def __call__(self, items: Iterable[T]) -> Iterator[R]:
+        """Errors of ``function`` are raised here, at the item they belong to."""
+        for _ in range(self._workers):
+            self._start()
+        waiting: deque[_Task[T, R]] = deque()
+        try:
+            for item in items:
+                task: _Task[T, R] = _Task(item)
+                waiting.append(task)
+                self._queue.put(task)
+                if len(waiting) >= self._lookahead:
+                    yield self._take(waiting.popleft())
+            while waiting:
+                yield self._take(waiting.popleft())
+        finally:
+            for task in waiting:
+                task.done.set()
+            for _ in range(self._workers):
+                self._queue.put(None)
+
+    def _start(self) -> None:
+        threading.Thread(target=self._run, name="imseek-decode", daemon=True).start()
+
+    def _run(self) -> None:
+        while (task := self._queue.get()) is not None:
+            if task.done.is_set():
+                continue
+            task.started = time.monotonic()
+            try:
+                task.result = self._function(task.item)
+            except BaseException as error:
+                task.error = error
+            if task.done.is_set():
+                return  # Given up meanwhile: another thread works in our place.
+            task.done.set()
+
+    def _take(self, task: _Task[T, R]) -> R:
+        while not task.done.wait(timeout=0.5 if task.started is None else self._left(task)):
+            if task.started is not None and self._left(task) <= 0:
+                task.done.set()
+                self._start()
+                return self._late(task.item)
+        if task.error is not None:
+            raise task.error
+        return task.result  # type: ignore[return-value]
+
+    def _left(self, task: _Task[T, R]) -> float:
+        return (task.started or 0.0) + self._deadline - time.monotonic()

@@ -1,0 +1,205 @@
+"""Where collections live, and which one a command means.
+
+A collection is a folder that holds a ``collection.json``. Named ones lie in ``<home>/collections/<name>``,
+where home is ``IMSEEK_HOME`` or the platform's folder for user data. One that stays with its pictures lies in
+``<folder>/.imseek``.
+
+Only the standard library is imported at module level, since every command passes through here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imseek.errors import (
+    AmbiguousCollectionError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    UsageError,
+)
+
+HOME_VARIABLE = "IMSEEK_HOME"
+COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
+LOCAL_FOLDER = ".imseek"
+DEFAULT_NAME = "default"
+DEMO_NAME = "demo"
+
+_MARKER = "collection.json"
+_ASIDE = ".imseek-deleting-"
+# Visible, safe to type in a shell, and never mistaken for an option or a path.
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A collection of the library."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The collection that a command means, and ``how`` that was decided.
+
+    ``name`` is its name in the library, or its path for a collection that lies elsewhere. ``exists`` is False
+    only where the caller allowed for a collection that is still to be made.
+    """
+
+    path: Path
+    name: str
+    how: str
+    exists: bool = True
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """The folder of everything imseek keeps for a user."""
+    given = environ.get(HOME_VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("imseek", appauthor=False)
+
+
+def path_for(name: str, environ: Mapping[str, str]) -> Path:
+    """Where the collection of that name lies, whether or not it exists. Raises UsageError for a bad name."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a collection",
+            hint="use letters, digits, '.', '-' and '_', 64 at most, a letter, digit or '_' first",
+        )
+    return home(environ) / "collections" / name
+
+
+def list_collections(environ: Mapping[str, str]) -> tuple[Named, ...]:
+    """The named collections, by name."""
+    try:
+        entries = sorted((home(environ) / "collections").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(Named(p.name, p) for p in entries if _NAME.fullmatch(p.name) and is_collection(p))
+
+
+def is_collection(path: Path) -> bool:
+    """Whether ``path`` holds a collection, sound or not."""
+    return os.path.isfile(path / _MARKER)  # noqa: PTH113 - Path.is_file raises where a parent is unreadable
+
+
+def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
+    """Where a collection given by name or by path lies, whether or not it exists.
+
+    With a separator (or ``.``, ``..``, ``~``) it is a path: of the collection, or of a folder that keeps one
+    in ``.imseek``. Raises UsageError for a name that cannot be one.
+    """
+    if os.sep in given or given in (".", "..", "~"):
+        path = (cwd / Path(given).expanduser()).absolute()
+        if not is_collection(path) and is_collection(path / LOCAL_FOLDER):
+            path = path / LOCAL_FOLDER
+        return Named(str(path), path)
+    return Named(given, path_for(given, environ))
+
+
+def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Resolved:
+    """The collection that a command means.
+
+    In this order: the one given by name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd``
+    upwards, the only named one, the one named ``default``.
+
+    Raises CollectionNotFoundError, with how to make one, and AmbiguousCollectionError, with their names.
+    """
+    chosen = _choose(given, cwd, environ, list_collections(environ))
+    if chosen is None:
+        raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` makes one")
+    if not chosen.exists:
+        known = ", ".join(c.name for c in list_collections(environ))
+        raise CollectionNotFoundError(
+            f"no collection {chosen.name!r} ({chosen.how})",
+            hint=f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it",
+        )
+    return chosen
+
+
+def resolve_for_index(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Resolved:
+    """The collection to put pictures into; ``exists`` is False for one that is still to be made.
+
+    As :func:`resolve`, with two differences: where there is none, ``default`` is meant, and the demo's
+    collection is never chosen without being named, so that nobody's pictures end up in it.
+    """
+    candidates = tuple(c for c in list_collections(environ) if c.name != DEMO_NAME)
+    chosen = _choose(given, cwd, environ, candidates)
+    if chosen is None:
+        return Resolved(path_for(DEFAULT_NAME, environ), DEFAULT_NAME, "new", exists=False)
+    return chosen
+
+
+def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
+    """Give a named collection another name; returns its new path.
+
+    Raises CollectionNotFoundError, CollectionExistsError, LockedError while a writer is at work.
+    """
+    source, target = path_for(name, environ), path_for(new, environ)
+    _move(source, name, target)
+    return target
+
+
+def delete(path: Path, name: str) -> None:
+    """Delete a collection; the pictures it was made from stay.
+
+    It is moved aside first, so that a deletion that is cut short leaves no half collection behind, and what
+    an earlier one left beside it is removed too. Raises CollectionNotFoundError, LockedError while a writer
+    is at work, OSError.
+    """
+    aside = path.with_name(f"{_ASIDE}{path.name}-{os.getpid()}")
+    _move(path, name, aside)
+    shutil.rmtree(aside)
+    for leftover in path.parent.glob(f"{_ASIDE}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _choose(
+    given: str | None, cwd: Path, environ: Mapping[str, str], named: tuple[Named, ...]
+) -> Resolved | None:
+    from_environment = environ.get(COLLECTION_VARIABLE)
+    for text, how in ((given, "--collection"), (from_environment, COLLECTION_VARIABLE)):
+        if text:
+            found = locate(text, cwd=cwd, environ=environ)
+            return Resolved(found.path, found.name, how, exists=is_collection(found.path))
+    for folder in (cwd, *cwd.parents):
+        local = folder / LOCAL_FOLDER
+        if is_collection(local):
+            return Resolved(local, str(local), f"nearest {LOCAL_FOLDER}")
+    if len(named) == 1:
+        return Resolved(named[0].path, named[0].name, "the only one")
+    for collection in named:
+        if collection.name == DEFAULT_NAME:
+            return Resolved(collection.path, DEFAULT_NAME, "the default one")
+    if named:
+        raise AmbiguousCollectionError(
+            "several collections, and none is named: " + ", ".join(c.name for c in named),
+            hint=f"add --collection NAME, or set {COLLECTION_VARIABLE}",
+        )
+    return None
+
+
+def _move(source: Path, name: str, target: Path) -> None:
+    """Rename a collection's folder while holding its writer lock."""
+    if not is_collection(source):
+        raise CollectionNotFoundError(
+            f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+        )
+    if target.exists():
+        raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
+    from imseek.data.lock import WriterLock
+
+    lock = WriterLock(source)
+    lock.acquire()
+    try:
+        source.rename(target)
+    finally:
+        lock.release()

@@ -1,0 +1,48 @@
+"""Pixels and bytes: decoding, facts, perceptual hashes, thumbnails, contact sheets.
+
+The only package that imports Pillow, and it does so when the first picture is decoded or drawn: a query by
+text loads none of it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Imported at once: it is light, and the function shares its module's name, which a lazy export would confuse.
+from imseek.media.decode import DEFAULT_LIMITS, Decoded, Limits, decode
+from imseek.media.formats import codecs
+
+if TYPE_CHECKING:
+    from imseek.media.phash import hamming_distance, perceptual_hash
+    from imseek.media.sheet import Cell, Row, contact_sheet
+    from imseek.media.thumbnails import thumbnail
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Cell",
+    "Decoded",
+    "Limits",
+    "Row",
+    "codecs",
+    "contact_sheet",
+    "decode",
+    "hamming_distance",
+    "perceptual_hash",
+    "thumbnail",
+]
+
+_LAZY = {
+    "Cell": "sheet",
+    "Row": "sheet",
+    "contact_sheet": "sheet",
+    "hamming_distance": "phash",
+    "perceptual_hash": "phash",
+    "thumbnail": "thumbnails",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

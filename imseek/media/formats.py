@@ -1,0 +1,104 @@
+"""Which kind of picture some bytes hold, told by their first bytes alone, and which kinds can be read here.
+
+Names of files are never looked at: a text renamed ``.jpg`` is no picture, a PNG named ``.jpg`` is one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+# Formats that the decoder reads, and the compiled part of Pillow that each of them needs.
+_READABLE: Final[dict[str, str | None]] = {
+    "JPEG": "jpg",
+    "PNG": "zlib",
+    "WEBP": "webp",
+    "GIF": None,
+    "TIFF": None,
+    "BMP": None,
+    "AVIF": "avif",
+}
+# Formats that are recognised, so that a file of one is reported as such, but that nothing here reads.
+_RECOGNISED: Final = ("HEIC", "JPEG XL", "JPEG 2000", "camera raw", "SVG", "PSD", "OpenEXR", "ICO")
+
+_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS\x00", "PSD"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"FUJIFILMCCD-RAW", "camera raw"),
+    (b"IIU\x00", "camera raw"),  # Panasonic RW2
+    (b"IIRO", "camera raw"),  # Olympus ORF
+    (b"IIRS", "camera raw"),
+    (b"MMOR", "camera raw"),
+    (b"II\x1a\x00\x00\x00HEAPCCDR", "camera raw"),  # Canon CRW
+    (b"FOVb", "camera raw"),  # Sigma X3F
+    (b"\x00MRM", "camera raw"),  # Minolta MRW
+)
+_TIFF_MAGIC: Final = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_BMP_HEADER_SIZES: Final = frozenset((12, 40, 52, 56, 64, 108, 124))
+_AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
+_HEIF_BRANDS: Final = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+)
+
+
+def sniff(data: bytes) -> str | None:
+    """The format of the picture in ``data`` (a key of :func:`codecs`), or None where it is no known one."""
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(_TIFF_MAGIC):
+        return "camera raw" if data[8:10] == b"CR" else "TIFF"  # Canon CR2 marks itself so
+    # "BM" alone begins many a text; the size of the header that follows is one of seven.
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    if data[4:8] == b"ftyp":
+        return _isobmff_format(data)
+    return "SVG" if _is_svg(data) else None
+
+
+def codecs() -> dict[str, bool]:
+    """Every format known by name, and whether this installation can read it."""
+    return {name: is_readable(name) for name in (*_READABLE, *_RECOGNISED)}
+
+
+@cache
+def is_readable(name: str) -> bool:
+    """Whether pictures of the format ``name`` can be decoded by this installation."""
+    if name not in _READABLE:
+        return False
+    feature = _READABLE[name]
+    if feature is None:
+        return True
+    from PIL import features  # here, so that sniffing and text queries need no Pillow
+
+    # Older versions of Pillow do not know every name, and warn when asked for one.
+    return feature in (*features.modules, *features.codecs) and bool(features.check(feature))
+
+
+def _isobmff_format(data: bytes) -> str | None:
+    """Tell AVIF, HEIC and Canon CR3 from each other, and from films, by the brands of the ``ftyp`` box."""
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    brands = {data[8:12], *(data[i : i + 4] for i in range(16, end, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    if brands & _HEIF_BRANDS:
+        return "HEIC"
+    return "camera raw" if b"crx " in brands else None
+
+
+def _is_svg(data: bytes) -> bool:
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return head.startswith(b"<svg") or (
+        head.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in head
+    )

@@ -1,0 +1,267 @@
+"""Decoding with Pillow, behind :func:`imseek.media.decode`, which has already told the format.
+
+The plugin of that one format is called by name. ``Image.open`` is not used: it would try further plugins (an
+allow-list by construction: no Ghostscript, no PDF, nothing that another library registered), swallow the
+plugin's own explanation, and refuse the 200-megapixel JPEG of a phone before it can be decoded at an eighth.
+No global of Pillow's is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+from PIL.Image import Transpose
+
+from imseek.errors import MediaError
+from imseek.media.phash import perceptual_hash
+from imseek.media.probe import exif_facts
+from imseek.types import ImageFacts, Pixels, SkipReason
+
+# Format -> stem of Pillow's module and class: PIL.<stem>ImagePlugin.<stem>ImageFile.
+_PLUGINS: Final = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WEBP": "WebP",
+    "GIF": "Gif",
+    "TIFF": "Tiff",
+    "BMP": "Bmp",
+    "AVIF": "Avif",
+}
+# EXIF orientation -> what turns the stored picture upright (as PIL.ImageOps.exif_transpose has it).
+_UPRIGHT: Final = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+_ICC_MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+# How Pillow says that a file may be sound, but of a variant (12-bit JPEG, TIFF of five bands) it cannot read.
+_UNSUPPORTED: Final = re.compile(
+    r"cannot handle|not yet supported|unsupported|unknown (pixel mode|data organization)", re.IGNORECASE
+)
+# What the last bytes of a whole file hold.
+_END_MARKS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
+_MAX_FRAMES: Final = 10_000  # a TIFF of a million empty pages would take minutes to count
+
+_TIFF_SUBFILE_TYPE: Final = 254
+_TIFF_BITS_PER_SAMPLE: Final = 258
+_TIFF_DNG_VERSION: Final = 50706
+
+
+def read(data: bytes, name: str, *, min_side: int | None, max_pixels: int) -> tuple[Pixels, ImageFacts]:
+    """Pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`."""
+    try:
+        with _quiet:
+            return _read(data, name, min_side, max_pixels)
+    except MediaError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise MediaError(SkipReason.TOO_MANY_PIXELS, str(error)) from error
+    except MemoryError as error:
+        raise MediaError(SkipReason.TOO_MANY_PIXELS, "not enough memory to decode the image") from error
+    except Exception as error:  # whatever a plugin trips over: it is this file's fault, and never fatal
+        explanation = str(error) or type(error).__name__
+        if _ends_early(data, name) or "truncated" in explanation.lower():
+            raise MediaError(SkipReason.TRUNCATED, f"{name} data end too early: {explanation}") from error
+        if _UNSUPPORTED.search(explanation):
+            message = f"this variant of {name} is not supported: {explanation}"
+            raise MediaError(SkipReason.MISSING_CODEC, message) from error
+        raise MediaError(SkipReason.CORRUPT, f"broken {name} data: {explanation}") from error
+
+
+def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tuple[Pixels, ImageFacts]:
+    stored = _open(data, name)
+    width, height = stored.size
+    if width * height > max_pixels:
+        message = f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
+        raise MediaError(SkipReason.TOO_MANY_PIXELS, message)
+    mode = stored.mode
+    if name == "TIFF":
+        _refuse_preview(stored)
+        exif = exif_facts(stored)  # before loading: Pillow turns a TIFF upright then, and drops the tag
+        stored.load()
+        width, height = stored.size
+        image = _flatten(stored, name)
+    else:
+        if min_side is not None:
+            stored.draft(mode, (min_side, min_side))  # does nothing but for JPEG
+        stored.load()
+        exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
+        image = _flatten(stored, name)
+        if exif.orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[exif.orientation])
+        if exif.orientation >= 5:
+            width, height = height, width
+    if min_side is not None and (factor := min(image.size) // min_side) > 1:
+        image = image.reduce(factor)
+    image = _to_srgb(image, stored.info.get("icc_profile"))
+    pixels = np.array(image)
+    return pixels, ImageFacts(
+        width=width,
+        height=height,
+        format=name,
+        mode=mode,
+        frames=_count_frames(stored, data, name),
+        phash=perceptual_hash(pixels),
+        **asdict(exif),
+    )
+
+
+def _open(data: bytes, name: str) -> Any:
+    """The picture with its header read and no pixel decoded. Any, since each plugin adds attributes."""
+    stem = _PLUGINS[name]
+    plugin = import_module(f"PIL.{stem}ImagePlugin")
+    return getattr(plugin, f"{stem}ImageFile")(io.BytesIO(data))
+
+
+def _refuse_preview(tiff: Any) -> None:
+    """Camera raw files (DNG, NEF, ARW) are TIFFs whose first picture may be a thumbnail: say so instead."""
+    subfile_type = tiff.tag_v2.get(_TIFF_SUBFILE_TYPE, 0)
+    if _TIFF_DNG_VERSION in tiff.tag_v2 or (isinstance(subfile_type, int) and subfile_type & 1):
+        message = "camera raw images are not supported (the first picture of this TIFF is only a preview)"
+        raise MediaError(SkipReason.MISSING_CODEC, message)
+
+
+def _flatten(image: Any, name: str) -> Image.Image:
+    """``image`` with 8 bits a channel and no alpha: of mode L, RGB or CMYK."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_grey(np.asarray(image), _white(image, name), image.info.get("transparency")))
+    if image.has_transparency_data:
+        # Pillow has no direct way from La, grey times alpha.
+        colours = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        canvas = Image.new("RGB", colours.size, "white")
+        canvas.paste(colours, mask=colours)
+        return canvas
+    if image.mode in ("L", "RGB", "CMYK"):
+        return cast(Image.Image, image)
+    return cast(Image.Image, image.convert("L" if image.mode == "1" else "RGB"))
+
+
+def _white(image: Any, name: str) -> float | None:
+    """The value that means white in a picture of one wide channel; None where the format does not say."""
+    if name == "PNG":
+        return 65535.0  # mode I;16, or I in older versions of Pillow
+    if image.mode.startswith("I;16"):
+        return float(2 ** image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (16,))[0] - 1)
+    return None
+
+
+def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None) -> Pixels:
+    """(h, w) of integers or floats → (h, w) uint8; NaN becomes black, ``transparent`` becomes white."""
+    if white is None:
+        finite = values[np.isfinite(values)]
+        black, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        if values.dtype.kind == "f" and black >= 0.0 and white <= 1.0:
+            black, white = 0.0, 1.0
+    else:
+        black = 0.0
+    # Two bytes fit single precision; the range of four-byte values may overflow it.
+    scaled: npt.NDArray[np.floating[Any]] = values.astype(np.float32 if values.itemsize == 2 else np.float64)
+    np.nan_to_num(scaled, copy=False, nan=black, posinf=white, neginf=black)
+    scaled -= black
+    scaled *= 255.0 / (white - black) if white > black else 0.0
+    grey: Pixels = np.rint(scaled).astype(np.uint8)
+    if transparent is not None:
+        grey[values == transparent] = 255
+    return grey
+
+
+def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    """``image`` (L, RGB or CMYK) as sRGB. A profile that is broken or of another colour space is ignored."""
+    if icc_profile:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+            facts = profile.profile
+            fits = _ICC_MODES.get(facts.xcolor_space.strip()) == image.mode
+            if fits and "sRGB" not in (facts.profile_description or ""):
+                srgb = ImageCms.createProfile("sRGB")
+                return cast(Image.Image, ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB"))
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+            pass  # the colours are then taken for sRGB, as browsers take them
+    return image.convert("RGB")
+
+
+def _count_frames(image: Any, data: bytes, name: str) -> int:
+    """How many frames a picture has, at most _MAX_FRAMES; a damaged one behind the first ends the count.
+
+    GIF and TIFF are opened once more, since counting moves the reader's place.
+    """
+    count = 1
+    # The first frame decoded, so that nothing behind it is a reason to refuse the picture.
+    with suppress(Exception):
+        if name == "GIF":
+            count = _open(data, name).n_frames
+        elif name == "TIFF":
+            pages = _open(data, name)
+            while count < _MAX_FRAMES:
+                pages.seek(count)  # EOFError behind the last
+                count += 1
+        else:
+            count = getattr(image, "n_frames", 1)
+    return max(1, min(count, _MAX_FRAMES))
+
+
+def _ends_early(data: bytes, name: str) -> bool:
+    """Whether a file that failed to decode also lacks its end, as after an interrupted copy."""
+    if name in _END_MARKS:
+        return _END_MARKS[name] not in data[-32:]
+    if name == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if name == "BMP":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if name == "TIFF":  # the list of tags is often the last thing in the file
+        order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
+        big_tiff = b"+" in data[2:4]
+        start = int.from_bytes(data[8:16] if big_tiff else data[4:8], order)
+        tags = int.from_bytes(data[start : start + (8 if big_tiff else 2)], order)
+        return len(data) < start + tags * (20 if big_tiff else 12)
+    return False
+
+
+class _QuietPillow:
+    """While any thread is inside, warnings from Pillow's own code are ignored, and no others.
+
+    Pillow warns about odd metadata through :mod:`warnings`, whose filters are one list per process:
+    ``warnings.catch_warnings`` in several threads would restore one another's stale copies of it. So one
+    entry is put in front by the first thread that enters and taken out by the last one that leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._entry = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters_without_entry().insert(0, self._entry)
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters_without_entry()
+
+    def _filters_without_entry(self) -> list[object]:
+        filters = cast("list[object]", warnings.filters)
+        # Not once: a catch_warnings() elsewhere may have dropped the entry, or brought an old one back.
+        while self._entry in filters:
+            filters.remove(self._entry)
+        return filters
+
+
+_quiet = _QuietPillow()

@@ -1,0 +1,173 @@
+"""Contact sheets: one PNG that shows queries and what they found, a row per query."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, TypeAlias
+
+from PIL import Image, ImageDraw, ImageFont
+
+from imseek.media.thumbnails import fit
+from imseek.types import Pixels
+
+_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+_MARGIN: Final = 28  # pixels around the sheet, and above and below the line between two rows
+_GAP: Final = 14  # between two cells
+_LABEL_GAP: Final = 24  # between the query and its first cell
+_CAPTION_GAP: Final = 7
+
+_TITLE_SIZE: Final = 19
+_CAPTION_SIZE: Final = 13
+_LEADING: Final = 1.35  # line height in font sizes
+
+_PAPER: Final = "#ffffff"
+_TILE: Final = "#f4f4f3"
+_RULE: Final = "#e4e4e2"
+_INK: Final = "#1f1f1e"
+_GREY: Final = "#83827f"
+_ELLIPSIS: Final = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One picture: (h, w, 3) uint8, and its caption; the first line is set in ink, further ones in grey."""
+
+    pixels: Pixels
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A query and its answers, best first. A query by picture shows the picture, with ``title`` below it."""
+
+    title: str
+    query_image: Pixels | None
+    cells: Sequence[Cell]
+
+
+def contact_sheet(rows: Sequence[Row], *, thumb: int = 160) -> bytes:
+    """A PNG with one row per query: the query at the left, then its pictures with their captions below.
+
+    ``thumb`` is the side in pixels of the square that each picture is fitted into; nothing is enlarged or
+    cropped. Text too long for its place ends in an ellipsis. Characters that Pillow's own font lacks show as
+    boxes. No rows at all is a ValueError.
+    """
+    if not rows:
+        raise ValueError("a contact sheet needs at least one row")
+    columns = max(1, *(len(row.cells) for row in rows))
+    label = thumb + thumb // 4
+    heights = [_row_height(row, label, thumb) for row in rows]
+    width = _MARGIN + label + _LABEL_GAP + columns * (thumb + _GAP) - _GAP + _MARGIN
+    height = sum(heights) + 2 * _MARGIN * len(rows)
+
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = _MARGIN
+    for i, (row, row_height) in enumerate(zip(rows, heights, strict=True)):
+        if i:
+            draw.line((_MARGIN, top - _MARGIN, width - _MARGIN, top - _MARGIN), fill=_RULE)
+        _draw_query(sheet, draw, row, (_MARGIN, top), label, thumb)
+        left = _MARGIN + label + _LABEL_GAP
+        if not row.cells:
+            draw.text((left, top), "no results", fill=_GREY, font=_font(_CAPTION_SIZE))
+        for cell in row.cells:
+            _paste_tile(sheet, cell.pixels, (left, top), thumb)
+            _draw_caption(draw, cell.caption, (left, top + thumb + _CAPTION_GAP), thumb)
+            left += thumb + _GAP
+        top += row_height + 2 * _MARGIN
+
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _row_height(row: Row, label: int, thumb: int) -> int:
+    if row.query_image is None and not row.cells:
+        return len(_title_lines(row, label, thumb)) * _line_height(_TITLE_SIZE)
+    captions = [cell.caption for cell in row.cells]
+    if row.query_image is not None:
+        captions.append(row.title)
+    lines = max((len(caption.splitlines()) for caption in captions), default=0)
+    return thumb + (_CAPTION_GAP + lines * _line_height(_CAPTION_SIZE) if lines else 0)
+
+
+def _draw_query(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, at: tuple[int, int], label: int, thumb: int
+) -> None:
+    left, top = at
+    if row.query_image is not None:
+        _paste_tile(sheet, row.query_image, at, thumb)
+        draw.rectangle((left, top, left + thumb - 1, top + thumb - 1), outline=_GREY)
+        _draw_caption(draw, row.title, (left, top + thumb + _CAPTION_GAP), label)
+        return
+    for line in _title_lines(row, label, thumb):
+        draw.text((left, top), line, fill=_INK, font=_font(_TITLE_SIZE))
+        top += _line_height(_TITLE_SIZE)
+
+
+def _title_lines(row: Row, label: int, thumb: int) -> list[str]:
+    return _wrap(row.title, _font(_TITLE_SIZE), label, max(1, thumb // _line_height(_TITLE_SIZE)))
+
+
+def _draw_caption(draw: ImageDraw.ImageDraw, caption: str, at: tuple[int, int], width: int) -> None:
+    left, top = at
+    font = _font(_CAPTION_SIZE)
+    for i, line in enumerate(caption.splitlines()):
+        draw.text((left, top), _shorten(_printable(line), font, width), fill=_GREY if i else _INK, font=font)
+        top += _line_height(_CAPTION_SIZE)
+
+
+def _paste_tile(sheet: Image.Image, pixels: Pixels, at: tuple[int, int], side: int) -> None:
+    """The picture in the middle of a square of light grey, so that all of them line up."""
+    left, top = at
+    picture = fit(pixels, side)
+    sheet.paste(_TILE, (left, top, left + side, top + side))
+    sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+
+
+def _wrap(text: str, font: _Font, width: int, most: int) -> list[str]:
+    """``text`` broken between words into at most ``most`` lines of ``width`` pixels; the rest is cut off."""
+    lines: list[str] = []
+    words = _printable(text).split()
+    while words and len(lines) < most:
+        taken = 1
+        while taken < len(words) and font.getlength(" ".join(words[: taken + 1])) <= width:
+            taken += 1
+        if len(lines) == most - 1:
+            taken = len(words)
+        lines.append(_shorten(" ".join(words[:taken]), font, width))
+        words = words[taken:]
+    return lines
+
+
+def _shorten(text: str, font: _Font, width: int) -> str:
+    """The longest beginning of ``text`` that fits into ``width`` pixels with an ellipsis, or all of it."""
+    if font.getlength(text) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest fitting prefix, by bisection
+        middle = (low + high + 1) // 2
+        if font.getlength(text[:middle].rstrip() + _ELLIPSIS) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + _ELLIPSIS
+
+
+def _printable(text: str) -> str:
+    """``text`` without control characters; lone surrogates (undecodable names) become ``?``."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _line_height(size: int) -> int:
+    return round(size * _LEADING)
+
+
+@cache
+def _font(size: int) -> _Font:
+    return ImageFont.load_default(size)

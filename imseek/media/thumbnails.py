@@ -1,0 +1,23 @@
+"""Small pictures for people to look at."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from imseek.types import Pixels
+
+
+def fit(pixels: Pixels, side: int) -> Image.Image:
+    """(h, w, 3) uint8 → a picture that fits into ``side`` x ``side`` pixels; nothing is enlarged."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def thumbnail(pixels: Pixels, side: int = 256) -> bytes:
+    """(h, w, 3) uint8 → WebP of a picture that fits into ``side`` x ``side`` pixels; nothing is enlarged."""
+    buffer = io.BytesIO()
+    fit(pixels, side).save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""How answers come out: a query becomes a vector, the vector becomes hits."""

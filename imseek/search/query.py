@@ -1,0 +1,67 @@
+"""What can be asked, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import QueryError
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One piece of a query: exactly one of words, a picture (path or bytes), a stored image, a vector.
+
+    ``weight`` scales its unit vector before the terms are added; negative means "less like this".
+    ``vector`` is (dim,) in the collection's space and need not be normalised.
+    """
+
+    text: str | None = None
+    picture: Path | bytes | None = None
+    image_id: int | None = None
+    vector: npt.NDArray[np.floating[Any]] | None = field(default=None, compare=False)
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.text, self.picture, self.image_id, self.vector) if v is not None]
+        if len(given) != 1:
+            raise QueryError("a term is exactly one of text, picture, image_id and vector")
+        if not np.isfinite(self.weight) or self.weight == 0:
+            raise QueryError("the weight of a term is a finite number other than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Terms whose weighted unit vectors are summed and normalised; ``limit`` hits are wanted."""
+
+    terms: tuple[Term, ...]
+    limit: int = 10
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise QueryError("a query needs at least one term")
+        if self.limit < 1:
+            raise QueryError("limit must be at least 1")
+
+
+#: What :meth:`imseek.Collection.search` takes: words, a picture, a stored image's id, a vector, or a Query.
+Question: TypeAlias = str | Path | bytes | int | npt.NDArray[np.floating[Any]] | Query
+
+
+def as_query(question: Question, limit: int) -> Query:
+    """Raises QueryError for what cannot be asked."""
+    if isinstance(question, Query):
+        return question
+    if isinstance(question, str):
+        return Query((Term(text=question),), limit)
+    if isinstance(question, Path | bytes):
+        return Query((Term(picture=question),), limit)
+    if isinstance(question, np.ndarray):
+        return Query((Term(vector=question),), limit)
+    if isinstance(question, int) and not isinstance(question, bool):
+        return Query((Term(image_id=question),), limit)
+    raise QueryError(f"cannot search for a {type(question).__name__}")

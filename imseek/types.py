@@ -1,0 +1,271 @@
+"""Values that cross the borders between packages: frozen dataclasses, no behaviour beyond derived facts."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class SkipReason(StrEnum):
+    """Why a file was not indexed. Codes are stable: they are stored and printed in JSON."""
+
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TIMEOUT = "timeout"
+    UNREADABLE = "unreadable"
+    BROKEN_LINK = "broken_link"
+    LINK_LOOP = "link_loop"
+    NOT_A_FILE = "not_a_file"
+    VANISHED = "vanished"
+    CHANGED = "changed_while_reading"
+    MISSING_CODEC = "missing_codec"
+    ENCODER_FAILED = "encoder_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the bytes of a picture say about it, independent of where it lies.
+
+    ``width`` and ``height`` are pixels after EXIF orientation; ``phash`` is a 64-bit perceptual hash
+    (unsigned); ``latitude`` and ``longitude`` are degrees (WGS 84); ``taken_at`` is ISO 8601 as the camera
+    wrote it, with a zone only where EXIF states one.
+    """
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    frames: int = 1
+    phash: int = 0
+    orientation: int = 1
+    taken_at: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    caption: str | None = None
+    extra: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image lies: a path of bytes, since file names need not be text."""
+
+    source_id: int
+    path: bytes
+
+    @property
+    def display(self) -> str:
+        """The path as printable text: undecodable and control characters are escaped."""
+        return display_path(self.path)
+
+
+def display_path(path: bytes) -> str:
+    """``path`` as one printable line; bytes that are not UTF-8 and control characters appear as escapes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def path_json(path: bytes) -> dict[str, str]:
+    """``path`` for JSON: ``{"path": …}``, with ``path_b64`` beside it where the bytes are not UTF-8."""
+    try:
+        return {"path": path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": display_path(path), "path_b64": base64.b64encode(path).decode("ascii")}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture at one place, as a collection knows it.
+
+    ``place`` is None for an image whose place was lost and not yet found again (after a repair).
+    ``metadata`` holds the intrinsic facts, the typed ``extra`` columns and the derived columns by name.
+    """
+
+    image_id: int
+    place: Place | None
+    content_hash: str
+    metadata: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer to a query: the image, and its cosine to the query in [-1, 1]."""
+
+    collection: str
+    image_id: int
+    score: float
+    place: Place | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str | None:
+        """The path for use with ``open()`` (surrogate escapes where the bytes are not UTF-8)."""
+        return None if self.place is None else os.fsdecode(self.place.path)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, all of one generation of the collection.
+
+    ``searched`` counts the live images that the query was compared with; ``notes`` are lines that a user
+    should see (a text cut into pieces, an encoder that is only basic).
+    """
+
+    hits: tuple[Hit, ...]
+    generation: int
+    searched: int
+    encoder: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Any:
+        return iter(self.hits)
+
+    def __getitem__(self, i: int) -> Hit:
+        return self.hits[i]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be indexed, and why. Tried again only when the file changes."""
+
+    source_id: int
+    path: bytes
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A moment of a run. ``total`` is None until the scan has ended; only committed images are ``done``."""
+
+    phase: str
+    done: int
+    total: int | None
+    skipped: int
+    seconds: float
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What one run did. Every count but ``seen`` is of commits that returned."""
+
+    seen: int
+    unchanged: int
+    added: int
+    changed: int
+    moved: int
+    copied: int
+    removed: int
+    skipped: int
+    live: int
+    bytes_read: int
+    files_opened: int
+    seconds: float
+    generation: int
+    encoder: str
+    precision: str = "fp32"
+    interrupted: bool = False
+    failures: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    source_id: int
+    kind: str
+    path: bytes
+    images: int
+    failures: int
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceInfo:
+    """One set of vectors: which encoder made it, and what identifies its weights."""
+
+    space_id: int
+    encoder: str
+    fingerprint: str
+    dim: int
+    modality: str
+    quality: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    path: str
+    uuid: str
+    format: int
+    created: str
+    generation: int
+    images: int
+    dead_rows: int
+    shards: int
+    bytes_on_disk: int
+    encoder: SpaceInfo
+    sources: tuple[SourceInfo, ...]
+    failures: tuple[Failure, ...]
+    index: str
+    writer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding of ``verify``. ``kind`` is a stable code; ``file`` is relative to the collection."""
+
+    kind: str
+    file: str
+    message: str
+    repairable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    problems: tuple[Problem, ...]
+    files_checked: int
+    bytes_checked: int
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What ``repair`` did: a line per restored fact with where it was taken from, and per lost one."""
+
+    restored: tuple[str, ...]
+    lost: tuple[str, ...]
+    after: VerifyReport
+
+
+class Readable(Protocol):
+    """Bytes that can be read at random: an open file, or ``io.BytesIO``."""
+
+    def read(self, n: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...

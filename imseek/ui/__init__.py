@@ -1,0 +1,1 @@
+"""Interfaces for people and programs, thin on top of the public API."""

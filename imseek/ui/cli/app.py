@@ -1,0 +1,96 @@
+"""The application: its commands, and how errors become messages and exit codes.
+
+Exit codes:
+    0  done, an empty result too          75   another writer is at work
+    1  failure                            130  interrupted (SIGINT)
+    2  the request makes no sense         143  terminated (SIGTERM)
+    3  nothing could be indexed, or something was skipped with --strict
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from imseek._version import __version__
+from imseek.errors import ImseekError
+from imseek.ui.cli import collection, demo, doctor, index, info, search, source
+from imseek.ui.cli.output import report_error
+from imseek.ui.cli.texts import examples
+
+app = typer.Typer(
+    name="imseek",
+    help="Search your own images by words or by another image.",
+    epilog=examples(
+        "imseek demo",
+        "imseek index ~/Pictures",
+        "imseek search 'a boat on a lake'",
+    ),
+    rich_markup_mode=None,  # Rich costs 50 ms and reads markup in file names
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+index.register(app)
+search.register(app)
+info.register(app)
+app.add_typer(collection.app, name="collection")
+app.add_typer(source.app, name="source")
+doctor.register(app)
+demo.register(app)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"imseek {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: that of the process); returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks is escaped, not an error
+            stream.reconfigure(errors="backslashreplace")
+    as_json = "--json" in _before_dashes(arguments)
+    try:
+        code = app(args=search.with_open_default(arguments), prog_name="imseek", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ImseekError as error:
+        report_error(type(error).__name__, str(error), error.hint, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context is not None else None
+        report_error("UsageError", error.format_message(), hint, as_json=as_json)
+        return error.exit_code
+    except typer.Abort:
+        report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
+        return 1
+    except OSError as error:
+        report_error(type(error).__name__, str(error), None, as_json=as_json)
+        return 1
+    return int(code or 0)
+
+
+def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments

@@ -1,0 +1,161 @@
+"""``imseek collection``: the library of collections, and the care for one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
+from imseek.library import Named, Resolved
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.texts import JsonOption, examples, printable
+
+app = typer.Typer(
+    help="List, make, rename, delete, check and repair collections.",
+    epilog=examples("imseek collection list", "imseek collection verify holidays"),
+    rich_markup_mode=None,
+)
+
+NameArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="COLLECTION", help="Name or path (default: the one a search would use)."),
+]
+
+
+@app.command("list", epilog=examples("imseek collection list"))
+def list_(as_json: JsonOption = False) -> None:
+    """List the named collections."""
+    found = [(named, _images(named)) for named in library.list_collections(os.environ)]
+    if as_json:
+        body = [
+            {**jsonout.collection(named), "images": images, "problem": problem}
+            for named, (images, problem) in found
+        ]
+        jsonout.print_json({"collections": body})
+        return
+    if not found:
+        say("no collection yet: `imseek index FOLDER` makes one")
+        return
+    rows = [
+        (named.name, "?" if images is None else f"{images:,}", printable(problem or str(named.path)))
+        for named, (images, problem) in found
+    ]
+    print(table(("name", "images", "path"), rows, right=(1,)))
+
+
+@app.command(
+    epilog=examples("imseek collection create holidays", "imseek collection create new --encoder builtin")
+)
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name, or a folder to make it in.")],
+    encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
+) -> None:
+    """Make an empty collection."""
+    new = library.locate(name, cwd=Path.cwd(), environ=os.environ)
+    if library.is_collection(new.path):
+        raise CollectionExistsError(f"there is already a collection {new.name!r}")
+    with imseek.create(new.path, encoder=encoder) as made:
+        space = made.info().encoder
+    print(f"created {printable(new.name)} in {printable(str(new.path))}")
+    print(f"encoder: {space.encoder}" + (f" ({printable(space.note)})" if space.note else ""))
+
+
+@app.command(epilog=examples("imseek collection rename holidays holidays-2025"))
+def rename(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name now.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+) -> None:
+    """Give a named collection another name."""
+    library.rename(name, new, os.environ)
+    print(f"{name} is now {new}")
+
+
+@app.command(epilog=examples("imseek collection delete holidays", "imseek collection delete old --yes"))
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name or path.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a collection. The pictures it was made from stay."""
+    doomed = library.locate(name, cwd=Path.cwd(), environ=os.environ)
+    if not library.is_collection(doomed.path):
+        raise CollectionNotFoundError(
+            f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+        )
+    images, problem = _images(doomed)
+    held = problem if images is None else count(images, "image")
+    if not yes:
+        typer.confirm(
+            f"Delete the collection in {printable(str(doomed.path))} ({held})?", abort=True, err=True
+        )
+    library.delete(doomed.path, doomed.name)
+    print(f"deleted {printable(doomed.name)}; the pictures are untouched")
+
+
+@app.command(epilog=examples("imseek collection verify", "imseek collection verify holidays --json"))
+def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
+    """Check every file of a collection against its checksum. Exits with 1 if there is a problem."""
+    from imseek import upkeep
+
+    chosen = _for_care(collection, quiet=as_json)
+    report = upkeep.verify(chosen.path)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.verified(report)})
+        return 0 if report.ok else 1
+    for problem in report.problems:
+        print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
+    print(
+        f"{count(len(report.problems), 'problem')} in {count(report.files_checked, 'file')}"
+        f" ({size(report.bytes_checked)})"
+    )
+    if not report.ok:
+        say("hint: `imseek collection repair` mends what can be mended, and says what is lost")
+    return 0 if report.ok else 1
+
+
+@app.command(epilog=examples("imseek collection repair holidays"))
+def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
+    """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""
+    from imseek import upkeep
+
+    chosen = _for_care(collection, quiet=as_json)
+    report = upkeep.repair(chosen.path)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.repaired(report)})
+        return 0 if report.after.ok else 1
+    for line in report.restored:
+        print(f"restored  {printable(line)}")
+    for line in report.lost:
+        print(f"lost      {printable(line)}")
+    print("sound now" if report.after.ok else f"{count(len(report.after.problems), 'problem')} left")
+    return 0 if report.after.ok else 1
+
+
+def _for_care(given: str | None, *, quiet: bool) -> Resolved:
+    """The collection to check or mend: a folder that was given need not look like a collection any more."""
+    if given is None:
+        chosen = library.resolve(None, cwd=Path.cwd(), environ=os.environ)
+    else:
+        named = library.locate(given, cwd=Path.cwd(), environ=os.environ)
+        if not named.path.is_dir():
+            raise CollectionNotFoundError(
+                f"no collection {given!r}", hint="`imseek collection list` shows those there are"
+            )
+        chosen = Resolved(named.path, named.name, "given")
+    if not quiet:
+        say_collection(chosen)
+    return chosen
+
+
+def _images(named: Named) -> tuple[int | None, str | None]:
+    """How many images a collection holds, or why that cannot be told."""
+    try:
+        with imseek.open(named.path) as opened:
+            return opened.info().images, None
+    except ImseekError as error:
+        return None, str(error)

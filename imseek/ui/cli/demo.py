@@ -1,0 +1,28 @@
+"""``imseek demo``: the main job on photographs that are already on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imseek import library
+from imseek.ui.cli.texts import examples
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo", epilog=examples("imseek demo", "imseek demo --folder /tmp/imseek-demo"))(demo)
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Where the contact sheet goes (default: imseek's own)."),
+    ] = None,
+) -> int:
+    """Index photographs and search them: those inside scikit-image and scikit-learn."""
+    from imseek.ui import demo as job
+
+    return job.run(folder or library.home(os.environ) / library.DEMO_NAME, os.environ)

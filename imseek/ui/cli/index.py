@@ -1,0 +1,162 @@
+"""``imseek index``: bring pictures into a collection, or bring it up to date."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.errors import UsageError
+from imseek.library import Resolved
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+
+if TYPE_CHECKING:
+    from imseek import Collection
+    from imseek.types import Failure, IndexReport
+
+NOTHING_INDEXED = 3
+_SHOWN_FAILURES = 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "index",
+        epilog=examples(
+            "imseek index ~/Pictures",
+            "imseek index ~/Scans -c scans",
+            "imseek index /media/disk/photos --here",
+            "imseek index",
+        ),
+    )(index)
+
+
+def index(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Folders or files; without any, all sources again."),
+    ] = None,
+    collection: CollectionOption = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="Keep the collection in PATH/.imseek, with relative places.")
+    ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
+    ] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try files again that failed before.")
+    ] = False,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Follow links to folders.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Index folders and files. The collection is made on first use; later runs read only what is new or changed."""
+    given = paths or []
+    chosen = _here(given, collection) if here else _named(given, collection)
+    with _open(chosen, given, encoder, here=here, quiet=as_json) as opened, StopSignals() as signals:
+        with progress_bar() as progress:
+            report = opened.index(
+                given,
+                progress=progress,
+                rehash=rehash,
+                retry_failed=retry_failed,
+                follow_symlinks=follow_symlinks,
+                stop=signals.event,
+            )
+        if as_json:
+            jsonout.print_json(jsonout.index(report, chosen))
+        else:
+            print("\n".join(summary(report)))
+        if report.interrupted:
+            return signals.exit_code
+    return _exit_code(report, strict=strict)
+
+
+def summary(report: IndexReport) -> list[str]:
+    """The lines a user reads after a run: what happened, what was skipped and why, what to know."""
+    counts = [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.moved, "moved"),
+        (report.copied, "copied"),
+        (report.removed, "removed"),
+        (report.unchanged, "unchanged"),
+    ]
+    done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
+    lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
+    if report.skipped:
+        lines.append(f"{count(report.skipped, 'file')} skipped" + (":" if report.failures else ""))
+        if report.failures:
+            lines.append(failures_table(report.failures[:_SHOWN_FAILURES]))
+        if len(report.failures) > _SHOWN_FAILURES:
+            more = len(report.failures) - _SHOWN_FAILURES
+            lines.append(f"and {more:,} more: `imseek info --failures`")
+    lines += [printable(note) for note in report.notes]
+    if report.interrupted:
+        lines.append("interrupted: what is counted above is kept; the same command goes on from here")
+    return lines
+
+
+def failures_table(failures: tuple[Failure, ...]) -> str:
+    from imseek.types import display_path
+
+    rows = [(str(f.reason), f"{display_path(f.path)}: {printable(f.message)}") for f in failures]
+    return table(("reason", "file"), rows)
+
+
+def _here(given: list[Path], collection: str | None) -> Resolved:
+    if collection is not None:
+        raise UsageError("--here and --collection exclude each other")
+    if len(given) != 1 or not given[0].is_dir():
+        raise UsageError("--here takes exactly one folder", hint="imseek index FOLDER --here")
+    path = given[0].absolute() / library.LOCAL_FOLDER
+    return Resolved(path, str(path), "--here", exists=library.is_collection(path))
+
+
+def _named(given: list[Path], collection: str | None) -> Resolved:
+    if not given:
+        return library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    return library.resolve_for_index(collection, cwd=Path.cwd(), environ=os.environ)
+
+
+def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: bool, quiet: bool) -> Collection:
+    """The collection to index into, made if it is new: its first lines say where and with which encoder."""
+    if chosen.exists:
+        opened = imseek.open(chosen.path)
+        if encoder not in (None, "auto") and encoder != (used := opened.info().encoder.encoder):
+            opened.close()
+            raise UsageError(
+                f"{chosen.name} is encoded with {used}, not with {encoder}",
+                hint="an encoder is chosen once, when a collection is made; `-c NAME` makes another one",
+            )
+        if not quiet:
+            say_collection(chosen)
+        return opened
+    for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
+        if not os.path.lexists(path):
+            raise UsageError(f"no such file or folder: {path}")
+    opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here)
+    space = opened.info().encoder
+    if not quiet:
+        say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
+        say(f"encoder: {space.encoder}" + (f" ({printable(space.note)})" if space.note else ""))
+    return opened
+
+
+def _exit_code(report: IndexReport, *, strict: bool) -> int:
+    touched = report.added + report.changed + report.moved + report.copied + report.unchanged + report.removed
+    if touched == 0 or (strict and report.skipped):
+        return NOTHING_INDEXED
+    return 0

@@ -1,0 +1,81 @@
+"""``imseek info``: what a collection holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.index import failures_table
+from imseek.ui.cli.output import count, say_collection, size, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types import CollectionInfo, SourceInfo
+
+
+def register(app: typer.Typer) -> None:
+    app.command("info", epilog=examples("imseek info", "imseek info --failures --json"))(info)
+
+
+def info(
+    failures: Annotated[
+        bool, typer.Option("--failures", help="List the files that could not be indexed, and why.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a collection holds."""
+    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        found = opened.info()
+    if as_json:
+        jsonout.print_json(jsonout.info(found, chosen, failures=failures))
+        return
+    print("\n".join(_lines(found)))
+    if found.sources:
+        print("\n" + sources_table(found.sources))
+    if failures:
+        print("\n" + (failures_table(found.failures) if found.failures else "no failures"))
+
+
+def sources_table(sources: Sequence[SourceInfo]) -> str:
+    from imseek.types import display_path
+
+    rows = [
+        (
+            str(s.source_id),
+            s.kind,
+            f"{s.images:,}",
+            f"{s.failures:,}",
+            "yes" if s.present else "no",
+            display_path(s.path),
+        )
+        for s in sources
+    ]
+    return table(("source", "kind", "images", "failures", "present", "path"), rows, right=(0, 2, 3))
+
+
+def _lines(found: CollectionInfo) -> list[str]:
+    space = found.encoder
+    failures = sum(s.failures for s in found.sources)
+    facts = [
+        ("path", printable(found.path)),
+        ("images", f"{found.images:,}"),
+        ("encoder", f"{space.encoder}, {space.dim} dimensions"),
+        ("", printable(space.note) if space.note else ""),
+        ("index", found.index),
+        ("on disk", f"{size(found.bytes_on_disk)}, {count(found.shards, 'shard')}, {found.dead_rows:,} dead"),
+        ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),
+        ("failures", f"{failures:,} (imseek info --failures)" if failures else "0"),
+        ("writer", printable(found.writer) if found.writer else ""),
+    ]
+    return [f"{name:<12}{value}" for name, value in facts if value]

@@ -1,0 +1,171 @@
+"""The ``--json`` form of every result. imseek/ui/schemas holds the schemas that tests check it against."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from imseek.ui.cli.texts import printable
+
+if TYPE_CHECKING:
+    from imseek.library import Named, Resolved
+    from imseek.types import (
+        CollectionInfo,
+        Failure,
+        Hit,
+        IndexReport,
+        RepairReport,
+        SearchResult,
+        SourceInfo,
+        VerifyReport,
+    )
+
+SCHEMA = 1
+
+
+def print_json(body: Mapping[str, Any]) -> None:
+    """One object on stdout, in ASCII so that it survives every terminal and locale."""
+    print(json.dumps({"schema": SCHEMA, **body}, indent=1, allow_nan=False), file=sys.stdout)
+
+
+def collection(chosen: Named | Resolved) -> dict[str, Any]:
+    return {"name": printable(chosen.name), **_path(os.fsencode(chosen.path))}
+
+
+def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
+    return {
+        "collection": collection(chosen),
+        "encoder": result.encoder,
+        "generation": result.generation,
+        "searched": result.searched,
+        "notes": list(result.notes),
+        "hits": [_hit(hit) for hit in result.hits],
+    }
+
+
+def index(report: IndexReport, chosen: Resolved) -> dict[str, Any]:
+    return {
+        "collection": collection(chosen),
+        "created": not chosen.exists,
+        "encoder": report.encoder,
+        "precision": report.precision,
+        "generation": report.generation,
+        "interrupted": report.interrupted,
+        "seen": report.seen,
+        "unchanged": report.unchanged,
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "copied": report.copied,
+        "removed": report.removed,
+        "skipped": report.skipped,
+        "live": report.live,
+        "bytes_read": report.bytes_read,
+        "files_opened": report.files_opened,
+        "seconds": round(report.seconds, 3),
+        "notes": list(report.notes),
+        "failures": [_failure(failure) for failure in report.failures],
+    }
+
+
+def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str, Any]:
+    body = {
+        "collection": collection(chosen),
+        "uuid": found.uuid,
+        "format": found.format,
+        "created": found.created,
+        "generation": found.generation,
+        "images": found.images,
+        "dead_rows": found.dead_rows,
+        "shards": found.shards,
+        "bytes_on_disk": found.bytes_on_disk,
+        "index": found.index,
+        "writer": found.writer,
+        "encoder": {
+            "reference": found.encoder.encoder,
+            "fingerprint": found.encoder.fingerprint,
+            "dim": found.encoder.dim,
+            "modality": found.encoder.modality,
+            "quality": found.encoder.quality,
+            "note": found.encoder.note,
+        },
+        "sources": [source(s) for s in found.sources],
+    }
+    if failures:
+        body["failures"] = [_failure(failure) for failure in found.failures]
+    return body
+
+
+def source(found: SourceInfo) -> dict[str, Any]:
+    return {
+        "source_id": found.source_id,
+        "kind": found.kind,
+        **_path(found.path),
+        "images": found.images,
+        "failures": found.failures,
+        "present": found.present,
+    }
+
+
+def verified(report: VerifyReport) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "files_checked": report.files_checked,
+        "bytes_checked": report.bytes_checked,
+        "problems": [
+            {"kind": p.kind, "file": p.file, "message": p.message, "repairable": p.repairable}
+            for p in report.problems
+        ],
+    }
+
+
+def repaired(report: RepairReport) -> dict[str, Any]:
+    return {
+        "restored": list(report.restored),
+        "lost": list(report.lost),
+        "after": verified(report.after),
+    }
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    place = hit.place
+    return {
+        "collection": hit.collection,
+        "image_id": hit.image_id,
+        "score": round(hit.score, 6),
+        "source_id": None if place is None else place.source_id,
+        **({"path": None} if place is None else _path(place.path)),
+        "metadata": _plain(hit.metadata),
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "source_id": failure.source_id,
+        **_path(failure.path),
+        "reason": str(failure.reason),
+        "message": failure.message,
+    }
+
+
+def _path(path: bytes) -> dict[str, str]:
+    from imseek.types import path_json
+
+    return path_json(path)
+
+
+def _plain(value: Any) -> Any:
+    """Metadata as JSON has it: NumPy scalars become numbers; what is no number (NaN) becomes null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

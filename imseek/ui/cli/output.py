@@ -1,0 +1,63 @@
+"""What a command says: results on stdout, everything else on stderr, nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from imseek.library import Resolved
+from imseek.ui.cli.jsonout import SCHEMA
+from imseek.ui.cli.texts import printable
+
+
+def say(line: str) -> None:
+    """One line for the user, beside the result."""
+    print(line, file=sys.stderr)
+
+
+def say_collection(chosen: Resolved) -> None:
+    say(f"collection: {printable(chosen.name)} ({chosen.how})")
+
+
+def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) -> None:
+    """``imseek: message`` and a line with the hint; one JSON object where JSON was asked for."""
+    if as_json:
+        error = {"type": kind, "message": message, "hint": hint}
+        say(json.dumps({"schema": SCHEMA, "error": error}))
+        return
+    say(f"imseek: {printable(message)}")
+    if hint:
+        say(f"hint: {printable(hint)}")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Columns of text, those with an index in ``right`` aligned to the right.
+
+    The last column is not padded: it is the place for file names, whose display width cannot be known.
+    """
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head) - 1)]
+    out = []
+    for line in lines:
+        cells = [
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(line[:-1], widths, strict=True))
+        ]
+        out.append("  ".join([*cells, line[-1]]).rstrip())
+    return "\n".join(out)
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """``1 image``, ``2 images``; thousands with a comma."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def size(n: int) -> str:
+    """Bytes for people, in powers of 1000."""
+    amount = float(n)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

@@ -1,0 +1,76 @@
+"""Progress on a terminal, and a run that can be asked to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from imseek.types import Progress, ProgressCallback
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback | None]:
+    """A callback that draws a bar on stderr; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    with Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[skipped]} skipped", markup=False),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("starting", total=None, skipped=0)
+
+        def show(now: Progress) -> None:
+            bars.update(task, description=now.phase, completed=now.done, total=now.total, skipped=now.skipped)
+
+        yield show
+
+
+class StopSignals:
+    """While entered, SIGINT and SIGTERM set ``event``; a second one ends the process at once.
+
+    ``exit_code`` follows the shell's convention, 128 + the number of the signal.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._caught: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + (self._caught or signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._caught is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._caught = number
+        # Not print(): a handler may interrupt one that holds the stream's lock.
+        os.write(2, b"imseek: stopping once what is under way is committed; again to stop at once\n")
+        self.event.set()

@@ -1,0 +1,67 @@
+"""Writes docs/cli.md from the commands themselves: ``python -P -m imseek.ui.cli.reference docs/cli.md``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from imseek.ui.cli.app import app, main
+
+WIDTH = "100"
+
+_HEAD = """\
+# The command line
+
+Generated from `--help` by `make cli-docs`; a test holds it current.
+
+Results go to stdout, everything else to stderr. With `--json` a result is one object with `"schema": 1`
+(schemas in `imseek/ui/schemas/`), and an error is one object on stderr. Exit codes:
+
+| code | meaning |
+|---|---|
+| 0 | done, an empty result too |
+| 1 | failure |
+| 2 | the request makes no sense |
+| 3 | nothing could be indexed, or something was skipped with `--strict` |
+| 75 | another writer is at work |
+| 130, 143 | interrupted, what was committed is kept |
+"""
+
+
+def reference() -> str:
+    """docs/cli.md: the help of every command, as wide as the variable COLUMNS says."""
+    sections = [_HEAD]
+    for words in commands(app):
+        title = " ".join(["imseek", *words])
+        sections.append(f"## {title}\n\n```text\n{_help(words)}\n```\n")
+    return "\n".join(sections)
+
+
+def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command of ``group``, itself first."""
+    yield prefix
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield (*prefix, command.name or command.callback.__name__)
+    for sub in group.registered_groups:
+        assert sub.typer_instance is not None
+        assert sub.name is not None
+        yield from commands(sub.typer_instance, (*prefix, sub.name))
+
+
+def _help(words: tuple[str, ...]) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        main([*words, "--help"])
+    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = WIDTH
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

@@ -1,0 +1,147 @@
+"""``imseek search`` and ``imseek similar``: a query, and its hits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types import Hit, SearchResult
+
+LimitOption: TypeAlias = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many hits.")
+]
+PathsOption: TypeAlias = Annotated[
+    bool, typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped).")
+]
+NullOption: TypeAlias = Annotated[
+    bool, typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL.")
+]
+OpenOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--open", metavar="[N]", min=1, help="Open the Nth hit (without N: the first) in the viewer."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "search",
+        epilog=examples("imseek search 'a red bicycle'", "imseek search -n 50 -0 receipts | xargs -0 ls -l"),
+    )(search)
+    app.command(
+        "similar",
+        epilog=examples("imseek similar holiday.jpg", "imseek similar scan.png --open"),
+    )(similar)
+
+
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the picture shows, in words.")],
+    limit: LimitOption = 10,
+    paths: PathsOption = False,
+    null: NullOption = False,
+    open_nth: OpenOption = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find pictures by words."""
+    _answer(text, limit, paths, null, open_nth, collection, as_json)
+
+
+def similar(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file; it need not be indexed.")],
+    limit: LimitOption = 10,
+    paths: PathsOption = False,
+    null: NullOption = False,
+    open_nth: OpenOption = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find pictures that look like another one."""
+    if not image.is_file():
+        raise UsageError(f"no such file: {image}", hint="`imseek search TEXT` searches by words")
+    _answer(image, limit, paths, null, open_nth, collection, as_json)
+
+
+def with_open_default(arguments: Sequence[str]) -> list[str]:
+    """``--open`` without a number means ``--open 1``: Typer has no options whose value may be left out."""
+    out = list(arguments)
+    end = out.index("--") if "--" in out else len(out)
+    if "--open" in out[:end]:
+        at = out.index("--open") + 1
+        if at == len(out) or not out[at].isdecimal():
+            out.insert(at, "1")
+    return out
+
+
+def hits_table(hits: Sequence[Hit]) -> str:
+    rows = [(str(n), f"{hit.score:.3f}", _shown(hit)) for n, hit in enumerate(hits, start=1)]
+    return table(("#", "score", "image"), rows, right=(0, 1))
+
+
+def _answer(
+    query: str | Path,
+    limit: int,
+    paths: bool,
+    null: bool,
+    open_nth: int | None,
+    collection: str | None,
+    as_json: bool,
+) -> None:
+    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        result = opened.search(query, limit=limit, metadata=as_json)
+    if as_json:
+        jsonout.print_json(jsonout.search(result, chosen))
+    elif paths or null:
+        _print_paths(result, exact=null)
+    else:
+        _print_table(result)
+    if open_nth is not None:
+        _open(result, open_nth)
+
+
+def _print_table(result: SearchResult) -> None:
+    print(hits_table(result.hits) if result.hits else "no hits")
+    for note in result.notes:
+        print(printable(note))
+
+
+def _print_paths(result: SearchResult, *, exact: bool) -> None:
+    places = [hit.place for hit in result.hits if hit.place is not None]
+    if exact:
+        sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
+    else:
+        for place in places:
+            print(place.display)
+    for note in result.notes:
+        say(printable(note))
+
+
+def _open(result: SearchResult, nth: int) -> None:
+    if nth > len(result.hits):
+        raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
+    path = result.hits[nth - 1].path
+    if path is None or not Path(path).is_file():
+        raise ImseekError(f"the file of hit {nth} is gone", hint="`imseek index` updates the collection")
+    if typer.launch(path) != 0:
+        raise ImseekError(f"no viewer could be started for {path}", hint="install xdg-utils or use --paths")
+
+
+def _shown(hit: Hit) -> str:
+    return hit.place.display if hit.place is not None else f"(image {hit.image_id}: place unknown)"

@@ -1,0 +1,65 @@
+"""``imseek source``: the folders and files that a collection takes its images from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.info import sources_table
+from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+
+app = typer.Typer(
+    help="List, remove and relocate the sources of a collection.",
+    epilog=examples("imseek source list", "imseek source relocate 1 /mnt/new/Pictures"),
+    rich_markup_mode=None,
+)
+
+SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its number in `imseek source list`.")]
+
+
+@app.command("list", epilog=examples("imseek source list"))
+def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+    """List where the images come from."""
+    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        sources = opened.info().sources
+    if as_json:
+        body = {"collection": jsonout.collection(chosen), "sources": [jsonout.source(s) for s in sources]}
+        jsonout.print_json(body)
+    elif sources:
+        print(sources_table(sources))
+    else:
+        say("no source yet: `imseek index FOLDER` adds one")
+
+
+@app.command(epilog=examples("imseek source remove 2"))
+def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
+    """Take a source and its images out of the collection. The files stay."""
+    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        removed = opened.remove_source(source)
+    print(f"removed source {source} with {count(removed, 'image')}; the files are untouched")
+
+
+@app.command(epilog=examples("imseek source relocate 1 /mnt/new/Pictures"))
+def relocate(
+    source: SourceArgument,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Where the source lies now.")],
+    collection: CollectionOption = None,
+) -> None:
+    """Say that a source has moved. Its images keep their ids, and nothing is encoded again."""
+    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        moved = opened.relocate_source(source, path)
+    print(f"source {source} is now {printable(str(path.absolute()))} ({count(moved, 'image')})")

@@ -1,0 +1,30 @@
+"""Texts and options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, TypeAlias
+
+import typer
+
+
+def printable(text: str) -> str:
+    """``text`` as one line without control characters; it may hold file names from anywhere."""
+    from imseek.types import display_path
+
+    return display_path(os.fsencode(text))
+
+
+def examples(*commands: str) -> str:
+    """The epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
+    title = "Example:" if len(commands) == 1 else "Examples:"
+    return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
+
+
+CollectionOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--collection", "-c", metavar="NAME|PATH", help="The collection, by name or by path."),
+]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of text (imseek/ui/schemas).")
+]

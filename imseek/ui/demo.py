@@ -1,0 +1,186 @@
+"""``imseek demo``: index the photographs that ship inside scikit-image and scikit-learn, and search them.
+
+The files are indexed where the packages keep them; nothing is copied or downloaded. Debian's Tux Paint stamps
+(photographs and drawings) join in where they are installed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import imseek
+from imseek import library
+from imseek.errors import MissingExtraError
+from imseek.ui.cli.index import summary
+from imseek.ui.cli.output import say
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.search import hits_table
+from imseek.ui.cli.texts import printable
+
+if TYPE_CHECKING:
+    from imseek import Collection
+    from imseek.media import Row
+    from imseek.types import Pixels, SearchResult
+
+#: Package, distribution, folder inside it, and the files there that a camera, a telescope or a microscope
+#: took. Their neighbours are drawings, scans, test patterns and computed images.
+PHOTOGRAPHS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "skimage",
+        "scikit-image",
+        "data",
+        (
+            "astronaut.png",
+            "brick.png",
+            "camera.png",
+            "chelsea.png",
+            "clock_motion.png",
+            "coffee.png",
+            "coins.png",
+            "grass.png",
+            "gravel.png",
+            "hubble_deep_field.jpg",
+            "ihc.png",
+            "moon.png",
+            "motorcycle_left.png",
+            "motorcycle_right.png",
+            "retina.jpg",
+            "rocket.jpg",
+            "text.png",
+        ),
+    ),
+    ("sklearn", "scikit-learn", "datasets/images", ("china.jpg", "flower.jpg")),
+)
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+
+ENCODER = "builtin"
+QUERIES = (
+    "an astronaut in a space suit",
+    "a cat",
+    "a cup of coffee",
+    "a red motorcycle",
+    "a flower",
+    "a temple by a lake",
+    "a rocket on the launch pad",
+    "old coins",
+)
+#: The photograph that is searched for by a mirrored part of it.
+REVERSED = "coffee.png"
+
+_LIMIT = 5
+_THUMBNAIL_SIDE = 320
+
+
+def photographs() -> tuple[Path, ...]:
+    """The listed photographs that lie in the installed packages, which are not imported.
+
+    Raises MissingExtraError where a package is missing.
+    """
+    found = []
+    for package, distribution, folder, names in PHOTOGRAPHS:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise MissingExtraError(distribution, "demo")
+        found += [Path(spec.origin).parent / folder / name for name in names]
+    return tuple(path for path in found if path.is_file())
+
+
+def run(folder: Path, environ: Mapping[str, str]) -> int:
+    """Index, search, draw a contact sheet in ``folder``; returns the exit code."""
+    paths = photographs()
+    print(f"{len(paths)} photographs inside scikit-image and scikit-learn")
+    if STAMPS.is_dir():
+        paths += (STAMPS,)
+        print(f"and the Tux Paint stamps in {STAMPS}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _collection(environ) as collection, StopSignals() as signals:
+        with progress_bar() as progress:
+            report = collection.index(paths, progress=progress, stop=signals.event)
+        print("\n".join(summary(report)))
+        if report.interrupted:
+            return signals.exit_code
+        if not (report.added or report.changed or report.moved or report.copied):
+            print("nothing new since the last run: no picture was encoded again")
+        rows, notes = _search_all(collection, folder)
+    for note in notes:
+        print(f"\n{printable(note)}")
+    print(f"\ncontact sheet: {printable(str(_write_sheet(rows, folder)))}")
+    _say_next(folder)
+    return 0
+
+
+def _collection(environ: Mapping[str, str]) -> Collection:
+    path = library.path_for(library.DEMO_NAME, environ)
+    if library.is_collection(path):
+        print(f"collection: {library.DEMO_NAME} in {printable(str(path))}")
+        return imseek.open(path)
+    print(f"new collection: {library.DEMO_NAME} in {printable(str(path))}, encoder {ENCODER}")
+    return imseek.create(path, encoder=ENCODER)
+
+
+def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """Every query with its table of hits; returns the rows of the contact sheet, and the notes once each."""
+    rows, notes = [], {}
+    for query in QUERIES:
+        result = collection.search(query, limit=_LIMIT, metadata=False)
+        rows.append(_row(query, None, result))
+        notes.update(dict.fromkeys(result.notes))
+        print(f"\n{query}\n{hits_table(result.hits)}")
+    picture, pixels = _altered(folder)
+    result = collection.search(picture, limit=_LIMIT, metadata=False)
+    rows.append(_row(f"{REVERSED}, cropped and mirrored", pixels, result))
+    print(f"\n{printable(str(picture))} (a mirrored part of {REVERSED})\n{hits_table(result.hits)}")
+    return rows, tuple(notes)
+
+
+def _altered(folder: Path) -> tuple[Path, Pixels]:
+    """A mirrored middle part of one photograph, as a file and as pixels."""
+    from imseek.media import thumbnail
+
+    whole = _pixels(next(path for path in photographs() if path.name == REVERSED))
+    height, width = whole.shape[:2]
+    part = whole[height // 10 : -height // 10, width // 10 : -width // 10][:, ::-1].copy()
+    picture = folder / f"{Path(REVERSED).stem}-mirrored.webp"
+    picture.write_bytes(thumbnail(part))
+    return picture, part
+
+
+def _row(title: str, query_image: Pixels | None, result: SearchResult) -> Row:
+    from imseek.media import Cell, Row
+
+    cells = [
+        Cell(_pixels(Path(hit.path)), f"{hit.score:.3f}\n{Path(hit.path).name}")
+        for hit in result.hits
+        if hit.path is not None
+    ]
+    return Row(title, query_image, cells)
+
+
+def _pixels(path: Path) -> Pixels:
+    from imseek.media import decode
+
+    return decode(path.read_bytes(), min_side=_THUMBNAIL_SIDE).pixels
+
+
+def _write_sheet(rows: Sequence[Row], folder: Path) -> Path:
+    from imseek.media import contact_sheet
+
+    sheet = (folder / "contact-sheet.png").absolute()
+    sheet.write_bytes(contact_sheet(rows))
+    return sheet
+
+
+def _say_next(folder: Path) -> None:
+    picture = shlex.quote(str((folder / f"{Path(REVERSED).stem}-mirrored.webp").absolute()))
+    say("\nnext:")
+    for command in (
+        "imseek search 'a brick wall' -c demo",
+        f"imseek similar {picture} -c demo --open",
+        "imseek index ~/Pictures",
+        "imseek search 'children playing on a beach'",
+    ):
+        say(f"  {command}")

@@ -1,0 +1,94 @@
+"""Running the command line in a home of its own, on pictures made for the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from imseek.ui.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self, schema: str) -> Any:
+        """The object on stdout (for ``error``, on stderr), once it agrees with the schema of that name."""
+        document = json.loads(self.err if schema == "error" else self.out)
+        text = resources.files("imseek.ui").joinpath("schemas", f"{schema}.json").read_text()
+        jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+        return document
+
+
+Cli: TypeAlias = Callable[..., Outcome]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The library's home for this test; the current folder is an empty one."""
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("IMSEEK_COLLECTION", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def cli(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs ``imseek ARGUMENTS`` in this process."""
+
+    def run(*arguments: str | os.PathLike[str]) -> Outcome:
+        capsys.readouterr()
+        code = main([os.fspath(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(home: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Runs ``imseek ARGUMENTS`` in a process of its own; the output is bytes."""
+
+    def run(
+        *arguments: str | bytes | os.PathLike[str], extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-P", "-W", "error", "-m", "imseek", *arguments]
+        return subprocess.run(
+            command, capture_output=True, timeout=120, env={**os.environ, **(extra or {})}, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with one picture per colour, one of them in a folder below."""
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    for name, colour in {"red.png": "red", "lime.png": "lime", "below/blue.png": "blue"}.items():
+        Image.new("RGB", (40, 30), colour).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def indexed(cli: Cli, pictures: Path) -> Path:
+    """``pictures``, indexed with the fake encoder into the default collection."""
+    outcome = cli("index", pictures, "--encoder", "fake")
+    assert outcome.code == 0, outcome.err
+    return pictures

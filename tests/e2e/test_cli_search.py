@@ -1,0 +1,144 @@
+"""``imseek search`` and ``imseek similar``: hits as a table, as paths, as JSON, and in the viewer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import typer
+from PIL import Image
+
+
+class TestTable:
+    def test_best_first_with_score_and_path(self, cli, indexed) -> None:
+        outcome = cli("search", "red")
+        assert outcome.code == 0
+        assert outcome.err == "collection: default (the only one)\n"
+        head, first, *_ = outcome.out.splitlines()
+        assert head.split() == ["#", "score", "image"]
+        number, score, path = first.split(maxsplit=2)
+        assert (number, path) == ("1", str(indexed / "red.png"))
+        assert float(score) == pytest.approx(1.0, abs=2e-3)
+
+    def test_limit(self, cli, indexed) -> None:
+        assert len(cli("search", "blue", "-n", "2").out.splitlines()) == 3
+
+    def test_an_empty_collection_has_no_hits_and_that_is_no_error(self, cli) -> None:
+        cli("collection", "create", "empty", "--encoder", "fake")
+        outcome = cli("search", "red")
+        assert outcome.code == 0
+        assert outcome.out.startswith("no hits\n")
+
+
+class TestPaths:
+    def test_one_a_line(self, cli, indexed) -> None:
+        assert cli("search", "blue", "-p", "-n", "1").out == f"{indexed / 'below' / 'blue.png'}\n"
+
+    def test_with_null_the_bytes_are_exact(self, cli, process, indexed) -> None:
+        odd = indexed / os.fsdecode(b"odd\n\xff.png")
+        shutil.copyfile(indexed / "red.png", odd)
+        assert cli("index").code == 0
+        done = process("search", "red", "-0", "-n", "2")
+        assert done.returncode == 0, done.stderr
+        assert sorted(done.stdout.split(b"\0")) == sorted(
+            [b"", os.fsencode(indexed / "red.png"), os.fsencode(odd)]
+        )
+
+    def test_a_reader_that_leaves_early_is_no_traceback(self, home, indexed) -> None:
+        command = f"{sys.executable} -P -m imseek search red -p | true"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipe" not in done.stderr
+
+
+class TestJson:
+    def test_hits_with_metadata(self, cli, indexed) -> None:
+        outcome = cli("search", "red", "--json", "-n", "2")
+        assert outcome.err == ""
+        answer = outcome.json("search")
+        assert len(answer["hits"]) == 2
+        best = answer["hits"][0]
+        assert best["path"] == str(indexed / "red.png")
+        assert (best["metadata"]["width"], best["metadata"]["height"]) == (40, 30)
+        assert answer["searched"] == 3
+        assert answer["collection"]["name"] == "default"
+
+    def test_errors_are_one_object(self, cli, indexed) -> None:
+        outcome = cli("search", "red", "--json", "-c", "nowhere")
+        assert (outcome.code, outcome.out) == (2, "")
+        error = outcome.json("error")["error"]
+        assert error["type"] == "CollectionNotFoundError"
+        assert error["hint"] == "there are: default"
+
+    def test_an_empty_text_is_refused(self, cli, indexed) -> None:
+        outcome = cli("search", "  ", "--json")
+        assert outcome.code == 2
+        assert outcome.json("error")["error"]["type"] == "QueryError"
+
+
+class TestSimilar:
+    def test_a_picture_that_is_not_indexed(self, cli, indexed, tmp_path) -> None:
+        Image.new("RGB", (90, 90), (250, 10, 10)).save(tmp_path / "query.jpg")
+        answer = cli("similar", tmp_path / "query.jpg", "--json").json("search")
+        assert answer["hits"][0]["path"] == str(indexed / "red.png")
+
+    def test_no_such_file(self, cli, indexed) -> None:
+        assert cli("similar", "nowhere.jpg").code == 2
+
+    def test_no_picture(self, cli, indexed, tmp_path) -> None:
+        (tmp_path / "x.jpg").write_text("words")
+        outcome = cli("similar", tmp_path / "x.jpg", "--json")
+        assert outcome.code == 2
+        assert outcome.json("error")["error"]["type"] == "QueryError"
+
+
+class TestOpen:
+    @pytest.fixture
+    def opened(self, monkeypatch) -> list[str]:
+        paths: list[str] = []
+        monkeypatch.setattr(typer, "launch", lambda path: paths.append(path) or 0)
+        return paths
+
+    def test_the_first_hit(self, cli, indexed, opened) -> None:
+        assert cli("search", "red", "--open").code == 0
+        assert opened == [str(indexed / "red.png")]
+
+    def test_the_nth_hit(self, cli, indexed, opened) -> None:
+        paths = cli("search", "red", "-p").out.splitlines()
+        assert cli("search", "--open", "2", "red").code == 0
+        assert opened == [paths[1]]
+
+    def test_past_the_last_hit(self, cli, indexed, opened) -> None:
+        outcome = cli("search", "red", "--open", "4")
+        assert outcome.code == 2
+        assert opened == []
+
+    def test_a_file_that_is_gone(self, cli, indexed, opened) -> None:
+        (indexed / "red.png").unlink()
+        outcome = cli("search", "red", "--open")
+        assert outcome.code == 1
+        assert opened == []
+
+    def test_no_viewer(self, cli, indexed, monkeypatch) -> None:
+        monkeypatch.setattr(typer, "launch", lambda path: 1)
+        outcome = cli("search", "red", "--open")
+        assert outcome.code == 1
+        assert "no viewer could be started" in outcome.err
+
+
+class TestWhichCollection:
+    def test_several_and_none_named(self, cli, pictures) -> None:
+        for name in ("a", "b"):
+            cli("index", pictures, "-c", name, "--encoder", "fake")
+        outcome = cli("search", "red")
+        assert outcome.code == 2
+        assert "several collections, and none is named: a, b" in outcome.err
+
+    def test_the_variable_chooses(self, cli, pictures, monkeypatch) -> None:
+        for name in ("a", "b"):
+            cli("index", pictures, "-c", name, "--encoder", "fake")
+        monkeypatch.setenv("IMSEEK_COLLECTION", "b")
+        assert cli("search", "red").err.startswith("collection: b (IMSEEK_COLLECTION)\n")

@@ -1,0 +1,177 @@
+"""``imseek collection``, ``imseek source``, ``imseek info`` and ``imseek doctor``."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+
+import pytest
+
+from imseek import library
+from imseek.ui.cli import doctor
+
+
+class TestCollections:
+    def test_list(self, cli, home, indexed) -> None:
+        listed = cli("collection", "list", "--json").json("collections")["collections"]
+        path = str(home / "collections" / "default")
+        assert listed == [{"name": "default", "path": path, "images": 3, "problem": None}]
+        assert cli("collection", "list").out.splitlines()[1].split() == ["default", "3", path]
+
+    def test_list_shows_one_that_does_not_open(self, cli, home, indexed) -> None:
+        (home / "collections" / "default" / "current.json").write_text("{")
+        (listed,) = cli("collection", "list", "--json").json("collections")["collections"]
+        assert listed["images"] is None
+        assert "current.json" in listed["problem"]
+
+    def test_an_empty_library(self, cli) -> None:
+        outcome = cli("collection", "list")
+        assert (outcome.code, outcome.out) == (0, "")
+        assert "imseek index FOLDER" in outcome.err
+
+    def test_create_once(self, cli) -> None:
+        assert cli("collection", "create", "new", "--encoder", "fake").code == 0
+        outcome = cli("collection", "create", "new", "--encoder", "fake")
+        assert outcome.code == 2
+        assert "already" in outcome.err
+
+    def test_rename(self, cli, indexed) -> None:
+        assert cli("collection", "rename", "default", "photos").code == 0
+        assert cli("search", "red").err.startswith("collection: photos (the only one)\n")
+
+    def test_delete_asks(self, cli, indexed, monkeypatch) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        outcome = cli("collection", "delete", "default")
+        assert outcome.code == 1
+        assert "3 images" in outcome.err
+        assert [c.name for c in library.list_collections(os.environ)] == ["default"]
+
+    def test_delete(self, cli, home, indexed) -> None:
+        assert cli("collection", "delete", "default", "--yes").code == 0
+        assert list((home / "collections").iterdir()) == []
+        assert (indexed / "red.png").exists()
+
+    def test_delete_of_none(self, cli) -> None:
+        assert cli("collection", "delete", "nowhere", "--yes").code == 2
+
+
+class TestCare:
+    def test_a_sound_one(self, cli, indexed) -> None:
+        outcome = cli("collection", "verify", "--json")
+        report = outcome.json("verify")
+        assert (outcome.code, report["ok"]) == (0, True)
+        assert report["files_checked"] > 0
+        assert cli("collection", "verify", "default").out.startswith("0 problems in ")
+
+    def test_damage_is_found_and_mended(self, cli, home, indexed) -> None:
+        (home / "collections" / "default" / "current.json").unlink()
+        assert cli("search", "red").code == 1
+        outcome = cli("collection", "verify", "--json")
+        report = outcome.json("verify")
+        assert outcome.code == 1
+        assert "current.json" in {problem["file"] for problem in report["problems"]}
+        assert "current.json" in cli("collection", "verify").out
+        outcome = cli("collection", "repair", "--json")
+        assert outcome.code == 0
+        assert outcome.json("repair")["after"]["ok"]
+        assert cli("search", "red", "-p", "-n", "1").out == f"{indexed / 'red.png'}\n"
+
+    def test_one_without_its_marker_can_still_be_named(self, cli, home, indexed) -> None:
+        (home / "collections" / "default" / "collection.json").unlink()
+        assert cli("collection", "verify", "default").code == 1
+
+    def test_none_of_that_name(self, cli, indexed) -> None:
+        assert cli("collection", "verify", "nowhere").code == 2
+
+
+class TestSources:
+    def test_list(self, cli, indexed) -> None:
+        (source,) = cli("source", "list", "--json").json("sources")["sources"]
+        assert (source["path"], source["images"], source["present"]) == (str(indexed), 3, True)
+        assert str(indexed) in cli("source", "list").out
+
+    def test_remove(self, cli, indexed) -> None:
+        (source,) = cli("source", "list", "--json").json("sources")["sources"]
+        outcome = cli("source", "remove", str(source["source_id"]))
+        assert (outcome.code, "3 images" in outcome.out) == (0, True)
+        assert cli("search", "red").out.startswith("no hits")
+        assert (indexed / "red.png").exists()
+
+    def test_relocate(self, cli, indexed, tmp_path) -> None:
+        before = cli("search", "red", "--json", "-n", "1").json("search")["hits"][0]
+        shutil.move(indexed, tmp_path / "new place")
+        (source,) = cli("source", "list", "--json").json("sources")["sources"]
+        assert source["present"] is False
+        assert cli("source", "relocate", str(source["source_id"]), tmp_path / "new place").code == 0
+        after = cli("search", "red", "--json", "-n", "1").json("search")["hits"][0]
+        assert after["image_id"] == before["image_id"]
+        assert after["path"] == str(tmp_path / "new place" / "red.png")
+
+    @pytest.mark.parametrize("arguments", [["remove", "99"], ["relocate", "99", "/"]])
+    def test_unknown(self, cli, indexed, arguments) -> None:
+        outcome = cli("source", *arguments)
+        assert outcome.code == 2
+        assert "99" in outcome.err
+
+
+class TestInfo:
+    def test_text(self, cli, home, indexed) -> None:
+        out = cli("info").out
+        assert str(home / "collections" / "default") in out
+        assert "fake, 64 dimensions" in out
+        assert str(indexed) in out
+
+    def test_json(self, cli, indexed) -> None:
+        info = cli("info", "--json").json("info")
+        assert (info["images"], info["encoder"]["reference"]) == (3, "fake")
+        assert "failures" not in info
+
+    def test_no_failures(self, cli, indexed) -> None:
+        assert "no failures" in cli("info", "--failures").out
+
+
+class TestDoctor:
+    def test_every_line_has_a_status(self, cli, indexed) -> None:
+        outcome = cli("doctor", "--json")
+        report = outcome.json("doctor")
+        assert outcome.code == 0, outcome.out
+        assert [c["name"] for c in report["checks"]] == [
+            "python",
+            "packages",
+            "faiss",
+            "device",
+            "codecs",
+            "encoder",
+            "collection",
+            "lock",
+            "file system",
+            "disk",
+        ]
+        text = cli("doctor").out
+        assert all(line.split()[0] in ("ok", "warn", "fail", "->") for line in text.splitlines())
+
+    def test_no_collection_yet_is_only_a_warning(self, cli) -> None:
+        outcome = cli("doctor")
+        assert outcome.code == 0
+        assert "warn collection" in outcome.out
+
+    def test_a_collection_that_was_asked_for_must_be_there(self, cli) -> None:
+        assert cli("doctor", "-c", "nowhere").code == 1
+
+    def test_a_damaged_collection_fails(self, cli, home, indexed) -> None:
+        (home / "collections" / "default" / "current.json").write_text("{")
+        outcome = cli("doctor")
+        assert outcome.code == 1
+        assert "fail collection" in outcome.out
+
+    def test_a_missing_source_is_pointed_out(self, cli, indexed) -> None:
+        indexed.rename(indexed.with_name("away"))
+        assert "warn sources" in cli("doctor").out
+
+    def test_missing_packages_name_the_extra(self, cli, monkeypatch) -> None:
+        monkeypatch.setattr(doctor, "_version", lambda name: None)
+        outcome = cli("doctor")
+        assert outcome.code == 1
+        for extra in ("cpu", "builtin"):
+            assert f"imseek[{extra}]" in outcome.out

@@ -1,0 +1,141 @@
+"""The JSON forms of results, against the committed schemas: shapes that real runs seldom produce."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from imseek.library import Resolved
+from imseek.types import (
+    CollectionInfo,
+    Failure,
+    Hit,
+    IndexReport,
+    Place,
+    Problem,
+    RepairReport,
+    SearchResult,
+    SourceInfo,
+    SpaceInfo,
+    VerifyReport,
+)
+from imseek.ui.cli import jsonout
+
+CHOSEN = Resolved(Path("/library/scans"), "scans", "--collection")
+LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
+SCHEMAS = sorted(path.name for path in resources.files("imseek.ui").joinpath("schemas").iterdir())
+
+
+def printed(capsys: pytest.CaptureFixture[str], schema: str, body: dict[str, Any]) -> Any:
+    """What ``print_json`` printed, once it agrees with the schema."""
+    jsonout.print_json(body)
+    document = json.loads(capsys.readouterr().out)
+    text = resources.files("imseek.ui").joinpath("schemas", f"{schema}.json").read_text()
+    jsonschema.validate(document, json.loads(text), cls=jsonschema.Draft202012Validator)
+    return document
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_are_sound_and_state_version_1(name: str) -> None:
+    schema = json.loads(resources.files("imseek.ui").joinpath("schemas", name).read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["properties"]["schema"] == {"const": 1}
+    assert "schema" in schema["required"]
+
+
+def test_search(capsys: pytest.CaptureFixture[str]) -> None:
+    metadata = {
+        "width": np.int32(640),
+        "latitude": float("nan"),
+        "phash": np.uint64(2**64 - 1),
+        "extra": {"rating": np.float32(0.5), "tags": ("a", "b"), "seen": None},
+    }
+    hits = (
+        Hit("uuid", 7, 0.123456789, Place(1, LATIN1), metadata),
+        Hit("uuid", 8, -1.0, None),
+    )
+    document = printed(
+        capsys, "search", jsonout.search(SearchResult(hits, 3, 2, "fake", ("a note",)), CHOSEN)
+    )
+    first, second = document["hits"]
+    assert first["path"] == r"/p/caf\xe9.jpg"
+    assert first["path_b64"] == "L3AvY2Fm6S5qcGc="
+    assert first["score"] == pytest.approx(0.123457, abs=1e-9)
+    assert first["metadata"] == {
+        "width": 640,
+        "latitude": None,
+        "phash": 2**64 - 1,
+        "extra": {"rating": 0.5, "tags": ["a", "b"], "seen": None},
+    }
+    assert (second["path"], second["source_id"]) == (None, None)
+    assert document["collection"] == {"name": "scans", "path": "/library/scans"}
+
+
+def test_index(capsys: pytest.CaptureFixture[str]) -> None:
+    report = IndexReport(
+        seen=3,
+        unchanged=0,
+        added=2,
+        changed=0,
+        moved=0,
+        copied=0,
+        removed=0,
+        skipped=1,
+        live=2,
+        bytes_read=10,
+        files_opened=3,
+        seconds=0.1239,
+        generation=1,
+        encoder="fake",
+        failures=(Failure(1, LATIN1, "truncated", "it ends early"),),
+    )
+    document = printed(capsys, "index", jsonout.index(report, CHOSEN))
+    assert (document["added"], document["skipped"], document["seconds"]) == (2, 1, 0.124)
+    assert document["failures"][0]["path_b64"] == "L3AvY2Fm6S5qcGc="
+    assert document["created"] is False
+
+
+@pytest.mark.parametrize("failures", [False, True])
+def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
+    found = CollectionInfo(
+        path="/library/scans",
+        uuid="u",
+        format=1,
+        created="2026-01-01T00:00:00Z",
+        generation=2,
+        images=1,
+        dead_rows=0,
+        shards=1,
+        bytes_on_disk=100,
+        encoder=SpaceInfo(1, "fake", "f", 64, "image", "test"),
+        sources=(SourceInfo(1, "folder", LATIN1, 1, 1, present=False),),
+        failures=(Failure(1, b"a", "corrupt", "x"),),
+        index="exact",
+    )
+    document = printed(capsys, "info", jsonout.info(found, CHOSEN, failures=failures))
+    assert ("failures" in document) is failures
+    assert document["sources"][0]["present"] is False
+
+
+def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:
+    verified = VerifyReport((Problem("missing", "metadata/0.parquet", "gone", repairable=True),), 4, 5)
+    where = {"collection": jsonout.collection(CHOSEN)}
+    document = printed(capsys, "verify", {**where, **jsonout.verified(verified)})
+    assert document["ok"] is False
+    repaired = RepairReport(("a from b",), ("c",), VerifyReport((), 4, 5))
+    document = printed(capsys, "repair", {**where, **jsonout.repaired(repaired)})
+    assert document["after"]["ok"] is True
+
+
+def test_output_is_ascii_whatever_the_file_names(capsys: pytest.CaptureFixture[str]) -> None:
+    hit = Hit("uuid", 1, 0.5, Place(1, "/p/写真\n.jpg".encode()))
+    jsonout.print_json(jsonout.search(SearchResult((hit,), 1, 1, "fake"), CHOSEN))
+    text = capsys.readouterr().out
+    assert text.isascii()
+    assert json.loads(text)["hits"][0]["path"] == "/p/写真\n.jpg"

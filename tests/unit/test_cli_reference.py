@@ -1,0 +1,56 @@
+"""Help and documentation: every command has an example, and docs/cli.md is current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imseek._version import __version__
+from imseek.ui.cli.app import app, main
+from imseek.ui.cli.reference import WIDTH, commands, reference
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = list(commands(app))
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    assert {" ".join(words) for words in COMMANDS} == {
+        "",
+        "index",
+        "search",
+        "similar",
+        "info",
+        "doctor",
+        "demo",
+        "collection",
+        "collection list",
+        "collection create",
+        "collection rename",
+        "collection delete",
+        "collection verify",
+        "collection repair",
+        "source",
+        "source list",
+        "source remove",
+        "source relocate",
+    }
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_an_example(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    _, _, after = capsys.readouterr().out.partition("Example")
+    example = after.splitlines()[1].strip()
+    assert example.startswith(" ".join(["imseek", *words]))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"imseek {__version__}\n"
+
+
+def test_docs_cli_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", WIDTH)
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == reference(), "run `make cli-docs`"
