@@ -35,6 +35,13 @@ def unit_rows(rows: Float32) -> Float32:
     return unit
 
 
+def merge_pieces(rows: Float32, counts: Sequence[int]) -> Float32:
+    """(sum of ``counts``, dim) rows of pieces → (n, dim) unit rows: the mean direction of each text's pieces."""
+    starts = np.cumsum([0, *counts], dtype=np.intp)[:-1]
+    sums: Float32 = np.add.reduceat(rows, starts, axis=0)
+    return unit_rows(sums)
+
+
 def available_cpus() -> int:
     """Processors that this process may run on: in a container, often fewer than there are."""
     try:

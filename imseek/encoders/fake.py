@@ -97,7 +97,7 @@ class FakeEncoder:
         return ()
 
     def _project(self, batch: Float32) -> Float32:
-        centred = batch.reshape(len(batch), -1) / np.float32(127.5) - 1
+        centred = batch.reshape(len(batch), _SIDE * _SIDE * 3) / np.float32(127.5) - 1
         return unit_rows(centred @ self._projection[:-1] + self._projection[-1])
 
     def _word(self, word: str) -> Float32:

@@ -14,7 +14,7 @@ import numpy as np
 
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.cache import cache_dir, write_atomically
-from imseek.encoders.checks import check_modality, check_texts, unit_rows
+from imseek.encoders.checks import check_modality, check_texts, merge_pieces
 from imseek.encoders.openclip_source import Source, locate
 from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
@@ -111,8 +111,7 @@ class OpenClipEncoder:
             for start in range(0, len(flat), _BATCH):
                 encoded = model.encode_text(tokenizer(flat[start : start + _BATCH]), normalize=True)
                 rows[start : start + _BATCH] = encoded.numpy()
-        ends = np.cumsum([len(of_text) for of_text in pieces])[:-1]
-        return unit_rows(np.stack([part.mean(axis=0) for part in np.split(rows, ends)]))
+        return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """A line for each text that is longer than the context window."""

@@ -17,8 +17,11 @@ class Limits:
     ``max_pixels`` is compared with the size that the header states, before any pixel is decoded. The largest
     phone sensors give pictures of 200 megapixels, which reduced decoding makes cheap, so the default is
     above that; TIFF, WebP and GIF stop at Pillow's own, lower guard (about 179 megapixels unless the
-    application moved it). ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels
-    of uncompressed 24-bit colour. A reader of files should compare it with the size before reading.
+    application moved it). Whatever the number of threads, only one picture of more than 40 megapixels is
+    decoded at a time: the worst, an empty WebP of 177 megapixels in 326 bytes, takes 2.7 GB.
+
+    ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit
+    colour. A reader of files should compare it with the size before reading.
     """
 
     max_pixels: int = 250_000_000
@@ -50,8 +53,8 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
     sRGB (CMYK is far off without); a broken or mismatched one is ignored, as browsers do.
 
     ``min_side`` allows a reduced picture: its shorter side is then in [min_side, 2·min_side) where the full
-    picture is at least that large. JPEG is scaled while decoding (TECH.md, Decode: four times faster for a
-    12-megapixel photo), the rest by averaging whole blocks of pixels after decoding. Nothing is enlarged.
+    picture is at least that large. JPEG is scaled while decoding, which is the faster the larger the photo; the
+    rest is reduced by averaging whole blocks of pixels after decoding. Nothing is enlarged.
 
     A damaged file is refused, not half decoded: reasons are those of :class:`imseek.types.SkipReason`
     (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``truncated``, ``corrupt``,

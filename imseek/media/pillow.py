@@ -12,7 +12,7 @@ import io
 import re
 import threading
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any, Final, Literal, cast
@@ -24,7 +24,7 @@ from PIL.Image import Transpose
 
 from imseek.errors import MediaError
 from imseek.media.phash import perceptual_hash
-from imseek.media.probe import exif_facts
+from imseek.media.probe import ExifFacts, exif_facts
 from imseek.types import ImageFacts, Pixels, SkipReason
 
 # Format -> stem of Pillow's module and class: PIL.<stem>ImagePlugin.<stem>ImageFile.
@@ -47,13 +47,15 @@ _UPRIGHT: Final = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-_ICC_MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 # How Pillow says that a file may be sound, but of a variant (12-bit JPEG, TIFF of five bands) it cannot read.
 _UNSUPPORTED: Final = re.compile(
     r"cannot handle|not yet supported|unsupported|unknown (pixel mode|data organization)", re.IGNORECASE
 )
 # What the last bytes of a whole file hold.
 _END_MARKS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
+# Decoding holds up to 20 bytes a pixel: of pictures with more pixels than this, one at a time has to do.
+_LARGE: Final = 40_000_000
+_one_at_a_time: Final = threading.Lock()
 _MAX_FRAMES: Final = 10_000  # a TIFF of a million empty pages would take minutes to count
 
 _TIFF_SUBFILE_TYPE: Final = 254
@@ -91,24 +93,17 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
     mode = stored.mode
     if name == "TIFF":
         _refuse_preview(stored)
-        exif = exif_facts(stored)  # before loading: Pillow turns a TIFF upright then, and drops the tag
-        stored.load()
-        width, height = stored.size
-        image = _flatten(stored, name)
-    else:
-        if min_side is not None:
-            stored.draft(mode, (min_side, min_side))  # does nothing but for JPEG
-        stored.load()
-        exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
-        image = _flatten(stored, name)
-        if exif.orientation in _UPRIGHT:
-            image = image.transpose(_UPRIGHT[exif.orientation])
-        if exif.orientation >= 5:
+    elif min_side is not None:
+        stored.draft(mode, (min_side, min_side))  # does nothing but for JPEG
+    with _one_at_a_time if stored.width * stored.height > _LARGE else nullcontext():
+        image, exif = _upright(stored, name)
+        if name == "TIFF":
+            width, height = stored.size
+        elif exif.orientation >= 5:
             width, height = height, width
-    if min_side is not None and (factor := min(image.size) // min_side) > 1:
-        image = image.reduce(factor)
-    image = _to_srgb(image, stored.info.get("icc_profile"))
-    pixels = np.array(image)
+        if min_side is not None and (factor := min(image.size) // min_side) > 1:
+            image = image.reduce(factor)
+        pixels = np.array(_to_srgb(image, stored.info.get("icc_profile")))
     return pixels, ImageFacts(
         width=width,
         height=height,
@@ -118,6 +113,19 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
         phash=perceptual_hash(pixels),
         **asdict(exif),
     )
+
+
+def _upright(stored: Any, name: str) -> tuple[Image.Image, ExifFacts]:
+    """Load ``stored``: what it shows with 8 bits a channel, no alpha and the right way up, and its EXIF."""
+    if name == "TIFF":
+        exif = exif_facts(stored)  # before loading: Pillow turns a TIFF upright then, and drops the tag
+        stored.load()
+        return _flatten(stored, name), exif
+    stored.load()
+    exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
+    image = _flatten(stored, name)
+    turn = _UPRIGHT.get(exif.orientation)
+    return (image if turn is None else image.transpose(turn)), exif
 
 
 def _open(data: bytes, name: str) -> Any:
@@ -140,10 +148,12 @@ def _flatten(image: Any, name: str) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_grey(np.asarray(image), _white(image, name), image.info.get("transparency")))
     if image.has_transparency_data:
-        # Pillow has no direct way from La, grey times alpha.
-        colours = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        canvas = Image.new("RGB", colours.size, "white")
-        canvas.paste(colours, mask=colours)
+        if image.mode == "La":  # grey times alpha, from which Pillow has no direct way to RGBA
+            image = image.convert("LA")
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(image, mask=image)
         return canvas
     if image.mode in ("L", "RGB", "CMYK"):
         return cast(Image.Image, image)
@@ -182,15 +192,12 @@ def _grey(values: npt.NDArray[Any], white: float | None, transparent: int | None
 def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
     """``image`` (L, RGB or CMYK) as sRGB. A profile that is broken or of another colour space is ignored."""
     if icc_profile:
-        try:
+        # What LittleCMS refuses is taken for sRGB, as browsers take it.
+        with suppress(ImageCms.PyCMSError, OSError, TypeError, ValueError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-            facts = profile.profile
-            fits = _ICC_MODES.get(facts.xcolor_space.strip()) == image.mode
-            if fits and "sRGB" not in (facts.profile_description or ""):
+            if "sRGB" not in (profile.profile.profile_description or ""):
                 srgb = ImageCms.createProfile("sRGB")
                 return cast(Image.Image, ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB"))
-        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-            pass  # the colours are then taken for sRGB, as browsers take them
     return image.convert("RGB")
 
 

@@ -16,9 +16,8 @@ import imseek
 from imseek import library
 from imseek.errors import MissingExtraError
 from imseek.ui.cli.index import summary
-from imseek.ui.cli.output import say
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.search import hits_table
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
@@ -59,14 +58,14 @@ STAMPS = Path("/usr/share/tuxpaint/stamps")
 
 ENCODER = "builtin"
 QUERIES = (
-    "an astronaut in a space suit",
     "a cat",
     "a cup of coffee",
-    "a red motorcycle",
+    "a motorbike",
     "a flower",
     "a temple by a lake",
     "a rocket on the launch pad",
-    "old coins",
+    "a photographer with a tripod",
+    "galaxies in the night sky",
 )
 #: The photograph that is searched for by a mirrored part of it.
 REVERSED = "coffee.png"
@@ -92,7 +91,8 @@ def photographs() -> tuple[Path, ...]:
 def run(folder: Path, environ: Mapping[str, str]) -> int:
     """Index, search, draw a contact sheet in ``folder``; returns the exit code."""
     paths = photographs()
-    print(f"{len(paths)} photographs inside scikit-image and scikit-learn")
+    folders = sorted({str(path.parent) for path in paths})
+    print(f"{len(paths)} photographs in {' and '.join(printable(folder) for folder in folders)}")
     if STAMPS.is_dir():
         paths += (STAMPS,)
         print(f"and the Tux Paint stamps in {STAMPS}")
@@ -118,7 +118,8 @@ def _collection(environ: Mapping[str, str]) -> Collection:
     if library.is_collection(path):
         print(f"collection: {library.DEMO_NAME} in {printable(str(path))}")
         return imseek.open(path)
-    print(f"new collection: {library.DEMO_NAME} in {printable(str(path))}, encoder {ENCODER}")
+    print(f"new collection: {library.DEMO_NAME} in {printable(str(path))}")
+    print(f"encoder: {ENCODER}, a basic one that needs no download")
     return imseek.create(path, encoder=ENCODER)
 
 
@@ -129,11 +130,11 @@ def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[
         result = collection.search(query, limit=_LIMIT, metadata=False)
         rows.append(_row(query, None, result))
         notes.update(dict.fromkeys(result.notes))
-        print(f"\n{query}\n{hits_table(result.hits)}")
+        print(f"\n{query}\n{_table(result)}")
     picture, pixels = _altered(folder)
     result = collection.search(picture, limit=_LIMIT, metadata=False)
-    rows.append(_row(f"{REVERSED}, cropped and mirrored", pixels, result))
-    print(f"\n{printable(str(picture))} (a mirrored part of {REVERSED})\n{hits_table(result.hits)}")
+    rows.append(_row("a part of it, mirrored", pixels, result))
+    print(f"\n{printable(str(picture))} (a part of {REVERSED}, mirrored)\n{_table(result)}")
     return rows, tuple(notes)
 
 
@@ -143,10 +144,17 @@ def _altered(folder: Path) -> tuple[Path, Pixels]:
 
     whole = _pixels(next(path for path in photographs() if path.name == REVERSED))
     height, width = whole.shape[:2]
-    part = whole[height // 10 : -height // 10, width // 10 : -width // 10][:, ::-1].copy()
+    part = whole[height // 6 : -height // 6, width // 6 : -width // 6][:, ::-1].copy()
     picture = folder / f"{Path(REVERSED).stem}-mirrored.webp"
     picture.write_bytes(thumbnail(part))
     return picture, part
+
+
+def _table(result: SearchResult) -> str:
+    """The hits by file name: all of them lie in the few folders that were named above."""
+    names = [Path(hit.path).name if hit.path is not None else "" for hit in result.hits]
+    rows = [(f"{hit.score:.3f}", printable(name)) for hit, name in zip(result.hits, names, strict=True)]
+    return table(("score", "image"), rows, right=(0,))
 
 
 def _row(title: str, query_image: Pixels | None, result: SearchResult) -> Row:

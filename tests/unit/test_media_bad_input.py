@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from PIL import BmpImagePlugin, Image, ImageFile
 
 from imseek.errors import MediaError
+from imseek.media import pillow
 from imseek.media.decode import Limits, decode
 from imseek.media.pillow import _quiet
 from imseek.types import SkipReason
@@ -261,6 +263,29 @@ def test_the_guard_of_pillow_counts_too_and_its_warning_stays_inside(
     if name != "gif":  # which asks it only where a frame exceeds the canvas
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 // 3)
         assert reason(FILES[name]) == SkipReason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(("large", "together"), [(64 * 48 - 1, False), (64 * 48, True)])
+def test_of_large_pictures_one_is_decoded_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, large: int, together: bool
+) -> None:
+    inside: list[int] = []
+    most = 0
+
+    def slow(stored: ImageFile.ImageFile, name: str) -> Any:
+        nonlocal most
+        inside.append(1)
+        most = max(most, len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return upright(stored, name)
+
+    upright = pillow._upright
+    monkeypatch.setattr(pillow, "_upright", slow)
+    monkeypatch.setattr(pillow, "_LARGE", large)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(decode, [FILES["png"]] * 8))) == 8
+    assert (most > 1) is together
 
 
 def test_nothing_global_in_pillow_is_changed() -> None:

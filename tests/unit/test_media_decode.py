@@ -258,6 +258,13 @@ def test_an_embedded_profile_is_converted_to_srgb_unless_it_is_broken(
     assert np.abs(decode(data).pixels[8, 8].astype(int) - expected).max() <= 6
 
 
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_profile_of_another_colour_space_than_the_pixels_is_ignored(photo: Image.Image, mode: str) -> None:
+    stored = photo.convert(mode)
+    data = encode(stored, "TIFF", icc_profile=profile(lambda icc: rename(swap_red_and_green(icc))))
+    assert np.array_equal(decode(data).pixels, np.asarray(stored.convert("RGB")))
+
+
 # --- orientation --------------------------------------------------------------------------------------------
 
 UPRIGHT: dict[int, Callable[[Any], Any]] = {

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.encoders.builtin.weights import TOKENIZER
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.checks import merge_pieces
 from imseek.encoders.onnx_files import Network
 from imseek.types import Float32
 
@@ -38,8 +38,7 @@ class TextTower:
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             rows[chosen] = self._run([flat[i] for i in chosen])
-        ends = np.cumsum([len(of_text) for of_text in pieces])[:-1]
-        return unit_rows(np.stack([part.mean(axis=0) for part in np.split(rows, ends)]))
+        return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
     def piece_count(self, text: str) -> int:
         """How many pieces ``text`` is cut into."""

@@ -55,11 +55,16 @@ class _Conv(_Module):
         self.relu6 = relu6
         self.groups = weight.shape[0] if weight.shape[1] == 1 else 1
         total = weight.shape[-1] - stride  # for sides that the stride divides
-        self.padding = (total // 2, total - total // 2) * 2
+        self.padding = total // 2
+        self.extra = total % 2
 
     def forward(self, x: Tensor) -> Tensor:
+        # Symmetric padding is left to the convolution: a separate step would cost a copy of the picture.
+        symmetric = 0 if self.extra else self.padding
+        if self.extra:
+            x = functional.pad(x, (self.padding, self.padding + self.extra) * 2)
         y = functional.conv2d(
-            functional.pad(x, self.padding), self.weight, self.bias, stride=self.stride, groups=self.groups
+            x, self.weight, self.bias, stride=self.stride, padding=symmetric, groups=self.groups
         )
         return functional.relu6(y) if self.relu6 else y
 

@@ -13,6 +13,7 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.index import announced, encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.texts import JsonOption, examples, printable
 
@@ -60,10 +61,10 @@ def create(
     new = library.locate(name, cwd=Path.cwd(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
-    with imseek.create(new.path, encoder=encoder) as made:
-        space = made.info().encoder
+    with imseek.create(new.path, encoder=announced(encoder)) as made:
+        encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
-    print(f"encoder: {space.encoder}" + (f" ({printable(space.note)})" if space.note else ""))
+    print("\n".join(encoder_is))
 
 
 @app.command(epilog=examples("imseek collection rename holidays holidays-2025"))

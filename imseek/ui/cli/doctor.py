@@ -55,9 +55,9 @@ def doctor(collection: CollectionOption = None, as_json: JsonOption = False) -> 
         jsonout.print_json({"ok": ok, "checks": lines})
     else:
         for check in checks:
-            print(f"{check.status:<5}{check.name:<12}{printable(check.message)}")
+            print(f"{check.status:<5}{check.name:<13}{printable(check.message)}")
             if check.advice:
-                print(f"{'':<17}-> {printable(check.advice)}")
+                print(f"{'':<18}-> {printable(check.advice)}")
     return 0 if ok else 1
 
 

@@ -13,13 +13,13 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Collection
-    from imseek.types import Failure, IndexReport
+    from imseek.types import CollectionInfo, Failure, IndexReport
 
 NOTHING_INDEXED = 3
 _SHOWN_FAILURES = 20
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Folders or files; without any, all sources again."),
+        typer.Argument(metavar="PATH...", help="Folders or files; without any, all sources again."),
     ] = None,
     collection: CollectionOption = None,
     here: Annotated[
@@ -116,6 +116,24 @@ def failures_table(failures: tuple[Failure, ...]) -> str:
     return table(("reason", "file"), rows)
 
 
+def announced(reference: str) -> str:
+    """``reference``, once the user knows of the download that it stands for."""
+    from imseek.encoders import resolve
+
+    resolution = resolve(reference)
+    if resolution.download is None:
+        return reference  # with `auto`, its note goes into the collection
+    weights = resolution.download
+    say(f"downloading {resolution.reference}: {size(weights.download_bytes)}, licence {weights.licence}")
+    return resolution.reference
+
+
+def encoder_lines(found: CollectionInfo) -> list[str]:
+    """The encoder of a collection, and what to know about it."""
+    space = found.encoder
+    return [f"encoder: {space.encoder}", *([printable(space.note)] if space.note else [])]
+
+
 def _here(given: list[Path], collection: str | None) -> Resolved:
     if collection is not None:
         raise UsageError("--here and --collection exclude each other")
@@ -147,11 +165,10 @@ def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: boo
     for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
         if not os.path.lexists(path):
             raise UsageError(f"no such file or folder: {path}")
-    opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here)
-    space = opened.info().encoder
+    opened = imseek.create(chosen.path, encoder=announced(encoder or "auto"), here=here)
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
-        say(f"encoder: {space.encoder}" + (f" ({printable(space.note)})" if space.note else ""))
+        say("\n".join(encoder_lines(opened.info())))
     return opened
 
 

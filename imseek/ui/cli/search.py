@@ -87,7 +87,7 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def hits_table(hits: Sequence[Hit]) -> str:
+def _table(hits: Sequence[Hit]) -> str:
     rows = [(str(n), f"{hit.score:.3f}", _shown(hit)) for n, hit in enumerate(hits, start=1)]
     return table(("#", "score", "image"), rows, right=(0, 1))
 
@@ -117,7 +117,7 @@ def _answer(
 
 
 def _print_table(result: SearchResult) -> None:
-    print(hits_table(result.hits) if result.hits else "no hits")
+    print(_table(result.hits) if result.hits else "no hits")
     for note in result.notes:
         print(printable(note))
 

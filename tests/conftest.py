@@ -1,0 +1,76 @@
+"""Fixtures for all tests: real photographs (those inside scikit-image and scikit-learn) and collections."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import imseek
+
+#: Photographs of different things, in different formats and modes.
+NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Collections of the user are out of reach; the encoder cache may be shared (it is keyed by content)."""
+    home = tmp_path_factory.mktemp("home")
+    before = {name: os.environ.get(name) for name in ("IMSEEK_HOME", "IMSEEK_COLLECTION", "HF_HUB_OFFLINE")}
+    os.environ["IMSEEK_HOME"] = str(home)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.pop("IMSEEK_COLLECTION", None)
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def photo_files() -> list[Path]:
+    """Real photographs, where scikit-image and scikit-learn keep them. Never to be changed."""
+    import skimage
+    import sklearn
+
+    skimage_data = Path(skimage.__file__).parent / "data"
+    sklearn_images = Path(sklearn.__file__).parent / "datasets" / "images"
+    found = [skimage_data / name for name in NAMES] + [sklearn_images / "china.jpg", sklearn_images / "flower.jpg"]
+    assert all(path.exists() for path in found)
+    return found
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo_files: list[Path]) -> Path:
+    """A folder with eight real photographs, two of them in a folder below."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for n, path in enumerate(photo_files):
+        shutil.copyfile(path, (folder / "below" if n > 5 else folder) / path.name)
+    return folder
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let the scan's clock go ahead, so that files written a moment ago are no longer too young to trust."""
+    ahead = 0.0
+
+    def move(seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+
+    real = time.time_ns
+    monkeypatch.setattr("imseek.indexer.sources.folder.time.time_ns", lambda: real() + int(ahead * 1e9))
+    return move
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Iterator[imseek.Collection]:
+    """An empty collection with the fake encoder."""
+    with imseek.create(tmp_path / "collection", encoder="fake") as made:
+        yield made

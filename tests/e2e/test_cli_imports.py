@@ -1,0 +1,76 @@
+"""What a command imports: help and a search by words must not pay for the packages of other commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Typer uses Rich where it finds it, unless it is told not to; the rest are packages of other commands.
+NEVER = {
+    "PIL",
+    "click",
+    "duckdb",
+    "open_clip",
+    "pandas",
+    "pydantic",
+    "rich",
+    "skimage",
+    "sklearn",
+    "sqlalchemy",
+    "streamlit",
+    "timm",
+    "torch",
+    "transformers",
+}
+RUN = """
+import json, sys
+from imseek.ui.cli import main
+code = main(sys.argv[1:])
+modules = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps({"code": code, "modules": modules}), file=sys.stderr)
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    """Top-level names of the modules that ``imseek ARGUMENTS`` imports, once it has succeeded."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RUN, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    report = json.loads(done.stderr.splitlines()[-1])
+    assert report["code"] == 0, done.stderr
+    return set(report["modules"])
+
+
+def test_help_is_light(home) -> None:
+    heavy = NEVER | {"faiss", "filelock", "numpy", "onnxruntime", "platformdirs", "pyarrow", "sqlite3"}
+    for arguments in (["--help"], ["search", "--help"], ["collection", "--help"], ["--version"]):
+        assert imported(*arguments) & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["search", "red"], ["search", "red", "-p"], ["search", "red", "--json"]]
+)
+def test_a_search_with_the_fake_encoder(indexed, arguments) -> None:
+    assert imported(*arguments) & NEVER == set()
+
+
+def test_a_search_with_the_builtin_encoder(cli, pictures) -> None:
+    outcome = cli("index", pictures, "--encoder", "builtin")
+    assert outcome.code == 0, outcome.err
+    modules = imported("search", "a flower")
+    assert "onnxruntime" in modules
+    assert modules & (NEVER | {"filelock", "huggingface_hub", "pyarrow"}) == set()
+
+
+def test_python_m_runs_without_the_current_folder(process, home) -> None:
+    Path("typing.py").write_text("raise SystemExit('the current folder is on the import path')")
+    done = process("--version")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,50 @@
+"""The public surface: what `import imseek` gives, and what it costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import imseek
+
+PACKAGES = ["imseek", "imseek.encoders", "imseek.media", "imseek.data.vectors"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_all_is_what_can_be_imported(name: str) -> None:
+    module = importlib.import_module(name)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for exported in module.__all__:
+        assert getattr(module, exported) is not None, exported
+
+
+def test_dir_and_unknown_names() -> None:
+    assert dir(imseek) == sorted(imseek.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        imseek.nothing  # noqa: B018
+
+
+def test_collection_is_no_god_object() -> None:
+    methods = [n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")]
+    assert len(methods) <= 10, methods
+    for name in methods:
+        assert inspect.getdoc(getattr(imseek.Collection, name)), f"{name} has no docstring"
+
+
+def test_importing_imseek_costs_next_to_nothing() -> None:
+    script = "import sys, imseek; print(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "['imseek', 'imseek._version'] False\n"
+
+
+def test_every_error_is_drawn_in_the_tree() -> None:
+    from imseek import errors
+
+    found = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.ImseekError)]
+    assert len(found) > 15
+    for error in found:
+        assert error.__name__ in (errors.__doc__ or "")
