@@ -18,14 +18,14 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -W error
 
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
 
 clean:
-	rm -rf $(VENV) build dist imseek.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist imseek.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }

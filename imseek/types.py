@@ -24,6 +24,7 @@ class SkipReason(StrEnum):
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
     TIMEOUT = "timeout"
     UNREADABLE = "unreadable"
     BROKEN_LINK = "broken_link"

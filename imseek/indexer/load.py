@@ -103,7 +103,7 @@ def _read(full: bytes) -> tuple[bytes, FileStat]:
         if not stat.S_ISREG(before.st_mode):
             raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
         if before.st_size > DEFAULT_LIMITS.max_bytes:
-            raise MediaError(SkipReason.UNREADABLE, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
+            raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
         seen = file_stat(before)
         data = file.read()
         after = os.fstat(fd)

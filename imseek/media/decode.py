@@ -57,8 +57,8 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
     rest is reduced by averaging whole blocks of pixels after decoding. Nothing is enlarged.
 
     A damaged file is refused, not half decoded: reasons are those of :class:`imseek.types.SkipReason`
-    (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``truncated``, ``corrupt``,
-    and ``unreadable`` for a file over ``max_bytes``). ``min_side`` below 1 is a ValueError.
+    (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``,
+    ``truncated``, ``corrupt``). ``min_side`` below 1 is a ValueError.
     """
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, not {min_side}")
@@ -66,7 +66,7 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
         raise MediaError(SkipReason.EMPTY_FILE, "the file is empty")
     if len(data) > limits.max_bytes:
         message = f"{len(data):,} bytes are more than the limit of {limits.max_bytes:,}"
-        raise MediaError(SkipReason.UNREADABLE, message)
+        raise MediaError(SkipReason.TOO_MANY_BYTES, message)
     name = sniff(data)
     if name is None:
         raise MediaError(SkipReason.NOT_AN_IMAGE, "the content is not that of any known image format")

@@ -186,7 +186,7 @@ def _say_next(folder: Path) -> None:
     picture = shlex.quote(str((folder / f"{Path(REVERSED).stem}-mirrored.webp").absolute()))
     say("\nnext:")
     for command in (
-        "imseek search 'a brick wall' -c demo",
+        "imseek search 'a kitten' -c demo",
         f"imseek similar {picture} -c demo --open",
         "imseek index ~/Pictures",
         "imseek search 'children playing on a beach'",

@@ -247,7 +247,7 @@ def test_the_limit_of_pixels_is_exact(name: str) -> None:
 def test_the_limit_of_bytes_is_exact() -> None:
     data = FILES["png"]
     assert decode(data, limits=Limits(max_bytes=len(data))).facts.width == 64
-    assert reason(data, limits=Limits(max_bytes=len(data) - 1)) == SkipReason.UNREADABLE
+    assert reason(data, limits=Limits(max_bytes=len(data) - 1)) == SkipReason.TOO_MANY_BYTES
 
 
 def test_a_header_that_lies_within_the_limit_costs_an_error_and_not_the_process() -> None:

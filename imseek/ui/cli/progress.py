@@ -22,7 +22,13 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     with Bars(
@@ -30,6 +36,7 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[skipped]} skipped", markup=False),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
