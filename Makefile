@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs clean
+.PHONY: demo test cli-docs
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -23,9 +23,6 @@ test: $(VENV)/.installed-test
 
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
-
-clean:
-	rm -rf $(VENV) build dist imseek.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }

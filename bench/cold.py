@@ -1,6 +1,6 @@
 """A cold `imseek search`: wall time of the whole process, and the modules it imports.
 
-    python bench/cold.py COLLECTION "a red car" [--runs 9]
+python bench/cold.py COLLECTION "a red car" [--runs 9]
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "imseek", *arguments], check=True, capture_output=True)
         seconds.append(time.perf_counter() - start)
     warm = seconds[1:]
-    print(f"{len(warm)} runs: median {statistics.median(warm):.3f} s, min {min(warm):.3f}, max {max(warm):.3f}")
+    print(
+        f"{len(warm)} runs: median {statistics.median(warm):.3f} s, min {min(warm):.3f}, max {max(warm):.3f}"
+    )
     listing = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(arguments=arguments)], check=True, capture_output=True, text=True
     )
