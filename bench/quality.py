@@ -5,7 +5,8 @@
 Prints a Markdown table for docs/log.md. A caption is a query and its own picture the only right answer: of the
 three stamps called "An orange." two are wrong. Encoders see pixels only, never names. Stamps are split by a
 hash of their relative path: choices were made on half A, half B is for reporting. Intervals are 95 % bootstrap
-intervals over queries; those of the last column are paired, query by query, with the shipped encoder.
+intervals over queries; the last column is the difference from the shipped encoder in mean reciprocal rank (the
+most sensitive of these figures), paired query by query.
 
 A negative control must be worse than the shipped encoder by more than chance, else the exit code is 1: a
 measurement that cannot tell a broken pipeline from a sound one says nothing about the sound one either.
@@ -77,13 +78,13 @@ def main() -> int:
     results = [*compare(stamps), *controls(stamps)]
     shipped = next(result for result in results if result.name == SHIPPED)
     print(f"{len(stamps)} captioned stamps, half {arguments.half}; 95 % intervals in brackets\n")
-    print("| representation | R@1 | R@5 | R@10 | median rank | R@10 − shipped |\n|---|---|---|---|---|---|")
+    print("| representation | R@1 | R@5 | R@10 | median rank | MRR − shipped |\n|---|---|---|---|---|---|")
     sound = True
     for result in results:
         cells = [f"{result.hits(k).mean():.3f} {brackets(result.hits(k), '.3f')}" for k in (1, 5, 10)]
         cells.append(f"{np.median(result.ranks):.0f} {brackets(result.ranks, '.0f', np.median)}")
-        difference = result.hits(10) - shipped.hits(10)
-        cells.append("" if result is shipped else brackets(difference, "+.3f"))
+        difference = 1 / result.ranks - 1 / shipped.ranks
+        cells.append("" if result is shipped else f"{difference.mean():+.3f} {brackets(difference, '+.3f')}")
         print(f"| {'control: ' if result.control else ''}{result.name} | {' | '.join(cells)} |")
         sound &= not result.control or interval(difference)[1] < 0
     if not sound:

@@ -40,7 +40,10 @@ def photo_files() -> list[Path]:
 
     skimage_data = Path(skimage.__file__).parent / "data"
     sklearn_images = Path(sklearn.__file__).parent / "datasets" / "images"
-    found = [skimage_data / name for name in NAMES] + [sklearn_images / "china.jpg", sklearn_images / "flower.jpg"]
+    found = [skimage_data / name for name in NAMES] + [
+        sklearn_images / "china.jpg",
+        sklearn_images / "flower.jpg",
+    ]
     assert all(path.exists() for path in found)
     return found
 

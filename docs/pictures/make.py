@@ -13,7 +13,18 @@ from imseek.media import Cell, Row, contact_sheet, decode
 from imseek.ui.demo import photographs
 
 #: See NOTICE.md for the source of each.
-FREE = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "hubble_deep_field", "retina", "rocket")
+FREE = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "retina",
+    "rocket",
+)
 QUERIES = ("a cat", "a cup of coffee", "a rocket on the launch pad", "galaxies in the night sky")
 
 
@@ -24,13 +35,18 @@ def pixels(path: Path):  # type: ignore[no-untyped-def]
 def main() -> None:
     paths = [path for path in photographs() if path.stem in FREE]
     assert len(paths) == len(FREE)
-    with tempfile.TemporaryDirectory() as scratch, imseek.create(Path(scratch) / "c", encoder="builtin") as collection:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        imseek.create(Path(scratch) / "c", encoder="builtin") as collection,
+    ):
         collection.index(paths)
         rows = []
         for words in QUERIES:
             hits = collection.search(words, limit=4)
-            cells = [Cell(pixels(Path(hit.path or "")), f"{hit.score:.3f}\n{Path(hit.path or '').name}") for hit in hits]
-            rows.append(Row(words, None, cells))
+            found = [(hit.score, Path(hit.path)) for hit in hits if hit.path is not None]
+            rows.append(
+                Row(words, None, [Cell(pixels(path), f"{score:.3f}\n{path.name}") for score, path in found])
+            )
     (Path(__file__).parent / "demo.png").write_bytes(contact_sheet(rows, thumb=120))
 
 

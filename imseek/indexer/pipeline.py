@@ -101,6 +101,7 @@ class Run:
             follow_symlinks=options.follow_symlinks,
         )
         self._begin(scan, {t.source.source_id for t in targets if not t.below})
+        self._tell("index", self._total)
         loader = Loader(self._encoder, self._is_stored)
         workers = len(os.sched_getaffinity(0))
         load: OrderedMap[Candidate, Loaded | Failed] = OrderedMap(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from imseek import library
+from imseek.data import durable
 from imseek.data.lock import WriterLock
 from imseek.encoders.fake import FakeEncoder
 
@@ -178,7 +179,7 @@ class TestOneWriter:
 class TestDamage:
     def test_a_newer_format_says_so(self, cli, home, indexed) -> None:
         path = home / "collections" / "default" / "current.json"
-        path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+        path.write_bytes(durable.seal({**durable.unseal(path.read_bytes()), "format": 99}))
         outcome = cli("search", "red", "--json")
         assert outcome.code == 1
         assert outcome.json("error")["error"]["type"] == "FormatVersionError"

@@ -47,11 +47,19 @@ class TestPaths:
             [b"", os.fsencode(indexed / "red.png"), os.fsencode(odd)]
         )
 
+    def test_a_terminal_without_the_characters_gets_escapes(self, cli, process, indexed) -> None:
+        (indexed / "red.png").rename(indexed / "写.png")
+        assert cli("index").code == 0
+        done = process("search", "red", "-p", "-n", "1", extra={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, done.stdout) == (0, os.fsencode(indexed) + rb"/\u5199.png" + b"\n")
+
     def test_a_reader_that_leaves_early_is_no_traceback(self, home, indexed) -> None:
-        command = f"{sys.executable} -P -m imseek search red -p | true"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-        assert "Traceback" not in done.stderr
-        assert "BrokenPipe" not in done.stderr
+        command = f"{sys.executable} -P -m imseek search red -p | true; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr == "collection: default (the only one)\n"
 
 
 class TestJson:

@@ -1,5 +1,7 @@
 """Indexing real photographs: what is added, recognised, moved, copied, changed, refused."""
 
+# ruff: noqa: PTH - file names are bytes here, which pathlib does not take
+
 from __future__ import annotations
 
 import os
@@ -72,7 +74,9 @@ def test_unchanged_files_are_not_opened(
     assert again.generation == first.generation
 
 
-def test_a_file_younger_than_its_scan_is_read_again(collection: imseek.Collection, photos: Path, later: Clock) -> None:
+def test_a_file_younger_than_its_scan_is_read_again(
+    collection: imseek.Collection, photos: Path, later: Clock
+) -> None:
     """Git's "racy" case: same size, same time stamps, other content."""
     collection.index([photos])
     again = collection.index()
@@ -82,7 +86,9 @@ def test_a_file_younger_than_its_scan_is_read_again(collection: imseek.Collectio
     assert collection.index().files_opened == 0
 
 
-def test_same_size_and_mtime_but_other_content(collection: imseek.Collection, photos: Path, later: Clock) -> None:
+def test_same_size_and_mtime_but_other_content(
+    collection: imseek.Collection, photos: Path, later: Clock
+) -> None:
     later(10)
     path = photos / "rocket.jpg"
     before = path.stat()
@@ -157,7 +163,9 @@ def test_changed_content_gets_a_new_id_and_keeps_its_tags(
     old = ids_by_name(collection)["coffee.png"]
     with Writer(collection.path, "test") as writer:
         tag = {"image_id": old, "tag": "drink", "provenance": "by hand", "died": schema.FOREVER}
-        writer.apply(lambda c, generation: c.execute(insert(schema.tags).values(**tag, born=generation)) and None)
+        writer.apply(
+            lambda c, generation: c.execute(insert(schema.tags).values(**tag, born=generation)) and None
+        )
     assert collection.get(old).tags == ("drink",)
     data = bytearray((photos / "coffee.png").read_bytes())
     (photos / "coffee.png").write_bytes((photos / "rocket.jpg").read_bytes() + bytes(data[:1]))
@@ -348,7 +356,12 @@ def test_a_decompression_bomb_is_refused_unread(collection: imseek.Collection, p
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
     (photos / "bomb.png").write_bytes(bomb)
     report = collection.index([photos])
     assert [f.reason for f in report.failures] == [SkipReason.TOO_MANY_PIXELS]
@@ -402,7 +415,9 @@ def test_a_single_file_is_a_source(collection: imseek.Collection, photos: Path) 
     assert collection.index().live == 2
 
 
-def test_a_folder_that_holds_a_source_takes_it_in_with_its_ids(collection: imseek.Collection, photos: Path) -> None:
+def test_a_folder_that_holds_a_source_takes_it_in_with_its_ids(
+    collection: imseek.Collection, photos: Path
+) -> None:
     collection.index([photos / "below"])
     before = ids_by_name(collection)
     report = collection.index([photos])

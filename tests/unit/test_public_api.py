@@ -16,7 +16,7 @@ PACKAGES = ["imseek", "imseek.encoders", "imseek.media", "imseek.data.vectors"]
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_all_is_what_can_be_imported(name: str) -> None:
-    module = importlib.import_module(name)
+    module = importlib.import_module(name)  # noqa: TID251 - the name is a parameter
     assert len(set(module.__all__)) == len(module.__all__)
     for exported in module.__all__:
         assert getattr(module, exported) is not None, exported
@@ -29,14 +29,19 @@ def test_dir_and_unknown_names() -> None:
 
 
 def test_collection_is_no_god_object() -> None:
-    methods = [n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")]
+    methods = [
+        n for n, _ in inspect.getmembers(imseek.Collection, inspect.isfunction) if not n.startswith("_")
+    ]
     assert len(methods) <= 10, methods
     for name in methods:
         assert inspect.getdoc(getattr(imseek.Collection, name)), f"{name} has no docstring"
 
 
 def test_importing_imseek_costs_next_to_nothing() -> None:
-    script = "import sys, imseek; print(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)"
+    script = (
+        "import sys, imseek\n"
+        "print(sorted(m for m in sys.modules if m.startswith('imseek')), 'numpy' in sys.modules)\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "['imseek', 'imseek._version'] False\n"
 
