@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,19 +23,30 @@ if TYPE_CHECKING:
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def create(path: str | os.PathLike[str], *, encoder: str = "auto", here: bool = False) -> Collection:
+def create(
+    path: str | os.PathLike[str],
+    *,
+    encoder: str = "auto",
+    here: bool = False,
+    notify: Callable[[str], None] | None = None,
+) -> Collection:
     """Make an empty collection in the folder ``path`` and open it.
 
     ``encoder`` is a reference (docs/encoders.md); ``auto`` takes the default encoder where it can be had and
     else the built-in one, and says so in ``info().encoder.note``. The choice is made once. ``here`` is for a
     collection that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are
-    kept relative to it, so that both can be moved together.
+    kept relative to it, so that both can be moved together. ``notify`` is given a line before weights are
+    downloaded: which, how large, under which licence.
 
     Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError.
     """
     from imseek.data.create import create as create_files
 
     resolution = registry.resolve(encoder)
+    if resolution.download is not None and notify is not None:
+        weights = resolution.download
+        megabytes = weights.download_bytes / 1e6
+        notify(f"downloading {resolution.reference}: {megabytes:.0f} MB, licence {weights.licence}")
     loaded = registry.load(resolution.reference)
     info = loaded.info
     space = {

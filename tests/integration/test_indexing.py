@@ -1,6 +1,7 @@
 """Indexing real photographs: what is added, recognised, moved, copied, changed, refused."""
 
-# ruff: noqa: PTH - file names are bytes here, which pathlib does not take
+# File names are bytes here, which pathlib does not take.
+# ruff: noqa: PTH110, PTH118, PTH119
 
 from __future__ import annotations
 

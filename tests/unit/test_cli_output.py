@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
-from imseek import encoders
-from imseek.encoders import PRESETS, Resolution
 from imseek.types import Failure, IndexReport
 from imseek.ui.cli import output
 from imseek.ui.cli.app import main
-from imseek.ui.cli.index import announced, summary
+from imseek.ui.cli.index import summary
 from imseek.ui.cli.search import with_open_default
 from imseek.ui.cli.texts import printable
 
@@ -94,33 +91,6 @@ class TestSummary:
 )
 def test_open_without_a_number_is_the_first_hit(given: list[str], parsed: list[str]) -> None:
     assert with_open_default(given) == parsed
-
-
-class TestAnnouncement:
-    """A download is announced with its size and licence before it starts."""
-
-    @pytest.fixture
-    def resolved(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[Resolution], None]:
-        def answer(resolution: Resolution) -> None:
-            monkeypatch.setattr(encoders, "resolve", lambda reference: resolution)
-
-        return answer
-
-    def test_of_a_download(
-        self, resolved: Callable[[Resolution], None], capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        weights = PRESETS["default"]
-        resolved(Resolution(weights.reference, download=weights))
-        assert announced("auto") == weights.reference
-        expected = f"downloading {weights.reference}: 605.0 MB, licence MIT\n"
-        assert capsys.readouterr().err == expected
-
-    def test_nothing_to_download(
-        self, resolved: Callable[[Resolution], None], capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        resolved(Resolution("builtin", note="basic encoder"))
-        assert announced("auto") == "auto"
-        assert capsys.readouterr().err == ""
 
 
 class TestUsageErrors:

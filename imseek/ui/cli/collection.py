@@ -13,7 +13,7 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.index import announced, encoder_lines
+from imseek.ui.cli.index import encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.texts import JsonOption, examples, printable
 
@@ -61,7 +61,7 @@ def create(
     new = library.locate(name, cwd=Path.cwd(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
-    with imseek.create(new.path, encoder=announced(encoder)) as made:
+    with imseek.create(new.path, encoder=encoder, notify=say) as made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
     print("\n".join(encoder_is))

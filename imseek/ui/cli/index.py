@@ -13,7 +13,7 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
@@ -116,18 +116,6 @@ def failures_table(failures: tuple[Failure, ...]) -> str:
     return table(("reason", "file"), rows)
 
 
-def announced(reference: str) -> str:
-    """``reference``, once the user knows of the download that it stands for."""
-    from imseek.encoders import resolve
-
-    resolution = resolve(reference)
-    if resolution.download is None:
-        return reference  # with `auto`, its note goes into the collection
-    weights = resolution.download
-    say(f"downloading {resolution.reference}: {size(weights.download_bytes)}, licence {weights.licence}")
-    return resolution.reference
-
-
 def encoder_lines(found: CollectionInfo) -> list[str]:
     """The encoder of a collection, and what to know about it."""
     space = found.encoder
@@ -165,7 +153,7 @@ def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: boo
     for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
         if not os.path.lexists(path):
             raise UsageError(f"no such file or folder: {path}")
-    opened = imseek.create(chosen.path, encoder=announced(encoder or "auto"), here=here)
+    opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here, notify=say)
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         say("\n".join(encoder_lines(opened.info())))
