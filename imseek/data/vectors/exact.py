@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, Matches, Segment
-from imseek.data.vectors.scores import unit_queries
+from imseek.data.vectors.scores import blocks, row_norms, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
 
@@ -79,7 +79,13 @@ class ExactIndex(ABC, Generic[P]):
     def _part(self, segment: Segment, held: P | None) -> P:
         if segment.rows.shape[1] != self._dim:
             raise CorruptCollectionError(f"vectors of width {segment.rows.shape[1]}, not {self._dim}")
-        part = self._load(segment) if held is None else replace(held, segment=segment)
+        if held is None:
+            norms = np.empty(len(segment.rows), np.float32)
+            for block in blocks(len(norms), self._dim):
+                norms[block] = row_norms(segment.rows[block].astype(np.float32))
+            part = self._load(segment, norms)
+        else:
+            part = replace(held, segment=segment)
         broken = segment.searchable() & ~np.isfinite(part.norms)
         if broken.any():
             image_id = int(segment.ids[broken][0])
@@ -87,8 +93,8 @@ class ExactIndex(ABC, Generic[P]):
         return part
 
     @abstractmethod
-    def _load(self, segment: Segment) -> P:
-        """What this kind keeps of a segment."""
+    def _load(self, segment: Segment, norms: Float32) -> P:
+        """What this kind keeps of a segment whose rows have these norms."""
 
     @abstractmethod
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[P]]) -> list[Matches]:

@@ -24,9 +24,9 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.base import Ids, Matches, Segment
+from imseek.data.vectors.base import Float16, Ids, Matches, Segment
 from imseek.data.vectors.exact import ExactIndex, Part, Scope
-from imseek.data.vectors.scores import blocks, cosines, row_norms, scores_of, top_k
+from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
 
 # FAISS scans fp16 codes with vector instructions only where the width is a multiple of 8, best of 16, else
@@ -40,9 +40,14 @@ QUERY_BLOCK = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _FlatPart(Part):
-    """A segment with its FAISS index over padded rows, and the range ``lo`` to ``hi`` of their norms."""
+    """A segment with its FAISS index, and the range ``lo`` to ``hi`` of the norms of its rows.
+
+    ``codes`` is a view (n, dim) of the rows as FAISS holds them, in memory that ``flat`` owns: they are in RAM,
+    while a memory map may have to be read again.
+    """
 
     flat: Any
+    codes: Float16
     lo: float
     hi: float
 
@@ -50,7 +55,8 @@ class _FlatPart(Part):
         """Exact scores of the rows ``at`` (m,)."""
         scores = np.empty(len(at), np.float32)
         for block in blocks(len(at), len(query)):
-            rows = self.flat.reconstruct_batch(at[block])[:, : len(query)]
+            # Not FAISS's reconstruct_batch: for few rows, waking its threads costs more than the work.
+            rows = self.codes[at[block]].astype(np.float32)
             scores[block] = cosines(query, rows, self.norms[at[block]])
         return scores
 
@@ -61,23 +67,21 @@ class FaissIndex(ExactIndex[_FlatPart]):
     Memory: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm, per vector.
     """
 
-    def _load(self, segment: Segment) -> _FlatPart:
+    def _load(self, segment: Segment, norms: Float32) -> _FlatPart:
         width = -(-self.dim // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
         count = len(segment.rows)
         flat = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         flat.is_trained = True  # fp16 has nothing to learn
-        norms = np.empty(count, np.float32)
+        codes = segment.rows
         if count:
             flat.codes.resize(count * flat.code_size)
-            codes = faiss.rev_swig_ptr(flat.codes.data(), count * flat.code_size)
-            codes.view(np.float16).reshape(count, width)[:, : self.dim] = segment.rows
+            memory = faiss.rev_swig_ptr(flat.codes.data(), count * flat.code_size)
+            codes = memory.view(np.float16).reshape(count, width)[:, : self.dim]
+            codes[:] = segment.rows
             flat.ntotal = count
-            for block in blocks(count, width):
-                rows = flat.reconstruct_n(block.start, block.stop - block.start)
-                norms[block] = row_norms(rows[:, : self.dim])
         usual = norms[np.isfinite(norms) & (norms > 0)]  # a row of zeros has score and raw product 0
         lo, hi = (float(usual.min()), float(usual.max())) if usual.size else (1.0, 1.0)
-        return _FlatPart(segment, norms, flat, lo, hi)
+        return _FlatPart(segment, norms, flat, codes, lo, hi)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
         first = k + k // 32 + 32

@@ -8,7 +8,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Matches, Segment
 from imseek.data.vectors.exact import ExactIndex, Part, Scope
-from imseek.data.vectors.scores import blocks, cosines, row_norms, top_k
+from imseek.data.vectors.scores import blocks, cosines, top_k
 from imseek.types import Float32
 
 
@@ -18,10 +18,7 @@ class MemoryIndex(ExactIndex[Part]):
     Memory: 4 bytes a vector (its norm) beside the segments, and a few MiB during a search.
     """
 
-    def _load(self, segment: Segment) -> Part:
-        norms = np.empty(len(segment.rows), np.float32)
-        for block in blocks(len(norms), self.dim):
-            norms[block] = row_norms(segment.rows[block].astype(np.float32))
+    def _load(self, segment: Segment, norms: Float32) -> Part:
         return Part(segment, norms)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[Part]]) -> list[Matches]:
