@@ -2,6 +2,8 @@
 # Both install what they need into .venv on their first run; a stamp file there makes later runs quick.
 
 SHELL := /bin/bash
+# OpenMP threads that wait should sleep: spinning, they take the cores from the tests that run beside them.
+export OMP_WAIT_POLICY := PASSIVE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

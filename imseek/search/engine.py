@@ -36,7 +36,7 @@ class Engine:
         self._checked: set[int] = set()
         self._reader = Reader(root)
         self._index: VectorIndex | None = None
-        self._last_index: VectorIndex | None = None
+        self._indexed = -1
 
     @property
     def reader(self) -> Reader:
@@ -51,7 +51,7 @@ class Engine:
         except StaleGenerationError:
             # A writer has swept this generation's files: answer from the new one.
             with self._lock:
-                self._index, self._reader = None, Reader(self._root)
+                self._reader, self._indexed = Reader(self._root), -1
             return self._search(query, metadata)
 
     def checked_encoder(self, modalities: tuple[str, ...]) -> Encoder:
@@ -123,16 +123,16 @@ class Engine:
         """The reader of the newest generation; the lock must be held."""
         if read_current(self._root).generation != self._reader.generation:
             self._reader = self._reader.renewed()
-            self._index = None
         return self._reader
 
     def _opened(self) -> tuple[Reader, VectorIndex]:
-        """A reader and the index of its generation; the lock must be held."""
+        """A reader and the index of its generation, made from that of the one before; the lock must be held."""
         reader = self._refreshed()
-        if self._index is None:
-            segments = reader.segments(reader.current.space.space_id)
-            self._index = open_index(self._kind, segments, reader.current.space.dim, like=self._last_index)
-            self._last_index = self._index
+        if self._index is None or self._indexed != reader.generation:
+            space = reader.current.space
+            segments = reader.segments(space.space_id)
+            self._index = open_index(self._kind, segments, space.dim, like=self._index)
+            self._indexed = reader.generation
         return reader, self._index
 
 
