@@ -134,7 +134,7 @@ def compare(stamps: Sequence[Stamp]) -> Iterator[Result]:
     plain, prompted = tower(class_names()), np.load(classes_file)
 
     def texts(classes: Float32, sharpness: float = space.TEXT_SHARPNESS) -> Float32:
-        return np.sqrt(space.softmax(sharpness * (queries @ classes.T)))
+        return np.sqrt(space.softmax(np.float32(sharpness) * (queries @ classes.T)))
 
     def images(logits: Float32, temperature: float = 1.0) -> Float32:
         return np.sqrt(space.softmax(logits / temperature))
@@ -174,7 +174,7 @@ def controls(stamps: Sequence[Stamp]) -> Iterator[Result]:
 
 def conse(logits: Float32, classes: Float32) -> Float32:
     """Norouzi et al. 2013: the class vectors of the 50 likeliest classes, weighted by probability, T = 2."""
-    shares = space.softmax(logits / 2)
+    shares = space.softmax(logits / np.float32(2))
     least = np.sort(shares, axis=1)[:, -50, None]
     return unit_rows(np.where(shares >= least, shares, 0) @ classes)
 
@@ -202,7 +202,8 @@ def wrongly_normalised(squares: Pixels) -> Float32:
     network = EfficientNetLite0(state, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)).eval()
     with torch.inference_mode():
         batches = torch.from_numpy(squares).split(BATCH)
-        return torch.cat([network(batch) for batch in batches]).numpy()
+        logits: Float32 = torch.cat([network(batch) for batch in batches]).numpy()
+    return logits
 
 
 # -- figures -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.encoders.checkpoint import inspect
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces
 from imseek.encoders.openclip_source import Source, locate
 from imseek.errors import EncoderError
@@ -28,11 +29,15 @@ class OpenClipEncoder:
     def __init__(
         self, reference: str, *, modalities: Sequence[str] = ("image", "text"), threads: int | None = None
     ) -> None:
-        """Locate the weights of ``reference``; see :func:`imseek.encoders.openclip_source.locate` for errors.
+        """Locate and try the weights of ``reference``.
+
+        Errors are those of :func:`imseek.encoders.openclip_source.locate` and
+        :func:`imseek.encoders.checkpoint.inspect`.
 
         ``threads`` sets torch's threads, which are the whole process's.
         """
         self._source = locate(reference)
+        logit_scale = inspect(self._source.checkpoint)
         self._modalities = tuple(modalities)
         self._threads = threads
         self._lock = threading.Lock()
@@ -49,6 +54,7 @@ class OpenClipEncoder:
             revision=self._source.revision,
             context_length=self._context_length,
             licence=self._source.licence,
+            logit_scale=logit_scale,
             tokenizer=config["text_cfg"].get("hf_tokenizer_name", "open_clip"),
             draft_size=2 * preprocessing.size,
             preprocessing=preprocessing.record(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.presets import PRESETS
-from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError, UntrustedWeightsError
+from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 
 _CONFIG_FILE = "open_clip_config.json"
 
@@ -48,22 +48,19 @@ class Source:
 def locate(reference: str) -> Source:
     """Find configuration and weights of ``reference``, fetching them where they are not in the hub's cache.
 
-    Raises UnknownEncoderError (with near matches), EncoderUnavailableError, UntrustedWeightsError (the
-    checkpoint could run code when loaded) and EncoderError (it is damaged, or its configuration is).
+    Raises UnknownEncoderError (with near matches), EncoderUnavailableError, and EncoderError for a damaged
+    configuration. The checkpoint is not opened.
     """
     scheme, _, rest = reference.partition(":")
     if scheme == "hf-hub":
-        source = _on_hub(reference, rest)
-    elif scheme == "local-dir":
-        source = _in_folder(Path(rest).expanduser().absolute())
-    elif "@" in rest:
+        return _on_hub(reference, rest)
+    if scheme == "local-dir":
+        return _in_folder(Path(rest).expanduser().absolute())
+    if "@" in rest:
         model, _, file = rest.partition("@")
-        source = _in_file(model, Path(file).expanduser().absolute())
-    else:
-        model, _, tag = rest.partition("/")
-        source = _tagged(reference, model, tag)
-    _refuse_code(source.checkpoint)
-    return source
+        return _in_file(model, Path(file).expanduser().absolute())
+    model, _, tag = rest.partition("/")
+    return _tagged(reference, model, tag)
 
 
 def _tagged(reference: str, model: str, tag: str) -> Source:
@@ -174,33 +171,6 @@ def _fetched(reference: str, fetch: Callable[[], str]) -> Path:
             f"the weights of {reference} are neither in the hub's cache nor to be fetched: {error}",
             hint="go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin",
         ) from error
-
-
-def _refuse_code(checkpoint: Path) -> None:
-    """Raise UntrustedWeightsError for a pickle that holds more than tensors, EncoderError for a damaged file.
-
-    open_clip falls back to an unrestricted load on some errors, so the file is tried before open_clip sees it.
-    """
-    if checkpoint.suffix == ".safetensors":
-        return
-    import pickle
-    import zipfile
-
-    import torch
-
-    try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint))
-    except pickle.UnpicklingError as error:
-        raise UntrustedWeightsError(
-            f"{checkpoint} holds more than tensors, and could run code when loaded",
-            hint="convert it to safetensors on a machine that may run it",
-        ) from error
-    except RuntimeError as error:
-        if "TorchScript" in str(error):
-            raise UntrustedWeightsError(
-                f"{checkpoint} is a TorchScript program, not a file of tensors"
-            ) from error
-        raise EncoderError(f"{checkpoint} cannot be read: {error}") from error
 
 
 def _unknown(message: str, name: str, known: Iterable[str]) -> UnknownEncoderError:

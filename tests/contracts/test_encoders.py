@@ -226,7 +226,7 @@ def test_finds_a_retouched_picture_with_the_scores_of_brute_force(
         assert int(np.argmax(scores)) == int(np.argmax(exact)) == i
 
 
-def test_swapped_channels_and_lost_detail_change_the_vector(
+def test_swapped_channels_and_a_turned_picture_change_the_vector(
     encoder: Encoder, photos: list[np.ndarray], batch: np.ndarray
 ) -> None:
     """Negative controls: were these to pass unnoticed, a wrong pipeline would as well."""

@@ -162,7 +162,7 @@ def test_a_flat_picture_has_the_share_of_its_own_colour() -> None:
     for i, value in enumerate(colour.COLOURS.values()):
         shares = colour.shares(np.full((1, 16, 16, 3), value, dtype=np.uint8))[0]
         assert shares.argmax() == i
-        assert shares[i] > 0.65
+        assert shares[i] > 0.6
         assert shares.sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -234,7 +234,7 @@ def test_a_query_by_text_imports_neither_torch_nor_pillow() -> None:
     modules = set(run(COLD_QUERY))
     assert not modules & (HEAVY | {"PIL", "filelock", "safetensors"})
     third_party = {name for name in modules - set(sys.stdlib_module_names) if not name.startswith("_")}
-    assert third_party <= {"imseek", "numpy", "onnxruntime", "tokenizers"}
+    assert third_party <= {"imseek", "numpy", "onnxruntime", "platformdirs", "tokenizers"}
 
 
 def test_encoding_a_picture_imports_no_torch() -> None:

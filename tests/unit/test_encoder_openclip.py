@@ -95,8 +95,17 @@ def test_facts_come_from_the_configuration(safetensors_reference: str) -> None:
     info = load(safetensors_reference).info
     assert (info.dim, info.image_size, info.context_length) == (24, 32, 20)
     assert (info.quality, info.licence, info.revision) == ("full", "unknown", None)
+    assert info.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)  # where training starts
     assert info.preprocessing["resize"] == "shortest"
     assert info.reference == safetensors_reference
+
+
+def test_the_logit_scale_of_parallel_training_is_found(folder: Path, tmp_path: Path) -> None:
+    state = torch.load(folder / "weights.pt", weights_only=True)["state_dict"]
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "parallel.pt")
+    encoder = load(f"openclip:imseek-tiny@{tmp_path / 'parallel.pt'}")
+    assert encoder.info.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
+    assert encoder.fingerprint() == load(f"openclip:imseek-tiny@{folder / 'weights.pt'}").fingerprint()
 
 
 def test_a_relative_path_is_stored_as_an_absolute_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from imseek.types import Float32, Pixels
 
 __all__ = ["BuiltinEncoder"]
 
-_BATCH = 4  # pictures per run: what more of them need does not fit into a processor's cache
+_BATCH = 2  # pictures per run: what more of them need does not fit into a processor's cache
 _SIZE = recipe.PREPROCESSING.size
 
 _INFO = EncoderInfo(

@@ -16,16 +16,8 @@ from torch.nn import functional
 
 State = Mapping[str, Tensor]
 
-# EfficientNet-B0's stages: (expansion, kernel, stride, output channels, repeats).
-_STAGES = (
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
+# EfficientNet-B0's stages: (expansion, stride of the first block, blocks). Kernels and widths are the weights'.
+_STAGES = ((1, 1, 1), (6, 2, 2), (6, 2, 2), (6, 2, 3), (6, 1, 3), (6, 2, 4), (6, 1, 1))
 _BATCH_NORM_EPSILON = 1e-3
 _LAYER_NORM_EPSILON = 1e-12
 _MASKED = -1e9  # added to the attention logits of padding
@@ -107,7 +99,7 @@ class EfficientNetLite0(_Module):
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None])
         self.stem = _Conv(state, "_conv_stem", "_bn0", stride=2)
         blocks: list[nn.Module] = []
-        for expansion, _kernel, stride, _channels, repeats in _STAGES:
+        for expansion, stride, repeats in _STAGES:
             for repeat in range(repeats):
                 name = f"_blocks.{len(blocks)}"
                 blocks.append(_Block(state, name, expansion=expansion, stride=stride if repeat == 0 else 1))
