@@ -52,6 +52,10 @@ def resolve(reference: str) -> Resolution:
     else ``builtin``, with a note. A reference that the user names is never replaced by another.
     Raises UnknownEncoderError for what is no reference at all.
     """
+    if reference == "builtin":
+        return Resolution(
+            reference, note="basic encoder; `--encoder default` makes collections with a trained one"
+        )
     if reference != AUTO:
         return Resolution(_canonical(reference))
     if _is_cached(DEFAULT):
@@ -61,7 +65,7 @@ def resolve(reference: str) -> Resolution:
     today = datetime.date.today().isoformat()
     return Resolution(
         "builtin",
-        note=f"basic encoder (hub unreachable on {today}); `imseek maintain --reencode default` when online",
+        note=f"basic encoder (hub unreachable on {today}); a collection made when online gets the default one",
     )
 
 

@@ -32,7 +32,9 @@ def empty_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_named_reference_is_never_replaced(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_is_hub_reachable", None)  # not even asked
-    assert resolve(reference) == Resolution(reference)
+    resolution = resolve(reference)
+    assert (resolution.reference, resolution.download) == (reference, None)
+    assert (resolution.note is not None) == (reference == "builtin"), "that an encoder is basic is always said"
 
 
 def test_a_preset_is_short_for_its_reference() -> None:
@@ -89,7 +91,7 @@ def expect_builtin(resolution: Resolution) -> None:
     today = datetime.date.today().isoformat()
     assert resolution == Resolution(
         "builtin",
-        note=f"basic encoder (hub unreachable on {today}); `imseek maintain --reencode default` when online",
+        note=f"basic encoder (hub unreachable on {today}); a collection made when online gets the default one",
     )
 
 
