@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, and_, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from imseek.data import layout
 from imseek.data import schema as t
 from imseek.data.current import Current, Shard, Space
 from imseek.data.migrations import migrate
 from imseek.data.schema import FOREVER
+from imseek.data.sqlite_errors import storage_error
 
 LIVE = "live"
 
@@ -70,8 +72,13 @@ class Source:
 
 
 def open_engine(path: Path) -> Engine:
-    """An engine whose transactions are SQLite's own: BEGIN IMMEDIATE, WAL, synchronous=FULL."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
+    """An engine whose transactions are SQLite's own: BEGIN IMMEDIATE, WAL, synchronous=FULL.
+
+    It has one connection, since transactions that write do not nest: a second one fails at once instead of
+    waiting for the first until it times out.
+    """
+    url = URL.create("sqlite", database=str(path))  # Not as text: a path may hold a question mark.
+    engine = create_engine(url, connect_args={"timeout": 10}, pool_size=1, max_overflow=0, pool_timeout=0)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -101,7 +108,12 @@ class Catalog:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.engine = open_engine(root / layout.CATALOG)
-        migrate(self.engine)
+        try:
+            with self._translated():
+                migrate(self.engine)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the connection, which folds the write-ahead log into the file."""
@@ -109,8 +121,21 @@ class Catalog:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        with self.engine.begin() as connection:
+        """One change, all or nothing; durable when the ``with`` ends. Does not nest.
+
+        Raises CorruptCollectionError, LockedError (another program), ReadOnlyError, StorageError (full disk).
+        """
+        with self._translated(), self.engine.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (IntegrityError, ProgrammingError):  # A mistake of ours, not of the disk.
+            raise
+        except DatabaseError as error:
+            raise storage_error(error.orig, self.root / layout.CATALOG) from error
 
     def sources(self) -> list[Source]:
         with self.transaction() as connection:
@@ -213,10 +238,12 @@ def current_of(connection: Connection) -> Current:
         str(s.space_id): s.folder for s in connection.execute(select(t.snapshots).where(live(t.snapshots)))
     }
     return Current(
+        uuid=get_meta(connection, "uuid"),
         generation=int(get_meta(connection, "generation")),
         committed=get_meta(connection, "committed"),
         images=sum(s.rows - s.dead_rows for s in shards),
         spaces=spaces,
         shards=tuple(shards),
         snapshots=snapshots,
+        next_image_id=int(get_meta(connection, "next_image_id")),
     )

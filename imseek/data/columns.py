@@ -21,16 +21,19 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
     """Store the column set ``name``: for each column, a value by image id. Returns the generation.
 
     A column set of that name is replaced as a whole. Images without a value have null. Raises ValueError for a
-    name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one.
+    name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one,
+    and TypeError for a value that a column cannot hold (:func:`imseek.data.shards.column_of`).
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a column set")
     if hidden := sorted(set(columns) & set(shards.INTRINSIC.names)):
         raise ValueError(f"{hidden[0]!r} is an intrinsic column")
+    # One type for all shards, also for those that happen to hold no value, or only whole numbers among floats.
+    types = {column: shards.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
     for shard in writer.current().shards:
         ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
-        tables[shard.shard_id] = _table(ids, columns)
+        tables[shard.shard_id] = _table(ids, columns, types)
 
     def change(connection: Connection, generation: int) -> None:
         files.retire(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
@@ -42,6 +45,11 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
     return writer.apply(change)
 
 
-def _table(ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]]) -> pa.Table:
-    arrays = {column: pa.array([values.get(i) for i in ids]) for column, values in columns.items()}
+def _table(
+    ids: Sequence[int], columns: Mapping[str, Mapping[int, Any]], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    arrays = {
+        column: shards.column_of([values.get(i) for i in ids], types[column])
+        for column, values in columns.items()
+    }
     return pa.table({"image_id": pa.array(ids, pa.int64()), **arrays})

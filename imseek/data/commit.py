@@ -35,6 +35,9 @@ def commit(writer: Writer, batch: Batch, space_id: int) -> int:
         _carry_tags(connection, generation, new)
         files.bury(writer, connection, generation, sorted(set(batch.gone)))
         _add_images(connection, generation, shard_id, new)
+        if shard_id is not None and any(image.image_id is not None for _, image in new):
+            # An image that comes back may be a quarantined one: its row is not to be searched.
+            files.write_dead(writer, connection, generation, shard_id)
         _add_places(connection, generation, [(image_id, n) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
         for placing in batch.checked:
@@ -141,7 +144,7 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
 
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
     """An image whose content changed keeps its tags under its new id; their provenance says so."""
-    heirs = {image.replaces: image_id for image_id, image in new if image.replaces is not None}
+    heirs = {image.replaces: image_id for image_id, image in new if image.replaces not in (None, image_id)}
     for chunk in files.chunks(sorted(heirs)):
         tags = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
         if tags:
@@ -184,5 +187,12 @@ def _note_failures(writer: Writer, connection: Connection, batch: Batch) -> None
 
 
 def stat_values(stat: FileStat) -> dict[str, int]:
-    """The columns of ``places`` and ``failures`` that hold a stat."""
-    return dict(zip(("size", "mtime_ns", "ctime_ns", "inode", "checked_ns"), astuple(stat), strict=True))
+    """The columns of ``places`` and ``failures`` that hold a stat.
+
+    A database's integers have 64 bits with a sign. What does not fit (a time after 2262, which file systems
+    can hold) is capped: such a file never compares as unchanged, so it is read at every scan, and no more.
+    """
+    names = ("size", "mtime_ns", "ctime_ns", "inode", "checked_ns")
+    return {
+        name: max(-(2**63), min(value, 2**63 - 1)) for name, value in zip(names, astuple(stat), strict=True)
+    }

@@ -10,13 +10,24 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from imseek.data import durable, layout
+from imseek.data import checksums, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, now, set_meta
+from imseek.data.checksums import Checksums
 from imseek.data.current import Identity, write_current, write_identity
-from imseek.data.lock import check_writable
+from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.errors import CollectionExistsError
+
+#: What a creation that was cut short may leave; the lock is held while they are removed.
+_UNFINISHED = (
+    layout.CATALOG,
+    f"{layout.CATALOG}-wal",
+    f"{layout.CATALOG}-shm",
+    layout.CHECKSUMS,
+    layout.CURRENT,
+)
+_OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 
 
 def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = False) -> Identity:
@@ -24,18 +35,34 @@ def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = Fals
 
     ``space`` has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing. The identity
     is written last: a folder without it is no collection, and making it again starts over. Raises
-    CollectionExistsError for a folder that holds a collection or other people's files.
+    CollectionExistsError for a folder that holds a collection or other people's files, and LockedError where
+    another process is making one.
     """
+    _check_free(root)
+    durable.make_folder(root)
+    lock = WriterLock(root)
+    lock.acquire()
+    try:
+        _check_free(root)  # Again: somebody else may have made it before we had the lock.
+        durable.remove_files(root / name for name in _UNFINISHED)
+        return _create(root, space, relative_places)
+    finally:
+        lock.release()
+
+
+def _check_free(root: Path) -> None:
     if (root / layout.COLLECTION).exists():
         raise CollectionExistsError(f"there is a collection at {root} already")
-    ours = {layout.CATALOG, f"{layout.CATALOG}-wal", f"{layout.CATALOG}-shm", layout.CURRENT, layout.STAGING}
-    if root.exists() and (strangers := sorted({p.name for p in root.iterdir()} - ours)):
+    if root.exists() and not root.is_dir():
+        raise CollectionExistsError(f"{root} is a file", hint="name a folder of its own")
+    strangers = sorted({path.name for path in root.iterdir()} - _OURS) if root.exists() else []
+    if strangers:
         raise CollectionExistsError(
             f"{root} is not empty ({', '.join(strangers[:3])})", hint="name a folder of its own"
         )
-    durable.make_folder(root)
-    check_writable(root)
-    durable.remove_files(root / name for name in sorted(ours - {layout.STAGING}))
+
+
+def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Identity:
     staging = root / layout.STAGING
     durable.make_folder(staging)
     identity = Identity(
@@ -50,6 +77,7 @@ def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = Fals
     finally:
         catalog.close()
     durable.sync_folder(root)
+    checksums.end(root, staging, Checksums(identity.uuid, {}))
     write_current(root, current, staging)
     write_identity(root, identity, staging)
     return identity

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,15 +51,18 @@ class Current:
     """``current.json``: one generation. Written last by every commit.
 
     ``spaces`` are those in use, the default for images first. ``snapshots`` names FAISS snapshots by space
-    (docs/format.md); a reader scans what no snapshot covers.
+    (docs/format.md); a reader scans what no snapshot covers. ``next_image_id`` is above every id ever used, so
+    that none is used again even where the catalog is lost; how far above does not matter.
     """
 
+    uuid: str
     generation: int
     committed: str
     images: int
     spaces: tuple[Space, ...]
     shards: tuple[Shard, ...]
     snapshots: Mapping[str, str] = field(default_factory=dict)
+    next_image_id: int = field(default=0, compare=False)
     format: int = layout.FORMAT
 
     @property
@@ -71,13 +73,16 @@ class Current:
 
 def read_identity(root: Path) -> Identity:
     """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    document = _read(root, layout.COLLECTION)
-    return Identity(**document)
+    document = read_sealed(root, layout.COLLECTION)
+    try:
+        return Identity(**document)
+    except TypeError as error:
+        raise _corrupt(root, layout.COLLECTION, error) from error
 
 
 def read_current(root: Path) -> Current:
     """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    document = _read(root, layout.CURRENT)
+    document = read_sealed(root, layout.CURRENT)
     try:
         document["spaces"] = tuple(Space(**s) for s in document["spaces"])
         document["shards"] = tuple(Shard(**{**s, "spaces": tuple(s["spaces"])}) for s in document["shards"])
@@ -94,7 +99,12 @@ def write_current(root: Path, current: Current, staging: Path) -> None:
     durable.write_file(root / layout.CURRENT, durable.seal(asdict(current)), staging=staging)
 
 
-def _read(root: Path, name: str) -> dict[str, Any]:
+def read_sealed(root: Path, name: str) -> dict[str, Any]:
+    """A sealed JSON file of a collection.
+
+    Every format seals its files in the same way, so a later version is told from a damaged byte. Raises
+    CollectionNotFoundError, FormatVersionError or CorruptCollectionError.
+    """
     try:
         data = (root / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -104,16 +114,16 @@ def _read(root: Path, name: str) -> dict[str, Any]:
             f"no collection at {root}", hint="`imseek collection list` shows those there are"
         ) from error
     try:
-        # The version first: a later format may seal its files in another way.
-        version = json.loads(data).get("format")
-        if isinstance(version, int) and version > layout.FORMAT:
-            raise FormatVersionError(
-                f"{root} has format {version}; this imseek reads up to format {layout.FORMAT}",
-                hint="update imseek",
-            )
-        return durable.unseal(data)
-    except (ValueError, AttributeError) as error:
+        document = durable.unseal(data)
+    except ValueError as error:
         raise _corrupt(root, name, error) from error
+    version = document.get("format")
+    if isinstance(version, int) and version > layout.FORMAT:
+        raise FormatVersionError(
+            f"{root} has format {version}; this imseek reads up to format {layout.FORMAT}",
+            hint="update imseek",
+        )
+    return document
 
 
 def _corrupt(root: Path, name: str, error: Exception) -> CorruptCollectionError:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,20 @@ from imseek.data import durable, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live, living_ids
 from imseek.data.schema import FOREVER
-from imseek.data.writer import Writer
+from imseek.errors import CorruptCollectionError
 
 #: Values per statement, below SQLite's limit on variables in every build.
 _CHUNK = 500
+
+
+class Folders(Protocol):
+    """Where a collection lies, and where files are made ready for it: a :class:`~imseek.data.writer.Writer`."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def staging(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +47,22 @@ class StagedFile:
 
 
 def stage(
-    writer: Writer,
+    folders: Folders,
     path: str,
     kind: str,
-    content: npt.NDArray[Any] | pa.Table,
+    content: npt.NDArray[Any] | pa.Table | shards.Blocks,
     *,
     space_id: int | None = None,
     name: str | None = None,
 ) -> StagedFile:
     """Write an array as ``.npy`` or a table as Parquet into staging, to become ``path``."""
-    target = writer.staging / path.replace("/", "_")
-    write = shards.write_array if isinstance(content, np.ndarray) else shards.write_table
+    target = folders.staging / path.replace("/", "_")
+    write = shards.write_table if isinstance(content, pa.Table) else shards.write_array
     return StagedFile(target, path, kind, len(content), write(target, content), space_id=space_id, name=name)
 
 
 def add_shard(
-    writer: Writer,
+    folders: Folders,
     connection: Connection,
     generation: int,
     shard_id: int,
@@ -60,16 +70,16 @@ def add_shard(
     files: Sequence[StagedFile],
 ) -> None:
     """Publish a shard's files and record them."""
-    publish(writer, connection, generation, shard_id, files)
+    publish(folders, connection, generation, shard_id, files)
     connection.execute(
         insert(t.shards).values(shard_id=shard_id, row_count=rows, born=generation, died=FOREVER)
     )
 
 
 def publish(
-    writer: Writer, connection: Connection, generation: int, shard_id: int, files: Sequence[StagedFile]
+    folders: Folders, connection: Connection, generation: int, shard_id: int, files: Sequence[StagedFile]
 ) -> None:
-    durable.publish((f.staged, writer.root / f.path) for f in files)
+    durable.publish((f.staged, folders.root / f.path) for f in files)
     connection.execute(
         insert(t.files),
         [
@@ -104,7 +114,7 @@ def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[i
         connection.execute(update(t.shards).where(t.shards.c.shard_id == shard_id).values(died=generation))
 
 
-def bury(writer: Writer, connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
+def bury(folders: Folders, connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
     """Images die with their places and tags, and their rows join the dead of their shards."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
@@ -118,33 +128,55 @@ def bury(writer: Writer, connection: Connection, generation: int, image_ids: Seq
                 update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation)
             )
     for shard_id in sorted(touched):
-        write_dead(writer, connection, generation, shard_id)
+        write_dead(folders, connection, generation, shard_id)
 
 
-def write_dead(writer: Writer, connection: Connection, generation: int, shard_id: int) -> None:
-    """Write the dead rows of a shard as the catalog has them; a shard with none alive is retired."""
+def write_dead(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:
+    """Write the dead rows of a shard as the catalog has them; a shard whose images have all died is retired.
+
+    A quarantined image has not died: it is passed over like the dead, but its row is kept.
+    """
     shard = connection.execute(
         select(t.shards).where(t.shards.c.shard_id == shard_id, live(t.shards))
     ).first()
     if shard is None:
         return
-    ids = np.load(writer.root / layout.ids(shard_id), mmap_mode="r", allow_pickle=False)
-    rows = dead_rows(connection, shard_id, ids)
-    if len(rows) == len(ids):
+    living = select(t.images.c.image_id).where(t.images.c.shard_id == shard_id, live(t.images)).limit(1)
+    if connection.execute(living).first() is None:
         retire_shards(connection, generation, [shard_id])
         return
+    ids = np.load(folders.root / layout.ids(shard_id), mmap_mode="r", allow_pickle=False)
+    rows = dead_rows(connection, shard_id, ids)
     is_dead_file = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "dead")
     retire(connection, generation, is_dead_file)
     if not len(rows):
         return
-    staged = stage(writer, layout.dead(shard_id, generation), "dead", rows)
-    publish(writer, connection, generation, shard_id, [staged])
+    staged = stage(folders, layout.dead(shard_id, generation), "dead", rows)
+    publish(folders, connection, generation, shard_id, [staged])
 
 
 def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     """Rows of a shard, whose ids are given in order, that a search passes over."""
     alive = np.isin(ids, living_ids(connection, shard_id), assume_unique=True)
     return np.flatnonzero(~alive).astype(np.uint32)
+
+
+def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[int]) -> None:
+    """Raises CorruptCollectionError where a file of these shards is not as it was written.
+
+    For what is about to be copied into new files, whose checksums would then vouch for the damage.
+    """
+    condition = and_(t.files.c.shard_id.in_(shard_ids), live(t.files))
+    for file in connection.execute(select(t.files.c.path, t.files.c.sha256).where(condition)):
+        path = folders.root / file.path
+        try:
+            intact = durable.digest_of(path).sha256 == file.sha256
+        except FileNotFoundError:
+            intact = False
+        if not intact:
+            raise CorruptCollectionError(
+                f"{path} is damaged or missing", hint=f"imseek collection repair {folders.root}"
+            )
 
 
 def chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -8,6 +8,7 @@ COLLECTION = "collection.json"
 CURRENT = "current.json"
 CATALOG = "catalog.sqlite"
 BACKUPS = ("catalog.bak.0", "catalog.bak.1")
+CHECKSUMS = "checksums.json"
 LOCK = "writer.lock"
 STAGING = "staging"
 CACHE = "cache"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from imseek.data import layout
 from imseek.errors import LockedError, ReadOnlyError
@@ -36,22 +35,25 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "davfs",
     ]
 )
+#: Long enough to outlast :func:`is_locked`, which takes the lock for an instant.
+_WAIT_SECONDS = 0.2
 
 
 def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
     """Type of the file system that holds ``path`` (Linux: from mountinfo), None where it cannot be told."""
     try:
-        lines = Path(mounts).read_text(errors="surrogateescape").splitlines()
+        lines = Path(mounts).read_bytes().splitlines()
     except OSError:
         return None
-    target = os.path.realpath(path)
+    target = os.path.realpath(os.fsencode(path))
     best, kind = -1, None
     for line in lines:
-        left, _, right = line.partition(" - ")
-        point = left.split()[4].encode().decode("unicode_escape")
-        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        left, _, right = line.partition(b" - ")
+        # Spaces and the like are written as octal numbers; everything else is the raw bytes.
+        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), left.split()[4])
+        inside = target == point or target.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= best:
-            best, kind = len(point), right.split()[0]
+            best, kind = len(point), right.split()[0].decode("ascii", "replace")
     return kind
 
 
@@ -71,25 +73,49 @@ class WriterLock:
     """The exclusive right to write a collection, held until ``release`` or the end of the process."""
 
     def __init__(self, root: Path) -> None:
+        # Imported here, as below: the read path asks for `is_locked` only.
+        from filelock import FileLock
+
         check_writable(root)
-        self._lock = FileLock(root / layout.LOCK, timeout=0, thread_local=False)
+        self._lock = FileLock(root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False)
         self._root = root
 
     def acquire(self) -> None:
-        """Raises LockedError at once when another writer is at work; it names its process."""
+        """Raises LockedError when another writer is at work; it names its process."""
+        from filelock import Timeout
+
         try:
             self._lock.acquire()
         except Timeout:
-            # Imported here: the read path asks for `file_system` only.
-            from imseek.data.reader import running_writer
-
-            holder = running_writer(self._root) or "another process"
-            raise LockedError(
-                f"{self._root} is being written by {holder}", hint="wait for it to end, then try again"
-            ) from None
+            raise locked_error(self._root) from None
 
     def release(self) -> None:
         self._lock.release()
+
+
+def is_locked(root: Path) -> bool:
+    """Whether a writer is at work now."""
+    import fcntl
+
+    try:
+        fd = os.open(root / layout.LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def locked_error(root: Path) -> LockedError:
+    """For when another writer is at work: it names its process."""
+    from imseek.data.reader import running_writer
+
+    holder = running_writer(root) or "another process"
+    return LockedError(f"{root} is being written by {holder}", hint="wait for it to end, then try again")
 
 
 def host() -> str:
@@ -102,3 +128,18 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def may_be_alive(pid: int, of_host: str, of_boot: str) -> bool:
+    """Whether a process may still run: for one of another host that cannot be told."""
+    if of_host != host():
+        return True
+    if of_boot != boot_id():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -6,7 +6,8 @@ once per tier, so the work is O(n log n) while the number of shards stays O(log 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +26,7 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 FACTOR = 8
 MAX_ROWS = 1 << 20
 _TIER_ROWS = 512
+_BLOCK_ROWS = 16_384
 
 
 def tier(rows: int) -> int:
@@ -36,15 +38,26 @@ def tier(rows: int) -> int:
 
 
 def due(found: Sequence[Shard]) -> list[Shard]:
-    """The shards to merge now: eight of one tier with the same spaces, the smallest tier first; else none."""
+    """The shards to merge now, else none: of eight of one tier with the same spaces, the smallest tier first.
+
+    All eight, or as many of the smallest as make no more than ``MAX_ROWS`` together.
+    """
     groups: dict[tuple[int, tuple[int, ...]], list[Shard]] = {}
     for shard in found:
-        groups.setdefault((tier(shard.rows - shard.dead_rows), shard.spaces), []).append(shard)
+        groups.setdefault((tier(_live(shard)), shard.spaces), []).append(shard)
     for key in sorted(groups):
-        chosen = groups[key][:FACTOR]
-        if len(chosen) == FACTOR and sum(s.rows - s.dead_rows for s in chosen) <= MAX_ROWS:
+        if len(groups[key]) < FACTOR:
+            continue
+        smallest = sorted(groups[key], key=_live)[:FACTOR]
+        totals = itertools.accumulate(_live(shard) for shard in smallest)
+        chosen = [shard for shard, total in zip(smallest, totals, strict=True) if total <= MAX_ROWS]
+        if len(chosen) > 1:
             return chosen
     return []
+
+
+def _live(shard: Shard) -> int:
+    return shard.rows - shard.dead_rows
 
 
 def merge_due(writer: Writer) -> int:
@@ -57,8 +70,13 @@ def merge_due(writer: Writer) -> int:
 
 
 def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
-    """Replace ``chosen`` by one shard of their live rows, sorted by id; returns the generation."""
+    """Replace ``chosen`` by one shard of their live rows, sorted by id; returns the generation.
+
+    Raises CorruptCollectionError where one of their files is damaged.
+    """
     root = writer.root
+    with writer.catalog.transaction() as connection:
+        files.check_intact(connection, writer, [shard.shard_id for shard in chosen])
     kept = [_rows_to_keep(writer, shard) for shard in chosen]
     ids = np.concatenate(
         [
@@ -74,12 +92,9 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     for space_id in chosen[0].spaces:
-        parts = [
-            np.load(root / layout.vectors(space_id, s.shard_id), mmap_mode="r")[rows]
-            for s, rows in zip(chosen, kept, strict=True)
-        ]
         path = layout.vectors(space_id, shard_id)
-        staged.append(files.stage(writer, path, "vectors", np.concatenate(parts)[order], space_id=space_id))
+        vectors = _vectors(writer, space_id, chosen, kept, order)
+        staged.append(files.stage(writer, path, "vectors", vectors, space_id=space_id))
 
     def change(connection: Connection, generation: int) -> None:
         columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
@@ -103,12 +118,36 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
+def _vectors(
+    writer: Writer, space_id: int, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows
+) -> shards.Blocks:
+    """The vectors of a space, gathered block by block: a shard of a million may be larger than memory."""
+    parts = [
+        np.load(writer.root / layout.vectors(space_id, s.shard_id), mmap_mode="r", allow_pickle=False)
+        for s in chosen
+    ]
+    width = parts[0].shape[1]
+    part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
+    row_of = np.concatenate(kept)[order]
+
+    def blocks() -> Iterator[npt.NDArray[np.float16]]:
+        for start in range(0, len(order), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            gathered = np.empty((len(row_of[block]), width), np.float16)
+            for n, part in enumerate(parts):
+                mine = part_of[block] == n
+                gathered[mine] = part[row_of[block][mine]]
+            yield gathered
+
+    return shards.Blocks(len(order), width, blocks())
+
+
 def _metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
     parts = [
         shards.read_table(writer.root / layout.metadata(s.shard_id)).take(pa.array(rows))
         for s, rows in zip(chosen, kept, strict=True)
     ]
-    return pa.concat_tables(parts, promote_options="permissive").take(pa.array(order))
+    return shards.concat(parts).take(pa.array(order))
 
 
 def _stage_columns(
@@ -129,7 +168,7 @@ def _stage_columns(
             else:
                 ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r")
                 parts.append(pa.table({"image_id": pa.array(ids[rows])}))
-        table = pa.concat_tables(parts, promote_options="permissive").take(pa.array(order))
+        table = shards.concat(parts).take(pa.array(order))
         path = layout.column(name, shard_id, generation)
         staged.append(files.stage(writer, path, "column", table, name=name))
     return staged

@@ -6,10 +6,15 @@ that the table ``migrations`` states. ``schema.py`` describes the result for que
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from imseek.data.reader import catalog_uri
+from imseek.data.sqlite_errors import storage_error
 from imseek.errors import FormatVersionError
 
 # {int} is a 64-bit integer and {blob} a byte string in the dialect at hand. `died` is the generation from
@@ -73,11 +78,7 @@ def migrate(engine: Engine, migrations: tuple[tuple[str, str], ...] = MIGRATIONS
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
     applied = _applied(engine)
-    if applied > len(migrations):
-        raise FormatVersionError(
-            f"the catalog is at version {applied}; this imseek knows up to {len(migrations)}",
-            hint="update imseek",
-        )
+    _refuse_later(applied, len(migrations))
     for version, (name, script) in enumerate(migrations[applied:], start=applied + 1):
         with engine.begin() as connection:
             if version == 1:
@@ -89,6 +90,24 @@ def migrate(engine: Engine, migrations: tuple[tuple[str, str], ...] = MIGRATIONS
                 {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
             )
     return len(migrations) - applied
+
+
+def check_version(path: Path) -> None:
+    """Raises FormatVersionError for a SQLite catalog of a later imseek, before anything is written."""
+    try:
+        with closing(sqlite3.connect(catalog_uri(path), uri=True)) as connection:
+            _refuse_later(
+                connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0], len(MIGRATIONS)
+            )
+    except sqlite3.DatabaseError as error:
+        raise storage_error(error, path) from error
+
+
+def _refuse_later(applied: int, known: int) -> None:
+    if applied > known:
+        raise FormatVersionError(
+            f"the catalog is at version {applied}; this imseek knows up to {known}", hint="update imseek"
+        )
 
 
 def _applied(engine: Engine) -> int:

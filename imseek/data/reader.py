@@ -19,8 +19,10 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.lock import may_be_alive
+from imseek.data.sqlite_errors import storage_error
 from imseek.data.vectors.base import Segment
-from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
+from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, StorageError
 from imseek.types import Image, Place
 
 #: ``died`` of a row that lives.
@@ -34,33 +36,44 @@ Int64 = npt.NDArray[np.int64]
 
 @contextmanager
 def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the catalog; on media that cannot be written it is opened immutable.
+    """A read-only connection to the catalog, for queries in the body of the ``with``.
 
-    Raises CorruptCollectionError where SQLite cannot read it.
+    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now.
     """
     path = root / layout.CATALOG
-    mode = "mode=ro" if os.access(root, os.W_OK) else "mode=ro&immutable=1"
-    uri = f"{path.absolute().as_uri()}?{mode}"
     try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+        with closing(sqlite3.connect(catalog_uri(path), uri=True, timeout=10)) as connection:
             yield connection
     except sqlite3.DatabaseError as error:
-        raise CorruptCollectionError(
-            f"{path} cannot be read: {error}", hint=f"imseek collection repair {root}"
-        ) from error
+        raise storage_error(error, path) from error
+
+
+def catalog_uri(path: Path) -> str:
+    """For reading a catalog or a copy of one.
+
+    Where SQLite cannot make the files beside a catalog that it shares with writers, it is opened immutable.
+
+    That passes over a write-ahead log, so not where one with content was left: SQLite reads it or says why not.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    folded = not wal.exists() or wal.stat().st_size == 0
+    immutable = folded and not os.access(path.parent, os.W_OK)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
 
 
 def running_writer(root: Path) -> str | None:
-    """The writer that the catalog records as running, in words, or None."""
+    """The writer that the catalog records as running, in words; None where it is none, or known to be dead."""
     try:
         with connect_read_only(root) as connection:
             row = connection.execute(
-                "SELECT kind, pid, host, started_at FROM runs WHERE state = 'running' "
+                "SELECT kind, pid, host, started_at, boot_id FROM runs WHERE state = 'running' "
                 "ORDER BY run_id DESC LIMIT 1"
             ).fetchone()
-    except CorruptCollectionError:
+    except StorageError:
         return None
-    return f"`{row[0]}`, process {row[1]} on {row[2]}, started {row[3]}" if row else None
+    if row is None or not may_be_alive(row[1], row[2], row[4]):
+        return None
+    return f"`{row[0]}`, process {row[1]} on {row[2]}, started {row[3]}"
 
 
 def base_folder(root: Path) -> bytes:
@@ -82,6 +95,11 @@ class Reader:
         self.root = root
         self.identity: Identity = read_identity(root)
         self.current: Current = read_current(root)
+        if self.current.uuid != self.identity.uuid:
+            raise CorruptCollectionError(
+                f"{root / layout.CURRENT} belongs to another collection",
+                hint=f"imseek collection repair {root}",
+            )
         self._arrays: dict[str, npt.NDArray[Any]] = {}
 
     def renewed(self) -> Reader:
@@ -127,10 +145,8 @@ class Reader:
 
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """The metadata row of an image as it is stored. Raises ImageNotFoundError."""
-        from imseek.data.shards import read_rows
-
         for shard, row in self._locate([image_id]):
-            return read_rows(self.root / layout.metadata(shard.shard_id), [row])[0]
+            return self._rows(layout.metadata(shard.shard_id), [row])[0]
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
@@ -151,7 +167,7 @@ class Reader:
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Intrinsic, extra and derived columns of images; those that are null are left out."""
-        from imseek.data.shards import plain, read_rows
+        from imseek.data.shards import plain
 
         wanted: dict[int, tuple[Shard, list[int]]] = {}
         for shard, row in self._locate(image_ids):
@@ -159,10 +175,7 @@ class Reader:
         found: dict[int, dict[str, Any]] = {}
         for shard, rows in wanted.values():
             files = [layout.metadata(shard.shard_id), *shard.columns.values()]
-            try:
-                parts = [read_rows(self.root / file, rows) for file in files]
-            except FileNotFoundError as error:
-                raise self._stale(str(error.filename)) from error
+            parts = [self._rows(file, rows) for file in files]
             for row, *values in zip(rows, *parts, strict=True):
                 merged: dict[str, Any] = {}
                 for value in values:
@@ -207,18 +220,35 @@ class Reader:
 
     def _load(self, name: str) -> npt.NDArray[Any]:
         """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""
-        if name in self._arrays:
-            return self._arrays[name]
-        path = self.root / name
+        if name not in self._arrays:
+            with self._reading(name):
+                self._arrays[name] = np.load(self.root / name, mmap_mode="r", allow_pickle=False)
+        return self._arrays[name]
+
+    def _rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        from imseek.data.shards import read_rows
+
+        with self._reading(name):
+            return read_rows(self.root / name, rows)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
         try:
-            self._arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return self._arrays[name]
+            yield
         except FileNotFoundError as error:
             raise self._stale(name) from error
-        except (ValueError, EOFError) as error:
-            raise CorruptCollectionError(
-                f"{path} is damaged: {error}", hint=f"imseek collection repair {self.root}"
-            ) from error
+        except OSError as error:
+            if error.errno is not None:  # The system refuses; damage found by Arrow has no number.
+                raise
+            raise self._damaged(name, error) from error
+        except Exception as error:
+            # What damaged bytes make NumPy and Arrow raise is not documented, and they check before they read.
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> CorruptCollectionError:
+        return CorruptCollectionError(
+            f"{self.root / name} is damaged: {error}", hint=f"imseek collection repair {self.root}"
+        )
 
     def _stale(self, name: str) -> StaleGenerationError:
         return StaleGenerationError(
@@ -236,13 +266,14 @@ class HashLookup:
         self._all: list[sqlite3.Connection] = []
 
     def find(self, content_hash: bytes) -> int | None:
-        """The lowest id of a live image with this sha256 whose vector is stored, or None."""
+        """The lowest id of a live image with this sha256 whose vector a search would find, or None."""
         if not hasattr(self._local, "connection"):
-            uri = f"{(self._root / layout.CATALOG).absolute().as_uri()}?mode=ro"
+            uri = catalog_uri(self._root / layout.CATALOG)
             self._local.connection = sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
             self._all.append(self._local.connection)
         row = self._local.connection.execute(
-            "SELECT MIN(image_id) FROM images WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL",
+            "SELECT MIN(image_id) FROM images "
+            "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
             (content_hash, FOREVER),
         ).fetchone()
         return None if row[0] is None else int(row[0])

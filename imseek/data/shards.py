@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from imseek.types import ImageFacts
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
 ROW_GROUP = 4096
 
-#: The intrinsic columns. Others are ``extra`` columns of a source, typed by their first non-null value.
+#: The intrinsic columns. Others are ``extra`` columns of a source, typed by their values: see `column_of`.
 INTRINSIC = pa.schema(
     [
         pa.field("image_id", pa.int64(), nullable=False),
@@ -70,53 +72,156 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows (each with its ``image_id``) as a table: intrinsic columns first, extra ones by name."""
-    extras = sorted({name for row in rows for name in row} - set(INTRINSIC.names))
-    arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in INTRINSIC]
-    arrays += [pa.array([row.get(name) for row in rows]) for name in extras]
-    fields = [
-        *INTRINSIC,
-        *(pa.field(name, array.type) for name, array in zip(extras, arrays[len(INTRINSIC) :], strict=True)),
-    ]
+    """Rows (each with its ``image_id``) as a table: intrinsic columns first, extra ones by name.
+
+    An extra column without any value is left out.
+    """
+    extras = sorted({name for row in rows for name, value in row.items() if value is not None})
+    arrays = [pa.array([_plain(row.get(field.name)) for row in rows], field.type) for field in INTRINSIC]
+    fields = [*INTRINSIC]
+    for name in extras:
+        if name not in INTRINSIC.names:
+            arrays.append(column_of([row.get(name) for row in rows]))
+            fields.append(pa.field(name, arrays[-1].type))
     return pa.table(arrays, schema=pa.schema(fields))
+
+
+def column_of(values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
+    """Values of an extra or a derived column, of the narrowest type that holds them all, or of type ``kind``.
+
+    Truth values, 64-bit whole numbers, floats and text are told apart; whole numbers among floats become
+    floats, and any other mixture, or a whole number beyond 64 bits, becomes text. So every value can be stored
+    and columns of one name can always be merged. Raises TypeError for any other value, bytes and dates too.
+    """
+    values = [_plain(value) for value in values]
+    if kind is None:
+        kind = common_type(_type_of(value) for value in values)
+    if kind == pa.float64():
+        values = [None if value is None else float(value) for value in values]
+    elif kind == pa.string():
+        values = [None if value is None else _text_of(value) for value in values]
+    return pa.array(values, kind)
+
+
+def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
+    """The narrowest type that holds values of all these; null where there are no values."""
+    found = {str(kind): kind for kind in kinds if kind != pa.null()}
+    if len(found) <= 1:
+        return next(iter(found.values()), pa.null())
+    return pa.float64() if set(found) == {"int64", "double"} else pa.string()
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables below each other; what one lacks is null there, and types that differ meet as in `column_of`."""
+    names = dict.fromkeys(name for table in tables for name in table.column_names)
+    fields = []
+    for name in names:
+        parts = [table.schema.field(name) for table in tables if name in table.column_names]
+        # A field is one of INTRINSIC in all tables or in none, so only others can differ.
+        fields.append(parts[0].with_type(common_type(part.type for part in parts)))
+    schema = pa.schema(fields)
+    return pa.concat_tables([_with_schema(table, schema) for table in tables])
+
+
+def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field in schema:
+        if field.name not in table.column_names:
+            arrays.append(pa.nulls(len(table), field.type))
+        elif (column := table.column(field.name)).type == field.type:
+            arrays.append(column)
+        else:
+            arrays.append(column_of(column.to_pylist(), field.type))
+    return pa.table(arrays, schema=schema)
+
+
+def _type_of(value: Any) -> pa.DataType:
+    if value is None:
+        return pa.null()
+    if isinstance(value, bool):
+        return pa.bool_()
+    if isinstance(value, int):
+        return pa.int64() if -(2**63) <= value < 2**63 else pa.string()
+    if isinstance(value, float):
+        return pa.float64()
+    if isinstance(value, str):
+        return pa.string()
+    raise TypeError(f"a column holds str, int, float, bool or None, not {type(value).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    """Python's own type for NumPy's, and text that UTF-8 can hold: file names and EXIF may bring other."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _text_of(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A float16 matrix that comes in blocks of rows, so that it need not fit into memory."""
+
+    rows: int
+    width: int
+    blocks: Iterator[npt.NDArray[np.float16]]
+
+    def __len__(self) -> int:
+        return self.rows
 
 
 def write_table(path: Path, table: pa.Table) -> durable.Written:
     """Stage a Parquet file."""
 
     def write(out: Any) -> None:
-        pq.write_table(table, out, compression="zstd", row_group_size=ROW_GROUP)
+        pq.write_table(table, out, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True)
 
     return durable.stage(path, write)
 
 
-def write_array(path: Path, array: npt.NDArray[Any]) -> durable.Written:
+def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written:
     """Stage a ``.npy`` file (version 1.0, C order)."""
 
     def write(out: Any) -> None:
-        np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+        if isinstance(array, Blocks):
+            shape = {"descr": "<f2", "fortran_order": False, "shape": (array.rows, array.width)}
+            np.lib.format.write_array_header_1_0(out, shape)
+            for block in array.blocks:
+                out.write(np.ascontiguousarray(block, "<f2"))
+        else:
+            np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
 
     return durable.stage(path, write)
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Some rows of a Parquet file, in the order asked for; nulls and the id are left out."""
-    with pq.ParquetFile(path) as file:
+    with _open(path) as file:
         group_of: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             group_of.setdefault(row // ROW_GROUP, []).append(position)
         found: list[dict[str, Any]] = [{} for _ in rows]
         for group, positions in group_of.items():
             table = file.read_row_group(group)
-            taken = table.take(pa.array([rows[p] - group * ROW_GROUP for p in positions]))
-            for position, row in zip(positions, taken.to_pylist(), strict=True):
+            for position in positions:
+                # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
+                (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
                 found[position] = {k: v for k, v in row.items() if v is not None and k != "image_id"}
     return found
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with _open(path) as file:
         return file.read(columns=columns)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    # Opened by Python, since Arrow takes only paths that are text; it raises OSError for a page that is damaged.
+    with path.open("rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        yield file
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:

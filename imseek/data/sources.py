@@ -59,7 +59,8 @@ def add(writer: Writer, kind: str, path: bytes) -> Source:
 def remove(writer: Writer, source_id: int) -> int:
     """A source and its images leave the collection; returns the number of images."""
     find(writer, source_id)
-    gone: list[int] = []
+    # Images whose place an interrupted run ended, and whose new one it did not get to, go with their source.
+    gone = [image_id for image_id, _, _, last in writer.catalog.homeless() if last == source_id]
 
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
@@ -103,15 +104,16 @@ def absorb(writer: Writer, inner: Source, outer: Source) -> None:
     """The images of ``inner``, which lies inside ``outer``, become images of ``outer`` under the same ids."""
     outer_root, inner_root = absolute_root(writer.root, outer), absolute_root(writer.root, inner)
     prefix = os.path.relpath(inner_root, outer_root)
+    homeless = [image_id for image_id, _, _, last in writer.catalog.homeless() if last == inner.source_id]
 
     def change(connection: Connection, generation: int) -> None:
-        rows = (
-            connection.execute(
-                select(t.places).where(t.places.c.source_id == inner.source_id, live(t.places))
-            )
-            .mappings()
-            .all()
-        )
+        living = select(t.places).where(t.places.c.source_id == inner.source_id, live(t.places))
+        rows = [dict(row) for row in connection.execute(living).mappings()]
+        # A homeless image is looked for, and given up, where it lay last: for the length of no generation.
+        for image_id in homeless:
+            last = select(t.places).where(t.places.c.image_id == image_id)
+            row = connection.execute(last.order_by(t.places.c.place_id.desc()).limit(1)).mappings().one()
+            rows.append({**row, "died": generation})
         connection.execute(
             update(t.places)
             .where(t.places.c.source_id == inner.source_id, live(t.places))
@@ -128,7 +130,6 @@ def absorb(writer: Writer, inner: Source, outer: Source) -> None:
                         "source_id": outer.source_id,
                         "path": os.path.join(prefix, row["path"]) if row["path"] else prefix,
                         "born": generation,
-                        "died": FOREVER,
                     }
                     for n, row in enumerate(rows, start=1)
                 ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imseek.data import layout
+from imseek.data.lock import is_locked
 from imseek.data.reader import FOREVER, Reader, base_folder, connect_read_only, join_place, running_writer
 from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo
 
@@ -57,7 +57,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             for i, at, relative, path, reason, message in failures
         ),
         index="exact scan of float16 rows (recall 1)",
-        writer=running_writer(root) if _locked(root) else None,
+        writer=running_writer(root) if is_locked(root) else None,
     )
 
 
@@ -70,20 +70,3 @@ def _size(root: Path) -> int:
             except FileNotFoundError:  # a writer is at work
                 continue
     return total
-
-
-def _locked(root: Path) -> bool:
-    """Whether a writer holds the lock now."""
-    import fcntl
-
-    try:
-        fd = os.open(root / layout.LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False

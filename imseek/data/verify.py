@@ -4,91 +4,98 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from imseek.data import backup, durable, files, layout, shards
+from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, live
-from imseek.data.current import Current, Identity, read_current, read_identity
-from imseek.data.migrations import MIGRATIONS
+from imseek.data.current import Current
+from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
+from imseek.data.lock import is_locked, locked_error
+from imseek.data.migrations import migrate
+from imseek.data.reader import connect_read_only
 from imseek.data.writer import listed_folder_files
-from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import Problem, VerifyReport
 
 
 @dataclass(slots=True)
-class _Counts:
+class _Seen:
+    """What has been read, and the paths of what is damaged or missing."""
+
     files: int = 0
     bytes: int = 0
+    bad: set[str] = field(default_factory=set)
 
 
 def verify(root: Path) -> VerifyReport:
-    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format."""
-    counts = _Counts()
-    problems = list(_problems(root, counts))
-    return VerifyReport(tuple(problems), counts.files, counts.bytes)
+    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format, and
+    LockedError while a writer is at work: its unfinished files would look like damage."""
+    while True:
+        before = _stamp(root)
+        if is_locked(root):
+            raise locked_error(root)
+        report = examine(root)
+        if report.ok or (not is_locked(root) and _stamp(root) == before):
+            return report
 
 
-def _problems(root: Path, counts: _Counts) -> Iterator[Problem]:
-    if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
-        raise CollectionNotFoundError(f"no collection at {root}")
-    identity = None
+def examine(root: Path) -> VerifyReport:
+    """As :func:`verify`, for who knows that nobody else writes."""
+    seen = _Seen()
+    problems = list(_problems(root, seen))
+    return VerifyReport(tuple(problems), seen.files, seen.bytes)
+
+
+def _stamp(root: Path) -> tuple[int, int] | None:
+    """Differs before and after any run: each writes this file anew."""
     try:
-        identity = read_identity(root)
-    except (CorruptCollectionError, CollectionNotFoundError) as error:
-        yield Problem("identity", layout.COLLECTION, str(error), repairable=True)
-    if (fault := catalog_fault(root / layout.CATALOG, identity)) is not None:
+        found = (root / layout.CHECKSUMS).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
+    evidence = gather(root)
+    for kind, name in (("identity", layout.COLLECTION), ("checksums", layout.CHECKSUMS)):
+        if name in evidence.faults:
+            yield Problem(kind, name, evidence.faults[name], repairable=True)
+    for name in layout.BACKUPS:
+        if (fault := backup_fault(root, name, evidence)) is not None:
+            yield Problem("backup", name, fault, repairable=True)
+    if (fault := catalog_damage(root, evidence) or catalog_lag(root, evidence)) is not None:
         yield Problem("catalog", layout.CATALOG, fault, repairable=True)
         return
-    for name in layout.BACKUPS:
-        path = root / name
-        if path.exists() and not backup.usable(path, identity.uuid if identity else None):
-            yield Problem("backup", name, "this copy of the catalog is damaged", repairable=True)
     with snapshot(root) as connection:
-        yield from _check_files(root, connection, counts)
+        yield from _check_files(root, connection, seen)
         current = current_of(connection)
-        yield from _check_current(root, current)
-        yield from _check_contents(root, connection, current)
+        if layout.CURRENT in evidence.faults:
+            yield Problem("current", layout.CURRENT, evidence.faults[layout.CURRENT], repairable=True)
+        elif evidence.current is not None and evidence.current != current:
+            message = f"says generation {evidence.current.generation}, the catalog {current.generation}"
+            yield Problem("current", layout.CURRENT, message, repairable=True)
+        yield from _check_contents(root, connection, current, seen)
 
 
-def snapshot(root: Path) -> closing[Connection]:
+@contextmanager
+def snapshot(root: Path) -> Iterator[Connection]:
     """A connection to a copy of the catalog in memory: nothing is locked, and nothing can be changed."""
-    copy = sqlite3.connect(":memory:", check_same_thread=False)
-    with closing(
-        sqlite3.connect(f"{(root / layout.CATALOG).absolute().as_uri()}?mode=ro", uri=True)
-    ) as source:
-        source.backup(copy)
-    engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
-    return closing(engine.connect())
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+        with connect_read_only(root) as source:
+            source.backup(copy)
+        engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        migrate(engine)  # The copy: an older catalog is judged as a writer would find it.
+        with engine.connect() as connection:
+            yield connection
 
 
-def catalog_fault(path: Path, identity: Identity | None) -> str | None:
-    """What is wrong with a catalog as a whole, or None. Raises FormatVersionError for a later version."""
-    if not path.exists():
-        return "it is missing"
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute("PRAGMA integrity_check").fetchone()
-            if found != ("ok",):
-                return f"SQLite's integrity check says: {found[0]}"
-            uuid = connection.execute("SELECT value FROM meta WHERE name = 'uuid'").fetchone()
-            version = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    if identity is not None and uuid != (identity.uuid,):
-        return "it belongs to another collection"
-    if version > len(MIGRATIONS):
-        raise FormatVersionError(f"{path} is at version {version}, of a later imseek", hint="update imseek")
-    return None
-
-
-def _check_files(root: Path, connection: Connection, counts: _Counts) -> Iterator[Problem]:
+def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Problem]:
     """Every live file is there with its size and checksum, and nothing else is."""
     listed = set()
     for file in connection.execute(select(t.files).order_by(t.files.c.path)):
@@ -98,46 +105,46 @@ def _check_files(root: Path, connection: Connection, counts: _Counts) -> Iterato
         try:
             found = durable.digest_of(root / file.path)
         except OSError as error:
+            seen.bad.add(file.path)
             yield Problem(file.kind, file.path, f"cannot be read: {error.strerror}", repairable=True)
             continue
-        counts.files += 1
-        counts.bytes += found.size
-        if found.size != file.size:
-            yield Problem(file.kind, file.path, f"{found.size} bytes instead of {file.size}", repairable=True)
-        elif found.sha256 != file.sha256:
-            yield Problem(file.kind, file.path, "its checksum differs", repairable=True)
+        seen.files += 1
+        seen.bytes += found.size
+        if found != durable.Written(file.size, file.sha256):
+            seen.bad.add(file.path)
+            differs = found.size != file.size
+            message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"
+            yield Problem(file.kind, file.path, message, repairable=True)
     for path in listed_folder_files(root):
         if path not in listed:
             yield Problem("orphan", path, "no part of the collection", repairable=True)
 
 
-def _check_current(root: Path, current: Current) -> Iterator[Problem]:
-    try:
-        found = read_current(root)
-    except (CorruptCollectionError, CollectionNotFoundError) as error:
-        yield Problem("current", layout.CURRENT, str(error), repairable=True)
-        return
-    if found != current:
-        message = f"says generation {found.generation}, the catalog {current.generation}"
-        yield Problem("current", layout.CURRENT, message, repairable=True)
-
-
-def _check_contents(root: Path, connection: Connection, current: Current) -> Iterator[Problem]:
-    """Shards agree with the catalog about who lives in which row."""
+def _check_contents(root: Path, connection: Connection, current: Current, seen: _Seen) -> Iterator[Problem]:
+    """Shards agree with the catalog about who lives in which row. Damaged files are not opened."""
+    i = t.images.c
+    stray = select(i.image_id).where(live(t.images), i.shard_id.is_not(None))
+    stray = stray.where(i.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards))))
+    if count := len(connection.execute(stray).all()):
+        message = f"{count} images lie in shards that are gone"
+        yield Problem("images", layout.CATALOG, message, repairable=True)
     for shard in current.shards:
-        name = layout.ids(shard.shard_id)
-        try:
-            ids = np.load(root / name, allow_pickle=False)
-            stored = shards.read_table(root / layout.metadata(shard.shard_id), ["image_id"])
-            dead = np.load(root / shard.dead) if shard.dead else np.empty(0, np.uint32)
-        except (OSError, ValueError):
-            continue  # Reported by its checksum.
-        if stored.column("image_id").to_numpy().tolist() != ids.tolist():
+        shard_id = shard.shard_id
+        name, table = layout.ids(shard_id), layout.metadata(shard_id)
+        if {name, table} & seen.bad:
+            continue
+        ids = np.load(root / name, allow_pickle=False)
+        stored = shards.read_table(root / table, ["image_id"]).column("image_id").to_numpy()
+        if stored.tolist() != ids.tolist():
             yield Problem("ids", name, "differs from the ids in the metadata", repairable=True)
-        if files.dead_rows(connection, shard.shard_id, ids).tolist() != dead.tolist():
-            yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)
-        living = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
-        lost = set(connection.execute(living).scalars()) - set(ids.tolist())
-        if lost:
+            continue
+        living = connection.execute(
+            select(i.image_id).where(i.shard_id == shard_id, live(t.images))
+        ).scalars()
+        if lost := set(living) - set(ids.tolist()):
             message = f"{len(lost)} images that the catalog has in it are not"
-            yield Problem("ids", name, message, repairable=True)
+            yield Problem("metadata", table, message, repairable=True)
+        if shard.dead not in seen.bad:
+            dead = np.load(root / shard.dead, allow_pickle=False).tolist() if shard.dead else []
+            if files.dead_rows(connection, shard_id, ids).tolist() != dead:
+                yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)

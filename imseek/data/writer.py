@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from imseek.data import backup, durable, layout
+from imseek.data import backup, checksums, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.current import Current, read_current, read_identity, write_current
 from imseek.data.lock import WriterLock, boot_id, host
+from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
-from imseek.errors import CorruptCollectionError, StorageError
+from imseek.errors import CorruptCollectionError
 
 #: Retired files stay this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
@@ -48,32 +50,35 @@ class Writer:
         self._next_shard = self._shards_to = 0
 
     def __enter__(self) -> Writer:
-        read_identity(self.root)
+        uuid = read_identity(self.root).uuid
         self._lock.acquire()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
             if not (self.root / layout.CATALOG).exists():
-                raise CorruptCollectionError(
-                    f"{self.root / layout.CATALOG} is missing", hint=f"imseek collection repair {self.root}"
-                )
+                raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
+            check_version(self.root / layout.CATALOG)
+            durable.remove_tree(self.staging)
+            durable.make_folder(self.staging)
+            self._checksums = checksums.begin(self.root, self.staging, uuid)
             self.catalog = Catalog(self.root)
-            self._recover()
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(self.catalog.close)
+            self._recover(uuid)
+            undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            changed = self.generation > self._first_generation
-            self._end("failed" if error else "done")
-            if changed:
-                backup.back_up(self.root, self.staging)
-            durable.remove_tree(self.staging)
-        finally:
-            self.catalog.close()
-            self._lock.release()
+        with ExitStack() as last:
+            last.callback(self._lock.release)
+            last.callback(self.catalog.close)
+            try:
+                self._end("failed" if error else "done")
+            except Exception as trouble:
+                if error is None:
+                    raise
+                # Most likely for the same cause (a full disk), which is the one that people should read.
+                error.add_note(f"after that, the run could not be ended: {trouble}")
 
     def apply(self, change: Change) -> int:
         """Run ``change`` as one generation. When this returns, the change is acknowledged.
@@ -88,6 +93,10 @@ class Writer:
             current = current_of(connection)
         write_current(self.root, current, self.staging)
         return generation
+
+    def renew_backup(self, name: str) -> None:
+        """Replace a backup by a copy of the catalog as it is now."""
+        self._checksums = checksums.back_up(self.root, self.staging, self._checksums, self.root / name)
 
     @property
     def generation(self) -> int:
@@ -130,15 +139,17 @@ class Writer:
 
     # -- the run ---------------------------------------------------------------------------------------
 
-    def _recover(self) -> None:
-        durable.remove_tree(self.staging)
-        durable.make_folder(self.staging)
+    def _recover(self, uuid: str) -> None:
+        stated = _stated(self.root, uuid)
         with self.catalog.transaction() as connection:
-            uuid = get_meta(connection, "uuid")
-            if uuid != read_identity(self.root).uuid:
-                raise CorruptCollectionError(
-                    f"the catalog in {self.root} belongs to another collection",
-                    hint=f"imseek collection repair {self.root}",
+            if get_meta(connection, "uuid") != uuid:
+                raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
+            generation = int(get_meta(connection, "generation"))
+            if stated is not None and stated.generation > generation:
+                # Commits write the catalog first: it has lost some. To go on would lose their images.
+                raise self._corrupt(
+                    f"the catalog in {self.root} is at generation {generation}, "
+                    f"but {layout.CURRENT} at {stated.generation}"
                 )
             # The lock is ours, so whoever is recorded as running is dead.
             connection.execute(
@@ -147,7 +158,7 @@ class Writer:
             self._begin(connection)
             current = current_of(connection)
         self._first_generation = current.generation
-        if _differs(self.root, current):
+        if stated != current:
             write_current(self.root, current, self.staging)
         self._sweep()
 
@@ -179,6 +190,14 @@ class Writer:
         )
 
     def _end(self, state: str) -> None:
+        changed = self.generation > self._first_generation
+        self._end_run(state)
+        if changed:
+            self.renew_backup(backup.next_target(self.root).name)
+        checksums.end(self.root, self.staging, self._checksums)
+        durable.remove_tree(self.staging)
+
+    def _end_run(self, state: str) -> None:
         with self.catalog.transaction() as connection:
             connection.execute(
                 update(t.runs)
@@ -189,10 +208,16 @@ class Writer:
             set_meta(connection, "next_image_id", self._next_id)
             set_meta(connection, "next_shard_id", self._next_shard)
 
+    def _corrupt(self, message: str) -> CorruptCollectionError:
+        return CorruptCollectionError(message, hint=f"imseek collection repair {self.root}")
+
     def _sweep(self) -> None:
         """Remove retired files whose grace time is over, and what interrupted commits left."""
+        at = time.time()
         with self.catalog.transaction() as connection:
-            due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < time.time() - GRACE_SECONDS)
+            # Retired in the future: the clock was set back, and what it said then means nothing now.
+            connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
+            due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
             old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
             durable.remove_files(self.root / path for path in old)
             connection.execute(delete(t.files).where(due))
@@ -216,8 +241,10 @@ def listed_folder_files(root: Path) -> list[str]:
     return sorted(found)
 
 
-def _differs(root: Path, current: Current) -> bool:
+def _stated(root: Path, uuid: str) -> Current | None:
+    """What ``current.json`` says; None where it is damaged: it can be written again from the catalog."""
     try:
-        return read_current(root) != current
-    except StorageError:
-        return True
+        current = read_current(root)
+    except CorruptCollectionError:
+        return None
+    return current if current.uuid == uuid else None

@@ -1,0 +1,148 @@
+"""Taking up shards that are on the disk but not in the catalog, because a newer catalog was lost.
+
+``current.json`` says which of them were live, and which of their rows were not. Images come back with their id
+and content; their places were in the lost catalog.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, insert, select, update
+
+from imseek.data import durable, files, layout, shards
+from imseek.data import schema as t
+from imseek.data.catalog import LIVE, live
+from imseek.data.current import Current
+from imseek.data.files import Folders, StagedFile
+from imseek.data.schema import FOREVER
+
+
+def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
+    """Returns how many images came in that the catalog did not know."""
+    known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
+    dims = {s.space_id: s.dim for s in connection.execute(select(t.spaces).where(live(t.spaces)))}
+    listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
+    last = max(listed, default=-1)
+    adopted, touched = 0, set()
+    for shard_id in sorted(_on_disk(folders.root) - known):
+        # What current.json does not list although it lists younger ones was merged away, or never committed.
+        if shard_id not in listed and shard_id < last:
+            continue
+        content = _read(folders.root, shard_id, dims)
+        if content is None:
+            continue
+        hashes, held = content
+        new, shrunk = _take(
+            connection, generation, shard_id, hashes, _dead_rows(folders.root, shard_id, current)
+        )
+        ids = np.fromiter(hashes, np.int64)
+        staged = [_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
+        staged.append(files.stage(folders, layout.ids(shard_id), "ids", ids))
+        staged += [_in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
+        files.add_shard(folders, connection, generation, shard_id, len(ids), staged)
+        adopted += new
+        touched |= {shard_id, *shrunk}
+    for shard_id in sorted(touched):
+        # An old shard that images have left may be damaged or gone; that comes next.
+        with suppress(OSError, ValueError):
+            files.write_dead(folders, connection, generation, shard_id)
+    return adopted
+
+
+def _on_disk(root: Path) -> set[int]:
+    folder = root / layout.METADATA
+    found = {layout.shard_of(path.name) for path in folder.glob("*.parquet")}
+    return {shard_id for shard_id in found if shard_id is not None}
+
+
+def _read(root: Path, shard_id: int, dims: dict[int, int]) -> tuple[dict[int, bytes], list[int]] | None:
+    """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
+    try:
+        table = shards.read_table(root / layout.metadata(shard_id))
+        ids = table.column("image_id").to_pylist()
+        hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
+        held = [
+            space_id for space_id, dim in dims.items() if _is_whole(root, space_id, shard_id, len(ids), dim)
+        ]
+    except (OSError, ValueError, KeyError, TypeError):  # What Arrow and NumPy raise on damaged files.
+        return None
+    return (hashes, held) if held and ids == sorted(hashes) else None
+
+
+def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
+    path = root / layout.vectors(space_id, shard_id)
+    if not path.exists():
+        return False
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+
+
+def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArray[np.integer[Any]]:
+    """Rows that were dead when last heard of: as current.json says, else by the shard's newest file of them."""
+    listed = [] if current is None else [s for s in current.shards if s.shard_id == shard_id]
+    if listed:
+        names = [] if listed[0].dead is None else [listed[0].dead]
+    else:
+        found = (root / layout.DEAD).glob(f"{shard_id:06d}.*.npy")
+        names = sorted((f"{layout.DEAD}/{path.name}" for path in found), key=lambda name: (len(name), name))[
+            -1:
+        ]
+    try:
+        return np.concatenate(
+            [np.empty(0, np.uint32), *(np.load(root / name, allow_pickle=False) for name in names)]
+        )
+    except (OSError, ValueError):
+        return np.empty(0, np.uint32)
+
+
+def _take(
+    connection: Connection,
+    generation: int,
+    shard_id: int,
+    hashes: dict[int, bytes],
+    dead: npt.NDArray[np.integer[Any]],
+) -> tuple[int, set[int]]:
+    """Record the images of a shard; returns how many are new, and the shards that others moved here from.
+
+    A live image that the catalog has with the same content is the one that was merged into this younger shard;
+    where it is quarantined, that is why its row was dead.
+    """
+    ids = list(hashes)
+    buried = {ids[row] for row in dead[dead < len(ids)].tolist()}
+    known = {}
+    for chunk in files.chunks(ids):
+        rows = connection.execute(select(t.images).where(t.images.c.image_id.in_(chunk)))
+        known.update({row.image_id: row for row in rows})
+    mine = [
+        i
+        for i, row in known.items()
+        if row.died == FOREVER and row.content_hash == hashes[i] and (i not in buried or row.state != LIVE)
+    ]
+    for chunk in files.chunks(mine):
+        connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=shard_id))
+    new = [
+        {
+            "image_id": i,
+            "content_hash": hashes[i],
+            "shard_id": shard_id,
+            "state": LIVE,
+            "born": generation,
+            "died": FOREVER,
+        }
+        for i in ids
+        if i not in buried and i not in known
+    ]
+    if new:
+        connection.execute(insert(t.images), new)
+    return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
+
+
+def _in_place(folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None) -> StagedFile:
+    """A file that lies where it belongs already, as one to be published there."""
+    target = folders.root / path
+    return StagedFile(target, path, kind, rows, durable.digest_of(target), space_id=space_id)

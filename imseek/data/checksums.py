@@ -1,0 +1,101 @@
+"""``checksums.json``: the catalog and its backups as the last writer left them.
+
+Every other file is written once, with its sha256 in the catalog. SQLite keeps no checksums, so a value that
+rots on the disk passes its integrity check. So a writer's last act is to record a sha256 of the whole catalog,
+and the first act of the next is to compare, and to take back what it is about to make untrue. After a kill the
+catalog has no checksum until a writer has ended in peace; SQLite's own checks are all there is meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from imseek.data import backup, durable, layout
+from imseek.data.current import read_sealed
+from imseek.data.durable import Written
+from imseek.data.reader import connect_read_only
+from imseek.errors import CorruptCollectionError
+
+
+@dataclass(frozen=True, slots=True)
+class Checksums:
+    """Of the collection ``uuid``: size and sha256 by file name. What is not in ``files`` cannot be checked."""
+
+    uuid: str
+    files: Mapping[str, Written]
+
+    def without(self, name: str) -> Checksums:
+        return replace(self, files={n: written for n, written in self.files.items() if n != name})
+
+    def having(self, name: str, written: Written) -> Checksums:
+        return replace(self, files={**self.files, name: written})
+
+
+def read(root: Path) -> Checksums:
+    """Raises CorruptCollectionError where the record is damaged or missing."""
+    document = read_sealed(root, layout.CHECKSUMS)
+    try:
+        files = {name: Written(**written) for name, written in document["files"].items()}
+        return Checksums(document["uuid"], files)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is no record of checksums") from error
+
+
+def write(root: Path, staging: Path, checksums: Checksums) -> None:
+    document = {"format": layout.FORMAT, **asdict(checksums)}
+    durable.write_file(root / layout.CHECKSUMS, durable.seal(document), staging=staging)
+
+
+def of_catalog(root: Path) -> Written:
+    """Of the catalog's content, whether or not a write-ahead log holds some of it.
+
+    Through SQLite, never by opening the file: closing it would drop the locks that SQLite holds on it in this
+    process (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with connect_read_only(root) as connection:
+        content = connection.serialize()
+    return Written(len(content), hashlib.sha256(content).hexdigest())
+
+
+def begin(root: Path, staging: Path, uuid: str) -> Checksums:
+    """Compare the catalog with its record and take that back, before it is written to; returns the others.
+
+    Raises CorruptCollectionError where the catalog is not as it was left.
+    """
+    try:
+        recorded = read(root)
+    except CorruptCollectionError:
+        recorded = Checksums(uuid, {})
+    if recorded.uuid != uuid:
+        recorded = Checksums(uuid, {})
+    if layout.CATALOG not in recorded.files:
+        return recorded
+    if of_catalog(root) != recorded.files[layout.CATALOG]:
+        raise CorruptCollectionError(
+            f"{root / layout.CATALOG} is not as the last writer left it",
+            hint=f"imseek collection repair {root}",
+        )
+    recorded = recorded.without(layout.CATALOG)
+    write(root, staging, recorded)
+    return recorded
+
+
+def back_up(root: Path, staging: Path, recorded: Checksums, target: Path) -> Checksums:
+    """Replace the backup ``target`` by a copy of the catalog as it is now; returns ``recorded`` with it."""
+    recorded = recorded.without(target.name)
+    write(root, staging, recorded)
+    backup.back_up(root, staging, target)
+    recorded = recorded.having(target.name, durable.digest_of(target))
+    write(root, staging, recorded)
+    return recorded
+
+
+def end(root: Path, staging: Path, recorded: Checksums) -> None:
+    """Record the catalog as it is now, beside what was ``recorded`` of the backups."""
+    for path in (root / name for name in layout.BACKUPS):
+        if path.name not in recorded.files and backup.usable(path, recorded.uuid):
+            recorded = recorded.having(path.name, durable.digest_of(path))
+    write(root, staging, recorded.having(layout.CATALOG, of_catalog(root)))

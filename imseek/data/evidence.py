@@ -1,0 +1,111 @@
+"""What the files of a collection say of its identity and its catalog, each checked against the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from imseek.data import backup, checksums, durable, layout
+from imseek.data.checksums import Checksums
+from imseek.data.current import Current, Identity, read_current, read_identity
+from imseek.data.durable import Written
+from imseek.data.migrations import check_version
+from imseek.data.reader import connect_read_only
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """``uuid`` is what most files say the collection is, None where none can be read.
+
+    ``identity``, ``current`` and ``checksums`` are None where they are damaged, missing, or another
+    collection's; ``faults`` says which of that, by file name.
+    """
+
+    uuid: str | None
+    identity: Identity | None
+    current: Current | None
+    checksums: Checksums | None
+    faults: Mapping[str, str]
+
+    def recorded(self, name: str) -> Written | None:
+        return None if self.checksums is None else self.checksums.files.get(name)
+
+
+def gather(root: Path) -> Evidence:
+    """Raises CollectionNotFoundError where there is no collection, FormatVersionError for a later format."""
+    if not any((root / name).exists() for name in (layout.COLLECTION, layout.CATALOG, layout.CURRENT)):
+        raise CollectionNotFoundError(
+            f"no collection at {root}", hint="`imseek collection list` shows those there are"
+        )
+    faults: dict[str, str] = {}
+    identity = _readable(read_identity, root, layout.COLLECTION, faults)
+    current = _readable(read_current, root, layout.CURRENT, faults)
+    recorded = _readable(checksums.read, root, layout.CHECKSUMS, faults)
+    stated = [None if sealed is None else sealed.uuid for sealed in (identity, current, recorded)]
+    stated += [backup.uuid_of(root / name) for name in (layout.CATALOG, *layout.BACKUPS)]
+    votes = Counter(uuid for uuid in stated if uuid is not None).most_common(1)
+    uuid = votes[0][0] if votes else None
+    foreign = "it belongs to another collection"
+    if identity is not None and identity.uuid != uuid:
+        identity, faults[layout.COLLECTION] = None, foreign
+    if current is not None and current.uuid != uuid:
+        current, faults[layout.CURRENT] = None, foreign
+    if recorded is not None and recorded.uuid != uuid:
+        recorded, faults[layout.CHECKSUMS] = None, foreign
+    return Evidence(uuid, identity, current, recorded, faults)
+
+
+def catalog_damage(root: Path, evidence: Evidence) -> str | None:
+    """What is wrong with the catalog as a whole, or None. Raises FormatVersionError for a later version."""
+    path = root / layout.CATALOG
+    if not path.exists():
+        return "it is missing"
+    recorded = evidence.recorded(layout.CATALOG)
+    try:
+        with connect_read_only(root) as connection:
+            found = connection.execute("PRAGMA integrity_check").fetchone()
+        if found != ("ok",):
+            return f"SQLite's integrity check says: {found[0]}"
+        if recorded is not None and checksums.of_catalog(root) != recorded:
+            return "it is not as the last writer left it"
+        if backup.uuid_of(path) != evidence.uuid:
+            return "it belongs to another collection"
+        check_version(path)
+    except CorruptCollectionError as error:
+        return str(error)
+    return None
+
+
+def catalog_lag(root: Path, evidence: Evidence) -> str | None:
+    """How far a sound catalog is behind ``current.json``, or None.
+
+    Commits write the catalog first, so one that is behind has lost some (with its write-ahead log, say).
+    """
+    generation = backup.generation_of(root / layout.CATALOG)
+    if evidence.current is None or evidence.current.generation <= generation:
+        return None
+    return f"it is at generation {generation}, but {layout.CURRENT} at {evidence.current.generation}"
+
+
+def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
+    """What is wrong with a backup, or None. One that was never made is not missed."""
+    recorded, path = evidence.recorded(name), root / name
+    if not path.exists():
+        return None if recorded is None else "it is missing"
+    if recorded is not None and durable.digest_of(path) != recorded:
+        return "its checksum differs"
+    return None if backup.usable(path, evidence.uuid) else "it is no copy of this catalog"
+
+
+def _readable(read: Callable[[Path], T], root: Path, name: str, faults: dict[str, str]) -> T | None:
+    try:
+        return read(root)
+    except (CollectionNotFoundError, CorruptCollectionError) as error:
+        faults[name] = str(error)
+        return None

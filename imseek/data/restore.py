@@ -1,0 +1,186 @@
+"""Bringing back ``collection.json`` and the catalog.
+
+The catalog is made in staging: from a backup of the same generation, else from itself where SQLite finds it
+sound, else from an older backup, else from the shards. It takes up the shards it does not know, and is put in its
+place by one rename. So dying on the way leaves what was there before, or a catalog that is missing and can be
+restored again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, select
+
+from imseek.data import adopt, backup, checksums, durable, layout
+from imseek.data import schema as t
+from imseek.data.catalog import Catalog, get_meta, now, set_meta
+from imseek.data.create import add_space, begin
+from imseek.data.current import Current, Identity, write_identity
+from imseek.data.evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather
+from imseek.data.writer import listed_folder_files
+from imseek.errors import CorruptCollectionError
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What has been restored, and what is lost, a line each."""
+
+    restored: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    root: Path
+    staging: Path
+
+
+def restore(root: Path, ledger: Ledger) -> None:
+    """Mend the identity and the catalog as a whole; the writer's lock must be held.
+
+    Raises CorruptCollectionError where even the encoder of the vectors cannot be told.
+    """
+    folders = _Folders(root, root / layout.STAGING)
+    durable.remove_tree(folders.staging)
+    durable.make_folder(folders.staging)
+    evidence = gather(root)
+    damage = catalog_damage(root, evidence)
+    if (fault := damage or catalog_lag(root, evidence)) is not None:
+        _replace_catalog(folders, evidence, fault, damage is not None, ledger)
+    if evidence.identity is None:
+        write_identity(root, _identity_in(root), folders.staging)
+        ledger.restored.append(f"{layout.COLLECTION} from the catalog")
+
+
+def _replace_catalog(
+    folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: Ledger
+) -> None:
+    root, workshop = folders.root, folders.staging / "catalog"
+    durable.make_folder(workshop)
+    source = _source(root, evidence)
+    if source is not None:
+        backup.copy_catalog(source, workshop / layout.CATALOG)
+    catalog = Catalog(workshop)
+    try:
+        with catalog.transaction() as connection:
+            if source is None:
+                _begin_anew(connection, root, evidence)
+            before = int(get_meta(connection, "generation"))
+            generation = max(before, _last_generation(root, evidence.current)) + 1
+            adopted = adopt.adopt(connection, folders, generation, evidence.current)
+            _raise_counters(connection, root, generation, evidence.current)
+    finally:
+        catalog.close()
+    durable.sync_file(workshop / layout.CATALOG)
+    _set_aside(root)
+    # The record of the one that was set aside would speak against the new one.
+    if evidence.checksums is not None:
+        checksums.write(root, folders.staging, evidence.checksums.without(layout.CATALOG))
+    durable.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
+    if source is None:
+        ledger.restored.append(f"{layout.CATALOG} from the shards ({fault})")
+        ledger.lost.append(
+            "sources, places, tags and judgements: `imseek index FOLDER` finds the places again"
+        )
+    else:
+        itself = source.name == layout.CATALOG
+        ledger.restored.append(
+            f"{layout.CATALOG} from {'what is left of it' if itself else source.name} ({fault})"
+        )
+        if itself and damaged:
+            ledger.lost.append(
+                f"whatever changed in {layout.CATALOG}: no backup of its generation is left to tell"
+            )
+        elif evidence.current is None or evidence.current.generation > before:
+            ledger.lost.append(
+                f"places, tags and removals since generation {before}, if any: `imseek index` helps"
+            )
+    if adopted:
+        ledger.restored.append(
+            f"{adopted} images from shards that the catalog did not know, without their places"
+        )
+
+
+def _source(root: Path, evidence: Evidence) -> Path | None:
+    """The catalog or backup to start from: of the latest generation that can be true, a backup first."""
+    found = [root / name for name in layout.BACKUPS if (root / name).exists()]
+    sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
+    if backup.usable(root / layout.CATALOG, evidence.uuid):
+        sound.append(root / layout.CATALOG)
+    # What a catalog says of itself may be the very value that has changed.
+    last = float("inf") if evidence.current is None else evidence.current.generation
+    return max(
+        sound,
+        key=lambda path: (min(backup.generation_of(path), last), path.name != layout.CATALOG),
+        default=None,
+    )
+
+
+def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
+    """An empty catalog. ``current.json`` tells of the encoder."""
+    current, identity = evidence.current, evidence.identity
+    if current is None:
+        raise CorruptCollectionError(
+            f"neither the catalog of {root}, nor a backup, nor {layout.CURRENT} can be read: "
+            "which encoder made its vectors is lost",
+            hint="index the pictures into a new collection",
+        )
+    begin(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
+    for space in current.spaces:
+        facts: dict[str, Any] = {
+            "encoder": space.encoder,
+            "revision": None,
+            "fingerprint": space.fingerprint,
+            "dim": space.dim,
+            "quality": space.quality,
+            "note": space.note,
+            "logit_scale": None,
+            "preprocessing": {},
+        }
+        add_space(connection, space.space_id, facts)
+
+
+def _last_generation(root: Path, current: Current | None) -> int:
+    """The last one that anything on the disk speaks of: no reader may meet another one of the same number."""
+    names = (path.split(".") for path in listed_folder_files(root))
+    numbers = [int(parts[1]) for parts in names if len(parts) == 3 and parts[1].isdecimal()]
+    return max([-1 if current is None else current.generation, *numbers])
+
+
+def _raise_counters(connection: Connection, root: Path, generation: int, current: Current | None) -> None:
+    ids: Iterable[int] = connection.execute(select(t.images.c.image_id)).scalars()
+    on_disk = (layout.shard_of(path) for path in listed_folder_files(root))
+    least = {
+        "next_image_id": max(0 if current is None else current.next_image_id, max(ids, default=-1) + 1),
+        "next_shard_id": max((shard_id + 1 for shard_id in on_disk if shard_id is not None), default=0),
+    }
+    for name, value in least.items():
+        set_meta(connection, name, max(value, int(get_meta(connection, name))))
+    set_meta(connection, "generation", generation)
+    set_meta(connection, "committed", now())
+
+
+def _set_aside(root: Path) -> None:
+    """Keep a damaged catalog beside, in case that somebody can read it."""
+    suffix = time.strftime("%Y%m%dT%H%M%S")
+    # The log first: it must never lie beside another catalog.
+    for name in (f"{layout.CATALOG}-wal", layout.CATALOG):
+        if (root / name).exists():
+            durable.publish([(root / name, root / f"{name}.damaged.{suffix}")])
+    durable.remove_files([root / f"{layout.CATALOG}-shm"])
+
+
+def _identity_in(root: Path) -> Identity:
+    catalog = Catalog(root)
+    try:
+        with catalog.transaction() as connection:
+            uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
+    finally:
+        catalog.close()
+    return Identity(uuid=uuid, created=created, places=places)

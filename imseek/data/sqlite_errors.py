@@ -1,0 +1,27 @@
+"""SQLite's errors in our terms."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
+
+
+def storage_error(error: BaseException | None, catalog: Path) -> StorageError:
+    """What an error of SQLite on ``catalog`` means for a user. What is not known to be harmless is damage."""
+    said = f"{catalog}: {error}"
+    # The low byte is the primary code, the rest refines it.
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return LockedError(said, hint="another program has the catalog open for writing")
+        case sqlite3.SQLITE_READONLY:
+            return ReadOnlyError(said, hint="searching it works; indexing does not")
+        case sqlite3.SQLITE_FULL:
+            return StorageError(said, hint="free some space; what was committed is safe")
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOMEM:
+            return StorageError(said)
+        case sqlite3.SQLITE_CANTOPEN if catalog.exists():
+            return StorageError(said, hint="too many open files, or no right to read it")
+        case _:
+            return CorruptCollectionError(said, hint=f"imseek collection repair {catalog.parent}")

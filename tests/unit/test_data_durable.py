@@ -1,0 +1,162 @@
+"""The one module through which everything durable is written: order of fsyncs, atomic replacing, sealing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imseek.data import durable
+
+#: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.
+Calls = list[tuple[str, Path]]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    made: Calls = []
+
+    def spy(name: str, path_of: Callable[..., Path]) -> None:
+        real = getattr(os, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made.append((name, path_of(*args)))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, call)
+
+    spy("fsync", lambda fd: Path(f"/proc/self/fd/{fd}").readlink())
+    spy("rename", lambda source, target: Path(target))
+    spy("unlink", lambda path: Path(path))
+    spy("mkdir", lambda path, *_: Path(path))
+    return made
+
+
+def test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path: Path, calls: Calls) -> None:
+    (tmp_path / "staging").mkdir()
+    calls.clear()
+    target = tmp_path / "current.json"
+    written = durable.write_file(target, b"hello", staging=tmp_path / "staging")
+    (_, staged), *others = calls
+    assert calls[0][0] == "fsync"
+    assert staged.parent == tmp_path / "staging"
+    assert others == [("rename", target), ("fsync", tmp_path)]
+    assert target.read_bytes() == b"hello"
+    assert written == durable.Written(5, hashlib.sha256(b"hello").hexdigest())
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(
+    tmp_path: Path, calls: Calls
+) -> None:
+    for name in "abc":
+        durable.stage(tmp_path / name, lambda out: out.write(b"x"))
+    calls.clear()
+    durable.publish(
+        [
+            (tmp_path / "a", tmp_path / "one" / "a"),
+            (tmp_path / "b", tmp_path / "two" / "b"),
+            (tmp_path / "c", tmp_path / "one" / "c"),
+        ]
+    )
+    last_rename = max(n for n, (what, _) in enumerate(calls) if what == "rename")
+    assert [path for what, path in calls[last_rename + 1 :] if what == "fsync"] == [
+        tmp_path / "one",
+        tmp_path / "two",
+    ]
+    # The new folders are themselves names that must survive, before anything lies in them.
+    assert calls[:2] == [("mkdir", tmp_path / "one"), ("fsync", tmp_path)]
+
+
+def test_nested_folders_are_synced_from_the_top(tmp_path: Path, calls: Calls) -> None:
+    durable.make_folder(tmp_path / "a" / "b")
+    assert calls == [
+        ("mkdir", tmp_path / "a"),
+        ("fsync", tmp_path),
+        ("mkdir", tmp_path / "a" / "b"),
+        ("fsync", tmp_path / "a"),
+    ]
+    calls.clear()
+    durable.make_folder(tmp_path / "a" / "b")
+    assert calls == []
+
+
+def test_removals_are_synced(tmp_path: Path, calls: Calls) -> None:
+    (tmp_path / "a").touch()
+    assert durable.remove_files([tmp_path / "a", tmp_path / "gone"]) == 1
+    assert [call for call in calls if call[0] == "fsync"] == [("fsync", tmp_path)]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "current.json"
+    durable.write_file(target, b"old", staging=tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            durable.write_file(target, b"new", staging=tmp_path)
+    assert target.read_bytes() == b"old"
+
+
+def test_what_is_hashed_is_what_is_written(tmp_path: Path) -> None:
+    def write(out: Any) -> None:
+        for part in (b"abc", bytearray(b"def"), memoryview(b"ghi")):
+            assert out.write(part) == 3
+
+    written = durable.stage(tmp_path / "file", write)
+    assert (tmp_path / "file").read_bytes() == b"abcdefghi"
+    assert written == durable.digest_of(tmp_path / "file")
+
+
+DOCUMENTS = st.dictionaries(
+    st.text(max_size=5).filter(lambda name: name != "sha256"),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+@given(DOCUMENTS)
+def test_a_sealed_document_comes_back(document: dict[str, Any]) -> None:
+    assert durable.unseal(durable.seal(document)) == document
+
+
+@given(DOCUMENTS, st.data())
+def test_every_changed_byte_of_a_sealed_document_is_noticed(
+    document: dict[str, Any], data: st.DataObject
+) -> None:
+    sealed = bytearray(durable.seal(document))
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    sealed[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError):  # noqa: PT011 - from the JSON parser, the UTF-8 decoder, or the checksum
+        durable.unseal(bytes(sealed))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b"{}", b'{"format": 1}', b"[" * 100_000, b"\xff\xfe", b'{"sha256": 5}']
+)
+def test_what_was_never_sealed_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - as above
+        durable.unseal(data)
+
+
+def test_the_digest_is_over_sorted_compact_json() -> None:
+    """As docs/format.md has it, so that other programs can check it."""
+    document = {"b": "ä", "a": [1, 2]}
+    sealed = json.loads(durable.seal(document))
+    assert sealed.pop("sha256") == hashlib.sha256(b'{"a":[1,2],"b":"\\u00e4"}').hexdigest()
+    assert sealed == document

@@ -1,0 +1,199 @@
+"""One writer, whose process the others are told; and where no lock can be trusted, none at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import imseek
+from imseek.data import layout, lock
+from imseek.data.lock import WriterLock, file_system, is_locked
+from imseek.data.writer import Writer
+from imseek.errors import LockedError, ReadOnlyError
+
+MOUNTS = (
+    rb"""21 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+22 21 0:20 / /proc rw - proc proc rw
+30 21 0:40 / /mnt/nas rw - nfs4 server:/export rw,vers=4.2
+31 30 0:41 / /mnt/nas/local rw - ext4 /dev/vdb rw
+32 21 0:42 / /mnt/with\040space rw - cifs //server/share rw
+33 21 0:43 / /mnt/m\303\251dia rw master:5 - fuse.sshfs host:/ rw
+34 21 0:44 / /mnt/raw_"""
+    + "é".encode()
+    + rb""" rw - 9p host rw
+35 21 0:45 / /mnt/notutf8_"""
+    + b"\xff"
+    + rb""" rw - smb3 //server/other rw
+36 21 0:46 / /mnt/twice rw - ext4 /dev/vdc rw
+37 36 0:47 / /mnt/twice rw - nfs server:/over rw
+"""
+)
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> str:
+    (tmp_path / "mountinfo").write_bytes(MOUNTS)
+    return str(tmp_path / "mountinfo")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (b"/home/me", "ext4"),
+        (b"/", "ext4"),
+        (b"/mnt/nas", "nfs4"),
+        (b"/mnt/nas/photos", "nfs4"),
+        (b"/mnt/nasty", "ext4"),
+        (b"/mnt/nas/local/photos", "ext4"),
+        (b"/mnt/with space/photos", "cifs"),
+        ("/mnt/média/x".encode(), "fuse.sshfs"),
+        ("/mnt/raw_é/x".encode(), "9p"),
+        (b"/mnt/notutf8_\xff/x", "smb3"),
+        (b"/mnt/twice/x", "nfs"),
+    ],
+)
+def test_the_file_system_of_a_path(mounts: str, path: bytes, kind: str) -> None:
+    assert file_system(Path(os.fsdecode(path)), mounts) == kind
+
+
+def test_the_file_system_of_this_machine() -> None:
+    assert file_system(Path("/proc/self")) == "proc"
+    assert file_system(Path("/anything"), "/no/such/file") is None
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    imseek.create(tmp_path / "collection", encoder="fake").close()
+    return tmp_path / "collection"
+
+
+def test_a_network_file_system_is_searched_but_not_written(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "mountinfo"
+    fake.write_bytes(f"1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / {collection} rw - nfs4 server:/x rw\n".encode())
+    monkeypatch.setattr(lock, "file_system", lambda path: file_system(path, str(fake)))
+    with pytest.raises(ReadOnlyError, match="nfs4") as refusal, Writer(collection, "test"):
+        pytest.fail("written over a network")
+    assert "PostgreSQL" in str(refusal.value.hint)
+    assert not is_locked(collection)
+    with imseek.open(collection) as opened:
+        assert opened.search("red").hits == ()
+    with pytest.raises(ReadOnlyError):
+        imseek.create(collection / "metadata", encoder="fake")
+
+
+def test_the_second_writer_is_told_of_the_first(collection: Path) -> None:
+    with Writer(collection, "index") as writer:
+        assert is_locked(collection)
+        with pytest.raises(LockedError) as refusal, Writer(collection, "maintain"):
+            pytest.fail("two writers")
+        with writer.catalog.transaction() as connection:
+            started = connection.exec_driver_sql("SELECT started_at FROM runs ORDER BY run_id DESC").scalar()
+        for part in ("`index`", f"process {os.getpid()}", lock.host(), str(started)):
+            assert part in str(refusal.value)
+    assert refusal.value.exit_code == 75
+    assert not is_locked(collection)
+    with Writer(collection, "maintain"):
+        pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from imseek.data.writer import Writer
+with Writer(Path(sys.argv[1]), "index"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_writer_of_another_process(collection: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", HOLD, str(collection)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        with pytest.raises(LockedError, match=f"process {process.pid} on"), Writer(collection, "test"):
+            pytest.fail("two writers")
+        with imseek.open(collection) as opened:
+            assert f"process {process.pid} on" in str(opened.info().writer)
+        process.kill()
+    # The dead one is still recorded as running: its lock is gone, so nobody waits for it.
+    with imseek.open(collection) as opened:
+        assert opened.info().writer is None
+    with Writer(collection, "test") as writer, writer.catalog.transaction() as connection:
+        states = connection.exec_driver_sql("SELECT kind, state FROM runs ORDER BY run_id").all()
+    assert states == [("index", "interrupted"), ("test", "running")]
+
+
+def test_a_dead_writer_is_not_named(collection: Path) -> None:
+    """The lock is held by something that has no run, such as a rename, after a run that was killed."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    with Writer(collection, "test"):
+        pass
+    with closing(sqlite3.connect(collection / layout.CATALOG)) as connection, connection:
+        connection.execute("UPDATE runs SET state = 'running', pid = ?", (process.pid,))
+    holder = WriterLock(collection)
+    holder.acquire()
+    try:
+        with pytest.raises(LockedError, match=r"by another process$"):
+            WriterLock(collection).acquire()
+    finally:
+        holder.release()
+
+
+@pytest.mark.parametrize(
+    ("pid", "host", "boot", "alive"),
+    [
+        (os.getpid(), lock.host(), lock.boot_id(), True),
+        (1, lock.host(), lock.boot_id(), True),
+        (os.getpid(), lock.host(), "an earlier start of this machine", False),
+        (2**22 + 1, lock.host(), lock.boot_id(), False),
+        (2**70, lock.host(), lock.boot_id(), False),
+        (2**22 + 1, "elsewhere", "?", True),
+    ],
+)
+def test_who_may_be_alive(pid: int, host: str, boot: str, alive: bool) -> None:
+    assert lock.may_be_alive(pid, host, boot) is alive
+
+
+def test_asking_does_not_keep_a_writer_out(collection: Path) -> None:
+    """`info` takes the lock for an instant to see whether it is free."""
+    with (collection / layout.LOCK).open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        release = threading.Timer(0.05, lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        release.start()
+        taken = WriterLock(collection)
+        taken.acquire()
+        taken.release()
+        release.join()
+
+
+def test_a_refusal_comes_at_once(collection: Path) -> None:
+    with Writer(collection, "test"):
+        before = time.monotonic()
+        with pytest.raises(LockedError):
+            WriterLock(collection).acquire()
+        assert time.monotonic() - before < 2
+
+
+def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
+    """One makes it; the others find it locked or made. What is there is whole."""
+    code = "import sys, imseek; imseek.create(sys.argv[1], encoder='fake').close()"
+    command = [sys.executable, "-c", code, str(tmp_path / "new")]
+    made = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate()[1] for process in made]
+    assert sorted(process.returncode for process in made) == [0, 1, 1, 1]
+    for error in filter(None, errors):
+        assert "CollectionExistsError" in error or "LockedError" in error
+    assert imseek.upkeep.verify(tmp_path / "new").ok
