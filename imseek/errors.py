@@ -21,6 +21,8 @@
         ├── CorruptCollectionError
         ├── StaleGenerationError   files of this generation are gone: take a new one
         └── ReadOnlyError          the medium or the file system must not be written
+
+``exit_code`` is what a command ends with; ``hint`` says what can be done.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def test_shards_can_always_be_merged(parts: list[list[dict[str, Any]]]) -> None:
             assert found == values
         elif merged.schema.field(name).type == pa.string():
             assert all(isinstance(v, str) for v in found if v is not None)
-        # Merging the merged changes nothing more.
+    # Merging the merged changes nothing more.
     again = shards.concat([merged, merged])
     assert again.schema == merged.schema
 
@@ -180,22 +180,20 @@ def test_a_path_need_not_be_text(tmp_path: Path) -> None:
 
 
 def test_a_damaged_page_is_noticed_when_it_is_read(tmp_path: Path) -> None:
-    """Parquet's own page checksums: a search does not hash whole files."""
-    path = store(
-        tmp_path / "a.parquet", [{**row(), "note": random.Random(n).randbytes(40).hex()} for n in range(500)]
-    )
-    data = path.read_bytes()
+    """Parquet's own page checksums: a search does not hash whole files. (The footer has none; `verify` sees it.)"""
+    rows = [{**row(), "note": random.Random(n).randbytes(40).hex()} for n in range(500)]
+    path = store(tmp_path / "a.parquet", rows)
+    data, expected = path.read_bytes(), shards.read_rows(path, [0, 250, 499])
     noticed = 0
-    # Past the first pages and before the footer, at places seeded.
-    for place in random.Random(4).sample(range(200, len(data) - 4000), 40):
+    for place in random.Random(4).sample(range(4, len(data) - footer_size(data)), 60):
         path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
         try:
-            same = (
-                shards.read_rows(path, [0, 250, 499]) == shards.read_rows(store(tmp_path / "b", []), [])
-                or False
-            )
+            assert shards.read_rows(path, [0, 250, 499]) == expected
         except (OSError, ValueError):
             noticed += 1
-        else:
-            assert same is False
-    assert noticed > 30
+    assert noticed > 50
+
+
+def footer_size(data: bytes) -> int:
+    """Of a Parquet file: the length stands before the last four bytes."""
+    return int.from_bytes(data[-8:-4], "little") + 8

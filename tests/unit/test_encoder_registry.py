@@ -34,7 +34,9 @@ def test_a_named_reference_is_never_replaced(reference: str, monkeypatch: pytest
     monkeypatch.setattr(registry, "_is_hub_reachable", None)  # not even asked
     resolution = resolve(reference)
     assert (resolution.reference, resolution.download) == (reference, None)
-    assert (resolution.note is not None) == (reference == "builtin"), "that an encoder is basic is always said"
+    assert (resolution.note is not None) == (reference == "builtin"), (
+        "that an encoder is basic is always said"
+    )
 
 
 def test_a_preset_is_short_for_its_reference() -> None:
