@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import backup, durable, layout, sources
+from imseek.data import backup, durable, files, layout, sources
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
 from imseek.data.catalog import FileStat
 from imseek.data.checksums import of_catalog, read

@@ -1,0 +1,540 @@
+"""Readers that stay open while writers commit, merge and replace columns: each answers from its generation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+import imseek
+from imseek.data import files, layout, merge, schema, sources
+from imseek.data.batch import Batch, NewImage, Placing
+from imseek.data.catalog import FileStat
+from imseek.data.columns import put_columns
+from imseek.data.commit import commit
+from imseek.data.reader import HashLookup, Reader, connect_read_only
+from imseek.data.shards import row_of
+from imseek.data.vectors import open_index
+from imseek.data.writer import Writer
+from imseek.errors import (
+    CorruptCollectionError,
+    ImageNotFoundError,
+    LockedError,
+    StaleGenerationError,
+    StorageError,
+)
+from imseek.types import ImageFacts
+
+STAT = FileStat(10, 1, 2, 3, 4)
+
+
+def hash_of(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def image(number: int, extra: dict[str, Any] | None = None, **more: Any) -> NewImage:
+    facts = ImageFacts(width=number + 1, height=1, format="PNG", mode="RGB", extra=extra or {})
+    vector = np.random.default_rng(number).standard_normal(64)
+    return NewImage(
+        1,
+        b"%d.png" % number,
+        STAT,
+        hash_of(number),
+        row_of(facts, hash_of(number), 10),
+        (vector / np.linalg.norm(vector)).astype(np.float16),
+        **more,
+    )
+
+
+@pytest.fixture
+def root(collection: imseek.Collection) -> Path:
+    with Writer(collection.path, "test") as writer:
+        sources.add(writer, "folder", b"/photos")
+    return collection.path
+
+
+def add(root: Path, *batches: Sequence[int]) -> None:
+    """One commit per batch of image numbers; ids are given in the same order."""
+    with Writer(root, "test") as writer:
+        for batch in batches:
+            commit(writer, Batch(new=[image(n) for n in batch]), 0)
+
+
+def merge_all(root: Path) -> None:
+    with Writer(root, "test") as writer:
+        merge.merge(writer, writer.current().shards)
+
+
+def answers(reader: Reader) -> dict[str, Any]:
+    """All that a reader can say of its generation."""
+    found = open_index("memory", reader.segments(0), 64).search(np.eye(64, dtype=np.float32)[:5], 1000)
+    ids = sorted(found[0].ids.tolist())
+    return {
+        "ids": ids,
+        "hits": [list(zip(m.ids.tolist(), m.scores.tolist(), strict=True)) for m in found],
+        "places": {i: place.path for i, place in reader.places(ids).items()},
+        "metadata": reader.metadata(ids),
+        "vectors": {i: reader.vector(i, 0).tobytes() for i in ids},
+    }
+
+
+def sweep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+        with Writer(root, "test"):
+            pass
+
+
+# -- a reader over commits and merges ------------------------------------------------------------------------
+
+
+def test_a_reader_keeps_answering_from_its_generation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, [0, 1, 2], [3, 4], [5])
+    old = Reader(root)
+    expected = answers(old)
+    assert expected["ids"] == [0, 1, 2, 3, 4, 5]
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(new=[image(6), image(7)], gone=[1, 4]), 0)
+        commit(writer, Batch(moved=[Placing(2, 1, b"elsewhere.png", STAT)]), 0)
+    newer = Reader(root)
+    in_between = answers(newer)
+    assert answers(old) == expected
+    merge_all(root)
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(gone=[0, 7]), 0)
+    assert answers(old) == expected
+    assert answers(newer) == in_between
+    assert in_between["ids"] == [0, 2, 3, 5, 6, 7]
+    assert (expected["places"][2], in_between["places"][2]) == (b"/photos/2.png", b"/photos/elsewhere.png")
+    newest = answers(Reader(root))
+    assert newest["ids"] == [2, 3, 5, 6]
+    assert newest["vectors"].items() <= in_between["vectors"].items()
+    # Once its files are swept, what it has mapped is still there, and it says what is not.
+    sweep(root, monkeypatch)
+    assert {i: old.vector(i, 0).tobytes() for i in expected["ids"]} == expected["vectors"]
+    with pytest.raises(StaleGenerationError):
+        old.metadata([0])
+    with pytest.raises(StaleGenerationError):
+        Reader.segments(_unopened(old), 0)
+    assert answers(old.renewed()) == newest == answers(Reader(root))
+
+
+def _unopened(reader: Reader) -> Reader:
+    """A reader of the same generation that has mapped nothing yet."""
+    fresh = Reader(reader.root)
+    fresh.current = reader.current
+    return fresh
+
+
+def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
+    add(root, [0, 1], [2, 3])
+    old = Reader(root)
+    rows = [segment.rows for segment in old.segments(0)]
+    add(root, [4])
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(gone=[0]), 0)
+    new = old.renewed()
+    segments = new.segments(0)
+    assert [a is b for a, b in zip([s.rows for s in segments], rows, strict=False)] == [True, True]
+    assert segments[0].dead.tolist() == [0]
+    assert old.segments(0)[0].dead.tolist() == []
+
+
+def test_what_is_not_live_is_not_found(root: Path) -> None:
+    add(root, [0, 1, 2])
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(gone=[1]), 0)
+    reader = Reader(root)
+    for image_id in (1, 3, -1, 2**62):
+        for ask in (reader.image, reader.intrinsic, lambda i: reader.vector(i, 0)):
+            with pytest.raises(ImageNotFoundError, match=str(image_id)):
+                ask(image_id)
+    assert reader.metadata([1, 2, 3]).keys() == {2}
+    assert reader.places([]) == {}
+    with pytest.raises(ImageNotFoundError):
+        reader.vector(0, 9)
+
+
+def test_tags_are_those_of_the_generation(root: Path) -> None:
+    add(root, [0])
+    with Writer(root, "test") as writer:
+
+        def tag(connection: Any, generation: int) -> None:
+            row = {"image_id": 0, "tag": "a", "provenance": "x", "born": generation, "died": schema.FOREVER}
+            connection.execute(schema.tags.insert().values(**row))
+
+        before = Reader(root)
+        writer.apply(tag)
+        during = Reader(root)
+        writer.apply(lambda c, g: c.execute(update(schema.tags).values(died=g)) and None)
+    assert [r.image(0).tags for r in (before, during, Reader(root))] == [(), ("a",), ()]
+
+
+# -- merging -------------------------------------------------------------------------------------------------
+
+
+def test_searching_before_is_as_searching_after(root: Path) -> None:
+    """Ids of the parts interleave, some rows are dead, and a column is there for some of them."""
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(new=[image(n) for n in range(0, 9)]), 0)
+        commit(writer, Batch(gone=[0, 4, 8]), 0)
+        # Their vectors were lost and come back: ids of the first shard in the second.
+        back = [image(n, image_id=n) for n in (2, 6)]
+        writer.apply(
+            lambda c, g: (
+                (
+                    c.execute(
+                        update(schema.images)
+                        .where(schema.images.c.image_id.in_([2, 6]))
+                        .values(shard_id=None)
+                    ),
+                    files.write_dead(writer, c, g, 0),
+                )
+                and None
+            )
+        )
+        commit(writer, Batch(new=[*back, image(9)]), 0)
+        put_columns(writer, "quality", {"sharp": {n: n / 2 for n in range(9)}, "label": {1: "cat"}})
+        commit(writer, Batch(new=[image(10), image(11)]), 0)
+    before = Reader(root)
+    expected = answers(before)
+    assert [before.shard_ids(s).tolist() for s in before.current.shards][1] == [2, 6, 9]
+    merge_all(root)
+    after = Reader(root)
+    (shard,) = after.current.shards
+    assert after.shard_ids(shard).tolist() == [1, 2, 3, 5, 6, 7, 9, 10, 11]
+    assert (shard.rows, shard.dead, shard.dead_rows) == (9, None, 0)
+    assert answers(after) == expected
+    assert expected["metadata"][1]["label"] == "cat"
+    assert expected["metadata"][7]["sharp"] == 3.5
+    assert "sharp" not in expected["metadata"][10]
+    assert imseek.upkeep.verify(root).ok
+
+
+def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
+    extras = [{"a": 1, "b": 1}, {"a": 2.5, "b": "two"}, {"a": None}, {"a": 4, "b": True, "c": 2**80}]
+    with Writer(root, "test") as writer:
+        for n, extra in enumerate(extras):
+            commit(writer, Batch(new=[image(n, extra)]), 0)
+        # Within one shard too.
+        commit(writer, Batch(new=[image(4, {"b": 5}), image(5, {"b": "five"}), image(6, {"b": False})]), 0)
+    merge_all(root)
+    found = Reader(root).metadata(range(7))
+    assert [found[n].get("a") for n in range(7)] == [1.0, 2.5, None, 4.0, None, None, None]
+    assert [found[n].get("b") for n in range(7)] == ["1", "two", None, "true", "5", "five", "false"]
+    assert found[3]["c"] == str(2**80)
+
+
+def test_quarantined_rows_are_kept(root: Path) -> None:
+    """A state, not a deletion: passed over by searches, but not left behind by merges."""
+    add(root, [0, 1], [2, 3])
+
+    def quarantine(writer: Writer, numbers: list[int], state: str) -> None:
+        mine = schema.images.c.image_id.in_(numbers)
+
+        def change(connection: Any, generation: int) -> None:
+            connection.execute(update(schema.images).where(mine).values(state=state))
+            for shard in current.shards:
+                files.write_dead(writer, connection, generation, shard.shard_id)
+
+        current = writer.current()
+        writer.apply(change)
+
+    with Writer(root, "test") as writer:
+        quarantine(writer, [0, 2, 3], "quarantined")
+    reader = Reader(root)
+    assert answers(reader)["ids"] == [1]
+    assert len(reader.current.shards) == 2, "a shard with nothing to search keeps what it holds"
+    lookup = HashLookup(root)
+    try:
+        assert [lookup.find(hash_of(n)) for n in range(4)] == [None, 1, None, None]
+    finally:
+        lookup.close()
+    merge_all(root)
+    assert answers(Reader(root))["ids"] == [1]
+    assert imseek.upkeep.verify(root).ok
+    with Writer(root, "test") as writer:
+        quarantine(writer, [0, 2, 3], "live")
+    after = answers(Reader(root))
+    assert after["ids"] == [0, 1, 2, 3]
+    assert after["vectors"] == {n: image(n).vector.tobytes() for n in range(4)}
+    # Where all have died, nothing is kept.
+    with Writer(root, "test") as writer:
+        quarantine(writer, [0], "quarantined")
+        commit(writer, Batch(gone=[0, 1, 2, 3]), 0)
+    assert Reader(root).current.shards == ()
+
+
+def test_every_space_is_merged(root: Path) -> None:
+    add(root, [0, 1], [2])
+    second = np.random.default_rng(9).standard_normal((3, 8)).astype(np.float16)
+    with Writer(root, "test") as writer:
+
+        def more(connection: Any, generation: int) -> None:
+            first = connection.execute(schema.spaces.select()).mappings().one()
+            space = {**first, "space_id": 1, "dim": 8, "born": generation, "is_current": 0}
+            connection.execute(schema.spaces.insert().values(**space))
+            for shard_id, rows in ((0, second[:2]), (1, second[2:])):
+                path = layout.vectors(1, shard_id)
+                staged = files.stage(writer, path, "vectors", rows, space_id=1)
+                files.publish(writer, connection, generation, shard_id, [staged])
+
+        writer.apply(more)
+        commit(writer, Batch(gone=[1]), 0)
+    merge_all(root)
+    reader = Reader(root)
+    assert [shard.spaces for shard in reader.current.shards] == [(0, 1)]
+    assert (reader.vector(0, 1) == second[0]).all()
+    assert (reader.vector(2, 1) == second[2]).all()
+    assert (reader.vector(2, 0) == image(2).vector).all()
+    assert reader.current.space.space_id == 0
+    assert imseek.upkeep.verify(root).ok
+
+
+def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merged shard is gathered piece by piece, since a million vectors may be larger than memory."""
+    monkeypatch.setattr(merge, "_BLOCK_ROWS", 7)
+    add(root, range(0, 40), range(40, 45), range(45, 100))
+    with Writer(root, "test") as writer:
+        commit(writer, Batch(gone=[3, 41, 99]), 0)
+    expected = answers(Reader(root))
+    merge_all(root)
+    assert answers(Reader(root)) == expected
+
+
+def test_a_thousand_commits_leave_few_files_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging as it goes; a search keeps two or three files of each shard mapped."""
+    monkeypatch.setattr(merge, "_TIER_ROWS", 4)
+    with Writer(root, "test") as writer:
+        for n in range(300):
+            commit(writer, Batch(new=[image(n)]), 0)
+            merge.merge_due(writer)
+    reader = Reader(root)
+    assert len(reader.current.shards) < 25
+    assert answers(reader)["ids"] == list(range(300))
+    opened = sum(str(root) in os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+    assert opened < 3 * 25
+    assert opened < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+# -- columns -------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_replaced_as_a_whole(root: Path) -> None:
+    add(root, [0, 1], [2])
+    with Writer(root, "test") as writer:
+        put_columns(writer, "scores", {"sharp": {0: 1, 1: 2, 2: 3}, "dull": {0: True}})
+        put_columns(writer, "labels", {"label": {2: "dog"}})
+    first = Reader(root)
+    expected = first.metadata([0, 1, 2])
+    assert [expected[n].get("sharp") for n in range(3)] == [1, 2, 3]
+    assert (expected[0]["dull"], expected[2]["label"]) == (True, "dog")
+    with Writer(root, "test") as writer:
+        generation = put_columns(writer, "scores", {"sharp": {0: 0.5, 2: 7}})
+    second = Reader(root)
+    assert second.generation == generation
+    found = second.metadata([0, 1, 2])
+    assert [found[n].get("sharp") for n in range(3)] == [0.5, None, 7.0]
+    assert isinstance(found[2]["sharp"], float), "one type for all shards"
+    assert "dull" not in found[0]
+    assert found[2]["label"] == "dog", "another set is left alone"
+    assert first.metadata([0, 1, 2]) == expected
+    assert imseek.upkeep.verify(root).ok
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "../x", "1st", "a b", "a" * 65, "é"])
+def test_names_of_column_sets(root: Path, name: str) -> None:
+    with Writer(root, "test") as writer, pytest.raises(ValueError, match="cannot name a column set"):
+        put_columns(writer, name, {"a": {}})
+
+
+def test_columns_do_not_hide_what_is_intrinsic(root: Path) -> None:
+    with Writer(root, "test") as writer:
+        with pytest.raises(ValueError, match="'width' is an intrinsic column"):
+            put_columns(writer, "x", {"width": {0: 1}})
+        with pytest.raises(TypeError, match="bytes"):
+            put_columns(writer, "x", {"a": {0: b"bytes"}})
+    assert Reader(root).generation == 1
+
+
+# -- reading under difficulties ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x93NUMPY\x01\x00", os.urandom(300), b"\x93NUMPY\x01\x00v\x00{'descr': '<f2'"]
+)
+@pytest.mark.parametrize("file", ["ids", "vectors", "metadata"])
+def test_a_damaged_file_is_told_with_what_to_do(root: Path, file: str, damage: bytes) -> None:
+    add(root, [0, 1])
+    name = {"ids": layout.ids(0), "vectors": layout.vectors(0, 0), "metadata": layout.metadata(0)}[file]
+    (root / name).write_bytes(damage)
+    reader = Reader(root)
+    with pytest.raises(CorruptCollectionError, match=Path(name).name) as error:
+        reader.metadata([0]) if file == "metadata" else reader.segments(0)
+    assert error.value.hint == f"imseek collection repair {root}"
+
+
+def test_a_damaged_catalog_is_told_with_what_to_do(root: Path) -> None:
+    add(root, [0])
+    for damage in (b"", b"no database" * 500):
+        (root / layout.CATALOG).write_bytes(damage)
+        with pytest.raises(CorruptCollectionError) as error:
+            Reader(root).places([0])
+        assert error.value.hint == f"imseek collection repair {root}"
+
+
+def test_a_catalog_that_is_held_is_not_called_damaged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **{**k, "timeout": 0.05}))
+    other = real(root / layout.CATALOG)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("UPDATE meta SET value = value")
+    other.commit()
+    try:
+        with pytest.raises(LockedError):
+            Reader(root).places([0])
+    finally:
+        other.close()
+
+
+def test_no_file_descriptor_is_left(root: Path) -> None:
+    add(root, [0])
+    reader = Reader(root)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                held.append(os.open("/", os.O_RDONLY))
+        with pytest.raises((OSError, StorageError)) as error:
+            reader.places([0])
+        assert not isinstance(error.value, CorruptCollectionError), "nothing is damaged"
+        with pytest.raises(OSError, match="Too many open files"):
+            reader.segments(0)
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert reader.places([0]).keys() == {0}
+
+
+def test_a_folder_whose_name_is_no_text(collection: imseek.Collection, tmp_path: Path) -> None:
+    odd = tmp_path / "\udcff\n'?#%41"
+    collection.path.rename(odd)
+    with Writer(odd, "test") as writer:
+        sources.add(writer, "folder", b"/photos\xfe")
+        commit(writer, Batch(new=[image(0), image(1)]), 0)
+        commit(writer, Batch(gone=[0]), 0)
+    found = answers(Reader(odd))
+    assert (found["ids"], found["places"]) == ([1], {1: b"/photos\xfe/1.png"})
+    assert imseek.upkeep.verify(odd).ok
+    (odd / layout.CATALOG).unlink()
+    assert imseek.upkeep.repair(odd).after.ok
+
+
+# -- read-only -----------------------------------------------------------------------------------------------
+
+READ = """
+import os, sys, imseek, numpy as np
+from imseek.errors import ReadOnlyError
+os.setuid(65534)
+with imseek.open(sys.argv[1]) as collection:
+    print(sorted(hit.image_id for hit in collection.search(np.ones(64))), collection.info().images)
+    print(len(imseek.upkeep.verify(sys.argv[1]).problems))
+    try:
+        collection.index([sys.argv[1]])
+    except ReadOnlyError as error:
+        print(error)
+"""
+
+
+@pytest.fixture
+def public(root: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy that others may read and not write, with three images."""
+    add(root, [0, 1], [2])
+    folder = Path("/tmp") / f"imseek-read-only-{os.getpid()}"
+    shutil.copytree(root, folder, ignore=shutil.ignore_patterns(layout.LOCK))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def closed(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def read_by_nobody(folder: Path) -> list[str]:
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    command = [sys.executable, "-W", "error", "-c", READ, str(folder)]
+    environment = {**os.environ, "HOME": "/nonexistent"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_folder_that_cannot_be_written_is_searched(public: Path) -> None:
+    closed(public)
+    assert read_by_nobody(public) == ["[0, 1, 2] 3", "0", f"{public} cannot be written"]
+    assert not (public / f"{layout.CATALOG}-shm").exists()
+
+
+def test_a_log_that_cannot_be_folded_is_read(public: Path) -> None:
+    """A copy of a collection whose writer was killed: immutable, SQLite would pass over its log."""
+    live = shutil.copytree(public, public.with_name(f"{public.name}-live"))
+    try:
+        with Writer(live, "test") as writer:
+            commit(writer, Batch(new=[image(3)]), 0)
+            shutil.copytree(live, public, dirs_exist_ok=True, ignore=shutil.ignore_patterns(layout.LOCK))
+        assert (public / f"{layout.CATALOG}-wal").stat().st_size > 0
+        closed(public)
+        assert read_by_nobody(public)[:2] == ["[0, 1, 2, 3] 4", "0"]
+    finally:
+        shutil.rmtree(live)
+
+
+def test_a_log_that_cannot_be_read_is_told(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the index that lies beside it, and without the right to make one, SQLite gives up: so do we."""
+    with Writer(public, "test") as writer:
+        commit(writer, Batch(new=[image(3)]), 0)
+        live = shutil.copytree(public, public.with_name(f"{public.name}-log"))
+    try:
+        (live / f"{layout.CATALOG}-shm").unlink()
+        closed(live)
+        code = (
+            "import os, sys; from pathlib import Path; from imseek.data.reader import connect_read_only\n"
+            "os.setuid(65534)\n"
+            "with connect_read_only(Path(sys.argv[1])) as c: c.execute('SELECT * FROM images').fetchall()"
+        )
+        if os.getuid() == 0:
+            command = [sys.executable, "-c", code, str(live)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 1
+            assert "imseek.errors.StorageError" in done.stderr
+    finally:
+        shutil.rmtree(live)
+
+
+def test_read_only_is_known_without_trying(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, [0])
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))
+    with pytest.raises(imseek.errors.ReadOnlyError, match="cannot be written"):
+        Writer(root, "test")
+    with connect_read_only(root) as connection:
+        with pytest.raises(StorageError, match="readonly"), connect_read_only(root) as inner:
+            inner.execute("DELETE FROM images")
+        assert connection.execute("SELECT COUNT(*) FROM images").fetchone() == (1,)
+    assert answers(Reader(root))["ids"] == [0]
