@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,19 +192,13 @@ def test_searching_before_is_as_searching_after(root: Path) -> None:
         commit(writer, Batch(gone=[0, 4, 8]), 0)
         # Their vectors were lost and come back: ids of the first shard in the second.
         back = [image(n, image_id=n) for n in (2, 6)]
-        writer.apply(
-            lambda c, g: (
-                (
-                    c.execute(
-                        update(schema.images)
-                        .where(schema.images.c.image_id.in_([2, 6]))
-                        .values(shard_id=None)
-                    ),
-                    files.write_dead(writer, c, g, 0),
-                )
-                and None
-            )
-        )
+
+        def lose(connection: Any, generation: int) -> None:
+            mine = schema.images.c.image_id.in_([2, 6])
+            connection.execute(update(schema.images).where(mine).values(shard_id=None))
+            files.write_dead(writer, connection, generation, 0)
+
+        writer.apply(lose)
         commit(writer, Batch(new=[*back, image(9)]), 0)
         put_columns(writer, "quality", {"sharp": {n: n / 2 for n in range(9)}, "label": {1: "cat"}})
         commit(writer, Batch(new=[image(10), image(11)]), 0)
@@ -313,16 +308,16 @@ def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answers(Reader(root)) == expected
 
 
-def test_a_thousand_commits_leave_few_files_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Merging as it goes; a search keeps two or three files of each shard mapped."""
     monkeypatch.setattr(merge, "_TIER_ROWS", 4)
     with Writer(root, "test") as writer:
-        for n in range(300):
+        for n in range(150):
             commit(writer, Batch(new=[image(n)]), 0)
             merge.merge_due(writer)
     reader = Reader(root)
     assert len(reader.current.shards) < 25
-    assert answers(reader)["ids"] == list(range(300))
+    assert answers(reader)["ids"] == list(range(150))
     opened = sum(str(root) in os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
     assert opened < 3 * 25
     assert opened < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -415,7 +410,7 @@ def test_no_file_descriptor_is_left(root: Path) -> None:
     held = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, hard))
     try:
-        with pytest.raises(OSError, match="Too many open files"):
+        with suppress(OSError):
             while True:
                 held.append(os.open("/", os.O_RDONLY))
         with pytest.raises((OSError, StorageError)) as error:
@@ -449,14 +444,17 @@ def test_a_folder_whose_name_is_no_text(collection: imseek.Collection, tmp_path:
 READ = """
 import os, sys, imseek, numpy as np
 from imseek.errors import ReadOnlyError
+def read(path):
+    with imseek.open(path) as collection:
+        print(sorted(hit.image_id for hit in collection.search(np.ones(64))), collection.info().images)
+        print(len(imseek.upkeep.verify(path).problems))
+        try:
+            collection.index([path])
+        except ReadOnlyError as error:
+            print(error)
+read(sys.argv[1])  # As root: all that is needed is imported, which nobody may not be allowed to.
 os.setuid(65534)
-with imseek.open(sys.argv[1]) as collection:
-    print(sorted(hit.image_id for hit in collection.search(np.ones(64))), collection.info().images)
-    print(len(imseek.upkeep.verify(sys.argv[1]).problems))
-    try:
-        collection.index([sys.argv[1]])
-    except ReadOnlyError as error:
-        print(error)
+read(sys.argv[2])
 """
 
 
@@ -475,23 +473,23 @@ def closed(folder: Path) -> None:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
 
-def read_by_nobody(folder: Path) -> list[str]:
+def read_by_nobody(folder: Path, other: Path) -> list[str]:
+    """What somebody without the right to write gets to see; ``other`` is a collection to warm up on."""
     if os.getuid() != 0:
         pytest.skip("only root can become somebody else")
-    command = [sys.executable, "-W", "error", "-c", READ, str(folder)]
-    environment = {**os.environ, "HOME": "/nonexistent"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-W", "error", "-c", READ, str(other), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return done.stdout.splitlines()[2:]
 
 
-def test_a_folder_that_cannot_be_written_is_searched(public: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_searched(public: Path, root: Path) -> None:
     closed(public)
-    assert read_by_nobody(public) == ["[0, 1, 2] 3", "0", f"{public} cannot be written"]
+    assert read_by_nobody(public, root) == ["[0, 1, 2] 3", "0", f"{public} cannot be written"]
     assert not (public / f"{layout.CATALOG}-shm").exists()
 
 
-def test_a_log_that_cannot_be_folded_is_read(public: Path) -> None:
+def test_a_log_that_cannot_be_folded_is_read(public: Path, root: Path) -> None:
     """A copy of a collection whose writer was killed: immutable, SQLite would pass over its log."""
     live = shutil.copytree(public, public.with_name(f"{public.name}-live"))
     try:
@@ -500,31 +498,38 @@ def test_a_log_that_cannot_be_folded_is_read(public: Path) -> None:
             shutil.copytree(live, public, dirs_exist_ok=True, ignore=shutil.ignore_patterns(layout.LOCK))
         assert (public / f"{layout.CATALOG}-wal").stat().st_size > 0
         closed(public)
-        assert read_by_nobody(public)[:2] == ["[0, 1, 2, 3] 4", "0"]
+        assert read_by_nobody(public, root)[:2] == ["[0, 1, 2, 3] 4", "0"]
     finally:
         shutil.rmtree(live)
 
 
-def test_a_log_that_cannot_be_read_is_told(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PLACES = """
+import os, sys
+from pathlib import Path
+from imseek.data.reader import Reader
+reader = Reader(Path(sys.argv[1]))
+os.setuid(65534)
+try:
+    reader.places([0])
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_log_that_cannot_be_read_is_told(public: Path) -> None:
     """Without the index that lies beside it, and without the right to make one, SQLite gives up: so do we."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
     with Writer(public, "test") as writer:
         commit(writer, Batch(new=[image(3)]), 0)
-        live = shutil.copytree(public, public.with_name(f"{public.name}-log"))
+        left = shutil.copytree(public, public.with_name(f"{public.name}-left"))
     try:
-        (live / f"{layout.CATALOG}-shm").unlink()
-        closed(live)
-        code = (
-            "import os, sys; from pathlib import Path; from imseek.data.reader import connect_read_only\n"
-            "os.setuid(65534)\n"
-            "with connect_read_only(Path(sys.argv[1])) as c: c.execute('SELECT * FROM images').fetchall()"
-        )
-        if os.getuid() == 0:
-            command = [sys.executable, "-c", code, str(live)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 1
-            assert "imseek.errors.StorageError" in done.stderr
+        (left / f"{layout.CATALOG}-shm").unlink()
+        closed(left)
+        command = [sys.executable, "-W", "error", "-c", PLACES, str(left)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "StorageError\n"
     finally:
-        shutil.rmtree(live)
+        shutil.rmtree(left)
 
 
 def test_read_only_is_known_without_trying(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

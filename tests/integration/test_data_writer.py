@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import backup, durable, files, layout, sources
+from imseek.data import backup, durable, layout, sources
+from imseek.data import files as data_files
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
 from imseek.data.catalog import FileStat
 from imseek.data.checksums import of_catalog, read
@@ -125,7 +126,7 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
         raise RuntimeError("half-way")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "publish", fail)
+        patch.setattr(data_files, "publish", fail)
         with pytest.raises(RuntimeError, match="half-way"), Writer(root, "test") as writer:
             commit(writer, Batch(new=[image(n) for n in range(5)]), 0)
     with Writer(root, "test") as writer:
@@ -386,12 +387,13 @@ def test_retired_files_wait_for_readers(root: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [time.time() + 20 * 365 * 86_400]
+    now = time.time()
+    clock = [now + 20 * 365 * 86_400]
     grace(monkeypatch, lambda: clock[0])
     with Writer(root, "test") as writer:
         commit(writer, Batch(new=[image(0)]), 0)
         commit(writer, Batch(gone=[0]), 0)
-    clock[0] = time.time()
+    clock[0] = now
     with Writer(root, "test"):
         assert (root / "metadata/000000.parquet").exists(), "readers have their hour from now on"
     clock[0] += 3601

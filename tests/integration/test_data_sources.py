@@ -1,0 +1,135 @@
+"""Sources: removed with all that is theirs, joined to larger ones under the same ids, moved as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imseek
+from imseek.data import layout, sources
+from imseek.data.batch import Batch, FailedFile, NewImage
+from imseek.data.catalog import FileStat
+from imseek.data.commit import commit
+from imseek.data.reader import Reader
+from imseek.data.shards import row_of
+from imseek.data.writer import Writer
+from imseek.errors import SourceNotFoundError, UsageError
+from imseek.types import ImageFacts
+
+STAT = FileStat(10, 1, 2, 3, 4)
+
+
+def image(number: int, source_id: int = 1) -> NewImage:
+    content_hash = hashlib.sha256(str(number).encode()).digest()
+    facts = ImageFacts(width=1, height=1, format="PNG", mode="RGB")
+    vector = np.eye(64, dtype=np.float16)[number]
+    return NewImage(source_id, b"%d.png" % number, STAT, content_hash, row_of(facts, content_hash, 9), vector)
+
+
+@pytest.fixture
+def root(collection: imseek.Collection) -> Path:
+    """Sources 1 (/a/inner) and 2 (/b) with images 0 to 3; image 0 was displaced by 4 when a run died."""
+    with Writer(collection.path, "test") as writer:
+        sources.add(writer, "folder", b"/a/inner")
+        sources.add(writer, "folder", b"/b")
+        commit(writer, Batch(new=[image(0), image(1), image(2, 2), image(3, 2)]), 0)
+        commit(writer, Batch(new=[replace(image(4), path=b"0.png", replaces=0)]), 0)
+        commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]), 0)
+        assert [i for i, *_ in writer.catalog.homeless()] == [0]
+    return collection.path
+
+
+def alive(root: Path) -> list[int]:
+    reader = Reader(root)
+    found: list[int] = []
+    for shard in reader.current.shards:
+        found += np.delete(np.array(reader.shard_ids(shard)), reader.dead_rows(shard)).tolist()
+    return sorted(found)
+
+
+def places(root: Path) -> dict[int, bytes]:
+    return {i: place.path for i, place in Reader(root).places(range(10)).items()}
+
+
+def test_all_images_of_a_source_go_with_it(root: Path) -> None:
+    """The homeless one too: nobody would look for it any more."""
+    with Writer(root, "test") as writer:
+        assert sources.remove(writer, 1) == 3
+        assert writer.catalog.homeless() == []
+        assert [source.source_id for source in writer.catalog.sources()] == [2]
+    assert alive(root) == [2, 3]
+    assert places(root) == {2: b"/b/2.png", 3: b"/b/3.png"}
+    assert imseek.upkeep.verify(root).ok
+    with closing(sqlite3.connect(root / layout.CATALOG)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM failures").fetchone() == (0,)
+
+
+def test_a_source_joins_a_larger_one(root: Path) -> None:
+    before = alive(root)
+    old = Reader(root)
+    with Writer(root, "test") as writer:
+        inner = sources.find(writer, 1)
+        outer = sources.add(writer, "folder", b"/a")
+        sources.absorb(writer, inner, outer)
+        known = writer.catalog.known_places(outer.source_id)
+        assert {path: place.image_id for path, place in known.items()} == {
+            b"inner/1.png": 1,
+            b"inner/0.png": 4,
+        }
+        # It was last in what is now part of the larger one, which decides whether it is gone.
+        assert [(i, last) for i, _, _, last in writer.catalog.homeless()] == [(0, outer.source_id)]
+    assert alive(root) == before
+    assert places(root)[1] == b"/a/inner/1.png"
+    assert 0 not in places(root)
+    assert old.places([1])[1].source_id == 1, "in its generation"
+    assert imseek.upkeep.verify(root).ok
+
+
+def test_a_source_is_moved_as_a_whole(root: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    with Writer(root, "test") as writer:
+        assert sources.relocate(writer, 2, bytes(new)) == 2
+        with pytest.raises(UsageError, match="no such path"):
+            sources.relocate(writer, 2, b"/nowhere")
+        (new / "below").mkdir()
+        with pytest.raises(UsageError, match="overlaps source 2"):
+            sources.relocate(writer, 1, bytes(new / "below"))
+        with pytest.raises(SourceNotFoundError, match=r"no source 9 .*there are: 1, 2"):
+            sources.remove(writer, 9)
+    assert places(root)[2] == bytes(new / "2.png")
+
+
+def test_places_beside_the_collection_are_relative(tmp_path: Path) -> None:
+    here = tmp_path / "photos"
+    here.mkdir()
+    imseek.create(here / ".imseek", encoder="fake", here=True).close()
+    with Writer(here / ".imseek", "test") as writer:
+        sources.add(writer, "folder", bytes(here))
+        sources.add(writer, "folder", b"/elsewhere")
+        commit(writer, Batch(new=[image(0), image(1, 2)]), 0)
+    moved = tmp_path / "moved"
+    here.rename(moved)
+    assert places(moved / ".imseek") == {0: bytes(moved / "0.png"), 1: b"/elsewhere/1.png"}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "contained"),
+    [
+        (b"/a", b"/a", True),
+        (b"/a", b"/a/b", True),
+        (b"/a", b"/ab", False),
+        (b"/", b"/a", True),
+        (b"/a/b", b"/a", False),
+        (b"/\xff", b"/\xff/\n", True),
+    ],
+)
+def test_what_lies_inside(outer: bytes, inner: bytes, contained: bool) -> None:
+    assert sources.contains(outer, inner) is contained
+    assert sources.overlaps(inner, outer) is (contained or sources.contains(inner, outer))
