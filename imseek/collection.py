@@ -9,12 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from imseek.data.current import Space
 from imseek.data.summary import summarise
 from imseek.encoders import registry
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
-from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult
+from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult, SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
@@ -178,7 +177,7 @@ class Collection:
 
         return Writer(self.path, kind)
 
-    def _encoder(self, space: Space, modalities: tuple[str, ...]) -> Encoder:
+    def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
             for loaded, encoder in self._encoders.items():
                 if set(modalities) <= set(loaded):

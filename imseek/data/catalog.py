@@ -17,10 +17,11 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 
 from imseek.data import layout
 from imseek.data import schema as t
-from imseek.data.current import Current, Shard, Space
+from imseek.data.current import Current, Shard
 from imseek.data.migrations import migrate
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
+from imseek.types import SpaceInfo
 
 LIVE = "live"
 
@@ -215,7 +216,8 @@ def current_of(connection: Connection) -> Current:
         .order_by(t.spaces.c.modality, t.spaces.c.space_id)
     ).all()
     spaces = tuple(
-        Space(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note) for s in space_rows
+        SpaceInfo(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note)
+        for s in space_rows
     )
     by_shard: dict[int, dict[str, Any]] = {}
     for file in connection.execute(

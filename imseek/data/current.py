@@ -9,6 +9,7 @@ from typing import Any
 
 from imseek.data import durable, layout
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
+from imseek.types import SpaceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +20,6 @@ class Identity:
     created: str
     places: str = "absolute"
     format: int = layout.FORMAT
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """One set of vectors. ``fingerprint`` identifies the weights and the preprocessing."""
-
-    space_id: int
-    encoder: str
-    fingerprint: str
-    dim: int
-    modality: str
-    quality: str
-    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +47,14 @@ class Current:
     generation: int
     committed: str
     images: int
-    spaces: tuple[Space, ...]
+    spaces: tuple[SpaceInfo, ...]
     shards: tuple[Shard, ...]
     snapshots: Mapping[str, str] = field(default_factory=dict)
     next_image_id: int = field(default=0, compare=False)
     format: int = layout.FORMAT
 
     @property
-    def space(self) -> Space:
+    def space(self) -> SpaceInfo:
         """The space that words and pictures are searched in unless a query names another."""
         return self.spaces[0]
 
@@ -84,7 +72,7 @@ def read_current(root: Path) -> Current:
     """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     document = read_sealed(root, layout.CURRENT)
     try:
-        document["spaces"] = tuple(Space(**s) for s in document["spaces"])
+        document["spaces"] = tuple(SpaceInfo(**s) for s in document["spaces"])
         document["shards"] = tuple(Shard(**{**s, "spaces": tuple(s["spaces"])}) for s in document["shards"])
         return Current(**document)
     except (KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imseek.data.lock import is_locked
 from imseek.data.reader import FOREVER, Reader, base_folder, connect_read_only, join_place, running_writer
-from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo
+from imseek.types import CollectionInfo, Failure, SourceInfo
 
 
 def summarise(reader: Reader) -> CollectionInfo:
@@ -26,7 +26,6 @@ def summarise(reader: Reader) -> CollectionInfo:
             "SELECT f.source_id, s.root, s.relative, f.path, f.reason, f.message "
             "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
         ).fetchall()
-    space = current.space
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -37,15 +36,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         dead_rows=sum(shard.dead_rows for shard in current.shards),
         shards=len(current.shards),
         bytes_on_disk=_size(root),
-        encoder=SpaceInfo(
-            space.space_id,
-            space.encoder,
-            space.fingerprint,
-            space.dim,
-            space.modality,
-            space.quality,
-            space.note,
-        ),
+        encoder=current.space,
         sources=tuple(
             SourceInfo(
                 i, kind, place := join_place(base, at, relative, b""), images, failed, os.path.exists(place)

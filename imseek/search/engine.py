@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current import Space, read_current
+from imseek.data.current import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index
 from imseek.encoders.base import Encoder
 from imseek.errors import EncoderMismatchError, MediaError, QueryError, StaleGenerationError
 from imseek.search.query import Query, Term
-from imseek.types import Float32, Hit, SearchResult
+from imseek.types import Float32, Hit, SearchResult, SpaceInfo
 
 #: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
-EncoderSource = Callable[[Space, tuple[str, ...]], Encoder]
+EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
 
 
 class Engine:
@@ -88,7 +88,7 @@ class Engine:
 
     # -- the query's vector ----------------------------------------------------------------------------
 
-    def _vector(self, query: Query, reader: Reader, space: Space) -> tuple[Float32, tuple[str, ...]]:
+    def _vector(self, query: Query, reader: Reader, space: SpaceInfo) -> tuple[Float32, tuple[str, ...]]:
         """(dim,) float32, unit: the sum of the terms' unit vectors by weight."""
         total = np.zeros(space.dim, np.float32)
         notes: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Engine:
             notes += said
         return _unit(total, "the query"), notes
 
-    def _term(self, term: Term, reader: Reader, space: Space) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    def _term(self, term: Term, reader: Reader, space: SpaceInfo) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
         if term.text is not None:
             encoder = self.checked_encoder(("text",))
             return encoder.encode_texts([term.text])[0], encoder.notes([term.text])
