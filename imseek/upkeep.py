@@ -11,7 +11,8 @@ from imseek.types import RepairReport, VerifyReport
 def verify(path: str | os.PathLike[str]) -> VerifyReport:
     """Read every file of a collection and compare it with what is recorded. Changes nothing.
 
-    Raises CollectionNotFoundError where there is none, FormatVersionError for a later format.
+    Raises CollectionNotFoundError where there is none, FormatVersionError for a later format, LockedError while a
+    writer is at work.
     """
     from imseek.data.verify import verify as verify_files
 

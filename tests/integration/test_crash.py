@@ -182,6 +182,11 @@ def run_create(stage: Stage) -> None:
 
 
 def run_index(stage: Stage) -> None:
+    small(merging=False)
+    stage.index()
+
+
+def run_index_and_merge(stage: Stage) -> None:
     small()
     stage.index()
 
@@ -230,7 +235,7 @@ def repair(stage: Stage) -> None:
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {
     "create": (nothing, run_create),
     "index": (made, run_index),
-    "index again": (changed, run_index),
+    "index again": (changed, run_index_and_merge),
     "remove a source": (indexed, remove_source),
     "merge": (in_pieces, merged),
     "put columns": (in_pieces, columns),

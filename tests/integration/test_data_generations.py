@@ -312,12 +312,12 @@ def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.Monke
     """Merging as it goes; a search keeps two or three files of each shard mapped."""
     monkeypatch.setattr(merge, "_TIER_ROWS", 4)
     with Writer(root, "test") as writer:
-        for n in range(150):
+        for n in range(100):
             commit(writer, Batch(new=[image(n)]), 0)
             merge.merge_due(writer)
     reader = Reader(root)
     assert len(reader.current.shards) < 25
-    assert answers(reader)["ids"] == list(range(150))
+    assert answers(reader)["ids"] == list(range(100))
     opened = sum(str(root) in os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
     assert opened < 3 * 25
     assert opened < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
