@@ -19,7 +19,10 @@ def storage_error(error: BaseException | None, catalog: Path) -> StorageError:
             return ReadOnlyError(said, hint="searching it works; indexing does not")
         case sqlite3.SQLITE_FULL:
             return StorageError(said, hint="free some space; what was committed is safe")
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOMEM:
+        case sqlite3.SQLITE_IOERR:
+            hint = "the disk may be full or failing; what was committed is safe"
+            return StorageError(said, hint=hint)
+        case sqlite3.SQLITE_NOMEM:
             return StorageError(said)
         case sqlite3.SQLITE_CANTOPEN if catalog.exists():
             return StorageError(said, hint="too many open files, or no right to read it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,13 @@ class TestUsageErrors:
     def test_no_command_shows_the_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([]) == 2
         assert "Usage: imseek" in capsys.readouterr().err
+
+
+def test_a_current_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert main(["search", "a cat"]) == 2
+    assert capsys.readouterr().err == "imseek: the current folder is gone\nhint: cd to another one\n"
+    tmp_path.mkdir()

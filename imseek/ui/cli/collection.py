@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -15,7 +14,7 @@ from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.index import encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
-from imseek.ui.cli.texts import JsonOption, examples, printable
+from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",
@@ -58,7 +57,7 @@ def create(
     encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
 ) -> None:
     """Make an empty collection."""
-    new = library.locate(name, cwd=Path.cwd(), environ=os.environ)
+    new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
     with imseek.create(new.path, encoder=encoder, notify=say) as made:
@@ -83,7 +82,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a collection. The pictures it was made from stay."""
-    doomed = library.locate(name, cwd=Path.cwd(), environ=os.environ)
+    doomed = library.locate(name, cwd=current_folder(), environ=os.environ)
     if not library.is_collection(doomed.path):
         raise CollectionNotFoundError(
             f"no collection {name!r}", hint="`imseek collection list` shows those there are"
@@ -140,9 +139,9 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
 def _for_care(given: str | None, *, quiet: bool) -> Resolved:
     """The collection to check or mend: a folder that was given need not look like a collection any more."""
     if given is None:
-        chosen = library.resolve(None, cwd=Path.cwd(), environ=os.environ)
+        chosen = library.resolve(None, cwd=current_folder(), environ=os.environ)
     else:
-        named = library.locate(given, cwd=Path.cwd(), environ=os.environ)
+        named = library.locate(given, cwd=current_folder(), environ=os.environ)
         if not named.path.is_dir():
             raise CollectionNotFoundError(
                 f"no collection {given!r}", hint="`imseek collection list` shows those there are"

@@ -20,7 +20,7 @@ from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import size
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -145,7 +145,7 @@ def _collection(given: str | None) -> Iterator[Check]:
     from imseek.types import display_path
 
     try:
-        chosen = library.resolve(given, cwd=Path.cwd(), environ=os.environ)
+        chosen = library.resolve(given, cwd=current_folder(), environ=os.environ)
     except UsageError as error:
         # Without a collection everything else may be fine; one that was asked for must be there.
         yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)

@@ -15,7 +15,7 @@ from imseek.library import Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Collection
@@ -133,8 +133,8 @@ def _here(given: list[Path], collection: str | None) -> Resolved:
 
 def _named(given: list[Path], collection: str | None) -> Resolved:
     if not given:
-        return library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
-    return library.resolve_for_index(collection, cwd=Path.cwd(), environ=os.environ)
+        return library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
 def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: bool, quiet: bool) -> Collection:

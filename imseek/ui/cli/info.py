@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from imseek import library
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.index import failures_table
 from imseek.ui.cli.output import count, say_collection, size, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types import CollectionInfo, SourceInfo
@@ -32,7 +31,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a collection holds."""
-    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
     with imseek.open(chosen.path) as opened:

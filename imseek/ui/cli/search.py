@@ -15,7 +15,7 @@ from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types import Hit, SearchResult
@@ -101,7 +101,7 @@ def _answer(
     collection: str | None,
     as_json: bool,
 ) -> None:
-    chosen = library.resolve(collection, cwd=Path.cwd(), environ=os.environ)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
     with imseek.open(chosen.path) as opened:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from imseek.errors import UsageError
 
 
 def printable(text: str) -> str:
@@ -28,3 +31,11 @@ CollectionOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text (imseek/ui/schemas).")
 ]
+
+
+def current_folder() -> Path:
+    """Raises UsageError where it has been removed under the shell."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder is gone", hint="cd to another one") from error
