@@ -1,8 +1,8 @@
 """Where collections live, and which one a command means.
 
-A collection is a folder that holds a ``collection.json``. Named ones lie in ``<home>/collections/<name>``,
-where home is ``IMSEEK_HOME`` or the platform's folder for user data. One that stays with its pictures lies in
-``<folder>/.imseek``.
+A collection is a folder that holds a ``collection.json`` beside a catalog. Named ones lie in
+``<home>/collections/<name>``, where home is ``IMSEEK_HOME`` or the platform's folder for user data. One that stays
+with its pictures lies in ``<folder>/.imseek``.
 
 Only the standard library is imported at module level, since every command passes through here.
 """
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imseek.data import layout
 from imseek.errors import (
     AmbiguousCollectionError,
     CollectionExistsError,
@@ -29,7 +30,6 @@ LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
 
-_MARKER = "collection.json"
 _ASIDE = ".imseek-deleting-"
 # Visible, safe to type in a shell, and never mistaken for an option or a path.
 _NAME = re.compile(r"\w[\w.-]{0,63}")
@@ -88,7 +88,10 @@ def list_collections(environ: Mapping[str, str]) -> tuple[Named, ...]:
 
 def is_collection(path: Path) -> bool:
     """Whether ``path`` holds a collection, sound or not."""
-    return os.path.isfile(path / _MARKER)  # noqa: PTH113 - Path.is_file raises where a parent is unreadable
+    try:
+        return layout.holds_collection(os.listdir(path))
+    except OSError:
+        return False
 
 
 def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
@@ -152,11 +155,22 @@ def delete(path: Path, name: str) -> None:
     """Delete a collection; the pictures it was made from stay.
 
     It is moved aside first, so that a deletion that is cut short leaves no half collection behind, and what
-    an earlier one left beside it is removed too. Raises CollectionNotFoundError, LockedError while a writer
-    is at work, OSError.
+    an earlier one left beside it is removed too. A link is removed with the collection that it leads to.
+    Raises UsageError for a folder that holds anything else, CollectionNotFoundError, LockedError while a
+    writer is at work, OSError.
     """
+    link, path = path, path.resolve()
+    if not is_collection(path):
+        raise _no_collection(name)
+    if strangers := sorted(entry for entry in os.listdir(path) if not layout.is_ours(entry)):
+        raise UsageError(
+            f"{path} holds files that are not imseek's: {', '.join(strangers[:3])}",
+            hint="move them away, then delete the collection",
+        )
     aside = path.with_name(f"{_ASIDE}{path.name}-{os.getpid()}")
     _move(path, name, aside)
+    if link.is_symlink():
+        link.unlink()
     shutil.rmtree(aside)
     for leftover in path.parent.glob(f"{_ASIDE}*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -187,12 +201,16 @@ def _choose(
     return None
 
 
+def _no_collection(name: str) -> CollectionNotFoundError:
+    return CollectionNotFoundError(
+        f"no collection {name!r}", hint="`imseek collection list` shows those there are"
+    )
+
+
 def _move(source: Path, name: str, target: Path) -> None:
     """Rename a collection's folder while holding its writer lock."""
     if not is_collection(source):
-        raise CollectionNotFoundError(
-            f"no collection {name!r}", hint="`imseek collection list` shows those there are"
-        )
+        raise _no_collection(name)
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
     from imseek.data.lock import WriterLock

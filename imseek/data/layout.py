@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 FORMAT = 1
 
 COLLECTION = "collection.json"
@@ -19,6 +21,39 @@ COLUMNS = "columns"
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
+
+_TOP_LEVEL = frozenset(
+    {
+        COLLECTION,
+        CURRENT,
+        CATALOG,
+        f"{CATALOG}-wal",
+        f"{CATALOG}-shm",
+        *BACKUPS,
+        CHECKSUMS,
+        LOCK,
+        STAGING,
+        CACHE,
+    }
+    | {*LISTED_FOLDERS}
+)
+
+
+def holds_collection(names: Collection[str]) -> bool:
+    """Whether a folder with these names in it is a collection, sound or not.
+
+    ``collection.json`` alone does not tell: other programs have files of that name.
+    """
+    return COLLECTION in names and (CATALOG in names or CURRENT in names)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name at the top of a collection is one that imseek gives."""
+    return (
+        name in _TOP_LEVEL
+        or name.startswith(f"{CATALOG}.damaged.")
+        or name.startswith(f"{CATALOG}-wal.damaged.")
+    )
 
 
 def metadata(shard_id: int) -> str:

@@ -401,6 +401,13 @@ def test_a_collection_inside_a_source_is_not_scanned(photos: Path) -> None:
         assert any("is a collection" in note for note in report.notes)
 
 
+def test_somebody_elses_collection_json_hides_no_pictures(
+    collection: imseek.Collection, photos: Path
+) -> None:
+    (photos / "collection.json").write_text('{"name": "holidays"}')
+    assert collection.index([photos]).live == 8
+
+
 def test_empty_folder_and_missing_path(collection: imseek.Collection, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     report = collection.index([tmp_path / "empty"])

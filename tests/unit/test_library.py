@@ -33,7 +33,8 @@ def cwd(tmp_path: Path) -> Path:
 
 def make(path: Path) -> Path:
     path.mkdir(parents=True)
-    (path / "collection.json").write_text("{}")
+    for name in ("collection.json", "current.json", "catalog.sqlite"):
+        (path / name).write_text("{}")
     return path
 
 
@@ -189,6 +190,30 @@ class TestDelete:
         with pytest.raises(CollectionNotFoundError):
             library.delete(tmp_path, str(tmp_path))
         assert (tmp_path / "photo.jpg").exists()
+
+    def test_a_folder_with_somebody_elses_collection_json_is_no_collection(self, tmp_path: Path) -> None:
+        (tmp_path / "collection.json").write_text('{"name": "holidays"}')
+        (tmp_path / "photo.jpg").write_bytes(b"x")
+        with pytest.raises(CollectionNotFoundError):
+            library.delete(tmp_path, str(tmp_path))
+        assert (tmp_path / "photo.jpg").exists()
+
+    def test_pictures_put_into_a_collection_are_never_deleted(self, environ: dict[str, str]) -> None:
+        path = make_named("old", environ)
+        (path / "photo.jpg").write_bytes(b"x")
+        with pytest.raises(UsageError, match=r"not imseek's: photo\.jpg"):
+            library.delete(path, "old")
+        assert (path / "photo.jpg").exists()
+        assert library.is_collection(path)
+
+    def test_a_link_goes_with_what_it_leads_to(self, environ: dict[str, str], tmp_path: Path) -> None:
+        real = make(tmp_path / "elsewhere")
+        link = library.path_for("linked", environ)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(real)
+        library.delete(link, "linked")
+        assert not link.is_symlink()
+        assert not real.exists()
 
     def test_refused_while_a_writer_is_at_work(self, environ: dict[str, str]) -> None:
         path = make_named("busy", environ)

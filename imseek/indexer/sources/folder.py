@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from imseek.data import layout
 from imseek.data.catalog import UNKNOWN_STAT, FileStat
 from imseek.types import SkipReason
 
@@ -75,7 +76,7 @@ class Walk:
             self.blocked.append(relative)
             yield Unreachable(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
-        if any(entry.name == b"collection.json" for entry in entries):
+        if layout.holds_collection({os.fsdecode(entry.name) for entry in entries}):
             self.collections.append(relative)
             return
         # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
