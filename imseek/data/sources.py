@@ -15,6 +15,7 @@ from imseek.data.reader import base_folder, join_place
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
+from imseek.types import display_path
 
 
 def absolute_root(root: Path, source: Source) -> bytes:
@@ -78,11 +79,7 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     Returns the number of images. Raises UsageError where ``path`` does not exist.
     """
     source = find(writer, source_id)
-    if not os.path.exists(path):
-        raise UsageError(f"no such path: {os.fsdecode(path)}")
-    for other in writer.catalog.sources():
-        if other.source_id != source.source_id and overlaps(path, absolute_root(writer.root, other)):
-            raise UsageError(f"{os.fsdecode(path)} overlaps source {other.source_id}")
+    _check_new_root(writer, source, path)
     root, relative = _stored_root(writer.root, path)
     count: list[int] = []
 
@@ -100,48 +97,28 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     return count[0]
 
 
-def absorb(writer: Writer, inner: Source, outer: Source) -> None:
-    """The images of ``inner``, which lies inside ``outer``, become images of ``outer`` under the same ids."""
-    outer_root, inner_root = absolute_root(writer.root, outer), absolute_root(writer.root, inner)
-    prefix = os.path.relpath(inner_root, outer_root)
-    homeless = [image_id for image_id, _, _, last in writer.catalog.homeless() if last == inner.source_id]
-
-    def change(connection: Connection, generation: int) -> None:
-        living = select(t.places).where(t.places.c.source_id == inner.source_id, live(t.places))
-        rows = [dict(row) for row in connection.execute(living).mappings()]
-        # A homeless image is looked for, and given up, where it lay last: for the length of no generation.
-        for image_id in homeless:
-            last = select(t.places).where(t.places.c.image_id == image_id)
-            row = connection.execute(last.order_by(t.places.c.place_id.desc()).limit(1)).mappings().one()
-            rows.append({**row, "died": generation})
-        connection.execute(
-            update(t.places)
-            .where(t.places.c.source_id == inner.source_id, live(t.places))
-            .values(died=generation)
+def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
+    """Whether the source can have moved there: a wrong answer would lose its images at the next run."""
+    shown = display_path(path)
+    if not os.path.exists(path):
+        raise UsageError(f"no such path: {shown}")
+    if os.path.isdir(path) != (source.kind == "folder"):
+        raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
+    known = writer.catalog.known_places(source.source_id)
+    if known and not any(os.path.exists(join_place(b"", path, 0, place)) for place in known):
+        raise UsageError(
+            f"none of the {len(known)} images of source {source.source_id} is in {shown}",
+            hint="to take in another folder: imseek index FOLDER",
         )
-        last = connection.execute(select(func.coalesce(func.max(t.places.c.place_id), 0))).scalar_one()
-        if rows:
-            connection.execute(
-                insert(t.places),
-                [
-                    {
-                        **row,
-                        "place_id": last + n,
-                        "source_id": outer.source_id,
-                        "path": os.path.join(prefix, row["path"]) if row["path"] else prefix,
-                        "born": generation,
-                    }
-                    for n, row in enumerate(rows, start=1)
-                ],
-            )
-        _end(connection, generation, inner.source_id)
-
-    writer.apply(change)
-
-
-def overlaps(a: bytes, b: bytes) -> bool:
-    """Whether one path is the other or lies inside it."""
-    return contains(a, b) or contains(b, a)
+    for other in writer.catalog.sources():
+        if other.source_id == source.source_id:
+            continue
+        root = absolute_root(writer.root, other)
+        outer, inner = (known, os.path.relpath(root, path)) if contains(path, root) else ({}, b"")
+        if contains(root, path):
+            outer, inner = writer.catalog.known_places(other.source_id), os.path.relpath(path, root)
+        if root == path or any(contains(inner, place) for place in outer):
+            raise UsageError(f"{shown} overlaps source {other.source_id}")
 
 
 def contains(outer: bytes, inner: bytes) -> bool:

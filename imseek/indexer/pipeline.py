@@ -91,7 +91,7 @@ class Run:
         )  # fmt: skip
 
     def execute(self, paths: Sequence[bytes], options: Options) -> IndexReport:
-        targets = scanning.targets(self._writer, paths)
+        targets = scanning.targets(self._writer, paths, follow_symlinks=options.follow_symlinks)
         self._tell("scan", None)
         scan = scanning.scan(
             self._writer,

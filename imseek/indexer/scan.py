@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from imseek.data import sources as catalog_sources
 from imseek.data.catalog import FileStat, KnownPlace, Source
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.indexer.sources.folder import Unreachable, Walk
+from imseek.indexer.sources.folder import GONE, MISSING, Unreachable, Walk, reaches, trouble_at
 from imseek.types import display_path
 
 _V = TypeVar("_V")
@@ -78,37 +78,56 @@ class ScanResult:
     notes: list[str] = field(default_factory=list)
 
 
-def targets(writer: Writer, paths: Sequence[bytes]) -> list[Target]:
-    """What to scan for these absolute paths; new sources are recorded, sources inside a new one join it.
+def targets(writer: Writer, paths: Sequence[bytes], *, follow_symlinks: bool = False) -> list[Target]:
+    """What to scan for these absolute paths; new sources are recorded. No paths: every source.
 
-    No paths: every source. Raises UsageError for a path that does not exist and is no source.
+    A source inside another stays one of its own, which the outer one passes over: what protects it (a disk that
+    is not mounted) goes on to hold. Raises UsageError, before anything is recorded, for a path that is not there
+    and never was.
     """
     if not paths:
-        return [
-            Target(source, catalog_sources.absolute_root(writer.root, source))
-            for source in writer.catalog.sources()
-        ]
+        return [Target(source, root) for source, root in _roots(writer)]
+    for path in paths:
+        _check(writer, path)
     found: dict[tuple[int, bytes], Target] = {}
     for path in paths:
-        target = _target(writer, path)
-        found[target.source.source_id, target.below] = target
+        for target in _targets(writer, path, follow_symlinks):
+            found[target.source.source_id, target.below] = target
     wholes = {source_id for source_id, below in found if not below}
     return [t for (source_id, below), t in found.items() if not below or source_id not in wholes]
 
 
-def _target(writer: Writer, path: bytes) -> Target:
-    known = [(s, catalog_sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()]
-    for source, root in known:
-        if catalog_sources.contains(root, path):
-            return Target(source, root, b"" if path == root else os.path.relpath(path, root))
-    if not os.path.exists(path):
-        raise UsageError(f"no such file or folder: {display_path(path)}")
+def _roots(writer: Writer) -> list[tuple[Source, bytes]]:
+    return [(s, catalog_sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()]
+
+
+def _check(writer: Writer, path: bytes) -> None:
+    try:
+        os.stat(path)
+    except OSError as error:
+        for source, root in _roots(writer):
+            if catalog_sources.contains(root, path):
+                below = b"" if path == root else os.path.relpath(path, root)
+                if not below or _within(writer.catalog.known_places(source.source_id), below):
+                    return
+        if error.errno in GONE:
+            raise UsageError(f"no such file or folder: {display_path(path)}") from error
+        raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
+
+
+def _targets(writer: Writer, path: bytes, follow: bool) -> list[Target]:
+    """The source that a walk would find ``path`` in (else a new one), and all sources inside it."""
+    roots = _roots(writer)
+    inside = [Target(s, root) for s, root in roots if root != path and catalog_sources.contains(path, root)]
+    holding = [
+        (len(root), Target(s, root, b"" if path == root else os.path.relpath(path, root)))
+        for s, root in roots
+        if catalog_sources.contains(root, path) and reaches(root, path, follow)
+    ]
+    if holding:
+        return [max(holding, key=lambda pair: pair[0])[1], *inside]
     kind = "folder" if os.path.isdir(path) else "file"
-    inner = [source for source, root in known if catalog_sources.contains(path, root)]
-    source = catalog_sources.add(writer, kind, path)
-    for absorbed in inner:
-        catalog_sources.absorb(writer, absorbed, source)
-    return Target(source, path)
+    return [Target(catalog_sources.add(writer, kind, path), path), *inside]
 
 
 def scan(
@@ -121,28 +140,31 @@ def scan(
 ) -> ScanResult:
     """Walk the targets and compare. No file is opened. A source that is missing as a whole loses nothing."""
     result = ScanResult()
+    roots = _roots(writer)
     for target in wanted:
-        _scan_one(writer, target, result, rehash, retry_failed, follow_symlinks)
+        inside = frozenset(
+            os.path.relpath(root, target.root)
+            for _, root in roots
+            if root != target.root and catalog_sources.contains(target.root, root)
+        )
+        walk = Walk(target.root, follow_symlinks, target.below, inside)
+        _scan_one(writer, target, walk, result, rehash, retry_failed)
     # First what may have changed in place: a new file may hold what such a file held before.
     result.candidates.sort(key=lambda c: c.known is None)
     return result
 
 
 def _scan_one(
-    writer: Writer, target: Target, result: ScanResult, rehash: bool, retry_failed: bool, follow: bool
+    writer: Writer, target: Target, walk: Walk, result: ScanResult, rehash: bool, retry_failed: bool
 ) -> None:
     source_id = target.source.source_id
     known = _within(writer.catalog.known_places(source_id), target.below)
     failures = _within(writer.catalog.known_failures(source_id), target.below)
-    where = os.path.join(target.root, target.below) if target.below else target.root
-    if not os.path.exists(where) and (not target.below or not os.path.exists(target.root)):
-        result.notes.append(
-            f"{display_path(target.root)} is missing: its {len(known)} images are kept as they are"
-        )
+    if (trouble := trouble_at(target.root)) is not None:
+        result.notes.append(f"{display_path(target.root)}: {trouble}; {_kept(len(known))}")
         return
-    walk = Walk(target.root, follow, target.below)
     seen: set[bytes] = set()
-    for entry in walk if os.path.exists(where) else ():
+    for entry in walk:
         seen.add(entry.path)
         full = os.path.join(target.root, entry.path) if entry.path else target.root
         if isinstance(entry, Unreachable):
@@ -161,35 +183,45 @@ def _scan_one(
             result.candidates.append(
                 Candidate(source_id, entry.path, full, entry.stat, before, entry.path in failures)
             )
-    _note_gone(target, known, failures, seen, walk, result)
-
-
-def _note_gone(
-    target: Target,
-    known: dict[bytes, KnownPlace],
-    failures: dict[bytes, FileStat],
-    seen: set[bytes],
-    walk: Walk,
-    result: ScanResult,
-) -> None:
-    for folder in walk.collections:
-        result.notes.append(f"{display_path(os.path.join(target.root, folder))} is a collection: not scanned")
-    if walk.others:
-        result.notes.append(
-            f"{display_path(target.root)}: {walk.others} other files do not look like pictures"
-        )
+    _note_others(target, walk, result)
     missing = {path: place for path, place in known.items() if path not in seen}
     if missing and not seen and not target.below:
         result.notes.append(
-            f"{display_path(target.root)} is empty, perhaps not mounted: its {len(known)} images are kept; "
-            f"`imseek source remove {target.source.source_id}` if they are gone for good"
+            f"{display_path(target.root)} is empty, perhaps not mounted: {_kept(len(known))}; "
+            f"`imseek source remove {source_id}` if they are gone for good"
         )
         return
-    blocked = tuple(walk.blocked)
+    _note_gone(target, missing, result)
+    result.cleared += [(source_id, path) for path in failures if path not in seen]
+
+
+def _note_others(target: Target, walk: Walk, result: ScanResult) -> None:
+    for folder in walk.collections:
+        where = os.path.join(target.root, folder) if folder else target.root
+        result.notes.append(f"{display_path(where)} is a collection: not scanned")
+    if walk.others:
+        files = "1 other file does" if walk.others == 1 else f"{walk.others:,} other files do"
+        result.notes.append(f"{display_path(target.root)}: {files} not look like a picture")
+
+
+def _note_gone(target: Target, missing: Mapping[bytes, KnownPlace], result: ScanResult) -> None:
+    """Of the places that the walk did not come to, only those that the system says are not there are gone."""
+    kept = 0
     for path, place in missing.items():
-        if not any(catalog_sources.contains(folder, path) or not folder for folder in blocked):
+        full = os.path.join(target.root, path) if path else target.root
+        if trouble_at(full) == MISSING:
             result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
-    result.cleared += [(target.source.source_id, path) for path in failures if path not in seen]
+        else:
+            kept += 1
+    if kept:
+        result.notes.append(
+            f"{display_path(target.root)}: {_kept(kept)}, though this run did not come to them "
+            "(no right to look, a hidden folder, or a link)"
+        )
+
+
+def _kept(count: int) -> str:
+    return "1 image is kept as it is" if count == 1 else f"{count:,} images are kept as they are"
 
 
 def _within(found: dict[bytes, _V], below: bytes) -> dict[bytes, _V]:

@@ -70,37 +70,23 @@ def test_all_images_of_a_source_go_with_it(root: Path) -> None:
         assert connection.execute("SELECT COUNT(*) FROM failures").fetchone() == (0,)
 
 
-def test_a_source_joins_a_larger_one(root: Path) -> None:
-    before = alive(root)
-    old = Reader(root)
-    with Writer(root, "test") as writer:
-        inner = sources.find(writer, 1)
-        outer = sources.add(writer, "folder", b"/a")
-        sources.absorb(writer, inner, outer)
-        known = writer.catalog.known_places(outer.source_id)
-        assert {path: place.image_id for path, place in known.items()} == {
-            b"inner/1.png": 1,
-            b"inner/0.png": 4,
-        }
-        # It was last in what is now part of the larger one, which decides whether it is gone.
-        assert [(i, last) for i, _, _, last in writer.catalog.homeless()] == [(0, outer.source_id)]
-    assert alive(root) == before
-    assert places(root)[1] == b"/a/inner/1.png"
-    assert 0 not in places(root)
-    assert old.places([1])[1].source_id == 1, "in its generation"
-    assert imseek.upkeep.verify(root).ok
-
-
 def test_a_source_is_moved_as_a_whole(root: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     new.mkdir()
+    (new / "2.png").touch()
     with Writer(root, "test") as writer:
         assert sources.relocate(writer, 2, bytes(new)) == 2
         with pytest.raises(UsageError, match="no such path"):
             sources.relocate(writer, 2, b"/nowhere")
-        (new / "below").mkdir()
+        (tmp_path / "file").touch()
+        with pytest.raises(UsageError, match="source 2 is a folder"):
+            sources.relocate(writer, 2, bytes(tmp_path / "file"))
+        (tmp_path / "unrelated").mkdir()
+        with pytest.raises(UsageError, match="none of the 2 images"):
+            sources.relocate(writer, 2, bytes(tmp_path / "unrelated"))
+        (new / "0.png").touch()
         with pytest.raises(UsageError, match="overlaps source 2"):
-            sources.relocate(writer, 1, bytes(new / "below"))
+            sources.relocate(writer, 1, bytes(new))
         with pytest.raises(SourceNotFoundError, match=r"no source 9 .*there are: 1, 2"):
             sources.remove(writer, 9)
     assert places(root)[2] == bytes(new / "2.png")
@@ -132,4 +118,3 @@ def test_places_beside_the_collection_are_relative(tmp_path: Path) -> None:
 )
 def test_what_lies_inside(outer: bytes, inner: bytes, contained: bool) -> None:
     assert sources.contains(outer, inner) is contained
-    assert sources.overlaps(inner, outer) is (contained or sources.contains(inner, outer))

@@ -423,16 +423,78 @@ def test_a_single_file_is_a_source(collection: imseek.Collection, photos: Path) 
     assert collection.index().live == 2
 
 
-def test_a_folder_that_holds_a_source_takes_it_in_with_its_ids(
-    collection: imseek.Collection, photos: Path
-) -> None:
+def test_a_source_inside_another_stays_its_own(collection: imseek.Collection, photos: Path) -> None:
     collection.index([photos / "below"])
     before = ids_by_name(collection)
     report = collection.index([photos])
-    assert (report.added, report.live) == (6, 8)
-    after = ids_by_name(collection)
-    assert {name: after[name] for name in before} == before
-    assert [s.path for s in collection.info().sources] == [os.fsencode(photos)]
+    assert (report.added, report.unchanged, report.live) == (6, 2, 8)
+    assert before.items() <= ids_by_name(collection).items()
+    assert [s.path for s in collection.info().sources] == [os.fsencode(photos / "below"), os.fsencode(photos)]
+    (photos / "below").rename(photos.parent / "unmounted")
+    assert collection.index([photos]).live == 8, "its disk may be away"
+    (photos.parent / "unmounted").rename(photos / "below")
+    (photos / "below" / "flower.jpg").unlink()
+    assert collection.index([photos]).removed == 1, "naming the outer one names both"
+    inner = collection.info().sources[0].source_id
+    assert collection.remove_source(inner) == 1
+    assert collection.index([photos]).live == 7
+
+
+@pytest.mark.parametrize("order", [("inner", "outer"), ("outer", "inner")])
+@pytest.mark.parametrize("name", [".hidden", "@eaDir", "link"])
+def test_what_was_named_is_kept_where_no_walk_comes(
+    collection: imseek.Collection, photos: Path, name: str, order: tuple[str, str]
+) -> None:
+    inner = photos / name
+    (photos / "below").rename(photos.parent / "aside")
+    if name == "link":
+        inner.symlink_to(photos.parent / "aside")
+    else:
+        (photos.parent / "aside").rename(inner)
+    for which in order:
+        collection.index([inner if which == "inner" else photos])
+    before = ids_by_name(collection)
+    assert len(before) == 8
+    for paths in ([], [photos], [inner]):
+        assert collection.index(paths).removed == 0
+    assert ids_by_name(collection) == before
+
+
+def test_what_was_reached_through_a_link_is_kept_when_links_are_not_followed(
+    collection: imseek.Collection, photos: Path
+) -> None:
+    (photos / "below").rename(photos.parent / "aside")
+    (photos / "link").symlink_to(photos.parent / "aside")
+    assert collection.index([photos], follow_symlinks=True).live == 8
+    report = collection.index()
+    assert (report.removed, report.live) == (0, 8)
+    assert any("2 images are kept" in note for note in report.notes)
+
+
+def test_no_right_to_look_is_not_gone(
+    collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([photos])
+    real = os.stat
+
+    def refuse(path: object, *args: object, **kwargs: object) -> os.stat_result:
+        if isinstance(path, bytes) and b"/below" in path:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("imseek.indexer.sources.folder.os.stat", refuse)
+    for paths in ([], [photos / "below"], [photos / "below" / "flower.jpg"]):
+        assert collection.index(paths).removed == 0
+    assert collection.info().images == 8
+
+
+def test_a_mistyped_name_records_nothing(collection: imseek.Collection, photos: Path) -> None:
+    with pytest.raises(imseek.errors.UsageError, match="no such file"):
+        collection.index([photos, photos.parent / "typo"])
+    assert collection.info().sources == ()
+    collection.index([photos])
+    with pytest.raises(imseek.errors.UsageError, match="no such file"):
+        collection.index([photos / "typo.jpg"])
 
 
 def test_part_of_a_source_can_be_indexed_alone(collection: imseek.Collection, photos: Path) -> None:

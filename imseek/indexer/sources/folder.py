@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -40,29 +41,37 @@ class Unreachable:
     stat: FileStat = UNKNOWN_STAT
 
 
+#: What the system says of a path that is not there; any other error leaves that open.
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
+MISSING = "it is missing"
+
+
 @dataclass(slots=True)
 class Walk:
-    """One pass over a source. After iteration, ``blocked`` are the folders that could not be read (nothing
-    below them may be taken for gone), ``others`` counts files that do not look like pictures, and
-    ``collections`` are folders passed over because they are collections of ours."""
+    """One pass over a source, or over what lies ``below`` a path in it; ``inside`` are other sources in it, which
+    are passed over. After iteration, ``others`` counts files that do not look like pictures, and ``collections``
+    are folders passed over because they are collections of ours."""
 
     root: bytes
     follow_symlinks: bool = False
     below: bytes = b""
-    blocked: list[bytes] = field(default_factory=list)
+    inside: frozenset[bytes] = frozenset()
     others: int = 0
     collections: list[bytes] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Found | Unreachable]:
         """In the order of the names, so that two passes over the same tree see the same order."""
-        if not os.path.isdir(self.root):
-            yield from self._file(b"", os.stat(self.root))
-            return
         start = os.path.join(self.root, self.below) if self.below else self.root
-        if not os.path.isdir(start):
-            yield from self._file(self.below, os.stat(start))
+        try:
+            info = os.stat(start)
+        except OSError as error:
+            if error.errno not in GONE:
+                yield Unreachable(self.below, SkipReason.UNREADABLE, str(error.strerror))
             return
-        yield from self._folder(self.below, frozenset())
+        if stat.S_ISDIR(info.st_mode):
+            yield from self._folder(self.below, frozenset())
+        else:
+            yield from self._file(self.below, info)
 
     def _folder(
         self, relative: bytes, ancestors: frozenset[tuple[int, int]]
@@ -73,7 +82,6 @@ class Walk:
             with os.scandir(full) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            self.blocked.append(relative)
             yield Unreachable(relative, SkipReason.UNREADABLE, f"folder: {error.strerror}")
             return
         if layout.holds_collection({os.fsdecode(entry.name) for entry in entries}):
@@ -83,7 +91,7 @@ class Walk:
         ancestors |= {(here.st_dev, here.st_ino)}
         for entry in entries:
             path = os.path.join(relative, entry.name) if relative else entry.name
-            if entry.name.startswith(b"."):
+            if entry.name.startswith(b".") or path in self.inside:
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -123,6 +131,29 @@ class Walk:
             yield Found(path, file_stat(info))
         else:
             yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+
+
+def reaches(root: bytes, path: bytes, follow_symlinks: bool) -> bool:
+    """Whether a walk from ``root`` would come to ``path`` below it: not through what is hidden, excluded, a link."""
+    here = root
+    for name in os.path.relpath(path, root).split(b"/"):
+        if name == b".":
+            continue
+        here = os.path.join(here, name)
+        if name.startswith(b".") or name in EXCLUDED_FOLDERS:
+            return False
+        if os.path.islink(here) and os.path.isdir(here) and not follow_symlinks:
+            return False
+    return True
+
+
+def trouble_at(path: bytes) -> str | None:
+    """Why a path cannot be looked at (``MISSING`` if it is not there), or None."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return MISSING if error.errno in GONE else str(error.strerror)
+    return None
 
 
 def file_stat(info: os.stat_result) -> FileStat:

@@ -151,7 +151,7 @@ def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: boo
             say_collection(chosen)
         return opened
     for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
-        if not os.path.lexists(path):
+        if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
     opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here, notify=say)
     if not quiet:
