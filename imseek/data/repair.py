@@ -8,6 +8,7 @@ a collection that can be repaired again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,15 +23,18 @@ from imseek.data.lock import WriterLock
 from imseek.data.restore import Ledger, restore
 from imseek.data.verify import examine, verify
 from imseek.data.writer import Writer
+from imseek.errors import StorageError
 from imseek.types import Problem, RepairReport
 
 
 def repair(root: Path) -> RepairReport:
-    """Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError, and
-    CorruptCollectionError where even the encoder of the vectors cannot be told."""
+    """Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError,
+    CorruptCollectionError where even the encoder of the vectors cannot be told, and StorageError, with nothing
+    changed, where a file is there and cannot be read."""
     before = verify(root)
     if before.ok:
         return RepairReport((), (), before)
+    _check_readable(root)
     ledger = Ledger()
     lock = WriterLock(root)
     lock.acquire()
@@ -41,12 +45,42 @@ def repair(root: Path) -> RepairReport:
     with Writer(root, "collection repair") as writer:
         # Examined again, and once more: with what has been mended, more can be seen.
         for _ in range(2):
-            for problem in sorted(examine(root).problems, key=_turn):
+            problems = examine(root).problems
+            _refuse_unreadable(root, problems)
+            for problem in sorted(problems, key=_turn):
                 _mend(writer, problem, ledger)
     for name, origin in ((layout.CURRENT, "the catalog"), (layout.CHECKSUMS, "the files")):
         if any(problem.file == name for problem in before.problems):
             ledger.restored.append(f"{name} from {origin}")
     return RepairReport(tuple(ledger.restored), tuple(ledger.lost), verify(root))
+
+
+def _check_readable(root: Path) -> None:
+    """Giving up a file that only cannot be read now would throw away what is sound in it."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(os.fsdecode(error.filename), str(error.strerror)) from error
+
+    for folder, _, names in os.walk(root, onerror=refuse):
+        for name in names:
+            try:
+                with open(os.path.join(folder, name), "rb") as file:
+                    file.read(1)
+            except OSError as error:
+                refuse(error)
+
+
+def _refuse_unreadable(root: Path, problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        if problem.kind == "unreadable":
+            raise _unreadable(str(root / problem.file), problem.message)
+
+
+def _unreadable(path: str, message: str) -> StorageError:
+    return StorageError(
+        f"{path} cannot be read ({message}): it was not given up",
+        hint="make it readable and repair again; if it is lost for good, delete it first",
+    )
 
 
 #: Rows are made sure of before it is said which of them are dead, and backups are made of the result.

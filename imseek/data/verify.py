@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -106,7 +107,10 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             found = durable.digest_of(root / file.path)
         except OSError as error:
             seen.bad.add(file.path)
-            yield Problem(file.kind, file.path, f"cannot be read: {error.strerror}", repairable=True)
+            # No right to read, or a disk that fails, says nothing about what is in the file.
+            gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+            message = f"cannot be read: {error.strerror}"
+            yield Problem(file.kind if gone else "unreadable", file.path, message, repairable=gone)
             continue
         seen.files += 1
         seen.bytes += found.size

@@ -10,6 +10,7 @@ there only what SQLite notices, and commits that current.json knows of, are prom
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import shutil
@@ -585,3 +586,35 @@ def test_no_collection(tmp_path: Path) -> None:
         with pytest.raises(imseek.errors.CollectionNotFoundError):
             refused(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["metadata", "ids", "vectors", "dead", "column"])
+def test_what_cannot_be_read_now_is_not_given_up(
+    home: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root every file can be read, so the refusal is the system's, simulated."""
+    root = collection(home)
+    name = kinds(root)[kind][0]
+    (root / layout.CURRENT).unlink()  # Something to repair.
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    class Refused(io.FileIO):
+        def __init__(self, path: Any, *args: Any, **kwargs: Any) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    real, real_open = Path.open, open
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> Any:
+        return Refused(path) if str(path) == str(root / name) else real_open(path, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(
+        Path, "open", lambda path, *a, **k: refuse(path) if path == root / name else real(path, *a, **k)
+    )
+    problems = imseek.upkeep.verify(root).problems
+    assert [p.repairable for p in problems if p.file == name] == [False]
+    with pytest.raises(imseek.errors.StorageError, match="cannot be read"):
+        imseek.upkeep.repair(root)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    assert imseek.upkeep.repair(root).lost == ()
