@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,8 @@ class FailedFile:
 
 @dataclass(slots=True)
 class Batch:
-    """``gone`` are images that die; ``cleared`` are recorded failures that no longer hold.
+    """``gone`` are images that die, ``suspended`` those whose file cannot be decoded for now; ``cleared`` are
+    recorded failures that no longer hold.
 
     An image whose place ends without a new one stays live but homeless until it is moved or among the ``gone``.
     """
@@ -60,8 +61,9 @@ class Batch:
     moved: list[Placing] = field(default_factory=list)
     checked: list[Placing] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
+    suspended: list[int] = field(default_factory=list)
     failed: list[FailedFile] = field(default_factory=list)
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.new or self.moved or self.checked or self.gone or self.failed or self.cleared)
+        return any(getattr(self, field.name) for field in fields(self))

@@ -24,6 +24,9 @@ from imseek.data.sqlite_errors import storage_error
 from imseek.types import SpaceInfo
 
 LIVE = "live"
+#: Of an image whose file cannot be decoded for now: not searched, but kept, with id and tags, until the file is
+#: sound again, holds another picture, or is gone.
+SUSPENDED = "suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class KnownPlace:
     content_hash: bytes
     stat: FileStat
     stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """Why a file could not be indexed, and its stat then."""
+
+    reason: str
+    stat: FileStat
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +179,16 @@ class Catalog:
                 for path, image_id, content_hash, shard_id, *stat in connection.execute(query)
             }
 
-    def known_failures(self, source_id: int) -> dict[bytes, FileStat]:
+    def known_failures(self, source_id: int) -> dict[bytes, KnownFailure]:
         f = t.failures.c
-        query = select(f.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
+        query = select(f.path, f.reason, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
             f.source_id == source_id
         )
         with self.transaction() as connection:
-            return {path: FileStat(*stat) for path, *stat in connection.execute(query)}
+            return {
+                path: KnownFailure(reason, FileStat(*stat))
+                for path, reason, *stat in connection.execute(query)
+            }
 
     def homeless(self) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.

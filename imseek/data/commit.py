@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import LIVE, FileStat, live
+from imseek.data.catalog import LIVE, SUSPENDED, FileStat, live
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
@@ -33,11 +33,15 @@ def commit(writer: Writer, batch: Batch, space_id: int) -> int:
         # Old places end before new ones begin in the same spot.
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
-        files.bury(writer, connection, generation, sorted(set(batch.gone)))
         _add_images(connection, generation, shard_id, new)
+        touched = files.change_state(connection, batch.suspended, LIVE, SUSPENDED)
+        touched |= files.change_state(connection, _seen_again(batch), SUSPENDED, LIVE)
+        touched |= files.bury(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
             # An image that comes back may be a quarantined one: its row is not to be searched.
-            files.write_dead(writer, connection, generation, shard_id)
+            touched.add(shard_id)
+        for shard in sorted(touched):
+            files.write_dead(writer, connection, generation, shard)
         _add_places(connection, generation, [(image_id, n) for image_id, n in new])
         _add_places(connection, generation, [(p.image_id, p) for p in batch.moved])
         for placing in batch.checked:
@@ -49,6 +53,12 @@ def commit(writer: Writer, batch: Batch, space_id: int) -> int:
         _note_failures(writer, connection, batch)
 
     return writer.apply(change)
+
+
+def _seen_again(batch: Batch) -> list[int]:
+    """Images that were stored before and whose content has been read in this batch."""
+    again = [placing.image_id for placing in (*batch.checked, *batch.moved)]
+    return again + [image.image_id for image in batch.new if image.image_id is not None]
 
 
 def _with_ids(writer: Writer, new: list[NewImage]) -> list[tuple[int, NewImage]]:

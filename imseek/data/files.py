@@ -114,8 +114,8 @@ def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[i
         connection.execute(update(t.shards).where(t.shards.c.shard_id == shard_id).values(died=generation))
 
 
-def bury(folders: Folders, connection: Connection, generation: int, image_ids: Sequence[int]) -> None:
-    """Images die with their places and tags, and their rows join the dead of their shards."""
+def bury(connection: Connection, generation: int, image_ids: Sequence[int]) -> set[int]:
+    """Images die with their places and tags. Returns the shards whose dead rows must be written."""
     touched: set[int] = set()
     for chunk in chunks(image_ids):
         ids = t.images.c.image_id.in_(chunk)
@@ -127,8 +127,18 @@ def bury(folders: Folders, connection: Connection, generation: int, image_ids: S
             connection.execute(
                 update(table).where(table.c.image_id.in_(chunk), live(table)).values(died=generation)
             )
-    for shard_id in sorted(touched):
-        write_dead(folders, connection, generation, shard_id)
+    return touched
+
+
+def change_state(connection: Connection, image_ids: Sequence[int], before: str, after: str) -> set[int]:
+    """Live images in one state go over to another. Returns the shards whose dead rows must be written."""
+    touched: set[int] = set()
+    for chunk in chunks(image_ids):
+        condition = and_(t.images.c.image_id.in_(chunk), t.images.c.state == before, live(t.images))
+        found = connection.execute(select(t.images.c.shard_id).where(condition)).scalars()
+        touched.update(shard_id for shard_id in found if shard_id is not None)
+        connection.execute(update(t.images).where(condition).values(state=after))
+    return touched
 
 
 def write_dead(folders: Folders, connection: Connection, generation: int, shard_id: int) -> None:

@@ -66,7 +66,8 @@ def remove(writer: Writer, source_id: int) -> int:
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))
         gone.extend(connection.execute(query).scalars())
-        files.bury(writer, connection, generation, sorted(gone))
+        for shard_id in sorted(files.bury(connection, generation, sorted(gone))):
+            files.write_dead(writer, connection, generation, shard_id)
         _end(connection, generation, source_id)
 
     writer.apply(change)

@@ -14,22 +14,14 @@ import numpy.typing as npt
 
 from imseek.data.catalog import FileStat
 from imseek.encoders.base import Encoder
-from imseek.errors import MediaError
-from imseek.indexer.scan import Candidate
+from imseek.errors import ImseekError, MediaError
+from imseek.indexer.scan import RETRIED, Candidate
 from imseek.indexer.sources.folder import file_stat
 from imseek.media.decode import DEFAULT_LIMITS, decode
 from imseek.types import ImageFacts, SkipReason
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
-TRANSIENT = frozenset(
-    {
-        SkipReason.UNREADABLE,
-        SkipReason.VANISHED,
-        SkipReason.CHANGED,
-        SkipReason.TIMEOUT,
-        SkipReason.ENCODER_FAILED,
-    }
-)
+TRANSIENT = RETRIED | {SkipReason.TIMEOUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,12 @@ class Loader:
             decoded = decode(data, min_side=self._encoder.info.draft_size)
         except MediaError as error:
             return Failed(candidate, seen, error.reason, str(error))
-        prepared = self._encoder.prepare(decoded.pixels)
+        try:
+            prepared = self._encoder.prepare(decoded.pixels)
+        except (ImseekError, OSError):
+            raise
+        except Exception as error:
+            return Failed(candidate, seen, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
         return Loaded(candidate, seen, content_hash, Picture(decoded.facts, prepared))
 
     @staticmethod
@@ -115,9 +112,14 @@ def _read(full: bytes) -> tuple[bytes, FileStat]:
 
 
 def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:
-    """A float16 row for each prepared picture, or the reason why the encoder failed on it."""
+    """A float16 row for each prepared picture, or the reason why the encoder failed on it.
+
+    What is wrong with the encoder as a whole (no weights, a full disk) is raised, since no picture is to blame.
+    """
     try:
         return [_row(vector) for vector in encoder.encode_images(np.stack(batch))]
+    except (ImseekError, OSError, ImportError):
+        raise
     except Exception as error:
         if len(batch) == 1:
             return [f"{type(error).__name__}: {error}"]

@@ -27,7 +27,7 @@ from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, unit_rows
-from imseek.indexer.scan import Candidate, Homeless, ScanResult
+from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult
 from imseek.indexer.workers import OrderedMap
 from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason
 
@@ -193,12 +193,19 @@ class Run:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
             if old is not None and loaded.reason not in TRANSIENT:
-                self._displace(old)
-            self._fail_at(candidate, loaded.stat, loaded.reason, loaded.message)
+                # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
+                self._batch.suspended.append(old.image_id)
+                self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, expires=False))
+            failed = FailedFile(
+                candidate.source_id, candidate.path, loaded.stat, loaded.reason, loaded.message
+            )
+            before = candidate.failure
+            again = before is not None and before.reason == loaded.reason in RETRIED
+            self._fail(failed, candidate.full, recorded=again)
             return
         self._counts["files_opened"] += 1
         self._counts["bytes_read"] += loaded.stat.size
-        if candidate.failed_before:
+        if candidate.failure is not None:
             self._batch.cleared.append((candidate.source_id, candidate.path))
         if old is not None and old.content_hash == loaded.content_hash:
             if old.stored:
@@ -306,8 +313,10 @@ class Run:
     def _fail_at(self, candidate: Candidate, stat: FileStat, reason: str, message: str) -> None:
         self._fail(FailedFile(candidate.source_id, candidate.path, stat, reason, message), candidate.full)
 
-    def _fail(self, failed: FailedFile, full: bytes) -> None:
-        self._batch.failed.append(failed)
+    def _fail(self, failed: FailedFile, full: bytes, *, recorded: bool = False) -> None:
+        """Report a failure, and record it unless it already is (a commit for nothing new would be one too many)."""
+        if not recorded:
+            self._batch.failed.append(failed)
         self._failures.append(Failure(failed.source_id, full, failed.reason, failed.message))
         self._counts["skipped"] += 1
 

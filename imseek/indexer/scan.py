@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from imseek.data import sources as catalog_sources
-from imseek.data.catalog import FileStat, KnownPlace, Source
+from imseek.data.catalog import FileStat, KnownFailure, KnownPlace, Source
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
 from imseek.indexer.sources.folder import GONE, MISSING, Unreachable, Walk, reaches, trouble_at
-from imseek.types import display_path
+from imseek.types import SkipReason, display_path
 
 _V = TypeVar("_V")
+
+#: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
+RETRIED = frozenset(
+    {SkipReason.UNREADABLE, SkipReason.VANISHED, SkipReason.CHANGED, SkipReason.ENCODER_FAILED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Candidate:
     full: bytes
     stat: FileStat
     known: KnownPlace | None
-    failed_before: bool = False
+    failure: KnownFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +182,15 @@ def _scan_one(
         before = known.get(entry.path)
         if before is not None and before.stored and not rehash and before.stat.same_as(entry.stat):
             result.unchanged += 1
-        elif not retry_failed and entry.path in failures and failures[entry.path].same_as(entry.stat):
+        elif not retry_failed and (
+            (failed := failures.get(entry.path)) is not None
+            and failed.reason not in RETRIED
+            and failed.stat.same_as(entry.stat)
+        ):
             result.known_failures += 1
         else:
-            result.candidates.append(
-                Candidate(source_id, entry.path, full, entry.stat, before, entry.path in failures)
-            )
+            failure = failures.get(entry.path)
+            result.candidates.append(Candidate(source_id, entry.path, full, entry.stat, before, failure))
     _note_others(target, walk, result)
     missing = {path: place for path, place in known.items() if path not in seen}
     if missing and not seen and not target.below:

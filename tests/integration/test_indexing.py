@@ -155,18 +155,9 @@ def test_twins_in_one_run_are_encoded_once(collection: imseek.Collection, photos
 def test_changed_content_gets_a_new_id_and_keeps_its_tags(
     collection: imseek.Collection, photos: Path, photo_files: list[Path]
 ) -> None:
-    from sqlalchemy import insert
-
-    from imseek.data import schema
-    from imseek.data.writer import Writer
-
     collection.index([photos])
     old = ids_by_name(collection)["coffee.png"]
-    with Writer(collection.path, "test") as writer:
-        tag = {"image_id": old, "tag": "drink", "provenance": "by hand", "died": schema.FOREVER}
-        writer.apply(
-            lambda c, generation: c.execute(insert(schema.tags).values(**tag, born=generation)) and None
-        )
+    tag(collection, old, "drink")
     assert collection.get(old).tags == ("drink",)
     data = bytearray((photos / "coffee.png").read_bytes())
     (photos / "coffee.png").write_bytes((photos / "rocket.jpg").read_bytes() + bytes(data[:1]))
@@ -323,12 +314,59 @@ def test_bad_files_are_recorded_with_reasons_and_tried_again_when_they_change(
     }  # fmt: skip
 
 
-def test_a_picture_that_turns_bad_leaves_the_collection(collection: imseek.Collection, photos: Path) -> None:
+def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
+    from sqlalchemy import insert
+
+    from imseek.data import schema
+    from imseek.data.writer import Writer
+
+    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
+    with Writer(collection.path, "test") as writer:
+        writer.apply(
+            lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None
+        )
+
+
+def test_a_picture_broken_for_a_while_keeps_its_id_and_tags(
+    collection: imseek.Collection, photos: Path, later: Clock
+) -> None:
+    later(10)
     collection.index([photos])
-    (photos / "coffee.png").write_bytes(b"overwritten")
+    before = ids_by_name(collection)
+    tag(collection, before["coffee.png"], "drink")
+    good = (photos / "coffee.png").read_bytes()
+    for bad in (good[:3000], b"", b"overwritten"):
+        (photos / "coffee.png").write_bytes(bad)
+        later(10)
+        report = collection.index()
+        assert (report.live, report.skipped, report.removed) == (7, 1, 0)
+        assert "coffee.png" not in ids_by_name(collection), "what is broken is not found"
+        assert collection.index().generation == report.generation
+    assert imseek.upkeep.verify(collection.path).ok
+    (photos / "coffee.png").write_bytes(good)
     report = collection.index()
-    assert (report.live, report.skipped) == (7, 1)
-    assert "coffee.png" not in ids_by_name(collection)
+    assert (report.live, report.added) == (8, 0)
+    assert ids_by_name(collection) == before
+    assert collection.get(before["coffee.png"]).tags == ("drink",)
+    assert collection.info().failures == ()
+
+
+def test_a_broken_picture_may_turn_up_elsewhere_change_or_go(
+    collection: imseek.Collection, photos: Path
+) -> None:
+    collection.index([photos])
+    before = ids_by_name(collection)
+    shutil.copy(photos / "coffee.png", photos / "cup.png")
+    for name in ("coffee.png", "camera.png", "rocket.jpg"):
+        (photos / name).write_bytes(b"broken")
+    report = collection.index()
+    assert (report.moved, report.skipped, report.live) == (1, 3, 6)
+    assert ids_by_name(collection)["cup.png"] == before["coffee.png"]
+    shutil.copy(photos / "chelsea.png", photos / "camera.png")
+    (photos / "rocket.jpg").unlink()
+    report = collection.index()
+    assert (report.changed, report.removed, report.live) == (1, 1, 7)
+    assert imseek.upkeep.verify(collection.path).ok
 
 
 def test_a_picture_that_cannot_be_read_for_now_stays(
@@ -567,6 +605,32 @@ def test_an_encoder_failure_costs_only_its_picture(
     assert 0 < report.added < 8
     assert report.added + len(report.failures) == 8
     assert {f.reason for f in report.failures} == {SkipReason.ENCODER_FAILED}
+
+
+def test_a_fault_of_the_encoder_ends_the_run_and_blames_no_picture(
+    collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = imseek.errors.EncoderUnavailableError("cannot fill the cache folder")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "imseek.encoders.fake.FakeEncoder.encode_images", lambda *_: (_ for _ in ()).throw(fault)
+        )
+        with pytest.raises(imseek.errors.EncoderUnavailableError):
+            collection.index([photos])
+    assert collection.info().failures == ()
+    assert collection.index().added == 8
+
+
+def test_what_may_be_gone_the_next_time_is_tried_again(
+    collection: imseek.Collection, photos: Path, later: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later(10)
+    with monkeypatch.context() as patch:
+        patch.setattr("imseek.encoders.fake.FakeEncoder.encode_images", lambda *_: 1 / 0)
+        assert len(collection.index([photos]).failures) == 8
+    report = collection.index()
+    assert (report.added, report.skipped) == (8, 0)
+    assert collection.info().failures == ()
 
 
 @pytest.fixture
