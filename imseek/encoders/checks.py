@@ -15,9 +15,13 @@ _SMALLEST_NORM = 1e-12
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise QueryError if one of ``texts`` is empty or blank."""
+    """Raise QueryError if one of ``texts`` is empty, blank, or holds bytes that are no text."""
     if not all(text.strip() for text in texts):
         raise QueryError("the text is empty", hint="describe in a few words what the picture shows")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise QueryError("the text is not valid UTF-8") from error
 
 
 def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:

@@ -9,9 +9,11 @@ Exit codes:
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,6 +66,10 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: that of the process); returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for the life of the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what a terminal's encoding lacks is escaped, not an error
             stream.reconfigure(errors="backslashreplace")
@@ -87,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
         return 1
     except OSError as error:
-        report_error(type(error).__name__, str(error), None, as_json=as_json)
+        hint = "free some space; what was committed is safe" if error.errno == errno.ENOSPC else None
+        report_error(type(error).__name__, str(error), hint, as_json=as_json)
         return 1
     return int(code or 0)
 

@@ -64,7 +64,9 @@ class StopSignals:
         return 128 + (self._caught or signal.SIGINT)
 
     def __enter__(self) -> Self:
-        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        # What is ignored (SIGINT in a shell's background job) stays ignored.
+        heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+        self._previous = {s: signal.signal(s, self._handle) for s in heard}
         return self
 
     def __exit__(

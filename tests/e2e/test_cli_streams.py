@@ -1,0 +1,60 @@
+"""Odd surroundings: closed streams, bytes that are no text, Ctrl-C while modules load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import imseek
+
+IMSEEK = f"{sys.executable} -P -m imseek"
+
+
+@pytest.fixture
+def shell(tmp_path: Path):  # type: ignore[no-untyped-def]
+    home = tmp_path / "home"
+    with imseek.create(home / "collections" / "default", encoder="fake"):
+        pass
+
+    def run(command: str) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "IMSEEK_HOME": str(home)}
+        return subprocess.run(["bash", "-c", command], capture_output=True, env=environment, cwd=tmp_path)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (f"{IMSEEK} search $'car\\xff'", 2, b"not valid UTF-8"),
+        (f"{IMSEEK} search dog >&-", 0, b"collection: default"),
+        (f"{IMSEEK} collection delete default <&-", 1, b"nothing was changed"),
+        (f"{IMSEEK} collection list 2>&- >/dev/full", 1, b""),
+    ],
+)
+def test_no_traceback(shell, command: str, code: int, says: bytes) -> None:  # type: ignore[no-untyped-def]
+    done = shell(command)
+    assert b"Traceback" not in done.stderr
+    assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+
+
+def test_interrupted_while_modules_load(tmp_path: Path) -> None:
+    for delay in (0.02, 0.05, 0.1, 0.2):
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "imseek", "doctor"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "IMSEEK_HOME": str(tmp_path)},
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        # The interpreter itself may be starting still, with a handler of its own: ours is no worse than that.
+        assert b"imseek/ui" not in said, said
+        assert process.returncode != 1 or b"<frozen" in said
