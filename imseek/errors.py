@@ -74,7 +74,7 @@ class MissingExtraError(ImseekError):
     """An optional dependency is missing; the message names the extra to install."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed", hint=f"pip install 'imseek[{extra}]'")
+        super().__init__(f"{package} is not installed", hint=f"in imseek's folder: pip install '.[{extra}]'")
         self.package = package
         self.extra = extra
 

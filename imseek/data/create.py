@@ -57,9 +57,10 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"{root} is a file", hint="name a folder of its own")
     strangers = sorted({path.name for path in root.iterdir()} - _OURS) if root.exists() else []
     if strangers:
-        raise CollectionExistsError(
-            f"{root} is not empty ({', '.join(strangers[:3])})", hint="name a folder of its own"
-        )
+        rest = all(layout.is_ours(name) for name in strangers)
+        hint = f"imseek collection repair {root}" if rest else "name a folder of its own"
+        what = "holds the rest of a collection" if rest else "is not empty"
+        raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 
 def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Identity:

@@ -129,7 +129,7 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
         raise CorruptCollectionError(
             f"neither the catalog of {root}, nor a backup, nor {layout.CURRENT} can be read: "
             "which encoder made its vectors is lost",
-            hint="index the pictures into a new collection",
+            hint="index the pictures into a new collection: imseek index FOLDER -c NEW",
         )
     begin(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
     for space in current.spaces:

@@ -174,4 +174,4 @@ class TestDoctor:
         outcome = cli("doctor")
         assert outcome.code == 1
         for extra in ("cpu", "builtin"):
-            assert f"imseek[{extra}]" in outcome.out
+            assert f".[{extra}]" in outcome.out

@@ -201,7 +201,7 @@ def test_no_faiss_names_the_extra(collection: imseek.Collection, photos: Path) -
         "except imseek.errors.MissingExtraError as error: print(error, '/', error.hint)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "faiss is not installed / pip install 'imseek[cpu]'\n"
+    assert done.stdout == "faiss is not installed / in imseek's folder: pip install '.[cpu]'\n"
 
 
 def test_the_read_path_loads_nothing_heavy(collection: imseek.Collection, photos: Path) -> None:

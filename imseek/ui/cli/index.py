@@ -98,6 +98,11 @@ def summary(report: IndexReport) -> list[str]:
     lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
     if report.skipped:
         lines.append(f"{count(report.skipped, 'file')} skipped" + (":" if report.failures else ""))
+        if before := report.skipped - len(report.failures):
+            lines[-1] = (
+                f"{count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
+                "(`imseek info --failures`; `--retry-failed` tries them again)"
+            ) + (":" if report.failures else "")
         if report.failures:
             lines.append(failures_table(report.failures[:_SHOWN_FAILURES]))
         if len(report.failures) > _SHOWN_FAILURES:
