@@ -34,9 +34,8 @@ def create(
     ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``; ``auto`` takes the default encoder
     where it can be had and else the built-in one, and says so in ``info().encoder.note``. The choice is made
     once. ``here`` is for a collection that lies inside the folder it describes (``<folder>/.imseek``): places
-    below that folder are
-    kept relative to it, so that both can be moved together. ``notify`` is given a line before weights are
-    downloaded: which, how large, under which licence.
+    below that folder are kept relative to it, so that both can be moved together. ``notify`` is given a line
+    before weights are downloaded: which, how large, under which licence.
 
     Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError.
     """
