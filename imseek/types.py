@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -260,13 +260,3 @@ class RepairReport:
     restored: tuple[str, ...]
     lost: tuple[str, ...]
     after: VerifyReport
-
-
-class Readable(Protocol):
-    """Bytes that can be read at random: an open file, or ``io.BytesIO``."""
-
-    def read(self, n: int = -1, /) -> bytes: ...
-
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-
-    def tell(self) -> int: ...

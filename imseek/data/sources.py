@@ -77,7 +77,7 @@ def remove(writer: Writer, source_id: int) -> int:
 def relocate(writer: Writer, source_id: int, path: bytes) -> int:
     """A source's folder has moved to the absolute path ``path``: its images keep their ids.
 
-    Returns the number of images. Raises UsageError where ``path`` does not exist.
+    Returns the number of images. Raises UsageError where ``path`` cannot be where it moved to.
     """
     source = find(writer, source_id)
     _check_new_root(writer, source, path)
@@ -114,10 +114,14 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     for other in writer.catalog.sources():
         if other.source_id == source.source_id:
             continue
+        # One may lie inside the other, but an image must not belong to both.
         root = absolute_root(writer.root, other)
-        outer, inner = (known, os.path.relpath(root, path)) if contains(path, root) else ({}, b"")
-        if contains(root, path):
+        if contains(path, root):
+            outer, inner = known, os.path.relpath(root, path)
+        elif contains(root, path):
             outer, inner = writer.catalog.known_places(other.source_id), os.path.relpath(path, root)
+        else:
+            continue
         if root == path or any(contains(inner, place) for place in outer):
             raise UsageError(f"{shown} overlaps source {other.source_id}")
 

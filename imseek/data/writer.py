@@ -123,11 +123,6 @@ class Writer:
         self._next_shard += 1
         return self._next_shard - 1
 
-    def skip_to(self, image_id: int, shard_id: int) -> None:
-        """Take no id below these (after shards with such ids were adopted)."""
-        self._next_id = self._ids_to = max(self._next_id, image_id)
-        self._next_shard = self._shards_to = max(self._next_shard, shard_id)
-
     def _lease(self, name: str, count: int) -> int:
         # Only one writer leases at a time, so a longer lease always continues the one before.
         with self.catalog.transaction() as connection:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.batch import Batch, FailedFile, NewImage, Placing
-from imseek.data.catalog import FileStat, KnownPlace
+from imseek.data.batch import Batch, NewImage, Placing
+from imseek.data.catalog import KnownPlace
 from imseek.data.commit import commit
 from imseek.data.merge import merge_due
 from imseek.data.reader import HashLookup, Reader
@@ -26,8 +26,8 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, unit_rows
-from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, unit_rows
+from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Skipped
 from imseek.indexer.workers import OrderedMap
 from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason
 
@@ -72,13 +72,12 @@ class Run:
         self._space_id = writer.current().space.space_id
         self._lookup = HashLookup(writer.root)
         self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
-        self._displaced: set[int] = set()
         self._unsettled: set[int] = set()
         self._deferred: list[Loaded] = []
         self._batch = Batch()
         self._failures: list[Failure] = []
         self._counts: Counter[str] = Counter()
-        self._to_encode: list[tuple[Loaded, int | None]] = []
+        self._to_encode: list[tuple[Loaded, Picture, int | None]] = []
         self._encoded: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
         self._total = 0
@@ -141,9 +140,7 @@ class Run:
             self._homeless[content_hash].append(Homeless(image_id, stored, expires))
         self._batch.cleared += scan.cleared
         for skipped in scan.skipped:
-            found = skipped.unreachable
-            failed = FailedFile(skipped.source_id, found.path, found.stat, found.reason, found.message)
-            self._fail(failed, skipped.full)
+            self._fail(skipped)
         self.report = replace(
             self.report,
             seen=scan.seen,
@@ -160,9 +157,9 @@ class Run:
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
-        for waiting in self._homeless.values():
-            self._batch.gone += [image.image_id for image in waiting if image.expires]
-        self._counts["removed"] += len(set(self._batch.gone) - self._displaced)
+        gone = [image for waiting in self._homeless.values() for image in waiting if image.expires]
+        self._batch.gone += [image.image_id for image in gone]
+        self._counts["removed"] += sum(not image.replaced for image in gone)
 
     def _commit_is_due(self) -> bool:
         images = len(self._batch.new) + len(self._to_encode) + len(self._batch.moved)
@@ -196,12 +193,10 @@ class Run:
                 # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
                 self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, expires=False))
-            failed = FailedFile(
-                candidate.source_id, candidate.path, loaded.stat, loaded.reason, loaded.message
-            )
             before = candidate.failure
             again = before is not None and before.reason == loaded.reason in RETRIED
-            self._fail(failed, candidate.full, recorded=again)
+            skipped = candidate.failed(loaded.stat, loaded.reason, loaded.message)
+            self._fail(skipped, recorded=again)
             return
         self._counts["files_opened"] += 1
         self._counts["bytes_read"] += loaded.stat.size
@@ -249,8 +244,7 @@ class Run:
 
     def _displace(self, old: KnownPlace) -> None:
         """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run."""
-        self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored))
-        self._displaced.add(old.image_id)
+        self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, replaced=True))
 
     def _placing(self, loaded: Loaded, image_id: int) -> Placing:
         candidate, old = loaded.candidate, loaded.candidate.known
@@ -268,22 +262,26 @@ class Run:
             metadata, vector = self._reader.intrinsic(stored), self._reader.vector(stored, self._space_id)
             self._store(loaded, image_id, metadata, vector, copied=True)
         else:
-            self._to_encode.append((loaded, image_id))
+            # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
+            assert loaded.picture is not None
+            self._to_encode.append((loaded, loaded.picture, image_id))
             if len(self._to_encode) >= ENCODE_BATCH:
                 self._encode()
 
     def _encode(self) -> None:
         """Encode what waits, each content once."""
         waiting, self._to_encode = self._to_encode, []
-        pictures = {loaded.content_hash: loaded.picture for loaded, _ in waiting}
-        prepared = [picture.prepared for picture in pictures.values() if picture is not None]
-        vectors = dict(zip(pictures, unit_rows(self._encoder, prepared), strict=True)) if prepared else {}
-        for loaded, image_id in waiting:
+        if not waiting:
+            return
+        prepared = {loaded.content_hash: picture.prepared for loaded, picture, _ in waiting}
+        rows = unit_rows(self._encoder, list(prepared.values()))
+        vectors = dict(zip(prepared, rows, strict=True))
+        for loaded, picture, image_id in waiting:
             vector = vectors[loaded.content_hash]
             if isinstance(vector, str):
-                self._fail_at(loaded.candidate, loaded.stat, SkipReason.ENCODER_FAILED, vector)
-            elif loaded.picture is not None:
-                metadata = row_of(loaded.picture.facts, loaded.content_hash, loaded.stat.size)
+                self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vector))
+            else:
+                metadata = row_of(picture.facts, loaded.content_hash, loaded.stat.size)
                 self._store(loaded, image_id, metadata, vector, copied=loaded.content_hash in self._encoded)
 
     def _store(
@@ -308,16 +306,15 @@ class Run:
         )
         self._batch.new.append(new)
         self._encoded[loaded.content_hash] = new
-        self._counts["changed" if old is not None else "copied" if copied else "added"] += 1
+        changed = old is not None and old.content_hash != loaded.content_hash
+        self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
-    def _fail_at(self, candidate: Candidate, stat: FileStat, reason: str, message: str) -> None:
-        self._fail(FailedFile(candidate.source_id, candidate.path, stat, reason, message), candidate.full)
-
-    def _fail(self, failed: FailedFile, full: bytes, *, recorded: bool = False) -> None:
+    def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:
         """Report a failure, and record it unless it already is (a commit for nothing new would be one too many)."""
+        failed = skipped.failed
         if not recorded:
             self._batch.failed.append(failed)
-        self._failures.append(Failure(failed.source_id, full, failed.reason, failed.message))
+        self._failures.append(Failure(failed.source_id, skipped.full, failed.reason, failed.message))
         self._counts["skipped"] += 1
 
     def _tell(self, phase: str, total: int | None) -> None:

@@ -9,10 +9,20 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from imseek.data import sources as catalog_sources
+from imseek.data.batch import FailedFile
 from imseek.data.catalog import FileStat, KnownFailure, KnownPlace, Source
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.indexer.sources.folder import GONE, MISSING, Unreachable, Walk, reaches, trouble_at
+from imseek.indexer.sources.folder import (
+    GONE,
+    MISSING,
+    Unreachable,
+    Walk,
+    path_below,
+    place_in,
+    reaches,
+    trouble_at,
+)
 from imseek.types import SkipReason, display_path
 
 _V = TypeVar("_V")
@@ -43,26 +53,30 @@ class Candidate:
     known: KnownPlace | None
     failure: KnownFailure | None = None
 
+    def failed(self, stat: FileStat, reason: str, message: str) -> Skipped:
+        return Skipped(FailedFile(self.source_id, self.path, stat, reason, message), self.full)
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that cannot be looked at, at the absolute path ``full``."""
+    """A file or folder that is not indexed, as it is recorded, and its absolute path."""
 
-    source_id: int
+    failed: FailedFile
     full: bytes
-    unreachable: Unreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Homeless:
     """A live image whose place is gone: if its content turns up elsewhere, that is a move.
 
-    ``stored`` is False where its vector was lost; ``expires``, whether it dies if it does not turn up.
+    ``stored`` is False where its vector was lost; ``expires``, whether it dies if it does not turn up;
+    ``replaced``, whether other content lies at its place, so that it has changed rather than vanished.
     """
 
     image_id: int
     stored: bool
     expires: bool = True
+    replaced: bool = False
 
 
 @dataclass(slots=True)
@@ -112,7 +126,7 @@ def _check(writer: Writer, path: bytes) -> None:
     except OSError as error:
         for source, root in _roots(writer):
             if catalog_sources.contains(root, path):
-                below = b"" if path == root else os.path.relpath(path, root)
+                below = path_below(root, path)
                 if not below or _within(writer.catalog.known_places(source.source_id), below):
                     return
         if error.errno in GONE:
@@ -125,7 +139,7 @@ def _targets(writer: Writer, path: bytes, follow: bool) -> list[Target]:
     roots = _roots(writer)
     inside = [Target(s, root) for s, root in roots if root != path and catalog_sources.contains(path, root)]
     holding = [
-        (len(root), Target(s, root, b"" if path == root else os.path.relpath(path, root)))
+        (len(root), Target(s, root, path_below(root, path)))
         for s, root in roots
         if catalog_sources.contains(root, path) and reaches(root, path, follow)
     ]
@@ -171,25 +185,24 @@ def _scan_one(
     seen: set[bytes] = set()
     for entry in walk:
         seen.add(entry.path)
-        full = os.path.join(target.root, entry.path) if entry.path else target.root
+        full = place_in(target.root, entry.path)
         if isinstance(entry, Unreachable):
             if entry.path in failures:
                 result.known_failures += 1
             else:
-                result.skipped.append(Skipped(source_id, full, entry))
+                failed = FailedFile(source_id, entry.path, entry.stat, entry.reason, entry.message)
+                result.skipped.append(Skipped(failed, full))
             continue
         result.seen += 1
         before = known.get(entry.path)
         if before is not None and before.stored and not rehash and before.stat.same_as(entry.stat):
             result.unchanged += 1
-        elif not retry_failed and (
-            (failed := failures.get(entry.path)) is not None
-            and failed.reason not in RETRIED
-            and failed.stat.same_as(entry.stat)
-        ):
+            continue
+        failure = failures.get(entry.path)
+        final = failure is not None and failure.reason not in RETRIED and failure.stat.same_as(entry.stat)
+        if final and not retry_failed:
             result.known_failures += 1
         else:
-            failure = failures.get(entry.path)
             result.candidates.append(Candidate(source_id, entry.path, full, entry.stat, before, failure))
     _note_others(target, walk, result)
     missing = {path: place for path, place in known.items() if path not in seen}
@@ -205,7 +218,7 @@ def _scan_one(
 
 def _note_others(target: Target, walk: Walk, result: ScanResult) -> None:
     for folder in walk.collections:
-        where = os.path.join(target.root, folder) if folder else target.root
+        where = place_in(target.root, folder)
         result.notes.append(f"{display_path(where)} is a collection: not scanned")
     if walk.others:
         files = "1 other file does" if walk.others == 1 else f"{walk.others:,} other files do"
@@ -216,8 +229,7 @@ def _note_gone(target: Target, missing: Mapping[bytes, KnownPlace], result: Scan
     """Of the places that the walk did not come to, only those that the system says are not there are gone."""
     kept = 0
     for path, place in missing.items():
-        full = os.path.join(target.root, path) if path else target.root
-        if trouble_at(full) == MISSING:
+        if trouble_at(place_in(target.root, path)) == MISSING:
             result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
         else:
             kept += 1

@@ -58,3 +58,14 @@ def test_interrupted_while_modules_load(tmp_path: Path) -> None:
         # The interpreter itself may be starting still, with a handler of its own: ours is no worse than that.
         assert b"imseek/ui" not in said, said
         assert process.returncode != 1 or b"<frozen" in said
+
+
+def test_several_first_runs_at_once(tmp_path: Path, photo_files: list[Path]) -> None:
+    """One makes the collection; the others use it, or find it locked. None is told that it exists."""
+    command = [sys.executable, "-P", "-m", "imseek", "index", str(photo_files[0]), "--encoder", "fake"]
+    environment = {**os.environ, "IMSEEK_HOME": str(tmp_path)}
+    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(4)]
+    outcomes = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
+    codes = [code for _, code in outcomes]
+    assert 0 in codes
+    assert set(codes) <= {0, 75}, outcomes

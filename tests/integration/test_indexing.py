@@ -633,6 +633,44 @@ def test_what_may_be_gone_the_next_time_is_tried_again(
     assert collection.info().failures == ()
 
 
+def test_a_file_that_takes_too_long_is_given_up(
+    collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.media import decode
+
+    release = threading.Event()
+
+    def stuck(data: bytes, **options: object) -> object:
+        if data == (photos / "coffee.png").read_bytes():
+            release.wait(30)
+        return decode(data, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("imseek.indexer.load.decode", stuck)
+    monkeypatch.setattr("imseek.indexer.pipeline.FILE_SECONDS", 3.0)
+    try:
+        report = collection.index([photos])
+    finally:
+        release.set()
+    assert [(os.path.basename(f.path), f.reason) for f in report.failures] == [
+        (b"coffee.png", SkipReason.TIMEOUT)
+    ]
+    assert report.added == 7
+
+
+def test_what_is_encoded_again_after_a_repair_has_not_changed(
+    collection: imseek.Collection, photos: Path
+) -> None:
+    from imseek.data import layout
+
+    collection.index([photos])
+    before = ids_by_name(collection)
+    (collection.path / layout.vectors(0, 0)).unlink()
+    imseek.upkeep.repair(collection.path)
+    report = collection.index()
+    assert (report.added, report.changed, report.removed, report.live) == (8, 0, 0, 8)
+    assert ids_by_name(collection) == before
+
+
 @pytest.fixture
 def here(photos: Path) -> Iterator[imseek.Collection]:
     with imseek.create(photos / ".imseek", encoder="fake", here=True) as made:

@@ -61,7 +61,7 @@ class Walk:
 
     def __iter__(self) -> Iterator[Found | Unreachable]:
         """In the order of the names, so that two passes over the same tree see the same order."""
-        start = os.path.join(self.root, self.below) if self.below else self.root
+        start = place_in(self.root, self.below)
         try:
             info = os.stat(start)
         except OSError as error:
@@ -76,7 +76,7 @@ class Walk:
     def _folder(
         self, relative: bytes, ancestors: frozenset[tuple[int, int]]
     ) -> Iterator[Found | Unreachable]:
-        full = os.path.join(self.root, relative) if relative else self.root
+        full = place_in(self.root, relative)
         try:
             here = os.stat(full)
             with os.scandir(full) as listing:
@@ -90,7 +90,7 @@ class Walk:
         # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
         ancestors |= {(here.st_dev, here.st_ino)}
         for entry in entries:
-            path = os.path.join(relative, entry.name) if relative else entry.name
+            path = os.path.join(relative, entry.name)
             if entry.name.startswith(b".") or path in self.inside:
                 continue
             try:
@@ -131,6 +131,16 @@ class Walk:
             yield Found(path, file_stat(info))
         else:
             yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+
+
+def place_in(root: bytes, path: bytes) -> bytes:
+    """The absolute path of a place within a source; an empty path is the source itself."""
+    return os.path.join(root, path) if path else root
+
+
+def path_below(root: bytes, path: bytes) -> bytes:
+    """The other way round: the place within the source that an absolute path below its root names."""
+    return b"" if path == root else os.path.relpath(path, root)
 
 
 def reaches(root: bytes, path: bytes, follow_symlinks: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 import imseek
 from imseek import library
-from imseek.errors import UsageError
+from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import count, say, say_collection, table
@@ -158,7 +159,13 @@ def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: boo
     for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
-    opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here, notify=say)
+    try:
+        opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here, notify=say)
+    except CollectionExistsError:
+        if not library.is_collection(chosen.path):
+            raise
+        # Another process has made it since we looked.
+        return _open(replace(chosen, exists=True), given, encoder, here=here, quiet=quiet)
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         say("\n".join(encoder_lines(opened.info())))
