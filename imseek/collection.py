@@ -116,11 +116,11 @@ class Collection:
 
     def get(self, image_id: int) -> Image:
         """Everything known about one image. Raises ImageNotFoundError."""
-        return self._engine.reader.image(image_id)
+        return self._engine.read(lambda reader: reader.image(image_id))
 
     def info(self) -> CollectionInfo:
         """Counts, sources, failures, encoder."""
-        return summarise(self._engine.reader)
+        return self._engine.read(summarise)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -141,7 +141,8 @@ class Collection:
         again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush.
         A file that cannot be used is reported in ``failures``, never raised.
 
-        Raises UsageError (no such path), LockedError, ReadOnlyError, EncoderMismatchError.
+        Raises UsageError (no such path), LockedError, ReadOnlyError, EncoderMismatchError, and StorageError where
+        the disk is full or fails: what was committed before stays.
         """
         from imseek.indexer.pipeline import Options, index
 

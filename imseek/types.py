@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -260,3 +260,31 @@ class RepairReport:
     restored: tuple[str, ...]
     lost: tuple[str, ...]
     after: VerifyReport
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away."""
+
+    merges: int
+    shards_before: int
+    shards: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """What ``purge`` removed. False (all zero) where nothing was left of what had gone before.
+
+    ``images`` counts those of which nothing is left, ``records`` all rows that left the catalog, ``shards`` those
+    that were written anew, ``files`` and ``bytes`` the files that were removed.
+    """
+
+    images: int
+    records: int
+    shards: int
+    files: int
+    bytes: int
+
+    def __bool__(self) -> bool:
+        return any(astuple(self))

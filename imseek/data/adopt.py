@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live
-from imseek.data.current import Current
+from imseek.data.current import Current, Shard
 from imseek.data.files import Folders, StagedFile
 from imseek.data.schema import FOREVER
 
@@ -44,6 +44,8 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         staged = [_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(files.stage(folders, layout.ids(shard_id), "ids", ids))
         staged += [_in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
+        if shard_id in listed:
+            staged += _columns(folders, listed[shard_id], ids)
         files.add_shard(folders, connection, generation, shard_id, len(ids), staged)
         adopted += new
         touched |= {shard_id, *shrunk}
@@ -69,9 +71,16 @@ def _read(root: Path, shard_id: int, dims: dict[int, int]) -> tuple[dict[int, by
         held = [
             space_id for space_id, dim in dims.items() if _is_whole(root, space_id, shard_id, len(ids), dim)
         ]
-    except (OSError, ValueError, KeyError, TypeError):  # What Arrow and NumPy raise on damaged files.
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _check_damaged(error)
         return None
     return (hashes, held) if held and ids == sorted(hashes) else None
+
+
+def _check_damaged(error: Exception) -> None:
+    """Raises again what the system says: a file that cannot be read now may be sound. Arrow and NumPy have no errno."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
 
 
 def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
@@ -80,6 +89,22 @@ def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> 
         return False
     vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+
+
+def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
+    """Its derived columns that are sound and row-aligned; damaged ones are orphans."""
+    sound = []
+    for name, path in shard.columns.items():
+        try:
+            stored = shards.read_table(folders.root / path).column("image_id").to_numpy()
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError) as error:
+            _check_damaged(error)
+            continue
+        if np.array_equal(stored, ids):
+            sound.append(_in_place(folders, path, "column", len(ids), name=name))
+    return sound
 
 
 def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArray[np.integer[Any]]:
@@ -142,7 +167,9 @@ def _take(
     return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
 
 
-def _in_place(folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None) -> StagedFile:
+def _in_place(
+    folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
+) -> StagedFile:
     """A file that lies where it belongs already, as one to be published there."""
     target = folders.root / path
-    return StagedFile(target, path, kind, rows, durable.digest_of(target), space_id=space_id)
+    return StagedFile(target, path, kind, rows, durable.digest_of(target), space_id=space_id, name=name)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from imseek.data import durable, layout
-from imseek.data.reader import catalog_uri
+from imseek.data.reader import open_catalog
+from imseek.data.sqlite_errors import storage_error
+from imseek.errors import CorruptCollectionError
 
 
 def back_up(root: Path, staging: Path, target: Path) -> None:
@@ -27,20 +30,23 @@ def next_target(root: Path) -> Path:
 
 def copy_catalog(source: Path, target: Path) -> None:
     """Copy a catalog with what its write-ahead log holds into one durable file."""
-    with closing(_connect(source)) as original, closing(sqlite3.connect(target)) as copy:
-        original.backup(copy)
-        # A copy must be one file: no write-ahead log beside it.
-        copy.execute("PRAGMA journal_mode=DELETE")
+    try:
+        with closing(open_catalog(source)) as original, closing(sqlite3.connect(target)) as copy:
+            copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
+            original.backup(copy)
+            # A copy must be one file: no write-ahead log beside it.
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.DatabaseError as error:
+        raise storage_error(error, source) from error
     durable.sync_file(target)
 
 
 def usable(path: Path, uuid: str | None) -> bool:
-    """Whether a file is an intact catalog of the collection ``uuid`` (None: of any)."""
-    try:
-        with closing(_connect(path)) as connection:
-            if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
-                return False
-    except sqlite3.DatabaseError:
+    """Whether a file is an intact catalog of the collection ``uuid`` (None: of any).
+
+    Raises StorageError where it cannot be read now: that says nothing about what is in it.
+    """
+    if _asked(path, "PRAGMA integrity_check") != ("ok",):
         return False
     return uuid_of(path) == uuid if uuid else uuid_of(path) is not None
 
@@ -59,13 +65,17 @@ def generation_of(path: Path) -> int:
 
 
 def _meta(path: Path, name: str) -> str | None:
+    row = _asked(path, "SELECT value FROM meta WHERE name = ?", name)
+    return None if row is None else str(row[0])
+
+
+def _asked(path: Path, query: str, *values: str) -> Any:
+    """The first row of an answer, None where the file is missing or damaged. Raises StorageError."""
     try:
-        with closing(_connect(path)) as connection:
-            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row[0])
-    except sqlite3.DatabaseError:
-        return None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(catalog_uri(path), uri=True)
+        with closing(open_catalog(path)) as connection:
+            return connection.execute(query, values).fetchone()
+    except sqlite3.DatabaseError as error:
+        trouble = storage_error(error, path)
+        if isinstance(trouble, CorruptCollectionError):
+            return None
+        raise trouble from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from imseek.data import layout
 from imseek.data import schema as t
@@ -21,12 +21,16 @@ from imseek.data.current import Current, Shard
 from imseek.data.migrations import migrate
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
+from imseek.errors import LockedError
 from imseek.types import SpaceInfo
 
 LIVE = "live"
 #: Of an image whose file cannot be decoded for now: not searched, but kept, with id and tags, until the file is
 #: sound again, holds another picture, or is gone.
 SUSPENDED = "suspended"
+
+#: How long to wait for another program that has the catalog open.
+BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,9 @@ def open_engine(path: Path) -> Engine:
     waiting for the first until it times out.
     """
     url = URL.create("sqlite", database=str(path))  # Not as text: a path may hold a question mark.
-    engine = create_engine(url, connect_args={"timeout": 10}, pool_size=1, max_overflow=0, pool_timeout=0)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_SECONDS}, pool_size=1, max_overflow=0, pool_timeout=0
+    )
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -124,11 +130,23 @@ class Catalog:
             with self._translated():
                 migrate(self.engine)
         except BaseException:
-            self.close()
+            self.engine.dispose()
             raise
 
     def close(self) -> None:
-        """Close the connection, which folds the write-ahead log into the file."""
+        """Close the connection, which folds the write-ahead log into the file.
+
+        SQLite locks readers out while it does that and removes the log. So the log is folded and emptied before, while
+        they go on, as far as that goes without waiting for them.
+        """
+        with contextlib.suppress(SQLAlchemyError, sqlite3.DatabaseError):  # Closing tries again.
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute("PRAGMA busy_timeout = 0")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()  # Back to the pool.
         self.engine.dispose()
 
     @contextlib.contextmanager
@@ -140,6 +158,34 @@ class Catalog:
         with self._translated(), self.engine.begin() as connection:
             yield connection
 
+    def scrub(self) -> None:
+        """Write the file anew, so that what was deleted is in no page of it and not in its log either.
+
+        Until the next transaction is durable, a power cut may bring the old log back. Raises as :meth:`fold`.
+        """
+        path = self.root / layout.CATALOG
+        try:
+            with contextlib.closing(self.engine.raw_connection()) as connection:
+                connection.execute("VACUUM")
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, path, writing=True) from error
+        self.fold()
+
+    def fold(self) -> None:
+        """Fold the write-ahead log into the file, for who goes on to use it without the log.
+
+        Closing does that too, but says nothing where it cannot. Raises StorageError, and LockedError where another
+        program reads from the log for longer than ``BUSY_SECONDS``.
+        """
+        path = self.root / layout.CATALOG
+        try:
+            with contextlib.closing(self.engine.raw_connection()) as connection:
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, path, writing=True) from error
+        if busy:
+            raise LockedError(f"{path} is being read by another program", hint="end it, then try again")
+
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -147,7 +193,7 @@ class Catalog:
         except (IntegrityError, ProgrammingError):  # A mistake of ours, not of the disk.
             raise
         except DatabaseError as error:
-            raise storage_error(error.orig, self.root / layout.CATALOG) from error
+            raise storage_error(error.orig, self.root / layout.CATALOG, writing=True) from error
 
     def sources(self) -> list[Source]:
         with self.transaction() as connection:

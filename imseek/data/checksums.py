@@ -84,13 +84,14 @@ def begin(root: Path, staging: Path, uuid: str) -> Checksums:
 
 
 def back_up(root: Path, staging: Path, recorded: Checksums, target: Path) -> Checksums:
-    """Replace the backup ``target`` by a copy of the catalog as it is now; returns ``recorded`` with it."""
+    """Replace the backup ``target`` by a copy of the catalog as it is now.
+
+    Returns ``recorded`` with the new backup, which :func:`end` writes down.
+    """
     recorded = recorded.without(target.name)
     write(root, staging, recorded)
     backup.back_up(root, staging, target)
-    recorded = recorded.having(target.name, durable.digest_of(target))
-    write(root, staging, recorded)
-    return recorded
+    return recorded.having(target.name, durable.digest_of(target))
 
 
 def end(root: Path, staging: Path, recorded: Checksums) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
+from imseek.data.system_errors import explained
 from imseek.data.writer import Writer
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -32,7 +33,8 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
     types = {column: shards.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
     for shard in writer.current().shards:
-        ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
+        with explained(writer.root):
+            ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
         tables[shard.shard_id] = _table(ids, columns, types)
 
     def change(connection: Connection, generation: int) -> None:

@@ -17,13 +17,13 @@ from imseek.data.checksums import Checksums
 from imseek.data.current import Identity, write_current, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
+from imseek.data.system_errors import explained
 from imseek.errors import CollectionExistsError
 
 #: What a creation that was cut short may leave; the lock is held while they are removed.
 _UNFINISHED = (
     layout.CATALOG,
-    f"{layout.CATALOG}-wal",
-    f"{layout.CATALOG}-shm",
+    *layout.CATALOG_COMPANIONS,
     layout.CHECKSUMS,
     layout.CURRENT,
 )
@@ -35,10 +35,11 @@ def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = Fals
 
     ``space`` has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing. The identity
     is written last: a folder without it is no collection, and making it again starts over. Raises
-    CollectionExistsError for a folder that holds a collection or other people's files, and LockedError where
-    another process is making one.
+    CollectionExistsError for a folder that holds a collection or other people's files, LockedError where
+    another process is making one, and StorageError.
     """
-    _check_free(root)
+    with explained(root):
+        _check_free(root)
     durable.make_folder(root)
     lock = WriterLock(root)
     lock.acquire()
@@ -65,7 +66,7 @@ def _check_free(root: Path) -> None:
 
 def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Identity:
     staging = root / layout.STAGING
-    durable.make_folder(staging)
+    durable.fresh_folder(staging)
     identity = Identity(
         uuid=str(uuid.uuid4()), created=now(), places="relative" if relative_places else "absolute"
     )
@@ -77,7 +78,6 @@ def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Iden
             current = current_of(connection)
     finally:
         catalog.close()
-    durable.sync_folder(root)
     checksums.end(root, staging, Checksums(identity.uuid, {}))
     write_current(root, current, staging)
     write_identity(root, identity, staging)

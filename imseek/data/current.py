@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data import durable, layout
+from imseek.data.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
 
@@ -91,7 +92,7 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
     """A sealed JSON file of a collection.
 
     Every format seals its files in the same way, so a later version is told from a damaged byte. Raises
-    CollectionNotFoundError, FormatVersionError or CorruptCollectionError.
+    CollectionNotFoundError, FormatVersionError, CorruptCollectionError, or StorageError where it cannot be read now.
     """
     try:
         data = (root / name).read_bytes()
@@ -101,6 +102,8 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
         raise CollectionNotFoundError(
             f"no collection at {root}", hint="`imseek collection list` shows those there are"
         ) from error
+    except OSError as error:
+        raise system_error(error, root / name) from error
     try:
         document = durable.unseal(data)
     except ValueError as error:

@@ -1,7 +1,9 @@
 """The only module that writes files which must survive a power cut.
 
 Each call returns only when what it did would be found again after one: data is fsynced before it gets its
-final name, and the folder is fsynced after. SQLite does the same for the catalog (``synchronous=FULL``).
+final name, and the folder is fsynced after. SQLite does the same for the catalog (``synchronous=FULL``). What
+the system refuses is raised as StorageError, also by fsync: nobody tries that again, since the second one says
+that all is well while the data of the first is lost.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from imseek.data.system_errors import explained, system_error
+from imseek.errors import StorageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class _HashingFile(io.RawIOBase):
 
 def stage(path: Path, write: Callable[[Any], object]) -> Written:
     """Write ``path`` through ``write(file)`` and fsync it. It still has to be published."""
-    with path.open("wb") as raw:
+    with explained(path), path.open("wb") as raw:
         out = _HashingFile(raw)
         write(out)
         raw.flush()
@@ -59,13 +64,18 @@ def stage(path: Path, write: Callable[[Any], object]) -> Written:
 
 def publish(moves: Iterable[tuple[Path, Path]]) -> None:
     """Rename staged files to their final names, then fsync the folders that hold these names."""
-    folders: dict[Path, None] = {}
+    sync_folders(move(moves))
+
+
+def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
+    """Rename staged files to their final names; returns the folders, which still have to be fsynced."""
+    folders = set()
     for staged, final in moves:
         make_folder(final.parent)
-        staged.rename(final)
-        folders[final.parent] = None
-    for folder in folders:
-        sync_folder(folder)
+        with explained(final):
+            staged.rename(final)
+        folders.add(final.parent)
+    return folders
 
 
 def write_file(path: Path, data: bytes, *, staging: Path) -> Written:
@@ -83,24 +93,42 @@ def make_folder(path: Path) -> None:
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        with explained(folder):
+            folder.mkdir(exist_ok=True)
+        try:
+            sync_folder(folder.parent)
+        except StorageError:
+            folder.rmdir()  # Else the next one to come would take its name for durable.
+            raise
 
 
 def remove_files(paths: Iterable[Path]) -> int:
-    """Unlink files; those already gone are fine. Folders are fsynced. Returns how many were removed."""
-    folders: dict[Path, None] = {}
-    removed = 0
-    for path in paths:
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            continue
-        removed += 1
-        folders[path.parent] = None
-    for folder in folders:
-        sync_folder(folder)
-    return removed
+    """Unlink files for good; those already gone are fine. Returns how many were removed."""
+    removed = [path for path in paths if _unlinked(path)]
+    sync_folders({path.parent for path in removed})
+    return len(removed)
+
+
+def discard_files(paths: Iterable[Path]) -> int:
+    """Unlink files that do no harm should a power cut bring them back. Returns how many were removed."""
+    return sum(_unlinked(path) for path in paths)
+
+
+def _unlinked(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise system_error(error, path) from error
+    return True
+
+
+def fresh_folder(path: Path) -> None:
+    """An empty folder for unfinished work. It need not survive anything, so nothing is fsynced."""
+    remove_tree(path)
+    with explained(path):
+        path.mkdir(exist_ok=True)
 
 
 def remove_tree(path: Path) -> None:
@@ -108,12 +136,19 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def sync_folders(paths: Iterable[Path]) -> None:
+    """Fsync the names in folders, each folder once however many they are."""
+    for path in sorted(paths):
+        sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with explained(path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def digest_of(path: Path) -> Written:
@@ -146,8 +181,9 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 def sync_file(path: Path) -> None:
     """Fsync a file that another library wrote (SQLite, FAISS)."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with explained(path):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -18,6 +18,9 @@ from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 
 T = TypeVar("T")
 
+#: Bytes of a catalog, from its header. SQLite passes over what lies behind them in the file.
+_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -70,16 +73,25 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
     try:
         with connect_read_only(root) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()
+            size = connection.execute(_SIZE).fetchone()[0]
         if found != ("ok",):
             return f"SQLite's integrity check says: {found[0]}"
         if recorded is not None and checksums.of_catalog(root) != recorded:
             return "it is not as the last writer left it"
+        if _is_folded(root) and path.stat().st_size > size:
+            return "there is something after its last page"
         if backup.uuid_of(path) != evidence.uuid:
             return "it belongs to another collection"
         check_version(path)
     except CorruptCollectionError as error:
         return str(error)
     return None
+
+
+def _is_folded(root: Path) -> bool:
+    """Whether all of the catalog is in its one file: no write-ahead log was left beside it."""
+    log = root / f"{layout.CATALOG}-wal"
+    return not log.exists() or log.stat().st_size == 0
 
 
 def catalog_lag(root: Path, evidence: Evidence) -> str | None:

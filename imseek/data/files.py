@@ -32,6 +32,11 @@ class Folders(Protocol):
     @property
     def staging(self) -> Path: ...
 
+    @property
+    def unsynced(self) -> set[Path]:
+        """Folders with new names in them, to be fsynced before the catalog tells of these."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
@@ -79,7 +84,8 @@ def add_shard(
 def publish(
     folders: Folders, connection: Connection, generation: int, shard_id: int, files: Sequence[StagedFile]
 ) -> None:
-    durable.publish((f.staged, folders.root / f.path) for f in files)
+    """Give staged files their names and record them; see :attr:`Folders.unsynced`."""
+    folders.unsynced.update(durable.move((f.staged, folders.root / f.path) for f in files))
     connection.execute(
         insert(t.files),
         [

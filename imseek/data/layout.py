@@ -19,6 +19,9 @@ SPACES = "spaces"
 DEAD = "dead"
 COLUMNS = "columns"
 
+#: Files that SQLite keeps beside the catalog while it is open, or leaves there after a crash.
+CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
+
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
 
@@ -27,8 +30,7 @@ _TOP_LEVEL = frozenset(
         COLLECTION,
         CURRENT,
         CATALOG,
-        f"{CATALOG}-wal",
-        f"{CATALOG}-shm",
+        *CATALOG_COMPANIONS,
         *BACKUPS,
         CHECKSUMS,
         LOCK,
@@ -49,11 +51,12 @@ def holds_collection(names: Collection[str]) -> bool:
 
 def is_ours(name: str) -> bool:
     """Whether a name at the top of a collection is one that imseek gives."""
-    return (
-        name in _TOP_LEVEL
-        or name.startswith(f"{CATALOG}.damaged.")
-        or name.startswith(f"{CATALOG}-wal.damaged.")
-    )
+    return name in _TOP_LEVEL or is_set_aside(name)
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a name at the top of a collection is that of a damaged catalog, or its log, that `repair` kept."""
+    return name.startswith(tuple(f"{CATALOG}{end}.damaged." for end in ("", "-journal", "-wal")))
 
 
 def metadata(shard_id: int) -> str:

@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.errors import LockedError, ReadOnlyError
+from imseek.data.system_errors import explained, system_error
+from imseek.errors import LockedError, ReadOnlyError, StorageError
 
 #: File systems whose locks and fsyncs cross a network. SQLite's documentation warns of the same ones.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -81,26 +82,46 @@ class WriterLock:
         self._root = root
 
     def acquire(self) -> None:
-        """Raises LockedError when another writer is at work; it names its process."""
+        """Raises LockedError when another writer is at work; it names its process. StorageError."""
         from filelock import Timeout
 
+        path = self._root / layout.LOCK
         try:
-            self._lock.acquire()
+            with explained(path):
+                self._lock.acquire()
+                self._taken = path.stat()
         except Timeout:
             raise locked_error(self._root) from None
+
+    def check(self) -> None:
+        """Raises StorageError where the folder that was locked no longer lies there: it may be another one now."""
+        try:
+            there = (self._root / layout.LOCK).stat()
+        except OSError:
+            there = None
+        if there is None or not os.path.samestat(there, self._taken):
+            raise StorageError(
+                f"{self._root} was moved or removed while it was being written",
+                hint="what was committed is in it, wherever it lies now",
+            )
 
     def release(self) -> None:
         self._lock.release()
 
 
 def is_locked(root: Path) -> bool:
-    """Whether a writer is at work now."""
+    """Whether a writer is at work now; one that this process has no right to ask after counts as none.
+
+    Raises StorageError.
+    """
     import fcntl
 
     try:
         fd = os.open(root / layout.LOCK, os.O_RDONLY)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
+    except OSError as error:
+        raise system_error(error, root / layout.LOCK) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

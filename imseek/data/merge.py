@@ -19,6 +19,7 @@ from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.current import Shard
+from imseek.data.system_errors import explained
 from imseek.data.writer import Writer
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -64,7 +65,8 @@ def merge_due(writer: Writer) -> int:
     """Merge until nothing is due; returns the number of merges."""
     merges = 0
     while chosen := due(writer.current().shards):
-        merge(writer, chosen)
+        with explained(writer.root):
+            merge(writer, chosen)
         merges += 1
     return merges
 

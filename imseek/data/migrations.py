@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from imseek.data.reader import catalog_uri
+from imseek.data.reader import open_catalog
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import FormatVersionError
 
@@ -72,14 +72,14 @@ _RECORD = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NUL
 MIGRATIONS: tuple[tuple[str, str], ...] = (("foundation", _0001_FOUNDATION),)
 
 
-def migrate(engine: Engine, migrations: tuple[tuple[str, str], ...] = MIGRATIONS) -> int:
+def migrate(engine: Engine) -> int:
     """Bring a catalog to the newest version; returns how many migrations ran.
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
     applied = _applied(engine)
-    _refuse_later(applied, len(migrations))
-    for version, (name, script) in enumerate(migrations[applied:], start=applied + 1):
+    _refuse_later(applied)
+    for version, (name, script) in enumerate(MIGRATIONS[applied:], start=applied + 1):
         with engine.begin() as connection:
             if version == 1:
                 connection.execute(text(_for(connection, _RECORD)))
@@ -89,24 +89,23 @@ def migrate(engine: Engine, migrations: tuple[tuple[str, str], ...] = MIGRATIONS
                 text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
                 {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
             )
-    return len(migrations) - applied
+    return len(MIGRATIONS) - applied
 
 
 def check_version(path: Path) -> None:
     """Raises FormatVersionError for a SQLite catalog of a later imseek, before anything is written."""
     try:
-        with closing(sqlite3.connect(catalog_uri(path), uri=True)) as connection:
-            _refuse_later(
-                connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0], len(MIGRATIONS)
-            )
+        with closing(open_catalog(path)) as connection:
+            _refuse_later(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
     except sqlite3.DatabaseError as error:
         raise storage_error(error, path) from error
 
 
-def _refuse_later(applied: int, known: int) -> None:
-    if applied > known:
+def _refuse_later(applied: int) -> None:
+    if applied > len(MIGRATIONS):
         raise FormatVersionError(
-            f"the catalog is at version {applied}; this imseek knows up to {known}", hint="update imseek"
+            f"the catalog is at version {applied}; this imseek knows up to {len(MIGRATIONS)}",
+            hint="update imseek",
         )
 
 

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from imseek.data import layout
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
 from imseek.data.lock import may_be_alive
 from imseek.data.sqlite_errors import storage_error
+from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, StorageError
 from imseek.types import Image, Place
 
 #: ``died`` of a row that lives.
 FOREVER = 2**63 - 1
+
+#: Name in ``meta`` of the generation that the last purge met: the catalog tells nothing of those before it.
+PURGED = "purged"
 
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK = 500
@@ -38,27 +43,41 @@ Int64 = npt.NDArray[np.int64]
 def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the catalog, for queries in the body of the ``with``.
 
-    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now.
+    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now, and
+    FormatVersionError where a later imseek has changed what the query asks for.
     """
     path = root / layout.CATALOG
     try:
-        with closing(sqlite3.connect(catalog_uri(path), uri=True, timeout=10)) as connection:
+        with closing(open_catalog(path)) as connection:
             yield connection
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            # The file is sound, the query does not fit it. Imported here: the read path has no SQLAlchemy.
+            from imseek.data.migrations import check_version
+
+            check_version(path)
         raise storage_error(error, path) from error
 
 
-def catalog_uri(path: Path) -> str:
-    """For reading a catalog or a copy of one.
+def open_catalog(path: Path) -> sqlite3.Connection:
+    """A connection for reading a catalog or a copy of one; one thread at a time may use it.
 
-    Where SQLite cannot make the files beside a catalog that it shares with writers, it is opened immutable.
-
-    That passes over a write-ahead log, so not where one with content was left: SQLite reads it or says why not.
+    Where SQLite cannot make the files that it shares with writers, it is opened immutable. That passes over a
+    write-ahead log; so where a dead writer left one with content, SQLite is told that it has the catalog to itself,
+    and keeps the index of the log in memory.
     """
-    wal = path.with_name(f"{path.name}-wal")
-    folded = not wal.exists() or wal.stat().st_size == 0
-    immutable = folded and not os.access(path.parent, os.W_OK)
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connect = partial(sqlite3.connect, uri=True, timeout=10, check_same_thread=False)
+    if os.access(path.parent, os.W_OK):
+        return connect(uri)
+    wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    if not wal.exists() or wal.stat().st_size == 0:
+        return connect(f"{uri}&immutable=1")
+    if shared.exists():
+        return connect(uri)
+    connection = connect(f"{uri}&vfs=unix-none")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
 
 
 def running_writer(root: Path) -> str | None:
@@ -108,6 +127,10 @@ class Reader:
         still = {*newer._names()}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
         return newer
+
+    def close(self) -> None:
+        """Let go of the mapped files, each of which holds a descriptor. A reader that is used again maps them anew."""
+        self._arrays.clear()
 
     @property
     def generation(self) -> int:
@@ -163,7 +186,17 @@ class Reader:
                 rows = connection.execute(f"{query}({marks})", (self.generation, self.generation, *chunk))
                 for image_id, source_id, root, relative, path in rows:
                     found[image_id] = Place(source_id, join_place(base, root, relative, path))
+            self.check_history(connection)
         return found
+
+    def check_history(self, connection: sqlite3.Connection) -> None:
+        """To be called after reading rows by ``born`` and ``died``: a purge may have taken some away meanwhile.
+
+        Raises StaleGenerationError where it has.
+        """
+        row = connection.execute("SELECT value FROM meta WHERE name = ?", (PURGED,)).fetchone()
+        if row is not None and int(row[0]) > self.generation:
+            raise self._stale("the history")
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Intrinsic, extra and derived columns of images; those that are null are left out."""
@@ -193,6 +226,7 @@ class Reader:
                 "SELECT DISTINCT tag FROM tags WHERE image_id = ? AND born <= ? AND died > ? ORDER BY tag",
                 (image_id, self.generation, self.generation),
             ).fetchall()
+            self.check_history(connection)
         return Image(
             image_id=image_id,
             place=self.places([image_id]).get(image_id),
@@ -239,7 +273,7 @@ class Reader:
             raise self._stale(name) from error
         except OSError as error:
             if error.errno is not None:  # The system refuses; damage found by Arrow has no number.
-                raise
+                raise system_error(error, self.root / name) from error
             raise self._damaged(name, error) from error
         except Exception as error:
             # What damaged bytes make NumPy and Arrow raise is not documented, and they check before they read.
@@ -266,16 +300,22 @@ class HashLookup:
         self._all: list[sqlite3.Connection] = []
 
     def find(self, content_hash: bytes) -> int | None:
-        """The lowest id of a live image with this sha256 whose vector a search would find, or None."""
-        if not hasattr(self._local, "connection"):
-            uri = catalog_uri(self._root / layout.CATALOG)
-            self._local.connection = sqlite3.connect(uri, uri=True, timeout=10, check_same_thread=False)
-            self._all.append(self._local.connection)
-        row = self._local.connection.execute(
-            "SELECT MIN(image_id) FROM images "
-            "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
-            (content_hash, FOREVER),
-        ).fetchone()
+        """The lowest id of a live image with this sha256 whose vector a search would find, or None.
+
+        Raises StorageError.
+        """
+        path = self._root / layout.CATALOG
+        try:
+            if not hasattr(self._local, "connection"):
+                self._local.connection = open_catalog(path)
+                self._all.append(self._local.connection)
+            row = self._local.connection.execute(
+                "SELECT MIN(image_id) FROM images "
+                "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
+                (content_hash, FOREVER),
+            ).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise storage_error(error, path) from error
         return None if row[0] is None else int(row[0])
 
     def close(self) -> None:

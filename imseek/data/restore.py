@@ -39,6 +39,7 @@ class Ledger:
 class _Folders:
     root: Path
     staging: Path
+    unsynced: set[Path] = field(default_factory=set)
 
 
 def restore(root: Path, ledger: Ledger) -> None:
@@ -47,8 +48,7 @@ def restore(root: Path, ledger: Ledger) -> None:
     Raises CorruptCollectionError where even the encoder of the vectors cannot be told.
     """
     folders = _Folders(root, root / layout.STAGING)
-    durable.remove_tree(folders.staging)
-    durable.make_folder(folders.staging)
+    durable.fresh_folder(folders.staging)
     evidence = gather(root)
     damage = catalog_damage(root, evidence)
     if (fault := damage or catalog_lag(root, evidence)) is not None:
@@ -62,7 +62,7 @@ def _replace_catalog(
     folders: _Folders, evidence: Evidence, fault: str, damaged: bool, ledger: Ledger
 ) -> None:
     root, workshop = folders.root, folders.staging / "catalog"
-    durable.make_folder(workshop)
+    durable.fresh_folder(workshop)
     source = _source(root, evidence)
     if source is not None:
         backup.copy_catalog(source, workshop / layout.CATALOG)
@@ -75,9 +75,11 @@ def _replace_catalog(
             generation = max(before, _last_generation(root, evidence.current)) + 1
             adopted = adopt.adopt(connection, folders, generation, evidence.current)
             _raise_counters(connection, root, generation, evidence.current)
+        catalog.fold()
     finally:
         catalog.close()
     durable.sync_file(workshop / layout.CATALOG)
+    durable.sync_folders(folders.unsynced)
     _set_aside(root)
     # The record of the one that was set aside would speak against the new one.
     if evidence.checksums is not None:
@@ -113,13 +115,15 @@ def _source(root: Path, evidence: Evidence) -> Path | None:
     sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
     if backup.usable(root / layout.CATALOG, evidence.uuid):
         sound.append(root / layout.CATALOG)
-    # What a catalog says of itself may be the very value that has changed.
     last = float("inf") if evidence.current is None else evidence.current.generation
-    return max(
-        sound,
-        key=lambda path: (min(backup.generation_of(path), last), path.name != layout.CATALOG),
-        default=None,
-    )
+
+    def generation(path: Path) -> float:
+        stated = backup.generation_of(path)
+        if path.name != layout.CATALOG and evidence.recorded(path.name) is not None:
+            return stated  # Its checksum vouches for it, and current.json may be an old one.
+        return min(stated, last)  # What a file says of itself may be the very value that has changed.
+
+    return max(sound, key=lambda path: (generation(path), path.name != layout.CATALOG), default=None)
 
 
 def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
@@ -169,11 +173,13 @@ def _raise_counters(connection: Connection, root: Path, generation: int, current
 def _set_aside(root: Path) -> None:
     """Keep a damaged catalog beside, in case that somebody can read it."""
     suffix = time.strftime("%Y%m%dT%H%M%S")
+    while any(root.glob(f"{layout.CATALOG}*.damaged.{suffix}")):
+        suffix += "+"  # A clock that was set back says the same again.
     # The log first: it must never lie beside another catalog.
-    for name in (f"{layout.CATALOG}-wal", layout.CATALOG):
+    for name in (f"{layout.CATALOG}-journal", f"{layout.CATALOG}-wal", layout.CATALOG):
         if (root / name).exists():
             durable.publish([(root / name, root / f"{name}.damaged.{suffix}")])
-    durable.remove_files([root / f"{layout.CATALOG}-shm"])
+    durable.discard_files([root / f"{layout.CATALOG}-shm"])
 
 
 def _identity_in(root: Path) -> Identity:

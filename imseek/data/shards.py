@@ -204,7 +204,7 @@ def read_rows(path: Path, rows: Sequence[int]) -> list[dict[str, Any]]:
             group_of.setdefault(row // ROW_GROUP, []).append(position)
         found: list[dict[str, Any]] = [{} for _ in rows]
         for group, positions in group_of.items():
-            table = file.read_row_group(group)
+            table = file.read_row_group(group, use_threads=False)
             for position in positions:
                 # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
@@ -214,13 +214,18 @@ def read_rows(path: Path, rows: Sequence[int]) -> list[dict[str, Any]]:
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with _open(path) as file:
-        return file.read(columns=columns)
+        return file.read(columns=columns, use_threads=False)
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     # Opened by Python, since Arrow takes only paths that are text; it raises OSError for a page that is damaged.
-    with path.open("rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+    # And read without threads, of which prefetching is one: a thread that still holds something of Python's when the
+    # interpreter ends aborts the process (apache/arrow#34314).
+    with (
+        path.open("rb") as raw,
+        pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file,
+    ):
         yield file
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from imseek.data.system_errors import FREE_SPACE, MORE_FILES
 from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError, StorageError
 
 
-def storage_error(error: BaseException | None, catalog: Path) -> StorageError:
-    """What an error of SQLite on ``catalog`` means for a user. What is not known to be harmless is damage."""
+def storage_error(error: BaseException | None, catalog: Path, *, writing: bool = False) -> StorageError:
+    """What an error of SQLite on ``catalog`` means for a user. What is not known to be harmless is damage.
+
+    ``writing`` is for connections that make a file which is not there.
+    """
     said = f"{catalog}: {error}"
     # The low byte is the primary code, the rest refines it.
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
@@ -18,13 +22,13 @@ def storage_error(error: BaseException | None, catalog: Path) -> StorageError:
         case sqlite3.SQLITE_READONLY:
             return ReadOnlyError(said, hint="searching it works; indexing does not")
         case sqlite3.SQLITE_FULL:
-            return StorageError(said, hint="free some space; what was committed is safe")
+            return StorageError(said, hint=FREE_SPACE)
         case sqlite3.SQLITE_IOERR:
             hint = "the disk may be full or failing; what was committed is safe"
             return StorageError(said, hint=hint)
         case sqlite3.SQLITE_NOMEM:
             return StorageError(said)
-        case sqlite3.SQLITE_CANTOPEN if catalog.exists():
-            return StorageError(said, hint="too many open files, or no right to read it")
+        case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():
+            return StorageError(said, hint=f"no right to read it, no space left, or {MORE_FILES}")
         case _:
             return CorruptCollectionError(said, hint=f"imseek collection repair {catalog.parent}")

@@ -6,26 +6,31 @@ import os
 from pathlib import Path
 
 from imseek.data.lock import is_locked
-from imseek.data.reader import FOREVER, Reader, base_folder, connect_read_only, join_place, running_writer
+from imseek.data.reader import Reader, base_folder, connect_read_only, join_place, running_writer
 from imseek.types import CollectionInfo, Failure, SourceInfo
 
 
 def summarise(reader: Reader) -> CollectionInfo:
-    """The collection at the reader's generation; failures and sources as of now."""
+    """The collection at the reader's generation; failures, which have no history, as of now.
+
+    Raises StaleGenerationError where a purge has taken that generation away.
+    """
     root, current = reader.root, reader.current
     base = base_folder(root)
     with connect_read_only(root) as connection:
         sources = connection.execute(
             "SELECT source_id, kind, root, relative, "
-            "(SELECT COUNT(*) FROM places p WHERE p.source_id = s.source_id AND p.died = ?), "
+            "(SELECT COUNT(*) FROM places p "
+            " WHERE p.source_id = s.source_id AND p.born <= :generation AND p.died > :generation), "
             "(SELECT COUNT(*) FROM failures f WHERE f.source_id = s.source_id) "
-            "FROM sources s WHERE s.died = ? ORDER BY source_id",
-            (FOREVER, FOREVER),
+            "FROM sources s WHERE s.born <= :generation AND s.died > :generation ORDER BY source_id",
+            {"generation": current.generation},
         ).fetchall()
         failures = connection.execute(
             "SELECT f.source_id, s.root, s.relative, f.path, f.reason, f.message "
             "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
         ).fetchall()
+        reader.check_history(connection)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,

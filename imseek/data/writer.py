@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +23,8 @@ from imseek.data.current import Current, read_current, read_identity, write_curr
 from imseek.data.lock import WriterLock, boot_id, host
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
-from imseek.errors import CorruptCollectionError
+from imseek.data.system_errors import explained
+from imseek.errors import CorruptCollectionError, LockedError
 
 #: Retired files stay this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
@@ -37,7 +38,8 @@ Change = Callable[[Connection, int], None]
 class Writer:
     """Context manager: entering takes the lock and mends what a dead writer left; leaving ends the run.
 
-    ``kind`` names the command, for people who meet the lock. Raises LockedError, ReadOnlyError,
+    ``kind`` names the command, for people who meet the lock. ``swept`` is how many files that nobody uses any more
+    were removed on entering. Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError,
     FormatVersionError or CorruptCollectionError on entry.
     """
 
@@ -45,24 +47,24 @@ class Writer:
         self.root = root
         self.kind = kind
         self.staging = root / layout.STAGING
+        self.unsynced: set[Path] = set()
+        self._uuid = read_identity(root).uuid
         self._lock = WriterLock(root)
         self._next_id = self._ids_to = 0
         self._next_shard = self._shards_to = 0
 
     def __enter__(self) -> Writer:
-        uuid = read_identity(self.root).uuid
         self._lock.acquire()
-        with ExitStack() as undo:
+        with explained(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
             if not (self.root / layout.CATALOG).exists():
                 raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
             check_version(self.root / layout.CATALOG)
-            durable.remove_tree(self.staging)
-            durable.make_folder(self.staging)
-            self._checksums = checksums.begin(self.root, self.staging, uuid)
+            durable.fresh_folder(self.staging)
+            self._checksums = checksums.begin(self.root, self.staging, self._uuid)
             self.catalog = Catalog(self.root)
             undo.callback(self.catalog.close)
-            self._recover(uuid)
+            self._recover(self._uuid)
             undo.pop_all()
         return self
 
@@ -73,7 +75,8 @@ class Writer:
             last.callback(self._lock.release)
             last.callback(self.catalog.close)
             try:
-                self._end("failed" if error else "done")
+                with explained(self.root):
+                    self._end("failed" if error else "done")
             except Exception as trouble:
                 if error is None:
                     raise
@@ -83,14 +86,16 @@ class Writer:
     def apply(self, change: Change) -> int:
         """Run ``change`` as one generation. When this returns, the change is acknowledged.
 
-        Files that the change publishes must be durable before it returns.
+        The names of the files that it publishes are made durable before the catalog tells of them.
         """
-        with self.catalog.transaction() as connection:
+        self.unsynced.clear()
+        with explained(self.root), self.transaction() as connection:
             generation = int(get_meta(connection, "generation")) + 1
             change(connection, generation)
             set_meta(connection, "generation", generation)
             set_meta(connection, "committed", now())
             current = current_of(connection)
+            durable.sync_folders(self.unsynced)
         write_current(self.root, current, self.staging)
         return generation
 
@@ -125,7 +130,7 @@ class Writer:
 
     def _lease(self, name: str, count: int) -> int:
         # Only one writer leases at a time, so a longer lease always continues the one before.
-        with self.catalog.transaction() as connection:
+        with self.transaction() as connection:
             end = int(get_meta(connection, name)) + count
             set_meta(connection, name, end)
             column = {"next_image_id": "ids_to", "next_shard_id": "shards_to"}[name]
@@ -133,6 +138,23 @@ class Writer:
         return end
 
     # -- the run ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of a writer who still has the collection.
+
+        The lock alone would do, were it not for file systems that take one on each of two hosts. There the later
+        writer has ended the run of the earlier one, who learns of it here and changes nothing any more.
+        """
+        with self.catalog.transaction() as connection:
+            self._lock.check()
+            state = select(t.runs.c.state).where(t.runs.c.run_id == self.run_id)
+            if connection.execute(state).scalar() != "running":
+                raise LockedError(
+                    f"{self.root} was taken over by another writer; what was committed before is safe",
+                    hint="a collection is written on one host at a time: keep it on a local disk",
+                )
+            yield connection
 
     def _recover(self, uuid: str) -> None:
         stated = _stated(self.root, uuid)
@@ -193,7 +215,7 @@ class Writer:
         durable.remove_tree(self.staging)
 
     def _end_run(self, state: str) -> None:
-        with self.catalog.transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 update(t.runs)
                 .where(t.runs.c.run_id == self.run_id)
@@ -214,13 +236,13 @@ class Writer:
             connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
             due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
             old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
-            durable.remove_files(self.root / path for path in old)
+            self.swept = durable.discard_files(self.root / path for path in old)
             connection.execute(delete(t.files).where(due))
             listed = set(connection.execute(select(t.files.c.path)).scalars())
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
         orphans = [(layout.shard_of(p), p) for p in listed_folder_files(self.root) if p not in listed]
         # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
-        durable.remove_files(
+        self.swept += durable.discard_files(
             self.root / path
             for shard_id, path in orphans
             if shard_id is not None and any(start <= shard_id < end for start, end in leases)

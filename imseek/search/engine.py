@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from imseek.encoders.base import Encoder
 from imseek.errors import EncoderMismatchError, MediaError, QueryError, StaleGenerationError
 from imseek.search.query import Query, Term
 from imseek.types import Float32, Hit, SearchResult, SpaceInfo
+
+T = TypeVar("T")
 
 #: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
@@ -46,13 +48,25 @@ class Engine:
 
     def search(self, query: Query, *, metadata: bool = True) -> SearchResult:
         """Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError."""
-        try:
-            return self._search(query, metadata)
-        except StaleGenerationError:
-            # A writer has swept this generation's files: answer from the new one.
-            with self._lock:
-                self._reader, self._indexed = Reader(self._root), -1
-            return self._search(query, metadata)
+        return self._until_whole(lambda: self._search(query, metadata))
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """What ``question`` finds in the newest generation."""
+        return self._until_whole(lambda: question(self.reader))
+
+    def _until_whole(self, ask: Callable[[], T]) -> T:
+        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one."""
+        failed = -1
+        while True:
+            try:
+                return ask()
+            except StaleGenerationError:
+                with self._lock:
+                    self._reader, self._indexed = Reader(self._root), -1
+                    newest = self._reader.generation
+                if newest == failed:
+                    raise
+                failed = newest
 
     def checked_encoder(self, modalities: tuple[str, ...]) -> Encoder:
         """The encoder of the current space, once it has shown that it made it. Raises EncoderMismatchError."""
@@ -118,6 +132,7 @@ class Engine:
     def close(self) -> None:
         with self._lock:
             self._index = None
+            self._reader.close()
 
     def _refreshed(self) -> Reader:
         """The reader of the newest generation; the lock must be held."""

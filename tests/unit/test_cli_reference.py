@@ -34,6 +34,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "source list",
         "source remove",
         "source relocate",
+        "maintain",
     }
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imseek.data import durable
+from imseek.errors import StorageError
 
 #: A call as (what, path); the paths of fsyncs are those that the file descriptors stand for.
 Calls = list[tuple[str, Path]]
@@ -104,7 +105,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StorageError, match=r"current\.json.*No space"):
             durable.write_file(target, b"new", staging=tmp_path)
     assert target.read_bytes() == b"old"
 

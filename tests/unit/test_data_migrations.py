@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from imseek.data import schema
+from imseek.data import migrations, schema
 from imseek.data.catalog import open_engine
 from imseek.data.migrations import MIGRATIONS, check_version, migrate
 from imseek.errors import FormatVersionError
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Let imseek know some more migrations than it does; returns how many it knows then."""
+
+    def know(*more: tuple[str, str]) -> int:
+        monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, *more))
+        return len(MIGRATIONS) + len(more)
+
+    return know
 
 
 @pytest.fixture
@@ -51,39 +63,45 @@ def test_a_migrated_catalog_is_left_alone(engine: Engine) -> None:
     assert migrate(engine) == 0
 
 
-def test_a_migration_that_dies_half_way_leaves_the_version_before(engine: Engine) -> None:
+def test_a_migration_that_dies_half_way_leaves_the_version_before(
+    engine: Engine, known: Callable[..., int]
+) -> None:
     migrate(engine)
-    broken = (*MIGRATIONS, ("broken", "CREATE TABLE half (a {int}); CREATE TABLE half (a {int})"))
+    known(("broken", "CREATE TABLE half (a {int}); CREATE TABLE half (a {int})"))
     with pytest.raises(Exception, match="already exists"):
-        migrate(engine, broken)
+        migrate(engine)
     assert (version(engine), "half" in tables(engine)) == (len(MIGRATIONS), False)
-    whole = (*MIGRATIONS, ("mended", "CREATE TABLE half (a {int}); CREATE TABLE other (a {int})"))
-    assert migrate(engine, whole) == 1
-    assert (version(engine), {"half", "other"} <= tables(engine)) == (len(MIGRATIONS) + 1, True)
+    newest = known(("mended", "CREATE TABLE half (a {int}); CREATE TABLE other (a {int})"))
+    assert migrate(engine) == 1
+    assert (version(engine), {"half", "other"} <= tables(engine)) == (newest, True)
 
 
-def test_a_first_migration_that_dies_leaves_nothing(engine: Engine) -> None:
+def test_a_first_migration_that_dies_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = (("broken", "CREATE TABLE a (b {int}); CREATE NONSENSE"),)
+    monkeypatch.setattr(migrations, "MIGRATIONS", broken)
     with pytest.raises(Exception, match="syntax error"):
-        migrate(engine, (("broken", "CREATE TABLE a (b {int}); CREATE NONSENSE"),))
+        migrate(engine)
     assert tables(engine) == set()
 
 
-def test_a_migration_and_its_record_are_one(engine: Engine) -> None:
+def test_a_migration_and_its_record_are_one(engine: Engine, known: Callable[..., int]) -> None:
     """Where the record cannot be written, the tables are not there either."""
     migrate(engine)
     last = len(MIGRATIONS)
     with engine.begin() as connection:
         # Counted as the migration `last + 1`, it takes the number of the one after that.
         connection.execute(text("INSERT INTO migrations VALUES (:v, 'squatter', '')"), {"v": last + 2})
+    known(("a", "SELECT 1"), ("b", "CREATE TABLE b (a {int})"))
     with pytest.raises(Exception, match="UNIQUE"):
-        migrate(engine, (*MIGRATIONS, ("a", "SELECT 1"), ("b", "CREATE TABLE b (a {int})")))
+        migrate(engine)
     assert "b" not in tables(engine)
 
 
-def test_a_later_version_is_refused(engine: Engine, tmp_path: Path) -> None:
-    later = (*MIGRATIONS, ("later", "CREATE TABLE later (a {int})"))
-    migrate(engine, later)
-    with pytest.raises(FormatVersionError, match=f"version {len(later)}"):
+def test_a_later_version_is_refused(engine: Engine, tmp_path: Path, known: Callable[..., int]) -> None:
+    later = known(("later", "CREATE TABLE later (a {int})"))
+    migrate(engine)
+    known()
+    with pytest.raises(FormatVersionError, match=f"version {later}"):
         migrate(engine)
     engine.dispose()
     before = (tmp_path / "catalog.sqlite").read_bytes()

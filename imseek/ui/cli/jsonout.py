@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imseek.ui.cli.texts import printable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         Failure,
         Hit,
         IndexReport,
+        MergeReport,
+        PurgeReport,
         RepairReport,
         SearchResult,
         SourceInfo,
@@ -128,6 +131,14 @@ def repaired(report: RepairReport) -> dict[str, Any]:
         "restored": list(report.restored),
         "lost": list(report.lost),
         "after": verified(report.after),
+    }
+
+
+def maintained(merged: MergeReport | None, purged: PurgeReport | None) -> dict[str, Any]:
+    """Each None where it was not asked for."""
+    return {
+        "merge": None if merged is None else asdict(merged),
+        "purge": None if purged is None else asdict(purged),
     }
 
 

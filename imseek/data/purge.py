@@ -1,0 +1,95 @@
+"""Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
+
+Order: shards with rows of images that have died are written anew without them; then, in one transaction, every file
+that no live row of the catalog names is unlinked, and the rows that tell of the past are deleted; then the catalog is
+written anew, and copied over both backups. Dying on the way leaves a sound collection, and purging it again starts
+over: nothing records that bytes are gone, so nothing can claim it wrongly.
+
+Kept are images that are quarantined, suspended, or wait for their place to be found; and judgements, which speak of
+contents, also of ones that may come back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from imseek.data import durable, layout, merge
+from imseek.data import schema as t
+from imseek.data.catalog import get_meta, live, set_meta
+from imseek.data.current import Shard
+from imseek.data.reader import PURGED
+from imseek.data.schema import FOREVER
+from imseek.data.writer import Writer, listed_folder_files
+from imseek.types import PurgeReport
+
+
+def purge(writer: Writer) -> PurgeReport:
+    """Remove what is left of all that has died. When this returns, a power cut brings none of it back.
+
+    Readers at work take the newest generation. Raises CorruptCollectionError where a shard that must be written anew
+    is damaged, and LockedError where another program holds on to the catalog's log.
+    """
+    stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
+    for shard in stale:
+        merge.merge(writer, [shard])
+    with writer.transaction() as connection:
+        named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
+        unnamed = [writer.root / path for path in listed_folder_files(writer.root) if path not in named]
+        unnamed += [*_set_aside(writer.root), *_cached(writer.root)]
+        freed = sum(path.lstat().st_size for path in unnamed)
+        removed = durable.remove_files(unnamed)
+        durable.sync_folders(_listed_folders(writer.root))  # The sweep of retired files leaves that to time.
+        images, records = _forget(connection)
+    durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
+    writer.catalog.scrub()
+    for name in layout.BACKUPS:
+        writer.renew_backup(name)
+    return PurgeReport(images=images, records=records, shards=len(stale), files=removed, bytes=freed)
+
+
+def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
+    """Whether there are rows whose image has died, or lies in another shard now."""
+    i = t.images.c
+    query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
+    with writer.catalog.transaction() as connection:
+        return int(connection.execute(query).scalar_one()) < shard.rows
+
+
+def _listed_folders(root: Path) -> Iterator[Path]:
+    for name in layout.LISTED_FOLDERS:
+        yield from (Path(folder) for folder, _, _ in os.walk(root / name))
+
+
+def _set_aside(root: Path) -> Iterator[Path]:
+    """Damaged catalogs that `repair` kept."""
+    return (path for path in root.iterdir() if layout.is_set_aside(path.name))
+
+
+def _cached(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root / layout.CACHE):
+        yield from (Path(folder, name) for name in names)
+
+
+def _forget(connection: Connection) -> tuple[int, int]:
+    """Delete the rows that tell of the past. Returns how many were of images, and how many there were in all."""
+    p, s = t.places.c, t.sources.c
+    images = connection.execute(delete(t.images).where(t.images.c.died != FOREVER)).rowcount
+    # Where an image lay last that lives without a place is not past: it tells to which source it belongs.
+    last = (
+        select(func.max(p.place_id)).where(p.image_id.in_(select(t.images.c.image_id))).group_by(p.image_id)
+    )
+    statements = [
+        delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
+        *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.shards, t.snapshots, t.files)),
+        delete(t.failures).where(t.failures.c.source_id.not_in(select(s.source_id).where(live(t.sources)))),
+        # A source keeps its number, which is never given to another.
+        update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
+    ]
+    records = images + sum(connection.execute(statement).rowcount for statement in statements)
+    # Readers must not take a row that has been deleted for one that never was.
+    set_meta(connection, PURGED, get_meta(connection, "generation"))
+    return images, records

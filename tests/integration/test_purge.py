@@ -1,0 +1,374 @@
+"""Purged: no byte of what has left a collection is in any of its files, and what remains is as it was.
+
+Where a test expects nothing to be found, it shows first that the same search finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from durability.purging import (
+    ALIVE,
+    REMOVED,
+    Case,
+    ask,
+    draw,
+    flip,
+    found_in,
+    ids_in,
+    remaining,
+    removed_from,
+)
+from sqlalchemy import Engine, event, insert, update
+
+import imseek
+from imseek import upkeep
+from imseek.data import catalog, layout, schema
+from imseek.data.columns import put_columns
+from imseek.data.lock import WriterLock
+from imseek.data.reader import FOREVER, Reader
+from imseek.data.writer import Writer
+from imseek.errors import (
+    CollectionNotFoundError,
+    CorruptCollectionError,
+    LockedError,
+    ReadOnlyError,
+    StaleGenerationError,
+)
+from imseek.search.query import as_query
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_sqlite_is_by_default() -> Iterator[None]:
+    """What is deleted stays in its page. (Debian builds SQLite so that it is overwritten.)"""
+    real = catalog.open_engine
+
+    def open_engine(path: Path) -> Engine:
+        engine = real(path)
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA secure_delete=OFF"))
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "open_engine", open_engine)
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return removed_from(tmp_path_factory.mktemp("purge"))
+
+
+@pytest.fixture
+def case(template: Case, tmp_path: Path) -> Case:
+    return template.copy(tmp_path / "home")
+
+
+# -- all of it is gone, and nothing else ---------------------------------------------------------------------
+
+
+def test_nothing_is_left_of_what_was_removed_and_the_rest_is_as_it_was(case: Case) -> None:
+    before, found = remaining(case.root), found_in(case.root, case.traces)
+    assert found.keys() == case.traces.keys()
+    assert set().union(*found.values()) == {
+        "metadata",
+        "spaces",
+        "columns",
+        "cache",
+        layout.CATALOG,
+        *layout.BACKUPS,
+        *(path.name for path in case.root.glob("catalog.sqlite.damaged.*")),
+    }
+    assert case.ids < ids_in(case.root)
+    report = upkeep.purge(case.root)
+    assert (report.images, report.shards) == (len(REMOVED), 1)
+    assert found_in(case.root, case.traces) == {}
+    assert not case.ids & ids_in(case.root)
+    assert remaining(case.root) == before
+    assert {state for *_, state, _ in before["states"]} == {"live", "quarantined", "suspended"}
+    assert upkeep.verify(case.root).ok
+    kept = {layout.COLLECTION, layout.CURRENT, layout.CATALOG, *layout.BACKUPS, layout.CHECKSUMS, layout.LOCK}
+    there = {path.name for path in case.root.iterdir()} - {*layout.CATALOG_COMPANIONS}
+    assert there == {*kept, *layout.LISTED_FOLDERS}
+
+
+def test_what_is_kept_is_found_by_the_same_search(case: Case) -> None:
+    upkeep.purge(case.root)
+    kept = ("camera of keep0", "label of quarantined", "caption of suspended", "tag of changes", "moved.png")
+    where = found_in(case.root, {name: name.encode() for name in kept})
+    assert where.keys() == set(kept)
+    assert where["moved.png"] >= {layout.CATALOG, *layout.BACKUPS}
+
+
+def test_a_second_purge_has_nothing_to_do(case: Case) -> None:
+    assert upkeep.purge(case.root)
+    before, generation = remaining(case.root), Reader(case.root).generation
+    listed = {path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")}
+    report = upkeep.purge(case.root)
+    assert not report
+    assert (report.images, report.records, report.shards, report.files, report.bytes) == (0, 0, 0, 0, 0)
+    assert (remaining(case.root), Reader(case.root).generation) == (before, generation)
+    assert {
+        path: path.stat() for name in layout.LISTED_FOLDERS for path in (case.root / name).rglob("*")
+    } == listed
+    assert upkeep.verify(case.root).ok
+
+
+STEPS = {
+    "rewriting": "imseek.data.purge.merge.merge",
+    "forgetting": "imseek.data.purge._forget",
+    "removing": "imseek.data.purge.durable.remove_files",
+    "scrubbing": "imseek.data.catalog.Catalog.scrub",
+    "backing up": "imseek.data.writer.Writer.renew_backup",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_is_needed_and_one_that_fails_is_made_up_for(
+    case: Case, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = remaining(case.root)
+    with monkeypatch.context() as patch:
+        patch.setattr(STEPS[step], lambda *_: (0, 0))
+        upkeep.purge(case.root)
+    assert found_in(case.root, case.traces), f"without {step} something is left"
+    assert remaining(case.root) == before
+    monkeypatch.setattr(STEPS[step], broken_off)
+    with pytest.raises(OSError, match="broken off"):
+        upkeep.purge(case.root)
+    monkeypatch.undo()
+    assert {problem.kind for problem in upkeep.verify(case.root).problems} <= {"orphan", "current"}
+    assert remaining(case.root) == before
+    upkeep.purge(case.root)
+    assert found_in(case.root, case.traces) == {}
+    assert remaining(case.root) == before
+    assert upkeep.verify(case.root).ok
+
+
+def broken_off(*_: object) -> None:
+    raise OSError("broken off")
+
+
+# -- what is not gone ----------------------------------------------------------------------------------------
+
+
+def test_judgements_stay(case: Case) -> None:
+    judged = case.traces["hash of gone0"]
+    with Writer(case.root, "test") as writer:
+        verdict = {"verdict": "other", "provenance": "test", "decided_at": "2026-01-02"}
+        writer.apply(
+            lambda connection, _: connection.execute(
+                insert(schema.judgements).values(hash_a=judged, hash_b=b"b" * 32, **verdict)
+            )
+        )
+    upkeep.purge(case.root)
+    assert found_in(case.root, case.traces) == {"hash of gone0": {layout.CATALOG, *layout.BACKUPS}}
+    assert {row[0] for row in ask(case.root, "SELECT hash_a FROM judgements")} == {b"a" * 32, judged}
+
+
+def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:
+    """It waits for an interrupted run to go on, and goes with its source."""
+    with Writer(case.root, "test") as writer:
+        mine = schema.places.c.path == b"moved.png"
+        writer.apply(
+            lambda connection, generation: connection.execute(
+                update(schema.places).where(mine).values(died=generation)
+            )
+        )
+        homeless = writer.catalog.homeless()
+    assert len(homeless) == 1
+    upkeep.purge(case.root)
+    with Writer(case.root, "test") as writer:
+        assert writer.catalog.homeless() == homeless
+    places = ask(case.root, f"SELECT image_id, path FROM places WHERE NOT {ALIVE}")
+    assert places == [(homeless[0][0], b"moved.png")]
+
+
+def test_the_number_of_a_removed_source_is_not_given_again(case: Case) -> None:
+    numbers = {number for (number,) in ask(case.root, "SELECT source_id FROM sources")}
+    upkeep.purge(case.root)
+    with imseek.open(case.root) as collection:
+        collection.index([case.home / "the folder that goes"])
+        new = {source.source_id for source in collection.info().sources} - numbers
+    assert new == {max(numbers) + 1}
+
+
+def test_snapshots_and_strays_go_unless_the_catalog_has_them_live(case: Case) -> None:
+    folders = {"3": FOREVER, "2": 3}
+    with Writer(case.root, "test") as writer, writer.catalog.transaction() as connection:
+        for number, died in folders.items():
+            folder = f"spaces/0/index/{number}"
+            (case.root / folder).mkdir(parents=True)
+            (case.root / folder / "faiss.index").write_bytes(number.encode())
+            row = {
+                "snapshot_id": int(number),
+                "space_id": 0,
+                "folder": folder,
+                "factory": "Flat",
+                "facts": "{}",
+            }
+            connection.execute(insert(schema.snapshots).values(**row, born=1, died=died))
+            file = {
+                "path": f"{folder}/faiss.index",
+                "kind": "snapshot",
+                "row_count": 0,
+                "size": 1,
+                "sha256": "",
+            }
+            connection.execute(insert(schema.files).values(**file, born=1, died=died))
+    (case.root / "spaces" / "0" / "img_emb" / "stray").write_bytes(b"")
+    upkeep.purge(case.root)
+    assert [path.read_bytes() for path in case.root.rglob("faiss.index")] == [b"3"]
+    assert ask(case.root, "SELECT snapshot_id FROM snapshots") == [(3,)]
+    assert list(case.root.rglob("stray")) == []
+
+
+# -- readers at work -----------------------------------------------------------------------------------------
+
+
+def test_a_reader_of_an_older_generation_says_that_it_is_gone(case: Case) -> None:
+    """Not that a picture has no place and no tags: everything else of it may be mapped."""
+    reader = Reader(case.root)
+    ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
+    reader.segments(0)
+    upkeep.purge(case.root)
+    for question in (lambda: reader.places(ids), lambda: reader.image(ids[0]), lambda: reader.metadata(ids)):
+        with pytest.raises(StaleGenerationError):
+            question()
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_search_that_a_purge_overtakes_answers_from_the_newest_generation(
+    case: Case, metadata: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with imseek.open(case.root) as collection:
+        query = as_query(np.eye(64)[0], 99)
+        before = collection.search(query, metadata=metadata)
+        gone = case.home / "stays" / "keep1.png"
+
+        def delete_and_purge() -> None:
+            gone.unlink()
+            with imseek.open(case.root) as other:
+                other.index()
+            upkeep.purge(case.root)
+
+        overtake(monkeypatch, "places", [delete_and_purge])
+        after = collection.search(query, metadata=metadata)
+    assert after.generation > before.generation
+    assert [hit for hit in before if hit.path != str(gone)] == list(after)
+    assert len(after) == len(before) - 1
+
+
+def test_get_and_info_that_a_purge_overtakes(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice: the retry is overtaken too."""
+    with imseek.open(case.root) as collection:
+        image_id = collection.search("red", limit=1)[0].image_id
+        image, info = collection.get(image_id), collection.info()
+
+        def commit_and_purge() -> None:
+            with Writer(case.root, "test") as writer:
+                put_columns(writer, "more", {"more": {image_id: writer.generation}})
+            upkeep.purge(case.root)
+
+        overtake(monkeypatch, "metadata", [commit_and_purge, commit_and_purge])
+        found = collection.get(image_id)
+        assert found.metadata["more"] > info.generation
+        assert (found.place, found.tags) == (image.place, image.tags)
+        overtake(monkeypatch, "check_history", [commit_and_purge, commit_and_purge])
+        assert collection.info().generation > info.generation
+        assert collection.info().sources == info.sources
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, method: str, events: list[Callable[[], None]]) -> None:
+    """Let each of ``events`` happen in a call of a reader's ``method``, before it reads anything."""
+    real = getattr(Reader, method)
+
+    def overtaken(reader: Reader, *arguments: Any) -> Any:
+        if events:
+            events.pop()()
+        return real(reader, *arguments)
+
+    monkeypatch.setattr(Reader, method, overtaken)
+
+
+def test_a_file_missing_from_the_newest_generation_is_an_error(case: Case) -> None:
+    for path in (case.root / layout.METADATA).glob("*.parquet"):
+        path.unlink()
+    with imseek.open(case.root) as collection, pytest.raises(StaleGenerationError, match="is gone") as error:
+        collection.search("red")
+    assert "repair" in str(error.value.hint)
+
+
+# -- refusals ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [upkeep.merge, upkeep.purge])
+def test_where_it_cannot_be_done(
+    case: Case, tmp_path: Path, command: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CollectionNotFoundError):
+        command(tmp_path / "nowhere")
+    lock = WriterLock(case.root)
+    lock.acquire()
+    try:
+        with pytest.raises(LockedError):
+            command(case.root)
+    finally:
+        lock.release()
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(ReadOnlyError):
+        command(case.root)
+    monkeypatch.undo()
+    assert found_in(case.root, case.traces).keys() == case.traces.keys()
+
+
+def test_a_damaged_shard_is_not_written_anew(case: Case) -> None:
+    before = Reader(case.root).generation
+    for path in (case.root / "spaces" / "0" / "img_emb").iterdir():
+        flip(path)
+    with pytest.raises(CorruptCollectionError, match="img_emb") as refusal:
+        upkeep.purge(case.root)
+    assert "repair" in str(refusal.value.hint)
+    assert Reader(case.root).generation == before
+
+
+def test_a_program_that_holds_the_log_is_named_and_waited_for_next_time(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(case.root / layout.CATALOG, isolation_level=None)) as other:
+        monkeypatch.setattr("imseek.data.catalog.BUSY_SECONDS", 0.1)
+        other.execute("BEGIN")
+        other.execute("SELECT COUNT(*) FROM images").fetchone()
+        with pytest.raises(LockedError, match="being read by another program"):
+            upkeep.purge(case.root)
+        other.execute("COMMIT")
+    upkeep.purge(case.root)
+    assert found_in(case.root, case.traces) == {}
+
+
+# -- merging -------------------------------------------------------------------------------------------------
+
+
+def test_merging_reports_what_it_did(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    with imseek.open(case.root) as collection:
+        for n in range(8):
+            draw(case.home / "stays" / f"new{n}.png", f"new{n}")
+            monkeypatch.setattr("imseek.data.merge.FACTOR", 1000)
+            collection.index()
+    monkeypatch.undo()
+    before = remaining(case.root)["answers"]
+    shards = len(Reader(case.root).current.shards)
+    report = upkeep.merge(case.root)
+    assert (report.merges, report.shards_before, report.removed) == (1, shards, 0)
+    assert report.shards == len(Reader(case.root).current.shards) == shards - 7
+    assert remaining(case.root)["answers"] == before
+    monkeypatch.setattr("imseek.data.writer.GRACE_SECONDS", -1.0)
+    again = upkeep.merge(case.root)
+    assert (again.merges, again.shards) == (0, report.shards)
+    assert again.removed > 3 * 8
