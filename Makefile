@@ -10,18 +10,24 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs
+.PHONY: demo test cli-docs strace
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/imseek demo
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test strace
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -W error
+
+# It records system calls for the tests of power cuts, which skip without it.
+strace:
+	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq strace >/dev/null; } || \
+	  echo "make: strace is missing (Debian: apt install strace); the tests of power cuts will be skipped" >&2
 
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from durability.damages import build, collection
+from durability.forks import Server
+from imseek.upkeep import verify
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[list[Server]]:
+    """Two of them: a trial is one process, and there are two cores."""
+    started = [Server() for _ in range(2)]
+    yield started
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def fast_folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that can be had: a kill does not tell the difference, and power cuts are replayed."""
+    shm = Path("/dev/shm")
+    folder = shm / f"imseek-crash-{os.getpid()}" if os.access(shm, os.W_OK) else tmp_path / "crash"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound collection with every kind of file, to be copied and damaged."""
+    home = tmp_path_factory.mktemp("original") / "home"
+    build(home)
+    assert verify(collection(home)).ok
+    return home
+
+
+@pytest.fixture(scope="session")
+def prepared(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder in which a scenario can run, made once; to be copied."""
+
+    @cache
+    def prepare(name: str) -> Path:
+        home = tmp_path_factory.mktemp("prepared") / "home"
+        servers[0]("prepare", name=name, home=home)
+        return home
+
+    return prepare

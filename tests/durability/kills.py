@@ -1,0 +1,66 @@
+"""A process that kills itself before its n-th durable operation, and the one that comes after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from durability.stage import Stage, go_on, look, perform
+
+
+class Operations:
+    """Records the durable operations of this process, and kills it before one of them."""
+
+    NAMES = ("rename", "unlink", "mkdir", "rmdir", "fsync")
+
+    def __init__(self, die_before: int | None, *, count_all: bool) -> None:
+        self.log: list[str] = []
+        self.counted = 0
+        self._die_before = die_before
+        self._count_all = count_all
+
+    def install(self) -> None:
+        from sqlalchemy import Engine, event
+
+        from imseek.data.catalog import Catalog
+
+        for name in self.NAMES:
+            setattr(os, name, self._recorded(name, getattr(os, name)))
+        event.listen(Engine, "commit", lambda _: self.happens("commit"))
+        Catalog.close = self._recorded("close", Catalog.close)  # type: ignore[method-assign]
+
+    def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*args: Any, **kwargs: Any) -> Any:
+            # shutil.rmtree, the only user of dir_fd, is only called on the staging folder.
+            staging = kwargs.get("dir_fd") is not None or (
+                name in ("mkdir", "rmdir") and "staging" in str(args[0])
+            )
+            self.happens(name, *args, counts=name != "fsync" and not staging)
+            return function(*args, **kwargs)
+
+        return operation
+
+    def happens(self, name: str, *args: Any, counts: bool = True) -> None:
+        self.log.append(" ".join([name, *(Path(a).name for a in args if isinstance(a, str | Path))]))
+        if counts or self._count_all:
+            if self.counted == self._die_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.counted += 1
+
+
+def victim(name: str, home: str, die_before: int | None, count_all: bool) -> dict[str, Any]:
+    operations = Operations(die_before, count_all=count_all)
+    operations.install()
+    perform(name, Stage(Path(home)))
+    return {"counted": operations.counted, "log": operations.log}
+
+
+def heir(name: str, home: str) -> list[str]:
+    """Looks at what is left and goes on. Returns the kinds of problems that it found."""
+    stage = Stage(Path(home))
+    kinds = look(stage)
+    go_on(name, stage)
+    return kinds

@@ -1,0 +1,404 @@
+"""What is done to a collection while it is killed, cut off or damaged, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+#: Left over by a kill until the next writer comes.
+PASSING = {"orphan", "current"}
+COLUMN = "quality"
+
+
+class Stage:
+    """A collection and a folder of pictures, made for a scenario and copied for each trial."""
+
+    def __init__(self, home: Path) -> None:
+        self.photos = home / "photos"
+        self.root = self.photos / ".imseek"  # Places are relative, so that a copy is as good as the original.
+        self.acknowledged = home / "acknowledged"
+
+    def index(self) -> None:
+        import imseek
+
+        with imseek.open(self.root) as collection:
+            collection.index([self.photos], progress=lambda p: self.note(p.done))
+
+    def note(self, done: int) -> None:
+        # Only committed images are `done`. A plain write: the page cache outlives the kill.
+        if done:
+            self.acknowledged.write_text(str(done))
+
+
+def small(*, merging: bool = True) -> None:
+    """Commits of four images, merged by twos."""
+    from imseek.data import merge
+    from imseek.indexer import pipeline
+
+    pipeline.COMMIT_IMAGES = 4
+    pipeline.ENCODE_BATCH = 4
+    merge.FACTOR = 2 if merging else 1000
+
+
+def nothing(stage: Stage) -> None:
+    pass
+
+
+def made(stage: Stage) -> None:
+    import imseek
+
+    imseek.create(stage.root, encoder="fake", here=True).close()
+
+
+def indexed(stage: Stage) -> None:
+    made(stage)
+    small()
+    stage.index()
+    noted(stage)
+
+
+def noted(stage: Stage) -> None:
+    """Every image has a tag of its own, and neighbours have been judged: what only the catalog knows."""
+    from sqlalchemy import Connection, insert, select
+
+    from imseek.data import schema as t
+    from imseek.data.catalog import live
+    from imseek.data.writer import Writer
+
+    def change(connection: Connection, generation: int) -> None:
+        i = t.images.c
+        images = connection.execute(select(i.image_id, i.content_hash).where(live(t.images))).all()
+        tags = [
+            {"image_id": image_id, "tag": f"number {image_id}", "provenance": "stage", "born": generation}
+            for image_id, _ in images
+        ]
+        connection.execute(insert(t.tags), [{**tag, "died": t.FOREVER} for tag in tags])
+        hashes = sorted(content_hash for _, content_hash in images)
+        verdict = {"verdict": "other", "provenance": "stage", "decided_at": "2026-01-01T00:00:00+00:00"}
+        pairs = itertools.pairwise(hashes)
+        connection.execute(insert(t.judgements), [{"hash_a": a, "hash_b": b, **verdict} for a, b in pairs])
+
+    with Writer(stage.root, "note") as writer:
+        writer.apply(change)
+
+
+def in_pieces(stage: Stage) -> None:
+    """Three shards, one with a dead row, and a derived column."""
+    made(stage)
+    small(merging=False)
+    stage.index()
+    (stage.photos / "05.png").unlink()
+    stage.index()
+    noted(stage)
+    columns(stage)
+
+
+def in_an_album(stage: Stage) -> None:
+    """The source is a folder beside the collection, and has a new name that the collection does not know."""
+    import imseek
+
+    made(stage)
+    small()
+    album = stage.photos / "album"
+    album.mkdir()
+    for path in sorted(stage.photos.glob("*.png")):
+        path.rename(album / path.name)
+    with imseek.open(stage.root) as collection:
+        collection.index([album])
+    noted(stage)
+    album.rename(stage.photos / "moved")
+
+
+def changed(stage: Stage) -> None:
+    """Files have come, gone, moved, been copied, been changed and swapped names."""
+    indexed(stage)
+    photos = stage.photos
+    (photos / "00.png").unlink()
+    (photos / "01.png").rename(photos / "zz.png")
+    shutil.copy(photos / "02.png", photos / "copy.png")
+    (photos / "03.png").rename(photos / "aside")
+    (photos / "04.png").rename(photos / "03.png")
+    (photos / "aside").rename(photos / "04.png")
+    draw(photos / "05.png", 105)
+    for n in range(4):
+        draw(photos / f"new{n}.png", 200 + n)
+
+
+def retired(stage: Stage) -> None:
+    """Merged: the old shards wait for their grace time to pass."""
+    in_pieces(stage)
+    merged(stage)
+
+
+def worn(stage: Stage) -> None:
+    """Images, files and rows of the catalog that have died lie beside those that live."""
+    changed(stage)
+    stage.index()
+    columns(stage)
+    columns(stage)
+
+
+def without_a_vector_file(stage: Stage) -> None:
+    in_pieces(stage)
+    flip(stage.root / "spaces/0/img_emb/000001.npy")
+
+
+def without_a_catalog(stage: Stage) -> None:
+    """The catalog is damaged, and one backup is gone: what the last run did is only in shards and current.json."""
+    made(stage)
+    small(merging=False)
+    for n in range(6):
+        (stage.photos / f"{n:02}.png").rename(stage.photos / f"{n:02}.later")
+    stage.index()
+    noted(stage)
+    for n in range(6):
+        (stage.photos / f"{n:02}.later").rename(stage.photos / f"{n:02}.png")
+    stage.index()
+    newest = max(stage.root.glob("catalog.bak.*"), key=generation_of)
+    newest.unlink()
+    flip(stage.root / "catalog.sqlite")
+
+
+def cut_short(stage: Stage) -> None:
+    """A creation that died while SQLite wrote: its journal must never be applied to another catalog."""
+    catalog = stage.root / "catalog.sqlite"
+    stage.root.mkdir()
+    if (pid := os.fork()) == 0:
+        connection = sqlite3.connect(catalog, isolation_level=None)
+        connection.execute("PRAGMA cache_size = 1")  # So that pages are written before the transaction ends.
+        connection.execute("CREATE TABLE rest AS SELECT zeroblob(100000) AS bytes")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE rest SET bytes = randomblob(100000)")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert catalog.with_name("catalog.sqlite-journal").stat().st_size > 512
+
+
+def with_a_log(stage: Stage) -> None:
+    """A reader was at work when the last writer ended, and then died: SQLite's log lies there already."""
+    changed(stage)
+    if (pid := os.fork()) == 0:
+        connection = sqlite3.connect(f"file:{stage.root}/catalog.sqlite?mode=ro", uri=True)
+        connection.execute("BEGIN")
+        connection.execute("SELECT COUNT(*) FROM images").fetchone()
+        columns(stage)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert (stage.root / "catalog.sqlite-wal").stat().st_size > 0
+
+
+def run_create(stage: Stage) -> None:
+    import imseek
+
+    if not (stage.root / "collection.json").exists():
+        imseek.create(stage.root, encoder="fake", here=True).close()
+
+
+def run_index(stage: Stage) -> None:
+    small(merging=False)
+    stage.index()
+
+
+def run_index_and_merge(stage: Stage) -> None:
+    small()
+    stage.index()
+
+
+def remove_source(stage: Stage) -> None:
+    import imseek
+    from imseek.errors import SourceNotFoundError
+
+    with imseek.open(stage.root) as collection:
+        for source in collection.info().sources:
+            # Where the removal was committed, and not yet stated in current.json, a writer finds it done.
+            with suppress(SourceNotFoundError):
+                collection.remove_source(source.source_id)
+
+
+def relocate(stage: Stage) -> None:
+    import imseek
+
+    with imseek.open(stage.root) as collection:
+        collection.relocate_source(1, stage.photos / "moved")
+
+
+def merged(stage: Stage) -> None:
+    from imseek.data.merge import merge_due
+    from imseek.data.writer import Writer
+
+    small()
+    with Writer(stage.root, "merge") as writer:
+        merge_due(writer)
+
+
+def columns(stage: Stage) -> None:
+    from imseek.data.columns import put_columns
+    from imseek.data.reader import Reader
+    from imseek.data.writer import Writer
+
+    ids = live_ids(Reader(stage.root))
+    with Writer(stage.root, "columns") as writer:
+        put_columns(writer, COLUMN, {COLUMN: {image_id: image_id / 2 for image_id in ids}})
+
+
+def sweep(stage: Stage) -> None:
+    from imseek.data import writer
+
+    writer.GRACE_SECONDS = -1.0
+    with writer.Writer(stage.root, "sweep"):
+        pass
+
+
+def purge(stage: Stage) -> None:
+    import imseek
+
+    imseek.upkeep.purge(stage.root)
+
+
+def repair(stage: Stage) -> None:
+    import imseek
+
+    imseek.upkeep.repair(stage.root)
+
+
+SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {
+    "create": (nothing, run_create),
+    "create over a rest": (cut_short, run_create),
+    "index": (made, run_index),
+    "index again": (changed, run_index_and_merge),
+    "index over a log": (with_a_log, run_index_and_merge),
+    "remove a source": (indexed, remove_source),
+    "relocate a source": (in_an_album, relocate),
+    "merge": (in_pieces, merged),
+    "put columns": (in_pieces, columns),
+    "sweep": (retired, sweep),
+    "purge": (worn, purge),
+    "repair a shard": (without_a_vector_file, repair),
+    "repair the catalog": (without_a_catalog, repair),
+}
+
+
+def prepare(name: str, home: str) -> None:
+    """Make a folder in which the scenario can run."""
+    stage = Stage(Path(home))
+    stage.photos.mkdir(parents=True)
+    for n in range(12):
+        draw(stage.photos / f"{n:02}.png", n)
+    SCENARIOS[name][0](stage)
+    stage.acknowledged.unlink(missing_ok=True)
+
+
+def perform(name: str, stage: Stage) -> None:
+    SCENARIOS[name][1](stage)
+
+
+def go_on(name: str, stage: Stage) -> None:
+    """The same command again, and what brings the collection in line with its pictures; then all must be well."""
+    import imseek
+
+    perform(name, stage)
+    if name.startswith("create") or name.startswith("repair"):
+        stage.index()
+    if name == "relocate a source":
+        with imseek.open(stage.root) as collection:
+            collection.index()
+    if name == "remove a source":
+        sweep(stage)  # Where nothing is left to remove, no writer has come yet.
+    check(stage, removed=name == "remove a source")
+
+
+def traces(stage: Stage) -> list[str]:
+    """Files of the collection that tell of a picture that was deleted before the scenario ``purge``."""
+    files = [path for path in stage.root.rglob("*") if path.is_file()]
+    return [str(path) for path in files if b"00.png" in path.read_bytes()]
+
+
+def look(stage: Stage) -> list[str]:
+    """The collection just after the kill. Returns the kinds of problems."""
+    import imseek
+
+    if not (stage.root / "collection.json").exists():
+        return []
+    report = imseek.upkeep.verify(stage.root)
+    with imseek.open(stage.root) as collection:
+        if not {"vectors", "catalog"} & {problem.kind for problem in report.problems}:
+            hits = collection.search(np.ones(64), limit=1000).hits
+            assert len({hit.image_id for hit in hits}) == len(hits)
+            acknowledged = int(stage.acknowledged.read_text()) if stage.acknowledged.exists() else 0
+            assert len(hits) >= acknowledged, f"{acknowledged} were acknowledged, {len(hits)} are there"
+    return [problem.kind for problem in report.problems]
+
+
+def check(stage: Stage, *, removed: bool) -> None:
+    """Every picture is there exactly once, with its own vector, and nothing else is."""
+    import imseek
+    from imseek.data.reader import Reader
+
+    report = imseek.upkeep.verify(stage.root)
+    assert report.ok, report.problems
+    reader = Reader(stage.root)
+    ids = live_ids(reader)
+    assert len(set(ids)) == len(ids)
+    wanted = {} if removed else {path.name: path for path in stage.photos.rglob("*.png")}
+    places = {image_id: Path(os.fsdecode(place.path)).name for image_id, place in reader.places(ids).items()}
+    assert sorted(places.values()) == sorted(wanted)
+    assert sorted(places) == sorted(ids)
+    facts = reader.metadata(ids)
+    for image_id, name in places.items():
+        assert facts[image_id]["content_hash"] == hashlib.sha256(wanted[name].read_bytes()).hexdigest()
+        assert reader.vector(image_id, 0) == pytest.approx(vector_of(wanted[name]), abs=1e-3)
+    with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:
+        alive = "died = 9223372036854775807"
+        assert sorted(
+            i for (i,) in connection.execute(f"SELECT image_id FROM images WHERE {alive}")
+        ) == sorted(ids)
+        assert sorted(
+            i for (i,) in connection.execute(f"SELECT image_id FROM places WHERE {alive}")
+        ) == sorted(ids)
+    assert not (stage.root / "staging").exists()
+
+
+def live_ids(reader: Any) -> list[int]:
+    found = []
+    for shard in reader.current.shards:
+        found += np.delete(np.array(reader.shard_ids(shard)), reader.dead_rows(shard)).tolist()
+    return found
+
+
+def vector_of(path: Path) -> Any:
+    from imseek.encoders import registry
+    from imseek.media.decode import decode
+
+    encoder = registry.load("fake")
+    return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(
+        np.float16
+    )
+
+
+def draw(path: Path, seed: int) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def generation_of(path: Path) -> int:
+    from imseek.data.backup import generation_of
+
+    return generation_of(path)

@@ -1,0 +1,84 @@
+"""A system call fails: any of those by which a command changes the collection, ours, Arrow's or SQLite's.
+
+The command says what and where, with an error of imseek's own, or it did all that it was to do; an fsync that failed
+is never taken for one that worked. The collection is intact, and the same command, given again, completes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from durability.faults import sample, sites
+from durability.forks import Server
+from durability.stage import PASSING, SCENARIOS, Stage
+
+#: How each is told; SQLite has words of its own.
+ERRORS = {
+    "ENOSPC": ("No space left on device", "disk is full", "the disk may be full"),
+    "EIO": ("Input/output error", "disk I/O error"),
+}
+#: Calls of imseek, never of SQLite: each is needed, an fsync too.
+OURS = ("write", "fsync", "rename")
+#: Where a file cannot be opened, SQLite does not tell why, and tries without the right to write.
+UNOPENED = ("unable to open database file", "attempt to write a readonly database")
+#: Trials for each command, of some three hundred calls and two errors.
+SAMPLE = 3
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_call_may_fail(
+    servers: list[Server],
+    prepared: Callable[[str], Path],
+    fast_folder: Path,
+    name: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    template = prepared(name)
+    whole = fast_folder / "whole"
+    shutil.copytree(template, whole)
+    _, done = servers[0]("fault", name=name, home=whole)
+    assert done["refusal"] is None
+    found = sites(done["calls"], Stage(whole).root)
+    assert {"pwrite64", "fsync", "rename"} <= {call for call, _, _ in found}, (
+        "SQLite's calls are seen, and ours"
+    )
+    trials = [(site, error) for site in found for error in ERRORS]
+    trials = sample(trials, SAMPLE, name)
+    refused = []
+
+    def try_some(which: int) -> None:
+        for n, ((call, ordinal, line), error) in list(enumerate(trials))[which :: len(servers)]:
+            home = fast_folder / f"{n}"
+            shutil.copytree(template, home)
+            place = f"{error} at {call} {ordinal}: {line}"
+            try:
+                inject = f"{call}:error={error}:when={ordinal}"
+                _, after = servers[which]("fault", name=name, home=home, inject=inject)
+                assert any("(INJECTED)" in line for line in after["calls"]), "it did not happen again"
+                if after["refusal"] is None:
+                    assert call not in OURS, "it was passed over"
+                    # Clearing up can wait for the next writer.
+                    assert after["state"] == done["state"], "nothing was said, and something is missing"
+                else:
+                    refused.append(after["refusal"]["kind"])
+                    expected = (*ERRORS[error], *(UNOPENED if call == "openat" else ()))
+                    message, hint = after["refusal"]["message"], after["refusal"]["hint"]
+                    assert str(home) in message
+                    assert any(words in f"{message}, {hint}" for words in expected), message
+                _, kinds = servers[which]("heir", name=name, home=home)
+                assert name.startswith("repair") or set(kinds) <= PASSING, kinds
+            except AssertionError as failure:
+                raise AssertionError(f"{place}\n{failure}") from failure
+            shutil.rmtree(home)
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for _ in pool.map(try_some, range(len(servers))):
+            pass
+    assert {"StorageError"} <= set(refused) <= {"StorageError", "ReadOnlyError"}
+    record_property("trials", len(trials))
+    print(f"{name}: {len(trials)} failing calls, {len(refused)} of them refused the command")

@@ -1,0 +1,104 @@
+"""A disk that is really full, after a few more blocks or a few more files, for each command that writes.
+
+On a tmpfs of just that size every writer meets the end of the disk at its own place: imseek's files, Arrow's, SQLite's
+log, its shared memory, and the copies of the catalog.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from durability.faults import needs_root, remount, sample, tmpfs
+from durability.forks import Server
+from durability.stage import PASSING, SCENARIOS, Stage, draw
+
+pytestmark = needs_root()
+
+BLOCK = 4096
+HINTS = ("free some space", "no space left", "may be full")
+
+
+#: What is left of the disk in each trial; where all are wanted, ever more, until the command fits.
+LEFT = {"size": (0, 20), "nr_inodes": (3,)}
+NAMES = sample([*SCENARIOS], 4, "full disk")
+
+
+def room(of: str) -> Iterable[int]:
+    return count() if os.environ.get("IMSEEK_FAULTS") == "all" else LEFT[of]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_end_of_the_disk(
+    servers: list[Server],
+    prepared: Callable[[str], Path],
+    fast_folder: Path,
+    name: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    template = prepared(name)
+
+    def refusals(server: Server, of: str) -> int:
+        refused = 0
+        for left in room(of):
+            home = fast_folder / f"{of} {left}"
+            home.mkdir()
+            with tmpfs(Stage(home).photos) as disk:
+                shutil.copytree(template, home, dirs_exist_ok=True)
+                used = os.statvfs(disk)
+                blocks, files = used.f_blocks - used.f_bfree, used.f_files - used.f_ffree
+                small = {"size": f"size={(blocks + left) * BLOCK}", "nr_inodes": f"nr_inodes={files + left}"}
+                remount(disk, small[of])
+                status, refusal = server("attempt", name=name, home=home)
+                remount(disk, "size=64m,nr_inodes=100000")
+                assert status == 0, f"{left} of {of} left: {status}"
+                if refusal is not None:
+                    assert str(home) in refusal["message"]
+                    assert refusal["code"] == 1
+                    assert any(hint in str(refusal["hint"]) for hint in HINTS), refusal
+                try:
+                    _, kinds = server("heir", name=name, home=home)
+                except AssertionError as failure:
+                    raise AssertionError(f"{left} of {of} left: {refusal}\n{failure}") from failure
+                assert name.startswith("repair") or set(kinds) <= PASSING, f"{left} of {of} left: {kinds}"
+                if refusal is None:
+                    break
+                refused += 1
+        return refused
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        full = list(pool.map(refusals, servers, LEFT))
+    assert full[0] > 0, "the disk was full"
+    record_property("trials", sum(full))
+    print(f"{name}: {full[0]} sizes and {full[1]} numbers of files at which the disk was full")
+
+
+def test_the_command_line_says_so(fast_folder: Path) -> None:
+    with tmpfs(fast_folder / "disk") as disk:
+        stage = Stage(disk)
+        stage.photos.mkdir()
+        for n in range(40):
+            draw(stage.photos / f"{n}.png", n)
+        imseek = [sys.executable, "-W", "error", "-m", "imseek"]
+        create = [*imseek, "collection", "create", str(stage.root), "--encoder", "fake"]
+        index = [*imseek, "index", str(stage.photos), "-c", str(stage.root)]
+        subprocess.run(create, check=True, capture_output=True)
+        used = os.statvfs(disk)
+        remount(disk, f"size={(used.f_blocks - used.f_bfree + 12) * BLOCK}")
+        full = subprocess.run(index, capture_output=True, text=True, check=False)
+        assert (full.returncode, full.stdout) == (1, "")
+        said = full.stderr.splitlines()
+        assert said[-2].startswith(f"imseek: {stage.root}/")
+        assert said[-1].startswith("hint: free some space")
+        assert "Traceback" not in full.stderr
+        remount(disk, "size=64m")
+        done = subprocess.run(index, capture_output=True, text=True, check=True)
+        assert "40 added; 40 images in the collection" in done.stdout

@@ -1,0 +1,119 @@
+"""Power cut at any operation: what was acknowledged is there, and the collection goes on where it stopped.
+
+A sample of the states; ``bench/power_cuts.py`` tries all of them, and leaves out each fsync in turn to see that one
+of the states then fails.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from durability.disk import Acknowledge, Disk, Operation, Rename, Sync, Write, cuts
+from durability.forks import Server
+from durability.power import Outage, Recording, outages, recorded, try_outage
+from durability.stage import SCENARIOS
+
+STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "24"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _traceable() -> None:
+    """strace must be there and allowed to trace, as it is in CI."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed (Debian: apt install strace)")
+    if subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], check=False).returncode:
+        pytest.skip("this system does not let strace trace")
+
+
+def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:
+    def try_some(which: int) -> None:
+        for n, state in enumerate(states[which :: len(servers)]):
+            try_outage(recording, state, servers[which], folder / f"{which}-{n}")
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for _ in pool.map(try_some, range(len(servers))):
+            pass
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_power_cuts(servers: list[Server], fast_folder: Path, name: str) -> None:
+    recording = recorded(name, fast_folder / "template", servers[0])
+    chance = random.Random(name)
+    last = len(recording.operations)
+    moments = sorted(chance.sample(range(last), min(STATES, last)))
+    states = [
+        chance.choice(found)
+        for n in [*moments, last]
+        if (found := list(outages(recording.disk(), recording.operations, seeds=1, first=n, last=n)))
+    ]
+    try_all(recording, states, servers, fast_folder)
+
+
+def test_a_missing_fsync_is_noticed(servers: list[Server], fast_folder: Path) -> None:
+    """Of vectors, of current.json, and of their folders."""
+    recording = recorded("index", fast_folder / "template", servers[0])
+    operations = recording.operations
+    for path in ("staging/spaces_0_img_emb_000001.npy", "spaces/0/img_emb", "staging/current.json", "."):
+        whole = [n for n, o in enumerate(operations) if isinstance(o, Sync) and _is(o.path, path)]
+        assert whole
+        rest = [operation for n, operation in enumerate(operations) if n not in whole]
+        states = list(_worst(recording, rest))
+        with pytest.raises(AssertionError, match="power cut before"):
+            try_all(recording, states, servers, fast_folder)
+        shutil.rmtree(fast_folder / "0-0", ignore_errors=True)
+
+
+def _is(path: str, wanted: str) -> bool:
+    return path == ".imseek" if wanted == "." else path.startswith(f".imseek/{wanted}")
+
+
+def _worst(recording: Recording, operations: list[Operation]) -> Iterator[Outage]:
+    """Just after each acknowledgement: nothing that was not fsynced is there, or only the names are."""
+    for n, operation in enumerate(operations):
+        if isinstance(operation, Acknowledge):
+            found = outages(recording.disk(), operations, seeds=0, first=n + 1, last=n + 1)
+            yield from (state for state in found if state.cut in ("nothing", "names only"))
+
+
+# -- the model -----------------------------------------------------------------------------------------------
+
+
+def after(disk: Disk, cut: str) -> dict[str, bytes | None]:
+    return next(disk.after(c) for c in cuts(1) if c.name == cut)
+
+
+def test_what_is_not_fsynced_may_be_lost() -> None:
+    disk = Disk({"a": b"old"})
+    disk.do(Write("a", 0, b"new"))
+    assert after(disk, "nothing") == {"a": b"old"}
+    assert after(disk, "everything") == {"a": b"new"}
+    assert after(disk, "names and lengths") == {"a": b"\0\0\0"}
+    disk.do(Sync("a", ours=True))
+    assert after(disk, "nothing") == {"a": b"new"}
+
+
+def test_torn_writes_tear_between_sectors() -> None:
+    disk = Disk({"a": b""})
+    disk.do(Write("a", 0, b"x" * 8192))
+    torn = after(disk, "torn 0")["a"]
+    assert torn is not None
+    sectors = {torn[start : start + 512] for start in range(0, len(torn), 512)}
+    assert {bytes(512), b"x" * 512} <= sectors
+
+
+def test_a_rename_may_leave_both_names_but_never_none() -> None:
+    left = set()
+    for seed in range(20):
+        disk = Disk({"a": b"content", "folder": None})
+        disk.do(Rename("a", "folder/b"))
+        for cut in (*cuts(1, of=seed), *disk.alone()):
+            left.add(frozenset(path for path, data in disk.after(cut).items() if data == b"content"))
+    assert left == {frozenset(["a"]), frozenset(["folder/b"]), frozenset(["a", "folder/b"])}

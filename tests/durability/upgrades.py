@@ -1,0 +1,73 @@
+"""Migrations of a time to come, and a process that is killed while it runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from durability.kills import Operations
+from durability.recipes import format_1
+from imseek.data import migrations
+from imseek.data.reader import connect_read_only
+
+#: A table made anew with its rows, as SQLite needs it for anything but a new column; and facts that move to another.
+LATER = (
+    (
+        "weights",
+        """
+        CREATE TABLE weighted (
+            image_id {int} NOT NULL, tag TEXT NOT NULL, provenance TEXT NOT NULL, weight FLOAT NOT NULL DEFAULT 1,
+            born {int} NOT NULL, died {int} NOT NULL, PRIMARY KEY (image_id, tag, born));
+        INSERT INTO weighted (image_id, tag, provenance, weight, born, died)
+            SELECT image_id, tag, provenance, length(tag), born, died FROM tags;
+        DROP TABLE tags;
+        ALTER TABLE weighted RENAME TO tags;
+        CREATE INDEX tags_by_tag ON tags (tag)
+        """,
+    ),
+    (
+        "depths",
+        """
+        ALTER TABLE places ADD COLUMN depth {int};
+        UPDATE places SET depth = length(path);
+        CREATE TABLE notes (space_id {int} PRIMARY KEY, facts TEXT NOT NULL);
+        INSERT INTO notes SELECT space_id, facts FROM spaces;
+        UPDATE spaces SET facts = 'see notes'
+        """,
+    ),
+)
+FUTURE = (*migrations.MIGRATIONS, *LATER)
+
+#: Tables that each writer changes, whatever it has come for.
+_PASSING = ("meta", "runs", "files", "migrations")
+
+
+def state_of(home: Path) -> dict[str, Any]:
+    """The catalog's version, its tables and indexes, and all rows that a migration may have to do with."""
+    with connect_read_only(format_1.collection(home)) as connection:
+        query = "SELECT name, type, sql FROM sqlite_master ORDER BY name"
+        schema = [list(row) for row in connection.execute(query)]
+        tables = [name for name, kind, _ in schema if kind == "table" and name not in _PASSING]
+        rows = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
+        version = connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
+    return {"version": version, "schema": schema, "rows": rows}
+
+
+def victim(home: str, die_before: int | None) -> int:
+    """A writer of that time comes; returns how many operations and statements there are to die before."""
+    from sqlalchemy import Engine, event
+
+    operations = Operations(die_before, count_all=True)
+    operations.install()
+    event.listen(Engine, "before_cursor_execute", lambda *_: operations.happens("statement"))
+    write(home)
+    return operations.counted
+
+
+def write(home: str) -> None:
+    """A writer of that time comes and goes."""
+    from imseek.data.writer import Writer
+
+    migrations.MIGRATIONS = FUTURE
+    with Writer(format_1.collection(Path(home)), "upgrade"):
+        pass
