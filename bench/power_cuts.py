@@ -24,7 +24,7 @@ from threading import Lock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from durability.disk import Acknowledge, Operation, Rename, Return, Sync
+from durability.disk import Operation, Rename, Sync
 from durability.forks import Server
 from durability.power import Outage, Recording, outages, recorded, try_outage
 from durability.stage import SCENARIOS
@@ -45,8 +45,6 @@ def mutants(recording: Recording) -> Iterator[Mutant]:
     operations = recording.operations
     disk = recording.disk()
     for n, operation in enumerate(operations):
-        if isinstance(operation, Acknowledge | Return):
-            continue
         if isinstance(operation, Sync) and not disk.changes_nothing(operation):
             who = "fsync" if operation.ours else "SQLite's fsync"
             yield Mutant(f"{who} left out", operation.path, [*operations[:n], *operations[n + 1 :]], n)
@@ -118,7 +116,7 @@ class Bench:
 def replay(bench: Bench, recording: Recording, seeds: int) -> int:
     """Try every state; returns how many failed."""
     start = time.perf_counter()
-    states = enumerate(outages(recording.disk(), recording.operations, seeds), start=1)
+    states = enumerate(outages(recording, seeds), start=1)
     failures: list[str] = []
     tried = 0
     lock = Lock()
@@ -147,12 +145,12 @@ def replay(bench: Bench, recording: Recording, seeds: int) -> int:
 
 def mutate(bench: Bench, recording: Recording) -> list[Mutant]:
     """Try every mutant until one of its states fails; returns those that nothing noticed."""
-    known = {outage.key() for outage in outages(recording.disk(), recording.operations, 0)}
+    known = {outage.key() for outage in outages(recording, 0)}
     tally: dict[str, Counter[str]] = defaultdict(Counter)
     survivors = []
 
     def caught(mutant: Mutant) -> bool:
-        states = outages(recording.disk(), mutant.operations, 0, first=mutant.first)
+        states = outages(recording, 0, operations=mutant.operations, first=mutant.first)
         return any(bench.fails(recording, state) for state in states if state.key() not in known)
 
     found = list(mutants(recording))

@@ -121,7 +121,9 @@ def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArra
         return np.concatenate(
             [np.empty(0, np.uint32), *(np.load(root / name, allow_pickle=False) for name in names)]
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if not isinstance(error, FileNotFoundError):
+            _check_damaged(error)
         return np.empty(0, np.uint32)
 
 

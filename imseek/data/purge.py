@@ -23,7 +23,7 @@ from imseek.data.catalog import get_meta, live, set_meta
 from imseek.data.current import Shard
 from imseek.data.reader import PURGED
 from imseek.data.schema import FOREVER
-from imseek.data.writer import Writer, listed_folder_files
+from imseek.data.writer import Writer, folders_of, listed_folder_files
 from imseek.types import PurgeReport
 
 
@@ -42,7 +42,7 @@ def purge(writer: Writer) -> PurgeReport:
         unnamed += [*_set_aside(writer.root), *_cached(writer.root)]
         freed = sum(path.lstat().st_size for path in unnamed)
         removed = durable.remove_files(unnamed)
-        durable.sync_folders(_listed_folders(writer.root))  # The sweep of retired files leaves that to time.
+        durable.sync_folders(folders_of(writer.root))  # The sweep of retired files leaves that to time.
         images, records = _forget(connection)
     durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
     writer.catalog.scrub()
@@ -57,11 +57,6 @@ def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
     query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
         return int(connection.execute(query).scalar_one()) < shard.rows
-
-
-def _listed_folders(root: Path) -> Iterator[Path]:
-    for name in layout.LISTED_FOLDERS:
-        yield from (Path(folder) for folder, _, _ in os.walk(root / name))
 
 
 def _set_aside(root: Path) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from imseek.data.lock import WriterLock, boot_id, host
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
-from imseek.errors import CorruptCollectionError, LockedError
+from imseek.errors import CorruptCollectionError, LockedError, StorageError
 
 #: Retired files stay this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
@@ -80,6 +80,8 @@ class Writer:
             except Exception as trouble:
                 if error is None:
                     raise
+                if isinstance(error, StorageError) and isinstance(trouble, LockedError):
+                    raise  # Whoever took the collection over has also cleared away what the writer missed.
                 # Most likely for the same cause (a full disk), which is the one that people should read.
                 error.add_note(f"after that, the run could not be ended: {trouble}")
 
@@ -169,9 +171,12 @@ class Writer:
                     f"but {layout.CURRENT} at {stated.generation}"
                 )
             # The lock is ours, so whoever is recorded as running is dead.
-            connection.execute(
+            died = connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
+            if died.rowcount:
+                # Perhaps between making a folder and its fsync, which nobody would ask for again.
+                durable.sync_folders(folders_of(self.root))
             self._begin(connection)
             current = current_of(connection)
         self._first_generation = current.generation
@@ -247,6 +252,11 @@ class Writer:
             for shard_id, path in orphans
             if shard_id is not None and any(start <= shard_id < end for start, end in leases)
         )
+
+
+def folders_of(root: Path) -> list[Path]:
+    """The root and every folder in it whose files the catalog lists."""
+    return [root, *(Path(f) for name in layout.LISTED_FOLDERS for f, _, _ in os.walk(root / name))]
 
 
 def listed_folder_files(root: Path) -> list[str]:

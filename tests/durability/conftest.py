@@ -52,3 +52,18 @@ def prepared(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) ->
         return home
 
     return prepare
+
+
+@pytest.fixture(autouse=True)
+def _sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What scenarios change in the modules of imseek for their own process is put back in this one."""
+    from imseek.data import merge, writer
+    from imseek.indexer import pipeline
+
+    for module, name in (
+        (pipeline, "COMMIT_IMAGES"),
+        (pipeline, "ENCODE_BATCH"),
+        (merge, "FACTOR"),
+        (writer, "GRACE_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))

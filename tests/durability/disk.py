@@ -229,6 +229,8 @@ class Disk:
 
     def do(self, operation: Operation) -> None:
         match operation:
+            case Acknowledge() | Return():
+                pass
             case Create(path):
                 folder, name = self._place(path)
                 folder.enter(name, File())

@@ -14,6 +14,12 @@ from typing import Any
 TESTS = Path(__file__).parent.parent
 
 
+def environment() -> dict[str, str]:
+    """For processes that import this package, and the imseek that these tests are about."""
+    paths = [str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 class Server:
     """``server(work, **arguments)`` runs one of the functions in :func:`serve` in a fork of the server."""
 
@@ -23,7 +29,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            env=environment(),
         )
 
     def __call__(self, what: str, **arguments: Any) -> tuple[int, Any]:

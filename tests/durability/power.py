@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from durability.disk import EVERYTHING, Acknowledge, Disk, Operation, Return, Tree, cuts, write_tree
-from durability.forks import TESTS, Server
+from durability.forks import Server, environment
 from durability.stage import PASSING, Stage, go_on, perform, traces
 from durability.trace import RETURNED, record
 
@@ -28,42 +28,72 @@ class Recording:
     template: Path
     operations: list[Operation]
     facts: dict[str, Any] = field(default_factory=dict)
+    #: Operations that came before, of a run that was killed; nothing was lost then.
+    before: Sequence[Operation] = ()
 
     @property
     def photos(self) -> Path:
         return self.template / "photos"
 
+    @property
+    def acknowledged(self) -> int | None:
+        """The last generation that was acknowledged before."""
+        return max((o.generation for o in self.before if isinstance(o, Acknowledge)), default=None)
+
     def disk(self) -> Disk:
-        """As it was before the scenario."""
-        return Disk.of(self.photos)
+        """As it was before the operations, with what was not durable then."""
+        disk = Disk.of(self.photos)
+        for operation in self.before:
+            disk.do(operation)
+        return disk
 
 
 def recorded(name: str, template: Path, server: Server) -> Recording:
     """Perform a scenario once, beside its template, and learn what each acknowledged generation holds."""
     server("prepare", name=name, home=template)
+    return _learned(Recording(name, template, _operations(name, template, None)), server)
+
+
+def continued(recording: Recording, killed_before: int, server: Server) -> Recording:
+    """The same scenario by a process that comes after one that was killed (no power cut yet)."""
+    before = recording.operations[:killed_before]
+    after = Recording(recording.name, recording.template, [], before=before)
+    after.operations = _operations(recording.name, recording.template, after.disk().after(EVERYTHING))
+    known = after.acknowledged
+    if known is not None:
+        after.facts = {n: facts for n, facts in recording.facts.items() if int(n) <= known}
+    return _learned(after, server)
+
+
+def _operations(name: str, template: Path, tree: Tree | None) -> list[Operation]:
     home = template.with_name("recorded")
-    shutil.copytree(template, home)
+    if tree is None:
+        shutil.copytree(template, home)
+    else:
+        lay_out(template / "photos", tree, home)
     command = [sys.executable, "-W", "error", "-m", "durability.power", name, str(home)]
-    operations = record(command, home / "photos", home / "acknowledged", {"PYTHONPATH": str(TESTS)})
+    operations = record(command, home / "photos", home / "acknowledged", environment())
     shutil.rmtree(home)
-    recording = Recording(name, template, operations)
-    disk = recording.disk()
-    _learn(recording, disk, server)
-    for operation in operations:
-        if isinstance(operation, Acknowledge):
-            _learn(recording, disk, server)
-        elif not isinstance(operation, Return):
-            disk.do(operation)
     assert {Acknowledge, Return} <= {type(operation) for operation in operations}, (
         "the harness hears of commits"
     )
+    return operations
+
+
+def _learned(recording: Recording, server: Server) -> Recording:
+    disk = recording.disk()
+    _learn(recording, disk, server)
+    for operation in recording.operations:
+        disk.do(operation)
+        if isinstance(operation, Acknowledge):
+            _learn(recording, disk, server)
     return recording
 
 
 def _learn(recording: Recording, disk: Disk, server: Server) -> None:
     """What anybody sees who has not lost power is what must be seen after a power cut."""
     home = recording.template.with_name("learning")
-    lay_out(recording, disk.after(EVERYTHING), home)
+    lay_out(recording.photos, disk.after(EVERYTHING), home)
     _, facts = server("facts", home=home)
     shutil.rmtree(home)
     if facts is not None:
@@ -71,9 +101,9 @@ def _learn(recording: Recording, disk: Disk, server: Server) -> None:
         assert known == facts, "a generation never changes"
 
 
-def lay_out(recording: Recording, tree: Tree, home: Path) -> None:
+def lay_out(photos: Path, tree: Tree, home: Path) -> None:
     """Make ``home`` a copy of the scenario's, with what the power cut left of the collection."""
-    shutil.copytree(recording.photos, home / "photos", ignore=shutil.ignore_patterns(ROOT))
+    shutil.copytree(photos, home / "photos", ignore=shutil.ignore_patterns(ROOT))
     write_tree(home / "photos", {name: data for name, data in tree.items() if name.startswith(ROOT)})
 
 
@@ -93,14 +123,20 @@ class Outage:
 
 
 def outages(
-    disk: Disk, operations: Sequence[Operation], seeds: int, *, first: int = 0, last: int | None = None
+    recording: Recording,
+    seeds: int,
+    *,
+    operations: Sequence[Operation] | None = None,
+    first: int = 0,
+    last: int | None = None,
 ) -> Iterator[Outage]:
     """Every distinct state that a power cut may leave, before each operation and after the last one.
 
-    With ``first`` and ``last``: before the operations from the one to the other.
+    With ``first`` and ``last``: before the operations from the one to the other. With ``operations``: others than
+    those that were recorded.
     """
-    acknowledged: int | None = None
-    returned = False
+    operations = recording.operations if operations is None else operations
+    disk, acknowledged, returned = recording.disk(), recording.acknowledged, False
     seen: set[int] = set()
     for n in range((len(operations) if last is None else last) + 1):
         if n >= first:
@@ -111,17 +147,15 @@ def outages(
                     yield outage
         if n < len(operations):
             operation = operations[n]
+            disk.do(operation)
+            returned = returned or isinstance(operation, Return)
             if isinstance(operation, Acknowledge):
                 acknowledged = operation.generation
-            elif isinstance(operation, Return):
-                returned = True
-            else:
-                disk.do(operation)
 
 
 def try_outage(recording: Recording, outage: Outage, server: Server, home: Path) -> None:
     """Raises AssertionError where something acknowledged is lost, or the collection does not go on."""
-    lay_out(recording, outage.tree, home)
+    lay_out(recording.photos, outage.tree, home)
     facts = home / "facts.json"
     facts.write_text(json.dumps(recording.facts))
     try:
@@ -237,7 +271,14 @@ def main(name: str, home: str) -> None:
         os.write(acknowledgements, f"{generation}\n".encode())
         return generation
 
-    apply = Writer.apply
+    apply, enter = Writer.apply, Writer.__enter__
+
+    def entered(writer: Writer) -> Writer:
+        enter(writer)
+        acknowledge(writer.generation)  # What a killed one committed and did not live to say.
+        return writer
+
+    Writer.__enter__ = entered  # type: ignore[method-assign]
     Writer.apply = lambda self, change: acknowledge(apply(self, change))  # type: ignore[method-assign]
     stage.note = lambda _: None
     perform(name, stage)

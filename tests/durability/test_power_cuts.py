@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from durability.disk import Acknowledge, Disk, Operation, Rename, Sync, Write, cuts
+from durability.disk import Acknowledge, Disk, MakeFolder, Operation, Rename, Sync, Write, cuts
 from durability.forks import Server
-from durability.power import Outage, Recording, outages, recorded, try_outage
+from durability.power import Outage, Recording, continued, outages, recorded, try_outage
 from durability.stage import SCENARIOS
 
 STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "24"))
@@ -52,7 +52,7 @@ def test_power_cuts(servers: list[Server], fast_folder: Path, name: str) -> None
     states = [
         chance.choice(found)
         for n in [*moments, last]
-        if (found := list(outages(recording.disk(), recording.operations, seeds=1, first=n, last=n)))
+        if (found := list(outages(recording, seeds=1, first=n, last=n)))
     ]
     try_all(recording, states, servers, fast_folder)
 
@@ -71,6 +71,16 @@ def test_a_missing_fsync_is_noticed(servers: list[Server], fast_folder: Path) ->
         shutil.rmtree(fast_folder / "0-0", ignore_errors=True)
 
 
+def test_power_cut_after_a_kill(servers: list[Server], fast_folder: Path) -> None:
+    """What a killed process made and did not live to fsync: the next one may not take it for durable."""
+    recording = recorded("index", fast_folder / "template", servers[0])
+    made = [n for n, operation in enumerate(recording.operations) if isinstance(operation, MakeFolder)]
+    assert len(made) > 3
+    for n in made:
+        after = continued(recording, n + 1, servers[0])
+        try_all(after, list(_worst(after, after.operations)), servers, fast_folder)
+
+
 def _is(path: str, wanted: str) -> bool:
     return path == ".imseek" if wanted == "." else path.startswith(f".imseek/{wanted}")
 
@@ -79,7 +89,7 @@ def _worst(recording: Recording, operations: list[Operation]) -> Iterator[Outage
     """Just after each acknowledgement: nothing that was not fsynced is there, or only the names are."""
     for n, operation in enumerate(operations):
         if isinstance(operation, Acknowledge):
-            found = outages(recording.disk(), operations, seeds=0, first=n + 1, last=n + 1)
+            found = outages(recording, seeds=0, operations=operations, first=n + 1, last=n + 1)
             yield from (state for state in found if state.cut in ("nothing", "names only"))
 
 

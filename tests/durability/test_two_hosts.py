@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import imseek
-from durability.stage import Stage, check, draw
+from durability.stage import Stage, check, draw, small
 from imseek.data import layout, lock, sources
 from imseek.data.batch import Batch
 from imseek.data.checksums import read
@@ -82,14 +82,14 @@ def test_who_has_been_overtaken_changes_nothing_any_more(
     check(stage, removed=False)
 
 
-def test_an_index_run_that_is_overtaken(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("merging", [True, False], ids=["at a merge", "at a commit"])
+def test_an_index_run_that_is_overtaken(stage: Stage, monkeypatch: pytest.MonkeyPatch, merging: bool) -> None:
     """What it had committed stays; the rest comes with the next run, and nothing is there twice."""
     from imseek.indexer import pipeline
 
     for n in range(8):
         draw(stage.photos / f"new{n}.png", 300 + n)
-    monkeypatch.setattr(pipeline, "COMMIT_IMAGES", 4)
-    monkeypatch.setattr(pipeline, "ENCODE_BATCH", 4)
+    small(merging=merging)
     real = pipeline.commit
 
     def overtaken(writer: Writer, batch: Batch, space_id: int) -> int:

@@ -57,7 +57,7 @@ def record(command: Sequence[str], root: Path, acknowledged: Path, env: dict[str
         f"-o{log}",
     ]
     before = Disk.of(root) if root.exists() else Disk({})
-    done = subprocess.run([*strace, *command], env={**os.environ, **env}, capture_output=True, text=True)
+    done = subprocess.run([*strace, *command], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with log.open() as lines:
         operations = list(_Reader(root, acknowledged, before).read(lines))
@@ -77,9 +77,7 @@ class _Reader:
         for line in lines:
             for operation in self._line(line):
                 # The shared-memory file is an index of the log that SQLite makes anew after every crash.
-                if isinstance(operation, Acknowledge | Return):
-                    yield operation
-                elif not operation.path.endswith("-shm"):
+                if isinstance(operation, Acknowledge | Return) or not operation.path.endswith("-shm"):
                     self._disk.do(operation)
                     yield operation
 
