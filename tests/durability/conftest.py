@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,15 @@ def servers() -> Iterator[list[Server]]:
     yield started
     for server in started:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def strace() -> None:
+    """strace must be there and allowed to trace, as it is in CI."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed (Debian: apt install strace)")
+    if subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], check=False).returncode:
+        pytest.skip("this system does not let strace trace")
 
 
 @pytest.fixture

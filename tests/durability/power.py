@@ -239,16 +239,17 @@ def survive(name: str, home: str, acknowledged: int | None, returned: bool) -> N
 
     stage = Stage(Path(home))
     known = json.loads((Path(home) / "facts.json").read_text())
-    sound = not name.startswith("repair") or (acknowledged is not None)
+    repair = name.startswith("repair")
     if (stage.root / "collection.json").exists():
         kinds = {problem.kind for problem in imseek.upkeep.verify(stage.root).problems}
         try:
             facts = _facts(stage.root)
         except ImseekError:
-            assert not sound, "the collection does not open"
+            assert repair, "the collection does not open"
+            assert acknowledged is None, "the collection that was repaired does not open"
         else:
-            if sound:
-                assert kinds <= PASSING, kinds
+            assert kinds <= PASSING or (repair and not returned), kinds
+            if not repair or acknowledged is not None:
                 assert facts["generation"] >= (acknowledged or 0), "an acknowledged generation is lost"
                 expect(facts, known)
     else:

@@ -30,6 +30,7 @@ UNOPENED = ("unable to open database file", "attempt to write a readonly databas
 SAMPLE = 3
 
 
+@pytest.mark.usefixtures("strace")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_call_may_fail(
     servers: list[Server],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,16 +20,10 @@ from durability.forks import Server
 from durability.power import Outage, Recording, continued, outages, recorded, try_outage
 from durability.stage import SCENARIOS
 
+pytestmark = pytest.mark.usefixtures("strace")
+
+#: Tried for each command.
 STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "24"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _traceable() -> None:
-    """strace must be there and allowed to trace, as it is in CI."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed (Debian: apt install strace)")
-    if subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], check=False).returncode:
-        pytest.skip("this system does not let strace trace")
 
 
 def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -52,7 +51,7 @@ ANSWER = Answer(
 )
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="waits for locks are seen by strace")
+@pytest.mark.usefixtures("strace")
 def test_every_answer_belongs_to_one_generation(tmp_path: Path) -> None:
     figures = run(tmp_path / "home", seconds=5, readers=4, pictures=300)
     assert figures.faults() == []
