@@ -213,11 +213,12 @@ def _move(source: Path, name: str, target: Path) -> None:
         raise _no_collection(name)
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
+    from imseek.data import durable
     from imseek.data.lock import WriterLock
 
     lock = WriterLock(source)
     lock.acquire()
     try:
-        source.rename(target)
+        durable.publish([(source, target)])
     finally:
         lock.release()

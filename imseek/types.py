@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -274,10 +274,11 @@ class MergeReport:
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
-    """What ``purge`` removed. False (all zero) where nothing was left of what had gone before.
+    """What ``purge`` found and removed. Whatever the counts, nothing is left of what has gone when it returns.
 
     ``images`` counts those of which nothing is left, ``records`` all rows that left the catalog, ``shards`` those
-    that were written anew, ``files`` and ``bytes`` the files that were removed.
+    that were written anew, ``files`` and ``bytes`` the files that were removed. A purge that comes after one that was
+    broken off does not count again what that had found.
     """
 
     images: int
@@ -285,6 +286,3 @@ class PurgeReport:
     shards: int
     files: int
     bytes: int
-
-    def __bool__(self) -> bool:
-        return any(astuple(self))

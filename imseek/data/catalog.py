@@ -166,6 +166,8 @@ class Catalog:
         path = self.root / layout.CATALOG
         try:
             with contextlib.closing(self.engine.raw_connection()) as connection:
+                # Not in SQLite's own temporary folder, which may be too small, or on a disk for everybody.
+                connection.execute("PRAGMA temp_store = MEMORY")
                 connection.execute("VACUUM")
         except sqlite3.DatabaseError as error:
             raise storage_error(error, path, writing=True) from error

@@ -45,8 +45,8 @@ def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = Fals
     lock.acquire()
     try:
         _check_free(root)  # Again: somebody else may have made it before we had the lock.
-        if durable.remove_files(root / name for name in _UNFINISHED):
-            durable.sync_folder(root.parent)  # The creation that was cut short may not have come to it.
+        durable.sync_above(root)  # Somebody else may have made these folders and died, or never have cared.
+        durable.discard_files(root / name for name in _UNFINISHED)
         return _create(root, space, relative_places)
     finally:
         lock.release()

@@ -14,12 +14,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from imseek.data.system_errors import explained, system_error
-from imseek.errors import StorageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,9 @@ def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
     folders = set()
     for staged, final in moves:
         make_folder(final.parent)
-        with explained(final):
-            staged.rename(final)
+        if staged != final:  # Else it is taken up where it lies.
+            with explained(final):
+                staged.rename(final)
         folders.add(final.parent)
     return folders
 
@@ -97,9 +98,22 @@ def make_folder(path: Path) -> None:
             folder.mkdir(exist_ok=True)
         try:
             sync_folder(folder.parent)
-        except StorageError:
-            folder.rmdir()  # Else the next one to come would take its name for durable.
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()  # Else the next one to come would take its name for durable.
             raise
+
+
+def sync_above(path: Path) -> None:
+    """Fsync the names of ``path`` and of the folders above it, up to the root of its file system.
+
+    Folders that may not be read are passed over: somebody else made what is in them.
+    """
+    for folder in path.parents:
+        if os.access(folder, os.R_OK):
+            sync_folder(folder)
+        if folder.is_mount():
+            break
 
 
 def remove_files(paths: Iterable[Path]) -> int:

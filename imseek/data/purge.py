@@ -1,9 +1,9 @@
 """Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
 
-Order: shards with rows of images that have died are written anew without them; then, in one transaction, every file
-that no live row of the catalog names is unlinked, and the rows that tell of the past are deleted; then the catalog is
-written anew, and copied over both backups. Dying on the way leaves a sound collection, and purging it again starts
-over: nothing records that bytes are gone, so nothing can claim it wrongly.
+Order: every file that no live row of the catalog names is unlinked; shards with rows of images that have died are
+written anew without them, one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then
+the catalog is written anew, and copied over both backups. Dying on the way leaves a sound collection, and purging it
+again starts over: nothing records that bytes are gone, so nothing can claim it wrongly.
 
 Kept are images that are quarantined, suspended, or wait for their place to be found; and judgements, which speak of
 contents, also of ones that may come back.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -33,22 +34,39 @@ def purge(writer: Writer) -> PurgeReport:
     Readers at work take the newest generation. Raises CorruptCollectionError where a shard that must be written anew
     is damaged, and LockedError where another program holds on to the catalog's log.
     """
+    removed = _Removed()
+    _remove_unnamed(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:
         merge.merge(writer, [shard])
+        _remove_unnamed(writer, removed)  # One by one: people purge where space is short.
     with writer.transaction() as connection:
-        named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
-        unnamed = [writer.root / path for path in listed_folder_files(writer.root) if path not in named]
-        unnamed += [*_set_aside(writer.root), *_cached(writer.root)]
-        freed = sum(path.lstat().st_size for path in unnamed)
-        removed = durable.remove_files(unnamed)
-        durable.sync_folders(folders_of(writer.root))  # The sweep of retired files leaves that to time.
         images, records = _forget(connection)
-    durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
     writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
-    return PurgeReport(images=images, records=records, shards=len(stale), files=removed, bytes=freed)
+    return PurgeReport(images, records, shards=len(stale), files=removed.files, bytes=removed.bytes)
+
+
+@dataclass(slots=True)
+class _Removed:
+    files: int = 0
+    bytes: int = 0
+
+
+def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
+    """Unlink, for good, every file that no live row names, and what lies beside: set aside, cached, left in staging."""
+    root = writer.root
+    with writer.transaction() as connection:
+        named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
+    unnamed = [root / path for path in listed_folder_files(root) if path not in named]
+    unnamed += [path for path in root.iterdir() if layout.is_set_aside(path.name)]
+    unnamed += [path for name in (layout.CACHE, layout.STAGING) for path in _files_below(root / name)]
+    sizes = [path.lstat().st_size for path in unnamed if path.exists()]
+    removed.files += durable.remove_files(unnamed)
+    removed.bytes += sum(sizes)
+    durable.sync_folders(folders_of(root))  # The sweep of retired files leaves that to time.
+    durable.remove_tree(root / layout.CACHE)  # Its folders, which are empty now.
 
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
@@ -59,14 +77,9 @@ def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
         return int(connection.execute(query).scalar_one()) < shard.rows
 
 
-def _set_aside(root: Path) -> Iterator[Path]:
-    """Damaged catalogs that `repair` kept."""
-    return (path for path in root.iterdir() if layout.is_set_aside(path.name))
-
-
-def _cached(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root / layout.CACHE):
-        yield from (Path(folder, name) for name in names)
+def _files_below(folder: Path) -> Iterator[Path]:
+    for inner, _, names in os.walk(folder):
+        yield from (Path(inner, name) for name in names)
 
 
 def _forget(connection: Connection) -> tuple[int, int]:

@@ -33,6 +33,9 @@ FOREVER = 2**63 - 1
 #: Name in ``meta`` of the generation that the last purge met: the catalog tells nothing of those before it.
 PURGED = "purged"
 
+#: What SQLite says where there is no room for the file through which it shares memory with writers.
+_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
+
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK = 500
 
@@ -62,19 +65,27 @@ def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
 def open_catalog(path: Path) -> sqlite3.Connection:
     """A connection for reading a catalog or a copy of one; one thread at a time may use it.
 
-    Where SQLite cannot make the files that it shares with writers, it is opened immutable. That passes over a
-    write-ahead log; so where a dead writer left one with content, SQLite is told that it has the catalog to itself,
-    and keeps the index of the log in memory.
+    Where SQLite cannot make the files that it shares with writers, since the folder cannot be written or the disk is
+    full, there is no writer either. Then it is opened immutable. That passes over a write-ahead log; so where a dead
+    writer left one with content, SQLite is told that it has the catalog to itself, and keeps the index of the log in
+    memory.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connect = partial(sqlite3.connect, uri=True, timeout=10, check_same_thread=False)
-    if os.access(path.parent, os.W_OK):
-        return connect(uri)
     wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    if not wal.exists() or wal.stat().st_size == 0:
+    folded = not wal.exists() or wal.stat().st_size == 0
+    if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
+        connection = connect(uri)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
+                raise
+        else:
+            return connection
+    if folded:
         return connect(f"{uri}&immutable=1")
-    if shared.exists():
-        return connect(uri)
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection

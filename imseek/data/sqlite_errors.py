@@ -15,13 +15,15 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
     ``writing`` is for connections that make a file which is not there.
     """
     said = f"{catalog}: {error}"
-    # The low byte is the primary code, the rest refines it.
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    match code & 0xFF:  # The low byte is the primary code, the rest refines it.
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return LockedError(said, hint="another program has the catalog open for writing")
         case sqlite3.SQLITE_READONLY:
             return ReadOnlyError(said, hint="searching it works; indexing does not")
         case sqlite3.SQLITE_FULL:
+            return StorageError(said, hint=FREE_SPACE)
+        case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_SHMSIZE:
             return StorageError(said, hint=FREE_SPACE)
         case sqlite3.SQLITE_IOERR:
             hint = "the disk may be full or failing; what was committed is safe"

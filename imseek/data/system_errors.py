@@ -44,4 +44,9 @@ def system_error(error: OSError, path: Path) -> StorageError:
     said = f"{os.fsdecode(named)}: {os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
         return ReadOnlyError(said, hint="searching it works; indexing does not")
-    return StorageError(said, hint=_HINTS.get(error.errno or 0))
+    return StorageError(said, hint=hint_of(error))
+
+
+def hint_of(error: OSError) -> str | None:
+    """What to do about an error of the system."""
+    return _HINTS.get(error.errno or 0)

@@ -104,6 +104,7 @@ class Writer:
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the catalog as it is now."""
         self._checksums = checksums.back_up(self.root, self.staging, self._checksums, self.root / name)
+        self._backed_up = self.generation
 
     @property
     def generation(self) -> int:
@@ -171,15 +172,16 @@ class Writer:
                     f"but {layout.CURRENT} at {stated.generation}"
                 )
             # The lock is ours, so whoever is recorded as running is dead.
-            died = connection.execute(
+            connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
-            if died.rowcount:
-                # Perhaps between making a folder and its fsync, which nobody would ask for again.
+            last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
+            if connection.execute(last).scalar() != "done":
+                # Perhaps cut short between making a folder and its fsync, which nobody would ask for again.
                 durable.sync_folders(folders_of(self.root))
             self._begin(connection)
             current = current_of(connection)
-        self._first_generation = current.generation
+        self._backed_up = current.generation
         if stated != current:
             write_current(self.root, current, self.staging)
         self._sweep()
@@ -212,7 +214,7 @@ class Writer:
         )
 
     def _end(self, state: str) -> None:
-        changed = self.generation > self._first_generation
+        changed = self.generation > self._backed_up
         self._end_run(state)
         if changed:
             self.renew_backup(backup.next_target(self.root).name)

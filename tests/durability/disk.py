@@ -238,7 +238,7 @@ class Disk:
                 self._file(path).pending.append(operation)
             case Sync(path):
                 self._node(path).sync()
-            case Rename(path, target):
+            case Rename(path, target) if path != target:
                 folder, name = self._place(path)
                 new_folder, new_name = self._place(target)
                 given = new_folder.enter(new_name, folder.names[name])

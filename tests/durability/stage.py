@@ -166,7 +166,8 @@ def without_a_catalog(stage: Stage) -> None:
     stage.index()
     newest = max(stage.root.glob("catalog.bak.*"), key=generation_of)
     newest.unlink()
-    flip(stage.root / "catalog.sqlite")
+    with (stage.root / "catalog.sqlite").open("r+b") as file:
+        file.write(bytes(4096))  # SQLite cannot open it any more.
 
 
 def cut_short(stage: Stage) -> None:

@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import imseek
 from durability.faults import needs_root, remount, sample, tmpfs
-from durability.forks import Server
-from durability.stage import PASSING, SCENARIOS, Stage, draw
+from durability.forks import Server, forked
+from durability.stage import PASSING, SCENARIOS, Stage, draw, made
 
 pytestmark = needs_root()
 
@@ -102,3 +104,37 @@ def test_the_command_line_says_so(fast_folder: Path) -> None:
         remount(disk, "size=64m")
         done = subprocess.run(index, capture_output=True, text=True, check=True)
         assert "40 added; 40 images in the collection" in done.stdout
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_there_can_be_read_while_the_disk_is_full(fast_folder: Path, killed: bool) -> None:
+    """Also what a killed writer left in SQLite's log."""
+    with tmpfs(fast_folder / "disk") as disk:
+        stage = Stage(disk)
+        stage.photos.mkdir()
+        for n in range(4):
+            draw(stage.photos / f"{n}.png", n)
+        made(stage)
+        stage.index()
+        draw(stage.photos / "new.png", 9)
+
+        def index_and_die() -> None:
+            with imseek.open(stage.root) as collection:
+                collection.index([stage.photos], progress=lambda p: os._exit(1) if p.done else None)
+
+        if killed:
+            forked(index_and_die)
+        (stage.root / "catalog.sqlite-shm").unlink(missing_ok=True)
+        used = os.statvfs(disk)
+        remount(disk, f"size={(used.f_blocks - used.f_bfree) * BLOCK}")
+        with imseek.open(stage.root) as collection:
+            places = [hit.place for hit in collection.search(np.ones(64)).hits]
+            names = {Path(os.fsdecode(place.path)).name for place in places if place is not None}
+            assert names == {"0.png", "1.png", "2.png", "3.png"} | ({"new.png"} if killed else set())
+            assert collection.info().images == len(names)
+            with pytest.raises(imseek.errors.StorageError) as refused:
+                collection.index()
+            assert "free some space" in str(refused.value.hint)
+        assert {problem.kind for problem in imseek.upkeep.verify(stage.root).problems} <= PASSING
+        shared = stage.root / "catalog.sqlite-shm"
+        assert not shared.exists() or shared.stat().st_size < 32_768, "there was no room for it"

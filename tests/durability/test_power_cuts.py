@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from durability.disk import Acknowledge, Disk, MakeFolder, Operation, Rename, Sync, Write, cuts
-from durability.forks import Server
+import imseek
+from durability.disk import EVERYTHING, Acknowledge, Disk, MakeFolder, Operation, Rename, Sync, Write, cuts
+from durability.forks import Server, environment
 from durability.power import Outage, Recording, continued, outages, recorded, try_outage
 from durability.stage import SCENARIOS
+from durability.trace import record
 
 pytestmark = pytest.mark.usefixtures("strace")
 
@@ -64,11 +67,12 @@ def test_a_missing_fsync_is_noticed(servers: list[Server], fast_folder: Path) ->
         shutil.rmtree(fast_folder / "0-0", ignore_errors=True)
 
 
-def test_power_cut_after_a_kill(servers: list[Server], fast_folder: Path) -> None:
+@pytest.mark.parametrize(("name", "folders"), [("create", 2), ("index", 5)])
+def test_power_cut_after_a_kill(servers: list[Server], fast_folder: Path, name: str, folders: int) -> None:
     """What a killed process made and did not live to fsync: the next one may not take it for durable."""
-    recording = recorded("index", fast_folder / "template", servers[0])
+    recording = recorded(name, fast_folder / "template", servers[0])
     made = [n for n, operation in enumerate(recording.operations) if isinstance(operation, MakeFolder)]
-    assert len(made) > 3
+    assert len(made) == folders
     for n in made:
         after = continued(recording, n + 1, servers[0])
         try_all(after, list(_worst(after, after.operations)), servers, fast_folder)
@@ -84,6 +88,37 @@ def _worst(recording: Recording, operations: list[Operation]) -> Iterator[Outage
         if isinstance(operation, Acknowledge):
             found = outages(recording, seeds=0, operations=operations, first=n + 1, last=n + 1)
             yield from (state for state in found if state.cut in ("nothing", "names only"))
+
+
+COMMANDS = {
+    "rename": "library.rename('old', 'new', {'IMSEEK_HOME': str(home)})",
+    "delete": "library.delete(home / 'collections/old', 'old')",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_power_cuts_of_collections_as_a_whole(fast_folder: Path, name: str) -> None:
+    """Renamed or deleted: the old name is whole, or it is gone; and it is gone once that was said."""
+    home = fast_folder / "collections"
+    imseek.create(home / "old", encoder="fake").close()
+    whole = Disk.of(home)
+    before = {path.removeprefix("old/"): data for path, data in whole.after(EVERYTHING).items()}
+    code = (
+        f"import pathlib, sys; from imseek import library; home = pathlib.Path(sys.argv[1]); {COMMANDS[name]}"
+    )
+    command = [sys.executable, "-c", code, str(fast_folder)]
+    operations = record(command, home, fast_folder / "acknowledged", environment())
+    assert any(isinstance(operation, Rename) for operation in operations)
+    for n in range(len(operations) + 1):
+        for cut in (*cuts(1, of=n), *whole.alone()):
+            left = whole.after(cut)
+            old = {path.removeprefix("old/"): data for path, data in left.items() if path.startswith("old/")}
+            new = {path.removeprefix("new/"): data for path, data in left.items() if path.startswith("new/")}
+            assert old.items() in ({}.items(), before.items()), f"half of it is left before {n}, {cut.name}"
+            assert n < len(operations) or not old, "it has come back"
+            assert name == "delete" or before.items() in (old.items(), new.items())
+        if n < len(operations):
+            whole.do(operations[n])
 
 
 # -- the model -----------------------------------------------------------------------------------------------

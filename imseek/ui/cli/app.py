@@ -9,7 +9,6 @@ Exit codes:
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -94,8 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error("Abort", "stopped: nothing was changed", None, as_json=as_json)
         return 1
     except OSError as error:
-        hint = "free some space; what was committed is safe" if error.errno == errno.ENOSPC else None
-        report_error(type(error).__name__, str(error), hint, as_json=as_json)
+        from imseek.data.system_errors import hint_of
+
+        report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     return int(code or 0)
 

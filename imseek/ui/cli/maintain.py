@@ -38,27 +38,32 @@ def maintain(
     if not as_json:
         say_collection(chosen)
     merged = upkeep.merge(chosen.path) if merge or not purge else None
+    if merged is not None and not as_json:
+        print("\n".join(_merge_lines(merged)))
     purged = upkeep.purge(chosen.path) if purge else None
     if as_json:
         body = {"collection": jsonout.collection(chosen), **jsonout.maintained(merged, purged)}
         jsonout.print_json(body)
         return
-    print("\n".join([*_merge_lines(merged), *_purge_lines(purged)] or ["nothing to do"]))
+    if purged is not None:
+        print(_purge_line(purged))
 
 
-def _merge_lines(report: MergeReport | None) -> list[str]:
+def _merge_lines(report: MergeReport) -> list[str]:
     lines = []
-    if report is not None and report.merges:
+    if report.merges:
         lines.append(f"merged: {count(report.shards_before, 'shard')} before, {report.shards:,} now")
-    if report is not None and report.removed:
+    if report.removed:
         lines.append(f"removed {count(report.removed, 'file')} that nothing uses any more")
-    return lines
+    return lines or ["nothing to do"]
 
 
-def _purge_lines(report: PurgeReport | None) -> list[str]:
-    if report is None or not report:
-        return []
-    return [
-        f"purged {count(report.images, 'image')}: {count(report.shards, 'shard')} written anew, "
-        f"{count(report.records, 'row')} and {count(report.files, 'file')} ({size(report.bytes)}) removed"
-    ]
+def _purge_line(report: PurgeReport) -> str:
+    counts = (
+        (report.images, count(report.images, "image")),
+        (report.records, count(report.records, "row")),
+        (report.shards, f"{count(report.shards, 'shard')} written anew"),
+        (report.files, f"{count(report.files, 'file')} ({size(report.bytes)})"),
+    )
+    found = ", ".join(text for number, text in counts if number)
+    return f"purged{': ' if found else ''}{found}; no file holds anything of what has left the collection"
