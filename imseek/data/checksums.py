@@ -88,8 +88,9 @@ def back_up(root: Path, staging: Path, recorded: Checksums, target: Path) -> Che
 
     Returns ``recorded`` with the new backup, which :func:`end` writes down.
     """
-    recorded = recorded.without(target.name)
-    write(root, staging, recorded)
+    if target.name in recorded.files:
+        recorded = recorded.without(target.name)
+        write(root, staging, recorded)
     backup.back_up(root, staging, target)
     return recorded.having(target.name, durable.digest_of(target))
 

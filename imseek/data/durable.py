@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -69,9 +68,9 @@ def publish(moves: Iterable[tuple[Path, Path]]) -> None:
 
 def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
     """Rename staged files to their final names; returns the folders, which still have to be fsynced."""
-    folders = set()
+    folders: set[Path] = set()
     for staged, final in moves:
-        make_folder(final.parent)
+        folders |= make_folder(final.parent)
         if staged != final:  # Else it is taken up where it lies.
             with explained(final):
                 staged.rename(final)
@@ -87,8 +86,8 @@ def write_file(path: Path, data: bytes, *, staging: Path) -> Written:
     return written
 
 
-def make_folder(path: Path) -> None:
-    """Create ``path`` and its parents; each new name is fsynced in the folder that holds it."""
+def make_folder(path: Path) -> set[Path]:
+    """Create ``path`` and its parents; returns the folders with new names in them, still to be fsynced."""
     missing = []
     while not path.is_dir():
         missing.append(path)
@@ -96,12 +95,7 @@ def make_folder(path: Path) -> None:
     for folder in reversed(missing):
         with explained(folder):
             folder.mkdir(exist_ok=True)
-        try:
-            sync_folder(folder.parent)
-        except BaseException:
-            with suppress(OSError):
-                folder.rmdir()  # Else the next one to come would take its name for durable.
-            raise
+    return {folder.parent for folder in missing}
 
 
 def sync_above(path: Path) -> None:

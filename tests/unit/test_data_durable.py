@@ -69,24 +69,26 @@ def test_every_folder_of_a_publication_is_synced_after_the_last_rename_into_it(
     )
     last_rename = max(n for n, (what, _) in enumerate(calls) if what == "rename")
     assert [path for what, path in calls[last_rename + 1 :] if what == "fsync"] == [
+        tmp_path,  # The new folders are themselves names that must survive.
         tmp_path / "one",
         tmp_path / "two",
     ]
-    # The new folders are themselves names that must survive, before anything lies in them.
-    assert calls[:2] == [("mkdir", tmp_path / "one"), ("fsync", tmp_path)]
 
 
-def test_nested_folders_are_synced_from_the_top(tmp_path: Path, calls: Calls) -> None:
-    durable.make_folder(tmp_path / "a" / "b")
-    assert calls == [
-        ("mkdir", tmp_path / "a"),
-        ("fsync", tmp_path),
-        ("mkdir", tmp_path / "a" / "b"),
-        ("fsync", tmp_path / "a"),
-    ]
+def test_a_new_folder_tells_where_its_names_are(tmp_path: Path, calls: Calls) -> None:
+    assert durable.make_folder(tmp_path / "a" / "b") == {tmp_path, tmp_path / "a"}
+    assert calls == [("mkdir", tmp_path / "a"), ("mkdir", tmp_path / "a" / "b")]
+    assert durable.make_folder(tmp_path / "a" / "b") == set()
+
+
+def test_names_above_are_synced_up_to_the_file_system(
+    tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
     calls.clear()
-    durable.make_folder(tmp_path / "a" / "b")
-    assert calls == []
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path)
+    durable.sync_above(tmp_path / "a" / "b" / "c")
+    assert calls == [("fsync", tmp_path / "a" / "b"), ("fsync", tmp_path / "a"), ("fsync", tmp_path)]
 
 
 def test_removals_are_synced(tmp_path: Path, calls: Calls) -> None:
