@@ -303,35 +303,40 @@ class Reader:
 
 
 class HashLookup:
-    """Which live image holds some content. Sees each commit as it is made; one connection per thread."""
+    """Which live image holds some content. Sees each commit as it is made. Safe to use from several threads."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
         """The lowest id of a live image with this sha256 whose vector a search would find, or None.
 
-        Raises StorageError.
+        None too once it is closed: a worker may still be at a file when its run has failed. Raises StorageError.
         """
         path = self._root / layout.CATALOG
-        try:
-            if not hasattr(self._local, "connection"):
-                self._local.connection = open_catalog(path)
-                self._all.append(self._local.connection)
-            row = self._local.connection.execute(
-                "SELECT MIN(image_id) FROM images "
-                "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
-                (content_hash, FOREVER),
-            ).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise storage_error(error, path) from error
+        with self._lock:  # Also held for closing: SQLite crashes where a query meets that.
+            if self._closed:
+                return None
+            try:
+                if self._connection is None:
+                    self._connection = open_catalog(path)
+                row = self._connection.execute(
+                    "SELECT MIN(image_id) FROM images "
+                    "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
+                    (content_hash, FOREVER),
+                ).fetchone()
+            except sqlite3.DatabaseError as error:
+                raise storage_error(error, path) from error
         return None if row[0] is None else int(row[0])
 
     def close(self) -> None:
-        for connection in self._all:
-            connection.close()
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
 
 
 def _chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:

@@ -9,7 +9,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -229,6 +232,29 @@ def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
     assert [found[n].get("a") for n in range(7)] == [1.0, 2.5, None, 4.0, None, None, None]
     assert [found[n].get("b") for n in range(7)] == ["1", "two", None, "true", "5", "five", "false"]
     assert found[3]["c"] == str(2**80)
+
+
+def test_a_lookup_that_is_closed_beside_a_query_answers_nothing(tmp_path: Path) -> None:
+    """When a run fails, its workers are still at their files: no query may meet the closing of its connection."""
+    root = tmp_path / "collection"
+    imseek.create(root, encoder="fake").close()
+    for _ in range(30):
+        lookup = HashLookup(root)
+        closed = threading.Event()
+
+        def ask(lookup: HashLookup = lookup, closed: threading.Event = closed) -> None:
+            while not closed.is_set():
+                assert lookup.find(bytes(32)) is None
+
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask) for _ in range(4)]
+            time.sleep(0.005)
+            lookup.close()
+            time.sleep(0.001)
+            closed.set()
+            for done in asking:
+                done.result()
+        assert lookup.find(bytes(32)) is None
 
 
 def test_quarantined_rows_are_kept(root: Path) -> None:
