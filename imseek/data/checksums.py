@@ -44,9 +44,13 @@ def read(root: Path) -> Checksums:
         raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is no record of checksums") from error
 
 
+def sealed(checksums: Checksums) -> bytes:
+    """The content of ``checksums.json``."""
+    return durable.seal({"format": layout.FORMAT, **asdict(checksums)})
+
+
 def write(root: Path, staging: Path, checksums: Checksums) -> None:
-    document = {"format": layout.FORMAT, **asdict(checksums)}
-    durable.write_file(root / layout.CHECKSUMS, durable.seal(document), staging=staging)
+    durable.write_file(root / layout.CHECKSUMS, sealed(checksums), staging=staging)
 
 
 def of_catalog(root: Path) -> Written:

@@ -14,7 +14,7 @@ from imseek.data import checksums, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, now, set_meta
 from imseek.data.checksums import Checksums
-from imseek.data.current import Identity, write_current, write_identity
+from imseek.data.current import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
@@ -79,8 +79,9 @@ def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Iden
             current = current_of(connection)
     finally:
         catalog.close()
-    checksums.end(root, staging, Checksums(identity.uuid, {}))
-    write_current(root, current, staging)
+    ended = Checksums(identity.uuid, {layout.CATALOG: checksums.of_catalog(root)})
+    contents = {root / layout.CHECKSUMS: checksums.sealed(ended), root / layout.CURRENT: sealed(current)}
+    durable.write_files(contents, staging=staging)
     write_identity(root, identity, staging)
     return identity
 

@@ -81,11 +81,16 @@ def read_current(root: Path) -> Current:
 
 
 def write_identity(root: Path, identity: Identity, staging: Path) -> None:
-    durable.write_file(root / layout.COLLECTION, durable.seal(asdict(identity)), staging=staging)
+    durable.write_file(root / layout.COLLECTION, sealed(identity), staging=staging)
 
 
 def write_current(root: Path, current: Current, staging: Path) -> None:
-    durable.write_file(root / layout.CURRENT, durable.seal(asdict(current)), staging=staging)
+    durable.write_file(root / layout.CURRENT, sealed(current), staging=staging)
+
+
+def sealed(record: Identity | Current) -> bytes:
+    """The content of ``collection.json`` or of ``current.json``."""
+    return durable.seal(asdict(record))
 
 
 def read_sealed(root: Path, name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,12 +79,19 @@ def move(moves: Iterable[tuple[Path, Path]]) -> set[Path]:
     return folders
 
 
-def write_file(path: Path, data: bytes, *, staging: Path) -> Written:
+def write_file(path: Path, data: bytes, *, staging: Path) -> None:
     """Replace ``path`` by ``data`` atomically."""
-    staged = staging / f"{path.name}.{os.getpid()}"
-    written = stage(staged, lambda out: out.write(data))
-    publish([(staged, path)])
-    return written
+    write_files({path: data}, staging=staging)
+
+
+def write_files(contents: Mapping[Path, bytes], *, staging: Path) -> None:
+    """Replace each path by its data, each for itself: a power cut may leave some new and some old."""
+    moves = []
+    for path, data in contents.items():
+        staged = staging / f"{path.name}.{os.getpid()}"
+        stage(staged, methodcaller("write", data))
+        moves.append((staged, path))
+    publish(moves)
 
 
 def make_folder(path: Path) -> set[Path]:

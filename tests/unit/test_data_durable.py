@@ -40,17 +40,25 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return made
 
 
+def test_files_replaced_together_share_the_fsync_of_their_folder(tmp_path: Path, calls: Calls) -> None:
+    (tmp_path / "staging").mkdir()
+    calls.clear()
+    contents = {tmp_path / "a": b"1", tmp_path / "b": b"2"}
+    durable.write_files(contents, staging=tmp_path / "staging")
+    assert [call for call, _ in calls] == ["fsync", "fsync", "rename", "rename", "fsync"]
+    assert {path: path.read_bytes() for path in contents} == contents
+
+
 def test_a_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path: Path, calls: Calls) -> None:
     (tmp_path / "staging").mkdir()
     calls.clear()
     target = tmp_path / "current.json"
-    written = durable.write_file(target, b"hello", staging=tmp_path / "staging")
+    durable.write_file(target, b"hello", staging=tmp_path / "staging")
     (_, staged), *others = calls
     assert calls[0][0] == "fsync"
     assert staged.parent == tmp_path / "staging"
     assert others == [("rename", target), ("fsync", tmp_path)]
     assert target.read_bytes() == b"hello"
-    assert written == durable.Written(5, hashlib.sha256(b"hello").hexdigest())
     assert list((tmp_path / "staging").iterdir()) == []
 
 
