@@ -19,6 +19,7 @@ from imseek._version import __version__
 if TYPE_CHECKING:
     from imseek import errors, upkeep
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
+    from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
     from imseek.types import (
         CollectionInfo,
@@ -43,6 +44,7 @@ _HOMES = {
     "create": "imseek.collection",
     "open": "imseek.collection",
     "Query": "imseek.search.query",
+    "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
     "CollectionInfo": "imseek.types",
     "Failure": "imseek.types",
@@ -76,6 +78,7 @@ __all__ = [
     "PurgeReport",
     "Query",
     "RepairReport",
+    "Runtime",
     "SearchResult",
     "SourceInfo",
     "SpaceInfo",

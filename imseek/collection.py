@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.data.summary import summarise
 from imseek.encoders import registry
+from imseek.encoders.runtime import Runtime
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
 from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult, SpaceInfo
@@ -27,6 +28,7 @@ def create(
     *,
     encoder: str = "auto",
     here: bool = False,
+    runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Collection:
     """Make an empty collection in the folder ``path`` and open it.
@@ -34,8 +36,8 @@ def create(
     ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``; ``auto`` takes the default encoder
     where it can be had and else the built-in one, and says so in ``info().encoder.note``. The choice is made
     once. ``here`` is for a collection that lies inside the folder it describes (``<folder>/.imseek``): places
-    below that folder are kept relative to it, so that both can be moved together. ``notify`` is given a line
-    before weights are downloaded: which, how large, under which licence.
+    below that folder are kept relative to it, so that both can be moved together. ``runtime`` is as for
+    :func:`open`. ``notify`` is given a line before weights are downloaded: which, how large, under which licence.
 
     Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError.
     """
@@ -46,7 +48,7 @@ def create(
         weights = resolution.download
         megabytes = weights.download_bytes / 1e6
         notify(f"downloading {resolution.reference}: {megabytes:.0f} MB, licence {weights.licence}")
-    loaded = registry.load(resolution.reference)
+    loaded = registry.load(resolution.reference, runtime=runtime)
     info = loaded.info
     space = {
         "encoder": info.reference,
@@ -60,15 +62,19 @@ def create(
     }
     root = Path(path).expanduser().absolute()
     create_files(root, space, relative_places=here)
-    return Collection(root, _loaded=loaded)
+    return Collection(root, runtime, _loaded=loaded)
 
 
-def open(path: str | os.PathLike[str]) -> Collection:  # noqa: A001 - imseek.open, as in gzip.open
+def open(  # noqa: A001 - imseek.open, as in gzip.open
+    path: str | os.PathLike[str], *, runtime: Runtime | None = None
+) -> Collection:
     """Open the collection in the folder ``path``. Cheap: no encoder and no vectors are loaded yet.
+
+    ``runtime`` says on which device, how precisely and in how many threads vectors are computed.
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
     """
-    return Collection(Path(path).expanduser().absolute())
+    return Collection(Path(path).expanduser().absolute(), runtime)
 
 
 class Collection:
@@ -78,8 +84,9 @@ class Collection:
     generation. Writing methods take the collection's lock and raise LockedError where another writer has it.
     """
 
-    def __init__(self, path: Path, *, _loaded: Encoder | None = None) -> None:
+    def __init__(self, path: Path, runtime: Runtime | None = None, *, _loaded: Encoder | None = None) -> None:
         self.path = path
+        self._runtime = runtime
         self._encoders: dict[tuple[str, ...], Encoder] = {}
         self._lock = threading.Lock()
         if _loaded is not None:
@@ -183,6 +190,6 @@ class Collection:
             for loaded, encoder in self._encoders.items():
                 if set(modalities) <= set(loaded):
                     return encoder
-            encoder = registry.load(space.encoder, modalities=modalities)
+            encoder = registry.load(space.encoder, modalities=modalities, runtime=self._runtime)
             self._encoders[modalities] = encoder
             return encoder

@@ -3,5 +3,6 @@
 from imseek.encoders.base import Encoder, EncoderInfo
 from imseek.encoders.presets import PRESETS, Preset
 from imseek.encoders.registry import Resolution, load, resolve
+from imseek.encoders.runtime import Runtime
 
-__all__ = ["PRESETS", "Encoder", "EncoderInfo", "Preset", "Resolution", "load", "resolve"]
+__all__ = ["PRESETS", "Encoder", "EncoderInfo", "Preset", "Resolution", "Runtime", "load", "resolve"]

@@ -11,6 +11,7 @@ from typing import Final
 
 from imseek.encoders.base import Encoder
 from imseek.encoders.presets import DEFAULT, PRESETS, Preset
+from imseek.encoders.runtime import Runtime
 from imseek.errors import UnknownEncoderError
 
 AUTO: Final = "auto"
@@ -70,13 +71,13 @@ def resolve(reference: str) -> Resolution:
 
 
 def load(
-    reference: str, *, modalities: Sequence[str] = ("image", "text"), threads: int | None = None
+    reference: str, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
 ) -> Encoder:
     """The encoder that ``reference`` names; ``auto`` must be resolved first.
 
     ``modalities`` are those that will be asked for: the encoder refuses others, and need not load their
     towers. Weights are located, and fetched from the hub if need be, but read at their first use.
-    ``threads`` bounds the processors that one call uses (default: all that the process may use).
+    ``runtime`` says on which device, how precisely and in how many threads they are used.
 
     Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, UntrustedWeightsError.
     """
@@ -89,10 +90,10 @@ def load(
     if scheme == "builtin":
         from imseek.encoders.builtin import BuiltinEncoder
 
-        return BuiltinEncoder(modalities=modalities, threads=threads)
+        return BuiltinEncoder(modalities=modalities, runtime=runtime)
     from imseek.encoders.openclip import OpenClipEncoder
 
-    return OpenClipEncoder(reference, modalities=modalities, threads=threads)
+    return OpenClipEncoder(reference, modalities=modalities, runtime=runtime)
 
 
 def _canonical(reference: str) -> str:

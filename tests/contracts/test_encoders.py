@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from imseek.encoders import Encoder, load
+from imseek.encoders import Encoder, Runtime, load
 from imseek.errors import EncoderError, QueryError
 
 TEXTS = ("a red apple on a table", "an astronaut", "cup of coffee", "Ein Hund läuft", "猫", "x" * 3)
@@ -109,7 +109,7 @@ def test_different_inputs_get_different_rows(encoder: Encoder, batch: np.ndarray
 
 
 def test_repeats_itself_in_another_instance(case: Case, batch: np.ndarray) -> None:
-    other = case.again(threads=1)
+    other = case.again(runtime=Runtime(threads=1))
     assert np.abs(other.encode_images(batch) - case.encoder.encode_images(batch)).max() < 1e-5
     assert np.abs(other.encode_texts(TEXTS) - case.encoder.encode_texts(TEXTS)).max() < 1e-5
 

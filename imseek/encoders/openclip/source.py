@@ -34,6 +34,12 @@ class Source:
     checkpoint: Path
 
     @property
+    def context_length(self) -> int:
+        """Tokens that the text tower takes, those that mark start and end included."""
+        length: int = self.config["text_cfg"].get("context_length", 77)
+        return length
+
+    @property
     def revision(self) -> str | None:
         """The hub's commit, where the weights lie in the hub's cache (``…/snapshots/COMMIT/FILE``)."""
         parent = self.checkpoint.parent
