@@ -2,8 +2,9 @@
 
 Order: every file that no live row of the catalog names is unlinked; shards with rows of images that have died are
 written anew without them, one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then
-the catalog is written anew, and copied over both backups. Dying on the way leaves a sound collection, and purging it
-again starts over: nothing records that bytes are gone, so nothing can claim it wrongly.
+the folders are fsynced, so that no file comes back; then the catalog is written anew, and copied over both backups.
+Dying on the way leaves a sound collection, and purging it again starts over: nothing records that bytes are gone, so
+nothing can claim it wrongly.
 
 Kept are images that are quarantined, suspended, or wait for their place to be found; and judgements, which speak of
 contents, also of ones that may come back.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -42,6 +43,9 @@ def purge(writer: Writer) -> PurgeReport:
         _remove_unnamed(writer, removed)  # One by one: people purge where space is short.
     with writer.transaction() as connection:
         images, records = _forget(connection)
+    # The sweep of retired files, this run's or an earlier one's, leaves that to time.
+    durable.sync_folders({*removed.folders, *folders_of(writer.root)})
+    durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
     writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
@@ -52,10 +56,11 @@ def purge(writer: Writer) -> PurgeReport:
 class _Removed:
     files: int = 0
     bytes: int = 0
+    folders: set[Path] = field(default_factory=set)
 
 
 def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
-    """Unlink, for good, every file that no live row names, and what lies beside: set aside, cached, left in staging."""
+    """Unlink every file that no live row names, and what lies beside: set aside, cached, left in staging."""
     root = writer.root
     with writer.transaction() as connection:
         named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
@@ -63,10 +68,9 @@ def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     unnamed += [path for path in root.iterdir() if layout.is_set_aside(path.name)]
     unnamed += [path for name in (layout.CACHE, layout.STAGING) for path in _files_below(root / name)]
     sizes = [path.lstat().st_size for path in unnamed if path.exists()]
-    removed.files += durable.remove_files(unnamed)
+    removed.files += durable.discard_files(unnamed)
     removed.bytes += sum(sizes)
-    durable.sync_folders(folders_of(root))  # The sweep of retired files leaves that to time.
-    durable.remove_tree(root / layout.CACHE)  # Its folders, which are empty now.
+    removed.folders |= {path.parent for path in unnamed}
 
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:

@@ -98,6 +98,7 @@ def serve() -> None:
         "victim": kills.victim,
         "heir": kills.heir,
         "facts": power.facts_of,
+        "problems": power.problems,
         "survive": power.survive,
         "lifetime": shots.lifetime,
         "expect": shots.expect,
