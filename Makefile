@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs strace
+.PHONY: demo test cli-docs catalogue encoder-docs strace
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -31,6 +31,13 @@ strace:
 
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
+
+# Minutes: every architecture is built, without numbers. Then `make encoder-docs`.
+catalogue: $(VENV)/.installed-test
+	HF_HUB_OFFLINE=1 $(BIN)/python -P -m imseek.encoders.catalogue.make
+
+encoder-docs: $(VENV)/.installed-test
+	$(BIN)/python -P -m imseek.ui.encoders_page docs/encoders.md
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }

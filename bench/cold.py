@@ -1,15 +1,23 @@
-"""A cold `imseek search`: wall time of the whole process, and the modules it imports.
+"""A cold `imseek search`: wall and processor time of the whole process, and the modules it imports.
 
-python bench/cold.py COLLECTION "a red car" [--runs 9]
+python bench/cold.py COLLECTION "a red car" [--runs 9] [--beside BUILTIN_COLLECTION] [--rclip RCLIP FOLDER]
+
+``--beside`` names a collection of the same pictures with another encoder, ``--rclip`` an rclip that has indexed
+FOLDER, which is asked with ``-n``. Programs take turns, so that what else the machine does hits them alike; the
+first round, which fills the caches of the disk, is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 SCRIPT = """
 import sys
@@ -21,22 +29,79 @@ sys.exit(code)
 """
 
 
+@dataclass(frozen=True)
+class Program:
+    name: str
+    command: Sequence[str]
+    folder: str = "."
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds of one run."""
+
+    wall: float
+    processor: float
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("collection")
     parser.add_argument("words")
     parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--beside", metavar="COLLECTION")
+    parser.add_argument("--rclip", nargs=2, metavar=("RCLIP", "FOLDER"))
     options = parser.parse_args()
-    arguments = ["search", options.words, "--collection", options.collection]
-    seconds = []
-    for _ in range(options.runs + 1):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "imseek", *arguments], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
-    warm = seconds[1:]
-    print(
-        f"{len(warm)} runs: median {statistics.median(warm):.3f} s, min {min(warm):.3f}, max {max(warm):.3f}"
-    )
+    programs = [Program("imseek", _imseek(options.words, options.collection))]
+    if options.beside:
+        programs.append(Program("beside", _imseek(options.words, options.beside)))
+    if options.rclip:
+        rclip, folder = options.rclip
+        programs.append(Program("rclip -n", [rclip, "-n", options.words], folder))
+    _compare(programs, options.runs)
+    _list_imports(["search", options.words, "--collection", options.collection])
+
+
+def _imseek(words: str, collection: str) -> list[str]:
+    return [sys.executable, "-m", "imseek", "search", words, "--collection", collection]
+
+
+def _compare(programs: Sequence[Program], runs: int) -> None:
+    measured: dict[str, list[Run]] = {program.name: [] for program in programs}
+    for _ in range(runs + 1):
+        for program in programs:
+            measured[program.name].append(_timed(program))
+    first = [run.wall for run in measured[programs[0].name][1:]]
+    first_processor = [run.processor for run in measured[programs[0].name][1:]]
+    print(f"{runs} runs, seconds; ratios are imseek over the row")
+    print(f"{'':10} {'median':>7} {'min':>7} {'max':>7} {'CPU':>7} {'ratio':>7} {'of min':>7} {'of CPU':>7}")
+    for name, every in measured.items():
+        wall = [run.wall for run in every[1:]]
+        processor = [run.processor for run in every[1:]]
+        figures = (
+            statistics.median(wall),
+            min(wall),
+            max(wall),
+            statistics.median(processor),
+            statistics.median(first) / statistics.median(wall),
+            min(first) / min(wall),
+            statistics.median(first_processor) / statistics.median(processor),
+        )
+        print(f"{name:10} " + " ".join(f"{figure:7.3f}" for figure in figures))
+
+
+def _timed(program: Program) -> Run:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run(program.command, check=True, capture_output=True, cwd=program.folder, env=os.environ)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Run(wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+
+
+def _list_imports(arguments: Sequence[str]) -> None:
     listing = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(arguments=arguments)], check=True, capture_output=True, text=True
     )

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         SearchResult,
         SourceInfo,
         SpaceInfo,
+        SpaceRun,
+        SpaceShare,
+        SpaceSummary,
         VerifyReport,
     )
 
@@ -60,6 +63,9 @@ _HOMES = {
     "SearchResult": "imseek.types",
     "SourceInfo": "imseek.types",
     "SpaceInfo": "imseek.types",
+    "SpaceRun": "imseek.types",
+    "SpaceShare": "imseek.types",
+    "SpaceSummary": "imseek.types",
     "VerifyReport": "imseek.types",
 }
 _MODULES = ("errors", "upkeep")
@@ -82,6 +88,9 @@ __all__ = [
     "SearchResult",
     "SourceInfo",
     "SpaceInfo",
+    "SpaceRun",
+    "SpaceShare",
+    "SpaceSummary",
     "Term",
     "VerifyReport",
     "__version__",

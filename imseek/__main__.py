@@ -1,5 +1,6 @@
 """The ``imseek`` command; also ``python -P -m imseek``, without the current folder on the import path."""
 
+import gc
 import signal
 import sys
 
@@ -10,7 +11,10 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from imseek.ui.cli import main as run
 
-    return run()
+    code = run()
+    # A process that ends need not look for cycles among its modules: that takes a sixth of a search's time.
+    gc.freeze()
+    return code
 
 
 if __name__ == "__main__":

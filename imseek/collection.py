@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imseek.data.summary import summarise
 from imseek.encoders import registry
+from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
+from imseek.errors import UsageError
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
 from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult, SpaceInfo
@@ -27,6 +29,7 @@ def create(
     path: str | os.PathLike[str],
     *,
     encoder: str = "auto",
+    also: Sequence[str] = (),
     here: bool = False,
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
@@ -35,46 +38,81 @@ def create(
 
     ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``; ``auto`` takes the default encoder
     where it can be had and else the built-in one, and says so in ``info().encoder.note``. The choice is made
-    once. ``here`` is for a collection that lies inside the folder it describes (``<folder>/.imseek``): places
-    below that folder are kept relative to it, so that both can be moved together. ``runtime`` is as for
-    :func:`open`. ``notify`` is given a line before weights are downloaded: which, how large, under which licence.
+    once. Each encoder of ``also`` (such as ``timm:vit_small_patch14_dinov2.lvd142m``) gives the collection one
+    more space: pictures are compared in all spaces, words and vectors in the first. ``here`` is for a collection
+    that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are kept relative to
+    it, so that both can be moved together. ``runtime`` is as for :func:`open`. ``notify`` is given a line before
+    weights are downloaded: which, how large, under which licence.
 
-    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError.
+    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, and UsageError
+    where two spaces would have the same encoder.
     """
     from imseek.data.create import create as create_files
 
-    resolution = registry.resolve(encoder)
+    chosen = {}
+    for reference in (encoder, *also):
+        resolution = registry.resolve(reference)
+        if resolution.reference in chosen:
+            raise UsageError(
+                f"two spaces with the encoder {resolution.reference}",
+                hint="a second space is worth its cost where another encoder makes it",
+            )
+        chosen[resolution.reference] = resolution
+    loaded: dict[tuple[int, tuple[str, ...]], Encoder] = {}
+    spaces = []
+    for space_id, resolution in enumerate(chosen.values()):
+        modalities = ("image",) if space_id else ("image", "text")
+        made = _load(resolution, modalities, runtime, notify)
+        loaded[space_id, modalities] = made
+        spaces.append(_space(made, resolution.note))
+    root = Path(path).expanduser().absolute()
+    create_files(root, spaces, relative_places=here)
+    return Collection(root, runtime, notify, _loaded=loaded)
+
+
+def _load(
+    resolution: Resolution,
+    modalities: tuple[str, ...],
+    runtime: Runtime | None,
+    notify: Callable[[str], None] | None,
+) -> Encoder:
     if resolution.download is not None and notify is not None:
         weights = resolution.download
         megabytes = weights.download_bytes / 1e6
         notify(f"downloading {resolution.reference}: {megabytes:.0f} MB, licence {weights.licence}")
-    loaded = registry.load(resolution.reference, runtime=runtime)
-    info = loaded.info
-    space = {
+    return registry.load(resolution.reference, modalities=modalities, runtime=runtime, notify=notify)
+
+
+def _space(encoder: Encoder, note: str | None) -> dict[str, Any]:
+    """A space as :func:`imseek.data.create.create` takes it."""
+    info = encoder.info
+    return {
         "encoder": info.reference,
         "revision": info.revision,
-        "fingerprint": loaded.fingerprint(),
+        "fingerprint": encoder.fingerprint(),
         "dim": info.dim,
         "quality": info.quality,
-        "note": resolution.note,
+        "note": note,
         "logit_scale": info.logit_scale,
         "preprocessing": info.preprocessing,
+        "facts": {"modalities": info.modalities},
     }
-    root = Path(path).expanduser().absolute()
-    create_files(root, space, relative_places=here)
-    return Collection(root, runtime, _loaded=loaded)
 
 
 def open(  # noqa: A001 - imseek.open, as in gzip.open
-    path: str | os.PathLike[str], *, runtime: Runtime | None = None
+    path: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Collection:
     """Open the collection in the folder ``path``. Cheap: no encoder and no vectors are loaded yet.
 
-    ``runtime`` says on which device, how precisely and in how many threads vectors are computed.
+    ``runtime`` says on which device, how precisely and in how many threads vectors are computed. ``notify`` is given
+    a line before something that is done once and takes a while: the export of an encoder's text tower.
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
     """
-    return Collection(Path(path).expanduser().absolute(), runtime)
+    return Collection(Path(path).expanduser().absolute(), runtime, notify)
 
 
 class Collection:
@@ -84,13 +122,20 @@ class Collection:
     generation. Writing methods take the collection's lock and raise LockedError where another writer has it.
     """
 
-    def __init__(self, path: Path, runtime: Runtime | None = None, *, _loaded: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+        *,
+        _loaded: Mapping[tuple[int, tuple[str, ...]], Encoder] | None = None,
+    ) -> None:
         self.path = path
         self._runtime = runtime
-        self._encoders: dict[tuple[str, ...], Encoder] = {}
+        self._notify = notify
+        #: By space and the modalities that they were loaded for.
+        self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        if _loaded is not None:
-            self._encoders["image", "text"] = _loaded
         self._engine = Engine(path, self._encoder)
         self.uuid = self._engine.reader.identity.uuid
 
@@ -113,8 +158,9 @@ class Collection:
         """The images most like ``query``, best first.
 
         ``query`` is words (str), a picture (Path, or its bytes), a stored image (its id), a vector (dim,), or
-        a :class:`Query` of several weighted terms, whose own limit then holds. Scores are cosines. Without
-        ``metadata`` hits carry id, score and place only, which is faster.
+        a :class:`Query` of several weighted terms, whose own limit then holds. Scores are cosines, in several
+        spaces their weighted mean (:attr:`SearchResult.spaces`). Without ``metadata`` hits carry id, score and
+        place only, which is faster.
 
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError.
@@ -155,9 +201,9 @@ class Collection:
 
         wanted = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
         with self._writer("index") as writer:
-            encoder = self._engine.checked_encoder(("image",))
+            encoders = self._engine.image_encoders()
             options = Options(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
-            return index(writer, encoder, wanted, options, progress=progress, stop=stop)
+            return index(writer, encoders, wanted, options, progress=progress, stop=stop)
 
     def remove_source(self, source_id: int) -> int:
         """Take a source and its images out of the collection; returns how many. Files are not touched.
@@ -187,9 +233,15 @@ class Collection:
 
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
-            for loaded, encoder in self._encoders.items():
-                if set(modalities) <= set(loaded):
+            for (space_id, loaded), encoder in self._encoders.items():
+                if space_id == space.space_id and set(modalities) <= set(loaded):
                     return encoder
-            encoder = registry.load(space.encoder, modalities=modalities, runtime=self._runtime)
-            self._encoders[modalities] = encoder
+            encoder = registry.load(
+                space.encoder,
+                modalities=modalities,
+                runtime=self._runtime,
+                fingerprint=space.fingerprint,
+                notify=self._notify,
+            )
+            self._encoders[space.space_id, modalities] = encoder
             return encoder

@@ -13,6 +13,7 @@
     ├── MediaError                 one picture cannot be used; carries a reason code
     ├── EncoderError
     │   ├── EncoderUnavailableError   weights are not here and cannot be fetched
+    │   ├── LicenceError              weights are not for any use, and their licence was not accepted
     │   ├── UntrustedWeightsError     wrong checksum, or a file that could run code
     │   └── EncoderMismatchError      a query encoder differs from the collection's
     └── StorageError
@@ -92,6 +93,10 @@ class EncoderError(ImseekError):
 
 
 class EncoderUnavailableError(EncoderError):
+    pass
+
+
+class LicenceError(EncoderError):
     pass
 
 

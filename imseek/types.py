@@ -105,7 +105,8 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer to a query: the image, and its cosine to the query in [-1, 1]."""
+    """One answer to a query: the image, and its score in [-1, 1]: its cosine to the query, or in several spaces
+    their weighted mean (:class:`SpaceShare`)."""
 
     collection: str
     image_id: int
@@ -120,11 +121,24 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceShare:
+    """A space that answered a query. A score is the sum of the cosines in these, each times its ``weight``.
+
+    Weights are positive and add up to 1.
+    """
+
+    space_id: int
+    encoder: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits, best first, all of one generation of the collection.
 
-    ``searched`` counts the live images that the query was compared with; ``notes`` are lines that a user
-    should see (a text cut into pieces, an encoder that is only basic).
+    ``searched`` counts the live images that the query was compared with; ``encoder`` is that of the first space;
+    ``notes`` are lines that a user should see (a text cut into pieces, an encoder that is only basic); ``spaces`` are
+    those that answered.
     """
 
     hits: tuple[Hit, ...]
@@ -132,6 +146,7 @@ class SearchResult:
     searched: int
     encoder: str
     notes: tuple[str, ...] = ()
+    spaces: tuple[SpaceShare, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -168,8 +183,20 @@ ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceRun:
+    """What encoded the pictures of one run for a space, and in which precision."""
+
+    space_id: int
+    encoder: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What one run did. Every count but ``seen`` is of commits that returned."""
+    """What one run did. Every count but ``seen`` is of commits that returned.
+
+    ``encoder`` and ``precision`` are those of the first of ``spaces``.
+    """
 
     seen: int
     unchanged: int
@@ -189,6 +216,7 @@ class IndexReport:
     interrupted: bool = False
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    spaces: tuple[SpaceRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +243,23 @@ class SpaceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceSummary:
+    """A space, with what the catalog knows of it.
+
+    ``modalities`` are those that its encoder takes, None where that is not recorded (collections of early versions,
+    and those whose catalog was made again). ``precisions`` are those that its vectors were computed in, in the order
+    of the runs; runs of early versions have not recorded them.
+    """
+
+    space: SpaceInfo
+    modalities: tuple[str, ...] | None
+    precisions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
+    """``encoder`` is the first of ``spaces``, which words and vectors are searched in."""
+
     path: str
     uuid: str
     format: int
@@ -230,6 +274,7 @@ class CollectionInfo:
     failures: tuple[Failure, ...]
     index: str
     writer: str | None = None
+    spaces: tuple[SpaceSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

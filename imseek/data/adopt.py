@@ -87,7 +87,10 @@ def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> 
     path = root / layout.vectors(space_id, shard_id)
     if not path.exists():
         return False
-    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError):  # cut short, or no array: the other spaces may be sound
+        return False
     return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
 
 

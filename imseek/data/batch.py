@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,7 +14,7 @@ from imseek.data.catalog import FileStat
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image to be stored: its place, its metadata row, its unit vector (dim,) in float16.
+    """An image to be stored: its place, its metadata row, and by space its unit vector (dim,) in float16.
 
     ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
     image that lay at this place before: its place ends, and its tags are carried over.
@@ -24,7 +25,7 @@ class NewImage:
     stat: FileStat
     content_hash: bytes
     metadata: dict[str, Any]
-    vector: npt.NDArray[np.float16]
+    vectors: Mapping[int, npt.NDArray[np.float16]]
     image_id: int | None = None
     replaces: int | None = None
 
@@ -54,6 +55,7 @@ class Batch:
     """``gone`` are images that die, ``suspended`` those whose file cannot be decoded for now; ``cleared`` are
     recorded failures that no longer hold.
 
+    All ``new`` images of a batch have vectors in the same spaces.
     An image whose place ends without a new one stays live but homeless until it is moved or among the ``gone``.
     """
 

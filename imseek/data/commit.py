@@ -16,8 +16,8 @@ from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
 
-def commit(writer: Writer, batch: Batch, space_id: int) -> int:
-    """Make a batch durable; returns the generation. Its vectors belong to ``space_id``.
+def commit(writer: Writer, batch: Batch) -> int:
+    """Make a batch durable; returns the generation.
 
     When this returns, the batch is acknowledged. An empty batch changes nothing. Killed before that, the
     collection holds all of the batch or nothing of it.
@@ -29,7 +29,7 @@ def commit(writer: Writer, batch: Batch, space_id: int) -> int:
 
     def change(connection: Connection, generation: int) -> None:
         if shard_id is not None:
-            _store(writer, connection, generation, shard_id, space_id, new)
+            _store(writer, connection, generation, shard_id, new)
         # Old places end before new ones begin in the same spot.
         _end_places(connection, generation, batch)
         _carry_tags(connection, generation, new)
@@ -75,17 +75,18 @@ def _store(
     connection: Connection,
     generation: int,
     shard_id: int,
-    space_id: int,
     new: list[tuple[int, NewImage]],
 ) -> None:
     table = shards.table_of([{**image.metadata, "image_id": image_id} for image_id, image in new])
     ids = np.array([image_id for image_id, _ in new], np.int64)
-    rows = np.stack([image.vector for _, image in new]).astype(np.float16, copy=False)
     staged = [
         files.stage(writer, layout.metadata(shard_id), "metadata", table),
         files.stage(writer, layout.ids(shard_id), "ids", ids),
-        files.stage(writer, layout.vectors(space_id, shard_id), "vectors", rows, space_id=space_id),
     ]
+    for space_id in sorted(new[0][1].vectors):
+        rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
+        path = layout.vectors(space_id, shard_id)
+        staged.append(files.stage(writer, path, "vectors", rows, space_id=space_id))
     files.add_shard(writer, connection, generation, shard_id, len(new), staged)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ _UNFINISHED = (
 _OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 
 
-def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = False) -> Identity:
-    """Make a collection at ``root`` with one image space; returns its identity.
+def create(root: Path, spaces: Sequence[Mapping[str, Any]], *, relative_places: bool = False) -> Identity:
+    """Make a collection at ``root`` with these image spaces, the default first; returns its identity.
 
-    ``space`` has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing. The identity
+    Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts. The identity
     is written last: a folder without it is no collection, and making it again starts over. Raises
     CollectionExistsError for a folder that holds a collection or other people's files, LockedError where
     another process is making one, and StorageError.
@@ -47,7 +47,7 @@ def create(root: Path, space: Mapping[str, Any], *, relative_places: bool = Fals
         _check_free(root)  # Again: somebody else may have made it before we had the lock.
         durable.sync_above(root)  # Somebody else may have made these folders and died, or never have cared.
         durable.discard_files(root / name for name in _UNFINISHED)
-        return _create(root, space, relative_places)
+        return _create(root, spaces, relative_places)
     finally:
         lock.release()
 
@@ -65,7 +65,7 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 
-def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Identity:
+def _create(root: Path, spaces: Sequence[Mapping[str, Any]], relative_places: bool) -> Identity:
     staging = root / layout.STAGING
     durable.fresh_folder(staging)
     identity = Identity(
@@ -75,7 +75,8 @@ def _create(root: Path, space: Mapping[str, Any], relative_places: bool) -> Iden
     try:
         with catalog.transaction() as connection:
             begin(connection, identity)
-            add_space(connection, 0, space)
+            for space_id, space in enumerate(spaces):
+                add_space(connection, space_id, space)
             current = current_of(connection)
     finally:
         catalog.close()
@@ -103,16 +104,15 @@ def begin(connection: Connection, identity: Identity, generation: int = 0) -> No
 
 def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
     """Record an image space; ``space`` is as for :func:`create`."""
-    values = {**space, "preprocessing": json.dumps(space["preprocessing"], sort_keys=True)}
+    documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
     connection.execute(
         insert(t.spaces).values(
             space_id=space_id,
             modality="image",
             adapter=None,
-            facts="{}",
             is_current=1,
             born=0,
             died=FOREVER,
-            **values,
+            **{**space, **documents},
         )
     )

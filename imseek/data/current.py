@@ -56,8 +56,13 @@ class Current:
 
     @property
     def space(self) -> SpaceInfo:
-        """The space that words and pictures are searched in unless a query names another."""
+        """The space that words and vectors are searched in."""
         return self.spaces[0]
+
+    @property
+    def image_spaces(self) -> tuple[SpaceInfo, ...]:
+        """The spaces that pictures are searched in, the first one first."""
+        return tuple(space for space in self.spaces if space.modality == "image")
 
 
 def read_identity(root: Path) -> Identity:

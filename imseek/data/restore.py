@@ -146,6 +146,7 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
             "note": space.note,
             "logit_scale": None,
             "preprocessing": {},
+            "facts": {},
         }
         add_space(connection, space.space_id, facts)
 

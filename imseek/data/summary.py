@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from imseek.data.lock import is_locked
 from imseek.data.reader import Reader, base_folder, connect_read_only, join_place, running_writer
-from imseek.types import CollectionInfo, Failure, SourceInfo
+from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo, SpaceSummary
 
 
 def summarise(reader: Reader) -> CollectionInfo:
@@ -30,6 +33,8 @@ def summarise(reader: Reader) -> CollectionInfo:
             "SELECT f.source_id, s.root, s.relative, f.path, f.reason, f.message "
             "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
         ).fetchall()
+        facts = dict(connection.execute("SELECT space_id, facts FROM spaces").fetchall())
+        runs = [row[0] for row in connection.execute("SELECT detail FROM runs ORDER BY run_id")]
         reader.check_history(connection)
     return CollectionInfo(
         path=str(root),
@@ -54,7 +59,30 @@ def summarise(reader: Reader) -> CollectionInfo:
         ),
         index="exact scan of float16 rows (recall 1)",
         writer=running_writer(root) if is_locked(root) else None,
+        spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
     )
+
+
+def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
+    modalities = _object(facts).get("modalities")
+    precisions = [
+        encoded["precision"]
+        for run in runs
+        for encoded in _object(run).get("spaces", ())
+        if encoded["space_id"] == space.space_id
+    ]
+    return SpaceSummary(
+        space, None if modalities is None else tuple(modalities), tuple(dict.fromkeys(precisions))
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _size(root: Path) -> int:

@@ -7,12 +7,14 @@ a ``current.json`` one generation behind, which the next writer rewrites.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -39,8 +41,9 @@ class Writer:
     """Context manager: entering takes the lock and mends what a dead writer left; leaving ends the run.
 
     ``kind`` names the command, for people who meet the lock. ``swept`` is how many files that nobody uses any more
-    were removed on entering. Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError,
-    FormatVersionError or CorruptCollectionError on entry.
+    were removed on entering. ``detail`` may be set: what the record of the run says of it from the next generation
+    on. Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError, FormatVersionError or
+    CorruptCollectionError on entry.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
@@ -48,6 +51,7 @@ class Writer:
         self.kind = kind
         self.staging = root / layout.STAGING
         self.unsynced: set[Path] = set()
+        self.detail: Mapping[str, Any] = {}
         self._uuid = read_identity(root).uuid
         self._lock = WriterLock(root)
         self._next_id = self._ids_to = 0
@@ -94,6 +98,9 @@ class Writer:
         with explained(self.root), self.transaction() as connection:
             generation = int(get_meta(connection, "generation")) + 1
             change(connection, generation)
+            if self.detail:
+                detail = json.dumps(self.detail, sort_keys=True)
+                connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(detail=detail))
             set_meta(connection, "generation", generation)
             set_meta(connection, "committed", now())
             current = current_of(connection)

@@ -1,8 +1,45 @@
 """Pixels and words to vectors. The only package that imports torch, open_clip or onnxruntime."""
 
+from typing import TYPE_CHECKING
+
 from imseek.encoders.base import Encoder, EncoderInfo
 from imseek.encoders.presets import PRESETS, Preset
 from imseek.encoders.registry import Resolution, load, resolve
 from imseek.encoders.runtime import Runtime
 
-__all__ = ["PRESETS", "Encoder", "EncoderInfo", "Preset", "Resolution", "Runtime", "load", "resolve"]
+if TYPE_CHECKING:
+    from imseek.encoders.catalogue import Entry, find_encoder, list_encoders
+    from imseek.encoders.download import Downloaded, Offer, download_encoder
+    from imseek.encoders.hub import Transfer
+    from imseek.encoders.selfcheck import EncoderCheck, check_encoder
+
+__all__ = [
+    "PRESETS",
+    "Downloaded",
+    "Encoder",
+    "EncoderCheck",
+    "EncoderInfo",
+    "Entry",
+    "Offer",
+    "Preset",
+    "Resolution",
+    "Runtime",
+    "Transfer",
+    "check_encoder",
+    "download_encoder",
+    "find_encoder",
+    "list_encoders",
+    "load",
+    "resolve",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The rest, imported when it is used: a search needs none of it, and has little time."""
+    if name in __all__:
+        from imseek.encoders import catalogue, download, hub, selfcheck
+
+        for module in (catalogue, download, hub, selfcheck):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'imseek.encoders' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ class EncoderInfo:
     ``reference`` is what a user writes (``builtin``, ``openclip:MODEL/TAG`` …). ``draft_size`` is the side in
     pixels that a decoder may shrink a picture's shorter side to before ``prepare`` (twice the input size
     keeps vectors at cosine ≥ 0.999 to a full decode; see docs/log.md), or None to ask for every pixel.
+    ``batch_size`` is the least number of pictures that one call should be given for the sake of speed.
     ``quality`` is ``"full"`` for trained contrastive encoders, ``"basic"`` for the built-in one and
     ``"test"`` for the fake. ``licence`` is an SPDX id or ``"restricted"``.
     """
@@ -33,6 +34,7 @@ class EncoderInfo:
     logit_scale: float | None = None
     quality: str = "full"
     draft_size: int | None = None
+    batch_size: int = 1
     preprocessing: dict[str, Any] = field(default_factory=dict)
 
 
@@ -74,3 +76,9 @@ class Encoder(Protocol):
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Lines a user should see about these texts (such as: one was longer than the context window)."""
         ...
+
+
+def shared_draft_size(encoders: Iterable[Encoder]) -> int | None:
+    """``draft_size`` for a decode that serves several encoders: what the most demanding one asks for."""
+    sizes = [encoder.info.draft_size for encoder in encoders]
+    return None if None in sizes else max(size for size in sizes if size is not None)

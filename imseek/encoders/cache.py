@@ -34,21 +34,30 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     place, so that a kill at any moment leaves nothing that looks whole. Two processes that want the same
     folder at once make it once. Raises EncoderUnavailableError where the cache cannot be written.
     """
-    if _is_whole(folder):
+    if is_whole(folder):
         return folder
     from filelock import FileLock
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not _is_whole(folder):  # else another process made it while this one waited
+            if not is_whole(folder):  # else another process made it while this one waited
                 _make(folder, make)
     except OSError as error:
         raise EncoderUnavailableError(
             f"cannot fill the cache folder {folder.parent}: {error}",
-            hint="set IMSEEK_CACHE to a folder on a disk with about 200 MB of space",
+            hint="set IMSEEK_CACHE to a folder on a disk with more space",
         ) from error
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether ``folder`` holds what :func:`made_once` left there. Nothing is made."""
+    try:
+        files = json.loads((folder / _MANIFEST).read_bytes())
+        return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())
+    except (OSError, ValueError, TypeError, AttributeError):  # no folder, no file, or a damaged manifest
+        return False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -88,14 +97,6 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
         _sync(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        files = json.loads((folder / _MANIFEST).read_bytes())
-        return bool(files) and all(_is_unchanged(folder / name, **facts) for name, facts in files.items())
-    except (OSError, ValueError, TypeError, AttributeError):  # no folder, no file, or a damaged manifest
-        return False
 
 
 def _is_unchanged(path: Path, *, size: int, mtime_ns: int, sha256: str) -> bool:

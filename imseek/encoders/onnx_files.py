@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,50 +33,66 @@ def write(
     output: str,
     dynamic: Mapping[str, Mapping[int, str]],
     external_data: bool = False,
+    tolerance: float = _TOLERANCE,
 ) -> None:
     """Write ``module`` to ``path``, and fail unless the file computes what the module does.
 
     ``example`` holds its inputs by name; ``other`` holds inputs of other sizes along the ``dynamic`` axes,
     since an axis that tracing froze shows at run time only. With ``external_data`` the large tensors go to
     ``path`` + ``.data``, which onnxruntime maps into memory: it reads the rows of an embedding table that a
-    query needs, and not all of them. Raises EncoderError where outputs differ by more than 1e-4.
+    query needs, and not all of them. Raises EncoderError for a module that cannot be written as ONNX, and where
+    outputs differ by more than ``tolerance``.
     """
     import onnx
     import torch
 
     module.eval()
-    with warnings.catch_warnings():
-        # The TorchScript exporter is deprecated, but it is the one that every torch since 2.4 has, and its
-        # successor takes ten times longer; what it writes is checked below.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
-        torch.onnx.export(
-            module,
-            tuple(example.values()),
-            str(path),
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=list(example),
-            output_names=[output],
-            dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
-        )
-    if external_data:
-        onnx.save(
-            onnx.load(path),
-            path,
-            save_as_external_data=True,
-            location=f"{path.name}.data",
-            size_threshold=_SMALLEST_EXTERNAL_TENSOR,
-        )
-    _verify(path, module, example)
-    _verify(path, module, other)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        # Of more than 2 GB, the exporter writes a file for each tensor beside this one.
+        traced = Path(scratch) / path.name
+        try:
+            with warnings.catch_warnings():
+                # The TorchScript exporter is deprecated, but it is the one that every torch since 2.4 has, and
+                # its successor takes ten times longer. It warns of what a trace may miss: that is checked below.
+                for category in (DeprecationWarning, UserWarning, torch.jit.TracerWarning):
+                    warnings.simplefilter("ignore", category)
+                torch.onnx.export(
+                    module,
+                    tuple(example.values()),
+                    str(traced),
+                    dynamo=False,
+                    opset_version=_OPSET,
+                    input_names=list(example),
+                    output_names=[output],
+                    dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
+                )
+        except OSError:
+            raise
+        except Exception as error:  # whatever the module leads the exporter to
+            line = next(iter(str(error).splitlines()), type(error).__name__)
+            raise EncoderError(f"it cannot be written as ONNX: {line}") from error
+        if external_data:
+            onnx.save(
+                onnx.load(traced),
+                path,
+                save_as_external_data=True,
+                location=f"{path.name}.data",
+                size_threshold=_SMALLEST_EXTERNAL_TENSOR,
+            )
+        else:
+            traced.replace(path)
+    _verify(path, module, example, tolerance)
+    _verify(path, module, other, tolerance)
 
 
 class Network:
     """One network on onnxruntime. Thread-safe; ``threads`` bounds the processors that a run uses."""
 
     def __init__(self, path: Path, *, threads: int, mapped: bool = False) -> None:
-        """``mapped`` leaves weights in the mapped file as they are: a fast start instead of fast batches."""
+        """``mapped`` leaves weights in the mapped file as they are: a fast start instead of fast batches.
+
+        Raises EncoderError for a damaged file.
+        """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -86,21 +103,33 @@ class Network:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if mapped:
             options.add_session_config_entry("session.disable_prepacking", "1")
-        self._session: Any = onnxruntime.InferenceSession(
-            path, sess_options=options, providers=["CPUExecutionProvider"]
-        )
+            # Fusing the operators of a text tower takes longer than it saves on 50 texts.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                path, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has a class for each kind of damage
+            raise EncoderError(
+                f"{path} cannot be loaded: {error}", hint=f"delete {path.parent}: it is made again"
+            ) from error
 
     def __call__(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Float32:
         output: Float32 = self._session.run(None, dict(inputs))[0]
         return output
 
 
-def _verify(path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
+def _verify(
+    path: Path, module: torch.nn.Module, inputs: Mapping[str, torch.Tensor], tolerance: float
+) -> None:
     import torch
 
     with torch.inference_mode():
         expected = module(*inputs.values()).numpy()
-    found = Network(path, threads=1)({name: tensor.numpy() for name, tensor in inputs.items()})
+    try:
+        found = Network(path, threads=1)({name: tensor.numpy() for name, tensor in inputs.items()})
+    except Exception as error:  # onnxruntime's, of a shape that tracing froze
+        raise EncoderError(f"{path.name} does not run: {error}") from error
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-    if not difference <= _TOLERANCE:
+    if not difference <= tolerance:
         raise EncoderError(f"{path.name} differs from the torch network by {difference:.2g}; it is not used")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imseek.types import Float32, Pixels
+from imseek.types import Pixels
 
 # A longer strip is cut to its middle first: resampled whole to a short side of 224, one row of 60,000 pixels
 # would become 13 million pixels wide, for a crop that keeps 224 of them.
@@ -20,8 +20,10 @@ class Preprocessing:
 
     ``resize`` brings a picture to a square of ``size`` pixels: ``squash`` regardless of its proportions;
     ``shortest`` by its shorter side, then the central square; ``longest`` by its longer side, then centred on
-    ``fill``. ``mean`` and ``std`` are per channel, for values in [0, 1]. The rounding rules are open_clip's
-    (``open_clip.transform.image_transform_v2``), with which a test compares every mode.
+    ``fill``. ``mean`` and ``std`` are per channel, for values in [0, 1]. Where ``resized`` is given, the picture is
+    first brought to a square of that side, and the middle ``size`` pixels of it are kept (timm's ``crop_pct``).
+    The rounding rules are open_clip's (``open_clip.transform.image_transform_v2``), with which a test compares
+    every mode.
     """
 
     size: int
@@ -30,6 +32,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fill: int = 0
+    resized: int | None = None
 
     def square(self, pixels: Pixels) -> Pixels:
         """(h, w, 3) uint8 → (size, size, 3) uint8. Pure and thread-safe.
@@ -46,26 +49,23 @@ class Preprocessing:
             self.fill,
         )
 
-    def normalise(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, 3, size, size) float32, centred and scaled per channel."""
-        scaled = batch.astype(np.float32) / np.float32(255)
-        scaled -= np.asarray(self.mean, dtype=np.float32)
-        scaled /= np.asarray(self.std, dtype=np.float32)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
     def record(self) -> dict[str, Any]:
-        """The fields by name, for fingerprints and ``EncoderInfo.preprocessing``."""
-        return asdict(self)
+        """The fields by name, for fingerprints and ``EncoderInfo.preprocessing``.
+
+        ``resized`` is left out where it says nothing: fingerprints made before it was there stay what they were.
+        """
+        return {name: value for name, value in asdict(self).items() if name != "resized" or value is not None}
 
     def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
         height, width = shape
+        side = self.resized or self.size
         if self.resize == "squash":
-            return self.size, self.size
+            return side, side
         if self.resize == "shortest":  # torchvision truncates the longer side
             if height < width:
-                return self.size, int(self.size * width / height)
-            return int(self.size * height / width), self.size
-        ratio = max(height, width) / self.size  # timm rounds, and may round a thin strip to nothing
+                return side, int(side * width / height)
+            return int(side * height / width), side
+        ratio = max(height, width) / side  # timm rounds, and may round a thin strip to nothing
         return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 

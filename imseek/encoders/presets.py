@@ -1,4 +1,4 @@
-"""Encoders with a name of their own, as data. Only weights that allow commercial use are listed."""
+"""Encoders with a name of their own, as data. Only weights that allow any use are listed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """An encoder worth recommending.
-
-    ``repository`` is where its weights lie on the model hub and ``files`` the names that open_clip looks for
-    there, best first. ``licence`` is an SPDX id; ``download_bytes`` is what the weights take, to the nearest
-    5 MB.
-    """
+    """An encoder worth recommending; the catalogue has its facts. ``why`` is a few words for a list."""
 
     name: str
     reference: str
-    repository: str
-    files: tuple[str, ...]
-    licence: str
-    download_bytes: int
+    why: str
 
 
-DEFAULT: Final = Preset(
-    name="default",
-    reference="openclip:ViT-B-32-256/datacomp_s34b_b86k",
-    repository="laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
-    files=("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
-    licence="MIT",
-    download_bytes=605_000_000,
+DEFAULT: Final = Preset("default", "openclip:ViT-B-32-256/datacomp_s34b_b86k", "what auto takes")
+
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            DEFAULT,
+            Preset(
+                "fast",
+                "hf-hub:timm/vit_medium_patch32_clip_224.tinyclip_laion400m",
+                "a third of the work of default, less exact",
+            ),
+            Preset("multilingual", "openclip:ViT-B-16-SigLIP2-256/webli", "four times the work of default"),
+            Preset("best", "openclip:ViT-SO400M-16-SigLIP2-384/webli", "sixty times the work of default"),
+        )
+    }
 )
-
-PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in (DEFAULT,)})

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import queue
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imseek.encoders.base import Encoder
-from imseek.encoders.presets import DEFAULT, PRESETS, Preset
+from imseek.encoders.presets import DEFAULT, PRESETS
 from imseek.encoders.runtime import Runtime
-from imseek.errors import UnknownEncoderError
+from imseek.errors import EncoderUnavailableError, UnknownEncoderError
+
+if TYPE_CHECKING:
+    from imseek.encoders.catalogue import Entry
 
 AUTO: Final = "auto"
-# How long to wait for the hub before the built-in encoder is taken.
-HUB_DEADLINE_SECONDS: Final = 5.0
 
 _FORMS: Final = (
     AUTO,
@@ -26,24 +25,27 @@ _FORMS: Final = (
     "openclip:MODEL@FILE",
     "hf-hub:ORG/REPO",
     "local-dir:PATH",
+    "align:ORG/REPO",
+    "align:PATH",
+    "timm:MODEL",
+    "timm:MODEL@FILE",
     "fake",
 )
-_OPEN_CLIP_SCHEMES: Final = ("openclip", "hf-hub", "local-dir")
-# On every repository that open_clip can load.
-_HUB_PROBE: Final = "open_clip_config.json"
+_HOMES: Final = ("hf-hub:", "local-dir:")
+_LIBRARY_SCHEMES: Final = ("openclip", "hf-hub", "local-dir", "align", "timm")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What a reference stands for, decided once, when a collection is created.
 
-    ``note`` is a line for the user wherever the collection's encoder is named. ``download`` is the preset
-    whose weights loading will fetch from the hub: show its size and licence first.
+    ``note`` is a line for the user wherever the collection's encoder is named. ``download`` is the entry of the
+    catalogue whose weights loading will fetch from the hub: show its size and licence first.
     """
 
     reference: str
     note: str | None = None
-    download: Preset | None = None
+    download: Entry | None = None
 
 
 def resolve(reference: str) -> Resolution:
@@ -51,37 +53,57 @@ def resolve(reference: str) -> Resolution:
 
     ``auto`` is the ``default`` preset if the hub's cache has it or the hub answers within five seconds, and
     else ``builtin``, with a note. A reference that the user names is never replaced by another.
-    Raises UnknownEncoderError for what is no reference at all.
+    Raises UnknownEncoderError for what is no reference at all, and LicenceError for restricted weights that are
+    still to be fetched.
     """
     if reference == "builtin":
         return Resolution(
             reference, note="basic encoder; `--encoder default` makes collections with a trained one"
         )
+    from imseek.encoders import hub, licences
+    from imseek.encoders.catalogue import find_encoder
+
     if reference != AUTO:
-        return Resolution(_canonical(reference))
-    if _is_cached(DEFAULT):
-        return Resolution(DEFAULT.reference)
-    if _is_hub_reachable(DEFAULT):
-        return Resolution(DEFAULT.reference, download=DEFAULT)
-    today = datetime.date.today().isoformat()
-    return Resolution(
-        "builtin",
-        note=f"basic encoder (hub unreachable on {today}); a collection made when online gets the default one",
-    )
+        reference = canonical(reference)
+        named = find_encoder(reference)
+        if named is None or named.is_cached:
+            return Resolution(reference)
+        licences.refuse_restricted(reference, named.repository)
+        return Resolution(reference, download=named)
+    entry = find_encoder(DEFAULT.reference)
+    assert entry is not None
+    if entry.is_cached:
+        return Resolution(entry.reference)
+    try:
+        hub.describe(entry.parts, entry.reference)
+    except EncoderUnavailableError:
+        today = datetime.date.today().isoformat()
+        return Resolution(
+            "builtin",
+            note=f"basic encoder (hub unreachable on {today}); a collection made when online gets the default one",
+        )
+    return Resolution(entry.reference, download=entry)
 
 
 def load(
-    reference: str, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
+    reference: str,
+    *,
+    modalities: Sequence[str] = ("image", "text"),
+    runtime: Runtime | None = None,
+    fingerprint: str | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Encoder:
     """The encoder that ``reference`` names; ``auto`` must be resolved first.
 
     ``modalities`` are those that will be asked for: the encoder refuses others, and need not load their
     towers. Weights are located, and fetched from the hub if need be, but read at their first use.
-    ``runtime`` says on which device, how precisely and in how many threads they are used.
+    ``runtime`` says on which device, how precisely and in how many threads they are used. With ``fingerprint``,
+    that of the encoder which is wanted, words alone need no weights once its text tower has been exported to the
+    user's cache. ``notify`` is given a line before an export, which takes some seconds.
 
-    Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, UntrustedWeightsError.
+    Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError.
     """
-    reference = _canonical(reference)
+    reference = canonical(reference)
     scheme, _, rest = reference.partition(":")
     if scheme == "fake":
         from imseek.encoders.fake import DEFAULT_DIM, FakeEncoder
@@ -91,57 +113,57 @@ def load(
         from imseek.encoders.builtin import BuiltinEncoder
 
         return BuiltinEncoder(modalities=modalities, runtime=runtime)
-    from imseek.encoders.openclip import OpenClipEncoder
+    if fingerprint is not None and tuple(modalities) == ("text",):
+        from imseek.encoders.openclip.exported import ExportedTextEncoder
 
-    return OpenClipEncoder(reference, modalities=modalities, runtime=runtime)
+        exported = ExportedTextEncoder.from_cache(reference, fingerprint, runtime)
+        if exported is not None:
+            return exported
+    _fetch_listed(reference)
+    if scheme == "align":
+        from imseek.encoders.align import AlignEncoder
+
+        return AlignEncoder(reference, modalities=modalities, runtime=runtime)
+    if scheme == "timm":
+        from imseek.encoders.timm_images import TimmEncoder
+
+        return TimmEncoder(reference, modalities=modalities, runtime=runtime)
+    from imseek.encoders.openclip.encoder import OpenClipEncoder
+
+    return OpenClipEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
 
 
-def _canonical(reference: str) -> str:
-    """``reference`` with a preset's name replaced by what it stands for. Raises UnknownEncoderError."""
+def _fetch_listed(reference: str) -> None:
+    """Fetch what the catalogue lists before the libraries are imported: that a hub is not there is known at once."""
+    from imseek.encoders import hub
+    from imseek.encoders.catalogue import find_encoder
+
+    entry = find_encoder(reference)
+    if entry is not None:
+        hub.ensure(reference, entry.parts)
+
+
+def canonical(reference: str) -> str:
+    """``reference`` as the catalogue writes it: presets by what they stand for, tags as open_clip spells them.
+
+    Raises UnknownEncoderError for what is no reference.
+    """
+    if not isinstance(reference, str):
+        raise UnknownEncoderError(f"a reference is a text, not {type(reference).__name__}")
     if reference in PRESETS:
         return PRESETS[reference].reference
     scheme, _, rest = reference.partition(":")
     if reference in ("builtin", "fake") or (scheme == "fake" and rest.isdecimal() and int(rest) > 0):
         return reference
-    if scheme in _OPEN_CLIP_SCHEMES and rest:
+    if scheme == "openclip" and "/" in rest and "@" not in rest and not rest.startswith(_HOMES):
+        model, _, tag = rest.partition("/")
+        return f"openclip:{model}/{tag.lower().replace('-', '_')}"
+    if scheme in _LIBRARY_SCHEMES and rest:
         return reference
-    import difflib
+    from imseek.encoders.catalogue import near
 
-    near = difflib.get_close_matches(reference, [form for form in _FORMS if form != reference], n=3)
+    found = near(reference, [form for form in _FORMS if form != reference]) or near(reference)
     raise UnknownEncoderError(
         f"no encoder is called {reference!r}",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"references are: {', '.join(_FORMS)}",
+        hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(_FORMS)}",
     )
-
-
-def _is_cached(preset: Preset) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    # Known to be absent is a special object, not a path.
-    return any(isinstance(try_to_load_from_cache(preset.repository, name), str) for name in preset.files)
-
-
-def _is_hub_reachable(preset: Preset) -> bool:
-    """Whether the hub has ``preset`` and says so in time.
-
-    The question runs in a thread that is left behind at the deadline: a resolver that hangs heeds no timeout.
-    """
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            url = hf_hub_url(preset.repository, _HUB_PROBE)
-            metadata = get_hf_file_metadata(url, timeout=HUB_DEADLINE_SECONDS)
-            answers.put(metadata.commit_hash is not None)  # a captive portal answers too, but names no commit
-        except Exception:
-            answers.put(False)  # whatever stands in the way: weights cannot be fetched now
-
-    threading.Thread(target=ask, name="imseek-hub-probe", daemon=True).start()
-    try:
-        return answers.get(timeout=HUB_DEADLINE_SECONDS)
-    except queue.Empty:
-        return False

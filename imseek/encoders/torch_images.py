@@ -1,44 +1,151 @@
-"""Image towers on torch: batches of prepared pictures to unit rows, whatever the architecture."""
+"""Image towers on torch: batches of prepared pictures to unit rows, whatever the architecture and the device."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import gc
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imseek.encoders.checks import unit_rows
+from imseek.encoders.device import Plan
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderError
 from imseek.types import Float32, Pixels
 
 if TYPE_CHECKING:
     import torch
 
-_BATCH = 32
+# What torch's allocators say: CUDA's and Apple's, and those of the CPU on Linux and elsewhere.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def with_pixels(module: torch.nn.Module, preprocessing: Preprocessing) -> torch.nn.Module:
+    """``module`` behind the normalisation of ``preprocessing`` and before that of its rows.
+
+    ``module`` takes (n, 3, size, size) normalised pictures and gives (n, dim) rows of any length, or a tuple
+    that starts with them (CoCa's tower gives its tokens as well). The result takes (n, size, size, 3) uint8 and
+    gives (n, dim) float32 unit rows. Pixels travel to the device as bytes, a quarter of their size in float32.
+    """
+    import torch
+    from torch import nn
+
+    class PixelTower(nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any
+        scale: torch.Tensor
+        shift: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module.eval()
+            self.dtype = next(t.dtype for t in module.state_dict().values() if t.is_floating_point())
+            mean = torch.tensor(preprocessing.mean, dtype=torch.float64)
+            std = torch.tensor(preprocessing.std, dtype=torch.float64)
+            # (p / 255 - mean) / std, as one product and one sum. Always in float32: a byte has 256 values, and
+            # bfloat16 tells 256 apart only near zero.
+            self.register_buffer("scale", (1 / (255 * std)).float()[:, None, None])
+            self.register_buffer("shift", (-mean / std).float()[:, None, None])
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            # The permuted view of the bytes is channels-last, and stays so.
+            values = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+            rows = self.module(values.to(self.dtype))
+            rows = rows[0] if isinstance(rows, tuple) else rows
+            return nn.functional.normalize(rows.float(), dim=-1)
+
+    return PixelTower().requires_grad_(False)
 
 
 class TorchImages:
-    """Owns ``module``, which takes (n, 3, size, size) normalised pictures and gives (n, dim) rows of any length."""
+    """Owns ``module``, which is as in :func:`with_pixels`, and may change its device and precision. Thread-safe."""
 
     def __init__(
-        self, module: torch.nn.Module, preprocessing: Preprocessing, dim: int, runtime: Runtime
+        self,
+        module: torch.nn.Module,
+        preprocessing: Preprocessing,
+        runtime: Runtime,
+        plan: Plan,
     ) -> None:
+        """``plan`` says on which device, in which of torch's precisions and in which batches at first."""
         import torch
 
         if runtime.threads is not None:
             torch.set_num_threads(runtime.threads)
-        self._module = module.eval()
-        self._preprocessing = preprocessing
-        self._dim = dim
-        self._batch = runtime.batch_size or _BATCH
+        self._plan = plan
+        dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        module.to(plan.device, dtypes[plan.precision], memory_format=torch.channels_last)
+        # Only the module is in half precision, its normalisations stay in float32.
+        self._tower: Any = with_pixels(module, preprocessing).to(plan.device)
+        self._compiled = runtime.compile
+        if runtime.compile:
+            self._tower = torch.compile(self._tower)
+        self._batch_size = plan.batch_size
+
+    @property
+    def precision(self) -> str:
+        return self._plan.precision
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures per run: the first to try, or what was left of it when memory ran out."""
+        return self._batch_size
 
     def __call__(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
+        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows. At least one picture.
+
+        Where memory runs out, the batch size is halved, now and for later calls. Raises EncoderError where it
+        runs out for a single picture, and where torch.compile fails.
+        """
         import torch
 
-        rows = np.empty((len(batch), self._dim), dtype=np.float32)
+        done: list[torch.Tensor] = []
+        start = 0
         with torch.inference_mode():
-            for start in range(0, len(batch), self._batch):
-                values = self._preprocessing.normalise(batch[start : start + self._batch])
-                rows[start : start + self._batch] = self._module(torch.from_numpy(values)).float().numpy()
-        return unit_rows(rows)
+            while start < len(batch):
+                chunk = batch[start : start + self._batch_size]
+                rows = self._run(chunk)
+                if rows is None:
+                    self._halve(len(chunk))
+                else:
+                    done.append(rows)
+                    start += len(chunk)
+            # A GPU computes while the next chunk is copied to it: only here are its rows waited for.
+            found: Float32 = torch.cat(done).cpu().numpy()
+        return found
+
+    def _run(self, chunk: Pixels) -> torch.Tensor | None:
+        """(n, size, size, 3) → (n, dim) on the device; None where memory ran out.
+
+        Returns before it is told so, since the traceback of a caught error holds on to what it had allocated.
+        """
+        import torch
+
+        try:
+            pixels = torch.from_numpy(np.require(chunk, requirements=("C", "W")))
+            if self._plan.device.startswith("cuda"):
+                pixels = pixels.pin_memory()
+            rows: torch.Tensor = self._tower(pixels.to(self._plan.device, non_blocking=True))
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY):
+                return None
+            if self._compiled:  # its compiler raises whatever led it astray; no picture is to blame
+                raise EncoderError(
+                    f"torch.compile failed on this encoder: {error}", hint="leave compile out"
+                ) from error
+            raise
+        return rows
+
+    def _halve(self, failed: int) -> None:
+        """After memory ran out for ``failed`` pictures."""
+        import torch
+
+        if failed == 1:
+            raise EncoderError(
+                f"there is not enough memory on {self._plan.device} to encode one picture",
+                hint="close other programs, or choose the device cpu or a smaller encoder",
+            )
+        self._batch_size = max(1, failed // 2)
+        gc.collect()
+        if self._plan.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif self._plan.device == "mps":
+            torch.mps.empty_cache()

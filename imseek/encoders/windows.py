@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 
 def pieces(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """``text``, halved between words (within a word only if need be) until every piece fits."""
-    if fits(text) or len(text) < 2:
+    """``text`` as pieces that fit, each with as many words as go in.
+
+    Only a word that does not fit by itself is cut, after as many characters as go in (one at the least, whether
+    or not it fits). ``fits`` must hold for a part of whatever it holds for.
+    """
+    if fits(text):
         return [text]
-    words = text.split()
-    if len(words) > 1:
-        halves = [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
-    else:
-        halves = [text[: len(text) // 2], text[len(text) // 2 :]]
-    return [piece for half in halves for piece in pieces(half, fits)]
+    found = []
+    words, start = text.split(), 0
+    while start < len(words):
+        count = _most(len(words) - start, lambda n: fits(" ".join(words[start : start + n])))  # noqa: B023 - called at once
+        if count:
+            found.append(" ".join(words[start : start + count]))
+            start += count
+            continue
+        word = words[start]
+        cut = max(1, _most(len(word), lambda n: fits(word[:n])))  # noqa: B023 - called at once
+        found.append(word[:cut])
+        if cut < len(word):
+            words[start] = word[cut:]
+        else:
+            start += 1
+    return found
 
 
 def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:
@@ -24,3 +39,11 @@ def notes(counts: Sequence[int], context_length: int) -> tuple[str, ...]:
         for count in counts
         if count > 1
     )
+
+
+def _most(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to ``limit`` that fits, or 0. Numbers far above it are not tried."""
+    high = 1
+    while high < limit and fits(high):
+        high *= 2
+    return bisect_left(range(1, min(high, limit) + 1), True, key=lambda n: not fits(n))

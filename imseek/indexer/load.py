@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.data.catalog import FileStat
-from imseek.encoders.base import Encoder
+from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.scan import RETRIED, Candidate
 from imseek.indexer.sources.folder import file_stat
@@ -22,6 +22,10 @@ from imseek.types import ImageFacts, SkipReason
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
 TRANSIENT = RETRIED | {SkipReason.TIMEOUT}
+
+Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
+#: The rows of one picture, (dim,) each, by space.
+Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,19 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Facts of a picture and the array that the encoder takes a batch of."""
+    """Facts of a picture, and for each encoder the array that it takes a batch of."""
 
     facts: ImageFacts
-    prepared: npt.NDArray[Any]
+    prepared: Prepared
 
 
 class Loader:
     """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand."""
 
-    def __init__(self, encoder: Encoder, is_stored: Callable[[bytes], bool]) -> None:
-        self._encoder = encoder
+    def __init__(self, encoders: Sequence[Encoder], is_stored: Callable[[bytes], bool]) -> None:
+        self._encoders = encoders
         self._is_stored = is_stored
+        self._draft_size = shared_draft_size(encoders)
 
     def __call__(self, candidate: Candidate) -> Loaded | Failed:
         try:
@@ -70,11 +75,11 @@ class Loader:
         if self._is_stored(content_hash):
             return Loaded(candidate, seen, content_hash, None)
         try:
-            decoded = decode(data, min_side=self._encoder.info.draft_size)
+            decoded = decode(data, min_side=self._draft_size)
         except MediaError as error:
             return Failed(candidate, seen, error.reason, str(error))
         try:
-            prepared = self._encoder.prepare(decoded.pixels)
+            prepared = tuple(encoder.prepare(decoded.pixels) for encoder in self._encoders)
         except (ImseekError, OSError):
             raise
         except Exception as error:
@@ -111,11 +116,27 @@ def _read(full: bytes) -> tuple[bytes, FileStat]:
     return data, seen
 
 
+def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:
+    """The rows of each prepared picture in all spaces, or the reason why one of the encoders failed on it."""
+    found: list[Vectors | str] = [{} for _ in batch]
+    for n, (space_id, encoder) in enumerate(encoders.items()):
+        sound = [(at, vectors) for at, vectors in enumerate(found) if not isinstance(vectors, str)]
+        rows = unit_rows(encoder, [batch[at][n] for at, _ in sound])
+        for (at, vectors), row in zip(sound, rows, strict=True):
+            if not isinstance(row, str):
+                found[at] = {**vectors, space_id: row}
+            else:
+                found[at] = row if len(encoders) == 1 else f"{encoder.info.reference}: {row}"
+    return found
+
+
 def unit_rows(encoder: Encoder, batch: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float16] | str]:
     """A float16 row for each prepared picture, or the reason why the encoder failed on it.
 
     What is wrong with the encoder as a whole (no weights, a full disk) is raised, since no picture is to blame.
     """
+    if not batch:
+        return []
     try:
         return [_row(vector) for vector in encoder.encode_images(np.stack(batch))]
     except (ImseekError, OSError, ImportError):

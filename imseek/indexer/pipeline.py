@@ -1,7 +1,7 @@
 """The run: scan → read and hash → decode → encode → commit, with bounded memory.
 
 scan ──candidates──▶ OrderedMap(Loader) ──Loaded/Failed──▶ Run.take ──▶ Batch ──every 4,096 images or 10 s──▶ commit
-                       decode threads                        encodes in batches of 32
+                       decode threads                        encodes in batches
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import os
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from imseek.data.batch import Batch, NewImage, Placing
 from imseek.data.catalog import KnownPlace
@@ -26,13 +23,14 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, unit_rows
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Skipped
 from imseek.indexer.workers import OrderedMap
-from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason
+from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason, SpaceRun
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
+#: Pictures that are encoded at once, where an encoder does not ask for more.
 ENCODE_BATCH = 32
 #: Seconds that reading and decoding one file may take.
 FILE_SECONDS = 60.0
@@ -47,15 +45,18 @@ class Options:
 
 def index(
     writer: Writer,
-    encoder: Encoder,
+    encoders: Mapping[int, Encoder],
     paths: Sequence[bytes],
     options: Options,
     *,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IndexReport:
-    """Bring the collection in line with its sources; see :meth:`imseek.Collection.index`."""
-    run = Run(writer, encoder, progress or (lambda _: None), stop or threading.Event())
+    """Bring the collection in line with its sources; see :meth:`imseek.Collection.index`.
+
+    ``encoders`` has that of every space of the collection by its id, the first space first.
+    """
+    run = Run(writer, encoders, progress or (lambda _: None), stop or threading.Event())
     return run.execute(paths, options)
 
 
@@ -63,13 +64,16 @@ class Run:
     """One run. Counts in ``report`` change only after the commit that they speak of has returned."""
 
     def __init__(
-        self, writer: Writer, encoder: Encoder, progress: ProgressCallback, stop: threading.Event
+        self,
+        writer: Writer,
+        encoders: Mapping[int, Encoder],
+        progress: ProgressCallback,
+        stop: threading.Event,
     ) -> None:
         self._writer = writer
-        self._encoder = encoder
+        self._encoders = encoders
         self._progress = progress
         self._stop = stop
-        self._space_id = writer.current().space.space_id
         self._lookup = HashLookup(writer.root)
         self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
         self._unsettled: set[int] = set()
@@ -83,10 +87,12 @@ class Run:
         self._total = 0
         self._done = 0
         self._started = self._committed_at = time.monotonic()
+        self._encode_at = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
+        spaces = self._spaces()
         self.report = IndexReport(
             seen=0, unchanged=0, added=0, changed=0, moved=0, copied=0, removed=0, skipped=0, live=0,
             bytes_read=0, files_opened=0, seconds=0.0, generation=writer.generation,
-            encoder=encoder.info.reference, precision=encoder.precision,
+            encoder=spaces[0].encoder, precision=spaces[0].precision, spaces=spaces,
         )  # fmt: skip
 
     def execute(self, paths: Sequence[bytes], options: Options) -> IndexReport:
@@ -101,12 +107,12 @@ class Run:
         )
         self._begin(scan, {t.source.source_id for t in targets if not t.below})
         self._tell("index", self._total)
-        loader = Loader(self._encoder, self._is_stored)
+        loader = Loader(tuple(self._encoders.values()), self._is_stored)
         workers = len(os.sched_getaffinity(0))
         load: OrderedMap[Candidate, Loaded | Failed] = OrderedMap(
             loader,
             workers=workers,
-            lookahead=ENCODE_BATCH + 2 * workers,
+            lookahead=self._encode_at + 2 * workers,
             deadline=FILE_SECONDS,
             late=loader.late,
         )
@@ -168,7 +174,7 @@ class Run:
     def _flush(self) -> None:
         """Commit what has been taken so far; only then does the report count it."""
         self._encode()
-        generation = commit(self._writer, self._batch, self._space_id)
+        generation = commit(self._writer, self._batch)
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
         failures = (*self.report.failures, *self._failures)
         self.report = replace(self.report, generation=generation, failures=failures, **counted)
@@ -252,20 +258,20 @@ class Run:
         return Placing(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)
 
     def _add(self, loaded: Loaded, image_id: int | None) -> None:
-        """Store an image: with the vector of a twin where there is one, else after encoding it."""
+        """Store an image: with the vectors of a twin where there is one, else after encoding it."""
         content_hash = loaded.content_hash
         if content_hash in self._encoded:
             twin = self._encoded[content_hash]
-            self._store(loaded, image_id, dict(twin.metadata), twin.vector, copied=True)
+            self._store(loaded, image_id, dict(twin.metadata), twin.vectors, copied=True)
         elif (stored := self._lookup.find(content_hash)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
-            metadata, vector = self._reader.intrinsic(stored), self._reader.vector(stored, self._space_id)
-            self._store(loaded, image_id, metadata, vector, copied=True)
+            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in self._encoders}
+            self._store(loaded, image_id, self._reader.intrinsic(stored), vectors, copied=True)
         else:
             # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
             assert loaded.picture is not None
             self._to_encode.append((loaded, loaded.picture, image_id))
-            if len(self._to_encode) >= ENCODE_BATCH:
+            if len(self._to_encode) >= self._encode_at:
                 self._encode()
 
     def _encode(self) -> None:
@@ -274,22 +280,25 @@ class Run:
         if not waiting:
             return
         prepared = {loaded.content_hash: picture.prepared for loaded, picture, _ in waiting}
-        rows = unit_rows(self._encoder, list(prepared.values()))
-        vectors = dict(zip(prepared, rows, strict=True))
+        encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
+        # Only now: what a precision was found to do to pictures may have changed it.
+        spaces = self._spaces()
+        self.report = replace(self.report, precision=spaces[0].precision, spaces=spaces)
+        self._writer.detail = {"spaces": [asdict(space) for space in spaces]}
         for loaded, picture, image_id in waiting:
-            vector = vectors[loaded.content_hash]
-            if isinstance(vector, str):
-                self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vector))
+            vectors = encoded[loaded.content_hash]
+            if isinstance(vectors, str):
+                self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
             else:
                 metadata = row_of(picture.facts, loaded.content_hash, loaded.stat.size)
-                self._store(loaded, image_id, metadata, vector, copied=loaded.content_hash in self._encoded)
+                self._store(loaded, image_id, metadata, vectors, copied=loaded.content_hash in self._encoded)
 
     def _store(
         self,
         loaded: Loaded,
         image_id: int | None,
         metadata: dict[str, Any],
-        vector: npt.NDArray[np.float16],
+        vectors: Vectors,
         *,
         copied: bool,
     ) -> None:
@@ -300,7 +309,7 @@ class Run:
             loaded.stat,
             loaded.content_hash,
             metadata,
-            vector,
+            vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
         )
@@ -316,6 +325,9 @@ class Run:
             self._batch.failed.append(failed)
         self._failures.append(Failure(failed.source_id, skipped.full, failed.reason, failed.message))
         self._counts["skipped"] += 1
+
+    def _spaces(self) -> tuple[SpaceRun, ...]:
+        return tuple(SpaceRun(i, e.info.reference, e.precision) for i, e in self._encoders.items())
 
     def _tell(self, phase: str, total: int | None) -> None:
         seconds = time.monotonic() - self._started

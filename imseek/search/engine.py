@@ -1,11 +1,11 @@
-"""From a query to hits: encode its terms, fuse them, ask the vector index, look up the places."""
+"""From a query to hits: encode its terms, fuse them, ask the vector indexes, look up the places."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,21 @@ import numpy.typing as npt
 from imseek.data.current import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index
-from imseek.encoders.base import Encoder
-from imseek.errors import EncoderMismatchError, MediaError, QueryError, StaleGenerationError
+from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.errors import (
+    CorruptCollectionError,
+    EncoderMismatchError,
+    MediaError,
+    QueryError,
+    StaleGenerationError,
+)
+from imseek.search.fusion import Part, best
 from imseek.search.query import Query, Term
-from imseek.types import Float32, Hit, SearchResult, SpaceInfo
+from imseek.types import Hit, SearchResult, SpaceInfo, SpaceShare
 
 T = TypeVar("T")
+
+Float64: TypeAlias = npt.NDArray[np.float64]
 
 #: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
@@ -37,8 +46,7 @@ class Engine:
         self._lock = threading.Lock()
         self._checked: set[int] = set()
         self._reader = Reader(root)
-        self._index: VectorIndex | None = None
-        self._indexed = -1
+        self._indexes: dict[int, tuple[int, VectorIndex]] = {}  # by space, of which generation
 
     @property
     def reader(self) -> Reader:
@@ -62,16 +70,20 @@ class Engine:
                 return ask()
             except StaleGenerationError:
                 with self._lock:
-                    self._reader, self._indexed = Reader(self._root), -1
+                    self._reader = Reader(self._root)
+                    self._indexes.clear()
                     newest = self._reader.generation
                 if newest == failed:
                     raise
                 failed = newest
 
-    def checked_encoder(self, modalities: tuple[str, ...]) -> Encoder:
-        """The encoder of the current space, once it has shown that it made it. Raises EncoderMismatchError."""
-        space = self.reader.current.space
-        encoder = self._encoder(space, modalities)
+    def image_encoders(self) -> dict[int, Encoder]:
+        """By space, each with the proof that it made the space's vectors. Raises EncoderMismatchError."""
+        spaces = self.reader.current.image_spaces
+        return {space.space_id: self._checked_encoder(space, "image") for space in spaces}
+
+    def _checked_encoder(self, space: SpaceInfo, modality: str) -> Encoder:
+        encoder = self._encoder(space, (modality,))
         if space.space_id not in self._checked:
             fingerprint = encoder.fingerprint()
             if fingerprint != space.fingerprint:
@@ -85,10 +97,16 @@ class Engine:
 
     def _search(self, query: Query, metadata: bool) -> SearchResult:
         with self._lock:
-            reader, index = self._opened()
-        space = reader.current.space
-        vector, notes = self._vector(query, reader, space)
-        matches = index.search(vector[None], query.limit)[0]
+            reader = self._refreshed()
+            spaces = reader.current.image_spaces
+            if not any(term.shows for term in query.terms):
+                spaces = spaces[:1]
+            indexes = [self._opened(reader, space) for space in spaces]
+        sums, notes = self._sums(query, reader, spaces)
+        units = [_unit(total, "the query").astype(np.float32) for total in sums]
+        lengths = [float(np.linalg.norm(total)) for total in sums]
+        shares = [length / sum(lengths) for length in lengths]
+        matches = best([Part(*one) for one in zip(indexes, units, shares, strict=True)], query.limit)
         ids = matches.ids.tolist()
         places = reader.places(ids)
         facts = reader.metadata(ids) if metadata else {}
@@ -96,42 +114,51 @@ class Engine:
             Hit(reader.identity.uuid, image_id, score, places.get(image_id), facts.get(image_id, {}))
             for image_id, score in zip(ids, matches.scores.tolist(), strict=True)
         )
-        if space.note:
-            notes = (*notes, space.note)
-        return SearchResult(hits, reader.generation, len(index), space.encoder, notes)
+        answered = tuple(
+            SpaceShare(space.space_id, space.encoder, share)
+            for space, share in zip(spaces, shares, strict=True)
+        )
+        notes += tuple(space.note for space in spaces if space.note)
+        return SearchResult(hits, reader.generation, len(indexes[0]), spaces[0].encoder, notes, answered)
 
-    # -- the query's vector ----------------------------------------------------------------------------
+    # -- the query's vectors ---------------------------------------------------------------------------
 
-    def _vector(self, query: Query, reader: Reader, space: SpaceInfo) -> tuple[Float32, tuple[str, ...]]:
-        """(dim,) float32, unit: the sum of the terms' unit vectors by weight."""
-        total = np.zeros(space.dim, np.float32)
+    def _sums(
+        self, query: Query, reader: Reader, spaces: Sequence[SpaceInfo]
+    ) -> tuple[list[Float64], tuple[str, ...]]:
+        """(dim,) per space: the sum by weight of the unit vectors of the terms that speak to it."""
+        sums = [np.zeros(space.dim) for space in spaces]
         notes: tuple[str, ...] = ()
         for term in query.terms:
-            vector, said = self._term(term, reader, space)
-            total += np.float32(term.weight) * _unit(vector, "a term")
+            vectors, said = self._term(term, reader, spaces)
+            for total, vector in zip(sums, vectors, strict=False):
+                total += term.weight * _unit(vector, "a term")
             notes += said
-        return _unit(total, "the query"), notes
+        return sums, notes
 
-    def _term(self, term: Term, reader: Reader, space: SpaceInfo) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    def _term(
+        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo]
+    ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
+        """A vector in each of the spaces that the term speaks to: all, or only the first."""
         if term.text is not None:
-            encoder = self.checked_encoder(("text",))
-            return encoder.encode_texts([term.text])[0], encoder.notes([term.text])
+            encoder = self._checked_encoder(spaces[0], "text")
+            return [encoder.encode_texts([term.text])[0]], encoder.notes([term.text])
         if term.picture is not None:
-            encoder = self.checked_encoder(("image",))
-            prepared = encoder.prepare(_pixels(term.picture, encoder.info.draft_size))
-            return encoder.encode_images(prepared[None])[0], ()
+            encoders = [self._checked_encoder(space, "image") for space in spaces]
+            pixels = _pixels(term.picture, shared_draft_size(encoders))
+            return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
-            return reader.vector(term.image_id, space.space_id), ()
+            return [reader.vector(term.image_id, space.space_id) for space in spaces], ()
         vector = np.asarray(term.vector)
-        if vector.shape != (space.dim,):
-            raise QueryError(f"a vector of shape {vector.shape} in a space of {space.dim} dimensions")
-        return vector, ()
+        if vector.shape != (spaces[0].dim,):
+            raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
+        return [vector], ()
 
     # -- generations -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         with self._lock:
-            self._index = None
+            self._indexes.clear()
             self._reader.close()
 
     def _refreshed(self) -> Reader:
@@ -140,23 +167,27 @@ class Engine:
             self._reader = self._reader.renewed()
         return self._reader
 
-    def _opened(self) -> tuple[Reader, VectorIndex]:
-        """A reader and the index of its generation, made from that of the one before; the lock must be held."""
-        reader = self._refreshed()
-        if self._index is None or self._indexed != reader.generation:
-            space = reader.current.space
-            segments = reader.segments(space.space_id)
-            self._index = open_index(self._kind, segments, space.dim, like=self._index)
-            self._indexed = reader.generation
-        return reader, self._index
+    def _opened(self, reader: Reader, space: SpaceInfo) -> VectorIndex:
+        """The index of a space in the reader's generation, made from that of the one before; the lock must be held."""
+        generation, index = self._indexes.get(space.space_id, (-1, None))
+        if index is None or generation != reader.generation:
+            index = open_index(self._kind, reader.segments(space.space_id), space.dim, like=index)
+            if len(index) != reader.current.images:
+                raise CorruptCollectionError(
+                    f"{reader.current.images - len(index)} images have no vector of {space.encoder}",
+                    hint=f"imseek collection repair {self._root}",
+                )
+            self._indexes[space.space_id] = reader.generation, index
+        return index
 
 
-def _unit(vector: npt.NDArray[Any], what: str) -> Float32:
+def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))
     if not np.isfinite(norm) or norm < 1e-6:
         raise QueryError(f"{what} has no direction: its vector is zero or not finite")
-    return (wide / norm).astype(np.float32)
+    unit: Float64 = wide / norm
+    return unit
 
 
 def _pixels(picture: Path | bytes, draft_size: int | None) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,8 @@ class Term:
     """One piece of a query: exactly one of words, a picture (path or bytes), a stored image, a vector.
 
     ``weight`` scales its unit vector before the terms are added; negative means "less like this".
-    ``vector`` is (dim,) in the collection's space and need not be normalised.
+    ``vector`` is (dim,) in the collection's first space and need not be normalised. Words and vectors speak to
+    that space only, pictures and stored images to all.
     """
 
     text: str | None = None
@@ -33,10 +34,19 @@ class Term:
         if not np.isfinite(self.weight) or self.weight == 0:
             raise QueryError("the weight of a term is a finite number other than 0")
 
+    @property
+    def shows(self) -> bool:
+        """Whether the term is a picture, so that every space can tell what is like it."""
+        return self.picture is not None or self.image_id is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms whose weighted unit vectors are summed and normalised; ``limit`` hits are wanted."""
+    """Terms whose weighted unit vectors are summed and normalised, in each space; ``limit`` hits are wanted.
+
+    In a collection of several spaces a score is the weighted mean of the cosines, and a space weighs as much as the
+    sum of the terms in it is long: equally where all terms are pictures.
+    """
 
     terms: tuple[Term, ...]
     limit: int = 10

@@ -69,8 +69,8 @@ def test_killed_before_an_operation(
 INDEX = """
 import sys, imseek
 from imseek.indexer import pipeline
-def commit(writer, batch, space_id, commit=pipeline.commit):
-    generation = commit(writer, batch, space_id)
+def commit(writer, batch, commit=pipeline.commit):
+    generation = commit(writer, batch)
     print(len(batch.new), flush=True)
     return generation
 pipeline.COMMIT_IMAGES, pipeline.ENCODE_BATCH, pipeline.commit = 4, 4, commit

@@ -168,7 +168,7 @@ def test_the_collection_is_moved_away_under_a_writer(stage: Stage, instead: str,
         if when == "before a change":
             move()
             contents = there()
-            commit(writer, Batch(gone=[0]), 0)
+            commit(writer, Batch(gone=[0]))
         else:
             writer.apply(lambda _connection, _generation: move())
     if when == "before a change":
@@ -181,7 +181,7 @@ def test_the_collection_is_removed_under_a_writer(stage: Stage) -> None:
     expected = pytest.raises(StorageError, match="moved or removed")
     with expected, Writer(stage.root, "test") as writer:
         shutil.rmtree(stage.root)
-        commit(writer, Batch(gone=[0]), 0)
+        commit(writer, Batch(gone=[0]))
     assert not stage.root.exists()
 
 

@@ -26,8 +26,8 @@ WAL = f"{layout.CATALOG}-wal"
 KILLED = """
 import os, sys, imseek
 from imseek.indexer import pipeline
-def commit(writer, batch, space_id, commit=pipeline.commit, done=[]):
-    generation = commit(writer, batch, space_id)
+def commit(writer, batch, commit=pipeline.commit, done=[]):
+    generation = commit(writer, batch)
     done.append(len(batch.new))
     if len(done) == 2:
         os._exit(9)

@@ -61,7 +61,7 @@ def test_who_has_been_overtaken_changes_nothing_any_more(
             after = later.take_ids(3)
             assert not {*before} & {*after}
             with pytest.raises(LockedError, match="taken over by another writer") as error:
-                commit(earlier, Batch(gone=[0]), 0)
+                commit(earlier, Batch(gone=[0]))
             assert error.value.exit_code == 75
             assert "one host" in str(error.value.hint)
             with pytest.raises(LockedError):
@@ -92,8 +92,8 @@ def test_an_index_run_that_is_overtaken(stage: Stage, monkeypatch: pytest.Monkey
     small(merging=merging)
     real = pipeline.commit
 
-    def overtaken(writer: Writer, batch: Batch, space_id: int) -> int:
-        generation = real(writer, batch, space_id)
+    def overtaken(writer: Writer, batch: Batch) -> int:
+        generation = real(writer, batch)
         with on("second", monkeypatch), Writer(stage.root, "source"):
             return generation
 

@@ -56,7 +56,7 @@ def image(number: int, extra: dict[str, Any] | None = None, **more: Any) -> NewI
         STAT,
         hash_of(number),
         row_of(facts, hash_of(number), 10),
-        (vector / np.linalg.norm(vector)).astype(np.float16),
+        {0: (vector / np.linalg.norm(vector)).astype(np.float16)},
         **more,
     )
 
@@ -72,7 +72,7 @@ def add(root: Path, *batches: Sequence[int]) -> None:
     """One commit per batch of image numbers; ids are given in the same order."""
     with Writer(root, "test") as writer:
         for batch in batches:
-            commit(writer, Batch(new=[image(n) for n in batch]), 0)
+            commit(writer, Batch(new=[image(n) for n in batch]))
 
 
 def merge_all(root: Path) -> None:
@@ -109,14 +109,14 @@ def test_a_reader_keeps_answering_from_its_generation(root: Path, monkeypatch: p
     expected = answers(old)
     assert expected["ids"] == [0, 1, 2, 3, 4, 5]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(6), image(7)], gone=[1, 4]), 0)
-        commit(writer, Batch(moved=[Placing(2, 1, b"elsewhere.png", STAT)]), 0)
+        commit(writer, Batch(new=[image(6), image(7)], gone=[1, 4]))
+        commit(writer, Batch(moved=[Placing(2, 1, b"elsewhere.png", STAT)]))
     newer = Reader(root)
     in_between = answers(newer)
     assert answers(old) == expected
     merge_all(root)
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[0, 7]), 0)
+        commit(writer, Batch(gone=[0, 7]))
     assert answers(old) == expected
     assert answers(newer) == in_between
     assert in_between["ids"] == [0, 2, 3, 5, 6, 7]
@@ -147,7 +147,7 @@ def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
     rows = [segment.rows for segment in old.segments(0)]
     add(root, [4])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[0]), 0)
+        commit(writer, Batch(gone=[0]))
     new = old.renewed()
     segments = new.segments(0)
     assert [a is b for a, b in zip([s.rows for s in segments], rows, strict=False)] == [True, True]
@@ -158,7 +158,7 @@ def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
 def test_what_is_not_live_is_not_found(root: Path) -> None:
     add(root, [0, 1, 2])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[1]), 0)
+        commit(writer, Batch(gone=[1]))
     reader = Reader(root)
     for image_id in (1, 3, -1, 2**62):
         for ask in (reader.image, reader.intrinsic, lambda i: reader.vector(i, 0)):
@@ -191,8 +191,8 @@ def test_tags_are_those_of_the_generation(root: Path) -> None:
 def test_searching_before_is_as_searching_after(root: Path) -> None:
     """Ids of the parts interleave, some rows are dead, and a column is there for some of them."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(n) for n in range(0, 9)]), 0)
-        commit(writer, Batch(gone=[0, 4, 8]), 0)
+        commit(writer, Batch(new=[image(n) for n in range(0, 9)]))
+        commit(writer, Batch(gone=[0, 4, 8]))
         # Their vectors were lost and come back: ids of the first shard in the second.
         back = [image(n, image_id=n) for n in (2, 6)]
 
@@ -202,9 +202,9 @@ def test_searching_before_is_as_searching_after(root: Path) -> None:
             files.write_dead(writer, connection, generation, 0)
 
         writer.apply(lose)
-        commit(writer, Batch(new=[*back, image(9)]), 0)
+        commit(writer, Batch(new=[*back, image(9)]))
         put_columns(writer, "quality", {"sharp": {n: n / 2 for n in range(9)}, "label": {1: "cat"}})
-        commit(writer, Batch(new=[image(10), image(11)]), 0)
+        commit(writer, Batch(new=[image(10), image(11)]))
     before = Reader(root)
     expected = answers(before)
     assert [before.shard_ids(s).tolist() for s in before.current.shards][1] == [2, 6, 9]
@@ -224,9 +224,9 @@ def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
     extras = [{"a": 1, "b": 1}, {"a": 2.5, "b": "two"}, {"a": None}, {"a": 4, "b": True, "c": 2**80}]
     with Writer(root, "test") as writer:
         for n, extra in enumerate(extras):
-            commit(writer, Batch(new=[image(n, extra)]), 0)
+            commit(writer, Batch(new=[image(n, extra)]))
         # Within one shard too.
-        commit(writer, Batch(new=[image(4, {"b": 5}), image(5, {"b": "five"}), image(6, {"b": False})]), 0)
+        commit(writer, Batch(new=[image(4, {"b": 5}), image(5, {"b": "five"}), image(6, {"b": False})]))
     merge_all(root)
     found = Reader(root).metadata(range(7))
     assert [found[n].get("a") for n in range(7)] == [1.0, 2.5, None, 4.0, None, None, None]
@@ -289,11 +289,11 @@ def test_quarantined_rows_are_kept(root: Path) -> None:
         quarantine(writer, [0, 2, 3], "live")
     after = answers(Reader(root))
     assert after["ids"] == [0, 1, 2, 3]
-    assert after["vectors"] == {n: image(n).vector.tobytes() for n in range(4)}
+    assert after["vectors"] == {n: image(n).vectors[0].tobytes() for n in range(4)}
     # Where all have died, nothing is kept.
     with Writer(root, "test") as writer:
         quarantine(writer, [0], "quarantined")
-        commit(writer, Batch(gone=[0, 1, 2, 3]), 0)
+        commit(writer, Batch(gone=[0, 1, 2, 3]))
     assert Reader(root).current.shards == ()
 
 
@@ -312,13 +312,13 @@ def test_every_space_is_merged(root: Path) -> None:
                 files.publish(writer, connection, generation, shard_id, [staged])
 
         writer.apply(more)
-        commit(writer, Batch(gone=[1]), 0)
+        commit(writer, Batch(gone=[1]))
     merge_all(root)
     reader = Reader(root)
     assert [shard.spaces for shard in reader.current.shards] == [(0, 1)]
     assert (reader.vector(0, 1) == second[0]).all()
     assert (reader.vector(2, 1) == second[2]).all()
-    assert (reader.vector(2, 0) == image(2).vector).all()
+    assert (reader.vector(2, 0) == image(2).vectors[0]).all()
     assert reader.current.space.space_id == 0
     assert imseek.upkeep.verify(root).ok
 
@@ -328,7 +328,7 @@ def test_merging_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge, "_BLOCK_ROWS", 7)
     add(root, range(0, 40), range(40, 45), range(45, 100))
     with Writer(root, "test") as writer:
-        commit(writer, Batch(gone=[3, 41, 99]), 0)
+        commit(writer, Batch(gone=[3, 41, 99]))
     expected = answers(Reader(root))
     merge_all(root)
     assert answers(Reader(root)) == expected
@@ -339,7 +339,7 @@ def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(merge, "_TIER_ROWS", 4)
     with Writer(root, "test") as writer:
         for n in range(100):
-            commit(writer, Batch(new=[image(n)]), 0)
+            commit(writer, Batch(new=[image(n)]))
             merge.merge_due(writer)
     reader = Reader(root)
     assert len(reader.current.shards) < 25
@@ -457,8 +457,8 @@ def test_a_folder_whose_name_is_no_text(collection: imseek.Collection, tmp_path:
     collection.path.rename(odd)
     with Writer(odd, "test") as writer:
         sources.add(writer, "folder", b"/photos\xfe")
-        commit(writer, Batch(new=[image(0), image(1)]), 0)
-        commit(writer, Batch(gone=[0]), 0)
+        commit(writer, Batch(new=[image(0), image(1)]))
+        commit(writer, Batch(gone=[0]))
     found = answers(Reader(odd))
     assert (found["ids"], found["places"]) == ([1], {1: b"/photos\xfe/1.png"})
     assert imseek.upkeep.verify(odd).ok
@@ -521,7 +521,7 @@ def test_a_log_that_cannot_be_folded_is_read(public: Path, root: Path) -> None:
     live = shutil.copytree(public, public.with_name(f"{public.name}-live"))
     try:
         with Writer(live, "test") as writer:
-            commit(writer, Batch(new=[image(3)]), 0)
+            commit(writer, Batch(new=[image(3)]))
             shutil.copytree(live, public, dirs_exist_ok=True, ignore=shutil.ignore_patterns(layout.LOCK))
         assert (public / f"{layout.CATALOG}-wal").stat().st_size > 0
         closed(public)
@@ -533,7 +533,7 @@ def test_a_log_that_cannot_be_folded_is_read(public: Path, root: Path) -> None:
 def test_a_log_without_its_index_is_read(public: Path, root: Path) -> None:
     """Left to itself, SQLite gives up where it has no right to make one."""
     with Writer(public, "test") as writer:
-        commit(writer, Batch(new=[image(3)]), 0)
+        commit(writer, Batch(new=[image(3)]))
         left = shutil.copytree(public, public.with_name(f"{public.name}-left"))
     try:
         (left / f"{layout.CATALOG}-shm").unlink()

@@ -29,7 +29,9 @@ def image(number: int, source_id: int = 1) -> NewImage:
     content_hash = hashlib.sha256(str(number).encode()).digest()
     facts = ImageFacts(width=1, height=1, format="PNG", mode="RGB")
     vector = np.eye(64, dtype=np.float16)[number]
-    return NewImage(source_id, b"%d.png" % number, STAT, content_hash, row_of(facts, content_hash, 9), vector)
+    return NewImage(
+        source_id, b"%d.png" % number, STAT, content_hash, row_of(facts, content_hash, 9), {0: vector}
+    )
 
 
 @pytest.fixture
@@ -38,9 +40,9 @@ def root(collection: imseek.Collection) -> Path:
     with Writer(collection.path, "test") as writer:
         sources.add(writer, "folder", b"/a/inner")
         sources.add(writer, "folder", b"/b")
-        commit(writer, Batch(new=[image(0), image(1), image(2, 2), image(3, 2)]), 0)
-        commit(writer, Batch(new=[replace(image(4), path=b"0.png", replaces=0)]), 0)
-        commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]), 0)
+        commit(writer, Batch(new=[image(0), image(1), image(2, 2), image(3, 2)]))
+        commit(writer, Batch(new=[replace(image(4), path=b"0.png", replaces=0)]))
+        commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]))
         assert [i for i, *_ in writer.catalog.homeless()] == [0]
     return collection.path
 
@@ -99,7 +101,7 @@ def test_places_beside_the_collection_are_relative(tmp_path: Path) -> None:
     with Writer(here / ".imseek", "test") as writer:
         sources.add(writer, "folder", bytes(here))
         sources.add(writer, "folder", b"/elsewhere")
-        commit(writer, Batch(new=[image(0), image(1, 2)]), 0)
+        commit(writer, Batch(new=[image(0), image(1, 2)]))
     moved = tmp_path / "moved"
     here.rename(moved)
     assert places(moved / ".imseek") == {0: bytes(moved / "0.png"), 1: b"/elsewhere/1.png"}

@@ -44,7 +44,7 @@ def image(number: int, **more: Any) -> NewImage:
         STAT,
         content_hash,
         row_of(facts, content_hash, 10),
-        (vector / np.linalg.norm(vector)).astype(np.float16),
+        {0: (vector / np.linalg.norm(vector)).astype(np.float16)},
         **more,
     )
 
@@ -74,17 +74,17 @@ def test_every_commit_raises_the_generation_by_one(root: Path) -> None:
     with Writer(root, "test") as writer:
         before = writer.generation
         for n in range(3):
-            assert commit(writer, Batch(new=[image(n)]), 0) == before + n + 1
+            assert commit(writer, Batch(new=[image(n)])) == before + n + 1
             assert read_current(root).generation == before + n + 1 == writer.generation
-        assert commit(writer, Batch(), 0) == before + 3, "nothing to commit, no generation"
-        assert commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")]), 0) == before + 4
+        assert commit(writer, Batch()) == before + 3, "nothing to commit, no generation"
+        assert commit(writer, Batch(failed=[FailedFile(1, b"x.png", STAT, "corrupt", "")])) == before + 4
     assert read_current(root).generation == before + 4
 
 
 def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
     for n in range(3):
         with Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(2 * n), image(2 * n + 1)]), 0)
+            commit(writer, Batch(new=[image(2 * n), image(2 * n + 1)]))
     assert ids(root) == [0, 1, 2, 3, 4, 5]
     assert [layout.shard_of(p.name) for p in sorted((root / "metadata").glob("*.parquet"))] == [0, 1, 2]
     leases = rows(
@@ -128,7 +128,7 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(data_files, "publish", fail)
         with pytest.raises(RuntimeError, match="half-way"), Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(n) for n in range(5)]), 0)
+            commit(writer, Batch(new=[image(n) for n in range(5)]))
     with Writer(root, "test") as writer:
         assert list(writer.take_ids(1)) == [5]
     assert ("test", "failed") in rows(root, "SELECT kind, state FROM runs")
@@ -139,10 +139,10 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
 
 def test_births_and_deaths(root: Path) -> None:
     with Writer(root, "test") as writer:
-        g = commit(writer, Batch(new=[image(0), image(1), image(2)]), 0)
-        commit(writer, Batch(gone=[1]), 0)
-        commit(writer, Batch(moved=[Placing(2, 1, b"moved.png", STAT)]), 0)
-        commit(writer, Batch(new=[image(3, replaces=0)], gone=[0]), 0)
+        g = commit(writer, Batch(new=[image(0), image(1), image(2)]))
+        commit(writer, Batch(gone=[1]))
+        commit(writer, Batch(moved=[Placing(2, 1, b"moved.png", STAT)]))
+        commit(writer, Batch(new=[image(3, replaces=0)], gone=[0]))
     forever = 2**63 - 1
     assert rows(root, "SELECT image_id, born, died FROM images ORDER BY image_id") == [
         (0, g, g + 3),
@@ -162,12 +162,12 @@ def test_births_and_deaths(root: Path) -> None:
 def test_an_image_that_is_encoded_again_keeps_its_tags_once(root: Path) -> None:
     """Its vector was lost, and it comes back under its id: nothing is carried over from itself to itself."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
         with writer.catalog.transaction() as connection:
             connection.exec_driver_sql(
                 "INSERT INTO tags VALUES (0, 'cat', 'by hand', 1, 9223372036854775807)"
             )
-        commit(writer, Batch(new=[image(0, image_id=0, replaces=0)]), 0)
+        commit(writer, Batch(new=[image(0, image_id=0, replaces=0)]))
     assert rows(root, "SELECT image_id, tag FROM tags WHERE died > 100") == [(0, "cat")]
 
 
@@ -175,10 +175,8 @@ def test_values_beyond_a_database(root: Path) -> None:
     """A file from the year 2300, with an inode of 64 bits: it is stored, and read at every scan."""
     stat = FileStat(2**40, 10**19, 10**19, 2**64 - 1, 10**18)
     with Writer(root, "test") as writer:
-        commit(
-            writer, Batch(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")]), 0
-        )
-        commit(writer, Batch(checked=[Placing(0, 1, b"0.png", stat)]), 0)
+        commit(writer, Batch(new=[image(0)], failed=[FailedFile(1, b"\xff\n'\".png", stat, "corrupt", "")]))
+        commit(writer, Batch(checked=[Placing(0, 1, b"0.png", stat)]))
         known = writer.catalog.known_places(1)[b"0.png"].stat
         assert not known.same_as(stat)
         assert list(writer.catalog.known_failures(1)) == [b"\xff\n'\".png"]
@@ -188,10 +186,10 @@ def test_thousands_of_images_in_one_commit(root: Path) -> None:
     """More than SQLite takes variables in a statement."""
     many = [image(n) for n in range(2000)]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=many), 0)
-        commit(writer, Batch(gone=list(range(0, 2000, 2))), 0)
+        commit(writer, Batch(new=many))
+        commit(writer, Batch(gone=list(range(0, 2000, 2))))
         moved = [Placing(n, 1, b"m%d" % n, STAT) for n in range(1, 2000, 2)]
-        commit(writer, Batch(moved=moved), 0)
+        commit(writer, Batch(moved=moved))
     reader = Reader(root)
     assert reader.current.images == 1000
     assert {p.path for p in reader.places(range(2000)).values()} == {
@@ -214,7 +212,7 @@ def test_a_change_that_fails_changes_nothing(root: Path) -> None:
         with pytest.raises(RuntimeError, match="half-way"):
             writer.apply(change)
         assert writer.generation == g
-        assert commit(writer, Batch(new=[image(0)]), 0) == g + 1, "the writer goes on"
+        assert commit(writer, Batch(new=[image(0)])) == g + 1, "the writer goes on"
     assert rows(root, "SELECT kind FROM sources") == [("folder",)]
     assert (root / layout.CURRENT).read_bytes() != before
 
@@ -232,7 +230,7 @@ def test_a_nested_transaction_fails_at_once(root: Path) -> None:
 def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The error that people should read comes out, the lock is free, and the collection is as it was."""
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -249,7 +247,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
                 with writer.catalog.transaction() as connection:
                     pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
                     connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            commit(writer, Batch(new=[image(n) for n in range(1, 500)]), 0)
+            commit(writer, Batch(new=[image(n) for n in range(1, 500)]))
     assert not isinstance(error.value, CorruptCollectionError)
     assert str(error.value).startswith(str(root))
     assert ("full" if when == "commit" else "No space left on device") in str(error.value)
@@ -258,7 +256,7 @@ def test_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> 
         assert any("could not be ended" in note for note in error.value.__notes__)
     assert ids(root) == [0]
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(1)]), 0)
+        commit(writer, Batch(new=[image(1)]))
     assert imseek.upkeep.verify(root).ok
     assert len(ids(root)) == 2
 
@@ -293,9 +291,9 @@ def test_another_program_holds_the_catalog(root: Path, monkeypatch: pytest.Monke
             connection.exec_driver_sql("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LockedError, match="locked"):
-            commit(writer, Batch(new=[image(0)]), 0)
+            commit(writer, Batch(new=[image(0)]))
         other.rollback()
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
 
 
 def open_files(root: Path) -> list[str]:
@@ -317,7 +315,7 @@ def open_files(root: Path) -> list[str]:
 def test_a_current_file_behind_is_brought_up(root: Path) -> None:
     behind = (root / layout.CURRENT).read_bytes()
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
     (root / layout.CURRENT).write_bytes(behind)
     assert [p.kind for p in imseek.upkeep.verify(root).problems] == ["current"]
     with Writer(root, "test"):
@@ -329,7 +327,7 @@ def test_a_catalog_behind_is_not_taken_up(root: Path) -> None:
     """Somebody put back an old catalog. To go on from there would bury what was committed since."""
     old = (root / layout.CATALOG).read_bytes()
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
     (root / layout.CATALOG).write_bytes(old)
     (root / layout.CHECKSUMS).unlink()
     before = (root / layout.CURRENT).read_bytes()
@@ -358,9 +356,9 @@ def test_retired_files_wait_for_readers(root: Path, monkeypatch: pytest.MonkeyPa
     clock = [now]
     grace(monkeypatch, lambda: clock[0])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0), image(1)]), 0)
-        commit(writer, Batch(gone=[0]), 0)
-        commit(writer, Batch(gone=[1]), 0)
+        commit(writer, Batch(new=[image(0), image(1)]))
+        commit(writer, Batch(gone=[0]))
+        commit(writer, Batch(gone=[1]))
     files = {
         "metadata/000000.parquet",
         "metadata/000000.ids.npy",
@@ -388,8 +386,8 @@ def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: 
     clock = [now + 20 * 365 * 86_400]
     grace(monkeypatch, lambda: clock[0])
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
-        commit(writer, Batch(gone=[0]), 0)
+        commit(writer, Batch(new=[image(0)]))
+        commit(writer, Batch(gone=[0]))
     clock[0] = now
     with Writer(root, "test"):
         assert (root / "metadata/000000.parquet").exists(), "readers have their hour from now on"
@@ -400,7 +398,7 @@ def test_a_clock_set_back_does_not_keep_files_for_ever(root: Path, monkeypatch: 
 
 def test_orphans_of_a_known_run_are_swept_and_others_are_not(root: Path) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
     command = [sys.executable, "-W", "error", "-c", KILLED, str(root)]
     orphan = int(subprocess.run(command, capture_output=True, check=True).stdout.split()[-1])
     # What a commit that died before its transaction leaves, and what nobody knows of.
@@ -425,7 +423,7 @@ def test_backups_take_turns(root: Path) -> None:
 
     for n in range(4):
         with Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(n)]), 0)
+            commit(writer, Batch(new=[image(n)]))
         found = generations()
         assert sorted(found) == [n + 1, n + 2] if n else found == [1, 2]
         assert not list(root.glob("catalog.bak.?-*"))
@@ -440,7 +438,7 @@ def test_backups_take_turns(root: Path) -> None:
 
 def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Writer(root, "test") as writer:
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
     before = {name: (root / name).read_bytes() for name in layout.BACKUPS}
 
     def full(*_: object) -> None:
@@ -449,7 +447,7 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(durable, "sync_file", full)
         with pytest.raises(StorageError, match="No space"), Writer(root, "test") as writer:
-            commit(writer, Batch(new=[image(1)]), 0)
+            commit(writer, Batch(new=[image(1)]))
     assert {name: (root / name).read_bytes() for name in layout.BACKUPS} == before
     assert ids(root) == [0, 1], "what was committed is there"
     with Writer(root, "test"):
@@ -460,7 +458,7 @@ def test_a_backup_that_fails_leaves_the_older_one(root: Path, monkeypatch: pytes
 def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:
     with Writer(root, "test") as writer:
         assert layout.CATALOG not in read(root).files, "while it is written, nothing is claimed of it"
-        commit(writer, Batch(new=[image(0)]), 0)
+        commit(writer, Batch(new=[image(0)]))
     recorded = read(root).files
     assert set(recorded) == {layout.CATALOG, *layout.BACKUPS}
     assert recorded[layout.CATALOG] == of_catalog(root)
@@ -474,7 +472,7 @@ def test_the_log_stays_small(root: Path) -> None:
     reader = Reader(root)
     with Writer(root, "test") as writer:
         for n in range(150):
-            commit(writer, Batch(new=[image(n)]), 0)
+            commit(writer, Batch(new=[image(n)]))
             reader.places([0])
         assert (root / f"{layout.CATALOG}-wal").stat().st_size < 6_000_000
     assert not (root / f"{layout.CATALOG}-wal").exists()

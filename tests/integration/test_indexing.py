@@ -126,7 +126,7 @@ def test_a_renamed_tree_keeps_all_ids_and_encodes_nothing(
     collection.index([photos])
     before = ids_by_name(collection)
     (photos / "below").rename(photos / "elsewhere")
-    monkeypatch.setattr("imseek.indexer.pipeline.unit_rows", lambda *_: pytest.fail("nothing is new"))
+    monkeypatch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("nothing is new"))
     assert collection.index().moved == 2
     assert ids_by_name(collection) == before
 
@@ -136,7 +136,7 @@ def test_a_copy_gets_its_own_id_and_the_same_vector(
 ) -> None:
     collection.index([photos])
     shutil.copy(photos / "coffee.png", photos / "coffee2.png")
-    monkeypatch.setattr("imseek.indexer.pipeline.unit_rows", lambda *_: pytest.fail("nothing is new"))
+    monkeypatch.setattr("imseek.indexer.load.unit_rows", lambda *_: pytest.fail("nothing is new"))
     report = collection.index()
     assert (report.copied, report.moved, report.added) == (1, 0, 0)
     ids = ids_by_name(collection)
@@ -600,7 +600,7 @@ def test_an_encoder_failure_costs_only_its_picture(
     from imseek.encoders import registry
 
     picky = _Picky(registry.load("fake"))
-    monkeypatch.setattr(collection._engine, "checked_encoder", lambda _: picky)
+    monkeypatch.setattr(collection._engine, "_checked_encoder", lambda *_: picky)
     report = collection.index([photos])
     assert 0 < report.added < 8
     assert report.added + len(report.failures) == 8

@@ -23,6 +23,9 @@ from imseek.types import (
     SearchResult,
     SourceInfo,
     SpaceInfo,
+    SpaceRun,
+    SpaceShare,
+    SpaceSummary,
     VerifyReport,
 )
 from imseek.ui.cli import jsonout
@@ -60,9 +63,11 @@ def test_search(capsys: pytest.CaptureFixture[str]) -> None:
         Hit("uuid", 7, 0.123456789, Place(1, LATIN1), metadata),
         Hit("uuid", 8, -1.0, None),
     )
+    spaces = (SpaceShare(0, "fake", 2 / 3), SpaceShare(1, "fake:32", 1 / 3))
     document = printed(
-        capsys, "search", jsonout.search(SearchResult(hits, 3, 2, "fake", ("a note",)), CHOSEN)
+        capsys, "search", jsonout.search(SearchResult(hits, 3, 2, "fake", ("a note",), spaces), CHOSEN)
     )
+    assert [share["weight"] for share in document["spaces"]] == [0.666667, 0.333333]
     first, second = document["hits"]
     assert first["path"] == r"/p/caf\xe9.jpg"
     assert first["path_b64"] == "L3AvY2Fm6S5qcGc="
@@ -94,15 +99,18 @@ def test_index(capsys: pytest.CaptureFixture[str]) -> None:
         generation=1,
         encoder="fake",
         failures=(Failure(1, LATIN1, "truncated", "it ends early"),),
+        spaces=(SpaceRun(0, "fake", "bf16"),),
     )
     document = printed(capsys, "index", jsonout.index(report, CHOSEN))
     assert (document["added"], document["skipped"], document["seconds"]) == (2, 1, 0.124)
     assert document["failures"][0]["path_b64"] == "L3AvY2Fm6S5qcGc="
     assert document["created"] is False
+    assert document["spaces"] == [{"space_id": 0, "encoder": "fake", "precision": "bf16"}]
 
 
 @pytest.mark.parametrize("failures", [False, True])
 def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
+    space = SpaceInfo(1, "fake", "f", 64, "image", "test")
     found = CollectionInfo(
         path="/library/scans",
         uuid="u",
@@ -113,14 +121,18 @@ def test_info(capsys: pytest.CaptureFixture[str], failures: bool) -> None:
         dead_rows=0,
         shards=1,
         bytes_on_disk=100,
-        encoder=SpaceInfo(1, "fake", "f", 64, "image", "test"),
+        encoder=space,
         sources=(SourceInfo(1, "folder", LATIN1, 1, 1, present=False),),
         failures=(Failure(1, b"a", "corrupt", "x"),),
         index="exact",
+        spaces=(SpaceSummary(space, None, ("fp32", "bf16")),),
     )
     document = printed(capsys, "info", jsonout.info(found, CHOSEN, failures=failures))
     assert ("failures" in document) is failures
     assert document["sources"][0]["present"] is False
+    assert document["spaces"] == [
+        {"space_id": 1, **document["encoder"], "modalities": None, "precisions": ["fp32", "bf16"]}
+    ]
 
 
 def test_verify_and_repair(capsys: pytest.CaptureFixture[str]) -> None:

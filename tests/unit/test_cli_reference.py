@@ -35,6 +35,10 @@ def test_the_commands_of_the_design_are_there() -> None:
         "source remove",
         "source relocate",
         "maintain",
+        "encoders",
+        "encoders list",
+        "encoders get",
+        "encoders check",
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imseek
-from imseek.encoders import PRESETS, Resolution
+from imseek.encoders import Resolution, find_encoder
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, resolution: Resolution) -> None:
@@ -17,7 +17,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, resolution: Resolution) -> None:
 def test_a_download_is_announced_with_size_and_licence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(monkeypatch, Resolution("fake", download=PRESETS["default"]))
+    answer(monkeypatch, Resolution("fake", download=find_encoder("default")))
     said: list[str] = []
     with imseek.create(tmp_path / "c", notify=said.append):
         assert said == ["downloading fake: 605 MB, licence MIT"]

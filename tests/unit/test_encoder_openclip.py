@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-from imseek.encoders import load
-from imseek.encoders.openclip import OpenClipEncoder
+from imseek.encoders import Runtime, load
+from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError, UntrustedWeightsError
 
 TINY = {
@@ -31,6 +32,7 @@ PREPROCESSING = {
     "resize_mode": "squash",
     "interpolation": "bilinear",
 }
+EXACT = Runtime(precision="fp32")
 TEXTS = ["a red apple", "Two  dogs &amp; a CAT", "naïve café"]
 
 
@@ -88,7 +90,12 @@ def check_parity(encoder: OpenClipEncoder, model: object, preprocess: object, na
 def test_vectors_equal_those_of_open_clip(folder: Path, file: str) -> None:
     path = str(folder / file)
     model, _, preprocess = open_clip.create_model_and_transforms("imseek-tiny", pretrained=path)
-    check_parity(OpenClipEncoder(f"openclip:imseek-tiny@{path}"), model.eval(), preprocess, "imseek-tiny")
+    check_parity(
+        OpenClipEncoder(f"openclip:imseek-tiny@{path}", runtime=EXACT),
+        model.eval(),
+        preprocess,
+        "imseek-tiny",
+    )
 
 
 def test_facts_come_from_the_configuration(safetensors_reference: str) -> None:
@@ -129,7 +136,7 @@ def described(folder: Path, tmp_path: Path) -> Path:
 def test_a_local_folder_with_its_own_preprocessing(described: Path) -> None:
     name = f"local-dir:{described}"
     model, _, preprocess = open_clip.create_model_and_transforms(name)
-    encoder = OpenClipEncoder(name)
+    encoder = OpenClipEncoder(name, runtime=EXACT)
     assert encoder.info.preprocessing["mean"] == (0.5, 0.4, 0.3)
     check_parity(encoder, model.eval(), preprocess, name)
 
@@ -145,7 +152,7 @@ def test_a_repository_in_the_hubs_cache_needs_no_network(
     described.rename(repository / "snapshots" / commit)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    encoder = OpenClipEncoder("hf-hub:org/tiny")
+    encoder = OpenClipEncoder("hf-hub:org/tiny", runtime=EXACT)
     assert encoder.info.revision == commit
     model, _, preprocess = open_clip.create_model_and_transforms("hf-hub:org/tiny")
     check_parity(encoder, model.eval(), preprocess, "hf-hub:org/tiny")
@@ -264,6 +271,17 @@ def test_the_fingerprint_follows_tensors_activation_and_preprocessing(
     assert len({fingerprint, *(other.fingerprint() for other in others)}) == 4
 
 
+def test_the_fingerprint_follows_what_leaves_no_trace_in_tensors(described: Path) -> None:
+    reference = f"local-dir:{described}"
+    fingerprint, row = load(reference).fingerprint(), load(reference).encode_texts(["a red apple"])
+    config = {"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"heads": 4}}}  # type: ignore[operator]
+    (described / "open_clip_config.json").write_text(json.dumps(config | {"preprocess_cfg": PREPROCESSING}))
+    weights = described / "open_clip_model.safetensors"
+    os.utime(weights, (0, 0))  # else the fingerprint that was kept for this file is taken
+    assert np.abs(load(reference).encode_texts(["a red apple"]) - row).max() > 1e-3
+    assert load(reference).fingerprint() != fingerprint
+
+
 def test_the_fingerprint_is_kept_until_the_file_changes(
     folder: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,17 +300,3 @@ def test_the_fingerprint_is_kept_until_the_file_changes(
     (kept,) = [path for path in (cache / "fingerprints").iterdir() if path.read_text() == changed]
     kept.write_text("damaged")
     assert load(reference).fingerprint() == changed
-
-
-def test_a_long_text_is_halved_between_words_until_it_fits(safetensors_reference: str) -> None:
-    encoder = load(safetensors_reference)
-    words = [f"word{i}" for i in range(20)]  # two or three tokens each
-    row = encoder.encode_texts([" ".join(words)])[0]
-    quarters = encoder.encode_texts([" ".join(words[i : i + 5]) for i in range(0, 20, 5)])
-    mean = quarters.sum(axis=0) / np.linalg.norm(quarters.sum(axis=0))
-    np.testing.assert_allclose(row, mean, atol=1e-5)
-    (note,) = encoder.notes([" ".join(words)])
-    assert "4 pieces" in note
-    fits = "a b c d e f g h i j k l m n o p q r"  # 18 tokens and two at the ends
-    assert encoder.notes([fits]) == ()
-    assert encoder.notes([fits + " s"]) != ()

@@ -18,6 +18,7 @@ from imseek.encoders.builtin import files, recipe, space
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
 from imseek.encoders.checks import available_cpus, check_modality, check_texts
+from imseek.encoders.device import check_plain
 from imseek.encoders.onnx_files import Network
 from imseek.encoders.runtime import Runtime
 from imseek.types import Float32, Pixels
@@ -48,12 +49,16 @@ class BuiltinEncoder:
     def __init__(
         self, *, modalities: Sequence[str] = ("image", "text"), runtime: Runtime | None = None
     ) -> None:
-        """Raises MissingExtraError unless the packages with the weights are installed."""
+        """Raises MissingExtraError unless the packages with the weights are installed, and EncoderUnavailableError
+        for a device other than the CPU or a precision other than fp32."""
         for modality in modalities:
             for file in FILES[modality]:
                 file.locate()
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
+        if "image" in modalities:
+            check_plain(runtime, recipe.REFERENCE)
+        self._batch_size = runtime.batch_size or _BATCH
         self._threads = runtime.threads or available_cpus()
         self._info = replace(_INFO, draft_size=runtime.draft_size(_SIZE))
         self._lock = threading.Lock()
@@ -80,9 +85,9 @@ class BuiltinEncoder:
         check_modality("image", self._modalities, recipe.REFERENCE)
         network = self._images()
         rows = np.empty((len(batch), space.DIM), dtype=np.float32)
-        for start in range(0, len(batch), _BATCH):
-            pixels = batch[start : start + _BATCH]
-            rows[start : start + _BATCH] = space.image_rows(network({"pixels": pixels}), pixels)
+        for start in range(0, len(batch), self._batch_size):
+            pixels = batch[start : start + self._batch_size]
+            rows[start : start + self._batch_size] = space.image_rows(network({"pixels": pixels}), pixels)
         return rows
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:

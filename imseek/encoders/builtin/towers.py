@@ -183,7 +183,7 @@ class MiniLM(_Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         x = self.norm(functional.embedding(ids, self.words) + self.positions[: ids.shape[1]])
-        weights = mask.float()
+        weights = mask.to(x.dtype)
         bias = (1.0 - weights)[:, None, None, :] * _MASKED
         for layer in self.layers:
             x = layer(x, bias)

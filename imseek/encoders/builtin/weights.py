@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from imseek.encoders.prompts import imagenet
 from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
 
 
@@ -74,19 +75,9 @@ CLASS_NAMES_SHA256: Final = "571ae1c583b4be7da87519494c52bf405a46af05d5815627c7a
 def class_names() -> tuple[str, ...]:
     """The 1,000 ImageNet class names in the order of the logits, as OpenAI's CLIP worded them.
 
-    They are read from the one file of open_clip that holds them: it imports nothing, while open_clip as a
-    whole takes seconds. Raises EncoderError for a list other than the one that the encoder was measured with.
+    Raises EncoderError for a list other than the one that the encoder was measured with.
     """
-    package = importlib.util.find_spec("open_clip")
-    assert package is not None
-    assert package.origin is not None  # a dependency of imseek
-    path = Path(package.origin).with_name("zero_shot_metadata.py")
-    spec = importlib.util.spec_from_file_location("imseek_class_names", path)
-    assert spec is not None
-    assert spec.loader is not None
-    metadata = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(metadata)
-    names = tuple(metadata.IMAGENET_CLASSNAMES)
+    names = imagenet.class_names()
     if hashlib.sha256("\n".join(names).encode()).hexdigest() != CLASS_NAMES_SHA256:
         raise EncoderError(
             "the installed open_clip words the ImageNet class names differently",

@@ -1,18 +1,21 @@
-"""The text tower of an open_clip model on torch."""
+"""Texts to unit rows, whatever runs the network: tokens, pieces of what is too long, batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from imseek.encoders import windows
-from imseek.encoders.checks import merge_pieces
-from imseek.encoders.openclip.source import Source
-from imseek.encoders.openclip.weights import Weights
+from imseek.encoders.checks import check_texts, merge_pieces
+from imseek.encoders.onnx_files import Network
+from imseek.encoders.openclip.tokens import Ids, Tokenizer
 from imseek.types import Float32
+
+#: (n, context) ids → (n, dim) unit rows
+Encode: TypeAlias = Callable[[Ids], Float32]
 
 _BATCH = 32
 
@@ -20,35 +23,45 @@ _BATCH = 32
 class TextTower:
     """Thread-safe. A text beyond the context window is cut into pieces, whose vectors are averaged."""
 
-    def __init__(self, source: Source, weights: Weights) -> None:
-        self._source = source
-        self._weights = weights
+    def __init__(self, tokenizer: Tokenizer, encode: Encode, dim: int) -> None:
+        self._tokenizer = tokenizer
+        self._encode = encode
+        self._dim = dim
 
     def __call__(self, texts: Sequence[str]) -> Float32:
-        """n texts → (n, dim) float32 unit rows."""
-        import torch
-
-        model = self._weights.model()
-        pieces = [self.pieces(text) for text in texts]
+        """n non-empty texts → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        check_texts(texts)
+        pieces = [self._pieces(text) for text in texts]
         flat = [piece for of_text in pieces for piece in of_text]
-        rows = np.empty((len(flat), self._source.config["embed_dim"]), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(flat), _BATCH):
-                encoded = model.encode_text(self._tokenizer(flat[start : start + _BATCH]), normalize=True)
-                rows[start : start + _BATCH] = encoded.numpy()
+        rows = np.empty((len(flat), self._dim), dtype=np.float32)
+        for start in range(0, len(flat), _BATCH):
+            rows[start : start + _BATCH] = self._encode(self._tokenizer(flat[start : start + _BATCH]))
         return merge_pieces(rows, [len(of_text) for of_text in pieces])
 
-    def pieces(self, text: str) -> list[str]:
-        return windows.pieces(text, lambda piece: self._token_count(piece) <= self._source.context_length)
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """A line for each text that is longer than the context window."""
+        counts = [len(self._pieces(text)) for text in texts]
+        return windows.notes(counts, self._tokenizer.context_length)
 
-    @cached_property
-    def _tokenizer(self) -> Any:
-        import open_clip
+    def _pieces(self, text: str) -> list[str]:
+        return windows.pieces(text, self._tokenizer.fits)
 
-        return open_clip.get_tokenizer(self._source.model)
 
-    def _token_count(self, text: str) -> int:
-        """Tokens of ``text``, uncut, with those that mark start and end."""
-        if hasattr(self._tokenizer, "encode"):  # open_clip's own; the others wrap one of transformers
-            return len(self._tokenizer.encode(text)) + 2
-        return len(self._tokenizer.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+class OnnxText:
+    """An exported text tower: ids → rows.
+
+    ``end`` says where a causal tower, exported for any length, reads its vector from: at the first token of
+    that id, or at the first one of the highest id (``"highest"``). What stands behind it changes nothing and is
+    cut off before the network runs. None is for a tower that takes the whole context.
+    """
+
+    def __init__(self, path: Path, *, end: int | str | None, threads: int) -> None:
+        self._network = Network(path, threads=threads, mapped=True)
+        self._end = end
+
+    def __call__(self, ids: Ids) -> Float32:
+        """(n, context) int64 → (n, dim) float32 unit rows."""
+        if self._end is not None:
+            ends = ids.argmax(axis=1) if self._end == "highest" else (ids == self._end).argmax(axis=1)
+            ids = np.ascontiguousarray(ids[:, : ends.max() + 1])
+        return self._network({"ids": ids})

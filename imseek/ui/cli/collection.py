@@ -12,9 +12,10 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.index import encoder_lines
+from imseek.ui.cli.index import AlsoOption, encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
+from imseek.ui.cli.transfer import download_bar
 
 app = typer.Typer(
     help="List, make, rename, delete, check and repair collections.",
@@ -50,17 +51,24 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 @app.command(
-    epilog=examples("imseek collection create holidays", "imseek collection create new --encoder builtin")
+    epilog=examples(
+        "imseek collection create holidays",
+        "imseek collection create new --encoder builtin",
+        "imseek collection create two --encoder default --also timm:vit_small_patch14_dinov2.lvd142m",
+    )
 )
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name, or a folder to make it in.")],
     encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
+    also: AlsoOption = None,
 ) -> None:
     """Make an empty collection."""
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
-    with imseek.create(new.path, encoder=encoder, notify=say) as made:
+    with download_bar():
+        made = imseek.create(new.path, encoder=encoder, also=also or (), notify=say)
+    with made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")
     print("\n".join(encoder_is))

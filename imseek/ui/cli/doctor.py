@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -188,6 +187,8 @@ def _storage(folder: Path) -> Iterator[Check]:
 
 
 def _version(distribution: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # 10 ms that no other command needs
+
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,11 +16,22 @@ from imseek.library import Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:
-    from imseek import Collection
+    from imseek import Collection, Runtime
     from imseek.types import CollectionInfo, Failure, IndexReport
+
+AlsoOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also",
+        metavar="REFERENCE",
+        help="One more encoder of a new collection, for pictures as queries; may be repeated.",
+    ),
+]
 
 NOTHING_INDEXED = 3
 _SHOWN_FAILURES = 20
@@ -38,6 +49,7 @@ def register(app: typer.Typer) -> None:
     )(index)
 
 
+@with_runtime()
 def index(
     paths: Annotated[
         list[Path] | None,
@@ -51,6 +63,7 @@ def index(
         str | None,
         typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
     ] = None,
+    also: AlsoOption = None,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
     ] = False,
@@ -62,11 +75,16 @@ def index(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
     as_json: JsonOption = False,
+    *,
+    runtime: Runtime,
 ) -> int:
     """Index folders and files. The collection is made on first use; later runs read only what is new or changed."""
     given = paths or []
     chosen = _here(given, collection) if here else _named(given, collection)
-    with _open(chosen, given, encoder, here=here, quiet=as_json) as opened, StopSignals() as signals:
+    with (
+        _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json) as opened,
+        StopSignals() as signals,
+    ):
         with progress_bar() as progress:
             report = opened.index(
                 given,
@@ -123,9 +141,13 @@ def failures_table(failures: tuple[Failure, ...]) -> str:
 
 
 def encoder_lines(found: CollectionInfo) -> list[str]:
-    """The encoder of a collection, and what to know about it."""
-    space = found.encoder
-    return [f"encoder: {space.encoder}", *([printable(space.note)] if space.note else [])]
+    """The encoders of a collection, and what to know about them."""
+    lines: list[str] = []
+    for summary in found.spaces:
+        space = summary.space
+        lines.append(f"{'also' if lines else 'encoder'}: {printable(space.encoder)}")
+        lines += [printable(space.note)] if space.note else []
+    return lines
 
 
 def _here(given: list[Path], collection: str | None) -> Resolved:
@@ -143,16 +165,24 @@ def _named(given: list[Path], collection: str | None) -> Resolved:
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
-def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: bool, quiet: bool) -> Collection:
-    """The collection to index into, made if it is new: its first lines say where and with which encoder."""
+def _open(
+    chosen: Resolved,
+    given: list[Path],
+    encoder: str | None,
+    also: list[str],
+    runtime: Runtime,
+    *,
+    here: bool,
+    quiet: bool,
+) -> Collection:
+    """The collection to index into, made if it is new: its first lines say where and with which encoders."""
     if chosen.exists:
-        opened = imseek.open(chosen.path)
-        if encoder not in (None, "auto") and encoder != (used := opened.info().encoder.encoder):
+        opened = imseek.open(chosen.path, runtime=runtime, notify=say)
+        try:
+            _check_encoders(opened, chosen, encoder, also)
+        except UsageError:
             opened.close()
-            raise UsageError(
-                f"{chosen.name} is encoded with {used}, not with {encoder}",
-                hint="an encoder is chosen once, when a collection is made; `-c NAME` makes another one",
-            )
+            raise
         if not quiet:
             say_collection(chosen)
         return opened
@@ -160,16 +190,37 @@ def _open(chosen: Resolved, given: list[Path], encoder: str | None, *, here: boo
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
     try:
-        opened = imseek.create(chosen.path, encoder=encoder or "auto", here=here, notify=say)
+        with download_bar():
+            opened = imseek.create(
+                chosen.path, encoder=encoder or "auto", also=also, here=here, runtime=runtime, notify=say
+            )
     except CollectionExistsError:
         if not library.is_collection(chosen.path):
             raise
         # Another process has made it since we looked.
-        return _open(replace(chosen, exists=True), given, encoder, here=here, quiet=quiet)
+        return _open(replace(chosen, exists=True), given, encoder, also, runtime, here=here, quiet=quiet)
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         say("\n".join(encoder_lines(opened.info())))
     return opened
+
+
+def _check_encoders(opened: Collection, chosen: Resolved, encoder: str | None, also: list[str]) -> None:
+    """Raises UsageError where the collection was made with other encoders than those that are asked for."""
+    if encoder in (None, "auto") and not also:
+        return
+    used, *more = [summary.space.encoder for summary in opened.info().spaces]
+    if encoder not in (None, "auto", used):
+        raise UsageError(
+            f"{chosen.name} is encoded with {used}, not with {encoder}",
+            hint="an encoder is chosen once, when a collection is made; `-c NAME` makes another one",
+        )
+    if missing := [reference for reference in also if reference not in more]:
+        raise UsageError(
+            f"{chosen.name} has no space of {missing[0]}, only of {' and '.join([used, *more])}",
+            hint="spaces are chosen when a collection is made (adding one later would encode every picture again, "
+            "which this version does not do); `-c NAME` makes another one",
+        )
 
 
 def _exit_code(report: IndexReport, *, strict: bool) -> int:

@@ -16,7 +16,9 @@ from imseek.ui.cli.output import count, say_collection, size, table
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek.types import CollectionInfo, SourceInfo
+    from imseek.types import CollectionInfo, SourceInfo, SpaceSummary
+
+_WORDED = {"text": "words", "image": "pictures"}
 
 
 def register(app: typer.Typer) -> None:
@@ -63,14 +65,20 @@ def sources_table(sources: Sequence[SourceInfo]) -> str:
     return table(("source", "kind", "images", "failures", "present", "path"), rows, right=(0, 2, 3))
 
 
+def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]:
+    space = summary.space
+    facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
+    known = _WORDED if first else {"image": _WORDED["image"]}  # words are asked of the first only
+    facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]
+    return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
+
+
 def _lines(found: CollectionInfo) -> list[str]:
-    space = found.encoder
     failures = sum(s.failures for s in found.sources)
     facts = [
         ("path", printable(found.path)),
         ("images", f"{found.images:,}"),
-        ("encoder", f"{space.encoder}, {space.dim} dimensions"),
-        ("", printable(space.note) if space.note else ""),
+        *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
         ("index", found.index),
         ("on disk", f"{size(found.bytes_on_disk)}, {count(found.shards, 'shard')}, {found.dead_rows:,} dead"),
         ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),

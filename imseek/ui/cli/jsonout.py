@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
+    from imseek.encoders import Downloaded, EncoderCheck, Entry
+    from imseek.encoders.selfcheck import Rows
     from imseek.library import Named, Resolved
     from imseek.types import (
         CollectionInfo,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         RepairReport,
         SearchResult,
         SourceInfo,
+        SpaceInfo,
         VerifyReport,
     )
 
@@ -45,6 +48,7 @@ def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
         "encoder": result.encoder,
         "generation": result.generation,
         "searched": result.searched,
+        "spaces": [{**asdict(share), "weight": round(share.weight, 6)} for share in result.spaces],
         "notes": list(result.notes),
         "hits": [_hit(hit) for hit in result.hits],
     }
@@ -56,6 +60,7 @@ def index(report: IndexReport, chosen: Resolved) -> dict[str, Any]:
         "created": not chosen.exists,
         "encoder": report.encoder,
         "precision": report.precision,
+        "spaces": [asdict(space) for space in report.spaces],
         "generation": report.generation,
         "interrupted": report.interrupted,
         "seen": report.seen,
@@ -88,19 +93,32 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
         "bytes_on_disk": found.bytes_on_disk,
         "index": found.index,
         "writer": found.writer,
-        "encoder": {
-            "reference": found.encoder.encoder,
-            "fingerprint": found.encoder.fingerprint,
-            "dim": found.encoder.dim,
-            "modality": found.encoder.modality,
-            "quality": found.encoder.quality,
-            "note": found.encoder.note,
-        },
+        "encoder": _encoder(found.encoder),
+        "spaces": [
+            {
+                "space_id": summary.space.space_id,
+                **_encoder(summary.space),
+                "modalities": None if summary.modalities is None else list(summary.modalities),
+                "precisions": list(summary.precisions),
+            }
+            for summary in found.spaces
+        ],
         "sources": [source(s) for s in found.sources],
     }
     if failures:
         body["failures"] = [_failure(failure) for failure in found.failures]
     return body
+
+
+def _encoder(space: SpaceInfo) -> dict[str, Any]:
+    return {
+        "reference": space.encoder,
+        "fingerprint": space.fingerprint,
+        "dim": space.dim,
+        "modality": space.modality,
+        "quality": space.quality,
+        "note": space.note,
+    }
 
 
 def source(found: SourceInfo) -> dict[str, Any]:
@@ -140,6 +158,58 @@ def maintained(merged: MergeReport | None, purged: PurgeReport | None) -> dict[s
         "merge": None if merged is None else asdict(merged),
         "purge": None if purged is None else asdict(purged),
     }
+
+
+def encoder(entry: Entry) -> dict[str, Any]:
+    return {
+        "reference": entry.reference,
+        "preset": None if entry.preset is None else entry.preset.name,
+        "family": entry.family,
+        "modalities": list(entry.modalities),
+        "repository": entry.repository,
+        "dim": entry.dim,
+        "image_size": entry.image_size,
+        "context_length": entry.context_length,
+        "tokenizer": entry.tokenizer,
+        "languages": entry.languages,
+        "image_parameters": entry.image_parameters,
+        "text_parameters": entry.text_parameters,
+        "image_gflops": entry.image_gflops,
+        "text_gflops": entry.text_gflops,
+        "speed": entry.speed,
+        "licence": entry.licence,
+        "licence_name": entry.licence_name,
+        "any_use": entry.any_use,
+        "download_bytes": entry.download_bytes,
+        "cached": entry.is_cached,
+    }
+
+
+def downloaded(fetched: Downloaded) -> dict[str, Any]:
+    offer = fetched.offer
+    return {
+        "reference": fetched.reference,
+        **_path(os.fsencode(fetched.path)),
+        "fetched": None if offer is None else asdict(offer),
+    }
+
+
+def checked(found: EncoderCheck) -> dict[str, Any]:
+    return {
+        "reference": found.info.reference,
+        "revision": found.info.revision,
+        "fingerprint": found.fingerprint,
+        "dim": found.info.dim,
+        "precision": found.precision,
+        "load_seconds": round(found.load_seconds, 3),
+        "images": _rounded(found.images),
+        "texts": None if found.texts is None else _rounded(found.texts),
+        "problems": list(found.problems),
+    }
+
+
+def _rounded(rows: Rows) -> dict[str, Any]:
+    return {name: round(value, 6) for name, value in asdict(rows).items()}
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
+    from imseek import Runtime
     from imseek.types import Hit, SearchResult
 
 LimitOption: TypeAlias = Annotated[
@@ -61,6 +63,7 @@ def search(
     _answer(text, limit, paths, null, open_nth, collection, as_json)
 
 
+@with_runtime("device", "precision")
 def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file; it need not be indexed.")],
     limit: LimitOption = 10,
@@ -69,11 +72,13 @@ def similar(
     open_nth: OpenOption = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
+    *,
+    runtime: Runtime,
 ) -> None:
     """Find pictures that look like another one."""
     if not image.is_file():
         raise UsageError(f"no such file: {image}", hint="`imseek search TEXT` searches by words")
-    _answer(image, limit, paths, null, open_nth, collection, as_json)
+    _answer(image, limit, paths, null, open_nth, collection, as_json, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -100,11 +105,12 @@ def _answer(
     open_nth: int | None,
     collection: str | None,
     as_json: bool,
+    runtime: Runtime | None = None,
 ) -> None:
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
-    with imseek.open(chosen.path) as opened:
+    with imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
         result = opened.search(query, limit=limit, metadata=as_json)
     if as_json:
         jsonout.print_json(jsonout.search(result, chosen))
@@ -118,6 +124,9 @@ def _answer(
 
 def _print_table(result: SearchResult) -> None:
     print(_table(result.hits) if result.hits else "no hits")
+    if len(result.spaces) > 1:
+        shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
+        print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
     for note in result.notes:
         print(printable(note))
 

@@ -1,0 +1,211 @@
+"""Are our vectors those of the encoder's own library? One member of each family, with random weights.
+
+    python bench/parity.py [--most MILLIONS] [--family NAME]...
+
+Pictures and words go through our preparation, tokens and towers on one side, and through the transform, tokenizer
+and model of open_clip, transformers or timm on the other, in float32. Prints a Markdown table for docs/log.md. Models
+with up to ``--most`` million parameters are of their true architecture, larger ones of a reduced configuration with
+the same keys (tests/parity). "own" tokenizers are open_clip's; a "stand-in" is of the class of the one on the hub,
+with another vocabulary. The last columns are the largest difference of a component of a unit vector, and the
+largest cosine between the vectors of two different pictures or texts: near 1, a difference of 0 says little.
+
+The exit code is 1 where a difference is over 1e-5. The true architectures need about 6 GB of memory, 4 GB of disk
+in the temporary folder, and some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from huggingface_hub import constants
+from safetensors import safe_open
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from parity import align, dinov2, families, standins
+
+from imseek.encoders import Encoder, Runtime, catalogue, load
+from imseek.types import Float32, Pixels
+
+TOLERANCE = 1e-5
+PICTURES = [skimage.data.astronaut(), skimage.data.chelsea()[:, :300], skimage.data.rocket()]
+COLUMNS = (
+    "family",
+    "model",
+    "parameters",
+    "architecture",
+    "tokenizer",
+    "words ran on",
+    "max Δ image",
+    "max Δ text",
+    "closest",
+)
+TEXTS = [*standins.CORPUS, "A Photo of a zebra's 2nd crossing!"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """``write`` lays it out in the hub's cache in the given folder and returns its reference."""
+
+    family: str
+    model: str
+    millions: float
+    tokenizer: str
+    write: Callable[[Path, bool], str]
+    library: Callable[[str], tuple[Float32, Float32 | None]]
+
+
+@dataclass(frozen=True)
+class Result:
+    parameters: int
+    images: float
+    texts: float | None
+    closest: tuple[float, float | None]
+    ran: str
+    seconds: float
+
+
+def members() -> list[Member]:
+    found = []
+    for family in families.FAMILIES:
+        entry = catalogue.find_encoder(f"openclip:{family.model}/{family.tag}")
+        assert entry is not None
+        found.append(
+            Member(
+                family.name,
+                family.model,
+                (entry.image_parameters + (entry.text_parameters or 0)) / 1e6,
+                "stand-in" if family.tokenizer else "own",
+                lambda folder, true_size, family=family: families.write(family, folder, true_size=true_size),
+                lambda reference: families.library_vectors(reference, PICTURES, TEXTS),
+            )
+        )
+
+    def write_align(folder: Path, true_size: bool) -> str:
+        files = folder / "align"
+        files.mkdir()
+        align.write(files, true_size=true_size)
+        return f"align:{files}"
+
+    def align_vectors(reference: str) -> tuple[Float32, Float32]:
+        return align.library_vectors(Path(reference.removeprefix("align:")), PICTURES, TEXTS)
+
+    found.append(Member("ALIGN", "align-base", 172.1, "stand-in", write_align, align_vectors))
+    found.append(
+        Member(
+            "DINOv2",
+            dinov2.MODEL,
+            22.1,
+            "no words",
+            lambda folder, true_size: dinov2.write(folder),
+            lambda reference: (dinov2.library_vectors(PICTURES), None),
+        )
+    )
+    return found
+
+
+def measure(member: Member, folder: Path, *, true_size: bool) -> Result:
+    started = time.monotonic()
+    reference = member.write(folder, true_size)
+    gc.collect()
+    encoder = load(reference, runtime=Runtime(precision="fp32"))
+    images, texts, ran = ours(encoder)
+    del encoder
+    gc.collect()
+    their_images, their_texts = member.library(reference)
+    return Result(
+        parameters=count_parameters(folder),
+        images=difference(images, their_images),
+        texts=None if texts is None or their_texts is None else difference(texts, their_texts),
+        closest=(closest(their_images), None if their_texts is None else closest(their_texts)),
+        ran=ran,
+        seconds=time.monotonic() - started,
+    )
+
+
+def ours(encoder: Encoder) -> tuple[Float32, Float32 | None, str]:
+    """Unit rows of pictures and of texts, and what the words ran on."""
+    prepared: list[Pixels] = [encoder.prepare(picture) for picture in PICTURES]
+    images = encoder.encode_images(np.stack(prepared))
+    if "text" not in encoder.info.modalities:
+        return images, None, "–"
+    texts = encoder.encode_texts(TEXTS)
+    on_torch = encoder.info.reference.startswith("align:") or any("torch" in n for n in encoder.notes(TEXTS))
+    return images, texts, "torch" if on_torch else "ONNX"
+
+
+def count_parameters(folder: Path) -> int:
+    """Of the one file of weights in ``folder``."""
+    (file,) = folder.rglob("*.safetensors")
+    with safe_open(file, framework="np") as weights:
+        return sum(int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys())  # noqa: SIM118 - no mapping
+
+
+def difference(ours: Float32, theirs: Float32) -> float:
+    return float(np.abs(ours - theirs).max())
+
+
+def closest(rows: Float32) -> float:
+    cosines = rows @ rows.T
+    return float(cosines[~np.eye(len(rows), dtype=bool)].max())
+
+
+def row(member: Member, result: Result, *, true_size: bool) -> str:
+    texts = "–" if result.texts is None else f"{result.texts:.1e}"
+    cosines = " / ".join("–" if cosine is None else f"{cosine:.3f}" for cosine in result.closest)
+    cells = (
+        member.family,
+        member.model,
+        f"{result.parameters / 1e6:.1f} M",
+        "true" if true_size else f"reduced (true: {member.millions:.0f} M)",
+        member.tokenizer,
+        result.ran,
+        f"{result.images:.1e}",
+        texts,
+        cosines,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--most", type=float, default=510, help="millions of parameters of a true architecture"
+    )
+    parser.add_argument("--family", action="append", help="only this one; repeatable")
+    arguments = parser.parse_args()
+    wanted = [member for member in members() if not arguments.family or member.family in arguments.family]
+    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
+    faithful = True
+    for member in wanted:
+        folder = Path(tempfile.mkdtemp(prefix="imseek-parity-"))
+        constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = str(folder / "hub"), True
+        os.environ["IMSEEK_CACHE"] = str(folder / "cache")
+        true_size = member.millions <= arguments.most
+        try:
+            (folder / "hub").mkdir()
+            result = measure(member, folder / "hub", true_size=true_size)
+        finally:
+            shutil.rmtree(folder)
+        print(row(member, result, true_size=true_size), flush=True)
+        print(f"{member.family}: {result.seconds:.0f} s", file=sys.stderr)
+        faithful &= max(result.images, result.texts or 0) <= TOLERANCE
+        gc.collect()
+    return 0 if faithful else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

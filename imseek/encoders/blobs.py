@@ -1,0 +1,128 @@
+"""A large file of the model hub, fetched so that a broken transfer goes on where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from imseek.errors import EncoderError, EncoderUnavailableError
+
+if TYPE_CHECKING:
+    from imseek.encoders.hub import RemoteFile
+
+#: The numbers of errors that say so.
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+_PIECE: Final = 1 << 20  # bytes
+
+
+def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[[int], None]) -> None:
+    """Bring a large file to where the client looks for one of its hash; ``report`` hears how many bytes are there.
+
+    Bytes that came before are kept. Raises EncoderError for a file that arrived damaged, EncoderUnavailableError
+    where the disk has no room, OSError, and whatever the client's HTTP library raises.
+    """
+    import hashlib
+
+    from filelock import FileLock
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    sha256 = file.sha256
+    assert sha256 is not None
+    cache = Path(constants.HF_HUB_CACHE).expanduser()
+    folder = f"models--{repository.replace('/', '--')}"
+    blob = cache / folder / "blobs" / sha256
+    lock = cache / ".locks" / folder / f"{sha256}.lock"  # the client's own: it fetches nothing beside us
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if blob.exists():
+            return
+        unfinished = blob.with_name(f"{sha256}.incomplete")
+        with unfinished.open("ab", buffering=0) as stream:
+            if stream.tell() > file.size:  # it cannot be the beginning of this file
+                stream.truncate(0)
+                stream.seek(0)
+            _expect_room(blob.parent, file, file.size - stream.tell())
+            http_get(
+                hf_hub_url(repository, file.name, revision=commit),
+                _Counted(stream, report),
+                resume_size=stream.tell(),
+                headers=build_hf_headers(),
+                expected_size=file.size,
+            )
+            os.fsync(stream.fileno())
+        with unfinished.open("rb") as complete:
+            arrived = hashlib.file_digest(complete, "sha256").hexdigest()
+        if arrived != sha256:
+            unfinished.unlink()
+            raise EncoderError(
+                f"{file.name} of {repository} arrived damaged: its sha256 is {arrived[:12]}…, not {sha256[:12]}…",
+                hint="it was removed; the same command fetches it again",
+            )
+        unfinished.replace(blob)
+
+
+class _Counted:
+    """A file that reports how many bytes it holds after each write; the client's download writes to it."""
+
+    def __init__(self, file: BinaryIO | Any, report: Callable[[int], None]) -> None:
+        self._file = file
+        self._report = report
+        report(file.tell())
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        while left:  # an unbuffered file may take a part only, as the disk fills up
+            left = left[self._file.write(left) :]
+        self._report(self._file.tell())
+        return len(data)
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int) -> int:
+        return int(self._file.seek(offset))
+
+    def truncate(self) -> int:
+        return int(self._file.truncate())
+
+
+@contextlib.contextmanager
+def as_we_fetch() -> Iterator[None]:
+    """The client draws no bars (a library does not; the command line draws its own) and hands on what comes in
+    pieces of a megabyte: of its own, ten times as large, the last one is lost with the connection."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    piece, silent = constants.DOWNLOAD_CHUNK_SIZE, are_progress_bars_disabled()
+    constants.DOWNLOAD_CHUNK_SIZE = _PIECE
+    if not silent:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        constants.DOWNLOAD_CHUNK_SIZE = piece
+        if not silent:
+            enable_progress_bars()
+
+
+def _expect_room(folder: Path, file: RemoteFile, needed: int) -> None:
+    if shutil.disk_usage(folder).free < needed:
+        raise disk_full(file.name, file.size)
+
+
+def disk_full(name: str, size: int) -> EncoderUnavailableError:
+    from huggingface_hub import constants
+
+    return EncoderUnavailableError(
+        f"the disk is full: {name} takes {size / 1e6:.0f} MB in {constants.HF_HUB_CACHE}",
+        hint="free some space, or set HF_HUB_CACHE to a folder on another disk; what has come is kept",
+    )

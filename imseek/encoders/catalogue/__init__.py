@@ -1,0 +1,157 @@
+"""Every encoder that can be named, as data: reading it imports no network library.
+
+weights.json is what the libraries know (``make catalogue`` writes it), provenance.json what they do not: families,
+languages, licences.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.encoders import hub, licences
+from imseek.encoders.hub import Part
+from imseek.encoders.presets import PRESETS, Preset
+
+DATA: Final = Path(__file__).with_name("weights.json")
+
+#: What repositories call their weights, best first: those of open_clip, those of transformers and timm.
+OPEN_CLIP_FILES: Final = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+FILES: Final = ("model.safetensors", "pytorch_model.bin")
+
+# Upper bounds of 10⁹ operations for one picture. Half of them is a factor of two or less from `default` (11.5).
+_SPEEDS: Final = ((6, "fastest"), (24, "fast"), (96, "medium"), (384, "slow"))
+_OPEN_CLIP: Final = "open_clip"  # its own tokenizer, which the package holds
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One encoder with trained weights.
+
+    ``repository`` is where they lie on the hub, ``files`` their names there, the one that is taken first.
+    ``tokenizer`` is ``open_clip`` or the repository that has it. ``gflops`` are 10⁹ multiplications and additions
+    for one picture, and for one text of full length. ``download_bytes`` is what the weights take where they are
+    float32 numbers. ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` says more.
+    Facts about text are None where an encoder knows no words.
+    """
+
+    reference: str
+    family: str
+    repository: str
+    files: tuple[str, ...]
+    dim: int
+    image_size: int
+    context_length: int | None
+    tokenizer: str | None
+    languages: str | None
+    image_parameters: int
+    text_parameters: int | None
+    image_gflops: float
+    text_gflops: float | None
+    licence: str
+    licence_name: str | None
+    download_bytes: int
+
+    @property
+    def any_use(self) -> bool:
+        """Whether the licence allows any use and was verified; other weights want their licence accepted."""
+        return self.licence not in (licences.RESTRICTED, licences.NOT_VERIFIED)
+
+    @property
+    def preset(self) -> Preset | None:
+        """The preset that stands for it, if one does."""
+        return next((preset for preset in PRESETS.values() if preset.reference == self.reference), None)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("image",) if self.context_length is None else ("image", "text")
+
+    @property
+    def speed(self) -> str:
+        """How fast pictures are encoded: ``fastest``, ``fast``, ``medium``, ``slow`` or ``slowest``."""
+        return next((name for bound, name in _SPEEDS if self.image_gflops < bound), "slowest")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is fetched: see :func:`parts_of`."""
+        return parts_of(self.reference, self.repository, self.files, self.tokenizer)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the weights are in the hub's cache."""
+        return hub.cached(self.parts[0]) is not None
+
+
+def parts_of(
+    reference: str, repository: str, files: tuple[str, ...], tokenizer: str | None = None
+) -> tuple[Part, ...]:
+    """What the hub has to give for an encoder: its weights first, then its configuration and its tokenizer."""
+    parts = [Part(repository, files)]
+    scheme = reference.partition(":")[0]
+    if scheme == "hf-hub":
+        parts.append(Part(repository, ("open_clip_config.json",)))
+    if scheme == "align":
+        parts += [
+            Part(repository, ("config.json",)),
+            Part(repository, ("preprocessor_config.json", "processor_config.json")),
+        ]
+    if tokenizer not in (None, _OPEN_CLIP):
+        assert tokenizer is not None
+        parts.append(Part(tokenizer, hub.TOKENIZER_FILES, every=True))
+    return tuple(parts)
+
+
+def list_encoders() -> tuple[Entry, ...]:
+    """Every encoder of the catalogue, by family as listed, the smallest of a family first."""
+    return _entries()
+
+
+def find_encoder(reference: str) -> Entry | None:
+    """The entry of ``reference``, a preset's name included; None for one that the catalogue does not list."""
+    preset = PRESETS.get(reference)
+    return _by_reference().get(preset.reference if preset is not None else reference)
+
+
+def families() -> tuple[str, ...]:
+    """The names of the families, in the order of the catalogue."""
+    return tuple(dict.fromkeys(entry.family for entry in _entries()))
+
+
+def near(reference: str, among: Iterable[str] | None = None, *, n: int = 3) -> list[str]:
+    """References that look like ``reference``, best first; of the whole catalogue unless ``among`` says."""
+    import difflib
+
+    by_lower = {one.lower(): one for one in (_by_reference() if among is None else among)}
+    found = difflib.get_close_matches(reference.lower(), by_lower, n=n, cutoff=0.5)
+    return [by_lower[match] for match in found]
+
+
+@functools.cache
+def _entries() -> tuple[Entry, ...]:
+    entries = [_entry(row) for row in json.loads(DATA.read_text(encoding="utf-8"))]
+    order = list(dict.fromkeys(entry.family for entry in entries))
+    return tuple(sorted(entries, key=lambda e: (order.index(e.family), e.image_gflops, e.image_parameters)))
+
+
+@functools.cache
+def _by_reference() -> dict[str, Entry]:
+    return {entry.reference: entry for entry in _entries()}
+
+
+def _entry(row: dict[str, object]) -> Entry:
+    repository = str(row["repository"])
+    known = licences.of_repository(repository)
+    assert known is not None, repository  # a test holds that every repository has a rule
+    facts = {key: value for key, value in row.items() if key not in ("files", "all_parameters")}
+    return Entry(
+        files=tuple(row["files"]),  # type: ignore[arg-type]
+        family=known.family,
+        languages=known.languages,
+        licence=known.licence,
+        licence_name=known.licence_name,
+        **facts,  # type: ignore[arg-type]
+    )

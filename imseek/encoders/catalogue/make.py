@@ -1,0 +1,291 @@
+"""Writes weights.json, what the libraries know of the encoders: ``make catalogue``.
+
+Architectures are built on torch's meta device, which knows shapes and holds no numbers: parameters are counted,
+and the operations of one picture and of one text. Nothing is fetched; a few facts that only lie on the hub are
+data below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+from imseek.encoders.catalogue import DATA, FILES, OPEN_CLIP_FILES
+from imseek.encoders.openclip.source import is_trained_with, weights_of
+
+#: Text towers of transformers that open_clip's configurations name: their own configurations.
+TEXT_TOWERS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "roberta-base": (
+        "roberta",
+        {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1},
+    ),
+    "xlm-roberta-base": (
+        "xlm-roberta",
+        {"vocab_size": 250002, "max_position_embeddings": 514, "type_vocab_size": 1},
+    ),
+    "xlm-roberta-large": (
+        "xlm-roberta",
+        {
+            "vocab_size": 250002,
+            "max_position_embeddings": 514,
+            "type_vocab_size": 1,
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+        },
+    ),
+    "facebook/nllb-200-distilled-600M": (
+        "m2m_100",
+        {"vocab_size": 256206, "d_model": 1024, "encoder_layers": 12, "encoder_ffn_dim": 4096},
+    ),
+    "facebook/nllb-200-distilled-1.3B": (
+        "m2m_100",
+        {"vocab_size": 256206, "d_model": 1024, "encoder_layers": 24, "encoder_ffn_dim": 8192},
+    ),
+}
+
+#: Repositories of open_clip models that its registry does not list: their configuration, the bytes of a number in
+#: the file. TinyCLIP: microsoft/Cream, TinyCLIP/src/open_clip/model_configs.
+HUB_MODELS: Final[Mapping[str, tuple[Mapping[str, Any], int]]] = {
+    "timm/vit_medium_patch32_clip_224.tinyclip_laion400m": (
+        {
+            "embed_dim": 512,
+            "vision_cfg": {"image_size": 224, "layers": 12, "width": 512, "patch_size": 32},
+            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 6},
+        },
+        2,
+    )
+}
+
+_DINO_V2: Final = [
+    f"vit_{size}_patch14_{registers}dinov2.lvd142m"
+    for registers in ("", "reg4_")
+    for size in ("small", "base", "large", "giant")
+]
+
+
+def rows() -> list[dict[str, Any]]:
+    """Every encoder with trained weights, in the order of the listing."""
+    import open_clip
+    from open_clip.pretrained import list_pretrained
+
+    found = []
+    for model, tag in list_pretrained():
+        if not is_trained_with(model, tag):
+            continue  # the same weights are listed under the model with their activation
+        repository, files = weights_of(open_clip.get_pretrained_cfg(model, tag))
+        config = open_clip.get_model_config(model)
+        found.append(_row(f"openclip:{model}/{tag}", repository, files, config))
+    for repository, (config, width) in HUB_MODELS.items():
+        found.append(_row(f"hf-hub:{repository}", repository, OPEN_CLIP_FILES, config, width=width))
+    return [*found, _align(), *(_timm(name) for name in _DINO_V2)]
+
+
+def measured(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """``rows`` with the counts of their architectures, each of which is built once: minutes, for all of them."""
+    known: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        reference = row["reference"]
+        config = _config(reference)
+        # The activation function changes no count.
+        key = reference if config is None else json.dumps({**config, "quick_gelu": None}, sort_keys=True)
+        if key not in known:
+            known[key] = _count_elsewhere(reference) if config is None else count(config)
+        width = row.pop("bytes_per_number")
+        yield {**row, **known[key], "download_bytes": width * known[key]["all_parameters"]}
+
+
+def count(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters and operations of an open_clip configuration.
+
+    ``all_parameters`` are those of the file with the weights, ``gflops`` are 10⁹ multiplications and additions for
+    one picture and for one text of full length.
+    """
+    import torch
+    from open_clip.coca_model import CoCa
+    from open_clip.model import CLIP, CustomTextCLIP
+
+    kind = CoCa if "multimodal_cfg" in config else CLIP
+    if kind is CLIP and (config.get("custom_text") or "hf_model_name" in config["text_cfg"]):
+        kind = CustomTextCLIP
+    arguments = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    arguments.pop("custom_text", None)
+    if "hf_model_name" in config["text_cfg"]:
+        arguments["text_cfg"]["hf_model_pretrained"] = False
+    with _known_text_towers(), torch.device("meta"):
+        model = kind(**arguments).eval()
+        size = config["vision_cfg"].get("image_size", 224)
+        image = torch.empty(1, 3, size, size)
+        text = torch.zeros(1, config["text_cfg"].get("context_length", 77), dtype=torch.long)
+        # Of a tower of transformers without its pooling, which looks at values; that is a thousandth of it.
+        encode = model.text.transformer if "hf_model_name" in config["text_cfg"] else model.encode_text
+        of_picture, of_text = _gflops(lambda: model.visual(image)), _gflops(lambda: encode(text))
+    total, of_image = _parameters(model), _parameters(model.visual)
+    decoder = getattr(model, "text_decoder", None)  # CoCa's, which writes captions
+    # What lies in neither tower are single numbers: the logit scale, and SigLIP's bias.
+    rest = _scalars(model) + (0 if decoder is None else _parameters(decoder))
+    return {
+        "image_parameters": of_image,
+        "text_parameters": total - of_image - rest,
+        "all_parameters": total,
+        "image_gflops": of_picture,
+        "text_gflops": of_text,
+    }
+
+
+def write(path: Path) -> None:
+    """One row a line, so that a change of the libraries shows."""
+    lines = [json.dumps(row, ensure_ascii=False) for row in measured(rows())]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def _row(
+    reference: str, repository: str, files: tuple[str, ...], config: Mapping[str, Any], *, width: int = 4
+) -> dict[str, Any]:
+    text = config["text_cfg"]
+    return {
+        "reference": reference,
+        "repository": repository,
+        "files": list(files),
+        "dim": config["embed_dim"],
+        "image_size": config["vision_cfg"].get("image_size", 224),
+        "context_length": text.get("context_length", 77),
+        "tokenizer": text.get("hf_tokenizer_name", "open_clip"),
+        "bytes_per_number": width,
+    }
+
+
+def _config(reference: str) -> Mapping[str, Any] | None:
+    """open_clip's configuration, None for an encoder that it does not know."""
+    import open_clip
+
+    scheme, _, rest = reference.partition(":")
+    if scheme == "openclip":
+        config: Mapping[str, Any] = open_clip.get_model_config(rest.partition("/")[0])
+        return config
+    return HUB_MODELS[rest][0] if scheme == "hf-hub" else None
+
+
+def _count_elsewhere(reference: str) -> dict[str, Any]:
+    scheme, _, name = reference.partition(":")
+    return _count_align() if scheme == "align" else _count_timm(name)
+
+
+def _align() -> dict[str, Any]:
+    repository = "kakaobrain/align-base"
+    return {
+        "reference": f"align:{repository}",
+        "repository": repository,
+        "files": list(FILES),
+        "dim": 640,
+        "image_size": 289,
+        "context_length": 64,
+        "tokenizer": repository,
+        "bytes_per_number": 4,
+    }
+
+
+def _count_align() -> dict[str, Any]:
+    import torch
+    from transformers import AlignConfig, AlignModel
+
+    with torch.device("meta"):
+        model = AlignModel(AlignConfig()).eval()  # the defaults are those of align-base
+        image = torch.empty(1, 3, 289, 289)
+        text = torch.zeros(1, 64, dtype=torch.long)
+    of_text = _parameters(model.text_model) + _parameters(model.text_projection)
+    return {
+        "image_parameters": _parameters(model.vision_model),
+        "text_parameters": of_text,
+        "all_parameters": _parameters(model),
+        "image_gflops": _gflops(lambda: model.get_image_features(image)),
+        "text_gflops": _gflops(lambda: model.text_model.encoder(model.text_model.embeddings(text))),
+    }
+
+
+def _timm(name: str) -> dict[str, Any]:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return {
+        "reference": f"timm:{name}",
+        "repository": config.hf_hub_id,
+        "files": list(FILES),
+        "dim": _timm_model(name).num_features,
+        "image_size": config.input_size[-1],
+        "context_length": None,
+        "tokenizer": None,
+        "bytes_per_number": 4,
+    }
+
+
+def _timm_model(name: str) -> Any:
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False, num_classes=0).eval()
+
+
+def _count_timm(name: str) -> dict[str, Any]:
+    import timm
+    import torch
+
+    model = _timm_model(name)
+    image = torch.empty(1, *timm.get_pretrained_cfg(name).input_size, device="meta")
+    return {
+        "image_parameters": _parameters(model),
+        "text_parameters": None,
+        "all_parameters": _parameters(model),
+        "image_gflops": _gflops(lambda: model(image)),
+        "text_gflops": None,
+    }
+
+
+@contextlib.contextmanager
+def _known_text_towers() -> Iterator[None]:
+    """transformers takes the configurations of text towers from here, not from the hub."""
+    from transformers import AutoConfig
+
+    def from_here(name: str) -> Any:
+        kind, arguments = TEXT_TOWERS[name]
+        return AutoConfig.for_model(kind, **arguments)
+
+    with patch("open_clip.hf_model.AutoConfig.from_pretrained", from_here):
+        yield
+
+
+def _parameters(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _scalars(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters(recurse=False) if parameter.ndim == 0)
+
+
+def _gflops(run: Any) -> float:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.backends.mha.set_fastpath_enabled(
+        False
+    )  # fused, an encoder layer is one operation that is not counted
+    try:
+        counter = FlopCounterMode(display=False)
+        with counter:
+            run()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    return float(f"{counter.get_total_flops() / 1e9:.4g}")
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else DATA)

@@ -1,0 +1,167 @@
+"""Where an image tower runs and how precisely: a :class:`Runtime`, as a user asks for it, on the machine there is."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderUnavailableError, UsageError
+
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+# As Linux names them: x86's two ways to multiply bfloat16 matrices, and Arm's.
+_BF16_FEATURES: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_INT8_FEATURES: Final = frozenset({"avx512_vnni", "avx_vnni"})
+_AMPERE: Final = (8, 0)  # the first compute capability with bfloat16
+
+# Pictures of 256 × 256 in the first batch that is tried; of larger pictures fewer, by their area. On CPUs speed
+# is flat from 8 to 32, then falls (docs/log.md); a GPU wants enough of them to fill its processors.
+_CPU_BATCH: Final = 16
+_GPU_BATCH: Final = 256
+_LEAST_BATCH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    name: str
+    bf16: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to run on. ``int8_saturates``: products of bytes may overflow (x86 without VNNI)."""
+
+    gpus: tuple[Gpu, ...] = ()
+    mps: bool = False
+    cpu_bf16: bool = False
+    int8_saturates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``device`` is torch's name of it, ``precision`` no longer ``auto``, ``batch_size`` the first to try."""
+
+    device: str
+    precision: str
+    batch_size: int
+
+
+def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> Plan:
+    """What ``runtime`` comes to on ``machine`` (None: this one) for pictures of ``image_size`` pixels a side.
+
+    ``auto`` is the first GPU, else Apple's, else the CPU; and bf16 where the device multiplies it, else fp16 on
+    a GPU and fp32 on a CPU. int8 runs on the CPU and is never picked by itself: whether it keeps the vectors
+    true is known only after a look at pictures (:mod:`imseek.encoders.int8`).
+    Raises EncoderUnavailableError for a device that is not there or a precision that it has no instructions
+    for, UsageError for choices that exclude each other.
+    """
+    machine = machine or this_machine()
+    device = _device(runtime, machine)
+    precision = _precision(runtime.precision, device, machine)
+    if precision == "int8" and runtime.compile:
+        raise UsageError("int8 does not run on torch, so there is nothing to compile")
+    return Plan(device, precision, runtime.batch_size or _first_batch(device, image_size))
+
+
+def check_plain(runtime: Runtime, reference: str) -> None:
+    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have."""
+    if runtime.device not in ("auto", "cpu"):
+        raise EncoderUnavailableError(
+            f"{reference} runs on the CPU only, not on {runtime.device}", hint="leave the device to auto"
+        )
+    if runtime.precision not in ("auto", "fp32"):
+        raise EncoderUnavailableError(
+            f"{reference} computes in fp32 only, not in {runtime.precision}",
+            hint="leave the precision to auto",
+        )
+    if runtime.compile:
+        raise EncoderUnavailableError(f"{reference} does not run on torch: there is nothing to compile")
+
+
+@functools.cache
+def this_machine() -> Machine:
+    """Imports torch, to ask it for GPUs."""
+    import torch
+
+    gpus = tuple(
+        Gpu(torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i) >= _AMPERE)
+        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    )
+    features = cpu_features()
+    return Machine(
+        gpus=gpus,
+        mps=torch.backends.mps.is_available(),
+        cpu_bf16=bool(features & _BF16_FEATURES),
+        int8_saturates=platform.machine() in ("x86_64", "AMD64") and not features & _INT8_FEATURES,
+    )
+
+
+def cpu_features(path: Path = _CPU_INFO) -> frozenset[str]:
+    """What Linux says the first processor can do, by its names; nothing elsewhere."""
+    try:
+        lines = path.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, values = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # x86, Arm
+            return frozenset(values.split())
+    return frozenset()
+
+
+def _device(runtime: Runtime, machine: Machine) -> str:
+    if runtime.device == "auto":
+        if runtime.precision == "int8":
+            return "cpu"
+        return "cuda:0" if machine.gpus else "mps" if machine.mps else "cpu"
+    there = [f"cuda:{i} ({gpu.name})" for i, gpu in enumerate(machine.gpus)]
+    there += (["mps"] if machine.mps else []) + ["cpu"]
+    device = "cuda:0" if runtime.device == "cuda" else runtime.device
+    if not any(name.split(" ")[0] == device for name in there):
+        raise EncoderUnavailableError(
+            f"torch finds no device {runtime.device} here, only {', '.join(there)}",
+            hint=_no_gpu_hint() if device.startswith("cuda") and not machine.gpus else None,
+        )
+    return device
+
+
+def _no_gpu_hint() -> str:
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch was built for CPUs: install a CUDA build of it, or leave the device to auto"
+    return "`nvidia-smi` tells whether the driver sees a GPU; or leave the device to auto"
+
+
+def _precision(wanted: str, device: str, machine: Machine) -> str:
+    if device == "cpu":
+        has = {"fp32": True, "bf16": machine.cpu_bf16, "fp16": False, "int8": True}
+    elif device == "mps":
+        has = {"fp32": True, "bf16": False, "fp16": True, "int8": False}
+    else:
+        has = {"fp32": True, "bf16": machine.gpus[_index(device)].bf16, "fp16": True, "int8": False}
+    if wanted == "auto":
+        return next(name for name in ("bf16", "fp16", "fp32") if has[name])
+    if has[wanted]:
+        return wanted
+    usable = ", ".join(name for name, there in has.items() if there)
+    if device == "cpu" and wanted == "bf16":
+        raise EncoderUnavailableError(
+            "this processor has no instructions for bf16 (AVX512-BF16, AMX-BF16, Arm's BF16): fp32 is faster",
+            hint=f"precisions here: {usable}",
+        )
+    raise EncoderUnavailableError(
+        f"{wanted} is not to be had on {device}", hint=f"precisions there: {usable}"
+    )
+
+
+def _first_batch(device: str, image_size: int) -> int:
+    most = _CPU_BATCH if device == "cpu" else _GPU_BATCH
+    return min(most, max(_LEAST_BATCH, most * 256 * 256 // image_size**2))
+
+
+def _index(device: str) -> int:
+    return int(device.partition(":")[2])

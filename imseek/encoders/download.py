@@ -1,0 +1,139 @@
+"""Fetching the weights of an encoder on purpose, with a look at their licence and size first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imseek.encoders import catalogue, hub, licences
+from imseek.encoders.hub import Part, TransferCallback
+from imseek.errors import UnknownEncoderError
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What would be fetched. ``licence`` is an SPDX id, ``restricted`` or ``not verified``; ``licence_name`` is its
+    name. ``bytes`` and ``files`` are all that the encoder takes, ``missing`` the bytes that are still to come."""
+
+    reference: str
+    repository: str
+    commit: str
+    licence: str
+    licence_name: str | None
+    files: int
+    bytes: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """``path`` is the file with the weights; ``offer`` is None where all of it was there before."""
+
+    reference: str
+    path: Path
+    offer: Offer | None
+
+
+def download_encoder(
+    reference: str,
+    *,
+    accept_license: bool = False,
+    progress: TransferCallback | None = None,
+    offered: Callable[[Offer], None] | None = None,
+) -> Downloaded:
+    """Bring the weights of ``reference`` and its tokenizer into the hub's cache; a broken download goes on.
+
+    ``offered`` is told licence and size before anything is fetched, ``progress`` how far it is.
+    ``accept_license`` is for weights that are not for any use. What is in the cache stays as it is.
+
+    Raises UnknownEncoderError (for weights that come with a package or lie in a file, too), LicenceError,
+    EncoderUnavailableError where the hub cannot be reached, lacks the repository, breaks off, or the disk is full,
+    and EncoderError for a file that arrived damaged.
+    """
+    reference, parts = plan(reference)
+    path = _complete(parts)
+    if path is not None:
+        return Downloaded(reference, path, None)
+    described = hub.describe(parts, reference)
+    offer = _offer(reference, parts, described)
+    if offered is not None:
+        offered(offer)
+    licences.check(reference, parts[0].repository, described[0].licence, accepted=accept_license)
+    with hub.watched(progress):
+        hub.fetch(reference, parts, described)
+        if tokenizer := _tokenizer(reference):
+            hub.fetch(reference, tokenizer, hub.describe(tokenizer, reference))
+    path = hub.cached(parts[0])
+    assert path is not None
+    return Downloaded(reference, path, offer)
+
+
+def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
+    """The canonical reference, and what the hub has to give for it.
+
+    Raises UnknownEncoderError where there is nothing to fetch.
+    """
+    from imseek.encoders.registry import canonical
+
+    reference = canonical(reference)
+    entry = catalogue.find_encoder(reference)
+    if entry is not None:
+        return reference, entry.parts
+    scheme, _, rest = reference.partition(":")
+    if scheme in ("builtin", "fake", "local-dir") or "@" in rest or Path(rest).expanduser().is_dir():
+        raise UnknownEncoderError(
+            f"there is nothing to fetch for {reference}", hint="its weights lie on this machine"
+        )
+    if scheme == "hf-hub":
+        return reference, catalogue.parts_of(reference, rest, catalogue.OPEN_CLIP_FILES)
+    if scheme == "align":
+        return reference, catalogue.parts_of(reference, rest, catalogue.FILES, tokenizer=rest)
+    if scheme == "timm":
+        from imseek.encoders.timm_images import weights_of
+
+        return reference, catalogue.parts_of(reference, *weights_of(reference))
+    found = catalogue.near(reference)
+    raise UnknownEncoderError(
+        f"the catalogue has no encoder {reference}",
+        hint=f"near matches: {', '.join(found)}" if found else "`imseek encoders` lists it",
+    )
+
+
+def _tokenizer(reference: str) -> list[Part]:
+    """The tokenizer of a model of the hub that the catalogue does not list: its configuration, there now, names it."""
+    if not reference.startswith("hf-hub:") or catalogue.find_encoder(reference) is not None:
+        return []
+    from imseek.encoders.openclip.source import configuration, tokenizer_parts
+
+    return tokenizer_parts(configuration(reference)["model_cfg"])
+
+
+def _complete(parts: Sequence[Part]) -> Path | None:
+    """The file with the weights if every part is in the cache; of a tokenizer, one file stands for all."""
+    found = [hub.cached(part) for part in parts]
+    return None if None in found else found[0]
+
+
+def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Repository]) -> Offer:
+    known = licences.of_repository(parts[0].repository)
+    on_card = described[0].licence
+    wanted = {
+        (repository.name, file.name): file
+        for part, repository in zip(parts, described, strict=True)
+        for file in repository.wanted(part)
+    }
+    missing = {key: file for key, file in wanted.items() if hub.cached(Part(key[0], (file.name,))) is None}
+    offer = Offer(
+        reference=reference,
+        repository=parts[0].repository,
+        commit=described[0].commit,
+        licence=licences.spdx(on_card),
+        licence_name=on_card,
+        files=len(wanted),
+        bytes=sum(file.size for file in wanted.values()),
+        missing=sum(file.size for file in missing.values()),
+    )
+    if on_card is None and known is not None:
+        return replace(offer, licence=known.licence, licence_name=known.licence_name)
+    return offer

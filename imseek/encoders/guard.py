@@ -1,0 +1,79 @@
+"""Whether a faster precision keeps an encoder's vectors true: found out on the user's own pictures.
+
+No test here can know the weights that a user names. So the first pictures that are encoded are encoded in
+float32 as well, and the two must agree. What came out is kept in the cache folder, for later processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.cache import cache_dir, write_atomically
+from imseek.types import Float32
+
+#: Pictures that are compared before the verdict.
+COMPARED: Final = 16
+#: The least mean cosine to float32 vectors of the same pictures, by precision.
+LEAST_COSINE: Final = {"bf16": 0.999, "fp16": 0.999, "int8": 0.99}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Cosines between vectors in ``precision`` and in float32, over so many pictures."""
+
+    precision: str
+    pictures: int
+    mean_cosine: float
+    least_cosine: float
+
+    @property
+    def passed(self) -> bool:
+        return self.mean_cosine >= LEAST_COSINE[self.precision]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.precision} changes the vectors of this encoder "
+            f"{'little enough' if self.passed else 'too much'}: over {self.pictures} of your pictures the mean "
+            f"cosine to fp32 is {self.mean_cosine:.4f} (least {self.least_cosine:.4f}); "
+            f"{LEAST_COSINE[self.precision]} is needed"
+        )
+
+
+class Guard:
+    """Collects cosines until there is a verdict. ``key`` names weights, precision and kind of device."""
+
+    def __init__(self, key: str, precision: str) -> None:
+        self._file = cache_dir() / "precision" / f"{key}.json"
+        self._precision = precision
+        self._cosines = np.empty(0, dtype=np.float32)
+        self.verdict = self._stored()
+
+    @property
+    def missing(self) -> int:
+        """Pictures still to be compared."""
+        return 0 if self.verdict is not None else COMPARED - len(self._cosines)
+
+    def compare(self, exact: Float32, rows: Float32) -> Verdict | None:
+        """Take in (n, dim) float32 unit rows and what they became; the verdict, once there is one."""
+        if self.verdict is None:
+            self._cosines = np.append(self._cosines, (exact * rows).sum(axis=1))
+            if not self.missing:
+                mean, least = float(self._cosines.mean()), float(self._cosines.min())
+                self.verdict = Verdict(self._precision, len(self._cosines), mean, least)
+                with contextlib.suppress(
+                    OSError
+                ):  # a cache that cannot be written costs time, not correctness
+                    write_atomically(self._file, json.dumps(asdict(self.verdict)).encode())
+        return self.verdict
+
+    def _stored(self) -> Verdict | None:
+        try:
+            verdict = Verdict(**json.loads(self._file.read_bytes()))
+            return verdict if verdict.pictures >= COMPARED and verdict.passed in (True, False) else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None

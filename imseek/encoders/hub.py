@@ -1,0 +1,323 @@
+"""Files of the model hub: from its cache without a question, or fetched, so that a broken transfer goes on.
+
+The cache is the hub client's own, so that other programs share it. The client looks after its layout; fetching
+large files is done here, since it starts again from nothing after a kill. Whatever stands in the way is an
+EncoderUnavailableError, and known within five seconds where the hub does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from imseek.encoders import licences
+from imseek.errors import EncoderError, EncoderUnavailableError
+
+# How long the hub may take to say what a repository holds.
+DEADLINE_SECONDS: Final = 5.0
+
+# What transformers reads to build a tokenizer, or the configuration of a text tower.
+TOKENIZER_FILES: Final = (
+    "config.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+
+_AGAIN: Final = "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Files wanted from one repository: the first of ``names`` that is there, or ``every`` one that is."""
+
+    repository: str
+    names: tuple[str, ...]
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """How far a download is. ``done`` and ``total`` are bytes of all its files, ``file`` the one under way."""
+
+    file: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """``sha256`` is None for a small file, which the hub keeps under another kind of hash."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What the hub says of a repository. ``licence`` is that of its card, as written there."""
+
+    name: str
+    commit: str
+    licence: str | None
+    files: tuple[RemoteFile, ...]
+
+    def wanted(self, part: Part) -> list[RemoteFile]:
+        """The files of ``part``, in its order. Raises EncoderUnavailableError if there is none."""
+        by_name = {file.name: file for file in self.files}
+        found = [by_name[name] for name in part.names if name in by_name]
+        if not found:
+            raise EncoderUnavailableError(
+                f"the repository {self.name} holds no {' or '.join(part.names)}",
+                hint="is it a repository of this kind of encoder?",
+            )
+        return found if part.every else found[:1]
+
+
+TransferCallback: TypeAlias = Callable[[Transfer], None]
+
+_watcher: ContextVar[TransferCallback | None] = ContextVar("imseek_downloads", default=None)
+# Held while files are fetched and while the client is offline (see `offline`).
+_client = threading.RLock()
+
+
+@contextlib.contextmanager
+def watched(callback: TransferCallback | None) -> Iterator[None]:
+    """While entered, ``callback`` hears of every download that this thread starts, whoever asks for it; None hears
+    nothing, and takes no other's place."""
+    if callback is None:
+        yield
+        return
+    token = _watcher.set(callback)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """While entered, the hub's client answers from its cache, as if HF_HUB_OFFLINE were set.
+
+    For libraries that ask the hub for news of each file they load: behind a resolver that hangs, that takes
+    for ever, and online it may load other files than those that were looked at before.
+    """
+    from huggingface_hub import constants
+
+    with _client:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
+
+
+def cached(part: Part) -> Path | None:
+    """The first of the part's files in the hub's cache, at the commit that was fetched last.
+
+    The client's ``try_to_load_from_cache`` says the same, but takes 0.2 s to import.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{part.repository.replace('/', '--')}"
+    try:
+        commit = (folder / "refs" / "main").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    snapshot = folder / "snapshots" / commit
+    return next((snapshot / name for name in part.names if (snapshot / name).is_file()), None)
+
+
+def first_file(reference: str, repository: str, names: Sequence[str]) -> Path:
+    """The first of the files ``names`` that ``repository`` has: see :func:`ensure`."""
+    return ensure(reference, [Part(repository, tuple(names))])
+
+
+def ensure(reference: str, parts: Sequence[Part]) -> Path:
+    """The file of the first part. If it is not in the hub's cache, all ``parts`` are fetched.
+
+    In the cache means that its licence was accepted when it came there. Raises LicenceError for weights that
+    want that first, EncoderUnavailableError, whose text names ``reference``, and EncoderError for a file that
+    arrived damaged.
+    """
+    path = cached(parts[0])
+    if path is None:
+        licences.refuse_restricted(reference, parts[0].repository)
+        described = describe(parts, reference)
+        licences.check(reference, parts[0].repository, described[0].licence, accepted=False)
+        fetch(reference, parts, described)
+        path = cached(parts[0])
+    if path is None:
+        raise EncoderUnavailableError(
+            f"the weights of {reference} were fetched, but are not in the hub's cache"
+        )
+    return path
+
+
+def describe(parts: Sequence[Part], reference: str) -> list[Repository]:
+    """What the hub says of each part's repository. Raises EncoderUnavailableError, at the latest after five
+    seconds.
+
+    The questions run in a thread that is left behind at the deadline: a resolver that hangs heeds no timeout.
+    """
+    from huggingface_hub import constants
+
+    answers: queue.SimpleQueue[list[Repository] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            names = dict.fromkeys(part.repository for part in parts)
+            described = {name: _described(name) for name in names}
+            answers.put([described[part.repository] for part in parts])
+        except Exception as error:  # the client's, its HTTP library's, or what a portal's answer leads to
+            answers.put(error)
+
+    with _client:  # no other thread makes it offline meanwhile
+        if constants.HF_HUB_OFFLINE:
+            raise unavailable(reference, "HF_HUB_OFFLINE is set")
+        threading.Thread(target=ask, name="imseek-hub", daemon=True).start()
+        try:
+            answer = answers.get(timeout=DEADLINE_SECONDS)
+        except queue.Empty:
+            answer = TimeoutError(f"the hub did not answer within {DEADLINE_SECONDS:g} seconds")
+    if isinstance(answer, Exception):
+        raise _refused(reference, answer) from answer
+    return answer
+
+
+def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]) -> None:
+    """Fetch what is wanted of ``parts`` and not in the hub's cache. ``described`` is what the hub says of each."""
+    from imseek.encoders.blobs import DISK_FULL, as_we_fetch, disk_full
+
+    wanted = [
+        (repository, file)
+        for part, repository in zip(parts, described, strict=True)
+        for file in repository.wanted(part)
+    ]
+    report = _watcher.get()
+    total, done = sum(file.size for _, file in wanted), 0
+    for repository, file in wanted:
+
+        def here(size: int, name: str = file.name, before: int = done) -> None:
+            if report is not None:
+                report(Transfer(name, before + size, total))
+
+        here(0)
+        try:
+            with _client, as_we_fetch():
+                _fetch(repository, file, here)
+        except EncoderError:
+            raise
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise disk_full(file.name, file.size) from error
+            raise _broken(reference, error) from error
+        except Exception as error:  # the HTTP library's: which one it is depends on the client's version
+            raise _broken(reference, error) from error
+        done += file.size
+        here(0, before=done)
+    for part, repository in zip(parts, described, strict=True):
+        if part.every:
+            _note_absent(repository, part.names)
+
+
+def unavailable(reference: str, reason: object) -> EncoderUnavailableError:
+    return EncoderUnavailableError(
+        f"the weights of {reference} are neither in the hub's cache nor to be fetched: {_first_line(reason)}",
+        hint=_AGAIN,
+    )
+
+
+def revision(file: Path) -> str | None:
+    """The hub's commit, where ``file`` lies in the hub's cache (``…/snapshots/COMMIT/FILE``)."""
+    for folder in file.parents:
+        if folder.parent.name == "snapshots":
+            return folder.name
+    return None
+
+
+def _described(name: str) -> Repository:
+    from huggingface_hub import HfApi
+
+    found = HfApi().model_info(name, files_metadata=True, timeout=DEADLINE_SECONDS)
+    if found.sha is None:
+        raise ValueError("what answers is not the hub: it names no commit")
+    card = found.card_data
+    return Repository(
+        name=name,
+        commit=found.sha,
+        licence=None if card is None else (card.get("license_name") or card.get("license")),
+        files=tuple(
+            RemoteFile(file.rfilename, file.size or 0, None if file.lfs is None else file.lfs["sha256"])
+            for file in found.siblings or ()
+        ),
+    )
+
+
+def _fetch(repository: Repository, file: RemoteFile, report: Callable[[int], None]) -> None:
+    from huggingface_hub import hf_hub_download
+
+    from imseek.encoders.blobs import fetch_blob
+
+    if file.sha256 is not None and cached(Part(repository.name, (file.name,))) is None:
+        fetch_blob(repository.name, repository.commit, file, report)
+    # Finds a large file under its hash, and links it; fetches a small one.
+    hf_hub_download(repository.name, file.name)
+
+
+def _note_absent(repository: Repository, names: Sequence[str]) -> None:
+    """Leave the client's own mark for files that the repository does not have.
+
+    Without it, transformers takes a tokenizer's missing ``config.json`` for one that it cannot reach, and refuses
+    the tokenizer whenever the hub is out of reach.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repository.name.replace('/', '--')}"
+    marks = folder / ".no_exist" / repository.commit
+    for name in set(names) - {file.name for file in repository.files}:
+        marks.mkdir(parents=True, exist_ok=True)
+        (marks / name).touch()
+
+
+def _broken(reference: str, error: Exception) -> EncoderUnavailableError:
+    return EncoderUnavailableError(
+        f"fetching {reference} broke off: {_first_line(error)}",
+        hint=f"what has come is kept: `imseek encoders get {reference}` goes on from there",
+    )
+
+
+def _refused(reference: str, error: Exception) -> EncoderUnavailableError:
+    """Why the hub gave no description: it does not have the repository, keeps it, or cannot be reached."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return EncoderUnavailableError(
+            f"the hub gives the weights of {reference} only to accounts that it has let in",
+            hint="ask for access on the repository's page, then `hf auth login`",
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return EncoderUnavailableError(
+            f"the hub has no repository for {reference}, or keeps it private",
+            hint="is it spelled right? For a private one: `hf auth login`",
+        )
+    return unavailable(reference, error)
+
+
+def _first_line(reason: object) -> str:
+    lines = str(reason).strip().splitlines()
+    return lines[0] if lines else type(reason).__name__

@@ -1,0 +1,142 @@
+"""Image towers in int8, on onnxruntime.
+
+Weights of matrix products become int8 with one scale per output channel; what they are multiplied with becomes
+uint8 with one scale per picture, found anew for each (onnxruntime's dynamic quantisation). Everything else stays
+in float32. Scales found beforehand on other pictures were no faster and less true (docs/log.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from imseek.encoders.cache import cache_dir, made_once
+from imseek.encoders.checks import available_cpus
+from imseek.encoders.device import this_machine
+from imseek.encoders.onnx_files import Network, write
+from imseek.encoders.preprocess import Preprocessing
+from imseek.encoders.runtime import Runtime
+from imseek.encoders.torch_images import with_pixels
+from imseek.errors import EncoderError
+from imseek.types import Float32, Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+# Raise it when what is written changes: files under another number are not looked at.
+_REVISION: Final = 1
+_FLOAT: Final = "float.onnx"
+_FOLDED: Final = "folded.onnx"
+_NETWORK: Final = "int8.onnx"
+_QUANTISED: Final = ("MatMul", "Gemm")
+
+
+class Int8Images:
+    """Thread-safe.
+
+    The network is written into the cache folder at its first use on a machine, which needs torch and takes from
+    seconds to minutes. Later processes call ``module`` no more.
+    """
+
+    def __init__(
+        self,
+        module: Callable[[], torch.nn.Module],
+        fingerprint: str,
+        preprocessing: Preprocessing,
+        runtime: Runtime,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        """``module`` and ``notify`` are as for :class:`imseek.encoders.image_tower.ImageTower`.
+
+        Raises EncoderError for a network that is not made of matrix products, and EncoderUnavailableError where
+        the cache cannot be written.
+        """
+        # Without VNNI, sums of two products of bytes overflow unless weights have 7 bits.
+        seven_bits = this_machine().int8_saturates
+        name = f"int8-{fingerprint[:32]}-{'7bit-' if seven_bits else ''}{_REVISION}"
+
+        def make(empty: Path) -> None:
+            if notify is not None:
+                notify("making the int8 form of the image tower, once; this takes seconds to minutes")
+            _make(empty, module(), preprocessing, seven_bits=seven_bits)
+
+        folder = made_once(cache_dir() / "encoders" / name, make)
+        self._network = Network(folder / _NETWORK, threads=runtime.threads or available_cpus())
+
+    def __call__(self, batch: Pixels) -> Float32:
+        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows.
+
+        One picture at a time: in a batch they would share their scales, and a vector would depend on the others.
+        """
+        return np.concatenate([self._network({"pixels": picture[None]}) for picture in batch])
+
+
+def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *, seven_bits: bool) -> None:
+    """Write ``int8.onnx`` into ``folder``: ``pixels`` (n, size, size, 3) uint8 → (n, dim) unit ``rows``."""
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    def pixels(n: int) -> dict[str, Any]:
+        side = preprocessing.size
+        random = np.random.default_rng(n).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+        return {"pixels": torch.from_numpy(random)}
+
+    with _plain_attention():
+        write(
+            folder / _FLOAT,
+            with_pixels(module, preprocessing),
+            pixels(1),
+            pixels(2),
+            output="rows",
+            dynamic={"pixels": {0: "n"}, "rows": {0: "n"}},
+            external_data=True,
+        )
+    _check_is_mostly_products(folder / _FLOAT)
+    # Shapes are inferred and constants folded first: onnxruntime warns on stderr where that was left out.
+    quant_pre_process(folder / _FLOAT, folder / _FOLDED, skip_symbolic_shape=True, save_as_external_data=True)
+    quantize_dynamic(
+        folder / _FOLDED,
+        folder / _NETWORK,
+        op_types_to_quantize=list(_QUANTISED),
+        per_channel=True,
+        reduce_range=seven_bits,
+        weight_type=QuantType.QInt8,
+    )
+    for path in folder.iterdir():
+        if path.name != _NETWORK:
+            path.unlink()
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """torch's fused attention layer, which the exporter does not know, is left out while this is entered."""
+    import torch
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _check_is_mostly_products(path: Path) -> None:
+    """Raise EncoderError unless most of the weights are factors of matrix products: no others get faster."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    products, convolutions = (
+        sum(sizes.get(name, 0) for node in graph.node if node.op_type in kinds for name in node.input)
+        for kinds in (_QUANTISED, ("Conv",))
+    )
+    if products <= convolutions:
+        raise EncoderError(
+            "int8 is for transformers: the image tower of this encoder consists mostly of convolutions",
+            hint="choose the precision auto or fp32",
+        )

@@ -1,0 +1,104 @@
+"""Who may use which weights: what was found on each repository's card, as data (catalogue/provenance.json)."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from imseek.errors import LicenceError
+
+RESTRICTED: Final = "restricted"
+NOT_VERIFIED: Final = "not verified"
+
+# Licences that allow any use, as cards write them.
+_ANY_USE: Final = {
+    "apache-2.0": "Apache-2.0",
+    "bsd-2-clause": "BSD-2-Clause",
+    "bsd-3-clause": "BSD-3-Clause",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc0-1.0": "CC0-1.0",
+    "isc": "ISC",
+    "mit": "MIT",
+    "unlicense": "Unlicense",
+}
+_RULES: Final = Path(__file__).parent / "catalogue" / "provenance.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What we know of the weights of repositories that match ``repository``.
+
+    ``licence`` is an SPDX id, ``restricted`` (then ``licence_name`` says which) or ``not verified``. ``source``
+    is where the licence was read: the repository's ``card``, or the registry of ``timm``, by the same authors.
+    ``languages`` are those of the texts it was trained with, None for pictures only.
+    """
+
+    repository: str
+    family: str
+    languages: str | None
+    licence: str
+    licence_name: str | None = None
+    source: str | None = None
+
+    @property
+    def any_use(self) -> bool:
+        return self.licence not in (RESTRICTED, NOT_VERIFIED)
+
+
+def of_repository(repository: str) -> Provenance | None:
+    """The first rule that matches; None for a repository we know nothing of."""
+    return next((rule for rule in rules() if fnmatchcase(repository, rule.repository)), None)
+
+
+@functools.cache
+def rules() -> tuple[Provenance, ...]:
+    return tuple(Provenance(**rule) for rule in json.loads(_RULES.read_text(encoding="utf-8")))
+
+
+def check(reference: str, repository: str, on_card: str | None, *, accepted: bool) -> None:
+    """Raise LicenceError unless the weights are for any use, or their licence was ``accepted``.
+
+    ``on_card`` is the licence that the repository's card names. It decides about repositories that we know
+    nothing of; where we know one, a card that has become stricter counts too.
+    """
+    known = of_repository(repository)
+    refuse_restricted(reference, repository, on_card, accepted=accepted)
+    free_card = on_card is not None and on_card.lower() in _ANY_USE
+    if not accepted and not free_card and not (on_card is None and known is not None and known.any_use):
+        raise _refusal(reference, repository, _named(known, on_card))
+
+
+def refuse_restricted(
+    reference: str, repository: str, on_card: str | None = None, *, accepted: bool = False
+) -> None:
+    """Raise LicenceError for weights that we know to be restricted; the hub need not be asked."""
+    known = of_repository(repository)
+    if not accepted and known is not None and known.licence == RESTRICTED:
+        raise _refusal(reference, repository, _named(known, on_card))
+
+
+def spdx(on_card: str | None) -> str:
+    """A card's licence as the catalogue writes it."""
+    if on_card is None:
+        return NOT_VERIFIED
+    return _ANY_USE.get(on_card.lower(), RESTRICTED)
+
+
+def _refusal(reference: str, repository: str, licence: str) -> LicenceError:
+    return LicenceError(
+        f"the weights of {reference} are not for any use: their licence is {licence}",
+        hint=f"read it in the repository {repository}; "
+        f"`imseek encoders get {reference} --accept-license` then fetches them",
+    )
+
+
+def _named(known: Provenance | None, on_card: str | None) -> str:
+    if on_card is not None:
+        return on_card
+    if known is not None and known.licence_name is not None:
+        return known.licence_name
+    return "not stated"

@@ -1,0 +1,119 @@
+"""An open_clip model as an encoder: pictures on torch, words on an exported text tower."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.checkpoint import inspect
+from imseek.encoders.checks import available_cpus, check_modality
+from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.openclip.source import locate
+from imseek.encoders.openclip.text import TextTower
+from imseek.encoders.openclip.weights import Weights
+from imseek.encoders.runtime import Runtime
+from imseek.types import Float32, Pixels
+
+
+class OpenClipEncoder:
+    """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
+
+    def __init__(
+        self,
+        reference: str,
+        *,
+        modalities: Sequence[str] = ("image", "text"),
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        """Locate and try the weights of ``reference``.
+
+        ``notify`` is given a line before the text tower is exported, which takes some seconds, once; and where the
+        precision ``auto`` turns out not to keep image vectors true.
+
+        Errors are those of :func:`imseek.encoders.openclip.source.locate`,
+        :func:`imseek.encoders.checkpoint.inspect` and, for pictures, :class:`imseek.encoders.image_tower.ImageTower`.
+        """
+        self._source = locate(reference)
+        logit_scale = inspect(self._source.checkpoint)
+        self._modalities = tuple(modalities)
+        runtime = runtime or Runtime()
+        self._weights = Weights(self._source, modalities)
+        self._notify = notify
+        self._threads = runtime.threads or available_cpus()
+        self._lock = threading.Lock()
+        self._texts: tuple[TextTower, tuple[str, ...]] | None = None
+        config = self._source.config
+        preprocessing = self._source.preprocessing
+        dim: int = config["embed_dim"]
+        self._images = (
+            ImageTower(self._visual, self.fingerprint, preprocessing, dim, runtime, notify)
+            if "image" in modalities
+            else None  # a query by words needs no GPU
+        )
+        self._info = EncoderInfo(
+            reference=self._source.reference,
+            dim=dim,
+            image_size=preprocessing.size,
+            revision=self._source.revision,
+            context_length=self._source.context_length,
+            licence=self._source.licence,
+            logit_scale=logit_scale,
+            tokenizer=config["text_cfg"].get("hf_tokenizer_name", "open_clip"),
+            draft_size=runtime.draft_size(preprocessing.size),
+            batch_size=1 if self._images is None else self._images.batch_size,
+            preprocessing=preprocessing.record(),
+        )
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    @property
+    def precision(self) -> str:
+        return "fp32" if self._images is None else self._images.precision
+
+    def fingerprint(self) -> str:
+        return self._weights.fingerprint()
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
+        return self._source.preprocessing.square(pixels)
+
+    def encode_images(self, batch: Pixels) -> Float32:
+        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
+        check_modality("image", self._modalities, self._info.reference)
+        assert self._images is not None
+        return self._images(batch)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        check_modality("text", self._modalities, self._info.reference)
+        tower, _ = self._text_tower()
+        return tower(texts)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """A line for each text that is longer than the context window, and one where torch stands in."""
+        tower, lines = self._text_tower()
+        return tower.notes(texts) + lines
+
+    def _visual(self) -> Any:
+        """The image tower; what it becomes on its way to a device is no matter to the text tower."""
+        return self._weights.model().visual
+
+    def _text_tower(self) -> tuple[TextTower, tuple[str, ...]]:
+        with self._lock:
+            if self._texts is None:
+                from imseek.encoders.openclip.export import text_tower
+
+                self._texts = text_tower(
+                    self._source,
+                    self._weights.model,
+                    self._info,
+                    self.fingerprint(),
+                    threads=self._threads,
+                    notify=self._notify,
+                )
+            return self._texts

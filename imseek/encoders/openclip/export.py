@@ -1,0 +1,280 @@
+"""Text towers on torch, and their one-time export to ONNX.
+
+What is exported is compared with open_clip on :data:`CHECK_TEXTS` before it is used: the tokens must be equal and
+the vectors within 1e-5. Where they are not, torch stays in use, and a line says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from open_clip.model import CLIP
+from open_clip.tokenizer import SigLipTokenizer, SimpleTokenizer, get_clean_fn
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imseek.encoders import onnx_files
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.cache import made_once
+from imseek.encoders.openclip import exported, tokens
+from imseek.encoders.openclip.source import Source
+from imseek.encoders.openclip.source import tokenizer as tokenizer_of
+from imseek.encoders.openclip.text import OnnxText, TextTower
+from imseek.encoders.openclip.tokens import Ids
+from imseek.errors import EncoderError
+from imseek.types import Float32
+
+_TOLERANCE: Final = 1e-5
+
+CHECK_TEXTS: Final = (
+    "a photo of a red car",
+    "Two  dogs &amp; a CAT, 1,234 times",
+    "naïve café, Straße, İstanbul",
+    "猫と犬",
+    "собака на траве",
+    "\U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 x",
+    "they're sure we'll see what I'd've said",
+    "schÃ¶n â€œquotedâ€\x9d don’t",
+    "#1: 50% off!!! (c) <b>bold</b> snake_case a/b",
+    "x",
+    "tabs\tand\nlines\u00a0and\u3000spaces",
+    "ﬁne Ⅷ ½ cafe\u0301",
+    "a long sentence about a harbour at dawn with boats, gulls and one lighthouse; " * 6,
+)
+
+
+def text_tower(
+    source: Source,
+    model: Callable[[], Any],
+    info: EncoderInfo,
+    fingerprint: str,
+    *,
+    threads: int,
+    notify: Callable[[str], None] | None,
+) -> tuple[TextTower, tuple[str, ...]]:
+    """The exported tower of ``source``, exported first where need be, and lines that every user of it should see.
+
+    Without a cache to write to, or where the export was refused, it is the tower on torch, and a line says so.
+    ``model`` gives open_clip's model when it is needed; ``notify`` is given a line before the export, which takes
+    some seconds.
+    """
+
+    def make(folder: Path) -> None:
+        if notify is not None:
+            notify(f"exporting the text tower of {info.reference}: once, some seconds")
+        _export(folder, source, model(), info, fingerprint)
+
+    try:
+        files = made_once(exported.folder(info.reference, fingerprint), make)
+        facts = exported.Facts.read(files)
+        if facts.refused is None:
+            return exported.tower(files, facts, threads), ()
+        reason = f"{facts.refused} (delete {files} to try again)"
+    except EncoderError as error:
+        model()  # its own errors come first
+        reason = str(error)
+    theirs = TorchTokenizer(tokenizer_of(source))
+    line = f"texts of {info.reference} are encoded with torch, which starts slowly: {reason}"
+    return TextTower(theirs, TorchText(model()), info.dim), (line,)
+
+
+class TorchTokenizer:
+    """A tokenizer of open_clip."""
+
+    def __init__(self, theirs: Any) -> None:
+        self.context_length: int = theirs.context_length
+        self._theirs = theirs
+
+    def __call__(self, texts: Sequence[str]) -> Ids:
+        ids: Ids = self._theirs(list(texts)).numpy()
+        return ids
+
+    def fits(self, text: str) -> bool:
+        if isinstance(self._theirs, SimpleTokenizer):
+            return len(self._theirs.encode(text)) + 2 <= self.context_length
+        text = tokens.clean(text, _cleaning(self._theirs))
+        uncut = self._theirs.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        return len(uncut) <= self.context_length
+
+
+class TorchText:
+    """A text tower of open_clip: ids → rows."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, ids: Ids) -> Float32:
+        """(n, context) int64 → (n, dim) float32 unit rows."""
+        with torch.inference_mode():
+            rows: Float32 = self._model.encode_text(torch.from_numpy(ids), normalize=True).float().numpy()
+            return rows
+
+
+def _export(folder: Path, source: Source, model: Any, info: EncoderInfo, fingerprint: str) -> None:
+    theirs = tokenizer_of(source)  # not to be had now is no refusal: it is tried again
+    try:
+        tokenizer = _write_tokenizer(folder, theirs)
+        end = _write_network(folder / exported.NETWORK, model, TorchTokenizer(theirs)(CHECK_TEXTS))
+        facts = exported.Facts(fingerprint, info, tokenizer, end)
+        _check(folder, facts, TorchTokenizer(theirs), TorchText(model))
+    except EncoderError as error:
+        for path in folder.iterdir():
+            path.unlink()
+        facts = exported.Facts(fingerprint, info, refused=str(error))
+    facts.write(folder)
+
+
+def _check(folder: Path, facts: exported.Facts, tokenizer: TorchTokenizer, encode: TorchText) -> None:
+    ids = tokenizer(CHECK_TEXTS)
+    if not np.array_equal(tokens.read(folder, facts.tokenizer)(CHECK_TEXTS), ids):
+        raise EncoderError("its tokens are not those of open_clip")
+    expected = encode(ids)
+    found = OnnxText(folder / exported.NETWORK, end=facts.end, threads=1)(ids)
+    difference = float(np.abs(found - expected).max())
+    cosine = float((found * expected).sum(axis=1).min())
+    if not (difference <= _TOLERANCE and cosine >= 1 - _TOLERANCE):
+        raise EncoderError(f"its exported vectors differ from those of torch by {difference:.2g}")
+
+
+def _write_tokenizer(folder: Path, theirs: Any) -> dict[str, Any]:
+    """Write the files of ``theirs`` and return its options, as :func:`tokens.read` takes them."""
+    facts = {"context_length": theirs.context_length, "clean": _cleaning(theirs)}
+    if isinstance(theirs, SimpleTokenizer):
+        merges = "\n".join(" ".join(pair) for pair in theirs.bpe_ranks)
+        (folder / tokens.MERGES).write_text(merges, "utf-8")
+        return facts
+    from tokenizers import Tokenizer
+
+    wrapped = theirs.tokenizer
+    if not getattr(wrapped, "is_fast", False):
+        raise EncoderError("its tokenizer exists in Python only")
+    tokenizer = Tokenizer.from_str(wrapped.backend_tokenizer.to_str())
+    tokenizer.enable_truncation(theirs.context_length, direction=wrapped.truncation_side)
+    tokenizer.enable_padding(
+        length=theirs.context_length,
+        direction=wrapped.padding_side,
+        pad_id=wrapped.pad_token_id,
+        pad_token=wrapped.pad_token,
+    )
+    tokenizer.save(str(folder / tokens.HUB_TOKENIZER))
+    cleared = wrapped.sep_token_id if getattr(theirs, "strip_sep_token", False) else None
+    return facts | {"cleared": cleared}
+
+
+def _cleaning(theirs: Any) -> str:
+    """The name of the cleaning that ``theirs`` does first."""
+    if isinstance(theirs, SigLipTokenizer):
+        return "canonicalize"
+    names = {get_clean_fn(name): name for name in ("lower", "whitespace", "canonicalize")}
+    return names[theirs.clean_fn]
+
+
+def _write_network(path: Path, model: Any, ids: Ids) -> int | str | None:
+    """Write the text tower of ``model`` and return its ``end`` (see :class:`OnnxText`)."""
+    causal = _CausalText.of(model)
+    dynamic = {"ids": {0: "n"}, "vectors": {0: "n"}}
+    lengths = [ids.shape[1]] * 2
+    if causal is not None:
+        dynamic["ids"][1] = "length"
+        lengths = [7, 11]
+    with _traceable_attention():
+        onnx_files.write(
+            path,
+            causal or _WholeText(model),
+            {"ids": torch.from_numpy(ids[:3, : lengths[0]])},
+            {"ids": torch.from_numpy(ids[3:8, : lengths[1]])},
+            output="vectors",
+            dynamic=dynamic,
+            external_data=True,
+            tolerance=_TOLERANCE,
+        )
+    return causal.end if causal is not None else None
+
+
+@contextlib.contextmanager
+def _traceable_attention() -> Iterator[None]:
+    """torch's fused attention for inference has no counterpart in ONNX."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+class _WholeText(nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any
+    """Any text tower of open_clip: (n, context) ids → (n, dim) unit rows."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.model.encode_text(ids, normalize=True)
+
+
+class _CausalText(nn.Module):  # type: ignore[misc] # see above
+    """OpenAI's text tower for ids of any length: (n, length) ids → (n, dim) unit rows.
+
+    A token is not influenced by those behind it, so that nothing is lost where they are cut off. open_clip's own
+    forward pass has the length frozen into its trace; this one is that of Radford et al. 2021, written out over
+    open_clip's layers.
+    """
+
+    def __init__(self, tower: Any, *, end: int | str) -> None:
+        super().__init__()
+        self.tower = tower
+        self.end = end
+
+    @classmethod
+    def of(cls, model: Any) -> _CausalText | None:
+        """That of ``model``, or None where the tower is of another kind."""
+        end: Any
+        if isinstance(model, CLIP):  # it has the tower's parts as its own
+            tower, pool, end = model, model.text_pool_type, getattr(model, "text_eos_id", None)
+        elif isinstance(model.text, TextTransformer):
+            tower, pool, end = model.text, model.text.pool_type, getattr(model.text, "eos_id", None)
+        else:
+            return None
+        if (
+            pool not in ("argmax", "eos")
+            or tower.attn_mask is None
+            or getattr(tower, "cls_emb", None) is not None
+            or not all(type(block) is ResidualAttentionBlock for block in tower.transformer.resblocks)
+        ):
+            return None
+        return cls(tower, end="highest" if pool == "argmax" else end)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        tower = self.tower
+        length = ids.shape[1]
+        mask = tower.attn_mask[:length, :length]
+        x = tower.token_embedding(ids) + tower.positional_embedding[:length]
+        for block in tower.transformer.resblocks:
+            x = x + block.ls_1(_attention(block.attn, block.ln_1(x), mask))
+            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        ends = ids.argmax(dim=1) if self.end == "highest" else (ids == self.end).int().argmax(dim=1)
+        x = x.gather(1, ends[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
+        x = tower.ln_final(x)
+        projection = tower.text_projection
+        if isinstance(projection, nn.Linear):
+            x = projection(x)
+        elif projection is not None:
+            x = x @ projection
+        return functional.normalize(x, dim=-1)
+
+
+def _attention(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
+    """torch's ``nn.MultiheadAttention`` of x with itself: (n, length, width) → the same."""
+    n, length, _ = x.shape
+    inputs = functional.linear(x, layer.in_proj_weight, layer.in_proj_bias)
+    heads = inputs.reshape(n, length, 3, layer.num_heads, layer.head_dim).permute(2, 0, 3, 1, 4)
+    query, key, value = heads[0], heads[1], heads[2]
+    weights = (query @ key.transpose(2, 3) * layer.head_dim**-0.5 + mask).softmax(dim=-1)
+    return layer.out_proj((weights @ value).transpose(1, 2).reshape(n, length, -1))

@@ -1,0 +1,135 @@
+"""Text towers that were exported to the user's cache, and the encoder that answers words from one.
+
+A tower is kept under its encoder's reference and fingerprint. A collection knows both, so a query by words
+needs neither the checkpoint nor the model hub, torch or open_clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.cache import cache_dir, is_whole
+from imseek.encoders.checks import available_cpus
+from imseek.encoders.openclip import tokens
+from imseek.encoders.openclip.text import OnnxText, TextTower
+from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderError
+from imseek.types import Float32, Pixels
+
+# Raise it when the code that writes the files changes: files under another number are not looked at.
+_REVISION: Final = 1
+_FACTS: Final = "encoder.json"
+NETWORK: Final = "text.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What stands beside an exported tower.
+
+    ``tokenizer`` holds the options of :func:`imseek.encoders.openclip.tokens.read`, ``end`` is that of
+    :class:`imseek.encoders.openclip.text.OnnxText`. ``refused`` says why there is no network: what the export
+    gave was not what torch computes, and trying again would give the same.
+    """
+
+    fingerprint: str
+    info: EncoderInfo
+    tokenizer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    end: int | str | None = None
+    refused: str | None = None
+
+    def write(self, files: Path) -> None:
+        (files / _FACTS).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, files: Path) -> Self:
+        """Raises EncoderError for a damaged file."""
+        try:
+            stored = json.loads((files / _FACTS).read_text("utf-8"))
+            info = stored.pop("info")
+            info["modalities"] = tuple(info["modalities"])
+            info["preprocessing"] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in info["preprocessing"].items()
+            }
+            return cls(info=EncoderInfo(**info), **stored)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise EncoderError(
+                f"{files / _FACTS} is damaged", hint=f"delete {files}: it is made again"
+            ) from error
+
+
+def folder(reference: str, fingerprint: str) -> Path:
+    """Where the tower of this encoder is kept. It need not exist."""
+    key = hashlib.sha256(f"{reference}\n{fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
+    return cache_dir() / "encoders" / f"openclip-text-{key[:32]}-{_REVISION}"
+
+
+def tower(files: Path, facts: Facts, threads: int) -> TextTower:
+    """The tower in the folder ``files``."""
+    encode = OnnxText(files / NETWORK, end=facts.end, threads=threads)
+    return TextTower(tokens.read(files, facts.tokenizer), encode, facts.info.dim)
+
+
+class ExportedTextEncoder:
+    """The words' half of an open_clip encoder. Thread-safe. It refuses pictures."""
+
+    def __init__(self, files: Path, facts: Facts, runtime: Runtime) -> None:
+        self._files = files
+        self._facts = facts
+        self._threads = runtime.threads or available_cpus()
+        self._info = dataclasses.replace(facts.info, draft_size=runtime.draft_size(facts.info.image_size))
+        self._lock = threading.Lock()
+        self._tower: TextTower | None = None
+
+    @classmethod
+    def from_cache(cls, reference: str, fingerprint: str, runtime: Runtime | None) -> Self | None:
+        """The encoder, or None where its tower was not exported, is damaged or was refused."""
+        files = folder(reference, fingerprint)
+        if not is_whole(files):
+            return None
+        facts = Facts.read(files)
+        return None if facts.refused else cls(files, facts, runtime or Runtime())
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    @property
+    def precision(self) -> str:
+        return "fp32"
+
+    def fingerprint(self) -> str:
+        return self._facts.fingerprint
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """Raises EncoderError: there is no tower for pictures."""
+        raise self._refusal()
+
+    def encode_images(self, batch: Pixels) -> Float32:
+        """Raises EncoderError: there is no tower for pictures."""
+        raise self._refusal()
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""
+        return self._loaded()(texts)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """A line for each text that is longer than the context window."""
+        return self._loaded().notes(texts)
+
+    def _loaded(self) -> TextTower:
+        with self._lock:
+            if self._tower is None:
+                self._tower = tower(self._files, self._facts, self._threads)
+            return self._tower
+
+    def _refusal(self) -> EncoderError:
+        return EncoderError(f"the encoder {self._info.reference} was loaded for text only, not image")

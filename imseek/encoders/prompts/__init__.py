@@ -1,0 +1,91 @@
+"""Sentences around class names, for zero-shot classification: "cat" becomes "a photo of a cat, a kind of pet.".
+
+A CLIP model was trained on captions, and knows a class better from a sentence than from its bare name; and
+better still from several sentences, whose vectors are averaged (Radford et al. 2021, "Learning Transferable
+Visual Models From Natural Language Supervision", section 3.1.4).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.base import Encoder
+from imseek.encoders.checks import merge_pieces
+from imseek.encoders.prompts import imagenet
+from imseek.errors import UsageError
+from imseek.types import Float32
+
+__all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
+
+_IMAGENET: Final = "imagenet"
+# Texts that are encoded at once: 80 templates for 1,000 names would take hundreds of megabytes.
+_BATCH: Final = 2048
+
+
+def names() -> tuple[str, ...]:
+    """The sets of templates there are: ``imagenet``, for photographs of things, and those for one domain each."""
+    return tuple(sorted([_IMAGENET, *_domains()]))
+
+
+def templates(name: str) -> tuple[str, ...]:
+    """The sentences of the set ``name``, with ``{}`` where the class name goes.
+
+    ``imagenet`` has OpenAI's 80, the others seven or eight of ours. ``actions`` wants names like "riding a
+    horse", ``textures`` adjectives like "striped", ``satellite`` a noun with its article ("a harbour"),
+    ``medical`` a finding ("pneumonia"), ``food`` and ``pets`` a noun without an article.
+    Raises UsageError for an unknown set.
+    """
+    if name == _IMAGENET:
+        return imagenet.templates()
+    if name in _domains():
+        return _domains()[name]
+    near = difflib.get_close_matches(name.lower(), names(), n=3)
+    raise UsageError(
+        f"no set of prompts is called {name!r}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names())}",
+    )
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The 1,000 ImageNet class names in the order of the labels, as OpenAI's CLIP worded them."""
+    return imagenet.class_names()
+
+
+def class_vectors(encoder: Encoder, class_names: Sequence[str], templates: Sequence[str]) -> Float32:
+    """n class names → (n, dim) float32 unit rows: per class the mean of its sentences' unit vectors, renormalised.
+
+    The cosine of an image's vector with such a row is the image's score for the class.
+    Raises UsageError for an empty class name, for no templates, and for a template without ``{}``; and what
+    ``encoder.encode_texts`` raises.
+    """
+    if not templates:
+        raise UsageError("there are no templates", hint='the shortest is ("{}",): the class name by itself')
+    for template in templates:
+        if "{}" not in template:
+            raise UsageError(
+                f"the template {template!r} has no place for the class name", hint="write {} there"
+            )
+    if not all(name.strip() for name in class_names):
+        raise UsageError("a class name is empty")
+    per_run = max(1, _BATCH // len(templates))
+    rows = np.empty((len(class_names), encoder.info.dim), dtype=np.float32)
+    for start in range(0, len(class_names), per_run):
+        some = class_names[start : start + per_run]
+        texts = [template.replace("{}", name) for name in some for template in templates]
+        rows[start : start + per_run] = merge_pieces(
+            encoder.encode_texts(texts), [len(templates)] * len(some)
+        )
+    return rows
+
+
+@functools.cache
+def _domains() -> Mapping[str, tuple[str, ...]]:
+    text = resources.files(__name__).joinpath("templates.json").read_text("utf-8")
+    return {name: tuple(sentences) for name, sentences in json.loads(text).items()}

@@ -1,0 +1,166 @@
+"""Whether an encoder works here, and how fast: a fixed set of pictures and texts goes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.base import Encoder, EncoderInfo
+from imseek.encoders.registry import load
+from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderError
+from imseek.types import Float32, Pixels
+
+PICTURES: Final = 24
+TEXTS: Final = (
+    "a red square",
+    "a blue circle on a white background",
+    "a photo of a dog on a beach",
+    "a field of grass",
+    "black and white stripes",
+    "night",
+    "a map of a city with many streets and a river",
+    "two people at a table",
+)
+
+_SIDE: Final = 320  # pixels; larger than most encoders take, so that preparing is part of the check
+_NORM_TOLERANCE: Final = 1e-3
+# Rows this close to each other tell nothing apart: the weights are broken, or were never loaded.
+_SPREAD: Final = 1e-4
+_SECONDS: Final = 1.0  # that each tower is timed for, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What came out of one tower: n unit rows of the check's set.
+
+    ``cosine_min``, ``cosine_mean`` and ``cosine_max`` are over all pairs of different inputs; ``per_second`` is how
+    many inputs went through, the pictures with their preparation, after a first run that is not counted.
+    """
+
+    count: int
+    norm_min: float
+    norm_max: float
+    cosine_min: float
+    cosine_mean: float
+    cosine_max: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCheck:
+    """``load_seconds`` is from the reference to the fingerprint. ``problems`` is empty for a sound encoder."""
+
+    info: EncoderInfo
+    fingerprint: str
+    precision: str
+    load_seconds: float
+    images: Rows
+    texts: Rows | None
+    problems: tuple[str, ...]
+
+
+def check_encoder(
+    reference: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
+) -> EncoderCheck:
+    """Encode a fixed set of drawn pictures and of texts with the encoder ``reference``, and look at the rows.
+
+    ``runtime`` and ``notify`` are those of :func:`imseek.encoders.load`.
+    Raises what loading the encoder raises, and EncoderError where it fails on the set.
+    """
+    started = time.perf_counter()
+    encoder = load(reference, runtime=runtime, notify=notify)
+    fingerprint = encoder.fingerprint()
+    load_seconds = time.perf_counter() - started
+
+    drawn = pictures()
+    images, image_speed = _timed(lambda: encoder.encode_images(_prepared(encoder, drawn)), len(drawn))
+    found = [_looked_at("pictures", images, image_speed)]
+    if "text" in encoder.info.modalities:
+        texts, text_speed = _timed(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
+        found.append(_looked_at("texts", texts, text_speed))
+    problems = [problem for _, of_tower in found for problem in of_tower]
+    if not problems:
+        # One at a time, the same rows must come: padding and batches change nothing but the last digits.
+        alone = encoder.encode_images(_prepared(encoder, drawn[:1]))
+        if float(alone[0] @ images[0]) < 0.99:
+            problems.append("a picture alone gets another vector than among others")
+    return EncoderCheck(
+        info=encoder.info,
+        fingerprint=fingerprint,
+        precision=encoder.precision,
+        load_seconds=load_seconds,
+        images=found[0][0],
+        texts=found[1][0] if len(found) > 1 else None,
+        problems=tuple(problems),
+    )
+
+
+def pictures(count: int = PICTURES) -> list[Pixels]:
+    """``count`` pictures of (320, 320, 3) uint8, always the same: areas of colour, stripes, discs, noise."""
+    random = np.random.default_rng(20260101)
+    down, across = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) / _SIDE
+    drawn = []
+    for n in range(count):
+        near, far = random.uniform(0, 255, (2, 3))
+        kind = n % 4
+        if kind == 0:  # a gradient in some direction
+            angle = random.uniform(0, np.pi)
+            amount = (np.cos(angle) * across + np.sin(angle) * down + 1) / 3
+        elif kind == 1:  # stripes
+            amount = (np.sin(2 * np.pi * random.integers(2, 20) * (across if n % 8 == 1 else down)) > 0) * 1.0
+        elif kind == 2:  # a disc
+            top, left, radius = random.uniform(0.2, 0.8), random.uniform(0.2, 0.8), random.uniform(0.1, 0.4)
+            amount = ((down - top) ** 2 + (across - left) ** 2 < radius**2) * 1.0
+        else:  # noise of some grain
+            cells = int(random.integers(4, 64))
+            grain = random.uniform(0, 1, (cells, cells))
+            amount = np.kron(grain, np.ones((_SIDE // cells + 1,) * 2))[:_SIDE, :_SIDE]
+        mixed = near + (far - near) * np.asarray(amount)[..., None]
+        drawn.append(np.clip(mixed, 0, 255).astype(np.uint8))
+    return drawn
+
+
+def _prepared(encoder: Encoder, drawn: Sequence[Pixels]) -> Pixels:
+    return np.stack([encoder.prepare(picture) for picture in drawn])
+
+
+def _timed(encode: Callable[[], Float32], count: int) -> tuple[Float32, float]:
+    rows = encode()
+    runs, started = 0, time.perf_counter()
+    while not runs or time.perf_counter() - started < _SECONDS:
+        rows = encode()
+        runs += 1
+    return rows, runs * count / (time.perf_counter() - started)
+
+
+def _looked_at(what: str, rows: Float32, per_second: float) -> tuple[Rows, list[str]]:
+    """The figures of ``rows``, and what is wrong with them."""
+    if not np.isfinite(rows).all():
+        raise EncoderError(
+            f"vectors of {what} hold numbers that are none (NaN or infinite)",
+            hint="try another precision (`--precision fp32`) or device",
+        )
+    norms = np.linalg.norm(rows, axis=1)
+    cosines = (rows @ rows.T)[~np.eye(len(rows), dtype=bool)]
+    found = Rows(
+        count=len(rows),
+        norm_min=float(norms.min()),
+        norm_max=float(norms.max()),
+        cosine_min=float(cosines.min()),
+        cosine_mean=float(cosines.mean()),
+        cosine_max=float(cosines.max()),
+        per_second=per_second,
+    )
+    problems = []
+    if max(abs(1 - found.norm_min), abs(1 - found.norm_max)) > _NORM_TOLERANCE:
+        problems.append(
+            f"vectors of {what} are not of length 1: {found.norm_min:.4f} to {found.norm_max:.4f}"
+        )
+    if found.cosine_min > 1 - _SPREAD:
+        problems.append(f"vectors of {what} are all the same: their cosines are above {found.cosine_min:.6f}")
+    return found, problems

@@ -1,0 +1,236 @@
+"""Image models of timm, such as DINOv2: pictures only, no words.
+
+A vector is timm's pooled embedding, what a model gives without its classifier (``num_classes=0``), brought to
+length 1. DINOv2 (Oquab et al. 2023) tells near-identical and similar pictures better than CLIP does; it serves as
+a second space, for image-to-image search.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imseek.encoders import hub, licences
+from imseek.encoders.base import EncoderInfo
+from imseek.encoders.checkpoint import inspect
+from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.preprocess import Preprocessing
+from imseek.encoders.runtime import Runtime
+from imseek.encoders.weights import LazyModel, wrong_weights
+from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
+from imseek.types import Float32, Pixels
+
+__all__ = ["TimmEncoder"]
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_RESIZE = {"center": "shortest", "squash": "squash"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One model, ready to be built. ``model`` is timm's name with the tag, ``config`` its pretrained configuration."""
+
+    reference: str
+    model: str
+    config: dict[str, Any]
+    preprocessing: Preprocessing
+    checkpoint: Path
+
+
+class TimmEncoder:
+    """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
+
+    def __init__(
+        self, reference: str, *, modalities: Sequence[str] = ("image",), runtime: Runtime | None = None
+    ) -> None:
+        """Locate and try the weights of ``reference``: ``timm:MODEL`` or ``timm:MODEL@FILE``.
+
+        Raises UnknownEncoderError (with near matches), EncoderUnavailableError, UntrustedWeightsError, and
+        EncoderError for a damaged file, for a model that takes no square RGB pictures, or if only words will
+        be asked for.
+        """
+        if "image" not in modalities:
+            raise _no_words(reference)
+        source = _locate(reference)
+        inspect(source.checkpoint)
+        runtime = runtime or Runtime()
+        preprocessing = source.preprocessing
+        dim = _dim(source)
+        self._source = source
+        self._weights = LazyModel(
+            source.reference,
+            source.checkpoint,
+            {"preprocessing": preprocessing.record()},
+            lambda: _build(source),
+        )
+        self._images = ImageTower(self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime)
+        self._info = EncoderInfo(
+            reference=source.reference,
+            dim=dim,
+            image_size=preprocessing.size,
+            modalities=("image",),
+            revision=hub.revision(source.checkpoint),
+            licence=_licence(source),
+            draft_size=runtime.draft_size(preprocessing.resized or preprocessing.size),
+            preprocessing=preprocessing.record(),
+        )
+
+    @property
+    def info(self) -> EncoderInfo:
+        return self._info
+
+    @property
+    def precision(self) -> str:
+        return self._images.precision
+
+    def fingerprint(self) -> str:
+        return self._weights.fingerprint()
+
+    def prepare(self, pixels: Pixels) -> Pixels:
+        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
+        return self._source.preprocessing.square(pixels)
+
+    def encode_images(self, batch: Pixels) -> Float32:
+        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
+        return self._images(batch)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """Raises EncoderError: the model knows no words."""
+        raise _no_words(self._source.reference)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+
+def _no_words(reference: str) -> EncoderError:
+    return EncoderError(
+        f"the encoder {reference} knows pictures only, no words",
+        hint="search with a picture (`imseek similar`), or make a collection with a CLIP encoder, such as `default`",
+    )
+
+
+def _locate(reference: str) -> Source:
+    name, _, file = reference.removeprefix("timm:").partition("@")
+    config = _config(name)
+    if file:
+        checkpoint = Path(file).expanduser().absolute()
+        if not checkpoint.is_file():
+            raise EncoderUnavailableError(f"there is no file {checkpoint}")
+        reference = f"timm:{name}@{checkpoint}"
+    else:
+        checkpoint = hub.first_file(reference, *weights_of(reference))
+    return Source(reference, name, config, _preprocessing(reference, config), checkpoint)
+
+
+def weights_of(reference: str) -> tuple[str, tuple[str, ...]]:
+    """The repository of ``timm:MODEL`` and the names of its weights there, best first."""
+    name = reference.removeprefix("timm:")
+    config = _config(name)
+    repository = config.get("hf_hub_id")
+    if not repository:
+        raise EncoderUnavailableError(
+            f"timm knows no weights of {name} on the hub", hint=f"name a file: timm:{name}@FILE"
+        )
+    named = config.get("hf_hub_filename")
+    return repository, (named,) if named else _WEIGHTS
+
+
+def _config(name: str) -> dict[str, Any]:
+    import timm
+    from timm.models import get_pretrained_cfg, is_model
+
+    model, _, tag = name.partition(".")
+    if not is_model(model):
+        raise _unknown(f"timm knows no model {model!r}", model, timm.list_models())
+    try:
+        known = get_pretrained_cfg(name)
+    except RuntimeError:  # older versions return None
+        known = None
+    if known is None:
+        raise _unknown(f"timm knows no weights {tag!r} of {model}", name, timm.list_pretrained(f"{model}.*"))
+    config: dict[str, Any] = known.to_dict()
+    return config
+
+
+def _unknown(message: str, name: str, known: Sequence[str]) -> UnknownEncoderError:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return UnknownEncoderError(message, hint=f"near matches: {', '.join(near)}" if near else None)
+
+
+def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
+    """What ``timm.data.create_transform`` does for evaluation, as our record."""
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config({}, pretrained_cfg=config)
+    channels, height, width = data["input_size"]
+    resize = _RESIZE.get(data["crop_mode"])
+    if (
+        channels != 3
+        or height != width
+        or resize is None
+        or data["interpolation"] not in ("bicubic", "bilinear")
+    ):
+        raise EncoderError(f"the preprocessing of {reference} is not supported: {data}")
+    resized = math.floor(height / data["crop_pct"])
+    return Preprocessing(
+        size=height,
+        resize=resize,  # type: ignore[arg-type]  # one of the two values above
+        interpolation=data["interpolation"],
+        mean=tuple(map(float, data["mean"])),  # type: ignore[arg-type]  # three channels
+        std=tuple(map(float, data["std"])),  # type: ignore[arg-type]
+        resized=resized if resized != height else None,
+    )
+
+
+def _dim(source: Source) -> int:
+    """Length of the embedding, from the shapes of a model without weights."""
+    import timm
+    import torch
+
+    with torch.device("meta"), torch.inference_mode():
+        model = timm.create_model(source.model, num_classes=0).eval()
+        size = source.preprocessing.size
+        rows = model(torch.empty(1, 3, size, size))
+    if rows.ndim != 2:
+        raise EncoderError(f"{source.reference} gives no vector per picture, but {tuple(rows.shape)}")
+    return int(rows.shape[1])
+
+
+def _licence(source: Source) -> str:
+    """That of the published weights; a file may hold others."""
+    if "@" in source.reference:
+        return "unknown"
+    known = licences.of_repository(source.config["hf_hub_id"])
+    return licences.spdx(source.config.get("license")) if known is None else known.licence
+
+
+def _build(source: Source) -> Any:
+    """timm's model in float32 on the CPU, with every tensor of it from the checkpoint.
+
+    Left to itself, timm loads weights for another number of classes without complaint about what is missing:
+    so the model is built with the checkpoint's classes, or with none if it has none, and the classifier is
+    taken off afterwards.
+    """
+    import timm
+
+    failure: RuntimeError | None = None
+    published = source.config["num_classes"]
+    for classes in dict.fromkeys((published, 0)):
+        overlay: dict[str, Any] = {"file": str(source.checkpoint)}
+        if not classes:
+            overlay |= {"num_classes": 0, "label_offset": 0}
+        try:
+            model = timm.create_model(
+                source.model, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay
+            )
+        except RuntimeError as error:
+            failure = failure or error
+            continue
+        if classes:  # a model without them may lack the method
+            model.reset_classifier(0)
+        return model.float().eval()
+    raise wrong_weights(source.checkpoint, source.model, failure) from failure

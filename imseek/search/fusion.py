@@ -1,0 +1,73 @@
+"""The best images over several spaces: the weighted mean of their cosines, exact.
+
+No index holds that mean, so it is found by the threshold algorithm (Fagin, Lotem and Naor, *Optimal aggregation
+algorithms for middleware*, 2003): the best of each space are fetched, each of them is scored in every space, and the
+answer stands once its last score is above the weighted mean of the scores at which the lists end, since no image that
+is in none of them can have more. Until then the lists grow, in the end to the whole collection. Where spaces agree
+on what is near, the first lists suffice; where they do not, the cost nears that of scoring everything
+(docs/decisions/0007-second-space.md has both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imseek.data.vectors import Matches, VectorIndex
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.scores import top_k
+from imseek.types import Float32
+
+#: Lists begin with this many times ``k``, and a few more; each next one is that many times as long.
+_GROWTH = 8
+_FIRST = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What is asked of one space: a unit query (dim,) float32, and the positive share of its cosines in the score.
+
+    Shares of all parts add up to 1. All indexes hold the same images.
+    """
+
+    index: VectorIndex
+    query: Float32
+    share: float
+
+
+def best(parts: Sequence[Part], k: int) -> Matches:
+    """The ``k`` images of the highest scores, fewer where there are fewer; equal scores come in the order of id."""
+    count = len(parts[0].index)
+    if len(parts) == 1 or count == 0:
+        return _search(parts[0], k)
+    fetch = _GROWTH * k + _FIRST
+    while True:
+        lists = [_search(part, fetch) for part in parts]
+        ids = np.unique(np.concatenate([matches.ids for matches in lists]))
+        matches = top_k(ids, _mean(parts, [_scores(part, ids) for part in parts]), k)
+        if len(ids) == count:
+            return matches
+        # Rounding keeps the order of what it rounds, so the bound holds to the last bit.
+        if matches.scores[-1] > _mean(parts, [found.scores[-1:] for found in lists])[0]:
+            return matches
+        fetch *= _GROWTH
+
+
+def _search(part: Part, k: int, allowed: Ids | None = None) -> Matches:
+    return part.index.search(part.query[np.newaxis], k, allowed=allowed)[0]
+
+
+def _scores(part: Part, ids: Ids) -> Float32:
+    """The score in one space of each of ``ids``, which ascend."""
+    found = _search(part, len(ids), allowed=ids)
+    return found.scores[np.argsort(found.ids)]
+
+
+def _mean(parts: Sequence[Part], scores: Sequence[Float32]) -> Float32:
+    """(n,) float32 from one (n,) per part, in [-1, 1]."""
+    total = np.zeros(len(scores[0]), np.float64)
+    for part, one in zip(parts, scores, strict=True):
+        total += part.share * one.astype(np.float64)
+    return np.clip(total, -1, 1).astype(np.float32)

@@ -1,0 +1,203 @@
+"""``imseek encoders``: those that can be named, fetching one, and trying one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, size, table
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.texts import JsonOption, examples, printable
+from imseek.ui.cli.transfer import download_bar
+
+if TYPE_CHECKING:
+    from imseek import Runtime
+    from imseek.encoders import EncoderCheck, Entry, Offer
+    from imseek.encoders.selfcheck import Rows
+
+INTERRUPTED = 130
+
+
+class _ListByDefault(TyperGroup):
+    """``imseek encoders siglip`` is short for ``imseek encoders list siglip``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ListByDefault,
+    help="List encoders (without a command), fetch one, try one.",
+    epilog=examples(
+        "imseek encoders", "imseek encoders siglip --any-use", "imseek encoders get multilingual"
+    ),
+    rich_markup_mode=None,
+)
+
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="REFERENCE", help="Such as default, openclip:MODEL/TAG or hf-hub:ORG/REPO.")
+]
+
+
+@app.command("list", epilog=examples("imseek encoders list dinov2", "imseek encoders --any-use --json"))
+def list_(
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="Only those whose reference or family has it.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Only those of this family.")
+    ] = None,
+    any_use: Annotated[
+        bool, typer.Option("--any-use", help="Only those whose licence allows any use.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List encoders with trained weights: size of the download, speed, licence, languages."""
+    from imseek.encoders import list_encoders
+
+    chosen = [
+        entry
+        for entry in list_encoders()
+        if _matches(entry, word) and (family is None or _same(entry.family, family))
+        if entry.any_use or not any_use
+    ]
+    if family is not None and not chosen:
+        _expect_family(family)
+    if as_json:
+        jsonout.print_json({"encoders": [jsonout.encoder(entry) for entry in chosen]})
+        return
+    if not chosen:
+        say("no encoder like that; `imseek encoders` lists all")
+        return
+    print(table(_HEAD, [_row(entry) for entry in chosen], right=(0, 4)))
+    say(
+        f"{count(len(chosen), 'encoder')}; `imseek encoders get REFERENCE` fetches one, docs/encoders.md says more"
+    )
+
+
+@app.command(
+    epilog=examples(
+        "imseek encoders get default",
+        "imseek encoders get openclip:MobileCLIP2-S2/dfndr2b --accept-license",
+    )
+)
+def get(
+    reference: ReferenceArgument,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="For weights that are not for any use: you have read it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Fetch the weights of an encoder into the model hub's cache. A download that broke off goes on."""
+    from imseek.encoders import download_encoder
+
+    def show(offer: Offer) -> None:
+        if not as_json:
+            say("\n".join(_offer_lines(offer)))
+
+    try:
+        with download_bar():
+            fetched = download_encoder(reference, accept_license=accept_license, offered=show)
+    except KeyboardInterrupt:
+        say(f"interrupted: what has come is kept; `imseek encoders get {reference}` goes on from there")
+        return INTERRUPTED
+    if as_json:
+        jsonout.print_json(jsonout.downloaded(fetched))
+        return 0
+    was = "was there before" if fetched.offer is None else "is there now"
+    print(f"{fetched.reference} {was}: {printable(str(fetched.path))}")
+    return 0
+
+
+@app.command(
+    epilog=examples("imseek encoders check builtin", "imseek encoders check default --precision fp32")
+)
+@with_runtime("device", "precision")
+def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = False) -> int:
+    """Encode drawn pictures and a few texts, and print what came out. Exits with 1 if something is wrong."""
+    from imseek.encoders import check_encoder, resolve
+
+    resolution = resolve(reference)
+    if resolution.download is not None:
+        weights = resolution.download
+        say(f"downloading {weights.reference}: {size(weights.download_bytes)}, licence {weights.licence}")
+    with download_bar():
+        found = check_encoder(resolution.reference, runtime=runtime, notify=say)
+    if as_json:
+        jsonout.print_json(jsonout.checked(found))
+    else:
+        print("\n".join(_check_lines(found)))
+    return 1 if found.problems else 0
+
+
+_HEAD = ("download", "speed", "licence", "languages", "pixels", "here", "family", "encoder")
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    preset = entry.preset
+    return (
+        size(entry.download_bytes),
+        entry.speed,
+        entry.licence_name or entry.licence,
+        entry.languages or "pictures only",
+        str(entry.image_size),
+        "yes" if entry.is_cached else "",
+        entry.family,
+        entry.reference + (f"  ({preset.name}: {preset.why})" if preset else ""),
+    )
+
+
+def _matches(entry: Entry, word: str | None) -> bool:
+    return (
+        word is None
+        or word.lower()
+        in f"{entry.reference} {entry.family} {entry.preset.name if entry.preset else ''}".lower()
+    )
+
+
+def _same(family: str, given: str) -> bool:
+    return family.lower().replace(" ", "") == given.lower().replace(" ", "")
+
+
+def _expect_family(given: str) -> None:
+    from imseek.encoders.catalogue import families
+    from imseek.errors import UsageError
+
+    if not any(_same(family, given) for family in families()):
+        raise UsageError(f"no family is called {given!r}", hint=f"there are {', '.join(families())}")
+
+
+def _offer_lines(offer: Offer) -> list[str]:
+    named = f" ({offer.licence_name})" if offer.licence_name and offer.licence != offer.licence_name else ""
+    left = "" if offer.missing == offer.bytes else f", {size(offer.missing)} of it still to come"
+    return [
+        f"encoder: {offer.reference}, from {offer.repository}",
+        f"licence: {offer.licence}{named}",
+        f"size: {size(offer.bytes)} in {count(offer.files, 'file')}{left}",
+    ]
+
+
+def _check_lines(found: EncoderCheck) -> list[str]:
+    lines = [
+        f"encoder      {found.info.reference}",
+        f"fingerprint  {found.fingerprint}",
+        f"precision    {found.precision}",
+        f"loaded in    {found.load_seconds:.1f} s",
+        f"pictures     {_rows_line(found.images)}",
+    ]
+    lines.append(
+        f"texts        {'none: it knows pictures only' if found.texts is None else _rows_line(found.texts)}"
+    )
+    return [*lines, *(f"problem      {problem}" for problem in found.problems)]
+
+
+def _rows_line(rows: Rows) -> str:
+    return (
+        f"{rows.count}, {rows.per_second:.1f} a second; length {rows.norm_min:.5f} to {rows.norm_max:.5f};"
+        f" cosine {rows.cosine_min:.3f} to {rows.cosine_max:.3f}, mean {rows.cosine_mean:.3f}"
+    )
