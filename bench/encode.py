@@ -170,7 +170,7 @@ def report(photos: str, found: Mapping[str, list[float]], ours: list[str]) -> No
 
 def processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
-    facts = dict(line.split("\t: ", 1) if "\t: " in line else (line, "") for line in lines)
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = [
         flag for flag in ("avx512_vnni", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()
     ]

@@ -7,7 +7,7 @@ weights anyone can use are Kakao Brain's, ``align:kakaobrain/align-base``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +66,7 @@ class AlignEncoder:
     ) -> None:
         """Locate and try the weights of ``reference``: ``align:ORG/REPO`` on the hub, or the folder ``align:PATH``.
 
+        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`.
         Raises EncoderUnavailableError, UntrustedWeightsError, and EncoderError for damaged files or those of
         another kind of model.
         """
@@ -90,6 +91,7 @@ class AlignEncoder:
                 preprocessing,
                 dim,
                 runtime,
+                notify,
             )
             if "image" in modalities
             else None  # a query by words needs no GPU
@@ -104,6 +106,7 @@ class AlignEncoder:
             tokenizer=source.reference.removeprefix("align:"),
             logit_scale=1 / temperature if temperature else None,
             draft_size=runtime.draft_size(preprocessing.resized or preprocessing.size),
+            batch_size=1 if self._images is None else self._images.batch_size,
             preprocessing=preprocessing.record(),
         )
 

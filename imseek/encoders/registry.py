@@ -99,7 +99,8 @@ def load(
     towers. Weights are located, and fetched from the hub if need be, but read at their first use.
     ``runtime`` says on which device, how precisely and in how many threads they are used. With ``fingerprint``,
     that of the encoder which is wanted, words alone need no weights once its text tower has been exported to the
-    user's cache. ``notify`` is given a line before an export, which takes some seconds.
+    user's cache. ``notify`` is given a line before an export, which takes some seconds, and where the precision
+    ``auto`` turns out not to keep image vectors true.
 
     Raises UnknownEncoderError, MissingExtraError, EncoderUnavailableError, LicenceError, UntrustedWeightsError.
     """
@@ -123,11 +124,11 @@ def load(
     if scheme == "align":
         from imseek.encoders.align import AlignEncoder
 
-        return AlignEncoder(reference, modalities=modalities, runtime=runtime)
+        return AlignEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
     if scheme == "timm":
         from imseek.encoders.timm_images import TimmEncoder
 
-        return TimmEncoder(reference, modalities=modalities, runtime=runtime)
+        return TimmEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)
     from imseek.encoders.openclip.encoder import OpenClipEncoder
 
     return OpenClipEncoder(reference, modalities=modalities, runtime=runtime, notify=notify)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,16 @@ class TimmEncoder:
     """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
 
     def __init__(
-        self, reference: str, *, modalities: Sequence[str] = ("image",), runtime: Runtime | None = None
+        self,
+        reference: str,
+        *,
+        modalities: Sequence[str] = ("image",),
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         """Locate and try the weights of ``reference``: ``timm:MODEL`` or ``timm:MODEL@FILE``.
 
+        ``notify`` is as for :class:`imseek.encoders.image_tower.ImageTower`.
         Raises UnknownEncoderError (with near matches), EncoderUnavailableError, UntrustedWeightsError, and
         EncoderError for a damaged file, for a model that takes no square RGB pictures, or if only words will
         be asked for.
@@ -67,7 +73,9 @@ class TimmEncoder:
             {"preprocessing": preprocessing.record()},
             lambda: _build(source),
         )
-        self._images = ImageTower(self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime)
+        self._images = ImageTower(
+            self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime, notify
+        )
         self._info = EncoderInfo(
             reference=source.reference,
             dim=dim,
@@ -76,6 +84,7 @@ class TimmEncoder:
             revision=hub.revision(source.checkpoint),
             licence=_licence(source),
             draft_size=runtime.draft_size(preprocessing.resized or preprocessing.size),
+            batch_size=self._images.batch_size,
             preprocessing=preprocessing.record(),
         )
 
