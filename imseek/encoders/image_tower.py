@@ -7,11 +7,12 @@ import functools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from imseek.encoders import int8
+from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import plan
 from imseek.encoders.guard import Guard, Verdict
 from imseek.encoders.preprocess import Preprocessing
@@ -22,6 +23,9 @@ from imseek.types import Float32, Pixels
 
 if TYPE_CHECKING:
     import torch
+
+# They wait in memory, decoded.
+_MOST: Final = 256
 
 
 class ImageTower:
@@ -67,8 +71,9 @@ class ImageTower:
 
     @property
     def batch_size(self) -> int:
-        """The number of pictures to begin with in one run of the network."""
-        return self._plan.batch_size
+        """Pictures that keep the device busy: one run of the network, on CPUs one for each processor."""
+        workers = (self._runtime.threads or available_cpus()) if self._plan.device == "cpu" else 1
+        return min(_MOST, workers * self._plan.batch_size)
 
     def __call__(self, batch: Pixels) -> Float32:
         """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imseek.encoders.checks import available_cpus
 from imseek.encoders.device import Plan
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
@@ -71,6 +74,7 @@ class TorchImages:
         if runtime.threads is not None:
             torch.set_num_threads(runtime.threads)
         self._plan = plan
+        self._pool = _pool(runtime) if plan.device == "cpu" else None
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         module.to(plan.device, dtypes[plan.precision], memory_format=torch.channels_last)
         # Only the module is in half precision, its normalisations stay in float32.
@@ -95,6 +99,15 @@ class TorchImages:
         Where memory runs out, the batch size is halved, now and for later calls. Raises EncoderError where it
         runs out for a single picture, and where torch.compile fails.
         """
+        if self._pool is None or len(batch) == 1:
+            return self._encode(batch)
+        pool, workers = self._pool
+        size = min(self._batch_size, math.ceil(len(batch) / workers))
+        chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
+        return np.concatenate(list(pool.map(self._encode, chunks)))
+
+    def _encode(self, batch: Pixels) -> Float32:
+        """In this thread."""
         import torch
 
         done: list[torch.Tensor] = []
@@ -149,3 +162,18 @@ class TorchImages:
             torch.cuda.empty_cache()
         elif self._plan.device == "mps":
             torch.mps.empty_cache()
+
+
+def _pool(runtime: Runtime) -> tuple[ThreadPoolExecutor, int] | None:
+    """A thread for each processor, and their number; None where there is but one, or a compiler in the way.
+
+    On CPUs each thread takes pictures of its own. Where all threads share a matrix product instead, all of them
+    wait for the slowest at each of its hundred steps, and beside threads that decode one is always slow.
+    """
+    import torch
+
+    workers = runtime.threads or available_cpus()
+    if workers == 1 or runtime.compile:
+        return None
+    pool = ThreadPoolExecutor(workers, "imseek-encode", initializer=torch.set_num_threads, initargs=(1,))
+    return pool, workers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -33,8 +33,16 @@ def network(seed: int = 3) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Flatten(), nn.Linear(128, DIM))
 
 
-def tower(module: nn.Module, plan: Plan = EXACT, **options: object) -> TorchImages:
-    return TorchImages(module, RECORD, Runtime(**options), plan)  # type: ignore[arg-type]
+def tower(module: nn.Module, plan: Plan = EXACT, *, threads: int = 1, **options: object) -> TorchImages:
+    return TorchImages(module, RECORD, Runtime(threads=threads, **options), plan)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """They are the whole process's."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_rows_are_those_of_the_network_behind_the_plain_formula(squares: np.ndarray) -> None:
@@ -117,6 +125,19 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     assert images.batch_size == 3
     images(squares)  # what was found out is remembered
     assert module.sizes[6:] == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_threads_take_pictures_of_their_own(squares: np.ndarray, threads: int) -> None:
+    expected = tower(network())(squares)
+    for most in (12, 2):  # enough memory, and too little
+        module = Greedy(most, MemoryError)
+        images = tower(module, threads=threads)
+        np.testing.assert_allclose(images(squares), expected, atol=1e-6)
+        assert max(module.sizes) <= -(-len(squares) // threads)
+        np.testing.assert_allclose(images(squares[:1]), expected[:1], atol=1e-6)
+    with pytest.raises(EncoderError, match="not enough memory"):
+        tower(Greedy(0, MemoryError), threads=threads)(squares)
 
 
 def test_a_batch_that_is_too_large_late_loses_and_doubles_no_row(squares: np.ndarray) -> None:
