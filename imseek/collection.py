@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.summary import summarise
 from imseek.encoders import registry
@@ -21,6 +21,8 @@ from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, S
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
     from imseek.encoders.base import Encoder
+
+_ANOTHER: Final = "a second space is worth its cost where another encoder makes it"
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -45,29 +47,44 @@ def create(
     weights are downloaded: which, how large, under which licence.
 
     Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, and UsageError
-    where two spaces would have the same encoder.
+    where two spaces would have the same encoder, or where ``encoder`` knows no words and one of ``also`` does.
     """
     from imseek.data.create import create as create_files
 
+    if isinstance(also, str):
+        raise UsageError(f"also is a list of references, not {also!r}")
     chosen = {}
     for reference in (encoder, *also):
         resolution = registry.resolve(reference)
         if resolution.reference in chosen:
-            raise UsageError(
-                f"two spaces with the encoder {resolution.reference}",
-                hint="a second space is worth its cost where another encoder makes it",
-            )
+            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=_ANOTHER)
         chosen[resolution.reference] = resolution
     loaded: dict[tuple[int, tuple[str, ...]], Encoder] = {}
     spaces = []
     for space_id, resolution in enumerate(chosen.values()):
         modalities = ("image",) if space_id else ("image", "text")
         made = _load(resolution, modalities, runtime, notify)
+        _check_joins(made, list(loaded.values()))
         loaded[space_id, modalities] = made
         spaces.append(_space(made, resolution.note))
     root = Path(path).expanduser().absolute()
     create_files(root, spaces, relative_places=here)
     return Collection(root, runtime, notify, _loaded=loaded)
+
+
+def _check_joins(made: Encoder, before: Sequence[Encoder]) -> None:
+    """Raise UsageError where the space of ``made`` would be of no use beside the spaces before it."""
+    for other in before:
+        if other.fingerprint() == made.fingerprint():
+            raise UsageError(
+                f"{made.info.reference} is the encoder {other.info.reference} under another name",
+                hint=_ANOTHER,
+            )
+    if before and "text" in made.info.modalities and "text" not in before[0].info.modalities:
+        raise UsageError(
+            f"words are searched in the first space, and {before[0].info.reference} knows no words",
+            hint=f"put {made.info.reference} first",
+        )
 
 
 def _load(

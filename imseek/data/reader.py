@@ -248,7 +248,7 @@ class Reader:
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
         """Shard and row of each live id; ids that are not live are passed over."""
-        wanted = np.unique(np.fromiter(image_ids, np.int64))
+        wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
             ids = self.shard_ids(shard)
             rows = np.searchsorted(ids, wanted)

@@ -7,6 +7,7 @@ weights anyone can use are Kakao Brain's, ``align:kakaobrain/align-base``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ import numpy as np
 
 from imseek.encoders import hub, licences, windows
 from imseek.encoders.base import EncoderInfo
+from imseek.encoders.catalogue import FILES
 from imseek.encoders.checkpoint import scalar
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces
 from imseek.encoders.image_tower import ImageTower
@@ -29,10 +31,10 @@ from imseek.types import Float32, Pixels
 __all__ = ["AlignEncoder"]
 
 _BATCH = 32
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _CONFIG = "config.json"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # of transformers 4 and 5
 _TOKENIZER = ("tokenizer_config.json", "tokenizer.json")
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # The longest text that ALIGN was trained on; its BERT has more positions.
 _CONTEXT_LENGTH = 64
 # Pillow's numbers, as transformers writes them.
@@ -199,11 +201,15 @@ def _locate(reference: str) -> Source:
     folder = Path(name).expanduser().absolute()
     if folder.is_dir():
         reference, licence = f"align:{folder}", "unknown"
-        checkpoint = _in_folder(folder, _WEIGHTS)
+        checkpoint = _in_folder(folder, FILES)
+    elif not _REPOSITORY.fullmatch(name):
+        raise EncoderUnavailableError(
+            f"there is no folder {folder}", hint="references of ALIGN are align:PATH and align:ORG/REPO"
+        )
     else:
         known = licences.of_repository(name)
         licence = licences.NOT_VERIFIED if known is None else known.licence
-        parts = [hub.Part(name, names) for names in (_WEIGHTS, (_CONFIG,), _PROCESSORS)]
+        parts = [hub.Part(name, names) for names in (FILES, (_CONFIG,), _PROCESSORS)]
         parts += [hub.Part(name, (file,)) for file in _TOKENIZER]
         checkpoint = hub.ensure(reference, parts)
         for part in parts[1:]:  # where a transfer broke off after the weights

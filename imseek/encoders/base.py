@@ -63,13 +63,13 @@ class Encoder(Protocol):
         ...
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        """(n, *prepare-shape) → (n, dim) float32 unit rows."""
+        """(n, *prepare-shape) → (n, dim) float32 unit rows. Raises UsageError for another shape or dtype."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """n non-empty strings → (n, dim) float32 unit rows.
 
-        Raises QueryError for an empty text, EncoderError where the encoder knows no words.
+        Raises QueryError for an empty text, UsageError for a single str, EncoderError where the encoder knows no words.
         """
         ...
 

@@ -30,16 +30,18 @@ def fetch_blob(repository: str, commit: str, file: RemoteFile, report: Callable[
     import hashlib
 
     from filelock import FileLock
-    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
+    from imseek.encoders.hub import folder_of
+
     sha256 = file.sha256
     assert sha256 is not None
-    cache = Path(constants.HF_HUB_CACHE).expanduser()
-    folder = f"models--{repository.replace('/', '--')}"
-    blob = cache / folder / "blobs" / sha256
-    lock = cache / ".locks" / folder / f"{sha256}.lock"  # the client's own: it fetches nothing beside us
+    folder = folder_of(repository)
+    blob = folder / "blobs" / sha256
+    # The client's own: it fetches nothing beside us.
+    lock = folder.parent / ".locks" / folder.name / f"{sha256}.lock"
     blob.parent.mkdir(parents=True, exist_ok=True)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):

@@ -16,13 +16,21 @@ _MANIFEST = "manifest.json"
 
 
 def cache_dir() -> Path:
-    """``$IMSEEK_CACHE``, or the platform's folder for caches of imseek. It need not exist yet."""
+    """``$IMSEEK_CACHE``, or the platform's folder for caches of imseek. It need not exist yet.
+
+    Raises EncoderUnavailableError for a user without a home.
+    """
     override = os.environ.get("IMSEEK_CACHE")
     if override:
         return Path(override)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("imseek"))
+    try:
+        return Path(platformdirs.user_cache_dir("imseek"))
+    except RuntimeError as error:
+        raise EncoderUnavailableError(
+            "there is no home folder to keep a cache in", hint="set IMSEEK_CACHE to a folder"
+        ) from error
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -46,7 +54,7 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     except OSError as error:
         raise EncoderUnavailableError(
             f"cannot fill the cache folder {folder.parent}: {error}",
-            hint="set IMSEEK_CACHE to a folder on a disk with more space",
+            hint="set IMSEEK_CACHE to a folder that can be written, on a disk with space",
         ) from error
     return folder
 

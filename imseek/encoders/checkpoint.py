@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,15 @@ def scalar(path: Path, name: str) -> float | None:
     EncoderError for a damaged one.
     """
     try:
-        stored = _from_safetensors(path, name) if path.suffix == ".safetensors" else _from_torch(path, name)
+        if path.suffix == ".safetensors":
+            with _opened(path) as file:
+                stored = file.get_tensor(name).item() if name in file.keys() else None  # noqa: SIM118 - no mapping
+        else:
+            stored = _state(path).get(name)
+        return None if stored is None else float(stored)
     except pickle.UnpicklingError as error:
+        if not _is_pickle(path):
+            raise EncoderError(f"{path} cannot be read: it is no file of weights") from error
         raise UntrustedWeightsError(
             f"{path} holds more than tensors, and could run code when loaded",
             hint="convert it to safetensors on a machine that may run it",
@@ -40,19 +49,25 @@ def scalar(path: Path, name: str) -> float | None:
     except EncoderError:
         raise
     except Exception as error:  # the readers raise whatever the damage leads them to
-        raise EncoderError(f"{path} cannot be read: {error}") from error
-    return None if stored is None else float(stored)
+        raise EncoderError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
-def _from_safetensors(path: Path, name: str) -> Any:
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in ``path``, by name. The file has passed :func:`scalar`."""
+    if path.suffix != ".safetensors":
+        return {name: tuple(value.shape) for name, value in _state(path).items() if hasattr(value, "shape")}
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _opened(path: Path) -> Any:
     from safetensors import safe_open
 
-    with safe_open(path, framework="np") as file:  # opening compares the header with the size of the file
-        names = file.keys()
-        return file.get_tensor(name).item() if name in names else None
+    return safe_open(path, framework="np")  # opening compares the header with the size of the file
 
 
-def _from_torch(path: Path, name: str) -> Any:
+def _state(path: Path) -> Mapping[str, Any]:
+    """What ``torch.save`` wrote, by the names that training on one machine gives."""
     import torch
 
     zipped = zipfile.is_zipfile(path)
@@ -63,6 +78,21 @@ def _from_torch(path: Path, name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch warns about here, it refuses or reads
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    state = content.get("state_dict", content)
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
+        raise EncoderError(f"{path} holds no weights by name")
     # Training in parallel prefixes every name.
-    return state.get(name, state.get(f"module.{name}"))
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether ``path`` starts with a whole pickle, or is an archive, in which torch found one. Nothing is run."""
+    if zipfile.is_zipfile(path):
+        return True
+    try:
+        with path.open("rb") as file:
+            for _ in pickletools.genops(file):
+                pass
+    except ValueError:
+        return False
+    return True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from imseek.errors import EncoderError, QueryError
+from imseek.errors import EncoderError, QueryError, UsageError
 from imseek.types import Float32
 
 # A row shorter than this has no direction to speak of.
@@ -15,13 +16,30 @@ _SMALLEST_NORM = 1e-12
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise QueryError if one of ``texts`` is empty, blank, or holds bytes that are no text."""
+    """Raise QueryError if one of ``texts`` is empty, blank, or holds bytes that are no text; UsageError for a single
+    text, whose letters would be taken for texts, and for what are none."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise UsageError("texts are a sequence of str", hint='for one text: ["a red car"]')
     if not all(text.strip() for text in texts):
         raise QueryError("the text is empty", hint="describe in a few words what the picture shows")
     try:
         "".join(texts).encode()
     except UnicodeEncodeError as error:
         raise QueryError("the text is not valid UTF-8") from error
+
+
+def check_pictures(batch: np.ndarray[Any, Any], size: int) -> None:
+    """Raise UsageError unless ``batch`` is (n, size, size, 3) uint8, as a stack of what ``prepare`` gives is.
+
+    torch would take values in [0, 1] for bytes that are nearly black, without a word.
+    """
+    if not isinstance(batch, np.ndarray):
+        raise UsageError(f"pictures are an array, not {type(batch).__name__}")
+    if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
+        raise UsageError(
+            f"pictures are an array (n, {size}, {size}, 3) of uint8, not {batch.shape} of {batch.dtype}",
+            hint="stack what the encoder's prepare gives",
+        )
 
 
 def check_modality(wanted: str, loaded: Sequence[str], reference: str) -> None:

@@ -52,8 +52,9 @@ def download_encoder(
     and EncoderError for a file that arrived damaged.
     """
     reference, parts = plan(reference)
-    path = _complete(parts)
-    if path is not None:
+    if _is_complete(reference, parts):
+        path = hub.cached(parts[0])
+        assert path is not None
         return Downloaded(reference, path, None)
     described = hub.describe(parts, reference)
     offer = _offer(reference, parts, described)
@@ -81,7 +82,8 @@ def plan(reference: str) -> tuple[str, tuple[Part, ...]]:
     if entry is not None:
         return reference, entry.parts
     scheme, _, rest = reference.partition(":")
-    if scheme in ("builtin", "fake", "local-dir") or "@" in rest or Path(rest).expanduser().is_dir():
+    in_folder = scheme == "align" and Path(rest).is_dir()
+    if scheme in ("builtin", "fake", "local-dir") or "@" in rest or in_folder:
         raise UnknownEncoderError(
             f"there is nothing to fetch for {reference}", hint="its weights lie on this machine"
         )
@@ -109,10 +111,8 @@ def _tokenizer(reference: str) -> list[Part]:
     return tokenizer_parts(configuration(reference)["model_cfg"])
 
 
-def _complete(parts: Sequence[Part]) -> Path | None:
-    """The file with the weights if every part is in the cache; of a tokenizer, one file stands for all."""
-    found = [hub.cached(part) for part in parts]
-    return None if None in found else found[0]
+def _is_complete(reference: str, parts: Sequence[Part]) -> bool:
+    return all(map(hub.is_complete, parts)) and all(map(hub.is_complete, _tokenizer(reference)))
 
 
 def _offer(reference: str, parts: Sequence[Part], described: Sequence[hub.Repository]) -> Offer:

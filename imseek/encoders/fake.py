@@ -16,6 +16,7 @@ import numpy as np
 
 from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checks import check_modality, check_texts, unit_rows
+from imseek.errors import UsageError
 from imseek.types import Float32, Pixels
 
 DEFAULT_DIM: Final = 64
@@ -81,6 +82,8 @@ class FakeEncoder:
     def encode_images(self, batch: Float32) -> Float32:
         """(n, 8, 8, 3) float32 → (n, dim) float32 unit rows."""
         check_modality("image", self._modalities, self._info.reference)
+        if getattr(batch, "shape", ())[1:] != (_SIDE, _SIDE, 3) or batch.dtype != np.float32:
+            raise UsageError(f"pictures are an array (n, {_SIDE}, {_SIDE}, 3) of float32")
         return self._project(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:

@@ -38,20 +38,23 @@ class Verdict:
     def __str__(self) -> str:
         return (
             f"{self.precision} changes the vectors of this encoder "
-            f"{'little enough' if self.passed else 'too much'}: over {self.pictures} of your pictures the mean "
+            f"{'little enough' if self.passed else 'too much'}: over {self.pictures} pictures the mean "
             f"cosine to fp32 is {self.mean_cosine:.4f} (least {self.least_cosine:.4f}); "
             f"{LEAST_COSINE[self.precision]} is needed"
         )
 
 
 class Guard:
-    """Collects cosines until there is a verdict. ``key`` names weights, precision and kind of device."""
+    """Collects cosines until there is a verdict."""
 
-    def __init__(self, key: str, precision: str) -> None:
+    def __init__(self, key: str, precision: str, *, keep: bool = True) -> None:
+        """``key`` names weights, precision and kind of device. With ``keep``, a verdict of an earlier process is
+        taken, and a new one kept."""
         self._file = cache_dir() / "precision" / f"{key}.json"
+        self._keep = keep
         self._precision = precision
         self._cosines = np.empty(0, dtype=np.float32)
-        self.verdict = self._stored()
+        self.verdict = self._stored() if keep else None
 
     @property
     def missing(self) -> int:
@@ -65,10 +68,9 @@ class Guard:
             if not self.missing:
                 mean, least = float(self._cosines.mean()), float(self._cosines.min())
                 self.verdict = Verdict(self._precision, len(self._cosines), mean, least)
-                with contextlib.suppress(
-                    OSError
-                ):  # a cache that cannot be written costs time, not correctness
-                    write_atomically(self._file, json.dumps(asdict(self.verdict)).encode())
+                if self._keep:
+                    with contextlib.suppress(OSError):  # a full cache costs time, not correctness
+                        write_atomically(self._file, json.dumps(asdict(self.verdict)).encode())
         return self.verdict
 
     def _stored(self) -> Verdict | None:

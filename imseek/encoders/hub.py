@@ -8,6 +8,7 @@ EncoderUnavailableError, and known within five seconds where the hub does not an
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ TOKENIZER_FILES: Final = (
     "vocab.txt",
 )
 
+_ABSENT: Final = ".no_exist"  # the client's folder of marks for files that a repository does not have
 _AGAIN: Final = "go online (and unset HF_HUB_OFFLINE) and try again, or name another encoder, such as builtin"
 
 
@@ -131,15 +133,41 @@ def cached(part: Part) -> Path | None:
 
     The client's ``try_to_load_from_cache`` says the same, but takes 0.2 s to import.
     """
+    commit = _commit(part.repository)
+    if commit is None:
+        return None
+    snapshot = folder_of(part.repository) / "snapshots" / commit
+    return next((snapshot / name for name in part.names if (snapshot / name).is_file()), None)
+
+
+def is_complete(part: Part) -> bool:
+    """Whether all of ``part`` is in the hub's cache. Of ``every`` file, those that are not must bear the client's
+    mark that the repository lacks them: else a transfer broke off, or another program wanted fewer."""
+    if not part.every:
+        return cached(part) is not None
+    commit = _commit(part.repository)
+    if commit is None:
+        return False
+    folder = folder_of(part.repository)
+    return all(
+        (folder / "snapshots" / commit / name).is_file() or (folder / _ABSENT / commit / name).is_file()
+        for name in part.names
+    )
+
+
+def folder_of(repository: str) -> Path:
+    """Where the client keeps ``repository``. It need not exist."""
     from huggingface_hub import constants
 
-    folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{part.repository.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+
+
+def _commit(repository: str) -> str | None:
+    """That of ``repository`` which was fetched last."""
     try:
-        commit = (folder / "refs" / "main").read_text("ascii").strip()
+        return (folder_of(repository) / "refs" / "main").read_text("ascii").strip()
     except (OSError, ValueError):
         return None
-    snapshot = folder / "snapshots" / commit
-    return next((snapshot / name for name in part.names if (snapshot / name).is_file()), None)
 
 
 def first_file(reference: str, repository: str, names: Sequence[str]) -> Path:
@@ -225,6 +253,8 @@ def fetch(reference: str, parts: Sequence[Part], described: Sequence[Repository]
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise disk_full(file.name, file.size) from error
+            if error.filename is not None:  # no fault of the network
+                raise _not_writable(error) from error
             raise _broken(reference, error) from error
         except Exception as error:  # the HTTP library's: which one it is depends on the client's version
             raise _broken(reference, error) from error
@@ -285,13 +315,17 @@ def _note_absent(repository: Repository, names: Sequence[str]) -> None:
     Without it, transformers takes a tokenizer's missing ``config.json`` for one that it cannot reach, and refuses
     the tokenizer whenever the hub is out of reach.
     """
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE).expanduser() / f"models--{repository.name.replace('/', '--')}"
-    marks = folder / ".no_exist" / repository.commit
+    marks = folder_of(repository.name) / _ABSENT / repository.commit
     for name in set(names) - {file.name for file in repository.files}:
         marks.mkdir(parents=True, exist_ok=True)
         (marks / name).touch()
+
+
+def _not_writable(error: OSError) -> EncoderUnavailableError:
+    return EncoderUnavailableError(
+        f"the hub's cache cannot be written: {error.strerror}: {os.fsdecode(error.filename)}",
+        hint="set HF_HUB_CACHE to a folder that can be",
+    )
 
 
 def _broken(reference: str, error: Exception) -> EncoderUnavailableError:

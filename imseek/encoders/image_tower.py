@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from imseek.encoders import int8
-from imseek.encoders.checks import available_cpus
+from imseek.encoders.checks import available_cpus, check_pictures
 from imseek.encoders.device import plan
 from imseek.encoders.guard import Guard, Verdict
 from imseek.encoders.preprocess import Preprocessing
@@ -66,8 +66,8 @@ class ImageTower:
 
     @property
     def precision(self) -> str:
-        """``fp32``, ``bf16``, ``fp16`` or ``int8``. What ``auto`` became may change with the first pictures."""
-        return self._plan.precision
+        """``fp32``, ``bf16``, ``fp16`` or ``int8``, as far as is known; the first pictures may change it."""
+        return "fp32" if self._guard is not None else self._plan.precision
 
     @property
     def batch_size(self) -> int:
@@ -76,7 +76,8 @@ class ImageTower:
         return min(_MOST, workers * self._plan.batch_size)
 
     def __call__(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
+        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows. Raises UsageError for any other array."""
+        check_pictures(batch, self._preprocessing.size)
         if not len(batch):
             return np.empty((0, self._dim), dtype=np.float32)
         with self._lock:
@@ -94,21 +95,24 @@ class ImageTower:
             self._run = self._on_torch(self._module())
             return
         device = self._plan.device.partition(":")[0]
-        guard = Guard(f"{precision}-{device}-{self._fingerprint()[:32]}", precision)
+        key = f"{precision}-{device}-{self._fingerprint()[:32]}"
+        guard = Guard(key, precision, keep=self._runtime.keep_verdict)
         if guard.verdict is not None and not guard.verdict.passed:
             self._fall_back(guard.verdict)
             self._run = self._on_torch(self._module())
             return
         on_trial = guard.verdict is None
+        run: TorchImages | int8.Int8Images
         if precision == "int8":
-            self._run = int8.Int8Images(
+            run = int8.Int8Images(
                 self._module, self._fingerprint(), self._preprocessing, self._runtime, self._notify
             )
         else:
             module = self._module()
-            self._run = self._on_torch(copy.deepcopy(module) if on_trial else module)
+            run = self._on_torch(copy.deepcopy(module) if on_trial else module)
         if on_trial:
             self._guard, self._exact = guard, self._in_fp32()
+        self._run = run  # last: where a step before failed, all is tried again
 
     def _compared(self, batch: Pixels) -> Float32:
         """While ``_run`` is on trial."""

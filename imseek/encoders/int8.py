@@ -7,8 +7,7 @@ in float32. Scales found beforehand on other pictures were no faster and less tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,16 +85,15 @@ def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *
         random = np.random.default_rng(n).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
         return {"pixels": torch.from_numpy(random)}
 
-    with _plain_attention():
-        write(
-            folder / _FLOAT,
-            with_pixels(module, preprocessing),
-            pixels(1),
-            pixels(2),
-            output="rows",
-            dynamic={"pixels": {0: "n"}, "rows": {0: "n"}},
-            external_data=True,
-        )
+    write(
+        folder / _FLOAT,
+        with_pixels(module, preprocessing),
+        pixels(1),
+        pixels(2),
+        output="rows",
+        dynamic={"pixels": {0: "n"}, "rows": {0: "n"}},
+        external_data=True,
+    )
     _check_is_mostly_products(folder / _FLOAT)
     # Shapes are inferred and constants folded first: onnxruntime warns on stderr where that was left out.
     quant_pre_process(folder / _FLOAT, folder / _FOLDED, skip_symbolic_shape=True, save_as_external_data=True)
@@ -110,19 +108,6 @@ def _make(folder: Path, module: torch.nn.Module, preprocessing: Preprocessing, *
     for path in folder.iterdir():
         if path.name != _NETWORK:
             path.unlink()
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """torch's fused attention layer, which the exporter does not know, is left out while this is entered."""
-    import torch
-
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def _check_is_mostly_products(path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def write(
         # Of more than 2 GB, the exporter writes a file for each tensor beside this one.
         traced = Path(scratch) / path.name
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _plain_attention():
                 # The TorchScript exporter is deprecated, but it is the one that every torch since 2.4 has, and
                 # its successor takes ten times longer. It warns of what a trace may miss: that is checked below.
                 for category in (DeprecationWarning, UserWarning, torch.jit.TracerWarning):
@@ -83,6 +84,19 @@ def write(
             traced.replace(path)
     _verify(path, module, example, tolerance)
     _verify(path, module, other, tolerance)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """While entered, torch leaves its fused attention for inference alone, which has no counterpart in ONNX."""
+    import torch
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 class Network:

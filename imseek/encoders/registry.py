@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from imseek.encoders.base import Encoder
@@ -145,7 +147,8 @@ def _fetch_listed(reference: str) -> None:
 
 
 def canonical(reference: str) -> str:
-    """``reference`` as the catalogue writes it: presets by what they stand for, tags as open_clip spells them.
+    """``reference`` as catalogue and collections write it: presets by what they stand for, tags as open_clip spells
+    them, files and folders by their absolute paths.
 
     Raises UnknownEncoderError for what is no reference.
     """
@@ -160,11 +163,26 @@ def canonical(reference: str) -> str:
         model, _, tag = rest.partition("/")
         return f"openclip:{model}/{tag.lower().replace('-', '_')}"
     if scheme in _LIBRARY_SCHEMES and rest:
-        return reference
-    from imseek.encoders.catalogue import near
+        return f"{scheme}:{_placed(scheme, rest)}"
+    from imseek.encoders.catalogue import list_encoders, near
 
-    found = near(reference, [form for form in _FORMS if form != reference]) or near(reference)
+    known = [*(form for form in _FORMS if form != reference), *(entry.reference for entry in list_encoders())]
+    found = near(reference, known)
     raise UnknownEncoderError(
         f"no encoder is called {reference!r}",
         hint=f"did you mean {' or '.join(found)}?" if found else f"references are: {', '.join(_FORMS)}",
     )
+
+
+def _placed(scheme: str, rest: str) -> str:
+    """What follows the scheme, with the file or folder that it may name by its absolute path."""
+    model, _, file = rest.partition("@")
+    if file and scheme in ("openclip", "timm") and not rest.startswith(_HOMES):
+        return f"{model}@{_absolute(file)}"
+    if scheme == "local-dir" or (scheme == "align" and _absolute(rest).is_dir()):
+        return str(_absolute(rest))
+    return rest
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - that of Path raises for an unknown user

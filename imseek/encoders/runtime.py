@@ -21,6 +21,8 @@ class Runtime:
     is the number of pictures per run (None: found out), ``threads`` the processors that one call uses (None: all
     that the process may use; torch's are the whole process's). ``exact_decode`` has every pixel of a picture
     decoded, where a JPEG decoder could shrink while decoding. ``compile`` runs torch.compile first.
+    ``keep_verdict`` is whether what the first pictures say about a faster precision holds for later processes:
+    False, for pictures unlike those to come, has it found out anew and forgotten.
     Raises UsageError for values that are none of these.
     """
 
@@ -30,15 +32,16 @@ class Runtime:
     threads: int | None = None
     exact_decode: bool = False
     compile: bool = False
+    keep_verdict: bool = True
 
     def __post_init__(self) -> None:
-        if not _DEVICE.fullmatch(self.device):
+        if not (isinstance(self.device, str) and _DEVICE.fullmatch(self.device)):
             raise UsageError(f"no device is called {self.device!r}", hint="auto, cpu, cuda, cuda:N, mps")
         if self.precision not in PRECISIONS:
             raise UsageError(f"no precision is called {self.precision!r}", hint=", ".join(PRECISIONS))
         for name, number in (("batch size", self.batch_size), ("number of threads", self.threads)):
-            if number is not None and number < 1:
-                raise UsageError(f"the {name} must be at least 1, not {number}")
+            if number is not None and (type(number) is not int or number < 1):
+                raise UsageError(f"the {name} must be a whole number of at least 1, not {number!r}")
 
     def draft_size(self, image_size: int) -> int | None:
         """``EncoderInfo.draft_size`` of an encoder with this input size."""

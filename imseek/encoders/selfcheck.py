@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -69,11 +69,12 @@ def check_encoder(
 ) -> EncoderCheck:
     """Encode a fixed set of drawn pictures and of texts with the encoder ``reference``, and look at the rows.
 
-    ``runtime`` and ``notify`` are those of :func:`imseek.encoders.load`.
+    ``runtime`` and ``notify`` are those of :func:`imseek.encoders.load`; ``notify`` is also given what the encoder
+    has to say about the texts. What these pictures say about a precision does not decide for real ones.
     Raises what loading the encoder raises, and EncoderError where it fails on the set.
     """
     started = time.perf_counter()
-    encoder = load(reference, runtime=runtime, notify=notify)
+    encoder = load(reference, runtime=replace(runtime or Runtime(), keep_verdict=False), notify=notify)
     fingerprint = encoder.fingerprint()
     load_seconds = time.perf_counter() - started
 
@@ -83,6 +84,9 @@ def check_encoder(
     if "text" in encoder.info.modalities:
         texts, text_speed = _timed(lambda: encoder.encode_texts(TEXTS), len(TEXTS))
         found.append(_looked_at("texts", texts, text_speed))
+        if notify is not None:
+            for note in encoder.notes(TEXTS):
+                notify(note)
     problems = [problem for _, of_tower in found for problem in of_tower]
     if not problems:
         # One at a time, the same rows must come: padding and batches change nothing but the last digits.

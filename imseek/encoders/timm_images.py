@@ -7,7 +7,6 @@ a second space, for image-to-image search.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,17 +15,17 @@ from typing import Any
 
 from imseek.encoders import hub, licences
 from imseek.encoders.base import EncoderInfo
+from imseek.encoders.catalogue import FILES, near
 from imseek.encoders.checkpoint import inspect
 from imseek.encoders.image_tower import ImageTower
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
-from imseek.encoders.weights import LazyModel, wrong_weights
+from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
 from imseek.types import Float32, Pixels
 
 __all__ = ["TimmEncoder"]
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _RESIZE = {"center": "shortest", "squash": "squash"}
 
 
@@ -145,7 +144,7 @@ def weights_of(reference: str) -> tuple[str, tuple[str, ...]]:
             f"timm knows no weights of {name} on the hub", hint=f"name a file: timm:{name}@FILE"
         )
     named = config.get("hf_hub_filename")
-    return repository, (named,) if named else _WEIGHTS
+    return repository, (named,) if named else FILES
 
 
 def _config(name: str) -> dict[str, Any]:
@@ -166,8 +165,8 @@ def _config(name: str) -> dict[str, Any]:
 
 
 def _unknown(message: str, name: str, known: Sequence[str]) -> UnknownEncoderError:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return UnknownEncoderError(message, hint=f"near matches: {', '.join(near)}" if near else None)
+    found = near(name, known)
+    return UnknownEncoderError(message, hint=f"near matches: {', '.join(found)}" if found else None)
 
 
 def _preprocessing(reference: str, config: dict[str, Any]) -> Preprocessing:
@@ -226,7 +225,7 @@ def _build(source: Source) -> Any:
     """
     import timm
 
-    failure: RuntimeError | None = None
+    failure: Exception | None = None
     published = source.config["num_classes"]
     for classes in dict.fromkeys((published, 0)):
         overlay: dict[str, Any] = {"file": str(source.checkpoint)}
@@ -236,9 +235,11 @@ def _build(source: Source) -> Any:
             model = timm.create_model(
                 source.model, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay
             )
-        except RuntimeError as error:
+        except MISFITS as error:
             failure = failure or error
             continue
+        if "@" in source.reference:  # that the two belong together is the user's word
+            check_positions(source.checkpoint, source.model, model.state_dict())
         if classes:  # a model without them may lack the method
             model.reset_classifier(0)
         return model.float().eval()

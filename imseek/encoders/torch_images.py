@@ -76,7 +76,15 @@ class TorchImages:
         self._plan = plan
         self._pool = _pool(runtime) if plan.device == "cpu" else None
         dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        module.to(plan.device, dtypes[plan.precision], memory_format=torch.channels_last)
+        try:
+            module.to(plan.device, dtypes[plan.precision], memory_format=torch.channels_last)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise EncoderError(
+                f"there is not enough memory on {plan.device} for the weights of this encoder",
+                hint="close other programs, or choose the device cpu or a smaller encoder",
+            ) from error
         # Only the module is in half precision, its normalisations stay in float32.
         self._tower: Any = with_pixels(module, preprocessing).to(plan.device)
         self._compiled = runtime.compile
@@ -138,7 +146,7 @@ class TorchImages:
                 pixels = pixels.pin_memory()
             rows: torch.Tensor = self._tower(pixels.to(self._plan.device, non_blocking=True))
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY):
+            if _is_out_of_memory(error):
                 return None
             if self._compiled:  # its compiler raises whatever led it astray; no picture is to blame
                 raise EncoderError(
@@ -156,12 +164,16 @@ class TorchImages:
                 f"there is not enough memory on {self._plan.device} to encode one picture",
                 hint="close other programs, or choose the device cpu or a smaller encoder",
             )
-        self._batch_size = max(1, failed // 2)
+        self._batch_size = min(self._batch_size, max(1, failed // 2))  # other threads halve it, too
         gc.collect()
         if self._plan.device.startswith("cuda"):
             torch.cuda.empty_cache()
         elif self._plan.device == "mps":
             torch.mps.empty_cache()
+
+
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def _pool(runtime: Runtime) -> tuple[ThreadPoolExecutor, int] | None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from imseek.encoders import checkpoint as checkpoints
 from imseek.encoders.cache import cache_dir, write_atomically
 from imseek.errors import EncoderError
+
+#: What libraries raise for a checkpoint of another architecture.
+MISFITS: Final = (
+    AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 
 
 class LazyModel:
@@ -44,7 +51,7 @@ class LazyModel:
     def fingerprint(self) -> str:
         """Hex sha256 over the record and all weight tensors by sorted name.
 
-        Kept in the cache folder by path, size and time of the checkpoint: later calls need not read it.
+        Kept in the cache folder by record, path, size and time of the checkpoint: later calls need not read it.
         """
         with self._lock:
             if self._fingerprint is None:
@@ -80,7 +87,8 @@ class LazyModel:
 
     def _file(self) -> Path:
         status = self._checkpoint.stat()
-        key = f"{self._reference}\n{self._checkpoint}\n{status.st_size}\n{status.st_mtime_ns}"
+        record = json.dumps(self._record, sort_keys=True)
+        key = f"{self._reference}\n{self._checkpoint}\n{status.st_size}\n{status.st_mtime_ns}\n{record}"
         return (
             cache_dir() / "fingerprints" / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
         )
@@ -92,6 +100,21 @@ def wrong_weights(checkpoint: Path, model: str, details: object) -> EncoderError
         f"{checkpoint} does not hold the weights of {model}",
         hint=textwrap.shorten(str(details), 300, placeholder=" …"),
     )
+
+
+def check_positions(checkpoint: Path, model: str, state: Mapping[str, Any]) -> None:
+    """Raise EncoderError if the file was made for pictures or texts of another size than ``state``, what was loaded.
+
+    Libraries stretch the position embeddings of such a file without a word, and the vectors get worse.
+    """
+    for name, theirs in checkpoints.shapes(checkpoint).items():
+        if name not in state or not name.endswith(("positional_embedding", "pos_embed")):
+            continue
+        ours = tuple(state[name].shape)
+        # timm counts the positions of class and register tokens with those of the grid, or not.
+        count = math.isqrt if name.endswith("pos_embed") else int
+        if len(theirs) > 1 and count(theirs[-2]) != count(ours[-2]):
+            raise wrong_weights(checkpoint, model, f"{name} is {theirs} there, and {ours} in the model")
 
 
 def _fingerprint(record: Mapping[str, Any], state: Mapping[str, Any]) -> str:

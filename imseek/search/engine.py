@@ -129,10 +129,11 @@ class Engine:
         """(dim,) per space: the sum by weight of the unit vectors of the terms that speak to it."""
         sums = [np.zeros(space.dim) for space in spaces]
         notes: tuple[str, ...] = ()
+        heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
         for term in query.terms:
             vectors, said = self._term(term, reader, spaces)
             for total, vector in zip(sums, vectors, strict=False):
-                total += term.weight * _unit(vector, "a term")
+                total += term.weight / heaviest * _unit(vector, "a term")
             notes += said
         return sums, notes
 

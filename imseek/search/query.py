@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
+
+_KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
+    ("text", str, "a str"),
+    ("picture", (Path, bytes), "a Path, or the bytes of a file"),
+    ("image_id", Integral, "an int"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,10 @@ class Term:
         given = [v for v in (self.text, self.picture, self.image_id, self.vector) if v is not None]
         if len(given) != 1:
             raise QueryError("a term is exactly one of text, picture, image_id and vector")
+        for name, kind, described in _KINDS:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise QueryError(f"the {name} of a term is {described}, not a {type(value).__name__}")
         if not np.isfinite(self.weight) or self.weight == 0:
             raise QueryError("the weight of a term is a finite number other than 0")
 

@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 from imseek.encoders import Encoder, Runtime, load
-from imseek.errors import EncoderError, QueryError
+from imseek.errors import EncoderError, QueryError, UsageError
 
 TEXTS = ("a red apple on a table", "an astronaut", "cup of coffee", "Ein Hund läuft", "猫", "x" * 3)
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -184,6 +184,18 @@ def test_views_with_other_strides_are_pictures_too(encoder: Encoder, photos: lis
 def test_an_empty_text_is_refused(encoder: Encoder, text: str) -> None:
     with pytest.raises(QueryError):
         encoder.encode_texts(["a cat", text])
+
+
+@pytest.mark.parametrize("texts", ["dog", [b"a dog"], ["a dog", None]])
+def test_a_single_text_and_what_is_none_are_refused(encoder: Encoder, texts: Sequence[str]) -> None:
+    with pytest.raises(UsageError, match="sequence of str"):
+        encoder.encode_texts(texts)
+
+
+def test_arrays_that_prepare_does_not_give_are_refused(encoder: Encoder, batch: np.ndarray) -> None:
+    for wrong in (batch[0], batch.astype(np.float64) / 255, batch[:, :-1], batch[..., :2], list(batch)):
+        with pytest.raises(UsageError, match="pictures are an array"):
+            encoder.encode_images(wrong)  # type: ignore[arg-type]
 
 
 def test_odd_texts_have_vectors(encoder: Encoder) -> None:

@@ -60,6 +60,15 @@ def made(stage: Stage) -> None:
     imseek.create(stage.root, encoder="fake", here=True).close()
 
 
+def made_of_two(stage: Stage) -> None:
+    """An empty collection of two spaces, and six pictures to index."""
+    import imseek
+
+    imseek.create(stage.root, encoder="fake:64", also=["fake:32"], here=True).close()
+    for path in sorted(stage.photos.glob("*.png"))[6:]:
+        path.unlink()
+
+
 def indexed(stage: Stage) -> None:
     made(stage)
     small()
@@ -276,6 +285,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "create": (nothing, run_create),
     "create over a rest": (cut_short, run_create),
     "index": (made, run_index),
+    "index into two spaces": (made_of_two, run_index_and_merge),
     "index again": (changed, run_index_and_merge),
     "index over a log": (with_a_log, run_index_and_merge),
     "remove a source": (indexed, remove_source),
@@ -334,7 +344,11 @@ def look(stage: Stage) -> list[str]:
     with imseek.open(stage.root) as collection:
         if not {"vectors", "catalog"} & {problem.kind for problem in report.problems}:
             hits = collection.search(np.ones(64), limit=1000).hits
-            assert len({hit.image_id for hit in hits}) == len(hits)
+            found = {hit.image_id for hit in hits}
+            assert len(found) == len(hits)
+            if hits:  # A stored image is compared in every space.
+                everywhere = collection.search(hits[0].image_id, limit=1000).hits
+                assert {hit.image_id for hit in everywhere} == found
             acknowledged = int(stage.acknowledged.read_text()) if stage.acknowledged.exists() else 0
             assert len(hits) >= acknowledged, f"{acknowledged} were acknowledged, {len(hits)} are there"
     return [problem.kind for problem in report.problems]
@@ -357,7 +371,9 @@ def check(stage: Stage, *, removed: bool) -> None:
     facts = reader.metadata(ids)
     for image_id, name in places.items():
         assert facts[image_id]["content_hash"] == hashlib.sha256(wanted[name].read_bytes()).hexdigest()
-        assert reader.vector(image_id, 0) == pytest.approx(vector_of(wanted[name]), abs=1e-3)
+        for space in reader.current.image_spaces:
+            vector = vector_of(wanted[name], space.encoder)
+            assert reader.vector(image_id, space.space_id) == pytest.approx(vector, abs=1e-3)
     with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:
         alive = "died = 9223372036854775807"
         assert sorted(
@@ -376,11 +392,11 @@ def live_ids(reader: Any) -> list[int]:
     return found
 
 
-def vector_of(path: Path) -> Any:
+def vector_of(path: Path, encoder_reference: str) -> Any:
     from imseek.encoders import registry
     from imseek.media.decode import decode
 
-    encoder = registry.load("fake")
+    encoder = registry.load(encoder_reference)
     return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(
         np.float16
     )

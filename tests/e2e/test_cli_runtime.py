@@ -46,7 +46,8 @@ def encoder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
-    assert {name: default for name, (default, _) in FLAGS.items()} == asdict(imseek.Runtime())
+    flags = {name: default for name, (default, _) in FLAGS.items()}
+    assert flags | {"keep_verdict": True} == asdict(imseek.Runtime())  # that one is for programs
     (option,) = get_args(FLAGS["precision"][1])[1:]
     assert all(name in option.help for name in PRECISIONS)
 
@@ -73,8 +74,8 @@ def test_a_run_reports_its_precision(cli, pictures, encoder, flags: tuple[str, .
     [
         (("--device", "gpu"), "no device is called 'gpu'"),
         (("--precision", "int9"), "no precision is called 'int9'"),
-        (("--batch-size", "0"), "the batch size must be at least 1, not 0"),
-        (("--threads", "-1"), "the number of threads must be at least 1, not -1"),
+        (("--batch-size", "0"), "the batch size must be a whole number of at least 1, not 0"),
+        (("--threads", "-1"), "the number of threads must be a whole number of at least 1, not -1"),
         (("--threads", "many"), "'many' is not a valid int"),
         (("--precision", "int8", "--compile"), "nothing to compile"),
     ],

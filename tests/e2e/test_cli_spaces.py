@@ -7,6 +7,7 @@ import os
 import pytest
 
 from imseek import library
+from imseek.encoders import Preset
 
 
 @pytest.fixture
@@ -16,6 +17,19 @@ def two(cli, pictures):
     assert outcome.code == 0, outcome.err
     assert outcome.err.splitlines()[1:3] == ["encoder: fake:64", "also: fake:32"]
     return pictures
+
+
+@pytest.fixture
+def two_models(tmp_path):
+    """References to small models of timm, by files named from the current folder."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    for name in ("test_vit", "test_resnet"):
+        model = timm.create_model(name, pretrained=False, num_classes=0)
+        torch.save(model.state_dict(), tmp_path / "cwd" / f"{name}.pt")
+    return "timm:test_vit.r160_in1k@test_vit.pt", "timm:test_resnet.r160_in1k@./test_resnet.pt"
 
 
 class TestMaking:
@@ -53,6 +67,26 @@ class TestMaking:
         assert "spaces are chosen when a collection is made" in outcome.err
         assert cli("index", two, "--also", "fake:64").code == 2, "that is the first space"
         assert cli("index", two, "--also", "fake:32").code == 0
+
+    def test_the_same_command_again_may_name_a_file_relatively(self, cli, pictures, two_models) -> None:
+        first, second = two_models
+        command = ("index", pictures, "--encoder", first, "--also", second, "--precision", "fp32")
+        made = cli(*command)
+        assert made.code == 0, made.err
+        again = cli(*command)
+        assert again.code == 0, again.err
+        assert cli(*command, "--json").json("index")["unchanged"] == 3
+        other = cli("index", pictures, "--encoder", "bultin")
+        assert other.code == 2
+        assert "did you mean builtin" in other.err
+
+    def test_a_preset_is_what_it_stands_for(self, cli, pictures, monkeypatch) -> None:
+        preset = Preset("fast", "fake:16", "a test")
+        monkeypatch.setattr("imseek.encoders.registry.PRESETS", {"fast": preset})
+        for _ in range(2):
+            outcome = cli("index", pictures, "--encoder", "fake", "--also", "fast")
+            assert outcome.code == 0, outcome.err
+        assert "also        fake:16" in cli("info").out
 
 
 class TestSearching:
@@ -100,6 +134,10 @@ class TestInfo:
             {"space_id": 0, "encoder": "fake:64", "precision": "fp32"},
             {"space_id": 1, "encoder": "fake:32", "precision": "fp32"},
         ]
+
+    def test_the_doctor_names_both(self, cli, two) -> None:
+        (line,) = (one for one in cli("doctor").out.splitlines() if one.split()[1] == "collection")
+        assert line.endswith("3 images, encoder fake:64 and fake:32")
 
     def test_verified(self, cli, two) -> None:
         assert cli("collection", "verify", "--json").json("verify")["files_checked"] == 4

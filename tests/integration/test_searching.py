@@ -95,12 +95,18 @@ def test_bad_query_pictures_and_ids(collection: imseek.Collection, photos: Path)
         collection.search(photos / "text.jpg")
     with pytest.raises(imseek.errors.QueryError, match="cannot read"):
         collection.search(photos / "nowhere.jpg")
-    with pytest.raises(imseek.errors.ImageNotFoundError):
-        collection.search(12345)
+    for image_id in (12345, -1, 2**63, 10**30):
+        for ask in (collection.search, collection.get):
+            with pytest.raises(imseek.errors.ImageNotFoundError):
+                ask(image_id)
     with pytest.raises(imseek.errors.QueryError):
         collection.search("words", limit=0)
     with pytest.raises(imseek.errors.QueryError, match="exactly one"):
         imseek.Term(text="a", image_id=1)
+    for wrong in ({"text": 5}, {"picture": "cat.jpg"}, {"image_id": "7"}, {"image_id": 1.5}):
+        with pytest.raises(imseek.errors.QueryError, match=f"{next(iter(wrong))} of a term is"):
+            imseek.Term(**wrong)  # type: ignore[arg-type]
+    assert imseek.Term(image_id=np.int64(0)).shows  # type: ignore[arg-type]
     with pytest.raises(imseek.errors.QueryError, match="finite"):
         imseek.Term(text="a", weight=float("nan"))
 

@@ -89,6 +89,18 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.fixture
+def pictures_only(tmp_path: Path) -> str:
+    """An encoder that knows no words: a small model of timm with random weights."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", pretrained=False, num_classes=0).eval()
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    return f"timm:test_vit.r160_in1k@{tmp_path / 'weights.pt'}"
+
+
 # -- making one ----------------------------------------------------------------------------------------------
 
 
@@ -123,13 +135,31 @@ def test_precisions_are_those_of_the_runs_that_encoded(
 
 
 @pytest.mark.parametrize(
-    ("also", "error"),
-    [([FIRST], UsageError), ([SECOND, SECOND], UsageError), (["fake:0"], UnknownEncoderError)],
+    ("also", "error", "said"),
+    [
+        ([FIRST], UsageError, f"two spaces with the encoder {FIRST}"),
+        ([SECOND, SECOND], UsageError, f"two spaces with the encoder {SECOND}"),
+        (["fake"], UsageError, f"fake is the encoder {FIRST} under another name"),
+        (["fake:0"], UnknownEncoderError, "fake:0"),
+        (SECOND, UsageError, f"a list of references, not {SECOND!r}"),
+    ],
 )
-def test_spaces_that_are_refused(tmp_path: Path, also: list[str], error: type[Exception]) -> None:
-    with pytest.raises(error):
+def test_spaces_that_are_refused(
+    tmp_path: Path, also: list[str] | str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
         imseek.create(tmp_path / "c", encoder=FIRST, also=also)
     assert not (tmp_path / "c").exists()
+
+
+def test_an_encoder_that_knows_words_comes_first(tmp_path: Path, pictures_only: str) -> None:
+    """Behind one that does not, it would never be asked for them."""
+    with pytest.raises(UsageError, match="knows no words") as refused:
+        imseek.create(tmp_path / "c", encoder=pictures_only, also=[FIRST])
+    assert refused.value.hint == f"put {FIRST} first"
+    assert not (tmp_path / "c").exists()
+    with imseek.create(tmp_path / "c", encoder=pictures_only) as made:
+        assert [s.modalities for s in made.info().spaces] == [("image",)]
 
 
 # -- indexing ------------------------------------------------------------------------------------------------
@@ -314,6 +344,17 @@ def test_mixed_terms_weigh_a_space_by_what_speaks_to_it(indexed: imseek.Collecti
     assert_hits(result, {i: shares[0] * a[i] + shares[1] * b[i] for i in a})
 
 
+@pytest.mark.parametrize("scale", [1e-9, 5e-324, 1e300])
+def test_only_the_ratios_of_weights_count(indexed: imseek.Collection, photos: Path, scale: float) -> None:
+    def ask(scale: float) -> imseek.SearchResult:
+        words, picture = imseek.Term(text="red", weight=-scale), photos / "chelsea.png"
+        return indexed.search(imseek.Query((words, imseek.Term(picture=picture, weight=scale)), limit=50))
+
+    found, expected = ask(scale), ask(1.0)
+    assert [(h.image_id, h.score) for h in found] == [(h.image_id, h.score) for h in expected]
+    assert found.spaces == expected.spaces
+
+
 def test_terms_that_cancel_out_in_one_space_are_refused(indexed: imseek.Collection) -> None:
     cup = ids_by_name(indexed)["coffee.png"]
     terms = (imseek.Term(text="red"), imseek.Term(image_id=cup), imseek.Term(image_id=cup, weight=-1))
@@ -455,15 +496,8 @@ def everything(root: Path) -> bytes:
 # -- a real second encoder -----------------------------------------------------------------------------------
 
 
-def test_a_model_of_timm_beside_another_encoder(tmp_path: Path, photos: Path) -> None:
-    import timm
-    import torch
-
-    torch.manual_seed(0)
-    model = timm.create_model("test_vit", pretrained=False, num_classes=0).eval()
-    weights = tmp_path / "weights.pt"
-    torch.save(model.state_dict(), weights)
-    reference = f"timm:test_vit.r160_in1k@{weights}"
+def test_a_model_of_timm_beside_another_encoder(tmp_path: Path, photos: Path, pictures_only: str) -> None:
+    reference = pictures_only
     with imseek.create(tmp_path / "c", encoder="fake", also=[reference]) as made:
         made.index([photos])
         assert made.info().spaces[1].modalities == ("image",)

@@ -244,3 +244,9 @@ def test_modalities_that_were_not_loaded_and_empty_texts_are_refused(made: Path)
         load(f"align:{made}", modalities=("image",)).encode_texts(["a cat"])
     with pytest.raises(QueryError, match="empty"):
         texts_only.encode_texts([" "])
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "nofolder", "a/b/c", "./a"])
+def test_what_is_neither_a_folder_nor_a_repository(name: str) -> None:
+    with pytest.raises(EncoderUnavailableError, match="there is no folder"):
+        load(f"align:{name}")

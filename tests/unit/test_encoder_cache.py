@@ -161,3 +161,12 @@ def test_atomic_write_replaces_and_leaves_no_temporary_file(tmp_path: Path) -> N
         write_atomically(path, data)
         assert path.read_bytes() == data
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IMSEEK_CACHE", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # a container's, with no line in /etc/passwd
+    with pytest.raises(EncoderUnavailableError, match="no home") as caught:
+        cache_dir()
+    assert "IMSEEK_CACHE" in (caught.value.hint or "")

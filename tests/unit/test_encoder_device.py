@@ -147,3 +147,19 @@ def test_a_real_gpu_is_taken_by_itself() -> None:
         pytest.skip("no CUDA device")
     found = plan(Runtime(), 224)
     assert found == Plan("cuda:0", "bf16" if torch.cuda.get_device_capability(0) >= (8, 0) else "fp16", 256)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device": 3},
+        {"device": None},
+        {"precision": None},
+        {"batch_size": 2.5},
+        {"batch_size": "3"},
+        {"threads": True},
+    ],
+)
+def test_values_of_a_wrong_type_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Runtime(**wrong)  # type: ignore[arg-type]

@@ -80,6 +80,7 @@ def test_a_precision_that_keeps_vectors_is_used_after_the_first_pictures(cache: 
     assert images.precision == "bf16"
     np.testing.assert_array_equal(images(PICTURES[:10]), exact(PICTURES[:10]))
     assert verdicts(cache) == []  # ten are too few to say
+    assert images.precision == "fp32"  # as those ten are
     rows = images(PICTURES[10:])
     np.testing.assert_array_equal(rows[: COMPARED - 10], exact(PICTURES[10:COMPARED]))
     rest = exact(PICTURES[COMPARED:])
@@ -109,7 +110,7 @@ def test_auto_falls_back_to_fp32_and_says_so(cache: Path, calls: tuple[int, ...]
     np.testing.assert_allclose(rows, exact(PICTURES), atol=1e-6)
     assert images.precision == "fp32"
     (line,) = said
-    assert line.startswith("bf16 changes the vectors of this encoder too much: over 16 of your pictures")
+    assert line.startswith("bf16 changes the vectors of this encoder too much: over 16 pictures")
     assert line.endswith("0.999 is needed: fp32 is used")
     later: list[str] = []
     again = tower(
@@ -196,3 +197,35 @@ def test_the_mean_decides_and_at_the_threshold_it_passes() -> None:
     assert not Verdict("fp16", 16, 0.9989, 0.9989).passed
     assert Verdict("int8", 16, 0.99, 0.9).passed
     assert not Verdict("int8", 16, float("nan"), float("nan")).passed
+
+
+def test_a_trial_that_is_not_to_be_kept_neither_writes_a_verdict_nor_reads_one(cache: Path) -> None:
+    unkept = Runtime(device="cpu", keep_verdict=False)
+    good = ImageTower(Network, lambda: "f" * 64, RECORD, DIM, unkept)
+    good(PICTURES)
+    assert good.precision == "bf16"
+    assert verdicts(cache) == []
+    tower(Network)(PICTURES)  # a verdict of real pictures, which passed
+    said: list[str] = []
+    bad = ImageTower(Loads(Network(turn=0.1)), lambda: "f" * 64, RECORD, DIM, unkept, said.append)  # type: ignore[arg-type]
+    bad(PICTURES)
+    assert (bad.precision, len(said)) == ("fp32", 1)
+    (found,) = verdicts(cache)
+    assert float(found["mean_cosine"]) > 0.9999  # type: ignore[arg-type]
+
+
+def test_a_start_that_fails_leaves_no_untried_precision_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = tower(Network(turn=0.1).float, said=(said := []))
+    real, failures = image_tower.TorchImages, iter([MemoryError()])
+
+    def short_of_memory(module, preprocessing, runtime, plan):
+        if plan.precision == "fp32":
+            for failure in failures:
+                raise failure
+        return real(module, preprocessing, runtime, plan)
+
+    monkeypatch.setattr(image_tower, "TorchImages", short_of_memory)
+    with pytest.raises(MemoryError):
+        images(PICTURES)
+    np.testing.assert_allclose(images(PICTURES), exact(PICTURES), atol=1e-6)
+    assert (images.precision, len(said)) == ("fp32", 1)

@@ -355,3 +355,20 @@ def test_offline_for_others_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_deadline_is_five_seconds() -> None:
     assert hub.DEADLINE_SECONDS == 5
+
+
+def test_a_cache_that_cannot_be_written_is_named(server: FakeHub, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(
+        EncoderUnavailableError, match=f"cannot be written.*{re.escape(str(cache))}"
+    ) as caught:
+        download_encoder(REFERENCE)
+    assert "HF_HUB_CACHE" in (caught.value.hint or "")
+
+
+def test_a_folder_of_a_repositorys_name_is_no_repository(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "some" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert download_encoder(REFERENCE).path.read_bytes() == WEIGHTS

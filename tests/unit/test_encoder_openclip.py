@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,10 +224,15 @@ def test_a_damaged_file_and_the_wrong_weights_are_errors(folder: Path, tmp_path:
     truncated.write_bytes((folder / "weights.safetensors").read_bytes()[:-100])
     with pytest.raises(EncoderError):
         load(f"openclip:imseek-tiny@{truncated}").encode_texts(["a"])
-    for content in (b"", b"no checkpoint at all", bytes(range(256)) * 9):
+    for content in (b"", b"no checkpoint at all", b"<html>not found</html>", bytes(range(256)) * 9):
         damaged.write_bytes(content)
-        with pytest.raises(EncoderError):
+        with pytest.raises(EncoderError, match=r"cannot be read: \w") as caught:
             load(f"openclip:imseek-tiny@{damaged}")
+        assert not isinstance(caught.value, UntrustedWeightsError)  # it is no program either
+    for odd in ({}, [1, 2], 7, {"logit_scale": "x"}, {"state_dict": {}}, {1: 2}):
+        torch.save(odd, damaged)
+        with pytest.raises(EncoderError, match=r"damaged\.pt"):
+            load(f"openclip:imseek-tiny@{damaged}").fingerprint()
     with pytest.raises(EncoderUnavailableError, match="no file"):
         load(f"openclip:imseek-tiny@{tmp_path / 'absent.pt'}")
 
@@ -276,8 +280,6 @@ def test_the_fingerprint_follows_what_leaves_no_trace_in_tensors(described: Path
     fingerprint, row = load(reference).fingerprint(), load(reference).encode_texts(["a red apple"])
     config = {"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"heads": 4}}}  # type: ignore[operator]
     (described / "open_clip_config.json").write_text(json.dumps(config | {"preprocess_cfg": PREPROCESSING}))
-    weights = described / "open_clip_model.safetensors"
-    os.utime(weights, (0, 0))  # else the fingerprint that was kept for this file is taken
     assert np.abs(load(reference).encode_texts(["a red apple"]) - row).max() > 1e-3
     assert load(reference).fingerprint() != fingerprint
 
@@ -300,3 +302,16 @@ def test_the_fingerprint_is_kept_until_the_file_changes(
     (kept,) = [path for path in (cache / "fingerprints").iterdir() if path.read_text() == changed]
     kept.write_text("damaged")
     assert load(reference).fingerprint() == changed
+
+
+def test_weights_for_another_input_size_are_refused(folder: Path, tmp_path: Path) -> None:
+    """open_clip would stretch their position embeddings without a word, pictures' and words' alike."""
+    larger = TINY | {"vision_cfg": TINY["vision_cfg"] | {"image_size": 48}}  # type: ignore[operator]
+    longer = TINY | {"text_cfg": TINY["text_cfg"] | {"context_length": 30}}  # type: ignore[operator]
+    for name, config in (("imseek-larger", larger), ("imseek-longer", longer)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+        for file in ("weights.safetensors", "weights.pt"):
+            with pytest.raises(EncoderError, match=f"does not hold the weights of {name}") as caught:
+                load(f"openclip:{name}@{folder / file}").fingerprint()
+            assert "positional_embedding" in (caught.value.hint or "")

@@ -38,7 +38,8 @@ def empty_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "openclip:ViT-B-32-quickgelu/openai",
         "openclip:a/b",
         "hf-hub:a/b",
-        "local-dir:x",
+        "local-dir:/x",
+        "timm:a@/x.safetensors",
     ],
 )
 def test_a_named_reference_is_never_replaced(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +56,22 @@ def test_a_preset_is_short_for_its_reference() -> None:
     for name, preset in PRESETS.items():
         assert name == preset.name
         assert resolve(name).reference == preset.reference
+
+
+@pytest.mark.parametrize("form", ["openclip:A@{}", "timm:a.b@{}", "local-dir:{}", "align:{}"])
+def test_files_and_folders_are_named_from_the_root(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for written in ("weights", "./weights", "~/weights", f"{tmp_path}/weights"):
+        assert resolve(form.format(written)).reference == form.format(tmp_path / "weights")
+
+
+def test_an_align_model_of_the_hub_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve("align:org/repo").reference == "align:org/repo"
 
 
 def test_a_tag_is_spelled_as_open_clip_spells_it() -> None:
@@ -74,11 +91,15 @@ def test_a_reference_is_a_text(reference: object) -> None:
     [
         ("buitlin", "builtin"),
         ("Default", "default"),
-        ("open_clip:ViT-B-32/openai", "openclip:MODEL/TAG"),
+        ("open_clip:ViT-B-32/openai", "openclip:ViT-B-32-quickgelu/openai"),
         ("fake:0", "fake"),
         ("fake:x", "fake"),
         ("openclip:", "openclip"),
         ("builtin:2", "builtin"),
+        ("vit-b-32", "openclip:ViT-B-32"),
+        ("siglip2", "SigLIP2"),
+        ("dinov2", "timm:vit_small_patch14_dinov2.lvd142m"),
+        ("align-base", "align:kakaobrain/align-base"),
         ("zzz", "references are"),
         ("", "references are"),
     ],

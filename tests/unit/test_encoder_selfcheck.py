@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -96,3 +97,28 @@ def test_numbers_that_are_none_are_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unknown_one() -> None:
     with pytest.raises(UnknownEncoderError):
         check_encoder("nothing")
+
+
+def test_drawn_pictures_decide_on_no_precision_for_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Runtime] = []
+
+    def loaded(reference: str, *, runtime: Runtime, **_: object) -> FakeEncoder:
+        given.append(runtime)
+        return FakeEncoder()
+
+    monkeypatch.setattr(selfcheck, "load", loaded)
+    check_encoder("fake")
+    check_encoder("fake", runtime=Runtime(precision="fp32", threads=3))
+    assert given == [Runtime(keep_verdict=False), Runtime(precision="fp32", threads=3, keep_verdict=False)]
+
+
+class Noted(FakeEncoder):
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return ("texts are encoded with torch, which starts slowly",)
+
+
+def test_what_an_encoder_has_to_say_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "load", lambda reference, **_: Noted())
+    said: list[str] = []
+    assert check_encoder("fake", notify=said.append).problems == ()
+    assert said == ["texts are encoded with torch, which starts slowly"]

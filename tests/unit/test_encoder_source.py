@@ -15,9 +15,11 @@ import torch
 from fake_hub import FakeHub, FakeRepository, serving
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
-from imseek.encoders import load
-from imseek.encoders.openclip.source import is_trained_with, locate, weights_of
+from imseek.encoders import download_encoder, load
+from imseek.encoders.openclip.source import is_trained_with, locate, tokenizer, weights_of
 from imseek.errors import EncoderError, EncoderUnavailableError, LicenceError, UnknownEncoderError
 
 MODEL = {
@@ -101,6 +103,43 @@ def test_the_tokenizer_is_fetched_with_the_weights(server: FakeHub, files: dict[
     cache = Path(constants.HF_HUB_CACHE)
     fetched = {path.name for path in (cache / "models--some--words" / "snapshots" / ("c" * 40)).iterdir()}
     assert fetched == {"tokenizer.json", "config.json"}
+
+
+def test_a_tokenizer_of_which_a_part_came_is_fetched_on(
+    server: FakeHub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = "hf-hub:some/multi"
+    model = {**MODEL, "text_cfg": {**MODEL["text_cfg"], "hf_tokenizer_name": "some/words"}}
+    described = json.dumps({**CONFIG, "model_cfg": model}).encode()
+    server.repositories["some/multi"] = FakeRepository({**files, "open_clip_config.json": described})
+    words = Tokenizer(WordLevel({"[UNK]": 0, "[PAD]": 1, "a": 2}, unk_token="[UNK]")).to_str().encode()
+    settings = b'{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}'
+    whole = {
+        "config.json": b'{"model_type": "bert"}',
+        "tokenizer.json": words,
+        "tokenizer_config.json": settings,
+    }
+    server.repositories["some/words"] = FakeRepository(whole)
+    download_encoder(reference)
+    snapshot = Path(constants.HF_HUB_CACHE) / "models--some--words" / "snapshots" / ("c" * 40)
+    for gone in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ):  # as if it had been interrupted after the first file
+        (snapshot / gone).unlink()
+    assert download_encoder(reference).offer is not None
+    assert {path.name for path in snapshot.iterdir()} == set(whole)
+    (snapshot / "tokenizer.json").unlink()
+    tokenizer(locate(reference))
+    assert {path.name for path in snapshot.iterdir()} == set(whole)
+    server.requests.clear()
+    assert download_encoder(reference).offer is None
+    tokenizer(locate(reference))
+    assert server.requests == []
+    # Another program's cache does not say what else there is: offline, it is taken as it is.
+    shutil.rmtree(snapshot.parents[1] / ".no_exist")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    tokenizer(locate(reference))
 
 
 @pytest.mark.parametrize(

@@ -269,3 +269,11 @@ def test_trained_weights_tell_things_apart(tmp_path: Path) -> None:
     rows = encoder.encode_images(np.stack([encoder.prepare(view) for view in views]))
     cosines = rows @ rows.T
     assert min(cosines[0, 1], cosines[2, 3]) > 0.6 > 0.3 > cosines[:2, 2:].max()
+
+
+def test_weights_for_another_input_size_are_refused(tmp_path: Path) -> None:
+    """timm would stretch their position embeddings without a word."""
+    path = written(MODEL, tmp_path / "larger.safetensors", img_size=192)
+    with pytest.raises(EncoderError, match="does not hold the weights of test_vit") as caught:
+        load(f"timm:{MODEL}@{path}").fingerprint()
+    assert "pos_embed" in (caught.value.hint or "")

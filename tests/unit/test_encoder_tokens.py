@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 
+from imseek.encoders import windows
 from imseek.encoders.openclip import export, tokens
 
 WORDS = """
@@ -112,3 +115,14 @@ def test_a_long_word_takes_no_long_time(folder: Path) -> None:
     theirs, ours = both(folder)
     text = "".join(random.Random(1).choices("abcdefgh", k=4000))
     np.testing.assert_array_equal(ours([text]), theirs([text]).numpy())
+
+
+def test_a_word_of_ten_thousand_letters_is_cut_in_no_long_time(folder: Path) -> None:
+    _, ours = both(folder)
+    word = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=10_000))
+    started = time.process_time()
+    found = windows.pieces(word, ours.fits)
+    assert time.process_time() - started < 20  # it was minutes
+    assert "".join(found) == word
+    assert all(ours.fits(piece) for piece in found)
+    assert not any(ours.fits(a + b[:1]) for a, b in itertools.pairwise(found))

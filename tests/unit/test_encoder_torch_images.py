@@ -269,3 +269,13 @@ def test_a_real_gpu_that_runs_out_of_memory_goes_on() -> None:
     images = tower(Filling(), Plan("cuda:0", "fp32", 256))
     assert images(np.zeros((256, 16, 16, 3), dtype=np.uint8)).shape == (256, DIM)
     assert images.batch_size < 100
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_no_memory_for_the_weights_is_an_error(error: Exception) -> None:
+    class Large(nn.Linear):
+        def _apply(self, *_: object, **__: object) -> nn.Module:
+            raise error
+
+    with pytest.raises(EncoderError, match="not enough memory on cpu for the weights"):
+        tower(Large(3, 3))

@@ -17,7 +17,7 @@ from imseek.encoders.base import EncoderInfo
 from imseek.encoders.builtin import files, recipe, space
 from imseek.encoders.builtin.text import CONTEXT_LENGTH, TextTower
 from imseek.encoders.builtin.weights import FILES
-from imseek.encoders.checks import available_cpus, check_modality, check_texts
+from imseek.encoders.checks import available_cpus, check_modality, check_pictures, check_texts
 from imseek.encoders.device import check_plain
 from imseek.encoders.onnx_files import Network
 from imseek.encoders.runtime import Runtime
@@ -83,6 +83,7 @@ class BuiltinEncoder:
     def encode_images(self, batch: Pixels) -> Float32:
         """(n, 224, 224, 3) uint8 → (n, 1011) float32 unit rows."""
         check_modality("image", self._modalities, recipe.REFERENCE)
+        check_pictures(batch, _SIZE)
         network = self._images()
         rows = np.empty((len(batch), space.DIM), dtype=np.float32)
         for start in range(0, len(batch), self._batch_size):

@@ -122,12 +122,14 @@ def families() -> tuple[str, ...]:
 
 
 def near(reference: str, among: Iterable[str] | None = None, *, n: int = 3) -> list[str]:
-    """References that look like ``reference``, best first; of the whole catalogue unless ``among`` says."""
+    """References that hold ``reference`` or look like it, best first; of the whole catalogue unless ``among`` says."""
     import difflib
 
     by_lower = {one.lower(): one for one in (_by_reference() if among is None else among)}
-    found = difflib.get_close_matches(reference.lower(), by_lower, n=n, cutoff=0.5)
-    return [by_lower[match] for match in found]
+    wanted = reference.lower()
+    holding = sorted((one for one in by_lower if wanted in one), key=len) if wanted else []
+    alike = difflib.get_close_matches(wanted, by_lower, n=n, cutoff=0.5)
+    return [by_lower[match] for match in dict.fromkeys([*holding, *alike])][:n]
 
 
 @functools.cache

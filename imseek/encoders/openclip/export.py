@@ -6,8 +6,7 @@ the vectors within 1e-5. Where they are not, torch stays in use, and a line says
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -183,29 +182,17 @@ def _write_network(path: Path, model: Any, ids: Ids) -> int | str | None:
     if causal is not None:
         dynamic["ids"][1] = "length"
         lengths = [7, 11]
-    with _traceable_attention():
-        onnx_files.write(
-            path,
-            causal or _WholeText(model),
-            {"ids": torch.from_numpy(ids[:3, : lengths[0]])},
-            {"ids": torch.from_numpy(ids[3:8, : lengths[1]])},
-            output="vectors",
-            dynamic=dynamic,
-            external_data=True,
-            tolerance=_TOLERANCE,
-        )
+    onnx_files.write(
+        path,
+        causal or _WholeText(model),
+        {"ids": torch.from_numpy(ids[:3, : lengths[0]])},
+        {"ids": torch.from_numpy(ids[3:8, : lengths[1]])},
+        output="vectors",
+        dynamic=dynamic,
+        external_data=True,
+        tolerance=_TOLERANCE,
+    )
     return causal.end if causal is not None else None
-
-
-@contextlib.contextmanager
-def _traceable_attention() -> Iterator[None]:
-    """torch's fused attention for inference has no counterpart in ONNX."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _WholeText(nn.Module):  # type: ignore[misc] # mypy is told not to follow torch: its classes are Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -110,14 +110,24 @@ def tokenizer(source: Source) -> Any:
     import open_clip
 
     if not source.model.startswith("local-dir:"):  # a folder has its own
-        missing = [part for part in tokenizer_parts(source.config) if hub.cached(part) is None]
-        if missing:
-            hub.fetch(source.reference, missing, hub.describe(missing, source.reference))
+        _complete(source.reference, tokenizer_parts(source.config))
     try:
         with hub.offline():
             return open_clip.get_tokenizer(source.model)
     except (OSError, ValueError) as error:  # of transformers: files that are missing, or damaged
         raise hub.unavailable(source.reference, error) from error
+
+
+def _complete(reference: str, parts: Sequence[Part]) -> None:
+    """Fetch what is missing of ``parts``."""
+    missing = [part for part in parts if not hub.is_complete(part)]
+    try:
+        if missing:
+            hub.fetch(reference, missing, hub.describe(missing, reference))
+    except EncoderUnavailableError:
+        # What another program fetched bears no mark that it is all there is.
+        if any(hub.cached(part) is None for part in missing):
+            raise
 
 
 def _tagged(reference: str, model: str, tag: str) -> Source:

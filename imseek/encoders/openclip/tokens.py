@@ -71,6 +71,8 @@ class ClipTokenizer:
         self._ranks = {pair: rank for rank, pair in enumerate(merges.read_text("utf-8").split("\n"))}
         self._characters, self._ids = _byte_symbols()
         self._first_merged = len(self._ids)
+        # No token covers more bytes than this.
+        self._longest = max(len(_SPECIAL[0]), *(len(pair) - len(" ") for pair in self._ranks))
         self._start, self._end = (self._first_merged + len(self._ranks) + n for n in range(len(_SPECIAL)))
 
     def __call__(self, texts: Sequence[str]) -> Ids:
@@ -81,10 +83,17 @@ class ClipTokenizer:
         return rows
 
     def fits(self, text: str) -> bool:
-        return len(self._encode(text)) <= self.context_length - 2
+        text, room = clean(text, self._clean), self.context_length - 2
+        # Pairing the bytes of a word takes time by the square of its length: what is far too long is seen before.
+        if len(text.encode()) - text.count(" ") > room * self._longest:
+            return False
+        return len(self._ids_of(text)) <= room
 
     def _encode(self, text: str) -> list[int]:
-        text = clean(text, self._clean)
+        return self._ids_of(clean(text, self._clean))
+
+    def _ids_of(self, text: str) -> list[int]:
+        """The ids of a cleaned text, without those that mark start and end."""
         ids: list[int] = []
         for word in _splitter(text.isascii()).findall(text):
             if word in _SPECIAL:

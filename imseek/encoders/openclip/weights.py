@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from imseek.encoders import hub
 from imseek.encoders.openclip.source import Source
-from imseek.encoders.weights import LazyModel, wrong_weights
+from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
 
 # What decides on vectors and leaves no trace in the tensors: two models that differ only here are two encoders.
 _UNTRACED: Final = {
@@ -61,11 +61,8 @@ def _build(source: Source) -> Any:
                 device="cpu",
                 require_pretrained=True,
             )
-    except (
-        RuntimeError,
-        AssertionError,
-        KeyError,
-        ValueError,
-    ) as error:  # open_clip notices in all these ways
+    except MISFITS as error:
         raise wrong_weights(source.checkpoint, source.model, error) from error
+    if "@" in source.reference:  # that the two belong together is the user's word
+        check_positions(source.checkpoint, source.model, model.state_dict())
     return model.eval()

@@ -160,7 +160,8 @@ def _collection(given: str | None) -> Iterator[Check]:
         yield Check("collection", "fail", f"{chosen.name}: {error}", error.hint)
         return
     where = f"{chosen.name} ({chosen.how}) in {found.path}"
-    yield Check("collection", "ok", f"{where}: {found.images:,} images, encoder {found.encoder.encoder}")
+    encoders = " and ".join(summary.space.encoder for summary in found.spaces)
+    yield Check("collection", "ok", f"{where}: {found.images:,} images, encoder {encoders}")
     absent = [display_path(s.path) for s in found.sources if not s.present]
     if absent:
         yield Check("sources", "warn", f"not there now: {', '.join(absent)}", "imseek source relocate")

@@ -209,13 +209,15 @@ def _check_encoders(opened: Collection, chosen: Resolved, encoder: str | None, a
     """Raises UsageError where the collection was made with other encoders than those that are asked for."""
     if encoder in (None, "auto") and not also:
         return
+    from imseek.encoders.registry import AUTO, canonical
+
     used, *more = [summary.space.encoder for summary in opened.info().spaces]
-    if encoder not in (None, "auto", used):
+    if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",
             hint="an encoder is chosen once, when a collection is made; `-c NAME` makes another one",
         )
-    if missing := [reference for reference in also if reference not in more]:
+    if missing := [one for one in also if one != AUTO and canonical(one) not in more]:
         raise UsageError(
             f"{chosen.name} has no space of {missing[0]}, only of {' and '.join([used, *more])}",
             hint="spaces are chosen when a collection is made (adding one later would encode every picture again, "
