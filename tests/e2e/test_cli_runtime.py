@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from PIL import Image
 
 import imseek
 from imseek.encoders import device
 from imseek.encoders.device import Machine
+from imseek.encoders.guard import COMPARED
 from imseek.encoders.runtime import PRECISIONS
 from imseek.ui.cli.runtime import FLAGS
 
@@ -53,14 +55,19 @@ def test_the_flags_are_the_fields_of_a_runtime_with_its_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "precision"),
+    ("flags", "more", "precision"),
     [
-        ((), "bf16"),
-        (("--precision", "fp32", "--device", "cpu"), "fp32"),
-        (("--batch-size", "2", "--threads", "1", "--exact-decode"), "bf16"),
+        ((), COMPARED, "bf16"),
+        ((), 0, "fp32"),  # too few to tell what bf16 does to them
+        (("--precision", "fp32", "--device", "cpu"), COMPARED, "fp32"),
+        (("--batch-size", "2", "--threads", "1", "--exact-decode"), COMPARED, "bf16"),
     ],
 )
-def test_a_run_reports_its_precision(cli, pictures, encoder, flags: tuple[str, ...], precision: str) -> None:
+def test_a_run_reports_its_precision(
+    cli, pictures, encoder, flags: tuple[str, ...], more: int, precision: str
+) -> None:
+    for n in range(more):
+        Image.new("RGB", (40, 30), (10 * n, 0, 90)).save(pictures / f"{n}.png")
     outcome = cli("index", pictures, "--encoder", encoder, "--json", *flags)
     assert outcome.code == 0, outcome.err
     assert outcome.json("index")["precision"] == precision
