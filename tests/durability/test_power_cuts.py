@@ -26,7 +26,7 @@ from durability.trace import record
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Tried for each command.
-STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "12"))
+STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "10"))
 
 
 def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:
