@@ -22,11 +22,12 @@ from imseek.encoders.catalogue import FILES
 from imseek.encoders.checkpoint import scalar
 from imseek.encoders.checks import check_modality, check_texts, merge_pieces
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import LazyModel, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError
-from imseek.types import Float32, Pixels
+from imseek.types import Float32
 
 __all__ = ["AlignEncoder"]
 
@@ -55,7 +56,7 @@ class Source:
     licence: str
 
 
-class AlignEncoder:
+class AlignEncoder(LibraryEncoder):
     """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
 
     def __init__(
@@ -75,7 +76,7 @@ class AlignEncoder:
         source = _locate(reference)
         temperature = scalar(source.checkpoint, "temperature")
         runtime = runtime or Runtime()
-        preprocessing = source.preprocessing
+        self._preprocessing = preprocessing = source.preprocessing
         dim = source.config.projection_dim
         self._source = source
         self._modalities = tuple(modalities)
@@ -111,27 +112,6 @@ class AlignEncoder:
             batch_size=1 if self._images is None else self._images.batch_size,
             preprocessing=preprocessing.record(),
         )
-
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
-
-    @property
-    def precision(self) -> str:
-        return "fp32" if self._images is None else self._images.precision
-
-    def fingerprint(self) -> str:
-        return self._weights.fingerprint()
-
-    def prepare(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
-        return self._source.preprocessing.square(pixels)
-
-    def encode_images(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
-        check_modality("image", self._modalities, self._info.reference)
-        assert self._images is not None
-        return self._images(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""

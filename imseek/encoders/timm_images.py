@@ -18,11 +18,12 @@ from imseek.encoders.base import EncoderInfo
 from imseek.encoders.catalogue import FILES, near
 from imseek.encoders.checkpoint import inspect
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.encoders.weights import MISFITS, LazyModel, check_positions, wrong_weights
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError
-from imseek.types import Float32, Pixels
+from imseek.types import Float32
 
 __all__ = ["TimmEncoder"]
 
@@ -40,7 +41,7 @@ class Source:
     checkpoint: Path
 
 
-class TimmEncoder:
+class TimmEncoder(LibraryEncoder):
     """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
 
     def __init__(
@@ -63,7 +64,8 @@ class TimmEncoder:
         source = _locate(reference)
         inspect(source.checkpoint)
         runtime = runtime or Runtime()
-        preprocessing = source.preprocessing
+        self._modalities = ("image",)
+        self._preprocessing = preprocessing = source.preprocessing
         dim = _dim(source)
         self._source = source
         self._weights = LazyModel(
@@ -72,7 +74,7 @@ class TimmEncoder:
             {"preprocessing": preprocessing.record()},
             lambda: _build(source),
         )
-        self._images = ImageTower(
+        self._images = images = ImageTower(
             self._weights.model, self._weights.fingerprint, preprocessing, dim, runtime, notify
         )
         self._info = EncoderInfo(
@@ -83,28 +85,9 @@ class TimmEncoder:
             revision=hub.revision(source.checkpoint),
             licence=_licence(source),
             draft_size=runtime.draft_size(preprocessing.resized or preprocessing.size),
-            batch_size=self._images.batch_size,
+            batch_size=images.batch_size,
             preprocessing=preprocessing.record(),
         )
-
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
-
-    @property
-    def precision(self) -> str:
-        return self._images.precision
-
-    def fingerprint(self) -> str:
-        return self._weights.fingerprint()
-
-    def prepare(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
-        return self._source.preprocessing.square(pixels)
-
-    def encode_images(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
-        return self._images(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """Raises EncoderError: the model knows no words."""

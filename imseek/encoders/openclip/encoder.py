@@ -10,14 +10,15 @@ from imseek.encoders.base import EncoderInfo
 from imseek.encoders.checkpoint import inspect
 from imseek.encoders.checks import available_cpus, check_modality
 from imseek.encoders.image_tower import ImageTower
+from imseek.encoders.library_encoder import LibraryEncoder
 from imseek.encoders.openclip.source import locate
 from imseek.encoders.openclip.text import TextTower
 from imseek.encoders.openclip.weights import Weights
 from imseek.encoders.runtime import Runtime
-from imseek.types import Float32, Pixels
+from imseek.types import Float32
 
 
-class OpenClipEncoder:
+class OpenClipEncoder(LibraryEncoder):
     """Thread-safe. Weights are read when the first vector or the fingerprint is asked for."""
 
     def __init__(
@@ -46,7 +47,7 @@ class OpenClipEncoder:
         self._lock = threading.Lock()
         self._texts: tuple[TextTower, tuple[str, ...]] | None = None
         config = self._source.config
-        preprocessing = self._source.preprocessing
+        self._preprocessing = preprocessing = self._source.preprocessing
         dim: int = config["embed_dim"]
         self._images = (
             ImageTower(self._visual, self.fingerprint, preprocessing, dim, runtime, notify)
@@ -66,27 +67,6 @@ class OpenClipEncoder:
             batch_size=1 if self._images is None else self._images.batch_size,
             preprocessing=preprocessing.record(),
         )
-
-    @property
-    def info(self) -> EncoderInfo:
-        return self._info
-
-    @property
-    def precision(self) -> str:
-        return "fp32" if self._images is None else self._images.precision
-
-    def fingerprint(self) -> str:
-        return self._weights.fingerprint()
-
-    def prepare(self, pixels: Pixels) -> Pixels:
-        """(h, w, 3) uint8 sRGB → (size, size, 3) uint8."""
-        return self._source.preprocessing.square(pixels)
-
-    def encode_images(self, batch: Pixels) -> Float32:
-        """(n, size, size, 3) uint8 → (n, dim) float32 unit rows."""
-        check_modality("image", self._modalities, self._info.reference)
-        assert self._images is not None
-        return self._images(batch)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """n non-empty strings → (n, dim) float32 unit rows. Raises QueryError for an empty text."""

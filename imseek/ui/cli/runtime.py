@@ -53,7 +53,9 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
             False,
             Annotated[
                 bool,
-                typer.Option("--exact-decode", help="Decode every pixel of a JPEG: slower, same results."),
+                typer.Option(
+                    "--exact-decode", help="Decode every pixel of a JPEG: slower, vectors hardly differ."
+                ),
             ],
         ),
         "compile": (
