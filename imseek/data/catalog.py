@@ -275,7 +275,7 @@ def current_of(connection: Connection) -> Current:
     space_rows = connection.execute(
         select(t.spaces)
         .where(live(t.spaces), t.spaces.c.is_current == 1)
-        .order_by(t.spaces.c.modality, t.spaces.c.space_id)
+        .order_by(t.spaces.c.modality, t.spaces.c.position, t.spaces.c.space_id)
     ).all()
     spaces = tuple(
         SpaceInfo(s.space_id, s.encoder, s.fingerprint, s.dim, s.modality, s.quality, s.note)

@@ -110,6 +110,7 @@ def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -
             space_id=space_id,
             modality="image",
             adapter=None,
+            position=space_id,
             is_current=1,
             born=0,
             died=FOREVER,

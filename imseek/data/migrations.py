@@ -67,9 +67,26 @@ CREATE TABLE judgements (
     decided_at TEXT NOT NULL, PRIMARY KEY (hash_a, hash_b))
 """
 
+# Containers are archives and tables that were read to the end, with their stat then. `position` orders the spaces of
+# one modality. A run tells how far it is, and what it ended with; `pid_started` (clock ticks since boot) tells its
+# process from a later one of the same number.
+_0002_CONTAINERS_AND_JOBS = """
+CREATE TABLE containers (
+    source_id {int} NOT NULL, path {blob} NOT NULL, size {int} NOT NULL, mtime_ns {int} NOT NULL,
+    ctime_ns {int} NOT NULL, inode {int} NOT NULL, checked_ns {int} NOT NULL, PRIMARY KEY (source_id, path));
+ALTER TABLE spaces ADD COLUMN position {int} NOT NULL DEFAULT 0;
+UPDATE spaces SET position = space_id;
+ALTER TABLE runs ADD COLUMN pid_started {int};
+ALTER TABLE runs ADD COLUMN progress TEXT NOT NULL DEFAULT '{{}}';
+ALTER TABLE runs ADD COLUMN exit_code {int}
+"""
+
 _RECORD = "CREATE TABLE migrations (version {int} PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("foundation", _0001_FOUNDATION),)
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("foundation", _0001_FOUNDATION),
+    ("containers and jobs", _0002_CONTAINERS_AND_JOBS),
+)
 
 
 def migrate(engine: Engine) -> int:

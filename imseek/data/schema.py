@@ -11,6 +11,7 @@ from imseek.data.reader import FOREVER
 
 __all__ = [
     "FOREVER",
+    "containers",
     "failures",
     "files",
     "images",
@@ -54,7 +55,7 @@ sources = _table("sources", "source_id:int! kind:text root:blob relative:int opt
 spaces = _table(
     "spaces",
     "space_id:int! encoder:text revision:text? fingerprint:text dim:int modality:text adapter:text? quality:text "
-    "note:text? logit_scale:float? preprocessing:text facts:text is_current:int born:int died:int",
+    "note:text? logit_scale:float? preprocessing:text facts:text is_current:int born:int died:int position:int",
 )
 shards = _table("shards", "shard_id:int! row_count:int born:int died:int")
 files = _table(
@@ -76,10 +77,14 @@ failures = _table(
     "source_id:int! path:blob! reason:text message:text size:int mtime_ns:int ctime_ns:int inode:int "
     "checked_ns:int run_id:int",
 )
+containers = _table(
+    "containers",
+    "source_id:int! path:blob! size:int mtime_ns:int ctime_ns:int inode:int checked_ns:int",
+)
 runs = _table(
     "runs",
     "run_id:int! kind:text pid:int host:text boot_id:text started_at:text ended_at:text? state:text detail:text "
-    "ids_from:int ids_to:int shards_from:int shards_to:int",
+    "ids_from:int ids_to:int shards_from:int shards_to:int pid_started:int? progress:text exit_code:int?",
 )
 tags = _table("tags", "image_id:int! tag:text! provenance:text born:int! died:int")
 judgements = _table("judgements", "hash_a:blob! hash_b:blob! verdict:text provenance:text decided_at:text")

@@ -133,7 +133,8 @@ def contains(outer: bytes, inner: bytes) -> bool:
 
 def _end(connection: Connection, generation: int, source_id: int) -> None:
     connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(died=generation))
-    connection.execute(delete(t.failures).where(t.failures.c.source_id == source_id))
+    for table in (t.failures, t.containers):
+        connection.execute(delete(table).where(table.c.source_id == source_id))
 
 
 def _stored_root(root: Path, path: bytes) -> tuple[bytes, bool]:

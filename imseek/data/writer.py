@@ -213,6 +213,7 @@ class Writer:
                 started_at=now(),
                 state="running",
                 detail="{}",
+                progress="{}",
                 ids_from=self._next_id,
                 ids_to=self._ids_to,
                 shards_from=self._next_shard,

@@ -261,7 +261,7 @@ def test_a_later_format_is_left_alone(home: Path) -> None:
         imseek.upkeep.repair,
         lambda path: Writer(path, "test").__enter__(),
     ):
-        with pytest.raises(imseek.errors.FormatVersionError, match="version 2"):
+        with pytest.raises(imseek.errors.FormatVersionError, match="version 3"):
             refused(root)
     after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and "-" not in path.name}
     assert after == before

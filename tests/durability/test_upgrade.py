@@ -25,11 +25,14 @@ from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
 from imseek.data import layout, migrations
 from imseek.data.backup import generation_of
+from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError
 
 RECORDED = json.loads(format_1.FACTS.read_text())
+#: Migrations that the recorded catalog has been through.
+FIRST = 1
 
 
 @pytest.fixture
@@ -162,11 +165,11 @@ def test_killed_anywhere_in_a_migration(
 def _versions(folder: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Any]]:
     """The catalog at each version there is."""
     states = {}
-    for version in range(len(migrations.MIGRATIONS), len(FUTURE) + 1):
+    for version in range(FIRST, len(FUTURE) + 1):
         home = shutil.copytree(template, folder / f"version {version}")
         with monkeypatch.context() as patch:
             patch.setattr(migrations, "MIGRATIONS", FUTURE[:version])
-            write(home)
+            Catalog(format_1.collection(home)).close()
         states[version] = state_of(home)
         assert states[version]["version"] == version
     return states
@@ -218,8 +221,9 @@ def test_a_query_that_a_later_catalog_cannot_answer_says_so(home: Path, change: 
         with pytest.raises(CorruptCollectionError):
             opened.get(0)
         with closing(sqlite3.connect(root / layout.CATALOG)) as connection, connection:
-            connection.execute("INSERT INTO migrations VALUES (99, 'of the future', '2100-01-01')")
-        with pytest.raises(FormatVersionError, match="version 2"):
+            later = [(90 + n, "of the future", "2100-01-01") for n in range(len(migrations.MIGRATIONS))]
+            connection.executemany("INSERT INTO migrations VALUES (?, ?, ?)", later)
+        with pytest.raises(FormatVersionError, match=f"version {FIRST + len(later)}"):
             opened.get(0)
 
 
