@@ -34,6 +34,8 @@ class SkipReason(StrEnum):
     CHANGED = "changed_while_reading"
     MISSING_CODEC = "missing_codec"
     ENCODER_FAILED = "encoder_failed"
+    FETCH_FAILED = "fetch_failed"
+    FORBIDDEN_ADDRESS = "forbidden_address"
 
 
 @dataclass(frozen=True, slots=True)
