@@ -1,4 +1,4 @@
-"""Comparing sources with what the catalog knows of them: what is new, changed, unchanged, gone. No picture is opened."""
+"""Comparing sources with what the catalog knows of them: what is new, changed, unchanged, gone."""
 
 from __future__ import annotations
 
@@ -154,10 +154,9 @@ def _scan_one(
     seen: set[bytes] = set()
     scanning = _Scanning(catalog, target, source, settings, result, known, failures, containers)
     for entry in source.scan():
-        if isinstance(entry, Unreachable) and entry.reason is SkipReason.VANISHED:
-            # A name on a list: what was indexed is gone, and what was not is a failure when it is named.
-            if entry.path in known or target.names is None:
-                continue
+        vanished = isinstance(entry, Unreachable) and entry.reason is SkipReason.VANISHED
+        if vanished and (entry.path in known or target.names is None):
+            continue  # A name on a list: what was indexed is gone; what was not is a failure when it is named.
         seen.add(entry.path)
         scanning.take(entry)
     result.notes += source.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from imseek.data.places import is_url
@@ -44,7 +45,8 @@ class Listed:
         return Found(path, FETCHED) if is_url(path) else find_file(path, path)
 
     def is_gone(self, path: bytes) -> bool:
-        return not is_url(path) and trouble_at(path) == MISSING
+        """Only if its folder is there: otherwise a disk may not be mounted."""
+        return not is_url(path) and trouble_at(path) == MISSING and trouble_at(os.path.dirname(path)) is None
 
     def close(self) -> None:
         self._web.close()
