@@ -23,4 +23,5 @@ def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
     except ValueError:
         found = {}
     extra = {k: v for k, v in found.items() if isinstance(v, str | int | float | bool)}
-    return Sidecar(caption or extra.pop("caption", None), extra)
+    told = extra.pop("caption", None)
+    return Sidecar(caption or (told if isinstance(told, str) else None), extra)
