@@ -32,7 +32,8 @@ class Filter:
         self._exclude = [_Glob(pattern) for pattern in exclude]
         self._hidden = hidden
 
-    def __bool__(self) -> bool:
+    @property
+    def chooses(self) -> bool:
         """Whether globs are given."""
         return bool(self._include or self._exclude)
 

@@ -29,7 +29,7 @@ class Folder:
         inside: frozenset[bytes] = frozenset(),
     ) -> None:
         self._root = root
-        self._choose = choose or Filter()
+        self._choose = Filter() if choose is None else choose
         self._follow_symlinks = follow_symlinks
         self._below = below
         self._inside = inside
@@ -57,7 +57,7 @@ class Folder:
 
     def is_gone(self, path: bytes) -> bool:
         """Also what is there, but left out by globs: these say what belongs to the source."""
-        if self._choose and not self._choose.reaches(path):
+        if self._choose.chooses and not self._choose.reaches(path):
             return True
         return trouble_at(place_in(self._root, path)) == MISSING
 
