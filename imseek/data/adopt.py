@@ -6,6 +6,7 @@ and content; their places were in the lost catalog.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from imseek.data.schema import FOREVER
 def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
     """Returns how many images came in that the catalog did not know."""
     known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
-    dims = {s.space_id: s.dim for s in connection.execute(select(t.spaces).where(live(t.spaces)))}
+    spaces = connection.execute(select(t.spaces).where(live(t.spaces))).all()
+    of = {space.space_id: space.modality for space in spaces}
     listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
     last = max(listed, default=-1)
     adopted, touched = 0, set()
@@ -33,7 +35,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         # What current.json does not list although it lists younger ones was merged away, or never committed.
         if shard_id not in listed and shard_id < last:
             continue
-        content = _read(folders.root, shard_id, dims)
+        content = _read(folders.root, shard_id, spaces)
         if content is None:
             continue
         hashes, held = content
@@ -43,7 +45,8 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         ids = np.fromiter(hashes, np.int64)
         staged = [_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(files.stage(folders, layout.ids(shard_id), "ids", ids))
-        staged += [_in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
+        for s in held:
+            staged.append(_in_place(folders, layout.vectors(s, shard_id, of[s]), "vectors", len(ids), s))
         if shard_id in listed:
             staged += _columns(folders, listed[shard_id], ids)
         files.add_shard(folders, connection, generation, shard_id, len(ids), staged)
@@ -62,14 +65,18 @@ def _on_disk(root: Path) -> set[int]:
     return {shard_id for shard_id in found if shard_id is not None}
 
 
-def _read(root: Path, shard_id: int, dims: dict[int, int]) -> tuple[dict[int, bytes], list[int]] | None:
+def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
     """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
     try:
         table = shards.read_table(root / layout.metadata(shard_id))
         ids = table.column("image_id").to_pylist()
         hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
         held = [
-            space_id for space_id, dim in dims.items() if _is_whole(root, space_id, shard_id, len(ids), dim)
+            space.space_id
+            for space in spaces
+            if _is_whole(
+                root / layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim)
+            )
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         _check_damaged(error)
@@ -83,15 +90,14 @@ def _check_damaged(error: Exception) -> None:
         raise error
 
 
-def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
-    path = root / layout.vectors(space_id, shard_id)
+def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
     if not path.exists():
         return False
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError):  # cut short, or no array: the other spaces may be sound
         return False
-    return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+    return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
 
 
 def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:

@@ -24,6 +24,7 @@ from imseek.data.lock import may_be_alive
 from imseek.data.sqlite_errors import storage_error
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
+from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, StorageError
 from imseek.types import Image, Place
 
@@ -130,13 +131,16 @@ class Reader:
                 f"{root / layout.CURRENT} belongs to another collection",
                 hint=f"imseek collection repair {root}",
             )
+        self._modalities = {space.space_id: space.modality for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._silent: dict[str, Int64] = {}
 
     def renewed(self) -> Reader:
         """A reader of the newest generation. It shares the files that both have, which never change."""
         newer = Reader(self.root)
         still = {*newer._names()}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
+        newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
         return newer
 
     def close(self) -> None:
@@ -154,14 +158,22 @@ class Reader:
     def segments(self, space_id: int) -> list[Segment]:
         """The vectors of a space with the rows that are dead in this generation.
 
-        Raises StaleGenerationError where a file of this generation is gone.
+        In a space of captions, the rows of images without one count as dead. Raises StaleGenerationError where a
+        file of this generation is gone.
         """
         found = []
         for shard in self.current.shards:
             if space_id in shard.spaces:
-                rows = self._load(layout.vectors(space_id, shard.shard_id))
-                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=self.dead_rows(shard)))
+                rows = self._load(self._vectors(space_id, shard))
+                dead = np.union1d(self.dead_rows(shard), self._silent_rows(space_id, shard))
+                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
+
+    def silent(self, space_id: int) -> int:
+        """How many live images have a row that no query is compared with: those without a caption."""
+        shards = [shard for shard in self.current.shards if space_id in shard.spaces]
+        rows = (np.setdiff1d(self._silent_rows(space_id, s), self.dead_rows(s)) for s in shards)
+        return sum(len(one) for one in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
         """Row numbers of a shard that are not live, ascending."""
@@ -173,7 +185,7 @@ class Reader:
         """The stored (dim,) float16 row of an image. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
             if space_id in shard.spaces:
-                stored = self._load(layout.vectors(space_id, shard.shard_id))
+                stored = self._load(self._vectors(space_id, shard))
                 return np.array(stored[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
@@ -259,9 +271,22 @@ class Reader:
     def _names(self) -> Iterator[str]:
         for shard in self.current.shards:
             yield layout.ids(shard.shard_id)
-            yield from (layout.vectors(space_id, shard.shard_id) for space_id in shard.spaces)
+            yield from (self._vectors(space_id, shard) for space_id in shard.spaces)
             if shard.dead is not None:
                 yield shard.dead
+
+    def _vectors(self, space_id: int, shard: Shard) -> str:
+        # A space that is not in use, since it is in the making, has no modality here: nobody asks for its vectors.
+        return layout.vectors(space_id, shard.shard_id, self._modalities.get(space_id, "image"))
+
+    def _silent_rows(self, space_id: int, shard: Shard) -> Int64:
+        """Row numbers without a vector, ascending: in a space of captions, zeros stand for none."""
+        if self._modalities.get(space_id) != "text":
+            return np.empty(0, np.int64)
+        name = self._vectors(space_id, shard)
+        if name not in self._silent:
+            self._silent[name] = zero_rows(self._load(name))
+        return self._silent[name]
 
     def _load(self, name: str) -> npt.NDArray[Any]:
         """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""

@@ -136,19 +136,20 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
             hint="index the pictures into a new collection: imseek index FOLDER -c NEW",
         )
     begin(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
-    for space in current.spaces:
+    for position, space in enumerate(current.spaces):
         facts: dict[str, Any] = {
             "encoder": space.encoder,
             "revision": None,
             "fingerprint": space.fingerprint,
             "dim": space.dim,
+            "modality": space.modality,
             "quality": space.quality,
             "note": space.note,
             "logit_scale": None,
             "preprocessing": {},
             "facts": {},
         }
-        add_space(connection, space.space_id, facts)
+        add_space(connection, space.space_id, facts, position=position)
 
 
 def _last_generation(root: Path, current: Current | None) -> int:

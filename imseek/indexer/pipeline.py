@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from imseek.data.batch import Batch, NewImage, Placing
@@ -23,6 +24,7 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
+from imseek.indexer.captions import CaptionRows
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Skipped
 from imseek.indexer.workers import OrderedMap
@@ -49,14 +51,16 @@ def index(
     paths: Sequence[bytes],
     options: Options,
     *,
+    captions: Mapping[int, Encoder] = MappingProxyType({}),
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IndexReport:
     """Bring the collection in line with its sources; see :meth:`imseek.Collection.index`.
 
-    ``encoders`` has that of every space of the collection by its id, the first space first.
+    ``encoders`` has that of every space of pictures by its id, the first space first, and ``captions`` that of the
+    space of captions, where there is one.
     """
-    run = Run(writer, encoders, progress or (lambda _: None), stop or threading.Event())
+    run = Run(writer, encoders, captions, progress or (lambda _: None), stop or threading.Event())
     return run.execute(paths, options)
 
 
@@ -67,11 +71,13 @@ class Run:
         self,
         writer: Writer,
         encoders: Mapping[int, Encoder],
+        captions: Mapping[int, Encoder],
         progress: ProgressCallback,
         stop: threading.Event,
     ) -> None:
         self._writer = writer
         self._encoders = encoders
+        self._captions = CaptionRows(captions)
         self._progress = progress
         self._stop = stop
         self._lookup = HashLookup(writer.root)
@@ -133,6 +139,7 @@ class Run:
             live=self._writer.current().images,
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
+            notes=(*self.report.notes, *self._captions.notes()),
         )
 
     # -- the ends --------------------------------------------------------------------------------------
@@ -265,7 +272,8 @@ class Run:
             self._store(loaded, image_id, dict(twin.metadata), twin.vectors, copied=True)
         elif (stored := self._lookup.find(content_hash)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
-            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in self._encoders}
+            spaces = (*self._encoders, *self._captions.space_ids)
+            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in spaces}
             self._store(loaded, image_id, self._reader.intrinsic(stored), vectors, copied=True)
         else:
             # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
@@ -285,13 +293,15 @@ class Run:
         spaces = self._spaces()
         self.report = replace(self.report, precision=spaces[0].precision, spaces=spaces)
         self._writer.detail = {"spaces": [asdict(space) for space in spaces]}
-        for loaded, picture, image_id in waiting:
+        metadata = [row_of(p.facts, loaded.content_hash, loaded.stat.size) for loaded, p, _ in waiting]
+        captions = self._captions.of(metadata)
+        for (loaded, _, image_id), row, caption in zip(waiting, metadata, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
             else:
-                metadata = row_of(picture.facts, loaded.content_hash, loaded.stat.size)
-                self._store(loaded, image_id, metadata, vectors, copied=loaded.content_hash in self._encoded)
+                copied = loaded.content_hash in self._encoded
+                self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
 
     def _store(
         self,
