@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import errors, upkeep
+    from imseek import captions, errors, upkeep
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -68,7 +68,7 @@ _HOMES = {
     "SpaceSummary": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("errors", "upkeep")
+_MODULES = ("captions", "errors", "upkeep")
 
 __all__ = [
     "Collection",
@@ -94,6 +94,7 @@ __all__ = [
     "Term",
     "VerifyReport",
     "__version__",
+    "captions",
     "create",
     "errors",
     "open",

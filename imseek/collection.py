@@ -117,7 +117,6 @@ def _space(encoder: Encoder, note: str | None) -> dict[str, Any]:
         "revision": info.revision,
         "fingerprint": encoder.fingerprint(),
         "dim": info.dim,
-        "modality": "image",
         "quality": info.quality,
         "note": note,
         "logit_scale": info.logit_scale,

@@ -33,10 +33,10 @@ _OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 def create(root: Path, spaces: Sequence[Mapping[str, Any]], *, relative_places: bool = False) -> Identity:
     """Make a collection at ``root`` with these spaces, the default first; returns its identity.
 
-    Each has encoder, revision, fingerprint, dim, modality, quality, note, logit_scale, preprocessing, facts. The
-    identity is written last: a folder without it is no collection, and making it again starts over. Raises
-    CollectionExistsError for a folder that holds a collection or other people's files, LockedError where
-    another process is making one, and StorageError.
+    Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts, and that of
+    captions has modality ``text``. The identity is written last: a folder without it is no collection, and making it
+    again starts over. Raises CollectionExistsError for a folder that holds a collection or other people's files,
+    LockedError where another process is making one, and StorageError.
     """
     with explained(root):
         _check_free(root)
@@ -102,25 +102,16 @@ def begin(connection: Connection, identity: Identity, generation: int = 0) -> No
         set_meta(connection, name, value)
 
 
-def add_space(
-    connection: Connection,
-    space_id: int,
-    space: Mapping[str, Any],
-    *,
-    position: int | None = None,
-    is_current: bool = True,
-    generation: int = 0,
-) -> None:
-    """Record a space; ``space`` is as for :func:`create`. ``position`` orders those of one modality."""
+def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
+    """Record an image space; ``space`` is as for :func:`create`, and may name further columns."""
+    usual = {
+        "space_id": space_id,
+        "modality": "image",
+        "adapter": None,
+        "position": space_id,
+        "is_current": 1,
+        "born": 0,
+        "died": FOREVER,
+    }
     documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
-    connection.execute(
-        insert(t.spaces).values(
-            space_id=space_id,
-            adapter=None,
-            position=space_id if position is None else position,
-            is_current=int(is_current),
-            born=generation,
-            died=FOREVER,
-            **{**space, **documents},
-        )
-    )
+    connection.execute(insert(t.spaces).values({**usual, **space, **documents}))

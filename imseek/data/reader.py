@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,17 @@ class Reader:
             )
         self._modalities = {space.space_id: space.modality for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._inodes: dict[str, int] = {}
         self._silent: dict[str, Int64] = {}
 
     def renewed(self) -> Reader:
-        """A reader of the newest generation. It shares the files that both have, which never change."""
+        """A reader of the newest generation. It shares the files that both have, which never change.
+
+        Only a repair gives the name of a damaged file to a sound one. While it is mapped, no other has its inode.
+        """
         newer = Reader(self.root)
-        still = {*newer._names()}
+        still = {name for name in newer._names() if name in self._arrays and self._is_same(name)}
+        newer._inodes = {name: self._inodes[name] for name in still}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
         newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
         return newer
@@ -239,6 +244,14 @@ class Reader:
                 found[int(self.shard_ids(shard)[row])] = plain(merged)
         return found
 
+    def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
+        """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
+        from imseek.data.shards import read_texts
+
+        name = layout.metadata(shard.shard_id)
+        with self._reading(name):
+            yield from read_texts(self.root / name, column)
+
     def image(self, image_id: int) -> Image:
         """Raises ImageNotFoundError for an id that is not live in this generation."""
         metadata = self.metadata([image_id]).get(image_id)
@@ -268,6 +281,11 @@ class Reader:
             for row in np.setdiff1d(rows, self.dead_rows(shard), assume_unique=True):
                 yield shard, int(row)
 
+    def _is_same(self, name: str) -> bool:
+        with suppress(OSError):
+            return os.stat(self.root / name).st_ino == self._inodes[name]
+        return False
+
     def _names(self) -> Iterator[str]:
         for shard in self.current.shards:
             yield layout.ids(shard.shard_id)
@@ -292,6 +310,7 @@ class Reader:
         """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""
         if name not in self._arrays:
             with self._reading(name):
+                self._inodes[name] = os.stat(self.root / name).st_ino
                 self._arrays[name] = np.load(self.root / name, mmap_mode="r", allow_pickle=False)
         return self._arrays[name]
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
@@ -111,6 +111,8 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
     elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
         ledger.restored.append(f"{problem.file} from the metadata")
+    elif problem.kind == "vectors" and _is_spare(writer, problem.file):
+        _set_back(writer, problem.file, ledger)
     elif problem.kind == "column":
         condition = t.files.c.path == problem.file
         writer.apply(lambda connection, generation: files.retire(connection, generation, condition))
@@ -121,6 +123,25 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
 
 def _lives(writer: Writer, shard_id: int) -> bool:
     return any(shard.shard_id == shard_id for shard in writer.current().shards)
+
+
+def _is_spare(writer: Writer, file: str) -> bool:
+    """Whether pictures can be searched without the vectors in this file, and it can be made without pictures."""
+    needed = [space.space_id for space in writer.current().image_spaces]
+    return layout.space_of(file) not in needed
+
+
+def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
+    """Give up one file of a space that pictures do without. The space is in the making again and not searched."""
+
+    def change(connection: Connection, generation: int) -> None:
+        s, f = t.spaces.c, t.files.c
+        connection.execute(update(t.spaces).where(s.space_id == layout.space_of(file)).values(is_current=0))
+        connection.execute(delete(t.files).where(f.path == file))  # Its name is free for one that is sound.
+
+    writer.apply(change)
+    durable.discard_files([writer.root / file])
+    ledger.lost.append(f"{file}: vectors of captions; `imseek maintain --captions` makes them again")
 
 
 def _rewrite_ids(writer: Writer, shard_id: int) -> bool:

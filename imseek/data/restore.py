@@ -143,13 +143,14 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
             "fingerprint": space.fingerprint,
             "dim": space.dim,
             "modality": space.modality,
+            "position": position,
             "quality": space.quality,
             "note": space.note,
             "logit_scale": None,
             "preprocessing": {},
             "facts": {},
         }
-        add_space(connection, space.space_id, facts, position=position)
+        add_space(connection, space.space_id, facts)
 
 
 def _last_generation(root: Path, current: Current | None) -> int:

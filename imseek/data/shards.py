@@ -212,6 +212,14 @@ def read_rows(path: Path, rows: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
+def read_texts(path: Path, column: str) -> Iterator[list[str | None]]:
+    """A column of texts, a row group at a time."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=[column], use_threads=False)
+            yield table.column(column).to_pylist()
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with _open(path) as file:
         return file.read(columns=columns, use_threads=False)

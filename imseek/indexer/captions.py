@@ -18,7 +18,7 @@ from imseek.errors import ImseekError
 Float16: TypeAlias = npt.NDArray[np.float16]
 
 #: Captions that are encoded at once.
-BATCH: Final = 64
+BATCH: Final = 256
 
 
 class CaptionEncoder:
@@ -35,8 +35,7 @@ class CaptionEncoder:
         """
         rows = np.zeros((len(captions), self._encoder.info.dim), np.float16)
         texts = [_text(caption) for caption in captions]
-        # Each once, and those of like length together: a batch costs as much as its longest text.
-        wanted = sorted({text for text in texts if text}, key=lambda text: (len(text), text))
+        wanted = list(dict.fromkeys(filter(None, texts)))
         found: dict[str, Float16] = {}
         for start in range(0, len(wanted), BATCH):
             found.update(self._encode(wanted[start : start + BATCH]))

@@ -33,6 +33,11 @@ AlsoOption: TypeAlias = Annotated[
     ),
 ]
 
+CaptionsOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--captions", help="In a new collection: embed captions too, for `search --by caption`."),
+]
+
 NOTHING_INDEXED = 3
 _SHOWN_FAILURES = 20
 
@@ -64,6 +69,7 @@ def index(
         typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
     ] = None,
     also: AlsoOption = None,
+    captions: CaptionsOption = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
     ] = False,
@@ -82,7 +88,9 @@ def index(
     given = paths or []
     chosen = _here(given, collection) if here else _named(given, collection)
     with (
-        _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json) as opened,
+        _open(
+            chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
+        ) as opened,
         StopSignals() as signals,
     ):
         with progress_bar() as progress:
@@ -145,6 +153,9 @@ def encoder_lines(found: CollectionInfo) -> list[str]:
     lines: list[str] = []
     for summary in found.spaces:
         space = summary.space
+        if space.modality == "text":
+            lines.append(f"captions: embedded with {printable(space.encoder)}")
+            continue
         lines.append(f"{'also' if lines else 'encoder'}: {printable(space.encoder)}")
         lines += [printable(space.note)] if space.note else []
     return lines
@@ -172,6 +183,7 @@ def _open(
     also: list[str],
     runtime: Runtime,
     *,
+    captions: bool,
     here: bool,
     quiet: bool,
 ) -> Collection:
@@ -179,7 +191,7 @@ def _open(
     if chosen.exists:
         opened = imseek.open(chosen.path, runtime=runtime, notify=say)
         try:
-            _check_encoders(opened, chosen, encoder, also)
+            _check_encoders(opened, chosen, encoder, also, captions=captions)
         except UsageError:
             opened.close()
             raise
@@ -192,26 +204,41 @@ def _open(
     try:
         with download_bar():
             opened = imseek.create(
-                chosen.path, encoder=encoder or "auto", also=also, here=here, runtime=runtime, notify=say
+                chosen.path,
+                encoder=encoder or "auto",
+                also=also,
+                captions=captions,
+                here=here,
+                runtime=runtime,
+                notify=say,
             )
     except CollectionExistsError:
         if not library.is_collection(chosen.path):
             raise
         # Another process has made it since we looked.
-        return _open(replace(chosen, exists=True), given, encoder, also, runtime, here=here, quiet=quiet)
+        chosen = replace(chosen, exists=True)
+        return _open(chosen, given, encoder, also, runtime, captions=captions, here=here, quiet=quiet)
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         say("\n".join(encoder_lines(opened.info())))
     return opened
 
 
-def _check_encoders(opened: Collection, chosen: Resolved, encoder: str | None, also: list[str]) -> None:
+def _check_encoders(
+    opened: Collection, chosen: Resolved, encoder: str | None, also: list[str], *, captions: bool
+) -> None:
     """Raises UsageError where the collection was made with other encoders than those that are asked for."""
-    if encoder in (None, "auto") and not also:
+    if encoder in (None, "auto") and not also and not captions:
         return
     from imseek.encoders.registry import AUTO, canonical
 
-    used, *more = [summary.space.encoder for summary in opened.info().spaces]
+    spaces = [summary.space for summary in opened.info().spaces]
+    used, *more = [space.encoder for space in spaces if space.modality == "image"]
+    if captions and not any(space.modality == "text" for space in spaces):
+        raise UsageError(
+            f"the captions of {chosen.name} are not embedded",
+            hint="`imseek maintain --captions` embeds them; later runs then do so too",
+        )
     if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
+    from imseek.captions import AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
     from imseek.library import Named, Resolved
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         Hit,
         IndexReport,
         MergeReport,
+        Place,
         PurgeReport,
         RepairReport,
         SearchResult,
@@ -51,6 +53,26 @@ def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
         "spaces": [{**asdict(share), "weight": round(share.weight, 6)} for share in result.spaces],
         "notes": list(result.notes),
         "hits": [_hit(hit) for hit in result.hits],
+    }
+
+
+def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
+    return {
+        "collection": collection(chosen),
+        "encoder": found.encoder,
+        "generation": found.generation,
+        "images": found.images,
+        "captions": found.captions,
+        "median": None if found.median is None else round(found.median, 6),
+        "worst": [
+            {
+                "image_id": row.image_id,
+                "score": round(row.score, 6),
+                "caption": row.caption,
+                **_placed(row.place),
+            }
+            for row in found.worst
+        ],
     }
 
 
@@ -213,15 +235,19 @@ def _rounded(rows: Rows) -> dict[str, Any]:
 
 
 def _hit(hit: Hit) -> dict[str, Any]:
-    place = hit.place
     return {
         "collection": hit.collection,
         "image_id": hit.image_id,
         "score": round(hit.score, 6),
-        "source_id": None if place is None else place.source_id,
-        **({"path": None} if place is None else _path(place.path)),
+        **_placed(hit.place),
         "metadata": _plain(hit.metadata),
     }
+
+
+def _placed(place: Place | None) -> dict[str, Any]:
+    if place is None:
+        return {"source_id": None, "path": None}
+    return {"source_id": place.source_id, **_path(place.path)}
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
