@@ -25,7 +25,9 @@ from imseek.data.schema import FOREVER
 def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
     """Returns how many images came in that the catalog did not know."""
     known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
-    dims = {s.space_id: s.dim for s in connection.execute(select(t.spaces).where(live(t.spaces)))}
+    found = connection.execute(select(t.spaces).where(live(t.spaces))).all()
+    dims = {s.space_id: s.dim for s in found}
+    in_use = {s.space_id for s in found if s.is_current}
     listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
     last = max(listed, default=-1)
     adopted, touched = 0, set()
@@ -37,13 +39,13 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         if content is None:
             continue
         hashes, held = content
-        new, shrunk = _take(
-            connection, generation, shard_id, hashes, _dead_rows(folders.root, shard_id, current)
-        )
+        empty = set().union(*(empty_rows(folders.root, s, shard_id) for s in held if s in in_use))
+        dead = _dead_rows(folders.root, shard_id, current)
+        new, shrunk = _take(connection, generation, shard_id, hashes, dead, empty)
         ids = np.fromiter(hashes, np.int64)
-        staged = [_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
+        staged = [in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(files.stage(folders, layout.ids(shard_id), "ids", ids))
-        staged += [_in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
+        staged += [in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
         if shard_id in listed:
             staged += _columns(folders, listed[shard_id], ids)
         files.add_shard(folders, connection, generation, shard_id, len(ids), staged)
@@ -69,7 +71,7 @@ def _read(root: Path, shard_id: int, dims: dict[int, int]) -> tuple[dict[int, by
         ids = table.column("image_id").to_pylist()
         hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
         held = [
-            space_id for space_id, dim in dims.items() if _is_whole(root, space_id, shard_id, len(ids), dim)
+            space_id for space_id, dim in dims.items() if is_whole(root, space_id, shard_id, len(ids), dim)
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         _check_damaged(error)
@@ -83,7 +85,7 @@ def _check_damaged(error: Exception) -> None:
         raise error
 
 
-def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
+def is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
     path = root / layout.vectors(space_id, shard_id)
     if not path.exists():
         return False
@@ -92,6 +94,12 @@ def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> 
     except (ValueError, EOFError):  # cut short, or no array: the other spaces may be sound
         return False
     return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+
+
+def empty_rows(root: Path, space_id: int, shard_id: int) -> set[int]:
+    """Rows of zeros: of images that had left the shard when the vectors of the space were made."""
+    vectors = np.load(root / layout.vectors(space_id, shard_id), mmap_mode="r", allow_pickle=False)
+    return set(np.flatnonzero(~vectors.any(axis=1)).tolist())
 
 
 def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
@@ -106,7 +114,7 @@ def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list
             _check_damaged(error)
             continue
         if np.array_equal(stored, ids):
-            sound.append(_in_place(folders, path, "column", len(ids), name=name))
+            sound.append(in_place(folders, path, "column", len(ids), name=name))
     return sound
 
 
@@ -136,14 +144,16 @@ def _take(
     shard_id: int,
     hashes: dict[int, bytes],
     dead: npt.NDArray[np.integer[Any]],
+    empty: set[int],
 ) -> tuple[int, set[int]]:
     """Record the images of a shard; returns how many are new, and the shards that others moved here from.
 
     A live image that the catalog has with the same content is the one that was merged into this younger shard;
-    where it is quarantined, that is why its row was dead.
+    where it is quarantined, that is why its row was dead. Images whose row is ``empty`` have left the shard.
     """
     ids = list(hashes)
-    buried = {ids[row] for row in dead[dead < len(ids)].tolist()}
+    left = {ids[row] for row in empty}
+    buried = left | {ids[row] for row in dead[dead < len(ids)].tolist()}
     known = {}
     for chunk in files.chunks(ids):
         rows = connection.execute(select(t.images).where(t.images.c.image_id.in_(chunk)))
@@ -151,7 +161,8 @@ def _take(
     mine = [
         i
         for i, row in known.items()
-        if row.died == FOREVER and row.content_hash == hashes[i] and (i not in buried or row.state != LIVE)
+        if row.died == FOREVER and row.content_hash == hashes[i] and i not in left
+        if i not in buried or row.state != LIVE
     ]
     for chunk in files.chunks(mine):
         connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=shard_id))
@@ -172,7 +183,7 @@ def _take(
     return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
 
 
-def _in_place(
+def in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
     """A file that lies where it belongs already, as one to be published there."""

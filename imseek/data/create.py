@@ -103,17 +103,15 @@ def begin(connection: Connection, identity: Identity, generation: int = 0) -> No
 
 
 def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
-    """Record an image space; ``space`` is as for :func:`create`."""
+    """Record an image space; ``space`` is as for :func:`create`, and may name further columns."""
+    usual = {
+        "space_id": space_id,
+        "modality": "image",
+        "adapter": None,
+        "position": space_id,
+        "is_current": 1,
+        "born": 0,
+        "died": FOREVER,
+    }
     documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
-    connection.execute(
-        insert(t.spaces).values(
-            space_id=space_id,
-            modality="image",
-            adapter=None,
-            position=space_id,
-            is_current=1,
-            born=0,
-            died=FOREVER,
-            **{**space, **documents},
-        )
-    )
+    connection.execute(insert(t.spaces).values({**usual, **space, **documents}))

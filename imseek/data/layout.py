@@ -71,6 +71,11 @@ def vectors(space_id: int, shard_id: int, kind: str = "img_emb") -> str:
     return f"{SPACES}/{space_id}/{kind}/{shard_id:06d}.npy"
 
 
+def part(space_id: int, number: int) -> str:
+    """Of a space that is being built; numbers are those of shards, of which none is given twice."""
+    return f"{SPACES}/{space_id}/parts/{number:06d}.npy"
+
+
 def dead(shard_id: int, generation: int) -> str:
     return f"{DEAD}/{shard_id:06d}.{generation}.npy"
 
