@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.data.summary import summarise
-from imseek.encoders import registry
+from imseek.encoders import joining, registry
 from imseek.encoders.checks import check_knows_words
-from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
 from imseek.search.engine import Engine
@@ -22,8 +21,6 @@ from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, S
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
     from imseek.encoders.base import Encoder
-
-_ANOTHER: Final = "a second space is worth its cost where another encoder makes it"
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -62,67 +59,24 @@ def create(
     for reference in (encoder, *also):
         resolution = registry.resolve(reference)
         if resolution.reference in chosen:
-            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=_ANOTHER)
+            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=joining.ANOTHER)
         chosen[resolution.reference] = resolution
     loaded: dict[tuple[str, tuple[str, ...]], Encoder] = {}
+    encoders: list[Encoder] = []
     spaces = []
     for space_id, resolution in enumerate(chosen.values()):
         modalities = ("image",) if space_id else ("image", "text")
-        made = _load(resolution, modalities, runtime, notify)
-        _check_joins(made, list(loaded.values()))
-        spaces.append(_space(made, resolution.note))
+        made = joining.load_resolved(resolution, modalities, runtime, notify)
+        encoders.append(made)
+        joining.check_joins([joining.Joined.of(encoder) for encoder in encoders])
         loaded[made.fingerprint(), modalities] = made
+        spaces.append(joining.space_of(made, resolution.note))
     if captions:
-        first = next(iter(loaded.values()))
-        check_knows_words(first)
+        check_knows_words(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
     root = Path(path).expanduser().absolute()
     create_files(root, spaces, relative_places=here)
     return Collection(root, runtime, notify, _loaded=loaded)
-
-
-def _check_joins(made: Encoder, before: Sequence[Encoder]) -> None:
-    """Raise UsageError where the space of ``made`` would be of no use beside the spaces before it."""
-    for other in before:
-        if other.fingerprint() == made.fingerprint():
-            raise UsageError(
-                f"{made.info.reference} is the encoder {other.info.reference} under another name",
-                hint=_ANOTHER,
-            )
-    if before and "text" in made.info.modalities and "text" not in before[0].info.modalities:
-        raise UsageError(
-            f"words are searched in the first space, and {before[0].info.reference} knows no words",
-            hint=f"put {made.info.reference} first",
-        )
-
-
-def _load(
-    resolution: Resolution,
-    modalities: tuple[str, ...],
-    runtime: Runtime | None,
-    notify: Callable[[str], None] | None,
-) -> Encoder:
-    if resolution.download is not None and notify is not None:
-        weights = resolution.download
-        megabytes = weights.download_bytes / 1e6
-        notify(f"downloading {resolution.reference}: {megabytes:.0f} MB, licence {weights.licence}")
-    return registry.load(resolution.reference, modalities=modalities, runtime=runtime, notify=notify)
-
-
-def _space(encoder: Encoder, note: str | None) -> dict[str, Any]:
-    """A space as :func:`imseek.data.create.create` takes it."""
-    info = encoder.info
-    return {
-        "encoder": info.reference,
-        "revision": info.revision,
-        "fingerprint": encoder.fingerprint(),
-        "dim": info.dim,
-        "quality": info.quality,
-        "note": note,
-        "logit_scale": info.logit_scale,
-        "preprocessing": info.preprocessing,
-        "facts": {"modalities": info.modalities},
-    }
 
 
 def open(  # noqa: A001 - imseek.open, as in gzip.open

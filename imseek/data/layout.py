@@ -74,6 +74,11 @@ def vectors(space_id: int, shard_id: int, modality: str = "image") -> str:
     return f"{SPACES}/{space_id}/{_KINDS[modality]}/{shard_id:06d}.npy"
 
 
+def part(space_id: int, number: int) -> str:
+    """Of a space that is being built; numbers are those of shards, of which none is given twice."""
+    return f"{SPACES}/{space_id}/parts/{number:06d}.npy"
+
+
 def dead(shard_id: int, generation: int) -> str:
     return f"{DEAD}/{shard_id:06d}.{generation}.npy"
 

@@ -383,6 +383,26 @@ class HashLookup:
                 self._connection.close()
 
 
+def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
+    """The sha256 of live images, and the ids of all live images with the same content, ascending. As of now."""
+    contents: dict[int, bytes] = {}
+    alike: dict[bytes, list[int]] = {}
+    live = f"died = {FOREVER}"
+    with connect_read_only(root) as connection:
+        for chunk in _chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
+            query = (
+                f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
+            )
+            found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
+            for image_id, content_hash in found:
+                if image_id not in contents:  # Else one of an earlier chunk.
+                    contents[image_id] = content_hash
+                    alike.setdefault(content_hash, []).append(image_id)
+    return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}
+
+
 def _chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:
     ids = [int(i) for i in image_ids]
     for start in range(0, len(ids), _CHUNK):

@@ -163,6 +163,8 @@ class Engine:
         """The reader of the newest generation; the lock must be held."""
         if read_current(self._root).generation != self._reader.generation:
             self._reader = self._reader.renewed()
+            in_use = {space.space_id for space in self._reader.current.spaces}
+            self._indexes = {i: opened for i, opened in self._indexes.items() if i in in_use}
         return self._reader
 
     def _opened(self, reader: Reader, space: SpaceInfo) -> VectorIndex:
