@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
     from imseek.types import (
+        CaptionReport,
         CollectionInfo,
         DropReport,
         Failure,
@@ -53,6 +54,7 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
     "Failure": "imseek.types",
     "Hit": "imseek.types",
@@ -79,6 +81,7 @@ _HOMES = {
 _MODULES = ("captions", "errors", "upkeep")
 
 __all__ = [
+    "CaptionReport",
     "Collection",
     "CollectionInfo",
     "DropReport",

@@ -395,6 +395,26 @@ class ReencodeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptionReport:
+    """What ``embed_captions`` did.
+
+    ``outcome`` is ``"switched"`` (captions are searched in the space ``space_id`` from ``generation`` on),
+    ``"already"`` (they were before), or ``"interrupted"`` (the same call goes on). Of ``images`` live images,
+    ``captions`` have a caption that is embedded there; ``encoded`` different texts were encoded in this run.
+    """
+
+    outcome: str
+    space_id: int
+    encoder: str
+    images: int
+    captions: int
+    encoded: int
+    seconds: float
+    generation: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DropReport:
     """A space that was dropped, and the files that nobody uses any more; they go with time, or with a purge."""
 

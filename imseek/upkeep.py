@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from imseek.data.system_errors import explained
 from imseek.errors import UsageError
 from imseek.types import (
+    CaptionReport,
     DropReport,
     MergeReport,
     ProgressCallback,
@@ -125,6 +126,40 @@ def reencode(
     order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
     with explained(root), Writer(root, "maintain --add-space" if add else "maintain --reencode") as writer:
         return runner.reencode(writer, encoder, order, progress=progress, stop=stop)
+
+
+def embed_captions(
+    path: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionReport:
+    """Embed the captions that a collection holds, with the encoder of its first space, and no picture is opened.
+
+    From then on they are searched (``by="caption"``), and ``index`` embeds those of new pictures too. Where they are
+    embedded with another encoder, since pictures were encoded again, that space makes room for the new one. Killed or
+    stopped (``stop``), the same call goes on with what was built.
+
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError where that encoder knows no words,
+    EncoderMismatchError for other weights, what loading an encoder raises, CollectionNotFoundError, LockedError,
+    ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file of the
+    collection is damaged.
+    """
+    from imseek.data.writer import Writer
+    from imseek.encoders import checks, registry
+    from imseek.indexer import caption_space
+
+    root = Path(path).expanduser().absolute()
+    with explained(root), Writer(root, "maintain --captions") as writer:
+        space = writer.current().space
+        encoder = registry.load(
+            space.encoder, modalities=("text",), runtime=runtime, fingerprint=space.fingerprint, notify=notify
+        )
+        checks.check_knows_words(encoder)
+        checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
+        return caption_space.embed(writer, encoder, progress=progress, stop=stop)
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:

@@ -252,6 +252,16 @@ class Reader:
         with self._reading(name):
             yield from read_texts(self.root / name, column)
 
+    def captions(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """The captions of stored images that have one, also of those that are not searched now."""
+        found: dict[int, str] = {}
+        for shard in self.current.shards:
+            ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))
+            stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), ["caption"])
+            # An image may have left rows behind in older shards, which come first.
+            found.update({int(ids[r]): one["caption"] for r, one in zip(rows, stored, strict=True) if one})
+        return found
+
     def image(self, image_id: int) -> Image:
         """Raises ImageNotFoundError for an id that is not live in this generation."""
         metadata = self.metadata([image_id]).get(image_id)
@@ -275,11 +285,16 @@ class Reader:
         """Shard and row of each live id; ids that are not live are passed over."""
         wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
-            ids = self.shard_ids(shard)
-            rows = np.searchsorted(ids, wanted)
-            rows = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+            rows = self._at(shard, wanted)
             for row in np.setdiff1d(rows, self.dead_rows(shard), assume_unique=True):
                 yield shard, int(row)
+
+    def _at(self, shard: Shard, wanted: Int64) -> Int64:
+        """The rows of ids (ascending, each once) in a shard, dead ones too; what it does not hold is passed over."""
+        ids = self.shard_ids(shard)
+        rows = np.searchsorted(ids, wanted)
+        found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+        return found
 
     def _is_same(self, name: str) -> bool:
         with suppress(OSError):
@@ -314,11 +329,13 @@ class Reader:
                 self._arrays[name] = np.load(self.root / name, mmap_mode="r", allow_pickle=False)
         return self._arrays[name]
 
-    def _rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def _rows(
+        self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         from imseek.data.shards import read_rows
 
         with self._reading(name):
-            return read_rows(self.root / name, rows)
+            return read_rows(self.root / name, rows, columns)
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:

@@ -27,6 +27,8 @@ class CaptionEncoder:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._failed: dict[str, str] = {}
+        #: How many texts were encoded.
+        self.encoded = 0
 
     def __call__(self, captions: Sequence[str | None]) -> Float16:
         """(n, dim) float16 rows of n captions.
@@ -39,6 +41,7 @@ class CaptionEncoder:
         found: dict[str, Float16] = {}
         for start in range(0, len(wanted), BATCH):
             found.update(self._encode(wanted[start : start + BATCH]))
+        self.encoded += len(found)
         for row, text in zip(rows, texts, strict=True):
             if text in found:
                 row[:] = found[text]

@@ -124,6 +124,14 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def counted(real: Callable[..., Float32], asked: list[str]) -> Callable[..., Float32]:
+    def encode(self: FakeEncoder, texts: Sequence[str]) -> Float32:
+        asked.extend(texts)
+        return real(self, texts)
+
+    return encode
+
+
 # -- making one ----------------------------------------------------------------------------------------------
 
 
@@ -173,16 +181,18 @@ def test_each_image_has_the_row_of_its_caption_or_zeros(indexed: imseek.Collecti
 def test_a_caption_is_encoded_once_and_in_batches(
     empty: imseek.Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[str]] = []
-    real = FakeEncoder.encode_texts
+    calls: list[int] = []
+    asked: list[str] = []
+    real = counted(FakeEncoder.encode_texts, asked)
 
     def encode(self: FakeEncoder, texts: Sequence[str]) -> Float32:
-        asked.append(sorted(texts))
+        calls.append(len(texts))
         return real(self, texts)
 
     monkeypatch.setattr(FakeEncoder, "encode_texts", encode)
     empty.index([pictures])
-    assert asked == [sorted({caption for caption in CAPTIONS.values() if caption})]
+    assert sorted(asked) == sorted({caption for caption in CAPTIONS.values() if caption})
+    assert len(calls) == 1
 
 
 def test_copies_and_moves_are_not_encoded_again(
@@ -467,7 +477,7 @@ def test_a_lost_catalog_comes_back_from_the_shards(indexed: imseek.Collection, p
 
 
 def test_a_shard_without_the_vectors_of_captions_is_damage(
-    indexed: imseek.Collection, pictures: Path
+    indexed: imseek.Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(pictures / "new.png", "red", "red and new")
     draw(pictures / "mute.png", "blue", None)
@@ -487,15 +497,19 @@ def test_a_shard_without_the_vectors_of_captions_is_damage(
         with pytest.raises(CorruptCollectionError, match="2 images have no vector"):
             opened.search("red", by="caption")
     assert upkeep.repair(indexed.path).after.ok
+    monkeypatch.setattr(FakeEncoder, "encode_texts", counted(FakeEncoder.encode_texts, asked := []))
+    assert upkeep.embed_captions(indexed.path).outcome == "switched"
+    assert asked == ["red and new"], "the other shard has its vectors"
     with imseek.open(indexed.path) as opened:
         assert opened.search("red").searched == 9
+        assert opened.search("red", by="caption").searched == 6
 
 
 @pytest.mark.parametrize("damage", [flip, Path.unlink], ids=["bit", "gone"])
 def test_damage_costs_the_captions_and_no_picture(
     indexed: imseek.Collection, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = layout.vectors(TEXT, 0, "text")
+    path, rows = layout.vectors(TEXT, 0, "text"), stored(indexed.path)
     damage(indexed.path / path)
     (problem,) = upkeep.verify(indexed.path).problems
     assert (problem.kind, problem.file, problem.repairable) == ("vectors", path, True)
@@ -508,3 +522,126 @@ def test_damage_costs_the_captions_and_no_picture(
         with pytest.raises(QueryError, match="not embedded"):
             opened.search("red", by="caption")
         assert opened.index().unchanged == 7
+        assert upkeep.embed_captions(indexed.path).outcome == "switched"
+        after = stored(indexed.path)
+        assert all((after[i] == rows[i]).all() for i in rows)
+        assert opened.search("red", by="caption").searched == 5
+    assert upkeep.verify(indexed.path).ok
+
+
+# -- embedding what is stored --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without(tmp_path: Path, pictures: Path) -> Iterator[imseek.Collection]:
+    """A collection without the space: two shards, a dead row, a suspended image; and no picture is left."""
+    with imseek.create(tmp_path / "c", encoder=ENCODER) as made:
+        made.index([pictures])
+        draw(pictures / "new.png", "red", "red and new")
+        draw(pictures / "mute.png", "blue", None)
+        (pictures / "green.jpg").unlink()
+        (pictures / "sea.png").write_bytes(b"no picture any more")
+        assert made.index().failures[0].reason == "not_an_image"
+        assert len(read_current(made.path).shards) == 2
+        pictures.rename(tmp_path / "away")
+        yield made
+
+
+def test_captions_are_embedded_without_pictures(without: imseek.Collection) -> None:
+    generation = without.info().generation
+    moments: list[imseek.Progress] = []
+    report = upkeep.embed_captions(without.path, progress=moments.append)
+    assert (report.outcome, report.space_id, report.encoder) == ("switched", TEXT, ENCODER)
+    assert (report.images, report.captions, report.encoded) == (7, 4, 4)
+    assert report.generation == without.info().generation > generation
+    assert [(m.phase, m.done, m.total) for m in moments[-1:]] == [("captions", 8, 8)]
+    assert_answer(without.search("red", by="caption", limit=50), expected(without, words("red")[0]))
+    rows = stored(without.path)
+    for row in agreement(without):
+        assert rows[row.image_id] == pytest.approx(words(row.caption)[0], abs=1e-3)
+    assert {row.caption for row in agreement(without)} == {
+        "something red", "the blue sea", "黄色い山 yellow", "red and new"
+    }  # fmt: skip
+    assert upkeep.verify(without.path).ok
+    again = upkeep.embed_captions(without.path)
+    assert (again.outcome, again.captions, again.encoded) == ("already", 4, 0)
+    assert again.generation == report.generation
+
+
+def test_later_pictures_are_embedded_as_they_come(without: imseek.Collection, tmp_path: Path) -> None:
+    upkeep.embed_captions(without.path)
+    (tmp_path / "away").rename(tmp_path / "pictures")
+    draw(tmp_path / "pictures" / "sea.png", (0, 0, 250), "the blue sea")  # It may be searched again.
+    draw(tmp_path / "pictures" / "newer.png", "red", "newer still")
+    without.index()
+    scores = expected(without, words("sea")[0])
+    assert {*scores} == {"red.png", "sea.png", "lake.jpg", "山.png", "new.png", "newer.png"}
+    assert_answer(without.search("sea", by="caption", limit=50), scores)
+    assert upkeep.verify(without.path).ok
+
+
+def test_a_build_that_was_stopped_goes_on(
+    without: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    monkeypatch.setattr("imseek.data.rebuild.COMMIT_ROWS", 2)
+    monkeypatch.setattr("imseek.indexer.caption_space.BATCH", 2)
+    stop = threading.Event()
+    first = upkeep.embed_captions(without.path, stop=stop, progress=lambda p: stop.set() if p.done else None)
+    assert first.outcome == "interrupted"
+    assert first.encoded < 4
+    with pytest.raises(QueryError, match="not embedded"):
+        without.search("red", by="caption")
+    assert without.search("red").searched == 7
+    assert upkeep.verify(without.path).ok
+    upkeep.merge(without.path)
+    monkeypatch.setattr(FakeEncoder, "encode_texts", counted(FakeEncoder.encode_texts, asked := []))
+    second = upkeep.embed_captions(without.path)
+    assert (second.outcome, second.space_id) == ("switched", first.space_id)
+    assert 0 < len(asked) < 5
+    assert_answer(without.search("red", by="caption", limit=50), expected(without, words("red")[0]))
+    assert upkeep.verify(without.path).ok
+
+
+def test_the_encoder_of_the_pictures_has_changed(indexed: imseek.Collection, pictures: Path) -> None:
+    assert upkeep.reencode(indexed.path, "fake:32").outcome == "switched"
+    assert indexed.search("red", by="caption").searched == 5, (
+        "captions stay with the words of their own encoder"
+    )
+    assert indexed.search("red", by="caption").encoder == ENCODER
+    assert indexed.search("red").encoder == "fake:32"
+    for refused in (lambda: agreement(indexed), lambda: indexed.search(0, by="caption")):
+        with pytest.raises(QueryError, match=f"embedded with {ENCODER}, and no picture is"):
+            refused()
+    report = upkeep.embed_captions(indexed.path)
+    assert (report.outcome, report.encoder, report.captions) == ("switched", "fake:32", 5)
+    current = read_current(indexed.path)
+    assert [(s.space_id, s.encoder, s.modality) for s in current.spaces] == [
+        (2, "fake:32", "image"),
+        (3, "fake:32", "text"),
+    ]
+    assert [shard.spaces for shard in current.shards] == [(0, 2, 3)], "the old space of captions is dropped"
+    (words_now,) = registry.load("fake:32").encode_texts(["the blue sea"])
+    hit = indexed.search("the blue sea", by="caption")[0]
+    assert hit.metadata["caption"] == "the blue sea"
+    assert stored(indexed.path, 3)[hit.image_id] == pytest.approx(words_now, abs=1e-3)
+    assert len([*agreement(indexed)]) == 5
+    draw(pictures / "new.png", "red", "red and new")
+    indexed.index()
+    assert indexed.search("red", by="caption").searched == 6
+    assert upkeep.verify(indexed.path).ok
+
+
+def test_an_encoder_without_words_embeds_nothing(
+    without: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEncoder, "info", property(lambda self: _without_words(self)))
+    with pytest.raises(UsageError, match="knows no words"):
+        upkeep.embed_captions(without.path)
+    monkeypatch.undo()
+    monkeypatch.setattr(FakeEncoder, "fingerprint", lambda _: "0" * 64)
+    with pytest.raises(EncoderMismatchError):
+        upkeep.embed_captions(without.path)
+    assert [s.modality for s in read_current(without.path).spaces] == ["image"]
+    assert upkeep.verify(without.path).ok
