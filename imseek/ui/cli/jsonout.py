@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imseek.encoders.selfcheck import Rows
     from imseek.library import Named, Resolved
     from imseek.types import (
+        CaptionReport,
         CollectionInfo,
         Failure,
         Hit,
@@ -174,11 +175,14 @@ def repaired(report: RepairReport) -> dict[str, Any]:
     }
 
 
-def maintained(merged: MergeReport | None, purged: PurgeReport | None) -> dict[str, Any]:
+def maintained(
+    merged: MergeReport | None, purged: PurgeReport | None, captions: CaptionReport | None = None
+) -> dict[str, Any]:
     """Each None where it was not asked for."""
     return {
         "merge": None if merged is None else asdict(merged),
         "purge": None if purged is None else asdict(purged),
+        "captions": None if captions is None else {**asdict(captions), "seconds": round(captions.seconds, 3)},
     }
 
 
