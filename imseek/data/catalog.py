@@ -51,7 +51,11 @@ class FileStat:
     def same_as(self, other: FileStat) -> bool:
         """Whether ``other``, seen later, can be taken for the same content without opening the file."""
         racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - 2_000_000_000
-        return not racy and self._key == other._key
+        return not racy and self.same_file(other)
+
+    def same_file(self, other: FileStat) -> bool:
+        """Whether both are of one file, as far as its size, times and inode tell."""
+        return self._key == other._key
 
     @property
     def _key(self) -> tuple[int, int, int, int]:

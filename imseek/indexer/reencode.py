@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from imseek.data import sources, spaces
 from imseek.data.parts import Row
-from imseek.data.reader import Reader, same_contents
+from imseek.data.reader import Reader, SourceRow, same_contents
 from imseek.data.rebuild import Build
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
@@ -24,8 +23,9 @@ from imseek.encoders.base import Encoder
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer import joins
 from imseek.indexer.load import unit_rows
+from imseek.indexer.sources.reading import PlaceReader
 from imseek.indexer.workers import OrderedMap
-from imseek.media.decode import DEFAULT_LIMITS, decode
+from imseek.media.decode import decode
 from imseek.types import (
     MissingPicture,
     Place,
@@ -55,15 +55,15 @@ _LOOKED_UP = 500
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image to encode: where its content may lie, its own place first. ``place`` is that, None if it has none.
+    """An image to encode: where its content may lie (sources and paths within), its own place first.
 
-    ``twin`` is another image of the same content, which has a row, or has been asked for before.
+    ``place`` is that, None if it has none. ``twin`` is another image of the same content, which has a row, or has been asked for before.
     """
 
     image_id: int
     content_hash: bytes
     place: Place | None
-    places: tuple[Place, ...]
+    places: tuple[tuple[SourceRow, bytes], ...]
     twin: int | None
 
 
@@ -82,19 +82,6 @@ class _Read:
     trouble: _Trouble | None
 
 
-def read_bytes(place: Place) -> bytes:
-    """The content of a place. Raises OSError and MediaError."""
-    # Without O_NONBLOCK, a pipe put in the place of a file would hold the worker for ever.
-    fd = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
-        if found.st_size > DEFAULT_LIMITS.max_bytes:
-            raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        return file.read()
-
-
 class PictureRows:
     """Makes rows of an image space (:data:`imseek.data.rebuild.MakeRows`). Each content is read and encoded once.
 
@@ -110,6 +97,8 @@ class PictureRows:
         self._build = build
         self._stop = stop
         self._reader = Reader(writer.root)
+        self._sources = self._reader.sources()
+        self._pictures = PlaceReader()
         self._first: dict[bytes, int] = {}  # of contents that several images have
         self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
         self._roots = {
@@ -127,19 +116,24 @@ class PictureRows:
         )
         waiting: list[_Read] = []
         pictures = 0
-        for one in read(self._wanted(ids)):
-            waiting.append(one)
-            pictures += one.prepared is not None
-            if pictures >= self._encode_at or len(waiting) >= _LOOKED_UP:
-                yield from self._answers(waiting)
-                waiting, pictures = [], 0
-        yield from self._answers(waiting)
+        with self._pictures:
+            for one in read(self._wanted(ids)):
+                waiting.append(one)
+                pictures += one.prepared is not None
+                if pictures >= self._encode_at or len(waiting) >= _LOOKED_UP:
+                    yield from self._answers(waiting)
+                    waiting, pictures = [], 0
+            yield from self._answers(waiting)
 
     def _wanted(self, ids: Iterator[int]) -> Iterator[Wanted]:
         while chunk := list(islice(ids, _LOOKED_UP)):
             alike = same_contents(self._writer.root, chunk)
             everyone = sorted({twin for _, twins in alike.values() for twin in twins})
             places = self._reader.places(everyone)
+            where = {
+                image_id: (self._sources[source_id], path)
+                for image_id, (source_id, path) in self._reader.catalog_places(everyone).items()
+            }
             for image_id in chunk:
                 if self._stop.is_set():
                     return
@@ -148,7 +142,7 @@ class PictureRows:
                     image_id,
                     content_hash,
                     places.get(image_id),
-                    tuple(places[i] for i in (image_id, *twins) if i in places),
+                    tuple(where[i] for i in (image_id, *twins) if i in where),
                     self._twin(image_id, content_hash, twins) if len(twins) > 1 else None,
                 )
 
@@ -164,9 +158,12 @@ class PictureRows:
         if wanted.twin is not None:
             return _Read(wanted, None, None)
         first: _Trouble | None = None
-        for place in wanted.places:
+        for source, path in wanted.places:
             try:
-                return _Read(wanted, self._prepared(read_bytes(place), wanted.content_hash), None)
+                data = self._pictures.load(source, path).data
+                # Of vectors that were taken over, the picture is known by its place alone.
+                content_hash = None if source.kind == "vectors" else wanted.content_hash
+                return _Read(wanted, self._prepared(data, content_hash), None)
             except _ChangedError:
                 trouble = _Trouble(CONTENT_CHANGED, "it holds another picture now")
             except MediaError as error:
@@ -178,8 +175,8 @@ class PictureRows:
             first = first or trouble
         return _Read(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
 
-    def _prepared(self, data: bytes, content_hash: bytes) -> npt.NDArray[Any]:
-        if hashlib.sha256(data).digest() != content_hash:
+    def _prepared(self, data: bytes, content_hash: bytes | None) -> npt.NDArray[Any]:
+        if content_hash is not None and hashlib.sha256(data).digest() != content_hash:
             raise _ChangedError
         decoded = decode(data, min_side=self._encoder.info.draft_size)
         try:
