@@ -188,10 +188,9 @@ def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
     listener.join()
     if child.returncode:
         raise SystemExit(f"indexing ended with {child.returncode}")
-    scan = max(rss for phase, _, rss in samples if phase in ("start", "scan"))
-    print(
-        f"\n| committed of {options.pictures} | most resident meanwhile, MiB |\n|---|---|\n| (scan) | {scan} |"
-    )
+    print(f"\n| committed of {options.pictures} | most resident meanwhile, MiB |\n|---|---|")
+    for phase, name in {"start": "(before the scan)", "scan": "(scan: the list of what to read)"}.items():
+        print(f"| {name} | {max((rss for p, _, rss in samples if p == phase), default='?')} |")
     marks = [0, *(options.pictures * n // 10 for n in range(1, 11))]
     for low, high in pairwise(marks):
         # Until the next commit a sample belongs to the last one, so the range begins below its images.
