@@ -72,13 +72,11 @@ def heic(
         properties.append(_box(b"irot", bytes([turns])))
     if mirror is not None:
         properties.append(_box(b"imir", bytes([mirror])))
-    used = bytes(
-        [
-            len(properties),
-            *(number | (0x80 if number == 1 else 0) for number in range(1, len(properties) + 1)),
-        ]
+    # The decoder's configuration comes first, and is marked as essential.
+    used = bytes([len(properties), 0x81, *range(2, len(properties) + 1)])
+    association = struct.pack(">I", len(several)) + b"".join(
+        struct.pack(">H", number) + used for number in range(1, len(several) + 1)
     )
-    association = b"".join(struct.pack(">H", number) + used for number in range(1, len(several) + 1))
 
     entries = b"".join(
         _full(b"infe", struct.pack(">HH", number, 0) + kind + b"\0" + more, version=2)
@@ -100,8 +98,7 @@ def heic(
             + (_full(b"iref", references) if references else b"")
             + _box(
                 b"iprp",
-                _box(b"ipco", b"".join(properties))
-                + _full(b"ipma", struct.pack(">I", len(several)) + association),
+                _box(b"ipco", b"".join(properties)) + _full(b"ipma", association),
             )
             + _full(b"iloc", struct.pack(">BBH", 0x44, 0, len(items)) + places),
         )

@@ -39,11 +39,11 @@ def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
     ``txt`` is UTF-8, with or without a byte order mark; white space is collapsed.
 
     ``json`` is one object. Its ``caption``, or else its ``text``, is the caption; other scalars become columns under
-    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, numbers that are not finite and integers
-    of more than 64 bits are dropped, names become one line of at most 64 characters, and of the columns the first 64
-    count. From a Google Takeout come ``description`` as the caption, and as columns ``title``, ``taken_utc``
-    (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (names with commas between), ``favorited``
-    and ``url``.
+    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, numbers that are not finite
+    and integers of more than 64 bits are dropped, names become one line of at most 64 characters, and of the columns
+    the first 64 count. From a Google Takeout come ``description`` as the caption, and as columns ``title``,
+    ``taken_utc`` (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (names with commas between),
+    ``favorited`` and ``url``.
     """
     columns = _object(json)
     written = _written(txt)

@@ -266,13 +266,13 @@ def test_of_large_pictures_one_is_decoded_at_a_time(
     inside: list[int] = []
     most = 0
 
-    def slow(stored: ImageFile.ImageFile, name: str) -> Any:
+    def slow(stored: ImageFile.ImageFile, data: bytes, name: str) -> Any:
         nonlocal most
         inside.append(1)
         most = max(most, len(inside))
         time.sleep(0.02)
         inside.pop()
-        return upright(stored, name)
+        return upright(stored, data, name)
 
     upright = pillow._upright
     monkeypatch.setattr(pillow, "_upright", slow)
