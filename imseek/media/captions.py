@@ -29,8 +29,8 @@ _LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 _NO_CAPTION: Final = re.compile(
     r"""
       (konica|minolta|olympus|samsung|kodak|fujifilm|casio|pentax|sanyo|\s)* digital\ (still\ )?camera
-    | (sony|minolta)\ dsc | samsung | dcf\ ?1\.0 | dcim | exif_jpeg_picture
-    | cof | dav | sdr | hdr(pl)? | edf | oznor | default | untitled | created\ with\ .*
+    | (sony|minolta)\ dsc | samsung(\ csc)? | dcf\ ?1\.0 | dcim | exif_jpeg_picture
+    | cof | dav | sdr | hdr(pl)? | edf | oznor | default | untitled | (created\ with|file\ written\ by)\ .*
     | \S+\.(jpe?g|png|tiff?|gif|bmp|webp) | imagej=.* | [<{].* | filter:\ .*
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,

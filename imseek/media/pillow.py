@@ -168,7 +168,7 @@ def _flatten(image: Any, name: str) -> Image.Image:
 
 def _white(image: Any, name: str) -> float | None:
     """The value that means white in a picture of one wide channel; None where the format does not say."""
-    if name == "PNG":
+    if name in ("PNG", "HEIC"):
         return 65535.0  # mode I;16, or I in older versions of Pillow
     if image.mode.startswith("I;16"):
         return float(2 ** image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (16,))[0] - 1)
