@@ -34,8 +34,8 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether the last box of a file reaches beyond its end."""
+    """Whether the last box of a file, or its header, reaches beyond the end."""
     end = 0
     for box in boxes(data):
         end = box.end
-    return end > len(data)
+    return end > len(data) or 0 < len(data) - end < 8
