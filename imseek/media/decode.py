@@ -16,9 +16,9 @@ class Limits:
 
     ``max_pixels`` is compared with the size that the header states, before any pixel is decoded. The largest
     phone sensors give pictures of 200 megapixels, which reduced decoding makes cheap, so the default is
-    above that; TIFF, WebP and GIF stop at Pillow's own, lower guard (about 179 megapixels unless the
+    above that; TIFF, WebP, GIF and JPEG XL stop at Pillow's own, lower guard (about 179 megapixels unless the
     application moved it). Whatever the number of threads, only one picture of more than 40 megapixels is
-    decoded at a time: the worst, an empty WebP of 177 megapixels in 326 bytes, takes 2.7 GB.
+    decoded at a time: the worst, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
 
     ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit
     colour. A reader of files should compare it with the size before reading.

@@ -1,7 +1,7 @@
 """Camera raw files: telling them from TIFF, and the largest JPEG that the camera put into them.
 
-Sensor data is not developed: every camera stores a preview that it has developed itself, mostly in full size, which
-decodes in a tenth of the time. (LibRaw, which could, is LGPL or CDDL; see docs/decisions.) The preview is found by
+Sensor data is not developed: cameras store a preview that they have developed themselves, mostly in full size.
+(LibRaw, which could develop, is LGPL or CDDL: docs/decisions/0008-formats.md.) The preview is found by
 looking for JPEG headers rather than by the tags of each maker, so one search serves DNG, NEF, ARW, CR2, CR3, ORF,
 RW2, PEF, SRW, RAF and what comes next. Nothing here needs Pillow.
 """

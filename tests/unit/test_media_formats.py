@@ -172,6 +172,14 @@ def test_damage_to_a_jpeg_xl_is_named() -> None:
     assert reason(bare, limits=Limits(max_pixels=64 * 48 - 1)) == SkipReason.TOO_MANY_PIXELS
 
 
+def test_the_guard_of_pillow_holds_for_a_jpeg_xl(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pylibjxl.encode(np.zeros((48, 64, 3), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 // 2)
+    assert decode(data).facts.width == 64
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 // 2 - 1)
+    assert reason(data) == SkipReason.TOO_MANY_PIXELS
+
+
 # Red, lime, blue, 8 x 8 each: an animation of ours, as cjxl 0.11 wrote it (no package here can).
 ANIMATION = bytes.fromhex(
     "ff0a41040158130810a002000048004b188b15805dc0ff00e271b708000897bf3f0810a002000048004b188b15805dc0ff00"
