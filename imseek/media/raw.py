@@ -80,12 +80,13 @@ def _jpeg_pixels(data: bytes, at: int) -> int:
     pixels = 0
     at += 2
     for _ in range(_MAX_SEGMENTS):
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
         head = data[at : at + 10]
         if len(head) < 10 or head[0] != 0xFF:
             return 0
         marker, length = head[1], int.from_bytes(head[2:4], "big")
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
         if marker == _SCAN:
             return pixels
         if marker in _FRAMES:

@@ -252,6 +252,9 @@ def test_an_svg_reaches_no_file(tmp_path: Path, attribute: str) -> None:
         f"../..{picture}",
         f"{tmp_path}/blue.svg",
         data_uri("image/svg+xml", svg(f'<image href="{picture}" width="20" height="10"/>')),
+        data_uri("image/png", svg(f'<image href="{picture}" width="20" height="10"/>')),
+        data_uri("image/png", svg(filled("blue"))),
+        f"data:image/png;base64,{picture}",
     ):
         drawing = svg(f'<image {attribute}="{target}" width="20" height="10"/>')
         assert decode(drawing).pixels[256, 512].tolist() == list(WHITE), target

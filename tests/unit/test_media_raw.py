@@ -149,13 +149,13 @@ def test_a_preview_cut_short_is_truncated() -> None:
     assert caught.value.reason == SkipReason.TRUNCATED
 
 
-@pytest.mark.parametrize("unit", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe1\0\2", b"\xff\xd8" + b"\xff\xff" * 50])
+@pytest.mark.parametrize("unit", [b"\xff\xd8\xff", b"\xff\xd8\xff\xe1\0\2", b"\xff\xd8" + b"\xff" * 9999])
 def test_a_file_of_nothing_but_beginnings_takes_no_time(unit: bytes) -> None:
-    data = unit * (20_000_000 // len(unit))
+    data = unit * (50_000_000 // len(unit))
     began = time.process_time()
     with pytest.raises(MediaError):
         largest_jpeg(data)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 1.5
 
 
 def test_directories_that_go_in_circles_end() -> None:
