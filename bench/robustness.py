@@ -44,6 +44,7 @@ from imseek.media.formats import sniff
 #: A format and the number of a mutation, or "" and the path of a file.
 Job: TypeAlias = tuple[str, int | str]
 _BATCH = 250  # jobs per child
+HANG, DIED = "hang", "died"
 _DRAFT = 256  # every other file is decoded as the indexer does it
 
 
@@ -144,11 +145,12 @@ class Runner:
                 for number, job in enumerate(jobs):
                     process.stdin.write(json.dumps(job) + "\n")
                     process.stdin.flush()
-                    if (outcome := self._outcome(lines)) is None:
-                        status = process.poll() if process.poll() is not None else "hang"
-                        if status == "hang":
+                    outcome = self._outcome(lines)
+                    if isinstance(outcome, str):
+                        if outcome == HANG:
                             os.killpg(process.pid, signal.SIGKILL)
-                        self._note(job, f"!{named(process.wait() if status != 'hang' else 'hang')}", 0.0, 0)
+                        status = process.wait()
+                        self._note(job, f"!{outcome if outcome == HANG else named(status)}", 0.0, 0)
                         return jobs[number + 1 :]
                     self._note(job, *outcome)
                 process.stdin.close()
@@ -165,15 +167,13 @@ class Runner:
             lines.put(line)
         lines.put("")
 
-    def _outcome(self, lines: queue.SimpleQueue[str]) -> tuple[str, float, int] | None:
-        """None where the child ended or says nothing for too long; it takes a while to start."""
+    def _outcome(self, lines: queue.SimpleQueue[str]) -> tuple[str, float, int] | str:
+        """What became of a job, or that the child died or says nothing for too long; it takes a while to start."""
         try:
-            if not lines.get(timeout=120):
-                return None
-            answer = lines.get(timeout=self._options.hang)
+            answer = lines.get(timeout=120) and lines.get(timeout=self._options.hang)
         except queue.Empty:
-            return None
-        return tuple(json.loads(answer)) if answer else None
+            return HANG
+        return tuple(json.loads(answer)) if answer else DIED
 
     def _note(self, job: Job, outcome: str, seconds: float, mib: int) -> None:
         name = job[0] or str(sniff(Path(str(job[1])).read_bytes()))
@@ -194,9 +194,7 @@ class Runner:
                 )
 
 
-def named(status: int | str) -> str:
-    if not isinstance(status, int):
-        return str(status)
+def named(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 

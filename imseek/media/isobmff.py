@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_MAX_BOXES: Final = 1000
+_MAX_BOXES: Final = 10_000  # a large picture of a phone has hundreds of tiles
 
 
 class Box(NamedTuple):

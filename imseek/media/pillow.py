@@ -23,6 +23,7 @@ from PIL import Image, ImageCms
 from PIL.Image import Transpose
 
 from imseek.errors import MediaError
+from imseek.media.heic import refuse_unreadable_items
 from imseek.media.isobmff import ends_early
 from imseek.media.phash import perceptual_hash
 from imseek.media.probe import ExifFacts, exif_facts, raw_facts
@@ -145,6 +146,8 @@ def _open(data: bytes, name: str) -> Any:
         data = largest_jpeg(data)
     elif name == "SVG":
         data = render(data)
+    elif name == "HEIC":
+        refuse_unreadable_items(data)
     module, plugin = _PLUGINS[name]
     return getattr(import_module(module), plugin)(io.BytesIO(data))
 

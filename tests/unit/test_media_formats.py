@@ -106,6 +106,17 @@ def test_a_heic_is_reduced() -> None:
     assert (decoded.facts.width, decoded.facts.height) == (320, 480)
 
 
+@pytest.mark.parametrize("text", [b"Exif", b"mime", b"application/rdf+xml"])
+def test_a_heic_whose_items_have_no_readable_type_is_refused_before_it_crashes_the_decoder(
+    text: bytes,
+) -> None:
+    data = heic(corners(), exif=exif(), xmp=XMP)
+    assert data.index(b"infe") < data.index(text)  # in the table of items, not in what they hold
+    with pytest.raises(MediaError, match="type of an item") as caught:
+        decode(data.replace(text, b"\xe9" + text[1:], 1))
+    assert caught.value.reason == SkipReason.CORRUPT
+
+
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
 def test_a_heic_cut_short_is_truncated(part: float) -> None:
     data = heic(corners())
