@@ -4,8 +4,9 @@
 
 Each format's sound files (tests/mutations.py makes them) are damaged ``--mutations`` times: flipped bits, cuts,
 splices, lengths and counts with the values that they break at. Every one must end as a picture or as a MediaError,
-within ``--seconds`` of processor time and ``--mib`` of resident memory. Files are decoded in child processes, so that a crash costs one
-file, is counted, and its file kept under ``--keep``; memory is the peak of each single file (/proc/self/clear_refs).
+within ``--seconds`` of processor time and ``--mib`` of resident memory. Files are decoded in child processes, so that
+a crash costs one file, is counted, and its file kept under ``--keep``; memory is the peak of each single file
+(/proc/self/clear_refs).
 
 ``--seeds`` adds files of yours to the sound ones, by content. ``--files`` decodes the files below a folder as they are,
 such as Pillow's own test pictures: ``pip download --no-binary :all: --no-deps pillow`` brings ``Tests/images``.
