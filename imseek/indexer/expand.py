@@ -29,14 +29,20 @@ class Ended:
     seen: int = 0
     known_failures: int = 0
 
+    @classmethod
+    def of(cls, opening: Opening) -> Ended:
+        """For a container that is about to be opened."""
+        return cls(opening.target.source.source_id, opening.container.path)
 
-def expand(catalog: Catalog, opening: Opening, settings: Settings) -> Iterator[Candidate | Skipped | Ended]:
-    """The pictures of a container that must be read, then how it ended."""
+
+def expand(
+    catalog: Catalog, opening: Opening, settings: Settings, ended: Ended
+) -> Iterator[Candidate | Skipped | Ended]:
+    """The pictures of a container that must be read, then ``ended``, which tells along the way how far it is."""
     target, source, container = opening.target, opening.source, opening.container
     source_id = target.source.source_id
     known = catalog.known_places(source_id, container.path)
     failures = catalog.known_failures(source_id, container.path)
-    ended = Ended(source_id, container.path)
     seen: set[bytes] = set()
     try:
         for entry in source.expand(container):

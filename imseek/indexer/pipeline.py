@@ -175,15 +175,27 @@ class Run:
 
     def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
         """What there is to read, until the run is stopped or has read enough."""
-        opened = (expand(self._writer.catalog, opening, options.scan) for opening in scan.openings)
         left = options.limit
-        for item in chain(scan.candidates, chain.from_iterable(opened)):
+        for item in chain(scan.candidates, self._expanded(scan, options)):
             if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
                 self._stopped_early = True
                 return
             if left is not None and isinstance(item, Candidate):
                 left -= 1
             yield item
+
+    def _expanded(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+        for opening in scan.openings:
+            ended = Ended.of(opening)
+            try:
+                yield from expand(self._writer.catalog, opening, options.scan, ended)
+            finally:  # Also of one that was not read to its end.
+                self.report = replace(
+                    self.report,
+                    seen=self.report.seen + ended.seen,
+                    unchanged=self.report.unchanged + len(ended.settled),
+                    skipped=self.report.skipped + ended.known_failures,
+                )
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
@@ -273,12 +285,6 @@ class Run:
         if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
             self._batch.containers += self._read
             self._read = []
-        self.report = replace(
-            self.report,
-            seen=self.report.seen + ended.seen,
-            unchanged=self.report.unchanged + len(ended.settled),
-            skipped=self.report.skipped + ended.known_failures,
-        )
 
     def _settle(self, loaded: Loaded) -> None:
         """A content that is new to its place: a move, a copy, or a new image."""

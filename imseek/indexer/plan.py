@@ -21,7 +21,11 @@ def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: 
     gone = sum(map(len, found.lost.values()))
     skipped = list(found.skipped)
     try:
-        opened = (item for opening in found.openings for item in expand(writer.catalog, opening, settings))
+        opened = (
+            item
+            for opening in found.openings
+            for item in expand(writer.catalog, opening, settings, Ended.of(opening))
+        )
         for item in (*found.candidates, *opened):
             if isinstance(item, Candidate):
                 new += item.known is None

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from imseek.types import SourceOptions
+from sourcing import archives
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class FolderCase:
         shutil.rmtree(at / "pictures")
 
 
-CASES: list[Case] = [FolderCase()]
+CASES: list[Case] = [FolderCase(), *archives.CASES]
 
 
 def draw(seed: int, size: tuple[int, int] = (48, 32)) -> bytes:

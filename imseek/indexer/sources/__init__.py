@@ -38,6 +38,10 @@ def open_source(
         from imseek.indexer.sources.listed import Listed
 
         return Listed(names, allow_private=options.allow_private)
+    if kind == "archive":
+        from imseek.indexer.sources.archive import Archives
+
+        return Archives(root, choose=choose, below=below)
     raise ValueError(f"{kind!r} is no kind of source")
 
 

@@ -7,8 +7,9 @@ from typing import Final
 
 from imseek.data.places import container_suffix, is_url
 
-ARCHIVES: Final = frozenset(b".zip .cbz .tar .tgz .tbz2 .txz".split())
-COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz", b".tar.zst")
+ZIPS: Final = frozenset((b".zip", b".cbz"))
+ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
+COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz")
 TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjson".split())
 _LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _SPLITS: Final = ("train", "test", "validation", "val")
