@@ -308,6 +308,12 @@ def living_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
     return np.array(connection.execute(query).scalars().all(), np.int64)
 
 
+def modalities(connection: Connection) -> dict[int, str]:
+    """What the vectors of each space stand for, by its id; spaces of the past and those in the making too."""
+    s = t.spaces.c
+    return {row.space_id: row.modality for row in connection.execute(select(s.space_id, s.modality))}
+
+
 def current_of(connection: Connection) -> Current:
     """``current.json`` as the catalog implies it."""
     space_rows = connection.execute(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import LIVE, SUSPENDED, FileStat, live
+from imseek.data.catalog import LIVE, SUSPENDED, FileStat, live, modalities
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
@@ -84,9 +84,10 @@ def _store(
         files.stage(writer, layout.metadata(shard_id), "metadata", table),
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
+    of = modalities(connection)
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
-        path = layout.vectors(space_id, shard_id)
+        path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(files.stage(writer, path, "vectors", rows, space_id=space_id))
     files.add_shard(writer, connection, generation, shard_id, len(new), staged)
 
