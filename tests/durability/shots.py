@@ -34,6 +34,8 @@ COMMANDS: dict[str, list[str]] = {
     "merge": ["maintain", "--merge", "-c", "{root}"],
     "sweep": ["maintain", "-c", "{root}"],
     "purge": ["maintain", "--purge", "-c", "{root}"],
+    "embed captions": ["maintain", "--captions", "-c", "{root}"],
+    "repair captions": ["collection", "repair", "{root}"],
     "repair a shard": ["collection", "repair", "{root}"],
     "repair the catalog": ["collection", "repair", "{root}"],
 }

@@ -157,6 +157,33 @@ def worn(stage: Stage) -> None:
     columns(stage)
 
 
+def captioned(stage: Stage) -> None:
+    """Every other picture has a caption."""
+    for n in range(0, 12, 2):
+        draw(stage.photos / f"{n:02}.png", n, caption=f"number {n}")
+
+
+def made_for_captions(stage: Stage) -> None:
+    """An empty collection that embeds captions."""
+    import imseek
+
+    captioned(stage)
+    imseek.create(stage.root, encoder="fake", captions=True, here=True).close()
+
+
+def in_pieces_with_captions(stage: Stage) -> None:
+    """Three shards, one with a dead row; no caption is embedded yet."""
+    captioned(stage)
+    in_pieces(stage)
+
+
+def without_a_file_of_captions(stage: Stage) -> None:
+    """Three shards with captions embedded, the file of one is damaged."""
+    in_pieces_with_captions(stage)
+    embed(stage)
+    flip(stage.root / "spaces/1/text_emb/000001.npy")
+
+
 def without_a_vector_file(stage: Stage) -> None:
     in_pieces(stage)
     flip(stage.root / "spaces/0/img_emb/000001.npy")
@@ -275,6 +302,16 @@ def purge(stage: Stage) -> None:
     imseek.upkeep.purge(stage.root)
 
 
+def embed(stage: Stage) -> None:
+    import imseek
+    from imseek.data import parts, rebuild
+    from imseek.indexer import caption_space
+
+    rebuild.COMMIT_ROWS = parts.PART_ROWS = 4
+    caption_space.BATCH = 2  # type: ignore[misc]
+    imseek.upkeep.embed_captions(stage.root)
+
+
 def repair(stage: Stage) -> None:
     import imseek
 
@@ -294,6 +331,9 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "put columns": (in_pieces, columns),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
+    "index captions": (made_for_captions, run_index_and_merge),
+    "embed captions": (in_pieces_with_captions, embed),
+    "repair captions": (without_a_file_of_captions, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
 }
@@ -320,12 +360,18 @@ def go_on(name: str, stage: Stage) -> None:
     perform(name, stage)
     if name.startswith("create") or name.startswith("repair"):
         stage.index()
+    if name == "repair captions":
+        embed(stage)
     if name == "relocate a source":
         with imseek.open(stage.root) as collection:
             collection.index()
     if name == "remove a source":
         sweep(stage)  # Where nothing is left to remove, no writer has come yet.
     check(stage, removed=name == "remove a source")
+    if "captions" in name:
+        from imseek.data.current import read_current
+
+        assert read_current(stage.root).caption_space is not None
 
 
 def traces(stage: Stage) -> list[str]:
@@ -374,6 +420,11 @@ def check(stage: Stage, *, removed: bool) -> None:
         for space in reader.current.image_spaces:
             vector = vector_of(wanted[name], space.encoder)
             assert reader.vector(image_id, space.space_id) == pytest.approx(vector, abs=1e-3)
+        if (space_of_captions := reader.current.caption_space) is not None:
+            caption = facts[image_id].get("caption")
+            assert reader.vector(image_id, space_of_captions.space_id) == pytest.approx(
+                words_of(caption, space_of_captions.encoder), abs=1e-3
+            )
     with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:
         alive = "died = 9223372036854775807"
         assert sorted(
@@ -402,11 +453,22 @@ def vector_of(path: Path, encoder_reference: str) -> Any:
     )
 
 
-def draw(path: Path, seed: int) -> None:
+def words_of(caption: str | None, encoder_reference: str) -> Any:
+    """The row of a caption: zeros where there is none."""
+    from imseek.encoders import registry
+
+    encoder = registry.load(encoder_reference)
+    return np.zeros(encoder.info.dim) if caption is None else encoder.encode_texts([caption])[0]
+
+
+def draw(path: Path, seed: int, caption: str | None = None) -> None:
     from PIL import Image
 
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+    exif = Image.Exif()
+    if caption is not None:
+        exif[0x010E] = caption
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 def flip(path: Path) -> None:
