@@ -509,6 +509,10 @@ def go_on(name: str, stage: Stage) -> None:
     if name == "remove a source":
         sweep(stage)  # Where nothing is left to remove, no writer has come yet.
     check(stage, removed=name == "remove a source")
+    if "captions" in name:
+        from imseek.data.current import read_current
+
+        assert read_current(stage.root).caption_space is not None
 
 
 def traces(stage: Stage) -> list[str]:
