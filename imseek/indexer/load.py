@@ -13,7 +13,7 @@ import numpy.typing as npt
 from imseek.data.catalog import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
-from imseek.indexer.expand import Ended
+from imseek.indexer.expand import Ended, Item, Passed
 from imseek.indexer.scan import RETRIED, Candidate, Skipped
 from imseek.indexer.sources.base import Content, Scalar
 from imseek.media.decode import decode
@@ -60,6 +60,9 @@ class Picture:
     taken: npt.NDArray[np.float16] | None = None
 
 
+Result: TypeAlias = Loaded | Failed | Skipped | Passed | Ended
+
+
 class Loader:
     """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
 
@@ -71,7 +74,7 @@ class Loader:
         self._is_stored = is_stored
         self._draft_size = shared_draft_size(encoders)
 
-    def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+    def __call__(self, item: Item) -> Result:
         if not isinstance(item, Candidate):
             return item
         try:
@@ -101,7 +104,7 @@ class Loader:
         return self._loaded(item, content, content_hash, Picture(_told(decoded.facts, content), prepared))
 
     @staticmethod
-    def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+    def late(item: Item) -> Result:
         """What stands in for a file that takes too long."""
         if not isinstance(item, Candidate):
             return item
@@ -115,6 +118,8 @@ class Loader:
     def _loaded(
         candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None
     ) -> Loaded:
+        # What waits to be encoded or settled must not keep the bytes of rows in memory.
+        candidate = replace(candidate, found=replace(candidate.found, where=None))
         return Loaded(
             candidate, content.stat, content_hash, len(content.data), picture, content.caption, content.extra
         )

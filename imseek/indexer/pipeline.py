@@ -25,8 +25,8 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
-from imseek.indexer.expand import Ended, expand
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
+from imseek.indexer.expand import Ended, Item, Passed, expand
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Result, Vectors, encode
 from imseek.indexer.rows import Columns, row_of_copy
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
 from imseek.indexer.targets import Target, record
@@ -116,7 +116,7 @@ class Run:
         loader = Loader(tuple(self._encoders.values()), self._is_stored)
         cores = len(os.sched_getaffinity(0))
         workers = max(cores, *(source.threads for source in scan.sources), 1)
-        load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
+        load: OrderedMap[Item, Result] = OrderedMap(
             loader,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
@@ -173,17 +173,22 @@ class Run:
             notes=tuple(scan.notes),
         )
 
-    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Item]:
         """What there is to read, until the run is stopped or has read enough."""
-        opened = (expand(self._writer.catalog, opening, options.scan) for opening in scan.openings)
         left = options.limit
-        for item in chain(scan.candidates, chain.from_iterable(opened)):
+        for item in chain(scan.candidates, self._opened(scan, options.scan)):
             if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
                 self._stopped_early = True
                 return
             if left is not None and isinstance(item, Candidate):
                 left -= 1
             yield item
+
+    def _opened(self, scan: ScanResult, settings: Settings) -> Iterator[Item]:
+        for opening in scan.openings:
+            for item in expand(self._writer.catalog, opening, settings):
+                self._counts["seen"] += isinstance(item, Candidate)
+                yield item
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
@@ -219,9 +224,15 @@ class Run:
 
     # -- one file --------------------------------------------------------------------------------------
 
-    def _take(self, loaded: Loaded | Failed | Skipped | Ended) -> None:
+    def _take(self, loaded: Result) -> None:
         if isinstance(loaded, Ended):
             self._end(loaded)
+            return
+        if isinstance(loaded, Passed):
+            self._unsettled.difference_update(loaded.settled)
+            self._counts["seen"] += loaded.seen
+            self._counts["unchanged"] += len(loaded.settled)
+            self._counts["skipped"] += loaded.known_failures
             return
         if isinstance(loaded, Skipped):
             self._fail(loaded)
@@ -267,18 +278,14 @@ class Run:
         for content_hash, lost in ended.lost.items():
             self._homeless[content_hash] += lost
             self._unsettled.difference_update(image.image_id for image in lost)
-        self._unsettled.difference_update(ended.settled)
+        self._unsettled.difference_update(ended.kept)
+        self._counts["unchanged"] += len(ended.kept)
         self._batch.cleared += ended.cleared
-        self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
+        if ended.stat != UNKNOWN_STAT:  # Else that is on record, since the run began.
+            self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
         if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
             self._batch.containers += self._read
             self._read = []
-        self.report = replace(
-            self.report,
-            seen=self.report.seen + ended.seen,
-            unchanged=self.report.unchanged + len(ended.settled),
-            skipped=self.report.skipped + ended.known_failures,
-        )
 
     def _settle(self, loaded: Loaded) -> None:
         """A content that is new to its place: a move, a copy, or a new image."""

@@ -38,7 +38,26 @@ def open_source(
         from imseek.indexer.sources.listed import Listed
 
         return Listed(names, allow_private=options.allow_private)
+    if kind == "imagefolder":
+        from imseek.indexer.sources.imagefolder import ImageFolder
+
+        return ImageFolder(
+            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside,
+            caption_column=options.caption_column,
+        )  # fmt: skip
+    if kind == "table":
+        from imseek.indexer.sources.table import Table
+
+        return Table(root, options, choose=choose, follow_symlinks=follow_symlinks, below=below)
     raise ValueError(f"{kind!r} is no kind of source")
+
+
+def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
+    """Raises UsageError where a source cannot be read as it is meant, before anything of it is recorded."""
+    if kind == "table":
+        from imseek.indexer.sources.table import Table
+
+        Table(root, options, choose=filter_of(options)).check()
 
 
 def options_of(document: str) -> SourceOptions:
