@@ -17,7 +17,7 @@ class NewImage:
     """An image to be stored: its place, its metadata row, and by space its unit vector (dim,) in float16.
 
     ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
-    image that lay at this place before: its place ends, and its tags are carried over.
+    image that lay at this place before: its place ends, and its tags are carried over if the new one ``inherits``.
     """
 
     source_id: int
@@ -28,6 +28,7 @@ class NewImage:
     vectors: Mapping[int, npt.NDArray[np.float16]]
     image_id: int | None = None
     replaces: int | None = None
+    inherits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def expand(catalog: Catalog, opening: Opening, settings: Settings) -> Iterator[I
                 if passed:
                     yield passed
                     passed = Passed()
+                failing.add(entry.path)  # Whether it still is will be known when it has been read.
                 yield sorted_out
                 continue
             passed.seen += 1
@@ -89,6 +90,7 @@ def expand(catalog: Catalog, opening: Opening, settings: Settings) -> Iterator[I
                 passed.settled.append(known[entry.path].image_id)
             else:
                 passed.known_failures += 1
+                failing.add(entry.path)
     except (MediaError, OSError) as error:
         # What it held before is kept: it may be whole again the next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE
@@ -100,7 +102,7 @@ def expand(catalog: Catalog, opening: Opening, settings: Settings) -> Iterator[I
         return
     yield passed
     ended.stat = container.stat if whole else UNKNOWN_STAT
-    ended.cleared = [(source_id, path) for path in failures if path not in seen and path not in failing]
+    ended.cleared = [(source_id, path) for path in failures if path not in failing]
     if opening.failed:
         ended.cleared.append((source_id, container.path))
     for path, place in known.items():

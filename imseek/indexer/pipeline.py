@@ -175,20 +175,15 @@ class Run:
 
     def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Item]:
         """What there is to read, until the run is stopped or has read enough."""
+        opened = (expand(self._writer.catalog, opening, options.scan) for opening in scan.openings)
         left = options.limit
-        for item in chain(scan.candidates, self._opened(scan, options.scan)):
+        for item in chain(scan.candidates, chain.from_iterable(opened)):
             if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
                 self._stopped_early = True
                 return
             if left is not None and isinstance(item, Candidate):
                 left -= 1
             yield item
-
-    def _opened(self, scan: ScanResult, settings: Settings) -> Iterator[Item]:
-        for opening in scan.openings:
-            for item in expand(self._writer.catalog, opening, settings):
-                self._counts["seen"] += isinstance(item, Candidate)
-                yield item
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
@@ -230,14 +225,14 @@ class Run:
             return
         if isinstance(loaded, Passed):
             self._unsettled.difference_update(loaded.settled)
-            self._counts["seen"] += loaded.seen
-            self._counts["unchanged"] += len(loaded.settled)
-            self._counts["skipped"] += loaded.known_failures
+            told = {"unchanged": len(loaded.settled), "skipped": loaded.known_failures}
+            self._counts.update(told, seen=loaded.seen)
             return
         if isinstance(loaded, Skipped):
             self._fail(loaded)
             return
         candidate, old = loaded.candidate, loaded.candidate.known
+        self._counts["seen"] += INSIDE in candidate.path  # Others the scan has counted.
         if old is not None:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
@@ -378,6 +373,7 @@ class Run:
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
+            inherits=candidate.is_named,
         )
         self._batch.new.append(new)
         self._encoded[loaded.content_hash] = new

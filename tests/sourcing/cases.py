@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from imseek.types import SourceOptions
 from sourcing.picture import Picture, draw
 from sourcing.tables import TABLES
-
-from imseek.types import SourceOptions
 
 __all__ = ["CASES", "Case", "Picture", "draw"]
 

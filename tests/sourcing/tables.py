@@ -16,10 +16,10 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
-from sourcing.picture import Picture
-from sourcing.web import WebServer
 
 from imseek.types import SourceOptions
+from sourcing.picture import Picture
+from sourcing.web import WebServer
 
 Rows: TypeAlias = list[dict[str, Any]]
 

@@ -5,6 +5,7 @@ As the library ``datasets`` lays it out. Places, stats and changes are those of 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,12 +45,14 @@ class ImageFolder:
         below: bytes = b"",
         inside: frozenset[bytes] = frozenset(),
         caption_column: str | None = None,
+        read_ns: int = 0,
     ) -> None:
         self._root = root
         self._folder = Folder(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside
         )
         self._caption_column = caption_column
+        self._read_ns = read_ns
         self._told: dict[bytes, _Told] = {}
         self._covered: set[bytes] = set()
         self.notes: list[str] = []
@@ -75,6 +78,7 @@ class ImageFolder:
                 if os.path.isfile(place_in(self._root, path)):
                     self._covered.add(folder)
                     self._read(path, found)
+                    self._note_change(place_in(self._root, path))
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
         return iter(())
@@ -133,6 +137,15 @@ class ImageFolder:
         for count, what in ((missing, "name files that are not there"), (malformed, "cannot be read")):
             if count:
                 self.notes.append(f"{display_path(full)}: rows that {what}: {count:,}")
+
+    def _note_change(self, full: bytes) -> None:
+        """What a metadata file says is stored once, with the picture: that it changed since goes unheard."""
+        with contextlib.suppress(OSError):
+            if 0 < self._read_ns < os.stat(full).st_mtime_ns:
+                self.notes.append(
+                    f"{display_path(full)} has changed: what it says of pictures that are known already is not taken "
+                    "over, with --rehash neither (remove the source and index it again)"
+                )
 
     def _rows(self, sheet: Sheet, full: bytes) -> Iterator[tuple[list[bytes], _Told | None]]:
         """The pictures that each row names, and what it says of them; None for one that cannot be read."""

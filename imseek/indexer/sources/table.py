@@ -25,6 +25,9 @@ from imseek.types import SkipReason, SourceOptions, display_path
 #: Characters of a caption that are kept, as of one beside a picture.
 _CAPTION: Final = 2000
 
+#: Bytes of a path or URL: a longer text is none (a picture in base64, say).
+_LOCATION: Final = 8192
+
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
@@ -239,8 +242,8 @@ class _Rows:
             location = os.fsencode(text.strip())
         except UnicodeEncodeError:
             location = b""
-        if not location or b"\0" in location:
-            return self._bad(at, SkipReason.CORRUPT, f"no path: {text!r:.80}")
+        if not location or b"\0" in location or len(location) > _LOCATION:
+            return self._bad(at, SkipReason.CORRUPT, f"no path: {text[:40]!r}")
         path = inside(self.container, at, location)
         self.named += not is_url(location)
         try:

@@ -218,7 +218,8 @@ def _kind_of(kind: pa.DataType) -> Kind:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    t = pa.types
+    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
 def _labels(columns: tuple[Column, ...]) -> dict[str, tuple[str, ...]]:

@@ -40,9 +40,8 @@ class CsvSheet(Closing):
 
     def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
         records = self._records()
-        next(records)
-        number = 0
-        for record in records:
+        next(records, None)
+        for number, record in enumerate(records):
             if isinstance(record, Malformed):
                 yield number, record
             elif len(record) != len(self._names):
@@ -50,7 +49,6 @@ class CsvSheet(Closing):
             else:
                 cells = zip(self._names, record, strict=True)
                 yield number, {name: cell for name, cell in cells if name in names}
-            number += 1
 
     def cell(self, number: int, name: str) -> str:
         raise MediaError(SkipReason.VANISHED, "a text table holds no pictures")

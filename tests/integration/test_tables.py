@@ -1,0 +1,387 @@
+"""Tables and image folders, indexed: what rows come to that are empty, broken, moved, or name files that go away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sourcing.picture import draw
+from sourcing.tables import IMAGE_STRUCT, csv_lines, json_lines, parquet, table
+from sourcing.web import WebServer
+from sqlalchemy import insert
+
+import imseek
+from imseek.data import schema
+from imseek.data.writer import Writer
+from imseek.errors import UsageError
+from imseek.indexer.sources.sheets.arrow import ParquetSheet
+from imseek.types import SourceOptions
+
+
+@pytest.fixture
+def collection(tmp_path: Path, later: Callable[[float], None]) -> Iterator[imseek.Collection]:
+    later(10)
+    with imseek.create(tmp_path / "collection", encoder="fake") as made:
+        yield made
+
+
+def told(collection: imseek.Collection) -> dict[bytes, dict[str, Any]]:
+    """Metadata by content."""
+    hits = collection.search(np.ones(64), limit=100)
+    return {collection.read(hit.image_id): dict(hit.metadata) for hit in hits}
+
+
+def ids(collection: imseek.Collection) -> dict[bytes, int]:
+    hits = collection.search(np.ones(64), limit=100, metadata=False)
+    return {collection.read(hit.image_id): hit.image_id for hit in hits}
+
+
+def reasons(report: imseek.IndexReport) -> list[str]:
+    return [str(failure.reason) for failure in report.failures]
+
+
+def tag(collection: imseek.Collection, image_id: int, name: str) -> None:
+    values = {"image_id": image_id, "tag": name, "provenance": "by hand", "died": schema.FOREVER}
+    with Writer(collection.path, "test") as writer:
+        writer.apply(
+            lambda c, generation: c.execute(insert(schema.tags).values(**values, born=generation)) and None
+        )
+
+
+# -- columns ---------------------------------------------------------------------------------------------
+
+
+def test_unclear_columns_are_an_error_and_nothing_is_recorded(
+    tmp_path: Path, collection: imseek.Collection
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv_lines([{"path": "a.png", "filename": "b.png", "size": 3}]))
+    with pytest.raises(UsageError, match=r"a\.csv: .*'path' or 'filename'; columns: path, filename, size"):
+        collection.index([path])
+    assert collection.info().sources == ()
+    (tmp_path / "b.png").write_bytes(draw(1))
+    report = collection.index([path], source=SourceOptions(image_column="filename"))
+    assert (report.added, report.skipped) == (1, 0)
+    assert told(collection)[draw(1)]["path"] == "a.png"
+    assert told(collection)[draw(1)]["size"] == 3
+
+
+def test_a_table_without_pictures_beside_others_is_skipped(
+    tmp_path: Path, collection: imseek.Collection
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.parquet").write_bytes(parquet([{"image": draw(1)}]))
+    (folder / "b.csv").write_bytes(b"name,age\nx,3\n")
+    report = collection.index([folder])
+    assert (report.added, reasons(report)) == (1, ["no_pictures"])
+    again = collection.index()
+    assert (again.unchanged, again.failures, again.generation) == (1, (), report.generation)
+    (folder / "b.csv").write_bytes(b"file_name,age\nx.png,3\n")
+    (folder / "x.png").write_bytes(draw(2))
+    mended = collection.index()
+    assert (mended.added, mended.skipped, collection.info().failures) == (1, 0, ())
+
+
+def test_columns_that_are_not_kept_are_named(tmp_path: Path, collection: imseek.Collection) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet([{"image": draw(1), "boxes": [[1, 2]], "mask": draw(2), "n": 1}]))
+    report = collection.index([path])
+    assert any(note.endswith("columns left out: boxes (nested), mask (bytes)") for note in report.notes)
+    assert told(collection)[draw(1)]["n"] == 1
+
+
+def test_globs_choose_among_tables(tmp_path: Path, collection: imseek.Collection) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for n, name in enumerate(("train-0.parquet", "test-0.parquet")):
+        (folder / name).write_bytes(parquet([{"image": draw(n)}]))
+    assert collection.index([folder], source=SourceOptions(include=("train-*",))).live == 1
+    assert collection.index([folder], source=SourceOptions(exclude=("train-*",))).live == 1
+    assert ids(collection).keys() == {draw(1)}
+
+
+@pytest.mark.parametrize("kind", ["table", "imagefolder"])
+def test_what_is_on_the_web_is_refused(collection: imseek.Collection, kind: str) -> None:
+    with pytest.raises(UsageError, match="on the web is not read"):
+        collection.index(["https://example.org/a.parquet"], source=SourceOptions(kind=kind))
+    assert collection.info().sources == ()
+
+
+# -- rows that hold pictures -----------------------------------------------------------------------------
+
+
+def test_empty_cells_are_told_once(tmp_path: Path, collection: imseek.Collection) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [{"jpg": draw(1)}, {"jpg": None}, {"jpg": b""}, {"jpg": draw(2)}]
+    path.write_bytes(parquet(rows))
+    report = collection.index([path])
+    assert (report.added, reasons(report)) == (2, ["empty_file", "empty_file"])
+    again = collection.index()
+    assert (again.skipped, again.failures, again.generation) == (2, (), report.generation)
+    path.write_bytes(parquet([{"jpg": None}, *rows[1:]]))
+    emptied = collection.index()
+    assert (emptied.removed, emptied.live, emptied.skipped) == (1, 1, 3)
+
+
+def test_an_unchanged_table_is_not_read(
+    tmp_path: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet([{"image": draw(n)} for n in range(3)]))
+    collection.index([path])
+
+    def read(self: ParquetSheet, names: Any) -> Any:
+        raise AssertionError("its rows are read")
+
+    monkeypatch.setattr(ParquetSheet, "rows", read)
+    assert collection.index().unchanged == 3
+    with pytest.raises(AssertionError, match="rows are read"):
+        collection.index(rehash=True)
+
+
+def test_a_damaged_table_keeps_its_pictures(tmp_path: Path, collection: imseek.Collection) -> None:
+    path = tmp_path / "a.parquet"
+    sound = parquet([{"image": draw(n)} for n in range(3)])
+    path.write_bytes(sound)
+    collection.index([path])
+    before = ids(collection)
+    path.write_bytes(sound[: len(sound) // 2])
+    report = collection.index()
+    assert (report.removed, report.live, reasons(report)) == (0, 3, ["corrupt"])
+    again = collection.index()
+    assert (again.failures, again.skipped, again.generation) == ((), 1, report.generation)
+    path.write_bytes(sound)
+    mended = collection.index()
+    assert (mended.unchanged, mended.skipped, ids(collection)) == (3, 0, before)
+    assert collection.info().failures == ()
+
+
+def test_tags_stay_with_their_picture_when_rows_move(tmp_path: Path, collection: imseek.Collection) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet([{"image": draw(1)}, {"image": draw(2)}]))
+    collection.index([path])
+    before = ids(collection)
+    tag(collection, before[draw(1)], "mine")
+    path.write_bytes(parquet([{"image": draw(3)}, {"image": draw(1)}, {"image": draw(2)}]))
+    report = collection.index()
+    assert (report.moved, report.live) == (2, 3)
+    now = ids(collection)
+    assert now.items() >= before.items()
+    assert {data: collection.get(image_id).tags for data, image_id in now.items()} == {
+        draw(1): ("mine",), draw(2): (), draw(3): (),
+    }  # fmt: skip
+
+
+def test_labels_and_files_of_a_struct(tmp_path: Path, collection: imseek.Collection) -> None:
+    """A data set that was saved without its pictures names files; a number stands for its label."""
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    rows = [
+        {"image": {"bytes": None, "path": "a.png"}, "label": 1},
+        {"image": {"bytes": None, "path": "gone.png"}, "label": 0},
+        {"image": {"bytes": None, "path": None}, "label": 0},
+    ]
+    made = table(rows, image=IMAGE_STRUCT).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    pq.write_table(made, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "b.arrow"), made.schema) as writer:
+        writer.write_table(made)
+    (tmp_path / "a.png").write_bytes(draw(1))
+    for name in ("a.parquet", "b.arrow"):
+        report = collection.index([tmp_path / name])
+        assert (report.seen, report.skipped) == (1, 2)
+        assert sorted(reasons(report)) == ["empty_file", "vanished"]
+    assert told(collection)[draw(1)]["label"] == "dog"
+    (tmp_path / "a.png").write_bytes(draw(2))
+    assert collection.index().changed == 2
+
+
+# -- rows that name pictures -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    rows = []
+    for n in range(3):
+        (tmp_path / "pictures" / f"{n}.png").write_bytes(draw(n))
+        rows.append({"file_name": f"pictures/{n}.png", "caption": f"number {n}"})
+    (tmp_path / "a.csv").write_bytes(csv_lines(rows))
+    return tmp_path / "a.csv"
+
+
+def test_files_that_rows_name_are_followed(named: Path, collection: imseek.Collection) -> None:
+    pictures = named.parent / "pictures"
+    first = collection.index([named])
+    before = ids(collection)
+    (pictures / "0.png").write_bytes(draw(10))
+    changed = collection.index()
+    assert (changed.changed, changed.unchanged, changed.files_opened) == (1, 2, 1)
+    (pictures / "1.png").unlink()
+    removed = collection.index()
+    assert (removed.removed, removed.live) == (1, 2)
+    told_once = collection.index()
+    assert reasons(told_once) == ["vanished"]
+    again = collection.index()
+    assert (again.skipped, again.failures, again.generation) == (1, (), told_once.generation)
+    (pictures / "1.png").write_bytes(draw(1))
+    back = collection.index()
+    assert (back.added, back.skipped, back.live) == (1, 0, 3)
+    assert ids(collection)[draw(2)] == before[draw(2)]
+    assert first.generation < changed.generation
+
+
+def test_a_disk_that_is_not_mounted_loses_nothing(named: Path, collection: imseek.Collection) -> None:
+    collection.index([named])
+    before = ids(collection)
+    shutil.move(named.parent / "pictures", named.parent / "elsewhere")
+    report = collection.index()
+    assert (report.removed, report.live) == (0, 3)
+    (named.parent / "pictures").mkdir()
+    empty = collection.index()
+    assert (empty.removed, empty.live) == (0, 3)
+    assert any("perhaps not mounted" in failure.message for failure in empty.failures)
+    (named.parent / "pictures").rmdir()
+    shutil.move(named.parent / "elsewhere", named.parent / "pictures")
+    back = collection.index()
+    assert (back.unchanged, back.skipped, ids(collection)) == (3, 0, before)
+    assert collection.info().failures == ()
+
+
+def test_paths_that_are_none(tmp_path: Path, collection: imseek.Collection) -> None:
+    (tmp_path / "a.png").write_bytes(draw(1))
+    (tmp_path / "folder").mkdir()
+    rows = [{"file": str(tmp_path / "a.png")}, {"file": "folder"}, {"file": "x" * 9000}, {"file": "a\0b"}]
+    rows += [{"file": "\ud800.png"}, {"file": ""}, {"file": 7}]  # type: ignore[dict-item]
+    (tmp_path / "a.jsonl").write_bytes(json_lines(rows) + b"{")
+    report = collection.index([tmp_path / "a.jsonl"], source=SourceOptions(image_column="file"))
+    assert report.added == 1
+    assert reasons(report) == [
+        "not_a_file",
+        "corrupt",
+        "corrupt",
+        "corrupt",
+        "empty_file",
+        "corrupt",
+        "corrupt",
+    ]
+
+
+def test_addresses_are_fetched_once(tmp_path: Path, collection: imseek.Collection) -> None:
+    path = tmp_path / "a.jsonl"
+    with WebServer() as server:
+        server.pages = {f"{n}.png": draw(n) for n in range(3)}
+        rows = [{"url": server.url(f"{n}.png"), "TEXT": f"number {n}"} for n in range(3)]
+        path.write_bytes(json_lines(rows[:2]))
+        options = SourceOptions(allow_private=True)
+        assert collection.index([path], source=options).added == 2
+        path.write_bytes(json_lines([*rows, {"url": server.url("none.png"), "TEXT": ""}]))
+        report = collection.index()
+        assert (report.added, report.unchanged, reasons(report)) == (1, 2, ["fetch_failed"])
+        assert sorted(server.asked).count("0.png") == 1
+        asked = len(server.asked)
+        assert collection.index().unchanged == 3
+        assert len(server.asked) == asked
+    hits = collection.search(draw(2), limit=1)
+    assert (hits[0].metadata["caption"], hits[0].uri) == ("number 2", rows[2]["url"])
+
+
+def test_addresses_of_the_local_network_are_refused(tmp_path: Path, collection: imseek.Collection) -> None:
+    with WebServer() as server:
+        server.pages = {"a.png": draw(1)}
+        (tmp_path / "a.jsonl").write_bytes(json_lines([{"url": server.url("a.png")}]))
+        report = collection.index([tmp_path / "a.jsonl"])
+        assert (reasons(report), server.asked) == (["forbidden_address"], [])
+
+
+# -- image folders ---------------------------------------------------------------------------------------
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_labels_and_splits_are_folder_names(tmp_path: Path, collection: imseek.Collection) -> None:
+    folder = write(
+        tmp_path / "set", {"train/cat/1.png": draw(1), "test/dog/2.png": draw(2), "bird/3.png": draw(3)}
+    )
+    collection.index([folder], source=SourceOptions(kind="imagefolder"))
+    found = told(collection)
+    assert (found[draw(1)]["label"], found[draw(1)]["split"]) == ("cat", "train")
+    assert (found[draw(2)]["label"], found[draw(2)]["split"]) == ("dog", "test")
+    assert found[draw(3)]["label"] == "bird"
+    assert "split" not in found[draw(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("metadata.csv", csv_lines), ("metadata.jsonl", json_lines), ("metadata.parquet", parquet)],
+)
+def test_a_metadata_file_goes_before_what_lies_beside(
+    tmp_path: Path, collection: imseek.Collection, name: str, save: Callable[[Any], bytes]
+) -> None:
+    rows = [
+        {"file_name": "1.png", "text": "from the table", "stars": 5, "label": "owl"},
+        {"file_name": "sub/2.png", "text": None, "stars": 3, "label": None},
+        {"file_name": "gone.png", "text": "nothing", "stars": 1, "label": None},
+    ]
+    files = {
+        "train/1.png": draw(1), "train/1.txt": b"beside", "train/1.json": b'{"stars": 1, "by": "me"}',
+        "train/sub/2.png": draw(2), "train/sub/2.txt": b"beside",
+        f"train/{name}": save(rows), "cat/3.png": draw(3),
+    }  # fmt: skip
+    report = collection.index([write(tmp_path / "set", files)])
+    assert collection.info().sources[0].kind == "imagefolder"
+    found = told(collection)
+    one, two, three = found[draw(1)], found[draw(2)], found[draw(3)]
+    assert {n: one[n] for n in ("caption", "stars", "by", "label", "split")} == {
+        "caption": "from the table", "stars": 5, "by": "me", "label": "owl", "split": "train",
+    }  # fmt: skip
+    assert (two["caption"], two["stars"], two.get("label")) == ("beside", 3, None)
+    assert (three["label"], three.get("split")) == ("cat", None)
+    assert any(note.endswith("rows that name files that are not there: 1") for note in report.notes)
+
+
+def test_a_metadata_file_that_changed_is_noted(
+    tmp_path: Path, collection: imseek.Collection, later: Callable[[float], None]
+) -> None:
+    folder = write(
+        tmp_path / "set", {"1.png": draw(1), "metadata.jsonl": json_lines([{"file_name": "1.png", "a": 1}])}
+    )
+    assert not any("has changed" in note for note in collection.index([folder]).notes)
+    metadata = folder / "metadata.jsonl"
+    metadata.write_bytes(json_lines([{"file_name": "1.png", "a": 2}]))
+    stamp = metadata.stat().st_mtime + 100
+    os.utime(metadata, (stamp, stamp))
+    report = collection.index()
+    assert (report.unchanged, report.files_opened) == (1, 0)
+    assert any("has changed" in note and "--rehash" in note for note in report.notes)
+    assert told(collection)[draw(1)]["a"] == 1
+
+
+def test_metadata_files_that_are_of_no_use_are_noted(tmp_path: Path, collection: imseek.Collection) -> None:
+    folder = write(
+        tmp_path / "set",
+        {
+            "a/1.png": draw(1), "a/metadata.csv": b"file_name,x\n1.png,3,4\n",
+            "b/2.png": draw(2), "b/metadata.parquet": b"PAR1 but no more",
+            "c/3.png": draw(3), "c/metadata.csv": b"name\n3.png\n",
+        },
+    )  # fmt: skip
+    report = collection.index([folder], source=SourceOptions(kind="imagefolder"))
+    assert (report.added, report.skipped) == (3, 0)
+    for ending in ("rows that cannot be read: 1", "nothing is taken from it"):
+        assert any(note.endswith(ending) for note in report.notes)
+    assert any("the table is damaged" in note for note in report.notes)
