@@ -194,6 +194,13 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
     assert second["url"] == "http://a/2"
     assert third == Malformed("the line is no JSON object")
     assert isinstance(fourth, Malformed)
+    with opened(
+        tmp_path / "b.jsonl", b'{"image": {"bytes": null, "path": "a.png"}, "t": ["a", "b"]}\n'
+    ) as saved:
+        assert saved.columns == (Column("image", Kind.PICTURE), Column("t", Kind.TEXTS))
+        assert not saved.has_bytes("image")
+    with opened(tmp_path / "c.jsonl", b'{"a": 1, "b": 1}\n{"a": "x", "b": []}\n') as mixed:
+        assert [column.kind for column in mixed.columns] == [Kind.TEXT, Kind.NESTED]
 
 
 @pytest.mark.parametrize(

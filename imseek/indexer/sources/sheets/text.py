@@ -161,10 +161,12 @@ def _kind_of(value: Any) -> Kind:
         return Kind.PLAIN
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return Kind.TEXTS
-    return Kind.NESTED
+    # The library `datasets` writes pictures so; bytes it leaves out, since JSON has none.
+    is_picture = isinstance(value, dict) and value.keys() == {"bytes", "path"}
+    return Kind.PICTURE if is_picture else Kind.NESTED
 
 
 def _common(kinds: set[Kind]) -> Kind:
     if len(kinds) <= 1:
         return next(iter(kinds), Kind.PLAIN)
-    return Kind.NESTED if Kind.NESTED in kinds or Kind.TEXTS in kinds else Kind.TEXT
+    return Kind.TEXT if kinds <= {Kind.TEXT, Kind.PLAIN} else Kind.NESTED
