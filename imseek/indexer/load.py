@@ -13,7 +13,7 @@ import numpy.typing as npt
 from imseek.data.catalog import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
-from imseek.indexer.expand import Ended, Item, Passed
+from imseek.indexer.expand import Ended
 from imseek.indexer.scan import RETRIED, Candidate, Skipped
 from imseek.indexer.sources.base import Content, Scalar
 from imseek.media.decode import decode
@@ -60,9 +60,6 @@ class Picture:
     taken: npt.NDArray[np.float16] | None = None
 
 
-Result: TypeAlias = Loaded | Failed | Skipped | Passed | Ended
-
-
 class Loader:
     """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
 
@@ -74,7 +71,7 @@ class Loader:
         self._is_stored = is_stored
         self._draft_size = shared_draft_size(encoders)
 
-    def __call__(self, item: Item) -> Result:
+    def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         if not isinstance(item, Candidate):
             return item
         try:
@@ -104,7 +101,7 @@ class Loader:
         return self._loaded(item, content, content_hash, Picture(_told(decoded.facts, content), prepared))
 
     @staticmethod
-    def late(item: Item) -> Result:
+    def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         """What stands in for a file that takes too long."""
         if not isinstance(item, Candidate):
             return item

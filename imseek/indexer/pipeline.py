@@ -25,8 +25,8 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
-from imseek.indexer.expand import Ended, Item, Passed, expand
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Result, Vectors, encode
+from imseek.indexer.expand import Ended, expand
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
 from imseek.indexer.rows import Columns, row_of_copy
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
 from imseek.indexer.targets import Target, record
@@ -116,7 +116,7 @@ class Run:
         loader = Loader(tuple(self._encoders.values()), self._is_stored)
         cores = len(os.sched_getaffinity(0))
         workers = max(cores, *(source.threads for source in scan.sources), 1)
-        load: OrderedMap[Item, Result] = OrderedMap(
+        load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
             loader,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
@@ -173,17 +173,29 @@ class Run:
             notes=tuple(scan.notes),
         )
 
-    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Item]:
+    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
         """What there is to read, until the run is stopped or has read enough."""
-        opened = (expand(self._writer.catalog, opening, options.scan) for opening in scan.openings)
         left = options.limit
-        for item in chain(scan.candidates, chain.from_iterable(opened)):
+        for item in chain(scan.candidates, self._expanded(scan, options)):
             if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
                 self._stopped_early = True
                 return
             if left is not None and isinstance(item, Candidate):
                 left -= 1
             yield item
+
+    def _expanded(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+        for opening in scan.openings:
+            ended = Ended.of(opening)
+            try:
+                yield from expand(self._writer.catalog, opening, options.scan, ended)
+            finally:  # Also of one that was not read to its end.
+                self.report = replace(
+                    self.report,
+                    seen=self.report.seen + ended.seen,
+                    unchanged=self.report.unchanged + len(ended.settled),
+                    skipped=self.report.skipped + ended.known_failures,
+                )
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
@@ -219,20 +231,14 @@ class Run:
 
     # -- one file --------------------------------------------------------------------------------------
 
-    def _take(self, loaded: Result) -> None:
+    def _take(self, loaded: Loaded | Failed | Skipped | Ended) -> None:
         if isinstance(loaded, Ended):
             self._end(loaded)
-            return
-        if isinstance(loaded, Passed):
-            self._unsettled.difference_update(loaded.settled)
-            told = {"unchanged": len(loaded.settled), "skipped": loaded.known_failures}
-            self._counts.update(told, seen=loaded.seen)
             return
         if isinstance(loaded, Skipped):
             self._fail(loaded)
             return
         candidate, old = loaded.candidate, loaded.candidate.known
-        self._counts["seen"] += INSIDE in candidate.path  # Others the scan has counted.
         if old is not None:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
@@ -273,8 +279,7 @@ class Run:
         for content_hash, lost in ended.lost.items():
             self._homeless[content_hash] += lost
             self._unsettled.difference_update(image.image_id for image in lost)
-        self._unsettled.difference_update(ended.kept)
-        self._counts["unchanged"] += len(ended.kept)
+        self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
         if ended.stat != UNKNOWN_STAT:  # Else that is on record, since the run began.
             self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import chain
 
-from imseek.data.places import INSIDE
 from imseek.data.writer import Writer
-from imseek.indexer.expand import Ended, Passed, expand
+from imseek.indexer.expand import Ended, expand
 from imseek.indexer.scan import Candidate, Settings, scan
 from imseek.indexer.targets import Target
 from imseek.types import Failure, IndexReport
@@ -23,18 +21,19 @@ def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: 
     gone = sum(map(len, found.lost.values()))
     skipped = list(found.skipped)
     try:
-        opened = (item for opening in found.openings for item in expand(writer.catalog, opening, settings))
-        for item in chain(found.candidates, opened):
+        opened = (
+            item
+            for opening in found.openings
+            for item in expand(writer.catalog, opening, settings, Ended.of(opening))
+        )
+        for item in (*found.candidates, *opened):
             if isinstance(item, Candidate):
-                seen += INSIDE in item.path
                 new += item.known is None
                 changed += item.known is not None
-            elif isinstance(item, Passed):
+            elif isinstance(item, Ended):
                 seen += item.seen
                 unchanged += len(item.settled)
                 known_failures += item.known_failures
-            elif isinstance(item, Ended):
-                unchanged += len(item.kept)
                 gone += sum(map(len, item.lost.values()))
             else:
                 skipped.append(item)

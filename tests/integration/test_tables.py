@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sourcing.picture import draw
-from sourcing.tables import IMAGE_STRUCT, csv_lines, json_lines, parquet, table
+from sourcing.tables import IMAGE_STRUCT, arrow_stream, csv_lines, json_lines, parquet, table
 from sourcing.web import WebServer
 from sqlalchemy import insert
 
@@ -109,10 +110,12 @@ def test_globs_choose_among_tables(tmp_path: Path, collection: imseek.Collection
     assert ids(collection).keys() == {draw(1)}
 
 
-@pytest.mark.parametrize("kind", ["table", "imagefolder"])
-def test_what_is_on_the_web_is_refused(collection: imseek.Collection, kind: str) -> None:
-    with pytest.raises(UsageError, match="on the web is not read"):
-        collection.index(["https://example.org/a.parquet"], source=SourceOptions(kind=kind))
+@pytest.mark.parametrize("path", ["https://example.org/pictures", "one.png"])
+def test_an_image_folder_is_a_folder(tmp_path: Path, collection: imseek.Collection, path: str) -> None:
+    (tmp_path / "one.png").write_bytes(draw(1))
+    given = path if "://" in path else tmp_path / path
+    with pytest.raises(UsageError, match="is no folder on this machine"):
+        collection.index([given], source=SourceOptions(kind="imagefolder"))
     assert collection.info().sources == ()
 
 
@@ -301,6 +304,58 @@ def test_addresses_of_the_local_network_are_refused(tmp_path: Path, collection: 
         (tmp_path / "a.jsonl").write_bytes(json_lines([{"url": server.url("a.png")}]))
         report = collection.index([tmp_path / "a.jsonl"])
         assert (reasons(report), server.asked) == (["forbidden_address"], [])
+
+
+# -- tables elsewhere ------------------------------------------------------------------------------------
+
+
+def test_tables_elsewhere(collection: imseek.Collection) -> None:
+    """fsspec's memory stands for an object store."""
+    system = fsspec.filesystem("memory")
+    system.pipe(
+        "/set/data/a.parquet", parquet([{"image": draw(1), "text": "one"}, {"image": draw(2), "text": "two"}])
+    )
+    system.pipe("/set/data/b.arrow", arrow_stream([{"image": draw(3), "text": "three"}]))
+    system.pipe("/set/README.md", b"# A data set")
+    report = collection.index(["memory://set/data"], source=SourceOptions(kind="table"))
+    assert (report.added, report.skipped) == (3, 0)
+    assert told(collection)[draw(3)]["caption"] == "three"
+    assert {hit.uri for hit in collection.search(np.ones(64))} == {
+        "memory:///set/data/a.parquet#row=0", "memory:///set/data/a.parquet#row=1", "memory:///set/data/b.arrow#row=0",
+    }  # fmt: skip
+    assert collection.index().files_opened == 0
+    system.rm("/set/data/b.arrow")
+    assert (collection.index().removed, collection.info().images) == (1, 2)
+    system.pipe("/set/names.csv", b"name\nx\n")
+    with pytest.raises(UsageError, match=r"columns: name"):
+        collection.index(["memory://set/names.csv"])
+    system.rm("/set", recursive=True)
+    assert collection.index().live == 2
+
+
+def test_a_table_on_the_web_names_pictures_beside_it(collection: imseek.Collection) -> None:
+    with WebServer() as server:
+        server.pages = {
+            "set/a.csv": csv_lines([{"file_name": "1.png", "caption": "one"}]),
+            "set/1.png": draw(1),
+        }
+        report = collection.index([server.url("set/a.csv")], source=SourceOptions(allow_private=True))
+        assert (report.added, report.skipped) == (1, 0)
+        assert told(collection)[draw(1)]["caption"] == "one"
+        again = collection.index()
+        assert (again.unchanged, again.files_opened, again.generation) == (1, 0, report.generation)
+        (hit,) = collection.search(np.ones(64))
+        assert hit.uri == server.url("set/1.png")
+
+
+def test_a_table_elsewhere_reaches_no_file_of_this_machine(
+    tmp_path: Path, collection: imseek.Collection
+) -> None:
+    (tmp_path / "secret.png").write_bytes(draw(1))
+    rows = [{"file_name": str(tmp_path / "secret.png")}, {"file_name": f"file://{tmp_path}/secret.png"}]
+    fsspec.filesystem("memory").pipe("/evil/a.csv", csv_lines(rows))
+    report = collection.index(["memory://evil/a.csv"])
+    assert (report.added, reasons(report)) == (0, ["forbidden_address"] * 2)
 
 
 # -- image folders ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imseek.types import SourceOptions
+from sourcing import archives
 from sourcing.picture import Picture, draw
 from sourcing.tables import TABLES
 
@@ -71,4 +72,4 @@ class FolderCase:
         shutil.rmtree(at / "pictures")
 
 
-CASES: list[Case] = [FolderCase(), *TABLES]
+CASES: list[Case] = [FolderCase(), *archives.CASES, *TABLES]

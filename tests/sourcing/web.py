@@ -19,8 +19,6 @@ class WebServer:
         site = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_HEAD(self) -> None:
                 self._answer(body=False)
 

@@ -54,15 +54,17 @@ def open_source(
         from imseek.indexer.sources.table import Table
 
         return Table(root, options, choose=choose, follow_symlinks=follow_symlinks, below=below)
+    if kind == "archive":
+        from imseek.indexer.sources.archive import Archives
+
+        return Archives(root, choose=choose, below=below)
     raise ValueError(f"{kind!r} is no kind of source")
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
     """Raises UsageError where a source cannot be read as it is meant, before anything of it is recorded."""
-    if kind in ("table", "imagefolder") and is_url(root):
-        raise UsageError(f"{os.fsdecode(root)}: a {kind} on the web is not read: download it first")
-    if kind == "imagefolder" and os.path.isfile(root):
-        raise UsageError(f"{display_path(root)} is a file, not a folder of pictures")
+    if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
+        raise UsageError(f"{display_path(root)} is no folder on this machine")
     if kind == "table":
         from imseek.indexer.sources.table import Table
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from imseek.data.places import container_suffix, is_url
 
-ARCHIVES: Final = frozenset(b".zip .cbz .tar .tgz .tbz2 .txz".split())
-COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz", b".tar.zst")
+ZIPS: Final = frozenset((b".zip", b".cbz"))
+ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
+COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz")
 TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjson".split())
 #: Endings of what describes tables beside them.
 _DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})

@@ -57,7 +57,8 @@ class Filter:
         return all(map(self.enters, above)) and (self.enters if folder else self.takes)(path)
 
     def _is_hidden(self, name: bytes) -> bool:
-        return not self._hidden and name.startswith(b".")
+        """Of archives, where names may begin so, "." and ".." hide nothing."""
+        return not self._hidden and name.startswith(b".") and name.strip(b".") != b""
 
 
 class _Glob:

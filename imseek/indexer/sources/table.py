@@ -10,11 +10,12 @@ from typing import Any, Final, TypeAlias
 from imseek.data.catalog import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, split
 from imseek.errors import MediaError, UsageError
+from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import is_table
 from imseek.indexer.sources.files import find_file, load_file, open_binary, trouble_at
 from imseek.indexer.sources.filters import Filter
-from imseek.indexer.sources.folder import Folder, place_in
+from imseek.indexer.sources.folder import Folder
 from imseek.indexer.sources.roles import Roles, tell_roles
 from imseek.indexer.sources.sheets import open_sheet
 from imseek.indexer.sources.sheets.base import Kind, Malformed, Row, Sheet
@@ -50,9 +51,10 @@ _Where: TypeAlias = _Bytes | _File | _Address
 
 
 class Table:
-    """One table, or those in a folder tree. A row's picture is known by its number, and by where it lies.
+    """One table, or those in a folder tree, on this disk or elsewhere.
 
-    A table whose rows name files is opened in every run, since these may change while it does not.
+    A row's picture is known by its number, and by where it lies. A table whose rows name files is opened in every run,
+    since these may change while it does not.
     """
 
     def __init__(
@@ -73,25 +75,34 @@ class Table:
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, looks=looks, what="a table"
         )
         self._web = Web(allow_private=options.allow_private)
+        self._elsewhere: list[tuple[bytes, FileStat]] = []
         self._stats: dict[bytes, FileStat] = {}
         self._open: tuple[tuple[bytes, int, int, int], Sheet] | None = None
         self.notes: list[str] = []
         self.threads = 0
 
     def trouble(self) -> str | None:
-        return trouble_at(self._root)
+        if not is_url(self._root):
+            return trouble_at(self._root)
+        try:
+            self._elsewhere = remote.listing(self._root)
+        except FileNotFoundError:
+            return MISSING
+        except OSError as error:
+            return str(error.strerror or error)
+        return None
 
     def check(self) -> None:
         """Raises UsageError where no table tells which column holds the pictures, and one at least is sound."""
         unclear: UsageError | None = None
-        for entry in self._files.scan():
+        for entry in () if self.trouble() else self._tables():
             if not isinstance(entry, Found):
                 continue
             try:
                 self._look(entry.path)
                 return
             except UsageError as error:
-                shown = display_path(place_in(self._root, entry.path))
+                shown = display_path(join(self._root, entry.path))
                 unclear = unclear or UsageError(f"{shown}: {error}", hint=error.hint)
             except (MediaError, OSError):
                 continue
@@ -101,7 +112,7 @@ class Table:
     def scan(self) -> Iterator[Found | Container | Unreachable]:
         """Of each table no more than its columns is read."""
         told: dict[str, list[bytes]] = {}
-        for entry in self._files.scan():
+        for entry in self._tables():
             if not isinstance(entry, Found):
                 yield entry
                 continue
@@ -123,11 +134,11 @@ class Table:
         self.notes += self._files.notes
         for note, tables in told.items():
             others = f" and {len(tables) - 1:,} more" if len(tables) > 1 else ""
-            self.notes.append(f"{display_path(place_in(self._root, tables[0]))}{others}: {note}")
+            self.notes.append(f"{display_path(join(self._root, tables[0]))}{others}: {note}")
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
         """Rows of bytes have the table's stat, all others that of what they name."""
-        holder = place_in(self._root, container.path)
+        holder = join(self._root, container.path)
         rows = _Rows(container.path, os.path.dirname(holder), self._stats[container.path])
         with self._sheet(container.path) as sheet:
             roles = self._roles(sheet)
@@ -154,10 +165,10 @@ class Table:
     def find(self, path: bytes) -> Found:
         """Without what the table says of the picture; for one that lies elsewhere it is not even opened."""
         container, number, location = split(path)
-        holder = place_in(self._root, container)
+        holder = join(self._root, container)
         if location:
             return _named(path, os.path.dirname(holder), location)
-        stat = find_file(container, holder).stat
+        stat = remote.stat(holder) if is_url(holder) else find_file(container, holder).stat
         key = (container, stat.inode, stat.size, stat.mtime_ns)
         if self._open is None or self._open[0] != key:
             self._close_sheet()
@@ -172,16 +183,27 @@ class Table:
     def is_gone(self, path: bytes) -> bool:
         """A file that a row names is gone only if its folder is there: otherwise a disk may not be mounted."""
         container, _, location = split(path)
+        if not location and is_url(join(self._root, container)):
+            return remote.is_gone(join(self._root, container))
         if not location:
             return self._files.is_gone(container)
-        if is_url(location):
+        full = join(os.path.dirname(join(self._root, container)), location)
+        if is_url(full):
             return False
-        full = join(os.path.dirname(place_in(self._root, container)), location)
         return trouble_at(full) == MISSING and trouble_at(os.path.dirname(full)) is None
 
     def close(self) -> None:
         self._close_sheet()
         self._web.close()
+
+    def _tables(self) -> Iterator[Found | Container | Unreachable]:
+        """The tables as files."""
+        if not is_url(self._root):
+            yield from self._files.scan()
+            return
+        for url, stat in self._elsewhere:
+            if url == self._root or is_table(url):
+                yield Found(b"" if url == self._root else url, stat)
 
     def _close_sheet(self) -> None:
         if self._open is not None:
@@ -197,8 +219,9 @@ class Table:
         return roles, roles.image.kind is Kind.TEXT and not roles.names_files
 
     def _sheet(self, container: bytes) -> Sheet:
-        path = place_in(self._root, container)
-        return open_sheet(path, open_binary(path))
+        path = join(self._root, container)
+        raw = remote.open_binary(path) if is_url(path) else open_binary(path)
+        return open_sheet(path, raw)
 
     def _roles(self, sheet: Sheet) -> Roles:
         return tell_roles(sheet.columns, self._options)
@@ -245,7 +268,12 @@ class _Rows:
         if not location or b"\0" in location or len(location) > _LOCATION:
             return self._bad(at, SkipReason.CORRUPT, f"no path: {text[:40]!r}")
         path = inside(self.container, at, location)
-        self.named += not is_url(location)
+        is_file = not is_url(join(self.folder, location))
+        if is_file and is_url(self.folder):
+            return self._bad(
+                at, SkipReason.FORBIDDEN_ADDRESS, "a table elsewhere names no files of this machine"
+            )
+        self.named += is_file
         try:
             return _named(path, self.folder, location)
         except MediaError as error:
@@ -260,9 +288,9 @@ class _Rows:
 
 def _named(path: bytes, folder: bytes, location: bytes) -> Found:
     """What a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
-    if is_url(location):
-        return Found(path, FETCHED, _Address(location))
     full = join(folder, location)
+    if is_url(full):
+        return Found(path, FETCHED, _Address(full))
     return replace(find_file(path, full), where=_File(full))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError
@@ -14,7 +14,7 @@ _ARROW: Final = (b"ARROW1", b"\xff\xff\xff\xff")
 _OLD_FEATHER: Final = b"FEA1"
 
 
-def open_sheet(path: bytes, raw: BinaryIO) -> Sheet:
+def open_sheet(path: bytes, raw: IO[bytes]) -> Sheet:
     """The table in an open file, which is closed with it. What the file holds counts more than its ending.
 
     Raises MediaError where it cannot be read, OSError.
@@ -30,7 +30,7 @@ def open_sheet(path: bytes, raw: BinaryIO) -> Sheet:
         raise
 
 
-def _sheet(suffix: bytes, head: bytes, raw: BinaryIO) -> Sheet:
+def _sheet(suffix: bytes, head: bytes, raw: IO[bytes]) -> Sheet:
     if head.startswith(_OLD_FEATHER):
         raise MediaError(SkipReason.CORRUPT, "Feather version 1 is not read: write it anew")
     if head.startswith((_PARQUET, *_ARROW)) or suffix in (b".parquet", b".pq", b".arrow", b".feather"):

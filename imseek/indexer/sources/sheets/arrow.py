@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +33,7 @@ _BUFFER: Final = 1 << 20
 class ParquetSheet(Closing):
     """In memory is one page of each column that is asked for, and a few rows."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         with _arrow_errors():
             self._file = pq.ParquetFile(
@@ -96,7 +96,7 @@ class ParquetSheet(Closing):
 class ArrowSheet(Closing):
     """In memory is one record batch. A single cell is looked up in the mapped file instead."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._is_file = raw.read(6) == b"ARROW1"
         with _arrow_errors():

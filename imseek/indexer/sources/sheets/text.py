@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
@@ -30,7 +30,7 @@ class CsvSheet(Closing):
     """With a header, in UTF-8; bytes that are none come through in names of files. Without a ``delimiter`` it is a
     comma, or a semicolon where the header has no comma."""
 
-    def __init__(self, raw: BinaryIO, delimiter: str | None) -> None:
+    def __init__(self, raw: IO[bytes], delimiter: str | None) -> None:
         self._text = _open_text(raw)
         header = self._text.readline(_LINE)
         semicolons = ";" in header and "," not in header
@@ -87,7 +87,7 @@ class CsvSheet(Closing):
 class JsonSheet(Closing):
     """An object in each line. What the first hundred do not have is no column."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: IO[bytes]) -> None:
         self._text = _open_text(raw)
         found: dict[str, set[Kind]] = {}
         for _, row in itertools.islice(self._objects(), _TELLING):
@@ -138,7 +138,7 @@ def typed(text: str) -> Scalar:
     return text
 
 
-def _open_text(raw: BinaryIO) -> io.TextIOWrapper:
+def _open_text(raw: IO[bytes]) -> io.TextIOWrapper:
     head = raw.read(2)
     raw.seek(0)
     if head in _UTF16:

@@ -1,0 +1,139 @@
+"""Archives as a source: a zip or a tar, or a folder of such, as WebDataset's shards are; on this disk or elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.places import container_suffix, inside, is_url, join, split
+from imseek.errors import MediaError
+from imseek.indexer.sources import remote
+from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
+from imseek.indexer.sources.detect import ZIPS, is_archive
+from imseek.indexer.sources.files import file_stat, trouble_at
+from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.members import Archive, picture_of, text_of
+from imseek.indexer.sources.tarred import Tar, TarStream
+from imseek.indexer.sources.zipped import Zip
+from imseek.media.sidecar import read_sidecar
+from imseek.types import SkipReason, display_path
+
+#: Pictures of a stream that are read ahead.
+_AHEAD = 16
+
+
+class Archives:
+    """The archives in a folder and below, or one archive; ``below`` is one of them, or a folder of them.
+
+    The ``where`` of a picture is its archive and how it is read there: an archive stays open as long as a picture of
+    it is wanted.
+    """
+
+    threads = 0
+
+    def __init__(self, root: bytes, *, choose: Filter | None = None, below: bytes = b"") -> None:
+        self._root = root
+        self._choose = Filter() if choose is None else choose
+        self._below = below
+        self._elsewhere: list[tuple[bytes, FileStat]] = []
+        self.notes: list[str] = []
+
+    def trouble(self) -> str | None:
+        if not is_url(self._root):
+            return trouble_at(self._root)
+        try:
+            self._elsewhere = remote.listing(self._root)
+        except FileNotFoundError:
+            return MISSING
+        except OSError as error:
+            return str(error.strerror or error)
+        return None
+
+    def scan(self) -> Iterator[Found | Container | Unreachable]:
+        if not is_url(self._root):
+            yield from self._walk(self._below)
+            return
+        for url, stat in self._elsewhere:
+            if is_archive(url):
+                if stat == UNKNOWN_STAT:
+                    self.notes.append(
+                        f"{display_path(url)}: nothing tells whether it has changed: read every time"
+                    )
+                # One archive is the source itself.
+                yield Container(b"" if url == self._root else url, stat)
+
+    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+        place = join(self._root, container.path)
+        archive = open_archive(place)
+        found = (
+            Found(inside(container.path, member.name), container.stat, (archive, member))
+            for member in archive.members(self._takes)
+        )
+        yield from remote.Ahead(found, _AHEAD) if is_url(place) else found
+
+    def load(self, found: Found) -> Content:
+        archive, member = found.where
+        beside = read_sidecar(text_of(archive, member, b".txt"), text_of(archive, member, b".json"))
+        return Content(picture_of(archive, member), found.stat, beside.caption, beside.extra)
+
+    def find(self, path: bytes) -> Found:
+        container, name, _ = split(path)
+        place = join(self._root, container)
+        try:
+            stat = stat_of(place)
+            archive = open_archive(place)
+        except FileNotFoundError as error:
+            raise MediaError(SkipReason.VANISHED, f"{display_path(place)} is not there any more") from error
+        for member in archive.members(lambda one: one == name):
+            return Found(path, stat, (archive, member))
+        raise MediaError(SkipReason.VANISHED, f"{display_path(place)} holds no {display_path(name)} any more")
+
+    def is_gone(self, path: bytes) -> bool:
+        place = join(self._root, split(path)[0])
+        if not is_url(place):
+            return trouble_at(place) == MISSING
+        return remote.is_gone(place)
+
+    def close(self) -> None:
+        pass
+
+    def _takes(self, name: bytes) -> bool:
+        return looks_like_picture(name) and self._choose.reaches(name)
+
+    def _walk(self, relative: bytes) -> Iterator[Container | Unreachable]:
+        full = join(self._root, relative)
+        try:
+            if not os.path.isdir(full):
+                yield Container(relative, stat_of(full))
+                return
+            with os.scandir(full) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Unreachable(relative, SkipReason.UNREADABLE, str(error.strerror))
+            return
+        for entry in entries:
+            path = os.path.join(relative, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                if self._choose.enters(path):
+                    yield from self._walk(path)
+            elif is_archive(entry.name) and self._choose.enters(path):
+                try:
+                    yield Container(path, stat_of(join(self._root, path)))
+                except OSError as error:
+                    yield Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+
+
+def stat_of(place: bytes) -> FileStat:
+    """Of a file on this disk, or elsewhere. Raises OSError."""
+    return remote.stat(place) if is_url(place) else file_stat(os.stat(place))
+
+
+def open_archive(place: bytes) -> Archive:
+    """Raises OSError, MediaError where it is none, MissingExtraError."""
+    suffix = container_suffix(place)
+    if suffix in ZIPS:
+        return Zip(remote.open_binary(place) if is_url(place) else os.fsdecode(place))
+    if suffix == b".tar" and not is_url(place):
+        return Tar(place)
+    return TarStream(remote.open_binary(place) if is_url(place) else open(place, "rb"))

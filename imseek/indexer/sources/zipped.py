@@ -1,0 +1,60 @@
+"""Zip files. Any member can be read at once, so workers read what they decode."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+from imseek.errors import MediaError
+from imseek.indexer.sources.members import BESIDE, Member, Takes, stem_and_ending, too_large
+from imseek.types import SkipReason
+
+
+class Zip:
+    """An open zip file. ``zipfile`` takes turns at the file itself and inflates in the thread that reads."""
+
+    def __init__(self, file: str | IO[bytes]) -> None:
+        """``file`` is a path, or can seek. Raises OSError, MediaError where it is no zip."""
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+            raise MediaError(SkipReason.CORRUPT, f"broken zip: {error}") from error
+
+    def members(self, takes: Takes) -> Iterator[Member]:
+        """Of members with one name the last counts, as it does for whoever unpacks them."""
+        files = {_name(info): info for info in self._zip.infolist() if not info.is_dir()}
+        texts: dict[bytes, dict[bytes, Any]] = {}
+        for name, info in files.items():
+            stem, ending = stem_and_ending(name)
+            if ending in BESIDE:
+                texts.setdefault(stem, {})[ending] = info
+        for name, info in files.items():
+            if takes(name):
+                yield Member(name, info, texts.get(stem_and_ending(name)[0], {}))
+
+    def read(self, where: zipfile.ZipInfo, limit: int) -> bytes:
+        if where.flag_bits & 1:
+            raise MediaError(SkipReason.MISSING_CODEC, "it is encrypted")
+        if where.file_size > limit:
+            raise too_large(limit)
+        try:
+            with self._zip.open(where) as member:
+                data = member.read(limit + 1)
+        except NotImplementedError as error:
+            raise MediaError(
+                SkipReason.MISSING_CODEC, f"this way of compression is unknown: {error}"
+            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise MediaError(SkipReason.CORRUPT, f"broken member of a zip: {error}") from error
+        if len(data) > limit:  # It is larger than it says.
+            raise too_large(limit)
+        return data
+
+
+def _name(info: zipfile.ZipInfo) -> bytes:
+    return os.fsencode(info.filename)
