@@ -21,9 +21,16 @@ from sqlalchemy import insert
 
 import imseek
 from imseek.data import schema
+from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
+from imseek.encoders.fake import FakeEncoder
 from imseek.errors import UsageError
+from imseek.indexer.load import Loaded, Loader
+from imseek.indexer.scan import Candidate
+from imseek.indexer.sources.base import Container, Found
 from imseek.indexer.sources.sheets.arrow import ParquetSheet
+from imseek.indexer.sources.table import Table
+from imseek.indexer.targets import Target
 from imseek.types import SourceOptions
 
 
@@ -206,6 +213,37 @@ def test_labels_and_files_of_a_struct(tmp_path: Path, collection: imseek.Collect
     assert told(collection)[draw(1)]["label"] == "dog"
     (tmp_path / "a.png").write_bytes(draw(2))
     assert collection.index().changed == 2
+
+
+def test_one_table_of_a_folder(tmp_path: Path, collection: imseek.Collection) -> None:
+    """A table in a folder that is a source is a part of it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, seeds in (("a.parquet", (1, 2)), ("b.parquet", (3,))):
+        (folder / name).write_bytes(parquet([{"image": draw(seed)} for seed in seeds]))
+    collection.index([folder])
+    (folder / "a.parquet").write_bytes(parquet([{"image": draw(1)}]))
+    (folder / "b.parquet").write_bytes(parquet([{"image": draw(4)}]))
+    report = collection.index([folder / "a.parquet"])
+    assert (report.seen, report.removed, report.live) == (1, 1, 2)
+    assert len(collection.info().sources) == 1
+    assert collection.index().changed == 1
+
+
+def test_what_waits_holds_no_bytes_of_rows(tmp_path: Path) -> None:
+    """Thousands of rows may wait until it is known what has moved; their pictures do not."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet([{"image": draw(1), "caption": "one"}]))
+    root = os.fsencode(path)
+    source = Table(root, SourceOptions())
+    (container,) = source.scan()
+    assert isinstance(container, Container)
+    (found,) = source.expand(container)
+    assert isinstance(found, Found)
+    candidate = Candidate(Target(CatalogSource(1, "table", root, False), root), source, found, None)
+    loaded = Loader([FakeEncoder()], lambda _: True)(candidate)
+    assert isinstance(loaded, Loaded)
+    assert (loaded.size, loaded.caption, loaded.candidate.found.where) == (len(draw(1)), "one", None)
 
 
 # -- rows that name pictures -----------------------------------------------------------------------------
