@@ -39,8 +39,18 @@ class Tool:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def seconds(self, photos: Path, out: Path) -> float:
-        """Wall time of one run. Raises CalledProcessError with what it said."""
+    def seconds(self, photos: Path, scratch: Path, models: Path) -> float:
+        """Wall time of one run with a fresh output. Raises CalledProcessError with what it said.
+
+        ``models`` is the folder where rclip keeps its models.
+        """
+        with TemporaryDirectory(dir=scratch) as out:
+            for model in models.iterdir():  # rclip keeps its database in the same place, which is to be fresh
+                if model.name in ("tokenizer", f"{MODEL}-{TAG}") and self.name == "rclip":
+                    (Path(out) / model.name).symlink_to(model)
+            return self._run(photos, Path(out))
+
+    def _run(self, photos: Path, out: Path) -> float:
         places = {"photos": photos, "out": out}
         command = [word.format(**places) for word in self.command]
         environment = {name: value.format(**places) for name, value in self.environment.items()}
@@ -109,13 +119,7 @@ def rates(
     for _ in range(rounds):
         of_round = {}
         for tool in tools:
-            seconds = []
-            for folder in (few, photos):
-                with TemporaryDirectory(dir=scratch) as out:
-                    for model in models.iterdir():  # rclip keeps its models where it keeps its database
-                        if model.name in ("tokenizer", f"{MODEL}-{TAG}") and tool.name == "rclip":
-                            (Path(out) / model.name).symlink_to(model)
-                    seconds.append(tool.seconds(folder, Path(out)))
+            seconds = [tool.seconds(folder, scratch, models) for folder in (few, photos)]
             of_round[tool.name] = (len(found) - FEW) / (seconds[1] - seconds[0])
             print(
                 f"  {photos.name:6} {tool.name:15} {of_round[tool.name]:7.1f} img/s "

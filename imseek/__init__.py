@@ -17,21 +17,26 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import errors, upkeep
+    from imseek import captions, errors, upkeep
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
     from imseek.types import (
+        CaptionReport,
         CollectionInfo,
+        DropReport,
         Failure,
         Hit,
         Image,
         IndexReport,
         MergeReport,
+        MissingPicture,
+        OtherSpace,
         Place,
         Problem,
         Progress,
         PurgeReport,
+        ReencodeReport,
         RepairReport,
         SearchResult,
         SourceInfo,
@@ -50,6 +55,7 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
     "Failure": "imseek.types",
     "Hit": "imseek.types",
@@ -61,6 +67,10 @@ _HOMES = {
     "Progress": "imseek.types",
     "PurgeReport": "imseek.types",
     "RepairReport": "imseek.types",
+    "DropReport": "imseek.types",
+    "MissingPicture": "imseek.types",
+    "OtherSpace": "imseek.types",
+    "ReencodeReport": "imseek.types",
     "SearchResult": "imseek.types",
     "SourceInfo": "imseek.types",
     "SourceOptions": "imseek.types",
@@ -70,21 +80,26 @@ _HOMES = {
     "SpaceSummary": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("errors", "upkeep")
+_MODULES = ("captions", "errors", "upkeep")
 
 __all__ = [
+    "CaptionReport",
     "Collection",
     "CollectionInfo",
+    "DropReport",
     "Failure",
     "Hit",
     "Image",
     "IndexReport",
     "MergeReport",
+    "MissingPicture",
+    "OtherSpace",
     "Place",
     "Problem",
     "Progress",
     "PurgeReport",
     "Query",
+    "ReencodeReport",
     "RepairReport",
     "Runtime",
     "SearchResult",
@@ -97,6 +112,7 @@ __all__ = [
     "Term",
     "VerifyReport",
     "__version__",
+    "captions",
     "create",
     "errors",
     "open",

@@ -7,17 +7,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.data.places import is_url, locate
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.summary import summarise
-from imseek.encoders import registry
-from imseek.encoders.registry import Resolution
+from imseek.encoders import joining, registry
+from imseek.encoders.checks import check_knows_words
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.search.engine import Engine
-from imseek.search.query import Question, as_query
+from imseek.search.query import By, Question, as_query
 from imseek.types import (
     CollectionInfo,
     Image,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from imseek.data.writer import Writer
     from imseek.encoders.base import Encoder
 
-_ANOTHER: Final = "a second space is worth its cost where another encoder makes it"
-
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -44,6 +42,7 @@ def create(
     *,
     encoder: str = "auto",
     also: Sequence[str] = (),
+    captions: bool = False,
     here: bool = False,
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
@@ -53,13 +52,16 @@ def create(
     ``encoder`` is a reference such as ``builtin`` or ``openclip:MODEL/TAG``; ``auto`` takes the default encoder
     where it can be had and else the built-in one, and says so in ``info().encoder.note``. The choice is made
     once. Each encoder of ``also`` (such as ``timm:vit_small_patch14_dinov2.lvd142m``) gives the collection one
-    more space: pictures are compared in all spaces, words and vectors in the first. ``here`` is for a collection
+    more space: pictures are compared in all spaces, words and vectors in the first. With ``captions`` the captions
+    of pictures are embedded too, by the encoder of the first space, so that they can be searched (``by="caption"``)
+    and compared with their pictures (:mod:`imseek.captions`). ``here`` is for a collection
     that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are kept relative to
     it, so that both can be moved together. ``runtime`` is as for :func:`open`. ``notify`` is given a line before
     weights are downloaded: which, how large, under which licence.
 
     Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, and UsageError
-    where two spaces would have the same encoder, or where ``encoder`` knows no words and one of ``also`` does.
+    where two spaces would have the same encoder, or where ``encoder`` knows no words and one of ``also`` does, or
+    ``captions`` are wanted.
     """
     from imseek.data.create import create as create_files
 
@@ -69,63 +71,24 @@ def create(
     for reference in (encoder, *also):
         resolution = registry.resolve(reference)
         if resolution.reference in chosen:
-            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=_ANOTHER)
+            raise UsageError(f"two spaces with the encoder {resolution.reference}", hint=joining.ANOTHER)
         chosen[resolution.reference] = resolution
-    loaded: dict[tuple[int, tuple[str, ...]], Encoder] = {}
+    loaded: dict[tuple[str, tuple[str, ...]], Encoder] = {}
+    encoders: list[Encoder] = []
     spaces = []
     for space_id, resolution in enumerate(chosen.values()):
         modalities = ("image",) if space_id else ("image", "text")
-        made = _load(resolution, modalities, runtime, notify)
-        _check_joins(made, list(loaded.values()))
-        loaded[space_id, modalities] = made
-        spaces.append(_space(made, resolution.note))
+        made = joining.load_resolved(resolution, modalities, runtime, notify)
+        encoders.append(made)
+        joining.check_joins([joining.Joined.of(encoder) for encoder in encoders])
+        loaded[made.fingerprint(), modalities] = made
+        spaces.append(joining.space_of(made, resolution.note))
+    if captions:
+        check_knows_words(encoders[0])
+        spaces.append({**spaces[0], "modality": "text"})
     root = Path(path).expanduser().absolute()
     create_files(root, spaces, relative_places=here)
     return Collection(root, runtime, notify, _loaded=loaded)
-
-
-def _check_joins(made: Encoder, before: Sequence[Encoder]) -> None:
-    """Raise UsageError where the space of ``made`` would be of no use beside the spaces before it."""
-    for other in before:
-        if other.fingerprint() == made.fingerprint():
-            raise UsageError(
-                f"{made.info.reference} is the encoder {other.info.reference} under another name",
-                hint=_ANOTHER,
-            )
-    if before and "text" in made.info.modalities and "text" not in before[0].info.modalities:
-        raise UsageError(
-            f"words are searched in the first space, and {before[0].info.reference} knows no words",
-            hint=f"put {made.info.reference} first",
-        )
-
-
-def _load(
-    resolution: Resolution,
-    modalities: tuple[str, ...],
-    runtime: Runtime | None,
-    notify: Callable[[str], None] | None,
-) -> Encoder:
-    if resolution.download is not None and notify is not None:
-        weights = resolution.download
-        megabytes = weights.download_bytes / 1e6
-        notify(f"downloading {resolution.reference}: {megabytes:.0f} MB, licence {weights.licence}")
-    return registry.load(resolution.reference, modalities=modalities, runtime=runtime, notify=notify)
-
-
-def _space(encoder: Encoder, note: str | None) -> dict[str, Any]:
-    """A space as :func:`imseek.data.create.create` takes it."""
-    info = encoder.info
-    return {
-        "encoder": info.reference,
-        "revision": info.revision,
-        "fingerprint": encoder.fingerprint(),
-        "dim": info.dim,
-        "quality": info.quality,
-        "note": note,
-        "logit_scale": info.logit_scale,
-        "preprocessing": info.preprocessing,
-        "facts": {"modalities": info.modalities},
-    }
 
 
 def open(  # noqa: A001 - imseek.open, as in gzip.open
@@ -157,12 +120,12 @@ class Collection:
         runtime: Runtime | None = None,
         notify: Callable[[str], None] | None = None,
         *,
-        _loaded: Mapping[tuple[int, tuple[str, ...]], Encoder] | None = None,
+        _loaded: Mapping[tuple[str, tuple[str, ...]], Encoder] | None = None,
     ) -> None:
         self.path = path
         self._runtime = runtime
         self._notify = notify
-        #: By space and the modalities that they were loaded for.
+        #: By the fingerprint that is wanted and the modalities that they were loaded for.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder)
@@ -183,18 +146,21 @@ class Collection:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    def search(self, query: Question, *, limit: int = 10, metadata: bool = True) -> SearchResult:
+    def search(
+        self, query: Question, *, limit: int = 10, by: By = "image", metadata: bool = True
+    ) -> SearchResult:
         """The images most like ``query``, best first.
 
         ``query`` is words (str), a picture (Path, or its bytes), a stored image (its id), a vector (dim,), or
-        a :class:`Query` of several weighted terms, whose own limit then holds. Scores are cosines, in several
+        a :class:`Query` of several weighted terms, whose own ``limit`` and ``by`` then hold. It is compared with
+        pictures, or, with ``by="caption"``, with the captions of those that have one. Scores are cosines, in several
         spaces their weighted mean (:attr:`SearchResult.spaces`). Without ``metadata`` hits carry id, score and
         place only, which is faster.
 
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError.
         """
-        return self._engine.search(as_query(query, limit), metadata=metadata)
+        return self._engine.search(as_query(query, limit, by), metadata=metadata)
 
     def get(self, image_id: int) -> Image:
         """Everything known about one image. Raises ImageNotFoundError."""
@@ -275,7 +241,9 @@ class Collection:
             if dry_run:
                 return plan(writer, wanted, settings, self._engine.reader.current.space.encoder)
             encoders = self._engine.image_encoders()
-            return index(writer, encoders, wanted, Options(settings, limit), progress=progress, stop=stop)
+            captions = self._engine.caption_encoders()
+            options = Options(settings, limit)
+            return index(writer, encoders, wanted, options, captions=captions, progress=progress, stop=stop)
 
     def remove_source(self, source_id: int) -> int:
         """Take a source and its images out of the collection; returns how many. Files are not touched.
@@ -304,8 +272,8 @@ class Collection:
 
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
-            for (space_id, loaded), encoder in self._encoders.items():
-                if space_id == space.space_id and set(modalities) <= set(loaded):
+            for (fingerprint, loaded), encoder in self._encoders.items():
+                if fingerprint == space.fingerprint and set(modalities) <= set(loaded):
                     return encoder
             encoder = registry.load(
                 space.encoder,
@@ -314,7 +282,7 @@ class Collection:
                 fingerprint=space.fingerprint,
                 notify=self._notify,
             )
-            self._encoders[space.space_id, modalities] = encoder
+            self._encoders[space.fingerprint, modalities] = encoder
             return encoder
 
 

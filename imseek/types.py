@@ -295,8 +295,24 @@ class SpaceSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSpace:
+    """A space that is not in use. ``state`` is ``"building"`` (`maintain --reencode` goes on with it) or ``"kept"``
+    (another has taken its place, at ``since``, ISO 8601).
+
+    ``images`` is how many images have a vector in it, ``bytes`` what its files take.
+    """
+
+    space: SpaceInfo
+    state: str
+    images: int
+    bytes: int
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """``encoder`` is the first of ``spaces``, which words and vectors are searched in."""
+    """``encoder`` is the first of ``spaces``, which words and vectors are searched in. ``other_spaces`` are not in
+    use: they are being built, or kept after a switch."""
 
     path: str
     uuid: str
@@ -313,6 +329,7 @@ class CollectionInfo:
     index: str
     writer: str | None = None
     spaces: tuple[SpaceSummary, ...] = ()
+    other_spaces: tuple[OtherSpace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,3 +386,78 @@ class PurgeReport:
     shards: int
     files: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPicture:
+    """An image that could not be encoded again, and why.
+
+    ``place`` is None where it has none. ``reason`` is a code of :class:`SkipReason`, ``content_changed`` or
+    ``no_place``. ``settled`` tells that the next ``index`` takes it out of the collection, or puts another picture in
+    its place, whatever the encoder: its file is gone while its source is there, or holds another picture now.
+    """
+
+    image_id: int
+    place: Place | None
+    reason: str
+    message: str
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReencodeReport:
+    """What ``reencode`` did.
+
+    ``outcome`` is ``"switched"`` (the space is in use from ``generation`` on), ``"already"`` (it was before),
+    ``"interrupted"`` (the same call goes on), or ``"refused"`` (too many pictures are ``missing``; what was built is
+    kept). ``space_id`` is that of the new space, ``replaced`` that of the one which is kept beside it, None where it
+    was added.
+
+    Of ``images`` images, ``encoded`` were encoded in this run, ``copied`` have the content of another one, and
+    ``before`` had their vector already.
+    """
+
+    outcome: str
+    space_id: int
+    encoder: str
+    replaced: int | None
+    images: int
+    before: int
+    encoded: int
+    copied: int
+    missing: tuple[MissingPicture, ...]
+    seconds: float
+    generation: int
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionReport:
+    """What ``embed_captions`` did.
+
+    ``outcome`` is ``"switched"`` (captions are searched in the space ``space_id`` from ``generation`` on),
+    ``"already"`` (they were before), or ``"interrupted"`` (the same call goes on). Of ``images`` live images,
+    ``captions`` have a caption that is embedded there; ``encoded`` different texts were encoded in this run.
+    """
+
+    outcome: str
+    space_id: int
+    encoder: str
+    images: int
+    captions: int
+    encoded: int
+    seconds: float
+    generation: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DropReport:
+    """A space that was dropped, and the files that nobody uses any more; they go with time, or with a purge."""
+
+    space_id: int
+    encoder: str
+    files: int
+    bytes: int
+    generation: int

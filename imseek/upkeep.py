@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imseek.data.system_errors import explained
-from imseek.types import MergeReport, PurgeReport, RepairReport, VerifyReport
+from imseek.errors import UsageError
+from imseek.types import (
+    CaptionReport,
+    DropReport,
+    MergeReport,
+    ProgressCallback,
+    PurgeReport,
+    ReencodeReport,
+    RepairReport,
+    VerifyReport,
+)
+
+if TYPE_CHECKING:
+    from imseek.encoders.runtime import Runtime
 
 
 def verify(path: str | os.PathLike[str]) -> VerifyReport:
@@ -65,3 +81,100 @@ def purge(path: str | os.PathLike[str]) -> PurgeReport:
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --purge") as writer:
         return purge_files(writer)
+
+
+def reencode(
+    path: str | os.PathLike[str],
+    reference: str,
+    *,
+    space: int | None = None,
+    add: bool = False,
+    allow_missing: bool = False,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> ReencodeReport:
+    """Encode every picture again with the encoder ``reference``, then search in the new vectors.
+
+    The new space takes the place of the first image space, or of that with the id ``space``; with ``add`` it comes
+    behind all others instead. Searches go on in the old spaces meanwhile, and see the switch as one generation. The
+    old space is kept until :func:`drop_space`, and encoding with its encoder again takes it up: only what it lacks is
+    encoded. Killed, stopped (``stop``) or refused, the same call goes on with what was built; where the switch was
+    made before, it says so.
+
+    A picture that cannot be read now, or has changed, has no vector in the new space. Where these are few, and the
+    next ``index`` would take them out of the collection anyway, or with ``allow_missing``, the switch is made: they
+    are not found until ``index`` has read them again, and keep their ids. Else the outcome is ``"refused"``.
+
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError where the spaces would be of no use
+    beside each other (see :func:`imseek.create`), what loading an encoder raises, CollectionNotFoundError,
+    LockedError, ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file
+    of the collection is damaged.
+    """
+    from imseek.data.current import read_current
+    from imseek.data.writer import Writer
+    from imseek.encoders import joining, registry
+    from imseek.indexer import reencode as runner
+
+    if add and space is not None:
+        raise UsageError("a space is added behind all others: `add` and `space` exclude each other")
+    root = Path(path).expanduser().absolute()
+    first = not add and space in (None, read_current(root).space.space_id)
+    resolution = registry.resolve(reference)
+    encoder = joining.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
+    order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
+    with explained(root), Writer(root, "maintain --add-space" if add else "maintain --reencode") as writer:
+        return runner.reencode(writer, encoder, order, progress=progress, stop=stop)
+
+
+def embed_captions(
+    path: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionReport:
+    """Embed the captions that a collection holds, with the encoder of its first space, and no picture is opened.
+
+    From then on they are searched (``by="caption"``), and ``index`` embeds those of new pictures too. Where they are
+    embedded with another encoder, since pictures were encoded again, that space makes room for the new one. Killed or
+    stopped (``stop``), the same call goes on with what was built.
+
+    ``runtime`` and ``notify`` are as for :func:`imseek.open`. Raises UsageError where that encoder knows no words,
+    EncoderMismatchError for other weights, what loading an encoder raises, CollectionNotFoundError, LockedError,
+    ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file of the
+    collection is damaged.
+    """
+    from imseek.data.writer import Writer
+    from imseek.encoders import checks, registry
+    from imseek.indexer import caption_space
+
+    root = Path(path).expanduser().absolute()
+    with explained(root), Writer(root, "maintain --captions") as writer:
+        space = writer.current().space
+        encoder = registry.load(
+            space.encoder, modalities=("text",), runtime=runtime, fingerprint=space.fingerprint, notify=notify
+        )
+        checks.check_knows_words(encoder)
+        checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
+        return caption_space.embed(writer, encoder, progress=progress, stop=stop)
+
+
+def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
+    """Take a space out of a collection: one that is kept after a switch, half built, or one of several in use.
+
+    Its files go an hour later at the earliest, with :func:`merge` or the next ``index``, or at once with
+    :func:`purge`. Raises UsageError where there is no such space, or the others could not answer what is asked of
+    it, CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError.
+    """
+    from imseek.data import spaces
+    from imseek.data.writer import Writer
+    from imseek.indexer.joins import check_drop
+
+    root = Path(path).expanduser().absolute()
+    with explained(root), Writer(root, "maintain --drop-space") as writer:
+        spaces.find(writer, space_id)
+        check_drop(spaces.stored(writer), space_id)
+        return spaces.drop(writer, space_id)

@@ -6,6 +6,7 @@ and content; their places were in the lost catalog.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from imseek.data.catalog import LIVE, live
 from imseek.data.current import Current, Shard
 from imseek.data.files import Folders, StagedFile
 from imseek.data.schema import FOREVER
+from imseek.data.vectors.scores import zero_rows
 
 
 def adopt(connection: Connection, folders: Folders, generation: int, current: Current | None) -> int:
     """Returns how many images came in that the catalog did not know."""
     known = set(connection.execute(select(t.shards.c.shard_id)).scalars())
-    dims = {s.space_id: s.dim for s in connection.execute(select(t.spaces).where(live(t.spaces)))}
+    spaces = connection.execute(select(t.spaces).where(live(t.spaces))).all()
+    of = {space.space_id: space for space in spaces}
     listed = {} if current is None else {shard.shard_id: shard for shard in current.shards}
     last = max(listed, default=-1)
     adopted, touched = 0, set()
@@ -33,17 +36,20 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
         # What current.json does not list although it lists younger ones was merged away, or never committed.
         if shard_id not in listed and shard_id < last:
             continue
-        content = _read(folders.root, shard_id, dims)
+        content = _read(folders.root, shard_id, spaces)
         if content is None:
             continue
         hashes, held = content
-        new, shrunk = _take(
-            connection, generation, shard_id, hashes, _dead_rows(folders.root, shard_id, current)
-        )
+        pictures = [s for s in held if of[s].is_current and of[s].modality == "image"]
+        empty = set().union(*(empty_rows(folders.root / layout.vectors(s, shard_id)) for s in pictures))
+        dead = _dead_rows(folders.root, shard_id, current)
+        new, shrunk = _take(connection, generation, shard_id, hashes, dead, empty)
         ids = np.fromiter(hashes, np.int64)
-        staged = [_in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
+        staged = [in_place(folders, layout.metadata(shard_id), "metadata", len(ids))]
         staged.append(files.stage(folders, layout.ids(shard_id), "ids", ids))
-        staged += [_in_place(folders, layout.vectors(s, shard_id), "vectors", len(ids), s) for s in held]
+        for s in held:
+            path = layout.vectors(s, shard_id, of[s].modality)
+            staged.append(in_place(folders, path, "vectors", len(ids), s))
         if shard_id in listed:
             staged += _columns(folders, listed[shard_id], ids)
         files.add_shard(folders, connection, generation, shard_id, len(ids), staged)
@@ -62,14 +68,18 @@ def _on_disk(root: Path) -> set[int]:
     return {shard_id for shard_id in found if shard_id is not None}
 
 
-def _read(root: Path, shard_id: int, dims: dict[int, int]) -> tuple[dict[int, bytes], list[int]] | None:
+def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
     """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
     try:
         table = shards.read_table(root / layout.metadata(shard_id))
         ids = table.column("image_id").to_pylist()
         hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
         held = [
-            space_id for space_id, dim in dims.items() if _is_whole(root, space_id, shard_id, len(ids), dim)
+            space.space_id
+            for space in spaces
+            if is_whole(
+                root / layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim)
+            )
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         _check_damaged(error)
@@ -83,15 +93,20 @@ def _check_damaged(error: Exception) -> None:
         raise error
 
 
-def _is_whole(root: Path, space_id: int, shard_id: int, rows: int, dim: int) -> bool:
-    path = root / layout.vectors(space_id, shard_id)
+def is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether there is a vector file of this shape."""
     if not path.exists():
         return False
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError):  # cut short, or no array: the other spaces may be sound
         return False
-    return vectors.shape == (rows, dim) and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+    return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
+
+
+def empty_rows(path: Path) -> set[int]:
+    """Rows of zeros: of images that had left the shard when the vectors of their pictures were made."""
+    return set(zero_rows(np.load(path, mmap_mode="r", allow_pickle=False)).tolist())
 
 
 def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
@@ -106,7 +121,7 @@ def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list
             _check_damaged(error)
             continue
         if np.array_equal(stored, ids):
-            sound.append(_in_place(folders, path, "column", len(ids), name=name))
+            sound.append(in_place(folders, path, "column", len(ids), name=name))
     return sound
 
 
@@ -136,14 +151,16 @@ def _take(
     shard_id: int,
     hashes: dict[int, bytes],
     dead: npt.NDArray[np.integer[Any]],
+    empty: set[int],
 ) -> tuple[int, set[int]]:
     """Record the images of a shard; returns how many are new, and the shards that others moved here from.
 
     A live image that the catalog has with the same content is the one that was merged into this younger shard;
-    where it is quarantined, that is why its row was dead.
+    where it is quarantined, that is why its row was dead. Images whose row is ``empty`` have left the shard.
     """
     ids = list(hashes)
-    buried = {ids[row] for row in dead[dead < len(ids)].tolist()}
+    left = {ids[row] for row in empty}
+    buried = left | {ids[row] for row in dead[dead < len(ids)].tolist()}
     known = {}
     for chunk in files.chunks(ids):
         rows = connection.execute(select(t.images).where(t.images.c.image_id.in_(chunk)))
@@ -151,7 +168,8 @@ def _take(
     mine = [
         i
         for i, row in known.items()
-        if row.died == FOREVER and row.content_hash == hashes[i] and (i not in buried or row.state != LIVE)
+        if row.died == FOREVER and row.content_hash == hashes[i] and i not in left
+        if i not in buried or row.state != LIVE
     ]
     for chunk in files.chunks(mine):
         connection.execute(update(t.images).where(t.images.c.image_id.in_(chunk)).values(shard_id=shard_id))
@@ -172,7 +190,7 @@ def _take(
     return len(new), {known[i].shard_id for i in mine if known[i].shard_id is not None}
 
 
-def _in_place(
+def in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
     """A file that lies where it belongs already, as one to be published there."""

@@ -16,6 +16,8 @@ from imseek.data.catalog import FileStat
 class NewImage:
     """An image to be stored: its place, its metadata row, and by space its unit vector (dim,) in float16.
 
+    In the space of captions, where there is one, that is the vector of its caption, zeros where it has none.
+
     ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
     image that lay at this place before: its place ends, and its tags are carried over if the new one ``inherits``.
     """

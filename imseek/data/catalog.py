@@ -51,7 +51,11 @@ class FileStat:
     def same_as(self, other: FileStat) -> bool:
         """Whether ``other``, seen later, can be taken for the same content without opening the file."""
         racy = max(self.mtime_ns, self.ctime_ns) > self.checked_ns - 2_000_000_000
-        return not racy and self._key == other._key
+        return not racy and self.same_file(other)
+
+    def same_file(self, other: FileStat) -> bool:
+        """Whether both are of one file, as far as its size, times and inode tell."""
+        return self._key == other._key
 
     @property
     def _key(self) -> tuple[int, int, int, int]:
@@ -306,6 +310,12 @@ def living_ids(connection: Connection, shard_id: int) -> npt.NDArray[np.int64]:
     i = t.images.c
     query = select(i.image_id).where(i.shard_id == shard_id, live(t.images), i.state == LIVE)
     return np.array(connection.execute(query).scalars().all(), np.int64)
+
+
+def modalities(connection: Connection) -> dict[int, str]:
+    """What the vectors of each space stand for, by its id; spaces of the past and those in the making too."""
+    s = t.spaces.c
+    return {row.space_id: row.modality for row in connection.execute(select(s.space_id, s.modality))}
 
 
 def current_of(connection: Connection) -> Current:

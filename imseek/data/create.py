@@ -31,12 +31,12 @@ _OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 
 
 def create(root: Path, spaces: Sequence[Mapping[str, Any]], *, relative_places: bool = False) -> Identity:
-    """Make a collection at ``root`` with these image spaces, the default first; returns its identity.
+    """Make a collection at ``root`` with these spaces, the default first; returns its identity.
 
-    Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts. The identity
-    is written last: a folder without it is no collection, and making it again starts over. Raises
-    CollectionExistsError for a folder that holds a collection or other people's files, LockedError where
-    another process is making one, and StorageError.
+    Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts, and that of
+    captions has modality ``text``. The identity is written last: a folder without it is no collection, and making it
+    again starts over. Raises CollectionExistsError for a folder that holds a collection or other people's files,
+    LockedError where another process is making one, and StorageError.
     """
     with explained(root):
         _check_free(root)
@@ -103,17 +103,15 @@ def begin(connection: Connection, identity: Identity, generation: int = 0) -> No
 
 
 def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -> None:
-    """Record an image space; ``space`` is as for :func:`create`."""
+    """Record an image space; ``space`` is as for :func:`create`, and may name further columns."""
+    usual = {
+        "space_id": space_id,
+        "modality": "image",
+        "adapter": None,
+        "position": space_id,
+        "is_current": 1,
+        "born": 0,
+        "died": FOREVER,
+    }
     documents = {name: json.dumps(space[name], sort_keys=True) for name in ("preprocessing", "facts")}
-    connection.execute(
-        insert(t.spaces).values(
-            space_id=space_id,
-            modality="image",
-            adapter=None,
-            position=space_id,
-            is_current=1,
-            born=0,
-            died=FOREVER,
-            **{**space, **documents},
-        )
-    )
+    connection.execute(insert(t.spaces).values({**usual, **space, **documents}))

@@ -39,9 +39,9 @@ class Shard:
 class Current:
     """``current.json``: one generation. Written last by every commit.
 
-    ``spaces`` are those in use, the default for images first. ``snapshots`` names FAISS snapshots by space
-    (docs/format.md); a reader scans what no snapshot covers. ``next_image_id`` is above every id ever used, so
-    that none is used again even where the catalog is lost; how far above does not matter.
+    ``spaces`` are those in use, the default for images first, that of captions last. ``snapshots`` names FAISS
+    snapshots by space (docs/format.md); a reader scans what no snapshot covers. ``next_image_id`` is above every
+    id ever used, so that none is used again even where the catalog is lost; how far above does not matter.
     """
 
     uuid: str
@@ -63,6 +63,11 @@ class Current:
     def image_spaces(self) -> tuple[SpaceInfo, ...]:
         """The spaces that pictures are searched in, the first one first."""
         return tuple(space for space in self.spaces if space.modality == "image")
+
+    @property
+    def caption_space(self) -> SpaceInfo | None:
+        """The space of the vectors of captions; None where captions are not embedded."""
+        return next((space for space in self.spaces if space.modality == "text"), None)
 
 
 def read_identity(root: Path) -> Identity:

@@ -6,18 +6,20 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from imseek.data import durable, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live, living_ids
 from imseek.data.schema import FOREVER
 from imseek.errors import CorruptCollectionError
+
+T = TypeVar("T")
 
 #: Values per statement, below SQLite's limit on variables in every build.
 _CHUNK = 500
@@ -82,9 +84,13 @@ def add_shard(
 
 
 def publish(
-    folders: Folders, connection: Connection, generation: int, shard_id: int, files: Sequence[StagedFile]
+    folders: Folders,
+    connection: Connection,
+    generation: int,
+    shard_id: int | None,
+    files: Sequence[StagedFile],
 ) -> None:
-    """Give staged files their names and record them; see :attr:`Folders.unsynced`."""
+    """Give staged files their names and record them, of a shard or of none; see :attr:`Folders.unsynced`."""
     folders.unsynced.update(durable.move((f.staged, folders.root / f.path) for f in files))
     connection.execute(
         insert(t.files),
@@ -112,6 +118,13 @@ def retire(connection: Connection, generation: int, condition: Any) -> None:
     connection.execute(
         update(t.files).where(live(t.files), condition).values(died=generation, retired_at=time.time())
     )
+
+
+def forget(connection: Connection, paths: Sequence[str]) -> None:
+    """Files that no reader has ever used are not in the catalog any more. They are to be unlinked after the commit;
+    killed before that, a writer sweeps them."""
+    for chunk in chunks(paths):
+        connection.execute(delete(t.files).where(t.files.c.path.in_(chunk)))
 
 
 def retire_shards(connection: Connection, generation: int, shard_ids: Iterable[int]) -> None:
@@ -177,12 +190,16 @@ def dead_rows(connection: Connection, shard_id: int, ids: npt.NDArray[np.int64])
     return np.flatnonzero(~alive).astype(np.uint32)
 
 
-def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[int]) -> None:
-    """Raises CorruptCollectionError where a file of these shards is not as it was written.
+def check_intact(
+    connection: Connection, folders: Folders, shard_ids: Sequence[int], kind: str | None = None
+) -> None:
+    """Raises CorruptCollectionError where a file (of one ``kind``) of these shards is not as it was written.
 
     For what is about to be copied into new files, whose checksums would then vouch for the damage.
     """
     condition = and_(t.files.c.shard_id.in_(shard_ids), live(t.files))
+    if kind is not None:
+        condition &= t.files.c.kind == kind
     for file in connection.execute(select(t.files.c.path, t.files.c.sha256).where(condition)):
         path = folders.root / file.path
         try:
@@ -195,6 +212,6 @@ def check_intact(connection: Connection, folders: Folders, shard_ids: Sequence[i
             )
 
 
-def chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]

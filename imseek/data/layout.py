@@ -22,6 +22,9 @@ COLUMNS = "columns"
 #: Files that SQLite keeps beside the catalog while it is open, or leaves there after a crash.
 CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 
+#: By the modality of a space, the folder of its vectors.
+_KINDS = {"image": "img_emb", "text": "text_emb"}
+
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
 
@@ -67,8 +70,13 @@ def ids(shard_id: int) -> str:
     return f"{METADATA}/{shard_id:06d}.ids.npy"
 
 
-def vectors(space_id: int, shard_id: int, kind: str = "img_emb") -> str:
-    return f"{SPACES}/{space_id}/{kind}/{shard_id:06d}.npy"
+def vectors(space_id: int, shard_id: int, modality: str = "image") -> str:
+    return f"{SPACES}/{space_id}/{_KINDS[modality]}/{shard_id:06d}.npy"
+
+
+def part(space_id: int, number: int) -> str:
+    """Of a space that is being built; numbers are those of shards, of which none is given twice."""
+    return f"{SPACES}/{space_id}/parts/{number:06d}.npy"
 
 
 def dead(shard_id: int, generation: int) -> str:
@@ -77,6 +85,13 @@ def dead(shard_id: int, generation: int) -> str:
 
 def column(name: str, shard_id: int, generation: int) -> str:
     return f"{COLUMNS}/{name}/{shard_id:06d}.{generation}.parquet"
+
+
+def space_of(path: str) -> int | None:
+    """The space whose vectors a listed file holds; None for files of other kinds."""
+    top, _, rest = path.partition("/")
+    number = rest.partition("/")[0]
+    return int(number) if top == SPACES and number.isdecimal() else None
 
 
 def shard_of(path: str) -> int | None:

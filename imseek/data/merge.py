@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, select, update
 
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
-from imseek.data.catalog import live
+from imseek.data.catalog import live, modalities
 from imseek.data.current import Shard
 from imseek.data.system_errors import explained
 from imseek.data.writer import Writer
@@ -79,6 +80,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
     root = writer.root
     with writer.catalog.transaction() as connection:
         files.check_intact(connection, writer, [shard.shard_id for shard in chosen])
+        of = modalities(connection)
     kept = [_rows_to_keep(writer, shard) for shard in chosen]
     ids = np.concatenate(
         [
@@ -94,9 +96,9 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     for space_id in chosen[0].spaces:
-        path = layout.vectors(space_id, shard_id)
-        vectors = _vectors(writer, space_id, chosen, kept, order)
-        staged.append(files.stage(writer, path, "vectors", vectors, space_id=space_id))
+        parts = [writer.root / layout.vectors(space_id, s.shard_id, of[space_id]) for s in chosen]
+        path = layout.vectors(space_id, shard_id, of[space_id])
+        staged.append(files.stage(writer, path, "vectors", _vectors(parts, kept, order), space_id=space_id))
 
     def change(connection: Connection, generation: int) -> None:
         columns = _stage_columns(writer, shard_id, generation, chosen, kept, order)
@@ -120,14 +122,9 @@ def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
-def _vectors(
-    writer: Writer, space_id: int, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows
-) -> shards.Blocks:
+def _vectors(paths: Sequence[Path], kept: Sequence[Rows], order: Rows) -> shards.Blocks:
     """The vectors of a space, gathered block by block: a shard of a million may be larger than memory."""
-    parts = [
-        np.load(writer.root / layout.vectors(space_id, s.shard_id), mmap_mode="r", allow_pickle=False)
-        for s in chosen
-    ]
+    parts = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     width = parts[0].shape[1]
     part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
     row_of = np.concatenate(kept)[order]

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.sqlite_errors import storage_error
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
+from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, StorageError
 from imseek.types import Image, Place
 
@@ -127,13 +128,21 @@ class Reader:
                 f"{root / layout.CURRENT} belongs to another collection",
                 hint=f"imseek collection repair {root}",
             )
+        self._modalities = {space.space_id: space.modality for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._inodes: dict[str, int] = {}
+        self._silent: dict[str, Int64] = {}
 
     def renewed(self) -> Reader:
-        """A reader of the newest generation. It shares the files that both have, which never change."""
+        """A reader of the newest generation. It shares the files that both have, which never change.
+
+        Only a repair gives the name of a damaged file to a sound one. While it is mapped, no other has its inode.
+        """
         newer = Reader(self.root)
-        still = {*newer._names()}
+        still = {name for name in newer._names() if name in self._arrays and self._is_same(name)}
+        newer._inodes = {name: self._inodes[name] for name in still}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
+        newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
         return newer
 
     def close(self) -> None:
@@ -151,14 +160,22 @@ class Reader:
     def segments(self, space_id: int) -> list[Segment]:
         """The vectors of a space with the rows that are dead in this generation.
 
-        Raises StaleGenerationError where a file of this generation is gone.
+        In a space of captions, the rows of images without one count as dead. Raises StaleGenerationError where a
+        file of this generation is gone.
         """
         found = []
         for shard in self.current.shards:
             if space_id in shard.spaces:
-                rows = self._load(layout.vectors(space_id, shard.shard_id))
-                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=self.dead_rows(shard)))
+                rows = self._load(self._vectors(space_id, shard))
+                dead = np.union1d(self.dead_rows(shard), self._silent_rows(space_id, shard))
+                found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
+
+    def silent(self, space_id: int) -> int:
+        """How many live images have a row that no query is compared with: those without a caption."""
+        shards = [shard for shard in self.current.shards if space_id in shard.spaces]
+        rows = (np.setdiff1d(self._silent_rows(space_id, s), self.dead_rows(s)) for s in shards)
+        return sum(len(one) for one in rows)
 
     def dead_rows(self, shard: Shard) -> Int64:
         """Row numbers of a shard that are not live, ascending."""
@@ -170,7 +187,7 @@ class Reader:
         """The stored (dim,) float16 row of an image. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
             if space_id in shard.spaces:
-                stored = self._load(layout.vectors(space_id, shard.shard_id))
+                stored = self._load(self._vectors(space_id, shard))
                 return np.array(stored[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
@@ -247,6 +264,24 @@ class Reader:
                 found[int(self.shard_ids(shard)[row])] = plain(merged)
         return found
 
+    def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
+        """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
+        from imseek.data.shards import read_texts
+
+        name = layout.metadata(shard.shard_id)
+        with self._reading(name):
+            yield from read_texts(self.root / name, column)
+
+    def captions(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """The captions of stored images that have one, also of those that are not searched now."""
+        found: dict[int, str] = {}
+        for shard in self.current.shards:
+            ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))
+            stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), ["caption"])
+            # An image may have left rows behind in older shards, which come first.
+            found.update({int(ids[r]): one["caption"] for r, one in zip(rows, stored, strict=True) if one})
+        return found
+
     def image(self, image_id: int) -> Image:
         """Raises ImageNotFoundError for an id that is not live in this generation."""
         metadata = self.metadata([image_id]).get(image_id)
@@ -270,31 +305,57 @@ class Reader:
         """Shard and row of each live id; ids that are not live are passed over."""
         wanted = np.unique(np.fromiter((i for i in image_ids if 0 <= i <= FOREVER), np.int64))
         for shard in self.current.shards:
-            ids = self.shard_ids(shard)
-            rows = np.searchsorted(ids, wanted)
-            rows = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+            rows = self._at(shard, wanted)
             for row in np.setdiff1d(rows, self.dead_rows(shard), assume_unique=True):
                 yield shard, int(row)
+
+    def _at(self, shard: Shard, wanted: Int64) -> Int64:
+        """The rows of ids (ascending, each once) in a shard, dead ones too; what it does not hold is passed over."""
+        ids = self.shard_ids(shard)
+        rows = np.searchsorted(ids, wanted)
+        found: Int64 = rows[(rows < len(ids)) & (ids[np.minimum(rows, len(ids) - 1)] == wanted)]
+        return found
+
+    def _is_same(self, name: str) -> bool:
+        with suppress(OSError):
+            return os.stat(self.root / name).st_ino == self._inodes[name]
+        return False
 
     def _names(self) -> Iterator[str]:
         for shard in self.current.shards:
             yield layout.ids(shard.shard_id)
-            yield from (layout.vectors(space_id, shard.shard_id) for space_id in shard.spaces)
+            yield from (self._vectors(space_id, shard) for space_id in shard.spaces)
             if shard.dead is not None:
                 yield shard.dead
+
+    def _vectors(self, space_id: int, shard: Shard) -> str:
+        # A space that is not in use, since it is in the making, has no modality here: nobody asks for its vectors.
+        return layout.vectors(space_id, shard.shard_id, self._modalities.get(space_id, "image"))
+
+    def _silent_rows(self, space_id: int, shard: Shard) -> Int64:
+        """Row numbers without a vector, ascending: in a space of captions, zeros stand for none."""
+        if self._modalities.get(space_id) != "text":
+            return np.empty(0, np.int64)
+        name = self._vectors(space_id, shard)
+        if name not in self._silent:
+            self._silent[name] = zero_rows(self._load(name))
+        return self._silent[name]
 
     def _load(self, name: str) -> npt.NDArray[Any]:
         """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""
         if name not in self._arrays:
             with self._reading(name):
+                self._inodes[name] = os.stat(self.root / name).st_ino
                 self._arrays[name] = np.load(self.root / name, mmap_mode="r", allow_pickle=False)
         return self._arrays[name]
 
-    def _rows(self, name: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def _rows(
+        self, name: str, rows: Sequence[int], columns: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         from imseek.data.shards import read_rows
 
         with self._reading(name):
-            return read_rows(self.root / name, rows)
+            return read_rows(self.root / name, rows, columns)
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
@@ -357,6 +418,26 @@ class HashLookup:
             self._closed = True
             if self._connection is not None:
                 self._connection.close()
+
+
+def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
+    """The sha256 of live images, and the ids of all live images with the same content, ascending. As of now."""
+    contents: dict[int, bytes] = {}
+    alike: dict[bytes, list[int]] = {}
+    live = f"died = {FOREVER}"
+    with connect_read_only(root) as connection:
+        for chunk in _chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
+            query = (
+                f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
+            )
+            found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
+            for image_id, content_hash in found:
+                if image_id not in contents:  # Else one of an earlier chunk.
+                    contents[image_id] = content_hash
+                    alike.setdefault(content_hash, []).append(image_id)
+    return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}
 
 
 def _chunks(image_ids: Sequence[int]) -> Iterator[list[int]]:

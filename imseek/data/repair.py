@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from imseek.data import durable, files, layout, shards
+from imseek.data import durable, files, layout, parts, shards
 from imseek.data import schema as t
-from imseek.data.catalog import UNKNOWN_STAT, live
+from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
 from imseek.data.lock import WriterLock
 from imseek.data.restore import Ledger, restore
@@ -102,6 +102,9 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == "images":
         gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
         _lose(writer, gone, (), problem.file, ledger)
+    elif problem.kind == parts.PART:
+        _forget(writer, problem.file)
+        ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
     elif shard_id is None or not _lives(writer, shard_id):
         return  # It went with another problem, or is made again from the catalog by every writer.
     elif problem.kind == "dead":
@@ -111,16 +114,63 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         ledger.restored.append(f"the dead rows of shard {shard_id} from the catalog")
     elif problem.kind == "ids" and _rewrite_ids(writer, shard_id):
         ledger.restored.append(f"{problem.file} from the metadata")
+    elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
+        _set_back(writer, problem.file, ledger)
     elif problem.kind == "column":
         condition = t.files.c.path == problem.file
         writer.apply(lambda connection, generation: files.retire(connection, generation, condition))
         ledger.lost.append(f"{problem.file}: derived values, to be computed again")
+    elif problem.kind == "vectors" and (space := _unused_space(writer, problem.file)) is not None:
+        _forget(writer, problem.file)
+        ledger.lost.append(
+            f"{problem.file}: vectors of a space that is not in use; `imseek maintain --reencode {space}` makes "
+            "them again"
+        )
     else:
         _lose(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
 
 
 def _lives(writer: Writer, shard_id: int) -> bool:
     return any(shard.shard_id == shard_id for shard in writer.current().shards)
+
+
+def _holds_captions(writer: Writer, file: str) -> bool:
+    with writer.catalog.transaction() as connection:
+        return modalities(connection).get(layout.space_of(file) or 0) == "text"
+
+
+def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
+    """Give up a file with vectors of captions, which can be made again without the pictures.
+
+    Its space is no longer in use but to be built, so that no search passes over captions in silence.
+    """
+
+    def change(connection: Connection, generation: int) -> None:
+        s = t.spaces.c
+        connection.execute(update(t.spaces).where(s.space_id == layout.space_of(file)).values(is_current=0))
+        files.forget(connection, [file])
+
+    writer.apply(change)
+    durable.discard_files([writer.root / file])
+    ledger.lost.append(f"{file}: vectors of captions; `imseek maintain --captions` makes them again")
+
+
+def _unused_space(writer: Writer, path: str) -> str | None:
+    """The encoder of a vector file's space, where that is built or kept beside those in use; else None."""
+    query = (
+        select(t.spaces.c.encoder)
+        .join(t.files, t.files.c.space_id == t.spaces.c.space_id)
+        .where(t.files.c.path == path, t.spaces.c.is_current == 0)
+    )
+    with writer.catalog.transaction() as connection:
+        found: str | None = connection.execute(query).scalar()
+    return found
+
+
+def _forget(writer: Writer, path: str) -> None:
+    """Give up a file that no reader uses. Its name is free at once: it is written again when the space is built."""
+    writer.apply(lambda connection, generation: files.forget(connection, [path]))
+    durable.remove_files([writer.root / path])
 
 
 def _rewrite_ids(writer: Writer, shard_id: int) -> bool:

@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, select
 
-from imseek.data import adopt, backup, checksums, durable, layout
+from imseek.data import adopt, backup, checksums, durable, layout, restate
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
-from imseek.data.create import add_space, begin
+from imseek.data.create import begin
 from imseek.data.current import Current, Identity, write_identity
 from imseek.data.evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.writer import listed_folder_files
@@ -73,6 +72,8 @@ def _replace_catalog(
                 _begin_anew(connection, root, evidence)
             before = int(get_meta(connection, "generation"))
             generation = max(before, _last_generation(root, evidence.current)) + 1
+            if evidence.current is not None and evidence.current.generation > before:
+                restate.spaces(connection, folders, generation, evidence.current)
             adopted = adopt.adopt(connection, folders, generation, evidence.current)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
@@ -136,19 +137,8 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
             hint="index the pictures into a new collection: imseek index FOLDER -c NEW",
         )
     begin(connection, identity or Identity(uuid=evidence.uuid or str(uuid4()), created=now()))
-    for space in current.spaces:
-        facts: dict[str, Any] = {
-            "encoder": space.encoder,
-            "revision": None,
-            "fingerprint": space.fingerprint,
-            "dim": space.dim,
-            "quality": space.quality,
-            "note": space.note,
-            "logit_scale": None,
-            "preprocessing": {},
-            "facts": {},
-        }
-        add_space(connection, space.space_id, facts)
+    for position, space in enumerate(current.spaces):
+        restate.add(connection, space, position)
 
 
 def _last_generation(root: Path, current: Current | None) -> int:

@@ -200,20 +200,28 @@ def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written
     return durable.stage(path, write)
 
 
-def read_rows(path: Path, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Some rows of a Parquet file, in the order asked for; nulls and the id are left out."""
+def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Some rows of a Parquet file, of all or some columns, in the order asked for; nulls and the id are left out."""
     with _open(path) as file:
         group_of: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             group_of.setdefault(row // ROW_GROUP, []).append(position)
         found: list[dict[str, Any]] = [{} for _ in rows]
         for group, positions in group_of.items():
-            table = file.read_row_group(group, use_threads=False)
+            table = file.read_row_group(group, columns=columns, use_threads=False)
             for position in positions:
                 # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
                 found[position] = {k: v for k, v in row.items() if v is not None and k != "image_id"}
     return found
+
+
+def read_texts(path: Path, column: str) -> Iterator[list[str | None]]:
+    """A column of texts, a row group at a time."""
+    with _open(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=[column], use_threads=False)
+            yield table.column(column).to_pylist()
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imseek.data.current import Current
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader, connect_read_only, running_writer
-from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types import CollectionInfo, Failure, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
+
+#: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
+KEPT_SINCE = "kept_since"
 
 
 def summarise(reader: Reader) -> CollectionInfo:
@@ -35,6 +39,14 @@ def summarise(reader: Reader) -> CollectionInfo:
             "FROM failures f JOIN sources s USING (source_id) ORDER BY f.source_id, f.path"
         ).fetchall()
         facts = dict(connection.execute("SELECT space_id, facts FROM spaces").fetchall())
+        others = connection.execute(
+            "SELECT space_id, encoder, fingerprint, dim, modality, quality, note, facts, "
+            "(SELECT COALESCE(SUM(f.row_count), 0) FROM files f WHERE f.space_id = s.space_id "
+            " AND f.kind = 'part' AND f.died > :generation), "
+            "(SELECT COALESCE(SUM(f.size), 0) FROM files f WHERE f.space_id = s.space_id AND f.died > :generation) "
+            "FROM spaces s WHERE is_current = 0 AND born <= :generation AND died > :generation ORDER BY space_id",
+            {"generation": current.generation},
+        ).fetchall()
         runs = [row[0] for row in connection.execute("SELECT detail FROM runs ORDER BY run_id")]
         reader.check_history(connection)
     return CollectionInfo(
@@ -59,6 +71,12 @@ def summarise(reader: Reader) -> CollectionInfo:
         index="exact scan of float16 rows (recall 1)",
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
+        # Which spaces are in use has no history: in the catalog a switch may have come since.
+        other_spaces=tuple(
+            _other(current, SpaceInfo(*columns), known, parts, size)
+            for *columns, known, parts, size in others
+            if columns[0] not in {space.space_id for space in current.spaces}
+        ),
     )
 
 
@@ -77,6 +95,18 @@ def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
     ]
     return SpaceSummary(
         space, None if modalities is None else tuple(modalities), tuple(dict.fromkeys(precisions))
+    )
+
+
+def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
+    since = _object(facts).get(KEPT_SINCE)
+    holding = [shard for shard in current.shards if space.space_id in shard.spaces]
+    return OtherSpace(
+        space,
+        state="building" if since is None else "kept",
+        images=sum(shard.rows - shard.dead_rows for shard in holding) + parts,
+        bytes=size,
+        since=since,
     )
 
 

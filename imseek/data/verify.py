@@ -134,9 +134,9 @@ def _check_contents(root: Path, connection: Connection, current: Current, seen: 
         yield Problem("images", layout.CATALOG, message, repairable=True)
     for shard in current.shards:
         shard_id = shard.shard_id
-        for space in current.image_spaces:
+        for space in current.spaces:
             if space.space_id not in shard.spaces:
-                path = layout.vectors(space.space_id, shard_id)
+                path = layout.vectors(space.space_id, shard_id, space.modality)
                 yield Problem("vectors", path, f"shard {shard_id} has no vectors of it", repairable=True)
         name, table = layout.ids(shard_id), layout.metadata(shard_id)
         if {name, table} & seen.bad:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from imseek.errors import EncoderError, QueryError, UsageError
+from imseek.encoders.base import Encoder
+from imseek.errors import EncoderError, EncoderMismatchError, QueryError, UsageError
 from imseek.types import Float32
 
 # A row shorter than this has no direction to speak of.
@@ -62,6 +63,26 @@ def merge_pieces(rows: Float32, counts: Sequence[int]) -> Float32:
     starts = np.cumsum([0, *counts], dtype=np.intp)[:-1]
     sums: Float32 = np.add.reduceat(rows, starts, axis=0)
     return unit_rows(sums)
+
+
+def check_knows_words(encoder: Encoder) -> None:
+    """Raise UsageError unless ``encoder`` can embed captions."""
+    if "text" not in encoder.info.modalities:
+        raise UsageError(
+            f"captions are embedded with the encoder of the first space, and {encoder.info.reference} knows no words",
+            hint="`imseek encoders list` says which do",
+        )
+
+
+def check_fingerprint(encoder: Encoder, reference: str, fingerprint: str) -> None:
+    """Raise EncoderMismatchError unless ``encoder`` has the weights whose fingerprint a collection recorded."""
+    found = encoder.fingerprint()
+    if found != fingerprint:
+        raise EncoderMismatchError(
+            f"this collection was made with other weights of {reference}: "
+            f"{fingerprint[:16]}… there, {found[:16]}… here",
+            hint="use the weights it was made with, or index into a new collection",
+        )
 
 
 def available_cpus() -> int:

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
@@ -25,6 +26,7 @@ from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
+from imseek.indexer.captions import CaptionRows
 from imseek.indexer.expand import Ended, expand
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
 from imseek.indexer.rows import Columns, row_of_copy
@@ -57,14 +59,16 @@ def index(
     wanted: Sequence[Target],
     options: Options,
     *,
+    captions: Mapping[int, Encoder] = MappingProxyType({}),
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IndexReport:
     """Bring the collection in line with these sources; see :meth:`imseek.Collection.index`.
 
-    ``encoders`` has that of every space of the collection by its id, the first space first.
+    ``encoders`` has that of every space of pictures by its id, the first space first, and ``captions`` that of the
+    space of captions, where there is one.
     """
-    run = Run(writer, encoders, progress or (lambda _: None), stop or threading.Event())
+    run = Run(writer, encoders, captions, progress or (lambda _: None), stop or threading.Event())
     return run.execute(record(writer, wanted), options)
 
 
@@ -75,11 +79,13 @@ class Run:
         self,
         writer: Writer,
         encoders: Mapping[int, Encoder],
+        captions: Mapping[int, Encoder],
         progress: ProgressCallback,
         stop: threading.Event,
     ) -> None:
         self._writer = writer
         self._encoders = encoders
+        self._captions = CaptionRows(captions)
         self._progress = progress
         self._stop = stop
         self._lookup = HashLookup(writer.root)
@@ -145,6 +151,7 @@ class Run:
             live=self._writer.current().images,
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
+            notes=(*self.report.notes, *self._captions.notes()),
         )
 
     # -- the ends --------------------------------------------------------------------------------------
@@ -322,17 +329,16 @@ class Run:
         content_hash = loaded.content_hash
         if content_hash in self._encoded:
             twin = self._encoded[content_hash]
-            metadata = row_of_copy(twin.metadata, loaded.caption, loaded.extra)
-            self._store(loaded, image_id, metadata, twin.vectors, copied=True)
+            self._copy(loaded, image_id, twin.metadata, twin.vectors)
         elif (stored := self._lookup.find(content_hash)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
-            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in self._encoders}
-            metadata = row_of_copy(self._reader.intrinsic(stored), loaded.caption, loaded.extra)
-            self._store(loaded, image_id, metadata, vectors, copied=True)
+            spaces = (*self._encoders, *self._captions.space_ids)
+            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in spaces}
+            self._copy(loaded, image_id, self._reader.intrinsic(stored), vectors)
         elif loaded.picture is not None and loaded.picture.taken is not None:
-            metadata = row_of(loaded.picture.facts, content_hash, loaded.size)
+            row = self._row(loaded, loaded.picture)
             vectors = dict.fromkeys(self._encoders, loaded.picture.taken)
-            self._store(loaded, image_id, metadata, vectors, copied=False)
+            self._store(loaded, image_id, row, {**vectors, **self._captions.of([row])[0]}, copied=False)
         else:
             # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
             assert loaded.picture is not None
@@ -351,13 +357,25 @@ class Run:
         spaces = self._spaces()
         self.report = replace(self.report, precision=spaces[0].precision, spaces=spaces)
         self._writer.detail = {"spaces": [asdict(space) for space in spaces]}
-        for loaded, picture, image_id in waiting:
+        metadata = [self._row(loaded, picture) for loaded, picture, _ in waiting]
+        captions = self._captions.of(metadata)
+        for (loaded, _, image_id), row, caption in zip(waiting, metadata, captions, strict=True):
             vectors = encoded[loaded.content_hash]
             if isinstance(vectors, str):
                 self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
             else:
-                metadata = row_of(picture.facts, loaded.content_hash, loaded.size)
-                self._store(loaded, image_id, metadata, vectors, copied=loaded.content_hash in self._encoded)
+                copied = loaded.content_hash in self._encoded
+                self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
+
+    def _row(self, loaded: Loaded, picture: Picture) -> dict[str, Any]:
+        row = row_of(picture.facts, loaded.content_hash, loaded.size)
+        return self._columns[loaded.candidate.source_id].of(row)
+
+    def _copy(self, loaded: Loaded, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
+        """Store an image with the vectors of a twin, whose metadata row this is."""
+        row = row_of_copy(twin, loaded.caption, loaded.extra)
+        row = self._columns[loaded.candidate.source_id].of(row)
+        self._store(loaded, image_id, row, self._captions.of_copy(row, twin, vectors), copied=True)
 
     def _store(
         self,
@@ -374,7 +392,7 @@ class Run:
             candidate.path,
             loaded.stat,
             loaded.content_hash,
-            self._columns[candidate.source_id].of(metadata),
+            metadata,
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,

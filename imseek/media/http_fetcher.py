@@ -180,6 +180,8 @@ class HttpFetcher:
             target = self._policy.check_url(url)
         except BlockedURLError as error:
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, error.reason) from error
+        except ValueError as error:  # bytes that are no text, in a host
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _said(error)) from error
         host = self._host(f"{target.host}:{target.port}")
         host.users += 1
         try:

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.current import read_current
+from imseek.data.current import Current, read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index
 from imseek.encoders.base import Encoder, shared_draft_size
+from imseek.encoders.checks import check_fingerprint
 from imseek.errors import (
     CorruptCollectionError,
-    EncoderMismatchError,
     MediaError,
     QueryError,
     StaleGenerationError,
@@ -82,25 +82,22 @@ class Engine:
         spaces = self.reader.current.image_spaces
         return {space.space_id: self._checked_encoder(space, "image") for space in spaces}
 
+    def caption_encoders(self) -> dict[int, Encoder]:
+        """That of the space of captions by its id, where there is one. Raises EncoderMismatchError."""
+        space = self.reader.current.caption_space
+        return {} if space is None else {space.space_id: self._checked_encoder(space, "text")}
+
     def _checked_encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         encoder = self._encoder(space, (modality,))
         if space.space_id not in self._checked:
-            fingerprint = encoder.fingerprint()
-            if fingerprint != space.fingerprint:
-                raise EncoderMismatchError(
-                    f"this collection was made with other weights of {space.encoder}: "
-                    f"{space.fingerprint[:16]}… there, {fingerprint[:16]}… here",
-                    hint="use the weights it was made with, or index into a new collection",
-                )
+            check_fingerprint(encoder, space.encoder, space.fingerprint)
             self._checked.add(space.space_id)
         return encoder
 
     def _search(self, query: Query, metadata: bool) -> SearchResult:
         with self._lock:
             reader = self._refreshed()
-            spaces = reader.current.image_spaces
-            if not any(term.shows for term in query.terms):
-                spaces = spaces[:1]
+            spaces = _spaces(reader.current, query)
             indexes = [self._opened(reader, space) for space in spaces]
         sums, notes = self._sums(query, reader, spaces)
         units = [_unit(total, "the query").astype(np.float32) for total in sums]
@@ -149,7 +146,7 @@ class Engine:
             pixels = _pixels(term.picture, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
-            return [reader.vector(term.image_id, space.space_id) for space in spaces], ()
+            return [reader.vector(term.image_id, _shown_in(space, reader.current)) for space in spaces], ()
         vector = np.asarray(term.vector)
         if vector.shape != (spaces[0].dim,):
             raise QueryError(f"a vector of shape {vector.shape} in a space of {spaces[0].dim} dimensions")
@@ -166,6 +163,8 @@ class Engine:
         """The reader of the newest generation; the lock must be held."""
         if read_current(self._root).generation != self._reader.generation:
             self._reader = self._reader.renewed()
+            in_use = {space.space_id for space in self._reader.current.spaces}
+            self._indexes = {i: opened for i, opened in self._indexes.items() if i in in_use}
         return self._reader
 
     def _opened(self, reader: Reader, space: SpaceInfo) -> VectorIndex:
@@ -173,13 +172,40 @@ class Engine:
         generation, index = self._indexes.get(space.space_id, (-1, None))
         if index is None or generation != reader.generation:
             index = open_index(self._kind, reader.segments(space.space_id), space.dim, like=index)
-            if len(index) != reader.current.images:
+            missing = reader.current.images - len(index) - reader.silent(space.space_id)
+            if missing:
                 raise CorruptCollectionError(
-                    f"{reader.current.images - len(index)} images have no vector of {space.encoder}",
+                    f"{missing} images have no vector of {space.encoder}",
                     hint=f"imseek collection repair {self._root}",
                 )
             self._indexes[space.space_id] = reader.generation, index
         return index
+
+
+def _spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
+    """Those that answer a query. Raises QueryError where captions are asked for and not embedded."""
+    if query.by == "caption":
+        if current.caption_space is None:
+            raise QueryError(
+                "the captions of this collection are not embedded",
+                hint="imseek maintain --captions embeds them",
+            )
+        return (current.caption_space,)
+    spaces = current.image_spaces
+    return spaces if any(term.shows for term in query.terms) else spaces[:1]
+
+
+def _shown_in(space: SpaceInfo, current: Current) -> int:
+    """The space whose vectors of pictures can be compared with the vectors of ``space``."""
+    if space.modality == "image":
+        return space.space_id
+    for other in current.image_spaces:
+        if other.fingerprint == space.fingerprint:
+            return other.space_id
+    raise QueryError(
+        f"the captions are embedded with {space.encoder}, and no picture is",
+        hint="imseek maintain --captions embeds them with the encoder of the pictures",
+    )
 
 
 def _unit(vector: npt.NDArray[Any], what: str) -> Float64:

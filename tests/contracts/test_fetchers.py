@@ -6,10 +6,14 @@ loopback. It sees what the socket is asked to do, whatever the libraries above i
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import http.server
 import itertools
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -18,9 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imseek.errors import MediaError, UsageError
 from imseek.media.fetch import FakeFetcher, Fetched, Fetcher, FetchLimits
@@ -265,6 +273,44 @@ def test_no_connection_is_tried_to_a_hostile_url(url: str) -> None:
         assert error.reason == SkipReason.FORBIDDEN_ADDRESS
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(max_size=8),
+    st.sampled_from(["127.0.0.1", "0x7f.1", "private.test", "[::1]", "[::ffff:10.0.0.1]", "２130706433"]),
+    st.text(max_size=12),
+)
+def test_whatever_surrounds_a_private_address_it_is_refused_as_what_it_is(
+    before: str, host: str, after: str
+) -> None:
+    """Never another error; and where such a text names some other host, that one does not exist here."""
+    attempts.clear()
+    for url in (
+        f"http://{before}{host}{after}",
+        f"http://{host}{after}",
+        f"{before}{host}",
+        f"http://x/{after}",
+    ):
+        with pytest.raises(MediaError) as caught:
+            shared().fetch(url)
+        assert caught.value.reason in (SkipReason.FORBIDDEN_ADDRESS, SkipReason.FETCH_FAILED)
+    assert attempts == []
+
+
+@cache
+def shared() -> HttpFetcher:
+    fetcher = HttpFetcher(QUICK, resolver=resolver({**NAMES, "public.test": ["10.0.0.1"]}))
+    atexit.register(fetcher.close)
+    return fetcher
+
+
+@pytest.mark.parametrize(
+    "url", ["http://\udcff.test/", "http://gone.test/\udcff\ud800", "http://" + "ä." * 200]
+)
+def test_what_is_no_text_is_refused_like_any_other_bad_url(url: str) -> None:
+    assert refused(shared(), url).reason in (SkipReason.FORBIDDEN_ADDRESS, SkipReason.FETCH_FAILED)
+    assert attempts == []
+
+
 def test_the_matrix_can_fail_a_public_name_is_connected_to_at_the_address_that_was_checked() -> None:
     names = resolver(NAMES)
     with HttpFetcher(QUICK, resolver=names) as fetcher:
@@ -317,6 +363,29 @@ def test_a_proxy_of_the_environment_is_named_and_not_gone_around(monkeypatch: py
 def test_a_wrong_network_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="allow_networks"):
         HttpFetcher(QUICK, allow_networks=["10.0.0.1/8"])
+
+
+def test_a_certificate_is_that_of_the_name_though_the_address_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=photos.test"]
+    names_in_it = ["-addext", "subjectAltName=DNS:photos.test", "-keyout", key, "-out", certificate]
+    subprocess.run([openssl, *request, *names_in_it], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    server.answers["/a"] = answering(200, PICTURE)
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    names = resolver({"photos.test": ["127.0.0.1"], "other.test": ["127.0.0.1"]})
+    with HttpFetcher(QUICK, allow_networks=["127.0.0.1/32"], resolver=names) as fetcher:
+        assert fetcher.fetch(f"https://photos.test:{server.port}/a").data == PICTURE
+        error = refused(fetcher, f"https://other.test:{server.port}/a")
+    assert (error.reason, "certificate" in str(error).lower()) == (SkipReason.FETCH_FAILED, True)
+    assert names.asked == ["photos.test", "other.test"]  # a wrong certificate is not tried again
 
 
 # -- redirects, headers ------------------------------------------------------------------------------------

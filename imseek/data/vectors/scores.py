@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from imseek.data.vectors.base import Ids, Matches
+from imseek.data.vectors.base import Float16, Ids, Matches
 from imseek.errors import QueryError
 from imseek.types import Float32
 
@@ -49,6 +49,13 @@ def cosines(query: Float32, rows: Float32, norms: Float32) -> Float32:
 def scores_of(dots: Float32, norms: Float32) -> Float32:
     """Scores of rows with these float32 dot products and norms, of one shape."""
     return np.clip(np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0), -1, 1)
+
+
+def zero_rows(rows: Float16) -> Ids:
+    """Numbers of the float16 ``rows`` (n, dim) that are all zeros, ascending."""
+    bits = rows.view(np.uint16)  # Comparing whole numbers is several times as fast.
+    found = [at.start + np.flatnonzero(~bits[at].any(axis=1)) for at in blocks(*rows.shape)]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def top_k(ids: Ids, scores: Float32, k: int) -> Matches:

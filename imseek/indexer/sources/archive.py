@@ -13,6 +13,7 @@ from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unre
 from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.finding import Finder
 from imseek.indexer.sources.members import Archive, picture_of, text_of
 from imseek.indexer.sources.tarred import Tar, TarStream
 from imseek.indexer.sources.zipped import Zip
@@ -21,6 +22,10 @@ from imseek.types import SkipReason, display_path
 
 #: Pictures of a stream that are read ahead.
 _AHEAD = 16
+#: Pictures of a stream that are kept behind, for threads that ask out of order.
+_BEHIND = 64
+#: Archives that are kept open for what is asked of them next.
+_FINDERS = 4
 
 
 class Archives:
@@ -36,6 +41,7 @@ class Archives:
         self._root = root
         self._choose = Filter() if choose is None else choose
         self._below = below
+        self._finders: dict[bytes, tuple[FileStat, Finder]] = {}
         self._elsewhere: list[tuple[bytes, FileStat]] = []
         self.notes: list[str] = []
 
@@ -81,13 +87,26 @@ class Archives:
         container, name, _ = split(path)
         place = join(self._root, container)
         try:
-            stat = stat_of(place)
-            archive = open_archive(place)
+            stat, finder = self._finder(place)
         except FileNotFoundError as error:
             raise MediaError(SkipReason.VANISHED, f"{display_path(place)} is not there any more") from error
-        for member in archive.members(lambda one: one == name):
-            return Found(path, stat, (archive, member))
-        raise MediaError(SkipReason.VANISHED, f"{display_path(place)} holds no {display_path(name)} any more")
+        member = finder.find(name)
+        if member is None:
+            shown = f"{display_path(place)} holds no {display_path(name)} any more"
+            raise MediaError(SkipReason.VANISHED, shown)
+        return Found(path, stat, (finder.archive, member))
+
+    def _finder(self, place: bytes) -> tuple[FileStat, Finder]:
+        """The one for an archive that was used before, unless its file has changed since."""
+        stat = stat_of(place)
+        known = self._finders.pop(place, None)
+        if known is None or not known[0].same_file(stat):
+            window = None if opens_anywhere(place) else _BEHIND
+            known = (stat, Finder(lambda: open_archive(place), window))
+        self._finders[place] = known
+        while len(self._finders) > _FINDERS:
+            self._finders.pop(next(iter(self._finders)))
+        return known
 
     def is_gone(self, path: bytes) -> bool:
         place = join(self._root, split(path)[0])
@@ -96,7 +115,7 @@ class Archives:
         return remote.is_gone(place)
 
     def close(self) -> None:
-        pass
+        self._finders.clear()
 
     def _takes(self, name: bytes) -> bool:
         return looks_like_picture(name) and self._choose.reaches(name)
@@ -129,11 +148,16 @@ def stat_of(place: bytes) -> FileStat:
     return remote.stat(place) if is_url(place) else file_stat(os.stat(place))
 
 
+def opens_anywhere(place: bytes) -> bool:
+    """Whether members of an archive can be read in any order."""
+    suffix = container_suffix(place)
+    return suffix in ZIPS or (suffix == b".tar" and not is_url(place))
+
+
 def open_archive(place: bytes) -> Archive:
     """Raises OSError, MediaError where it is none, MissingExtraError."""
-    suffix = container_suffix(place)
-    if suffix in ZIPS:
+    if container_suffix(place) in ZIPS:
         return Zip(remote.open_binary(place) if is_url(place) else os.fsdecode(place))
-    if suffix == b".tar" and not is_url(place):
+    if opens_anywhere(place):
         return Tar(place)
     return TarStream(remote.open_binary(place) if is_url(place) else open(place, "rb"))

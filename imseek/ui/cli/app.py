@@ -19,7 +19,19 @@ import typer
 
 from imseek._version import __version__
 from imseek.errors import ImseekError
-from imseek.ui.cli import collection, demo, doctor, encoders, extract, index, info, maintain, search, source
+from imseek.ui.cli import (
+    captions,
+    collection,
+    demo,
+    doctor,
+    encoders,
+    extract,
+    index,
+    info,
+    maintain,
+    search,
+    source,
+)
 from imseek.ui.cli.output import report_error
 from imseek.ui.cli.texts import examples
 
@@ -37,6 +49,7 @@ app = typer.Typer(
 )
 index.register(app)
 search.register(app)
+captions.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")

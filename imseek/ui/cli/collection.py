@@ -12,7 +12,7 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.index import AlsoOption, encoder_lines
+from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
 from imseek.ui.cli.transfer import download_bar
@@ -61,13 +61,14 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Its name, or a folder to make it in.")],
     encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
     also: AlsoOption = None,
+    captions: CaptionsOption = False,
 ) -> None:
     """Make an empty collection."""
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
     with download_bar():
-        made = imseek.create(new.path, encoder=encoder, also=also or (), notify=say)
+        made = imseek.create(new.path, encoder=encoder, also=also or (), captions=captions, notify=say)
     with made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")

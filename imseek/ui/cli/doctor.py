@@ -160,7 +160,7 @@ def _collection(given: str | None) -> Iterator[Check]:
         yield Check("collection", "fail", f"{chosen.name}: {error}", error.hint)
         return
     where = f"{chosen.name} ({chosen.how}) in {found.path}"
-    encoders = " and ".join(summary.space.encoder for summary in found.spaces)
+    encoders = " and ".join(s.space.encoder for s in found.spaces if s.space.modality == "image")
     yield Check("collection", "ok", f"{where}: {found.images:,} images, encoder {encoders}")
     absent = [display_path(s.path) for s in found.sources if not s.present]
     if absent:

@@ -37,6 +37,11 @@ AlsoOption: TypeAlias = Annotated[
     ),
 ]
 
+CaptionsOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--captions", help="In a new collection: embed captions too, for `search --by caption`."),
+]
+
 NOTHING_INDEXED = 3
 _SHOWN_FAILURES = 20
 
@@ -81,6 +86,7 @@ def index(
         typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
     ] = None,
     also: AlsoOption = None,
+    captions: CaptionsOption = False,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", min=1, help="Read N pictures at most; a later run goes on."),
@@ -112,7 +118,15 @@ def index(
     chosen = _here(given, collection) if here else _named(given, listed, collection)
     with (
         _open(
-            chosen, given, encoder, also or [], runtime, here=here, quiet=as_json, dry_run=dry_run
+            chosen,
+            given,
+            encoder,
+            also or [],
+            runtime,
+            captions=captions,
+            here=here,
+            quiet=as_json,
+            dry_run=dry_run,
         ) as opened,
         StopSignals() as signals,
     ):
@@ -210,6 +224,9 @@ def encoder_lines(found: CollectionInfo) -> list[str]:
     lines: list[str] = []
     for summary in found.spaces:
         space = summary.space
+        if space.modality == "text":
+            lines.append(f"captions: embedded with {printable(space.encoder)}")
+            continue
         lines.append(f"{'also' if lines else 'encoder'}: {printable(space.encoder)}")
         lines += [printable(space.note)] if space.note else []
     return lines
@@ -238,6 +255,7 @@ def _open(
     also: list[str],
     runtime: Runtime,
     *,
+    captions: bool,
     here: bool,
     quiet: bool,
     dry_run: bool,
@@ -250,23 +268,38 @@ def _open(
         with TemporaryDirectory() as folder, imseek.create(Path(folder) / "c", encoder="fake") as opened:
             yield opened
         return
-    made = None if chosen.exists else _create(chosen, encoder, also, runtime, here=here, quiet=quiet)
+    made = None
+    if not chosen.exists:
+        made = _create(chosen, encoder, also, runtime, captions=captions, here=here, quiet=quiet)
     with made or imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
         if made is None:
-            _check_encoders(opened, chosen, encoder, also)
+            _check_encoders(opened, chosen, encoder, also, captions=captions)
             if not quiet:
                 say_collection(chosen)
         yield opened
 
 
 def _create(
-    chosen: Resolved, encoder: str | None, also: list[str], runtime: Runtime, *, here: bool, quiet: bool
+    chosen: Resolved,
+    encoder: str | None,
+    also: list[str],
+    runtime: Runtime,
+    *,
+    captions: bool,
+    here: bool,
+    quiet: bool,
 ) -> Collection | None:
     """A new collection; None where another process has made it since we looked."""
     try:
         with download_bar():
             opened = imseek.create(
-                chosen.path, encoder=encoder or "auto", also=also, here=here, runtime=runtime, notify=say
+                chosen.path,
+                encoder=encoder or "auto",
+                also=also,
+                captions=captions,
+                here=here,
+                runtime=runtime,
+                notify=say,
             )
     except CollectionExistsError:
         if not library.is_collection(chosen.path):
@@ -278,13 +311,21 @@ def _create(
     return opened
 
 
-def _check_encoders(opened: Collection, chosen: Resolved, encoder: str | None, also: list[str]) -> None:
+def _check_encoders(
+    opened: Collection, chosen: Resolved, encoder: str | None, also: list[str], *, captions: bool
+) -> None:
     """Raises UsageError where the collection was made with other encoders than those that are asked for."""
-    if encoder in (None, "auto") and not also:
+    if encoder in (None, "auto") and not also and not captions:
         return
     from imseek.encoders.registry import AUTO, canonical
 
-    used, *more = [summary.space.encoder for summary in opened.info().spaces]
+    spaces = [summary.space for summary in opened.info().spaces]
+    used, *more = [space.encoder for space in spaces if space.modality == "image"]
+    if captions and not any(space.modality == "text" for space in spaces):
+        raise UsageError(
+            f"the captions of {chosen.name} are not embedded",
+            hint="`imseek maintain --captions` embeds them; later runs then do so too",
+        )
     if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",

@@ -67,6 +67,8 @@ def sources_table(sources: Sequence[SourceInfo]) -> str:
 
 def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]:
     space = summary.space
+    if space.modality == "text":
+        return [("captions", f"{printable(space.encoder)}, {space.dim} dimensions")]
     facts = [printable(space.encoder), f"{space.dim} dimensions", *summary.precisions]
     known = _WORDED if first else {"image": _WORDED["image"]}  # words are asked of the first only
     facts += [worded for modality, worded in known.items() if modality in (summary.modalities or ())]

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
+    from imseek.captions import AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
     from imseek.library import Named, Resolved
     from imseek.types import (
+        CaptionReport,
         CollectionInfo,
         Failure,
         Hit,
         IndexReport,
         MergeReport,
+        Place,
         PurgeReport,
         RepairReport,
         SearchResult,
@@ -51,6 +54,26 @@ def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
         "spaces": [{**asdict(share), "weight": round(share.weight, 6)} for share in result.spaces],
         "notes": list(result.notes),
         "hits": [_hit(hit) for hit in result.hits],
+    }
+
+
+def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
+    return {
+        "collection": collection(chosen),
+        "encoder": found.encoder,
+        "generation": found.generation,
+        "images": found.images,
+        "captions": found.captions,
+        "median": None if found.median is None else round(found.median, 6),
+        "worst": [
+            {
+                "image_id": row.image_id,
+                "score": round(row.score, 6),
+                "caption": row.caption,
+                **_placed(row.place),
+            }
+            for row in found.worst
+        ],
     }
 
 
@@ -153,11 +176,14 @@ def repaired(report: RepairReport) -> dict[str, Any]:
     }
 
 
-def maintained(merged: MergeReport | None, purged: PurgeReport | None) -> dict[str, Any]:
+def maintained(
+    merged: MergeReport | None, purged: PurgeReport | None, captions: CaptionReport | None = None
+) -> dict[str, Any]:
     """Each None where it was not asked for."""
     return {
         "merge": None if merged is None else asdict(merged),
         "purge": None if purged is None else asdict(purged),
+        "captions": None if captions is None else {**asdict(captions), "seconds": round(captions.seconds, 3)},
     }
 
 
@@ -214,16 +240,19 @@ def _rounded(rows: Rows) -> dict[str, Any]:
 
 
 def _hit(hit: Hit) -> dict[str, Any]:
-    place = hit.place
     return {
         "collection": hit.collection,
         "image_id": hit.image_id,
         "score": round(hit.score, 6),
-        "source_id": None if place is None else place.source_id,
-        **({"path": None} if place is None else _path(place.path)),
-        "uri": hit.uri,
+        **_placed(hit.place),
         "metadata": _plain(hit.metadata),
     }
+
+
+def _placed(place: Place | None) -> dict[str, Any]:
+    if place is None:
+        return {"source_id": None, "path": None, "uri": None}
+    return {"source_id": place.source_id, **_path(place.path), "uri": place.uri}
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

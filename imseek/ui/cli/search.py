@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -17,10 +17,11 @@ from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
 
 if TYPE_CHECKING:
     from imseek import Collection, Runtime
+    from imseek.search.query import By
     from imseek.types import Hit, SearchResult
 
 LimitOption: TypeAlias = Annotated[
@@ -38,12 +39,22 @@ OpenOption: TypeAlias = Annotated[
         "--open", metavar="[N]", min=1, help="Open the Nth hit (without N: the first) in the viewer."
     ),
 ]
+ByOption: TypeAlias = Annotated[
+    Literal["image", "caption"],
+    typer.Option("--by", help="Compare with the pictures, or with the captions that some of them have."),
+]
+
+_CAPTION_WIDTH = 60
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         "search",
-        epilog=examples("imseek search 'a red bicycle'", "imseek search -n 50 -0 receipts | xargs -0 ls -l"),
+        epilog=examples(
+            "imseek search 'a red bicycle'",
+            "imseek search -n 50 -0 receipts | xargs -0 ls -l",
+            "imseek search 'the old harbour' --by caption",
+        ),
     )(search)
     app.command(
         "similar",
@@ -53,6 +64,7 @@ def register(app: typer.Typer) -> None:
 
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the picture shows, in words.")],
+    by: ByOption = "image",
     limit: LimitOption = 10,
     paths: PathsOption = False,
     null: NullOption = False,
@@ -61,12 +73,13 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find pictures by words."""
-    _answer(text, limit, paths, null, open_nth, collection, as_json)
+    _answer(text, by, limit, paths, null, open_nth, collection, as_json)
 
 
 @with_runtime("device", "precision")
 def similar(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file; it need not be indexed.")],
+    by: ByOption = "image",
     limit: LimitOption = 10,
     paths: PathsOption = False,
     null: NullOption = False,
@@ -79,7 +92,7 @@ def similar(
     """Find pictures that look like another one."""
     if not image.is_file():
         raise UsageError(f"no such file: {image}", hint="`imseek search TEXT` searches by words")
-    _answer(image, limit, paths, null, open_nth, collection, as_json, runtime)
+    _answer(image, by, limit, paths, null, open_nth, collection, as_json, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -93,13 +106,21 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _table(hits: Sequence[Hit]) -> str:
+def _table(hits: Sequence[Hit], by: By) -> str:
     rows = [(str(n), f"{hit.score:.3f}", _shown(hit)) for n, hit in enumerate(hits, start=1)]
+    if by == "caption":
+        said = [shortened(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits]
+        return table(
+            ("#", "score", "caption", "image"),
+            [(n, score, caption, image) for (n, score, image), caption in zip(rows, said, strict=True)],
+            right=(0, 1),
+        )
     return table(("#", "score", "image"), rows, right=(0, 1))
 
 
 def _answer(
     query: str | Path,
+    by: By,
     limit: int,
     paths: bool,
     null: bool,
@@ -112,19 +133,19 @@ def _answer(
     if not as_json:
         say_collection(chosen)
     with imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
-        result = opened.search(query, limit=limit, metadata=as_json)
+        result = opened.search(query, limit=limit, by=by, metadata=as_json or by == "caption")
         if as_json:
             jsonout.print_json(jsonout.search(result, chosen))
         elif paths or null:
             _print_paths(result, exact=null)
         else:
-            _print_table(result)
+            _print_table(result, by)
         if open_nth is not None:
             _open(opened, result, open_nth)
 
 
-def _print_table(result: SearchResult) -> None:
-    print(_table(result.hits) if result.hits else "no hits")
+def _print_table(result: SearchResult, by: By) -> None:
+    print(_table(result.hits, by) if result.hits else "no hits")
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")

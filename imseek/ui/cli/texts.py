@@ -18,6 +18,12 @@ def printable(text: str) -> str:
     return display_path(os.fsencode(text))
 
 
+def shortened(text: str, width: int) -> str:
+    """``text`` as one printable line of at most ``width`` characters."""
+    line = printable(text)
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
 def examples(*commands: str) -> str:
     """The epilogue of a command's ``--help``. The ``\\b`` line keeps the line breaks."""
     title = "Example:" if len(commands) == 1 else "Examples:"

@@ -1,0 +1,232 @@
+"""Building the vectors of a space beside those in use, and the switch to it.
+
+The rows of each image come from a function that is given ids (:data:`MakeRows`): from pictures that are read again, or
+from anything else. They are committed every 4,096 rows or ten seconds: as the vector file of each shard of which all
+rows are there, and else in parts. So a build that ends anywhere goes on from there, and no vector file ever has a row
+of nothing for an image that lives in its shard. Searches see none of it before the switch, which is one commit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, func, select, update
+
+from imseek.data import files, layout, shards, spaces
+from imseek.data import schema as t
+from imseek.data.catalog import live
+from imseek.data.current import Shard
+from imseek.data.parts import Ids, Parts, Row
+from imseek.data.writer import Writer
+from imseek.types import SpaceInfo
+
+COMMIT_ROWS = 4096
+COMMIT_SECONDS = 10.0
+_BLOCK_ROWS = 16_384
+
+#: Given image ids, gives each with its (dim,) unit row in float16, or None where there is none to be had; in order.
+#: It may ask for some ids ahead, and it may end early.
+MakeRows: TypeAlias = Callable[[Iterator[int]], Iterator[tuple[int, Row | None]]]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A shard whose rows are being made: so many are still to come, and whether one did not."""
+
+    shard: Shard
+    left: int
+    whole: bool = True
+
+
+class Build:
+    """The build of one space, by the writer who has the lock."""
+
+    def __init__(self, writer: Writer, space: SpaceInfo) -> None:
+        self.space = space
+        self._writer = writer
+        self._parts = Parts(writer, space.space_id, space.dim)
+        found = writer.current().shards
+        self._lacking = [shard for shard in found if space.space_id not in shard.spaces]
+        self._written = {s.shard_id for s in found if space.space_id in s.spaces}
+        self._buffer: dict[int, Row] = {}
+        self._complete: list[Shard] = []
+        self._committed_at = time.monotonic()
+        with writer.catalog.transaction() as connection:
+            i = t.images.c
+            stored = select(func.count()).where(live(t.images), i.shard_id.is_not(None))
+            #: Images that have a row in every space in use.
+            self.total = int(connection.execute(stored).scalar_one())
+        missing = sum(int((~self._parts.held(self._living(shard))).sum()) for shard in self._lacking)
+        #: Of which so many have one in this space, committed.
+        self.done = self.total - missing
+
+    @property
+    def generation(self) -> int:
+        return self._writer.generation
+
+    def held(self, image_id: int) -> Row | None:
+        """The (dim,) row of an image that has one in this space, in a file or still to be committed."""
+        if image_id in self._buffer:
+            return self._buffer[image_id]
+        ids = np.array([image_id])
+        if self._parts.held(ids)[0]:
+            rows = np.empty((1, self.space.dim), np.float16)
+            self._parts.fill(ids, rows)
+            held: Row = rows[0]
+            return held
+        with self._writer.catalog.transaction() as connection:
+            i = t.images.c
+            query = select(i.shard_id).where(i.image_id == image_id, live(t.images))
+            shard_id = connection.execute(query).scalar()
+        if shard_id not in self._written:
+            return None
+        at = int(np.searchsorted(self._load(layout.ids(shard_id)), image_id))
+        row: Row = np.array(self._load(self._path(shard_id))[at], np.float16)
+        return row
+
+    def run(
+        self, make: MakeRows, stop: threading.Event, tell: Callable[[int], None] = lambda done: None
+    ) -> bool:
+        """Make the rows that are lacking; True where the build went through all of them, whether they were to be had
+        or not. Setting ``stop`` ends it after what is under way has been committed. ``tell`` is given :attr:`done`
+        after each commit.
+
+        Raises CorruptCollectionError where the ids of a shard are damaged.
+        """
+        opened: deque[_Open] = deque()
+        asked_all = False
+
+        def wanted() -> Iterator[int]:
+            nonlocal asked_all
+            for shard in self._lacking:
+                with self._writer.catalog.transaction() as connection:
+                    files.check_intact(connection, self._writer, [shard.shard_id], kind="ids")
+                living = self._living(shard)
+                ids = living[~self._parts.held(living)]
+                opened.append(_Open(shard, len(ids)))
+                for image_id in ids.tolist():
+                    if stop.is_set():
+                        return
+                    yield image_id
+            asked_all = True
+
+        for image_id, row in make(wanted()):
+            self._close(opened)
+            opened[0].left -= 1
+            if row is None:
+                opened[0].whole = False
+            else:
+                self._buffer[image_id] = row
+            due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+            if due or len(self._buffer) >= COMMIT_ROWS:
+                self._close(opened)
+                self._flush()
+                tell(self.done)
+        self._close(opened)
+        self._flush()
+        tell(self.done)
+        return asked_all and not opened
+
+    def without_row(self) -> list[int]:
+        """Ids of images in shards that have none in this space. To be asked when nothing is under way."""
+        lost = [living[~self._parts.held(living)] for living in map(self._living, self._lacking)]
+        return [int(image_id) for ids in lost for image_id in ids]
+
+    def switch(self, replaces: int | None) -> int:
+        """Put the space in use, in the place of another, which is kept, or beside the others; returns the generation.
+
+        Images that have no row in it lose their vectors: the next ``index`` makes them again, under their ids.
+        """
+        lost = self.without_row()
+        staged = {}
+        for shard in self._lacking:
+            if not np.isin(self._living(shard), lost).all():
+                staged[shard.shard_id] = self._stage(shard)
+        parts = self._parts.all_gone()
+
+        def change(connection: Connection, generation: int) -> None:
+            for shard_id, file in staged.items():
+                files.publish(self._writer, connection, generation, shard_id, [file])
+            touched: set[int] = set()
+            for chunk in files.chunks(lost):
+                ids = t.images.c.image_id.in_(chunk)
+                touched.update(connection.execute(select(t.images.c.shard_id).where(ids)).scalars())
+                connection.execute(update(t.images).where(ids).values(shard_id=None))
+            for shard_id in sorted(touched):
+                files.write_dead(self._writer, connection, generation, shard_id)
+            spaces.put_in_use(connection, self.space.space_id, replaces)
+            parts.apply(self._writer, connection, generation)
+
+        generation = self._writer.apply(change)
+        self._parts.done(parts)
+        return generation
+
+    def _close(self, opened: deque[_Open]) -> None:
+        """Shards of which all has been answered; those with a hole wait for the switch, or for another build."""
+        while opened and not opened[0].left:
+            last = opened.popleft()
+            if last.whole:
+                self._complete.append(last.shard)
+
+    def _flush(self) -> None:
+        """Commit the files of complete shards, and the other rows in a part."""
+        staged = {shard.shard_id: self._stage(shard) for shard in self._complete}
+        finished = np.concatenate([np.empty(0, np.int64), *map(self._living, self._complete)])
+        complete = set(finished.tolist())
+        rest = {image_id: row for image_id, row in self._buffer.items() if image_id not in complete}
+        parts = self._parts.plan(rest, finished)
+        self._committed_at = time.monotonic()
+        if not staged and not parts:
+            return
+
+        def change(connection: Connection, generation: int) -> None:
+            for shard_id, file in staged.items():
+                files.publish(self._writer, connection, generation, shard_id, [file])
+            parts.apply(self._writer, connection, generation)
+
+        self._writer.apply(change)
+        self._parts.done(parts)
+        self._written |= set(staged)
+        self._lacking = [shard for shard in self._lacking if shard.shard_id not in staged]
+        self.done += len(self._buffer)
+        self._buffer.clear()
+        self._complete.clear()
+
+    def _stage(self, shard: Shard) -> files.StagedFile:
+        """The vector file of a shard: rows of zeros where the image has left the shard, or leaves it now."""
+        ids = self._load(layout.ids(shard.shard_id))
+
+        def blocks() -> Iterator[npt.NDArray[np.float16]]:
+            for start in range(0, len(ids), _BLOCK_ROWS):
+                block = np.array(ids[start : start + _BLOCK_ROWS])
+                rows = np.zeros((len(block), self.space.dim), np.float16)
+                self._parts.fill(block, rows)
+                for n, image_id in enumerate(block.tolist()) if self._buffer else ():
+                    if image_id in self._buffer:
+                        rows[n] = self._buffer[image_id]
+                yield rows
+
+        content = shards.Blocks(len(ids), self.space.dim, blocks())
+        path = self._path(shard.shard_id)
+        return files.stage(self._writer, path, "vectors", content, space_id=self.space.space_id)
+
+    def _living(self, shard: Shard) -> Ids:
+        """Images of a shard that have not died, ascending; suspended and quarantined ones may be searched again."""
+        i = t.images.c
+        query = select(i.image_id).where(i.shard_id == shard.shard_id, live(t.images)).order_by(i.image_id)
+        with self._writer.catalog.transaction() as connection:
+            return np.array(connection.execute(query).scalars().all(), np.int64)
+
+    def _path(self, shard_id: int) -> str:
+        return layout.vectors(self.space.space_id, shard_id, self.space.modality)
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any] = np.load(self._writer.root / name, mmap_mode="r", allow_pickle=False)
+        return found

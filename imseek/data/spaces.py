@@ -1,0 +1,176 @@
+"""The spaces of a collection in the catalog: those in use, those being built, and those kept after a switch.
+
+A space that is not current has its vector files in the catalog like any other, but ``current.json`` does not name it:
+readers pass it over, merging and purging carry it along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from imseek.data import durable, files
+from imseek.data import schema as t
+from imseek.data.catalog import LIVE, live, now
+from imseek.data.create import add_space
+from imseek.data.parts import PART
+from imseek.data.summary import KEPT_SINCE
+from imseek.data.writer import Writer
+from imseek.errors import UsageError
+from imseek.types import DropReport, SpaceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpace:
+    """A space as the catalog has it. ``modalities`` are those its encoder takes, None where that is not recorded."""
+
+    info: SpaceInfo
+    is_current: bool
+    position: int
+    modalities: tuple[str, ...] | None
+
+
+def stored(writer: Writer) -> list[StoredSpace]:
+    """All spaces that have not been dropped: those in use in their order, then the others by id."""
+    with writer.catalog.transaction() as connection:
+        rows = connection.execute(
+            select(t.spaces)
+            .where(live(t.spaces))
+            .order_by(
+                t.spaces.c.is_current.desc(),
+                t.spaces.c.modality,
+                t.spaces.c.position * t.spaces.c.is_current,
+                t.spaces.c.space_id,
+            )
+        )
+        return [_stored(row) for row in rows]
+
+
+def find(writer: Writer, space_id: int) -> StoredSpace:
+    """Raises UsageError, naming the spaces there are."""
+    found = stored(writer)
+    for space in found:
+        if space.info.space_id == space_id:
+            return space
+    known = ", ".join(f"{s.info.space_id} ({s.info.encoder})" for s in found)
+    raise UsageError(f"no space {space_id} in this collection (there are: {known})")
+
+
+def resting(writer: Writer) -> set[int]:
+    """Images in shards that are not searched now: quarantined or suspended."""
+    i = t.images.c
+    query = select(i.image_id).where(live(t.images), i.state != LIVE, i.shard_id.is_not(None))
+    with writer.catalog.transaction() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def take_up(writer: Writer, space: Mapping[str, Any]) -> SpaceInfo:
+    """The space to build: one that is not in use and has the same fingerprint and modality, else a new one.
+
+    ``space`` is as for :func:`imseek.data.create.create`. What was built of it before, or is left of the time when it
+    was in use, counts; its encoder is named as it is named now.
+    """
+    taken: list[int] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        s = t.spaces.c
+        like = (s.fingerprint == space["fingerprint"]) & (s.dim == space["dim"])
+        like &= s.modality == space.get("modality", "image")
+        found = connection.execute(
+            select(s.space_id, s.facts).where(live(t.spaces), s.is_current == 0, like).order_by(s.space_id)
+        ).first()
+        if found is None:
+            # A number that was given is never given again: files of a dropped space may still lie there.
+            space_id = int(connection.execute(select(func.max(s.space_id))).scalar_one()) + 1
+            add_space(connection, space_id, {**space, "is_current": 0, "born": generation})
+        else:
+            space_id = found.space_id
+            named = {name: space[name] for name in ("encoder", "revision", "quality", "note", "logit_scale")}
+            facts = {**_object(found.facts), **space["facts"]}
+            connection.execute(
+                update(t.spaces)
+                .where(s.space_id == space_id)
+                .values(**named, facts=json.dumps(facts, sort_keys=True))
+            )
+        taken.append(space_id)
+
+    writer.apply(change)
+    return find(writer, taken[0]).info
+
+
+def put_in_use(connection: Connection, space_id: int, replaces: int | None) -> None:
+    """From this generation on a space is current: in the place of another, which is kept, or behind all others."""
+    s = t.spaces.c
+    modality = connection.execute(select(s.modality).where(s.space_id == space_id)).scalar_one()
+    if replaces is None:
+        mine = live(t.spaces) & (s.is_current == 1) & (s.modality == modality)
+        position = (
+            int(connection.execute(select(func.coalesce(func.max(s.position), -1)).where(mine)).scalar_one())
+            + 1
+        )
+    else:
+        position = connection.execute(select(s.position).where(s.space_id == replaces)).scalar_one()
+        _note(connection, replaces, is_current=0, kept_since=now())
+    _note(connection, space_id, is_current=1, position=position, kept_since=None)
+
+
+def drop(writer: Writer, space_id: int) -> DropReport:
+    """A space and its vectors leave the collection. Whether it may go is for the caller to know.
+
+    Its files stay for readers of earlier generations, as others do that nobody uses any more.
+    """
+    info = find(writer, space_id).info
+    f = t.files.c
+    gone: list[str] = []
+    counts: list[tuple[int, int]] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        mine = live(t.files) & (f.space_id == space_id)
+        total = select(func.count(), func.coalesce(func.sum(f.size), 0)).where(mine)
+        counts.append(tuple(connection.execute(total).one()))
+        gone.extend(connection.execute(select(f.path).where(mine, f.kind == PART)).scalars())
+        files.forget(connection, gone)
+        files.retire(connection, generation, f.space_id == space_id)
+        connection.execute(
+            update(t.snapshots)
+            .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
+            .values(died=generation)
+        )
+        connection.execute(
+            update(t.spaces).where(t.spaces.c.space_id == space_id).values(is_current=0, died=generation)
+        )
+
+    generation = writer.apply(change)
+    durable.discard_files(writer.root / path for path in gone)
+    (number, size), *_ = counts
+    return DropReport(space_id, info.encoder, files=number, bytes=size, generation=generation)
+
+
+def _note(connection: Connection, space_id: int, *, kept_since: str | None, **columns: Any) -> None:
+    s = t.spaces.c
+    facts = _object(connection.execute(select(s.facts).where(s.space_id == space_id)).scalar_one())
+    facts.pop(KEPT_SINCE, None)
+    if kept_since is not None:
+        facts[KEPT_SINCE] = kept_since
+    connection.execute(
+        update(t.spaces)
+        .where(s.space_id == space_id)
+        .values(facts=json.dumps(facts, sort_keys=True), **columns)
+    )
+
+
+def _stored(row: Row[Any]) -> StoredSpace:
+    info = SpaceInfo(row.space_id, row.encoder, row.fingerprint, row.dim, row.modality, row.quality, row.note)
+    modalities = _object(row.facts).get("modalities")
+    return StoredSpace(
+        info, bool(row.is_current), row.position, None if modalities is None else tuple(modalities)
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,85 @@
+"""The space of captions of a collection that was made without one: from its metadata, and no picture is opened."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+from imseek.data import spaces
+from imseek.data.parts import Row
+from imseek.data.reader import Reader
+from imseek.data.rebuild import Build
+from imseek.data.writer import Writer
+from imseek.encoders.base import Encoder
+from imseek.encoders.joining import space_of
+from imseek.indexer.captions import BATCH, CaptionEncoder
+from imseek.types import CaptionReport, Progress, ProgressCallback
+
+
+def embed(
+    writer: Writer,
+    encoder: Encoder,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> CaptionReport:
+    """Build the space and put it in use. ``encoder`` is that of the first space; see
+    :func:`imseek.upkeep.embed_captions`."""
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    current = writer.current()
+    before, first = current.caption_space, current.space
+    encode = CaptionEncoder(encoder)
+    outcome, space = "already", before
+    if before is None or before.fingerprint != first.fingerprint:
+        space = spaces.take_up(writer, {**space_of(encoder, first.note), "modality": "text"})
+        build = Build(writer, space)
+
+        def tell(done: int) -> None:
+            if progress is not None:
+                progress(Progress("captions", done, build.total, 0, time.monotonic() - started))
+
+        tell(build.done)
+        if build.run(StoredCaptions(Reader(writer.root), encode), stop, tell):
+            build.switch(None if before is None else before.space_id)
+            outcome = "switched"
+        else:
+            outcome = "interrupted"
+    if outcome != "interrupted":
+        _drop_others(writer)
+    assert space is not None
+    reader = Reader(writer.root)
+    in_use = reader.current.caption_space == space
+    return CaptionReport(
+        outcome=outcome,
+        space_id=space.space_id,
+        encoder=space.encoder,
+        images=reader.current.images,
+        captions=reader.current.images - reader.silent(space.space_id) if in_use else 0,
+        encoded=encode.encoded,
+        seconds=time.monotonic() - started,
+        generation=reader.generation,
+        notes=encode.notes(),
+    )
+
+
+class StoredCaptions:
+    """Makes rows of a space of captions (:data:`imseek.data.rebuild.MakeRows`): zeros where there is no caption."""
+
+    def __init__(self, reader: Reader, encode: CaptionEncoder) -> None:
+        self._reader = reader
+        self._encode = encode
+
+    def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
+        while chunk := list(islice(ids, BATCH)):
+            captions = self._reader.captions(chunk)
+            yield from zip(chunk, self._encode([captions.get(i) for i in chunk]), strict=True)
+
+
+def _drop_others(writer: Writer) -> None:
+    """Spaces of captions that are not in use: embedding them again is cheap, and pictures may not go back to theirs."""
+    for stored in spaces.stored(writer):
+        if stored.info.modality == "text" and not stored.is_current:
+            spaces.drop(writer, stored.info.space_id)

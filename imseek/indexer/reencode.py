@@ -1,0 +1,351 @@
+"""The rows of a new space, from the pictures that a collection has: read again, compared, decoded, encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy.typing as npt
+
+from imseek.data import sources, spaces
+from imseek.data.parts import Row
+from imseek.data.reader import Reader, SourceRow, same_contents
+from imseek.data.rebuild import Build
+from imseek.data.spaces import StoredSpace
+from imseek.data.writer import Writer
+from imseek.encoders.base import Encoder
+from imseek.errors import ImseekError, MediaError
+from imseek.indexer import joins
+from imseek.indexer.load import unit_rows
+from imseek.indexer.sources.reading import PlaceReader
+from imseek.indexer.workers import OrderedMap
+from imseek.media.decode import decode
+from imseek.types import (
+    MissingPicture,
+    Place,
+    Progress,
+    ProgressCallback,
+    ReencodeReport,
+    SkipReason,
+    SpaceRun,
+)
+
+#: Pictures that are encoded at once, where an encoder does not ask for more.
+ENCODE_BATCH = 32
+#: Seconds that reading and decoding one picture may take.
+PICTURE_SECONDS = 60.0
+#: Pictures that the next ``index`` would take out of the collection or replace, and that a switch may do without:
+#: so many, or this share of all.
+FEW_MISSING = 10
+SHARE_MISSING = 0.01
+
+#: Beside those of :class:`SkipReason`.
+CONTENT_CHANGED = "content_changed"
+NO_PLACE = "no_place"
+
+#: Ids whose places are looked up at once.
+_LOOKED_UP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image to encode: where its content may lie (sources and paths within), its own place first.
+
+    ``place`` is that, None if it has none. ``twin`` is another image of the same content, which has a row, or has been asked for before.
+    """
+
+    image_id: int
+    content_hash: bytes
+    place: Place | None
+    places: tuple[tuple[SourceRow, bytes], ...]
+    twin: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a worker made of an image: the array for the encoder, or why there is none. Both None for a twin."""
+
+    wanted: Wanted
+    prepared: npt.NDArray[Any] | None
+    trouble: _Trouble | None
+
+
+class PictureRows:
+    """Makes rows of an image space (:data:`imseek.data.rebuild.MakeRows`). Each content is read and encoded once.
+
+    ``build`` knows the rows that are there already. ``missing`` is by image id, in the order asked.
+    """
+
+    def __init__(self, writer: Writer, encoder: Encoder, build: Build, stop: threading.Event) -> None:
+        self.missing: dict[int, MissingPicture] = {}
+        self.encoded = 0
+        self.copied = 0
+        self._writer = writer
+        self._encoder = encoder
+        self._build = build
+        self._stop = stop
+        self._reader = Reader(writer.root)
+        self._sources = self._reader.sources()
+        self._pictures = PlaceReader()
+        self._first: dict[bytes, int] = {}  # of contents that several images have
+        self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
+        self._roots = {
+            s.source_id: (s.kind, sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()
+        }
+
+    def __call__(self, ids: Iterator[int]) -> Iterator[tuple[int, Row | None]]:
+        workers = len(os.sched_getaffinity(0))
+        read: OrderedMap[Wanted, _Read] = OrderedMap(
+            self._read,
+            workers=workers,
+            lookahead=self._encode_at + 2 * workers,
+            deadline=PICTURE_SECONDS,
+            late=lambda w: _Read(w, None, _Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")),
+        )
+        waiting: list[_Read] = []
+        pictures = 0
+        with self._pictures:
+            for one in read(self._wanted(ids)):
+                waiting.append(one)
+                pictures += one.prepared is not None
+                if pictures >= self._encode_at or len(waiting) >= _LOOKED_UP:
+                    yield from self._answers(waiting)
+                    waiting, pictures = [], 0
+            yield from self._answers(waiting)
+
+    def _wanted(self, ids: Iterator[int]) -> Iterator[Wanted]:
+        while chunk := list(islice(ids, _LOOKED_UP)):
+            alike = same_contents(self._writer.root, chunk)
+            everyone = sorted({twin for _, twins in alike.values() for twin in twins})
+            places = self._reader.places(everyone)
+            where = {
+                image_id: (self._sources[source_id], path)
+                for image_id, (source_id, path) in self._reader.catalog_places(everyone).items()
+            }
+            for image_id in chunk:
+                if self._stop.is_set():
+                    return
+                content_hash, twins = alike[image_id]
+                yield Wanted(
+                    image_id,
+                    content_hash,
+                    places.get(image_id),
+                    tuple(where[i] for i in (image_id, *twins) if i in where),
+                    self._twin(image_id, content_hash, twins) if len(twins) > 1 else None,
+                )
+
+    def _twin(self, image_id: int, content_hash: bytes, twins: Sequence[int]) -> int | None:
+        if content_hash in self._first:
+            return self._first[content_hash]
+        self._first[content_hash] = image_id
+        others = (twin for twin in twins if twin != image_id)
+        return next((twin for twin in others if self._build.held(twin) is not None), None)
+
+    def _read(self, wanted: Wanted) -> _Read:
+        """In a worker: the first place that has the content."""
+        if wanted.twin is not None:
+            return _Read(wanted, None, None)
+        first: _Trouble | None = None
+        for source, path in wanted.places:
+            try:
+                data = self._pictures.load(source, path).data
+                # Of vectors that were taken over, the picture is known by its place alone.
+                content_hash = None if source.kind == "vectors" else wanted.content_hash
+                return _Read(wanted, self._prepared(data, content_hash), None)
+            except _ChangedError:
+                trouble = _Trouble(CONTENT_CHANGED, "it holds another picture now")
+            except MediaError as error:
+                trouble = _Trouble(error.reason, str(error))
+            except FileNotFoundError:
+                trouble = _Trouble(SkipReason.VANISHED, "it is not there")
+            except OSError as error:
+                trouble = _Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
+            first = first or trouble
+        return _Read(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
+
+    def _prepared(self, data: bytes, content_hash: bytes | None) -> npt.NDArray[Any]:
+        if content_hash is not None and hashlib.sha256(data).digest() != content_hash:
+            raise _ChangedError
+        decoded = decode(data, min_side=self._encoder.info.draft_size)
+        try:
+            return self._encoder.prepare(decoded.pixels)
+        except (ImseekError, OSError):
+            raise
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            raise MediaError(SkipReason.ENCODER_FAILED, message) from error
+
+    def _answers(self, waiting: Sequence[_Read]) -> Iterator[tuple[int, Row | None]]:
+        pictures = [one for one in waiting if one.prepared is not None]
+        rows = unit_rows(self._encoder, [one.prepared for one in pictures if one.prepared is not None])
+        if pictures:
+            # Only now: what a precision was found to do to pictures may have changed it.
+            run = SpaceRun(self._build.space.space_id, self._encoder.info.reference, self._encoder.precision)
+            self._writer.detail = {"spaces": [asdict(run)]}
+        made = {one.wanted.image_id: row for one, row in zip(pictures, rows, strict=True)}
+        for one in waiting:
+            wanted, trouble = one.wanted, one.trouble
+            found = made.get(wanted.image_id)
+            row = None if isinstance(found, str) else found
+            if isinstance(found, str):
+                trouble = _Trouble(SkipReason.ENCODER_FAILED, found)
+            elif row is not None:
+                self.encoded += 1
+            elif wanted.twin is not None:
+                # Asked for before, so it has been answered: its row is held, or it is missing for good reason.
+                row = self._build.held(wanted.twin)
+                self.copied += row is not None
+                if row is None:
+                    twin = self.missing[wanted.twin]
+                    trouble = _Trouble(twin.reason, twin.message)
+            if trouble is not None:
+                self.missing[wanted.image_id] = self._missing(wanted, trouble)
+            yield wanted.image_id, row
+
+    def _missing(self, wanted: Wanted, trouble: _Trouble) -> MissingPicture:
+        place = wanted.place
+        settled = trouble.reason in (CONTENT_CHANGED, NO_PLACE) or (
+            trouble.reason == SkipReason.VANISHED and place is not None and self._is_there(place.source_id)
+        )
+        return MissingPicture(wanted.image_id, place, trouble.reason, trouble.message, settled)
+
+    def _is_there(self, source_id: int) -> bool:
+        """Whether a source is a folder with something in it: an empty one may be a disk that is not mounted."""
+        kind, root = self._roots.get(source_id, ("", b""))
+        try:
+            return kind != "file" and bool(os.listdir(root))
+        except OSError:
+            return False
+
+
+class _ChangedError(Exception):
+    """The file holds another content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made: ``space`` as for :func:`imseek.data.create.create`, in the place of the space ``replaces``
+    (by default the first), or behind all others with ``add``."""
+
+    space: Mapping[str, Any]
+    replaces: int | None = None
+    add: bool = False
+    allow_missing: bool = False
+
+
+def reencode(
+    writer: Writer,
+    encoder: Encoder,
+    order: Order,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ReencodeReport:
+    """Build a space by ``encoder`` and switch to it. See :func:`imseek.upkeep.reencode`."""
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    stored = spaces.stored(writer)
+    replaced = None if order.add else joins.to_replace(stored, order.replaces)
+    if (there := joins.already(stored, encoder, replaced)) is not None:
+        build = Build(writer, there.info)
+        rows = PictureRows(writer, encoder, build, stop)
+        return _report("already", build, rows, None, build.done, encoder, started, ())
+    joins.check_new(stored, encoder, replaced)
+    info = spaces.take_up(writer, order.space)
+    build = Build(writer, info)
+    rows = PictureRows(writer, encoder, build, stop)
+    before = build.done
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            seconds = time.monotonic() - started
+            progress(Progress("encode", done, build.total, len(rows.missing), seconds))
+
+    tell(before)
+    whole = build.run(rows, stop, tell)
+    outcome = "interrupted"
+    if whole:
+        lost = tuple(rows.missing.values())
+        bearable = order.allow_missing or _bearable(lost, build.total, spaces.resting(writer))
+        outcome = "switched" if bearable else "refused"
+    if outcome == "switched":
+        build.switch(None if replaced is None else replaced.info.space_id)
+    notes = _missing_notes(outcome, len(rows.missing))
+    if outcome == "switched" and replaced is not None:
+        notes += _caption_notes(stored, replaced)
+    return _report(outcome, build, rows, replaced, before, encoder, started, notes)
+
+
+def _report(
+    outcome: str,
+    build: Build,
+    rows: PictureRows,
+    replaced: StoredSpace | None,
+    before: int,
+    encoder: Encoder,
+    started: float,
+    notes: tuple[str, ...],
+) -> ReencodeReport:
+    return ReencodeReport(
+        outcome=outcome,
+        space_id=build.space.space_id,
+        encoder=build.space.encoder,
+        replaced=None if replaced is None else replaced.info.space_id,
+        images=build.total,
+        before=before,
+        encoded=rows.encoded,
+        copied=rows.copied,
+        missing=tuple(rows.missing.values()),
+        seconds=time.monotonic() - started,
+        generation=build.generation,
+        precision=encoder.precision,
+        notes=notes,
+    )
+
+
+def _bearable(missing: Sequence[MissingPicture], total: int, resting: Set[int]) -> bool:
+    """Whether a search after the switch lacks few images, and only such as the next ``index`` would take out.
+
+    Those that are ``resting`` are not searched now either.
+    """
+    lost = [picture for picture in missing if picture.image_id not in resting]
+    few = len(lost) <= max(FEW_MISSING, SHARE_MISSING * total)
+    return few and all(picture.settled for picture in lost)
+
+
+def _missing_notes(outcome: str, missing: int) -> tuple[str, ...]:
+    if not missing or outcome == "interrupted":
+        return ()
+    number, them = (f"{missing:,} pictures", "them") if missing > 1 else ("1 picture", "it")
+    if outcome == "switched":
+        return (
+            f"{number} could not be read: `imseek index` sees to {them}, and until then no search finds {them}",
+        )
+    return (
+        f"{number} could not be read, so searches stay with the old space; what was built is kept",
+        f"make {them} readable, or `imseek index` where files were deleted or changed, then the same command goes on; "
+        f"`--allow-missing` switches without {them}",
+    )
+
+
+def _caption_notes(stored: Sequence[StoredSpace], replaced: StoredSpace) -> tuple[str, ...]:
+    """Captions are searched with the words of the encoder that made their vectors."""
+    return tuple(
+        f"captions (space {space.info.space_id}) stay with {space.info.encoder} until `imseek maintain --captions`"
+        for space in stored
+        if space.is_current
+        and space.info.modality == "text"
+        and space.info.fingerprint == replaced.info.fingerprint
+    )

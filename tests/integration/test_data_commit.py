@@ -1,0 +1,109 @@
+"""One commit over many places: each gets what is its own, in as many statements as two places take."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import event, select
+
+import imseek
+from imseek.data import schema as t
+from imseek.data import sources
+from imseek.data.batch import Batch, FailedFile, NewImage, Placing
+from imseek.data.catalog import FileStat, live
+from imseek.data.commit import commit
+from imseek.data.shards import row_of
+from imseek.data.writer import Writer
+from imseek.types import ImageFacts
+
+COUNT = 60
+
+
+def stat(number: int) -> FileStat:
+    return FileStat(number, number + 1, number + 2, number + 3, number + 4)
+
+
+def path(number: int) -> bytes:
+    return b"%d.png" % number
+
+
+def image(number: int) -> NewImage:
+    content_hash = hashlib.sha256(str(number).encode()).digest()
+    facts = ImageFacts(width=1, height=1, format="PNG", mode="RGB")
+    vector = np.full(64, 0.125, np.float16)
+    return NewImage(1, path(number), stat(0), content_hash, row_of(facts, content_hash, 9), {0: vector})
+
+
+def changes(count: int) -> list[Batch]:
+    """Of images 0 to ``count`` and as many failures: all read again, half replaced, half come back, all sorted out."""
+    half = range(count // 2)
+    back = range(count // 2, count)
+    return [
+        Batch(checked=[Placing(n, 1, path(n), stat(100 + n)) for n in range(count)]),
+        Batch(new=[replace(image(1000 + n), path=path(n), replaces=n) for n in half]),
+        Batch(new=[replace(image(n), stat=stat(500 + n), image_id=n) for n in back]),
+        Batch(cleared=[(1, b"f%d" % n) for n in range(count)]),
+    ]
+
+
+def statements(writer: Writer, batch: Batch) -> int:
+    asked: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        asked.append(arguments[2])
+
+    event.listen(writer.catalog.engine, "before_cursor_execute", note)
+    try:
+        commit(writer, batch)
+    finally:
+        event.remove(writer.catalog.engine, "before_cursor_execute", note)
+    return len(asked)
+
+
+@pytest.fixture
+def root(collection: imseek.Collection) -> Path:
+    with Writer(collection.path, "test") as writer:
+        sources.add(writer, "folder", b"/photos")
+        commit(writer, Batch(new=[image(n) for n in range(COUNT + 1)]))
+        failures = [FailedFile(1, b"f%d" % n, stat(n), "corrupt", str(n)) for n in range(COUNT + 1)]
+        commit(writer, Batch(failed=failures))
+    return collection.path
+
+
+def test_each_place_gets_its_own_stat_and_no_other_is_touched(root: Path) -> None:
+    with Writer(root, "test") as writer:
+        checked, replaced, back, cleared = changes(COUNT)
+        commit(writer, checked)
+        known = writer.catalog.known_places(1)
+        assert {p: k.stat for p, k in known.items()} == {
+            **{path(n): stat(100 + n) for n in range(COUNT)},
+            path(COUNT): stat(0),
+        }
+        commit(writer, replaced)
+        commit(writer, back)
+        known = writer.catalog.known_places(1)
+        assert {p: (k.image_id, k.stat) for p, k in known.items()} == {
+            **{path(n): (COUNT + 1 + n, stat(0)) for n in range(COUNT // 2)},
+            **{path(n): (n, stat(500 + n)) for n in range(COUNT // 2, COUNT)},
+            path(COUNT): (COUNT, stat(0)),
+        }
+        with writer.catalog.transaction() as connection:
+            i = t.images.c
+            rows = connection.execute(select(i.shard_id, i.image_id).where(live(t.images))).all()
+        in_shard = {shard: {r.image_id for r in rows if r.shard_id == shard} for shard, _ in rows}
+        assert in_shard[max(in_shard)] == set(range(COUNT // 2, COUNT))  # those that came back
+        commit(writer, cleared)
+        assert set(writer.catalog.known_failures(1)) == {b"f%d" % COUNT}
+
+
+def test_many_places_take_no_more_statements_than_two(root: Path) -> None:
+    with Writer(root, "test") as writer:
+        few = [statements(writer, batch) for batch in changes(2)]
+    with Writer(root, "test") as writer:
+        many = [statements(writer, batch) for batch in changes(COUNT)]
+    assert many == few
