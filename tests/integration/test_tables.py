@@ -24,7 +24,7 @@ from imseek.data import schema
 from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
 from imseek.encoders.fake import FakeEncoder
-from imseek.errors import UsageError
+from imseek.errors import MediaError, UsageError
 from imseek.indexer.load import Loaded, Loader
 from imseek.indexer.scan import Candidate
 from imseek.indexer.sources.base import Container, Found
@@ -156,6 +156,21 @@ def test_an_unchanged_table_is_not_read(
     assert collection.index().unchanged == 3
     with pytest.raises(AssertionError, match="rows are read"):
         collection.index(rehash=True)
+
+
+@pytest.mark.parametrize("save", [parquet, arrow_stream])
+def test_rows_are_found_in_any_order(tmp_path: Path, save: Callable[[Any], bytes]) -> None:
+    path = tmp_path / "a.table"
+    path.write_bytes(save([{"image": b"%d" % n} for n in range(200)]))
+    source = Table(os.fsencode(path), SourceOptions())
+    for number in (0, 1, 5, 4, 199, 0, 90, 154, 155):
+        assert source.load(source.find(b"\0%d" % number)).data == b"%d" % number
+    with pytest.raises(MediaError, match="no such row"):
+        source.find(b"\x00200")
+    assert source.load(source.find(b"\x00199")).data == b"199"
+    path.write_bytes(save([{"image": b"new"}]))
+    assert source.load(source.find(b"\x000")).data == b"new"
+    source.close()
 
 
 def test_a_damaged_table_keeps_its_pictures(tmp_path: Path, collection: imseek.Collection) -> None:

@@ -160,6 +160,8 @@ def test_csv_of_every_kind(tmp_path: Path) -> None:
     assert first == {"file_name": " a.jpg", "note": "two\nlines; and more"}
     assert short == Malformed("1 fields, where the header has 2")
     assert long == Malformed("3 fields, where the header has 2")
+    with opened(tmp_path / "a.csv", data) as sheet:
+        assert [number for number, _ in sheet.rows(["note"], 1)] == [1, 2]
     tabs = rows_of(opened(tmp_path / "a.tsv", b"file_name\tnote\na,b.jpg\tx\n"))
     assert tabs == [{"file_name": "a,b.jpg", "note": "x"}]
     latin = rows_of(opened(tmp_path / "b.csv", b"file_name\n\xe9t\xe9.jpg\n"))
@@ -206,12 +208,16 @@ def test_json_lines_of_every_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "save"), [("a.arrow", arrow_stream), ("a.feather", arrow_file), ("a.pq", parquet)]
 )
-def test_one_cell_by_its_row(tmp_path: Path, name: str, save: Any) -> None:
-    with opened(tmp_path / name, save([{"image": bytes([n]) * 9, "n": n} for n in range(7)])) as sheet:
-        assert [sheet.cell(n, "image") for n in (5, 0, 6)] == [bytes([n]) * 9 for n in (5, 0, 6)]
-        with pytest.raises(MediaError) as raised:
-            sheet.cell(7, "image")
-        assert raised.value.reason == "vanished"
+def test_rows_from_any_one_on(tmp_path: Path, name: str, save: Any) -> None:
+    rows = [{"image": bytes([n]) * 9, "n": n} for n in range(7)]
+    with opened(tmp_path / name, save(rows)) as sheet:
+        for start in range(9):
+            assert list(sheet.rows(["image", "n"], start)) == list(enumerate(rows))[start:]
+        # A look further down may come between.
+        walking = sheet.rows(["n"])
+        assert next(walking) == (0, {"n": 0})
+        assert next(sheet.rows(["n"], 5)) == (5, {"n": 5})
+        assert next(walking) == (1, {"n": 1})
 
 
 @pytest.mark.parametrize(

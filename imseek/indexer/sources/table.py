@@ -28,6 +28,8 @@ _CAPTION: Final = 2000
 
 #: Bytes of a path or URL: a longer text is none (a picture in base64, say).
 _LOCATION: Final = 8192
+#: Rows that are passed over rather than looked up anew.
+_NEAR: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Table:
         self._web = Web(allow_private=options.allow_private)
         self._elsewhere: list[tuple[bytes, FileStat]] = []
         self._stats: dict[bytes, FileStat] = {}
-        self._open: tuple[tuple[bytes, int, int, int], Sheet] | None = None
+        self._open: tuple[tuple[bytes, int, int, int], _Cursor] | None = None
         self.notes: list[str] = []
         self.threads = 0
 
@@ -172,9 +174,9 @@ class Table:
         key = (container, stat.inode, stat.size, stat.mtime_ns)
         if self._open is None or self._open[0] != key:
             self._close_sheet()
-            self._open = key, self._sheet(container)
-        sheet = self._open[1]
-        picture = sheet.cell(int(number), self._roles(sheet).image.name)
+            sheet = self._sheet(container)
+            self._open = key, _Cursor(sheet, self._roles(sheet).image.name)
+        picture = self._open[1].cell(int(number))
         data = picture.get("bytes") if isinstance(picture, dict) else picture
         if not isinstance(data, bytes) or not data:
             raise MediaError(SkipReason.VANISHED, "the row holds no picture any more")
@@ -207,7 +209,7 @@ class Table:
 
     def _close_sheet(self) -> None:
         if self._open is not None:
-            self._open[1].close()
+            self._open[1].sheet.close()
             self._open = None
 
     def _look(self, path: bytes) -> tuple[Roles, bool]:
@@ -225,6 +227,27 @@ class Table:
 
     def _roles(self, sheet: Sheet) -> Roles:
         return tell_roles(sheet.columns, self._options)
+
+
+class _Cursor:
+    """Cells of one column by the numbers of their rows; those that follow each other are read in one go."""
+
+    def __init__(self, sheet: Sheet, name: str) -> None:
+        self.sheet = sheet
+        self._name = name
+        self._rows: Iterator[tuple[int, Row | Malformed]] = iter(())
+        self._next = -_NEAR - 1
+
+    def cell(self, number: int) -> Any:
+        """Raises MediaError: ``VANISHED`` where there is no such row."""
+        if not self._next <= number <= self._next + _NEAR:
+            self._rows = self.sheet.rows([self._name], number)
+        for at, row in self._rows:
+            if at == number:
+                self._next = number + 1
+                return None if isinstance(row, Malformed) else row[self._name]
+        self._next = -_NEAR - 1
+        raise MediaError(SkipReason.VANISHED, "the table has no such row any more")
 
 
 @dataclass(slots=True)

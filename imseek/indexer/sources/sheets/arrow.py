@@ -10,7 +10,7 @@ import json
 import math
 import mmap
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import IO, Any, Final
@@ -41,28 +41,19 @@ class ParquetSheet(Closing):
             )
             self._schema = self._file.schema_arrow
         self.columns = _columns(self._schema)
+        self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
-    def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
-        labels = _labels(self.columns)
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+        """Row groups before ``start`` are not read."""
         number = 0
         for group in range(self._file.metadata.num_row_groups):
-            for batch in self._batches(group, names):
-                for row in _rows(batch, labels):
-                    yield number, row
-                    number += 1
-
-    def cell(self, number: int, name: str) -> Any:
-        first = 0
-        for group in range(self._file.metadata.num_row_groups):
             count = self._file.metadata.row_group(group).num_rows
-            if number < first + count:
-                for batch in self._batches(group, [name]):
-                    if number < first + len(batch):
-                        with _arrow_errors():
-                            return batch.column(0)[number - first].as_py()
-                    first += len(batch)
-            first += count
-        raise MediaError(SkipReason.VANISHED, "the table has no such row any more")
+            if number + count <= start:
+                number += count
+                continue
+            for batch in self._batches(group, names):
+                yield from _numbered(batch, number, start, self._labels)
+                number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
         """Told from the statistics of the first rows: where there are none, pictures lie in the table."""
@@ -94,7 +85,7 @@ class ParquetSheet(Closing):
 
 
 class ArrowSheet(Closing):
-    """In memory is one record batch. A single cell is looked up in the mapped file instead."""
+    """In memory is one record batch. Rows further down are looked up in the mapped file instead."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -102,25 +93,16 @@ class ArrowSheet(Closing):
         with _arrow_errors():
             self._schema = self._open(raw, None).schema
         self.columns = _columns(self._schema)
+        self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
-    def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
-        labels = _labels(self.columns)
-        number = 0
-        for batch in self._batches(self._raw, names):
-            step = min(max(_SLICE * len(batch) // max(batch.nbytes, 1), 1), _ROWS)
-            for at in range(0, len(batch), step):
-                for row in _rows(batch.slice(at, step), labels):
-                    yield number, row
-                    number += 1
-
-    def cell(self, number: int, name: str) -> Any:
-        with self._mapped() as raw:
-            for batch in self._batches(raw, [name]):
-                if number < len(batch):
-                    with _arrow_errors():
-                        return batch.column(0)[number].as_py()
-                number -= len(batch)
-        raise MediaError(SkipReason.VANISHED, "the table has no such row any more")
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+        with self._mapped() if start else nullcontext(self._raw) as raw:
+            number = 0
+            for batch in self._batches(raw, names):
+                step = min(max(_SLICE * len(batch) // max(batch.nbytes, 1), 1), _ROWS)
+                for at in range(0, len(batch), step):
+                    yield from _numbered(batch.slice(at, step), number + at, start, self._labels)
+                number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
         """Told from the first rows."""
@@ -222,8 +204,13 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
-def _labels(columns: tuple[Column, ...]) -> dict[str, tuple[str, ...]]:
-    return {column.name: column.labels for column in columns if column.labels}
+def _numbered(
+    batch: pa.RecordBatch, first: int, start: int, labels: dict[str, tuple[str, ...]]
+) -> Iterator[tuple[int, Row]]:
+    """The rows of a batch, whose first one has the number ``first``, from the number ``start`` on."""
+    skipped = min(max(start - first, 0), len(batch))
+    if skipped < len(batch):
+        yield from enumerate(_rows(batch.slice(skipped), labels), first + skipped)
 
 
 def _rows(batch: pa.RecordBatch, labels: dict[str, tuple[str, ...]]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What every table offers: its columns, its rows in order, and one cell by the number of its row."""
+"""What every table offers: its columns, and its rows in order, from any of them on."""
 
 from __future__ import annotations
 
@@ -48,13 +48,9 @@ class Sheet(Protocol):
     @property
     def columns(self) -> tuple[Column, ...]: ...
 
-    def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
-        """Row numbers, from 0, with the cells of some columns: bool, int, float, str, bytes, None; a dict with
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
+        """Row numbers, from ``start``, with the cells of some columns: bool, int, float, str, bytes, None; a dict with
         ``bytes`` and ``path`` in a ``PICTURE`` column, a list in a ``TEXTS`` column. Little is in memory at once."""
-        ...
-
-    def cell(self, number: int, name: str) -> Any:
-        """One cell. Raises MediaError (``VANISHED``) where there is no such row."""
         ...
 
     def has_bytes(self, name: str) -> bool:

@@ -38,10 +38,12 @@ class CsvSheet(Closing):
         self._names = self._header()
         self.columns = tuple(Column(name, Kind.TEXT) for name in self._names)
 
-    def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
         records = self._records()
         next(records, None)
         for number, record in enumerate(records):
+            if number < start:
+                continue
             if isinstance(record, Malformed):
                 yield number, record
             elif len(record) != len(self._names):
@@ -49,9 +51,6 @@ class CsvSheet(Closing):
             else:
                 cells = zip(self._names, record, strict=True)
                 yield number, {name: cell for name, cell in cells if name in names}
-
-    def cell(self, number: int, name: str) -> str:
-        raise MediaError(SkipReason.VANISHED, "a text table holds no pictures")
 
     def has_bytes(self, name: str) -> bool:
         return False
@@ -96,15 +95,14 @@ class JsonSheet(Closing):
                     found.setdefault(name, set()).update(() if value is None else (_kind_of(value),))
         self.columns = tuple(Column(name, _common(kinds)) for name, kinds in found.items())
 
-    def rows(self, names: Collection[str]) -> Iterator[tuple[int, Row | Malformed]]:
+    def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
         for number, row in self._objects():
+            if number < start:
+                continue
             if isinstance(row, Malformed):
                 yield number, row
             else:
                 yield number, {name: row.get(name) for name in names}
-
-    def cell(self, number: int, name: str) -> str:
-        raise MediaError(SkipReason.VANISHED, "a text table holds no pictures")
 
     def has_bytes(self, name: str) -> bool:
         return False
