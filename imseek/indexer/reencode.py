@@ -57,7 +57,8 @@ _LOOKED_UP = 500
 class Wanted:
     """An image to encode: where its content may lie (sources and paths within), its own place first.
 
-    ``place`` is that, None if it has none. ``twin`` is another image of the same content, which has a row, or has been asked for before.
+    ``place`` is that, None if it has none. ``twin`` is another image of the same content, which has a row, or has been
+    asked for before.
     """
 
     image_id: int
