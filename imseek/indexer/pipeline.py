@@ -94,6 +94,7 @@ class Run:
         self._deferred: list[Loaded] = []
         self._batch = Batch()
         self._failures: list[Failure] = []
+        self._reported: list[Failure] = []
         self._counts: Counter[str] = Counter()
         self._to_encode: list[tuple[Loaded, Picture, int | None]] = []
         self._encoded: dict[bytes, NewImage] = {}
@@ -120,13 +121,13 @@ class Run:
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
         loader = Loader(tuple(self._encoders.values()), self._is_stored)
-        cores = len(os.sched_getaffinity(0))
-        workers = max(cores, *(source.threads for source in scan.sources), 1)
+        waiting = max((source.threads for source in scan.sources), default=0)
+        workers = max(len(os.sched_getaffinity(0)), waiting)
         load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
             loader,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
-            deadline=FILE_SECONDS if workers == cores else WEB_SECONDS,
+            deadline=WEB_SECONDS if waiting else FILE_SECONDS,
             late=loader.late,
         )
         try:
@@ -211,7 +212,8 @@ class Run:
         self._counts["removed"] += sum(not image.replaced for image in gone)
 
     def _commit_is_due(self) -> bool:
-        images = len(self._batch.new) + len(self._to_encode) + len(self._batch.moved)
+        batch = self._batch
+        images = len(batch.new) + len(self._to_encode) + len(batch.moved) + len(batch.checked)
         return images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS
 
     def _flush(self) -> None:
@@ -224,8 +226,8 @@ class Run:
         ]
         generation = commit(self._writer, self._batch)
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
-        failures = (*self.report.failures, *self._failures)
-        self.report = replace(self.report, generation=generation, failures=failures, **counted)
+        self._reported += self._failures
+        self.report = replace(self.report, generation=generation, **counted)
         self._done += sum(
             self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped")
         )
@@ -272,7 +274,8 @@ class Run:
         if old is not None:
             self._displace(old)
         if (
-            loaded.content_hash not in self._homeless
+            self._unsettled
+            and loaded.content_hash not in self._homeless
             and self._lookup.find(loaded.content_hash) in self._unsettled
         ):
             # The image with this content lies in a file that may have changed too (two files that swapped

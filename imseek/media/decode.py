@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import MediaError
-from imseek.media.formats import is_readable, sniff
+from imseek.media.formats import FORMATS_HINT, is_readable, needs_extra, sniff
 from imseek.types import ImageFacts, Pixels, SkipReason
 
 
@@ -16,9 +16,9 @@ class Limits:
 
     ``max_pixels`` is compared with the size that the header states, before any pixel is decoded. The largest
     phone sensors give pictures of 200 megapixels, which reduced decoding makes cheap, so the default is
-    above that; TIFF, WebP and GIF stop at Pillow's own, lower guard (about 179 megapixels unless the
+    above that; TIFF, WebP, GIF and JPEG XL stop at Pillow's own, lower guard (about 179 megapixels unless the
     application moved it). Whatever the number of threads, only one picture of more than 40 megapixels is
-    decoded at a time: the worst, an empty WebP of 177 megapixels in 326 bytes, takes 2.7 GB.
+    decoded at a time: the worst, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
 
     ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit
     colour. A reader of files should compare it with the size before reading.
@@ -47,18 +47,22 @@ class Decoded:
 def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     """Decode the first frame of the picture in ``data``. Thread-safe; raises MediaError and nothing else.
 
-    EXIF orientation is applied. Transparency is composited over white. Values of more than 8 bits are scaled
-    to 0..255, never clipped: 16-bit grey by its full range, floating point by [0, 1] where all of it lies
-    inside and otherwise, like 32-bit integers, by the range found. An embedded ICC profile is converted to
-    sRGB (CMYK is far off without); a broken or mismatched one is ignored, as browsers do.
+    EXIF orientation is applied (in HEIC and JPEG XL, what the container says instead). Transparency is
+    composited over white. Values of more than 8 bits are scaled to 0..255, never clipped: 16-bit grey by its full
+    range, floating point by [0, 1] where all of it lies inside and otherwise, like 32-bit integers, by the range
+    found. An embedded ICC profile is converted to sRGB (CMYK is far off without); a broken or mismatched one is
+    ignored, as browsers do.
 
     ``min_side`` allows a reduced picture: its shorter side is then in [min_side, 2·min_side) where the full
     picture is at least that large. JPEG is scaled while decoding, which is the faster the larger the photo; the
     rest is reduced by averaging whole blocks of pixels after decoding. Nothing is enlarged.
 
+    Of a camera raw file, the largest JPEG in it is the picture, with the size of that; date, camera, place and
+    orientation are those of the raw file. An SVG is drawn so that its longer side has 1024 pixels.
+
     A damaged file is refused, not half decoded: reasons are those of :class:`imseek.types.SkipReason`
     (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``,
-    ``truncated``, ``corrupt``). ``min_side`` below 1 is a ValueError.
+    ``truncated``, ``corrupt``, ``timeout``). ``min_side`` below 1 is a ValueError.
     """
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, not {min_side}")
@@ -71,6 +75,9 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
     if name is None:
         raise MediaError(SkipReason.NOT_AN_IMAGE, "the content is not that of any known image format")
     if not is_readable(name):
+        if needs_extra(name):  # in the message too, which is all that is kept of a skipped file
+            message = f"{name} images need a codec that is not installed ({FORMATS_HINT})"
+            raise MediaError(SkipReason.MISSING_CODEC, message, hint=FORMATS_HINT)
         raise MediaError(SkipReason.MISSING_CODEC, f"{name} images are not supported by this installation")
 
     from imseek.media.pillow import read  # here, so that a query by text loads no Pillow

@@ -6,10 +6,14 @@ Names of files are never looked at: a text renamed ``.jpg`` is no picture, a PNG
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import Final
 
-# Formats that the decoder reads, and the compiled part of Pillow that each of them needs.
-_READABLE: Final[dict[str, str | None]] = {
+from imseek.media.raw import is_raw
+
+# Formats that Pillow reads, and the compiled part of it that each of them needs. Of camera raw files the JPEG in
+# them is read.
+_PILLOW: Final[dict[str, str | None]] = {
     "JPEG": "jpg",
     "PNG": "zlib",
     "WEBP": "webp",
@@ -17,9 +21,15 @@ _READABLE: Final[dict[str, str | None]] = {
     "TIFF": None,
     "BMP": None,
     "AVIF": "avif",
+    "camera raw": "jpg",
 }
+# Formats that need a package of the extra ``formats``, and its module.
+_PACKAGES: Final = {"HEIC": "pi_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
 # Formats that are recognised, so that a file of one is reported as such, but that nothing here reads.
-_RECOGNISED: Final = ("HEIC", "JPEG XL", "JPEG 2000", "camera raw", "SVG", "PSD", "OpenEXR", "ICO")
+_RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
+
+#: What makes a format of ``_PACKAGES`` readable.
+FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
 
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -58,7 +68,7 @@ def sniff(data: bytes) -> str | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     if data.startswith(_TIFF_MAGIC):
-        return "camera raw" if data[8:10] == b"CR" else "TIFF"  # Canon CR2 marks itself so
+        return "camera raw" if is_raw(data) else "TIFF"
     # "BM" alone begins many a text; the size of the header that follows is one of seven.
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
@@ -69,21 +79,36 @@ def sniff(data: bytes) -> str | None:
 
 def codecs() -> dict[str, bool]:
     """Every format known by name, and whether this installation can read it."""
-    return {name: is_readable(name) for name in (*_READABLE, *_RECOGNISED)}
+    return {name: is_readable(name) for name in (*_PILLOW, *_PACKAGES, *_RECOGNISED)}
+
+
+def needs_extra(name: str) -> bool:
+    """Whether pictures of the format ``name`` would be read, were the extra ``formats`` installed."""
+    return name in _PACKAGES
 
 
 @cache
 def is_readable(name: str) -> bool:
     """Whether pictures of the format ``name`` can be decoded by this installation."""
-    if name not in _READABLE:
+    if name in _PACKAGES:
+        return _imports(_PACKAGES[name])
+    if name not in _PILLOW:
         return False
-    feature = _READABLE[name]
+    feature = _PILLOW[name]
     if feature is None:
         return True
     from PIL import features  # here, so that sniffing and text queries need no Pillow
 
     # Older versions of Pillow do not know every name, and warn when asked for one.
     return feature in (*features.modules, *features.codecs) and bool(features.check(feature))
+
+
+def _imports(module: str) -> bool:
+    try:
+        import_module(module)
+    except (ImportError, OSError):  # a library that it was built with may be missing
+        return False
+    return True
 
 
 def _isobmff_format(data: bytes) -> str | None:

@@ -13,7 +13,7 @@ import re
 import threading
 import warnings
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any, Final, Literal, cast
 
@@ -23,20 +23,30 @@ from PIL import Image, ImageCms
 from PIL.Image import Transpose
 
 from imseek.errors import MediaError
+from imseek.media.heic import refuse_unreadable_items
+from imseek.media.isobmff import ends_early
 from imseek.media.phash import perceptual_hash
-from imseek.media.probe import ExifFacts, exif_facts
+from imseek.media.probe import ExifFacts, exif_facts, raw_facts
+from imseek.media.raw import largest_jpeg
+from imseek.media.svg import render
 from imseek.types import ImageFacts, Pixels, SkipReason
 
-# Format -> stem of Pillow's module and class: PIL.<stem>ImagePlugin.<stem>ImageFile.
+# Format -> module and class of its plugin.
 _PLUGINS: Final = {
-    "JPEG": "Jpeg",
-    "PNG": "Png",
-    "WEBP": "WebP",
-    "GIF": "Gif",
-    "TIFF": "Tiff",
-    "BMP": "Bmp",
-    "AVIF": "Avif",
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIC": ("pi_heif", "HeifImageFile"),
+    "JPEG XL": ("imseek.media.jxl", "JxlImageFile"),
+    "camera raw": ("PIL.JpegImagePlugin", "JpegImageFile"),  # the preview in it
+    "SVG": ("PIL.PngImagePlugin", "PngImageFile"),  # drawn
 }
+# Formats that turn upright when they are loaded, whatever EXIF says.
+_TURNED: Final = frozenset(("TIFF", "HEIC", "JPEG XL"))
 # EXIF orientation -> what turns the stored picture upright (as PIL.ImageOps.exif_transpose has it).
 _UPRIGHT: Final = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -58,9 +68,7 @@ _LARGE: Final = 40_000_000
 _one_at_a_time: Final = threading.Lock()
 _MAX_FRAMES: Final = 10_000  # a TIFF of a million empty pages would take minutes to count
 
-_TIFF_SUBFILE_TYPE: Final = 254
 _TIFF_BITS_PER_SAMPLE: Final = 258
-_TIFF_DNG_VERSION: Final = 50706
 
 
 def read(data: bytes, name: str, *, min_side: int | None, max_pixels: int) -> tuple[Pixels, ImageFacts]:
@@ -91,13 +99,11 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
         message = f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
         raise MediaError(SkipReason.TOO_MANY_PIXELS, message)
     mode = stored.mode
-    if name == "TIFF":
-        _refuse_preview(stored)
-    elif min_side is not None:
+    if min_side is not None and name != "TIFF":
         stored.draft(mode, (min_side, min_side))  # does nothing but for JPEG
     with _one_at_a_time if stored.width * stored.height > _LARGE else nullcontext():
-        image, exif = _upright(stored, name)
-        if name == "TIFF":
+        image, exif = _upright(stored, data, name)
+        if name in _TURNED:
             width, height = stored.size
         elif exif.orientation >= 5:
             width, height = height, width
@@ -115,7 +121,7 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
     )
 
 
-def _upright(stored: Any, name: str) -> tuple[Image.Image, ExifFacts]:
+def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFacts]:
     """Load ``stored``: what it shows with 8 bits a channel, no alpha and the right way up, and its EXIF."""
     if name == "TIFF":
         exif = exif_facts(stored)  # before loading: Pillow turns a TIFF upright then, and drops the tag
@@ -124,23 +130,26 @@ def _upright(stored: Any, name: str) -> tuple[Image.Image, ExifFacts]:
     stored.load()
     exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
     image = _flatten(stored, name)
+    if name in _TURNED:
+        # pi-heif takes the orientation out of EXIF, since libheif has turned the picture as the container says.
+        stated = stored.info.get("original_orientation")
+        return image, replace(exif, orientation=stated) if stated in _UPRIGHT else exif
+    if name == "camera raw":
+        exif = raw_facts(data, exif)
     turn = _UPRIGHT.get(exif.orientation)
     return (image if turn is None else image.transpose(turn)), exif
 
 
 def _open(data: bytes, name: str) -> Any:
     """The picture with its header read and no pixel decoded. Any, since each plugin adds attributes."""
-    stem = _PLUGINS[name]
-    plugin = import_module(f"PIL.{stem}ImagePlugin")
-    return getattr(plugin, f"{stem}ImageFile")(io.BytesIO(data))
-
-
-def _refuse_preview(tiff: Any) -> None:
-    """Camera raw files (DNG, NEF, ARW) are TIFFs whose first picture may be a thumbnail: say so instead."""
-    subfile_type = tiff.tag_v2.get(_TIFF_SUBFILE_TYPE, 0)
-    if _TIFF_DNG_VERSION in tiff.tag_v2 or (isinstance(subfile_type, int) and subfile_type & 1):
-        message = "camera raw images are not supported (the first picture of this TIFF is only a preview)"
-        raise MediaError(SkipReason.MISSING_CODEC, message)
+    if name == "camera raw":
+        data = largest_jpeg(data)
+    elif name == "SVG":
+        data = render(data)
+    elif name == "HEIC":
+        refuse_unreadable_items(data)
+    module, plugin = _PLUGINS[name]
+    return getattr(import_module(module), plugin)(io.BytesIO(data))
 
 
 def _flatten(image: Any, name: str) -> Image.Image:
@@ -162,7 +171,7 @@ def _flatten(image: Any, name: str) -> Image.Image:
 
 def _white(image: Any, name: str) -> float | None:
     """The value that means white in a picture of one wide channel; None where the format does not say."""
-    if name == "PNG":
+    if name in ("PNG", "HEIC"):
         return 65535.0  # mode I;16, or I in older versions of Pillow
     if image.mode.startswith("I;16"):
         return float(2 ** image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (16,))[0] - 1)
@@ -225,6 +234,8 @@ def _ends_early(data: bytes, name: str) -> bool:
     """Whether a file that failed to decode also lacks its end, as after an interrupted copy."""
     if name in _END_MARKS:
         return _END_MARKS[name] not in data[-32:]
+    if data[4:8] in (b"ftyp", b"JXL "):
+        return ends_early(data)
     if name == "WEBP":
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
     if name == "BMP":

@@ -1,38 +1,33 @@
-"""What a picture says about itself in EXIF. Often damaged: a bad field is dropped, and never an error."""
+"""What a picture says about itself in its metadata. Often damaged: a bad field is dropped, and never an error."""
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from PIL.ExifTags import GPS, IFD, Base
+from PIL.Image import Exif, Image
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from imseek.media.captions import choose_caption, iptc_of
+from imseek.media.raw import canon_directories
+from imseek.media.text import decoded
 
-_MAX_TEXT: Final = 2000  # characters kept of a text field
+_XMP: Final = 700
+_TIFF_HEADERS: Final = {b"II": b"II*\0", b"MM": b"MM\0*"}
+
 _TIMESTAMP: Final = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _ZONE: Final = re.compile(r"[+-](0\d|1[0-4]):[0-5]\d")
-# What cameras and programs write into ImageDescription unasked: their own names, codes of a shooting mode,
-# the file's name, and the XML or JSON of scientific software.
-_NO_CAPTION: Final = re.compile(
-    r"""
-      (konica|minolta|olympus|samsung|kodak|fujifilm|casio|pentax|sanyo|\s)* digital\ (still\ )?camera
-    | (sony|minolta)\ dsc | samsung | dcf\ ?1\.0 | dcim | exif_jpeg_picture
-    | cof | dav | sdr | hdr(pl)? | edf | oznor | default | untitled | created\ with\ .*
-    | \S+\.(jpe?g|png|tiff?|gif|bmp|webp) | imagej=.* | [<{].*
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class ExifFacts:
-    """Those fields of :class:`imseek.types.ImageFacts` that come from EXIF, under the same names."""
+    """Those fields of :class:`imseek.types.ImageFacts` that come from metadata, under the same names."""
 
     orientation: int = 1
     taken_at: str | None = None
@@ -44,28 +39,80 @@ class ExifFacts:
 
 
 def exif_facts(image: Image) -> ExifFacts:
-    """The EXIF of ``image``, whose pixels need not be loaded. Never raises: garbage gives the defaults."""
+    """The EXIF and the caption of ``image``. Never raises: garbage gives the defaults.
+
+    Its pixels need not be loaded, but for a PNG, which may carry both behind them.
+    """
     try:
         exif = image.getexif()
     except Exception:  # Pillow's parser answers garbage with almost any exception
-        return ExifFacts()
-    photo, gps = _directory(exif, IFD.Exif), _directory(exif, IFD.GPSInfo)
+        exif = Exif()
+    photo = _directory(exif, IFD.Exif)
+    caption = choose_caption(
+        xmp=image.info.get("xmp"),
+        iptc=iptc_of(image),
+        description=_value(exif, Base.ImageDescription),
+        comment=_value(photo, Base.UserComment),
+        note=image.info.get("Description"),
+    )
+    return _facts(exif, photo, _directory(exif, IFD.GPSInfo), caption)
+
+
+def raw_facts(data: bytes, preview: ExifFacts) -> ExifFacts:
+    """What a camera raw file says of itself, and where it is silent, what the JPEG in it says. Never raises."""
+    main, photo, gps = _raw_directories(data)
+    caption = choose_caption(
+        xmp=_value(main, _XMP),
+        description=_value(main, Base.ImageDescription),
+        comment=_value(photo, Base.UserComment),
+    )
+    own = asdict(_facts(main, photo, gps, caption))
+    if _value(main, Base.Orientation) is None:
+        del own["orientation"]
+    return replace(preview, **{name: value for name, value in own.items() if value is not None})
+
+
+def _raw_directories(data: bytes) -> tuple[Mapping[int, Any], Mapping[int, Any], Mapping[int, Any]]:
+    """The main, the EXIF and the GPS directory of a camera raw file; empty where it has none."""
+    if data[4:8] == b"ftyp":
+        canon = canon_directories(data)
+        main, photo, gps = (_main_directory(canon.get(name, b"")) for name in (b"CMT1", b"CMT2", b"CMT4"))
+        return main, _decoded_tags(photo), _decoded_tags(gps)
+    # Olympus and Panasonic put letters of their own where TIFF has its number.
+    main = _main_directory(_TIFF_HEADERS[data[:2]] + data[4:] if data[:2] in _TIFF_HEADERS else b"")
+    return main, _directory(main, IFD.Exif), _directory(main, IFD.GPSInfo)
+
+
+def _main_directory(tiff: bytes) -> Exif:
+    exif = Exif()
+    with suppress(Exception):
+        exif.load_from_fp(io.BytesIO(tiff))
+    return exif
+
+
+def _decoded_tags(exif: Exif) -> Mapping[int, Any]:
+    return {tag: _value(exif, tag) for tag in exif}
+
+
+def _facts(
+    main: Mapping[int, Any], photo: Mapping[int, Any], gps: Mapping[int, Any], caption: str | None
+) -> ExifFacts:
     latitude = _degrees(gps.get(GPS.GPSLatitude), gps.get(GPS.GPSLatitudeRef), "NS", 90)
     longitude = _degrees(gps.get(GPS.GPSLongitude), gps.get(GPS.GPSLongitudeRef), "EW", 180)
     if latitude is None or longitude is None or latitude == longitude == 0:  # 0, 0 is "no fix yet"
         latitude = longitude = None
-    orientation = _value(exif, Base.Orientation)
+    orientation = _value(main, Base.Orientation)
     return ExifFacts(
         orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
         taken_at=(
             _timestamp(photo.get(Base.DateTimeOriginal), photo.get(Base.OffsetTimeOriginal))
             or _timestamp(photo.get(Base.DateTimeDigitized), photo.get(Base.OffsetTimeDigitized))
         ),
-        camera=_camera(_text(_value(exif, Base.Make)), _text(_value(exif, Base.Model))),
-        lens=_text(photo.get(Base.LensModel)),
+        camera=_camera(decoded(_value(main, Base.Make)), decoded(_value(main, Base.Model))),
+        lens=decoded(photo.get(Base.LensModel)),
         latitude=latitude,
         longitude=longitude,
-        caption=_caption(_text(_value(exif, Base.ImageDescription))),
+        caption=caption,
     )
 
 
@@ -84,25 +131,9 @@ def _directory(exif: Any, which: IFD) -> Mapping[int, Any]:
         return {}
 
 
-def _text(value: Any) -> str | None:
-    """``value`` as one line of printable text, or None where nothing is left.
-
-    EXIF says ASCII, Pillow reads Latin-1, and what newer programs write is UTF-8: take it for that if it is.
-    """
-    if not isinstance(value, str | bytes):
-        return None
-    try:
-        raw = value.encode("latin-1") if isinstance(value, str) else value
-        text = raw.decode("utf-8")
-    except UnicodeError:
-        text = value if isinstance(value, str) else value.decode("latin-1")
-    text = text.partition("\0")[0][:_MAX_TEXT]
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or None
-
-
 def _timestamp(value: Any, zone: Any) -> str | None:
     """``YYYY:MM:DD hh:mm:ss`` → ISO 8601, with the zone if there is a valid one. No date (zeros) is None."""
-    match = _TIMESTAMP.match(_text(value) or "")
+    match = _TIMESTAMP.match(decoded(value) or "")
     if match is None:
         return None
     taken = "{}-{}-{}T{}:{}:{}".format(*match.groups())
@@ -110,7 +141,7 @@ def _timestamp(value: Any, zone: Any) -> str | None:
         datetime.fromisoformat(taken)
     except ValueError:
         return None
-    offset = _text(zone) or ""
+    offset = decoded(zone) or ""
     return taken + offset if _ZONE.fullmatch(offset) else taken
 
 
@@ -125,7 +156,7 @@ def _camera(make: str | None, model: str | None) -> str | None:
 
 def _degrees(value: Any, reference: Any, signs: str, bound: float) -> float | None:
     """Degrees, minutes, seconds and a letter of ``signs`` (positive, negative) → signed degrees."""
-    letter = (_text(reference) or "").upper()
+    letter = (decoded(reference) or "").upper()
     if len(letter) != 1 or letter not in signs:
         return None
     parts = value if isinstance(value, tuple) else (value,)
@@ -136,9 +167,3 @@ def _degrees(value: Any, reference: Any, signs: str, bound: float) -> float | No
     if not (0 <= degrees <= bound) or len(parts) > 3:  # False for NaN, which is what 0/0 gives
         return None
     return degrees if letter == signs[0] else -degrees
-
-
-def _caption(text: str | None) -> str | None:
-    if text is None or _NO_CAPTION.fullmatch(text) or not any(c.isalpha() for c in text):
-        return None
-    return text

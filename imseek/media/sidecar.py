@@ -1,27 +1,134 @@
-"""What lies beside a picture: a caption in a text file, facts in a JSON object."""
+"""What lies beside a picture: ``name.txt`` with its caption, ``name.json`` with columns.
+
+As img2dataset and WebDataset write them, and Google Takeout (``name.jpg.json``). Nothing here reads files, and nothing
+raises: a sidecar that is broken, too large or of another form gives nothing, since the picture is worth more than it.
+"""
 
 from __future__ import annotations
 
-import json as json_
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
 
-#: A larger file beside a picture is no sidecar.
-MAX_BYTES = 1 << 20
+from imseek.media.text import tidy
+
+Scalar: TypeAlias = str | int | float | bool
+
+MAX_BYTES: Final = 2**20  # of either sidecar
+MAX_COLUMNS: Final = 64
+_MAX_NAME: Final = 64  # characters of the name of a column
+_MAX_DEPTH: Final = 8  # of objects in objects
+_CAPTIONS: Final = ("caption", "text")  # the first that holds words is taken
+_INTEGERS: Final = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
+    """A caption of one line, at most 2,000 characters, and columns for :attr:`imseek.types.ImageFacts.extra`."""
+
     caption: str | None = None
-    extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    extra: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def read_sidecar(txt: bytes | None, json: bytes | None) -> Sidecar:
-    caption = None if txt is None else " ".join(txt.decode("utf-8-sig", "replace").split())[:2000] or None
+    """The two sidecars of a picture as one; None is a file that is not there. The caption of ``txt`` goes first.
+
+    ``txt`` is UTF-8, with or without a byte order mark; white space is collapsed.
+
+    ``json`` is one object. Its ``caption``, or else its ``text``, is the caption; other scalars become columns under
+    their own names, those of inner objects as ``outer_inner`` (eight deep). Lists, nulls, numbers that are not finite
+    and integers of more than 64 bits are dropped, names become one line of at most 64 characters, and of the columns
+    the first 64 count. From a Google Takeout come ``description`` as the caption, and as columns ``title``,
+    ``taken_utc`` (ISO 8601), ``latitude``, ``longitude``, ``altitude``, ``people`` (names with commas between),
+    ``favorited`` and ``url``.
+    """
+    columns = _object(json)
+    written = _written(txt)
+    if "photoTakenTime" in columns:
+        found = Sidecar(tidy(_string(columns.get("description"))), dict(_takeout(columns)))
+    else:
+        captions = (tidy(_string(columns.get(name))) for name in _CAPTIONS)
+        caption = next((text for text in captions if text), None)
+        flat = (pair for pair in _flat(columns) if pair[0] not in _CAPTIONS)
+        found = Sidecar(caption, _first(flat))
+    return Sidecar(written or found.caption, found.extra)
+
+
+def _written(txt: bytes | None) -> str | None:
+    if txt is None or len(txt) > MAX_BYTES:
+        return None
     try:
-        found = json_.loads(json) if json else {}
-    except ValueError:
-        found = {}
-    extra = {k: v for k, v in found.items() if isinstance(v, str | int | float | bool)}
-    told = extra.pop("caption", None)
-    return Sidecar(caption or (told if isinstance(told, str) else None), extra)
+        return tidy(txt.decode("utf-8-sig"))
+    except UnicodeError:
+        return None
+
+
+def _object(text: bytes | None) -> dict[str, Any]:
+    if text is None or len(text) > MAX_BYTES:
+        return {}
+    try:
+        found = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # UnicodeError and JSONDecodeError are ValueErrors
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(columns: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Scalar]]:
+    for name, value in columns.items():
+        if isinstance(value, dict):
+            if depth < _MAX_DEPTH:
+                yield from _flat(value, f"{before}{name}_", depth + 1)
+        elif (scalar := _scalar(value)) is not None and (column := tidy(before + name)):
+            yield column[:_MAX_NAME], scalar
+
+
+def _first(pairs: Iterator[tuple[str, Scalar]]) -> dict[str, Scalar]:
+    found: dict[str, Scalar] = {}
+    for name, value in pairs:
+        if len(found) == MAX_COLUMNS:
+            break
+        found.setdefault(name, value)
+    return found
+
+
+def _scalar(value: Any) -> Scalar | None:
+    if isinstance(value, str):
+        return tidy(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if value in _INTEGERS else None
+    return value if isinstance(value, float) and math.isfinite(value) else None
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _takeout(columns: Mapping[str, Any]) -> Iterator[tuple[str, Scalar]]:
+    for name in ("title", "url", "favorited"):
+        if (scalar := _scalar(columns.get(name))) is not None:
+            yield name, scalar
+    if (taken := _moment(columns["photoTakenTime"])) is not None:
+        yield "taken_utc", taken
+    place = columns.get("geoData")
+    if isinstance(place, dict) and (place.get("latitude") or place.get("longitude")):  # 0, 0 is "not known"
+        for name in ("latitude", "longitude", "altitude"):
+            if isinstance(number := _scalar(place.get(name)), int | float):
+                yield name, float(number)
+    people = columns.get("people")
+    if isinstance(people, list):
+        names = (tidy(_string(person.get("name"))) for person in people if isinstance(person, dict))
+        if joined := ", ".join(name for name in names if name):
+            yield "people", joined
+
+
+def _moment(value: Any) -> str | None:
+    """Takeout's ``{"timestamp": "1500000000", …}``, seconds since 1970, as ISO 8601 with its zone."""
+    try:
+        return datetime.fromtimestamp(int(value["timestamp"]), UTC).isoformat()
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None

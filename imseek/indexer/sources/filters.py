@@ -12,7 +12,8 @@ from typing import Final
 #: need a codec we lack are listed too, so that they are skipped with a reason and not in silence.
 IMAGE_SUFFIXES: Final = frozenset(
     b".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .avif .avifs .heic .heif .jxl "
-    b".jp2 .j2k .jpx .ppm .pgm .pbm .pnm .tga .ico .qoi".split()
+    b".jp2 .j2k .jpx .ppm .pgm .pbm .pnm .tga .ico .qoi .heics .heifs .hif .svg "
+    b".dng .nef .nrw .arw .cr2 .cr3 .crw .orf .rw2 .raf .pef .srw .3fr .mrw .x3f".split()
 )
 #: Folders of photo servers and tools that hold thumbnails or code, beside everything hidden.
 EXCLUDED_FOLDERS: Final = frozenset({b"@eaDir", b"#recycle", b"node_modules", b"__MACOSX", b"$RECYCLE.BIN"})

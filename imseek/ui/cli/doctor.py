@@ -122,13 +122,17 @@ def _gpus() -> str:
 
 def _codecs() -> Check:
     from imseek.media import codecs
+    from imseek.media.formats import FORMATS_HINT, needs_extra
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
     unreadable = ", ".join(name for name, there in known.items() if not there)
     if not all(known[name] for name in ("JPEG", "PNG")):
         return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
-    return Check("codecs", "ok", readable + (f" (recognised, not read: {unreadable})" if unreadable else ""))
+    message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
+    if any(needs_extra(name) for name, there in known.items() if not there):
+        return Check("codecs", "warn", message, FORMATS_HINT)
+    return Check("codecs", "ok", message)
 
 
 def _builtin_encoder() -> Check:

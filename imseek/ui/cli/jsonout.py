@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from imseek.encoders.selfcheck import Rows
     from imseek.library import Named, Resolved
     from imseek.types import (
-        CaptionReport,
         CollectionInfo,
         Failure,
         Hit,
         IndexReport,
-        MergeReport,
         Place,
-        PurgeReport,
+        ReencodeReport,
         RepairReport,
         SearchResult,
         SourceInfo,
@@ -127,6 +125,17 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
             }
             for summary in found.spaces
         ],
+        "other_spaces": [
+            {
+                "space_id": other.space.space_id,
+                **_encoder(other.space),
+                "state": other.state,
+                "images": other.images,
+                "bytes": other.bytes,
+                "since": other.since,
+            }
+            for other in found.other_spaces
+        ],
         "sources": [source(s) for s in found.sources],
     }
     if failures:
@@ -176,15 +185,40 @@ def repaired(report: RepairReport) -> dict[str, Any]:
     }
 
 
-def maintained(
-    merged: MergeReport | None, purged: PurgeReport | None, captions: CaptionReport | None = None
-) -> dict[str, Any]:
-    """Each None where it was not asked for."""
-    return {
-        "merge": None if merged is None else asdict(merged),
-        "purge": None if purged is None else asdict(purged),
-        "captions": None if captions is None else {**asdict(captions), "seconds": round(captions.seconds, 3)},
-    }
+def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
+    """Reports of ``maintain`` by name; null for what was not asked for."""
+    body = {name: asdict(report) for name, report in done.items() if name != "reencode"}
+    if (report := done.get("reencode")) is not None:
+        body["reencode"] = _reencoded(report)
+    for part in body.values():
+        if "seconds" in part:
+            part["seconds"] = round(part["seconds"], 3)
+    return {name: body.get(name) for name in ("merge", "purge", "captions", "reencode", "dropped")}
+
+
+def _reencoded(report: ReencodeReport) -> dict[str, Any]:
+    missing = [
+        {
+            "image_id": picture.image_id,
+            **_placed(picture.place),
+            "reason": str(picture.reason),
+            "message": picture.message,
+        }
+        for picture in report.missing
+    ]
+    names = (
+        "outcome",
+        "space_id",
+        "encoder",
+        "precision",
+        "replaced",
+        "images",
+        "before",
+        "encoded",
+        "copied",
+    )
+    facts = {name: getattr(report, name) for name in (*names, "seconds", "generation")}
+    return {**facts, "missing": missing, "notes": list(report.notes)}
 
 
 def encoder(entry: Entry) -> dict[str, Any]:

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from imseek import library
+from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, size
+from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek.types import CaptionReport, MergeReport, PurgeReport
+    from imseek import Runtime
+    from imseek.types import CaptionReport, DropReport, MergeReport, PurgeReport, ReencodeReport
+
+_SHOWN_MISSING: Final = 20
 
 
 def register(app: typer.Typer) -> None:
-    app.command("maintain", epilog=examples("imseek maintain", "imseek maintain --purge"))(maintain)
+    app.command(
+        "maintain",
+        epilog=examples(
+            "imseek maintain",
+            "imseek maintain --purge",
+            "imseek maintain --reencode default",
+            "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
+            "imseek maintain --drop-space 0",
+        ),
+    )(maintain)
 
 
+@with_runtime()
 def maintain(
     merge: Annotated[
         bool, typer.Option("--merge", help="Merge small shards, as indexing does along the way.")
@@ -29,6 +45,30 @@ def maintain(
         bool,
         typer.Option("--purge", help="Remove every byte of what has left the collection, backups included."),
     ] = False,
+    reencode: Annotated[
+        str | None,
+        typer.Option(
+            "--reencode",
+            metavar="REFERENCE",
+            help="Encode every picture with another encoder, then search by that; the old space is kept.",
+        ),
+    ] = None,
+    add_space: Annotated[
+        str | None,
+        typer.Option("--add-space", metavar="REFERENCE", help="The same, beside the spaces there are."),
+    ] = None,
+    space: Annotated[
+        int | None,
+        typer.Option("--space", metavar="N", help="Of several spaces, the one that --reencode replaces."),
+    ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Switch also where many pictures cannot be read now."),
+    ] = False,
+    drop_space: Annotated[
+        int | None,
+        typer.Option("--drop-space", metavar="N", help="Give up a space (`imseek info` lists them)."),
+    ] = None,
     captions: Annotated[
         bool,
         typer.Option(
@@ -37,36 +77,113 @@ def maintain(
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
+    *,
+    runtime: Runtime,
 ) -> int:
-    """Tidy a collection. Without an option, do what is due: merge small shards, clear away unused files."""
+    """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away."""
     from imseek import upkeep
 
+    if reencode is not None and add_space is not None:
+        raise UsageError("--reencode and --add-space exclude each other")
+    if reencode is None and (space is not None or (allow_missing and add_space is None)):
+        raise UsageError("--space and --allow-missing go with --reencode")
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
-    embedded, interrupted = _embed(chosen.path) if captions else (None, 0)
-    if embedded is not None and not as_json:
-        print("\n".join(_caption_lines(embedded)))
-    due = (merge or not (purge or captions)) and not interrupted
-    merged = upkeep.merge(chosen.path) if due else None
-    if merged is not None and not as_json:
-        print("\n".join(_merge_lines(merged)))
-    purged = upkeep.purge(chosen.path) if purge and not interrupted else None
+    done: dict[str, Any] = {}
+    code = 0
+    reference = add_space if reencode is None else reencode
+    if reference is not None:
+        add = add_space is not None
+        done["reencode"], code = _reencode(chosen.path, reference, space, add, allow_missing, runtime)
+        _tell(reencode_lines(done["reencode"]), as_json)
+    if drop_space is not None and not code:
+        done["dropped"] = upkeep.drop_space(chosen.path, drop_space)
+        _tell([_drop_line(done["dropped"])], as_json)
+    if captions and not code:
+        done["captions"], code = _embed(chosen.path, runtime)
+        _tell(_caption_lines(done["captions"]), as_json)
+    asked = purge or captions or drop_space is not None or reference is not None
+    if (merge or not asked) and not code:
+        done["merge"] = upkeep.merge(chosen.path)
+        _tell(_merge_lines(done["merge"]), as_json)
+    if purge and not code:
+        done["purge"] = upkeep.purge(chosen.path)
+        _tell([_purge_line(done["purge"])], as_json)
     if as_json:
-        body = {"collection": jsonout.collection(chosen), **jsonout.maintained(merged, purged, embedded)}
-        jsonout.print_json(body)
-    elif purged is not None:
-        print(_purge_line(purged))
-    return interrupted
+        jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.maintained(done)})
+    return code
 
 
-def _embed(path: Path) -> tuple[CaptionReport, int]:
-    """Embed captions until that is done, or a signal stops it; returns the exit code too."""
+def _tell(lines: list[str], as_json: bool) -> None:
+    if not as_json:
+        print("\n".join(lines))
+
+
+def _reencode(
+    path: Path, reference: str, space: int | None, add: bool, allow_missing: bool, runtime: Runtime
+) -> tuple[ReencodeReport, int]:
+    """Encode every picture until that is done, or a signal stops it; returns the exit code too."""
     from imseek import upkeep
-    from imseek.ui.cli.progress import StopSignals, progress_bar
 
     with StopSignals() as signals, progress_bar() as progress:
-        report = upkeep.embed_captions(path, progress=progress, stop=signals.event, notify=say)
+        report = upkeep.reencode(
+            path,
+            reference,
+            space=space,
+            add=add,
+            allow_missing=allow_missing,
+            runtime=runtime,
+            progress=progress,
+            stop=signals.event,
+            notify=say,
+        )
+    codes = {"interrupted": signals.exit_code, "refused": 1}
+    return report, codes.get(report.outcome, 0)
+
+
+def reencode_lines(report: ReencodeReport) -> list[str]:
+    """What a user reads after a re-encoding."""
+    encoder = printable(report.encoder)
+    made = f"{report.encoded:,} of {count(report.images, 'image')} encoded in {report.seconds:.1f} s"
+    if report.copied:
+        made += f", {count(report.copied, 'copy', 'copies')}"
+    if report.before:
+        made += f", {report.before:,} were there before"
+    kept = f"; space {report.replaced} is kept (`--drop-space {report.replaced}`)"
+    lines = {
+        "switched": f"now searched by {encoder} (space {report.space_id}): {made}"
+        + ("" if report.replaced is None else kept),
+        "already": f"searched by {encoder} already (space {report.space_id})",
+        "interrupted": f"interrupted: {made}; what was built is kept, and the same command goes on from here",
+        "refused": f"not switched to {encoder}: {made}",
+    }
+    missing = [
+        (
+            picture.reason,
+            f"{'' if picture.place is None else picture.place.display}: {printable(picture.message)}",
+        )
+        for picture in report.missing[:_SHOWN_MISSING]
+    ]
+    shown = [table(("reason", "picture"), missing)] if missing else []
+    if len(report.missing) > _SHOWN_MISSING:
+        shown.append(f"and {len(report.missing) - _SHOWN_MISSING:,} more (--json lists all)")
+    return [lines[report.outcome], *shown, *map(printable, report.notes)]
+
+
+def _drop_line(report: DropReport) -> str:
+    freed = f"{count(report.files, 'file')} ({size(report.bytes)})"
+    return f"dropped space {report.space_id} ({printable(report.encoder)}): {freed} go with time, or with --purge"
+
+
+def _embed(path: Path, runtime: Runtime) -> tuple[CaptionReport, int]:
+    """Embed captions until that is done, or a signal stops it; returns the exit code too."""
+    from imseek import upkeep
+
+    with StopSignals() as signals, progress_bar() as progress:
+        report = upkeep.embed_captions(
+            path, runtime=runtime, progress=progress, stop=signals.event, notify=say
+        )
     return report, signals.exit_code if report.outcome == "interrupted" else 0
 
 

@@ -1,0 +1,114 @@
+"""What somebody wrote about a picture, in the file itself. Garbage gives nothing, and is never an error.
+
+Of several captions the first of these that is in words wins:
+
+1. XMP ``dc:description``, its ``x-default``, else its first language: newer programs keep it when they drop the rest;
+2. IPTC caption (2:120);
+3. IPTC headline (2:105);
+4. EXIF ``ImageDescription``;
+5. EXIF ``UserComment``;
+6. the ``Description`` of a PNG.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from imseek.media.text import decoded, tidy
+
+_MAX_XMP: Final = 2**20  # bytes
+_IPTC: Final = ((2, 120), (2, 105))  # caption, headline
+_DESCRIPTION: Final = "{http://purl.org/dc/elements/1.1/}description"
+_ITEM: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
+_LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+
+# What cameras and programs write unasked: their own names, codes of a shooting mode, the file's name, settings of
+# filters, and the XML or JSON of scientific software.
+_NO_CAPTION: Final = re.compile(
+    r"""
+      (konica|minolta|olympus|samsung|kodak|fujifilm|casio|pentax|sanyo|\s)* digital\ (still\ )?camera
+    | (sony|minolta)\ dsc | samsung(\ csc)? | dcf\ ?1\.0 | dcim | exif_jpeg_picture
+    | cof | dav | sdr | hdr(pl)? | edf | oznor | default | untitled | (created\ with|file\ written\ by)\ .*
+    | \S+\.(jpe?g|png|tiff?|gif|bmp|webp) | imagej=.* | [<{].* | filter:\ .*
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+
+def choose_caption(
+    *, xmp: Any = None, iptc: Any = None, description: Any = None, comment: Any = None, note: Any = None
+) -> str | None:
+    """One line out of these fields as Pillow gives them (see above for their order), or None.
+
+    ``iptc`` is a mapping of record and data set to bytes, ``note`` the description of a PNG.
+    """
+    for text in _texts(xmp, iptc, description, comment, note):
+        if text is not None and any(c.isalpha() for c in text) and not _NO_CAPTION.fullmatch(text):
+            return text
+    return None
+
+
+def iptc_of(image: Any) -> Any:
+    """The IPTC record of a JPEG or a TIFF whose header was read; None where there is none or it is broken."""
+    from PIL.IptcImagePlugin import getiptcinfo  # here, since most pictures have none
+
+    try:
+        return getiptcinfo(image)
+    except Exception:  # Pillow's parser answers garbage with almost any exception
+        return None
+
+
+def _texts(xmp: Any, iptc: Any, description: Any, comment: Any, note: Any) -> Iterator[str | None]:
+    yield _xmp_description(xmp)
+    for field in _IPTC:
+        value = (iptc or {}).get(field)
+        yield decoded(value[0] if isinstance(value, list) and value else value)
+    yield decoded(description)
+    yield _user_comment(comment)
+    yield decoded(note)
+
+
+def _xmp_description(packet: Any) -> str | None:
+    if isinstance(packet, str):
+        packet = packet.encode()
+    if not isinstance(packet, bytes) or b"description" not in packet or len(packet) > _MAX_XMP:
+        return None
+    from defusedxml.ElementTree import fromstring  # here, since most pictures have no description
+
+    try:
+        root = fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
+    except Exception:  # broken XML, or a declaration that no XMP has
+        return None
+    for element in root.iter():
+        if written := element.get(_DESCRIPTION):  # the short form: an attribute
+            return tidy(written)
+        if element.tag == _DESCRIPTION:
+            items = list(element.iter(_ITEM))
+            items.sort(key=lambda item: item.get(_LANGUAGE) != "x-default")
+            found = (tidy(item.text or "") for item in (*items, element))
+            return next((text for text in found if text), None)
+    return None
+
+
+def _user_comment(value: Any) -> str | None:
+    """EXIF UserComment: eight bytes name its character set."""
+    if not isinstance(value, bytes):
+        return None
+    charset, body = value[:8], value[8:]
+    if charset == b"ASCII\0\0\0":
+        return decoded(body)
+    try:
+        if charset == b"UNICODE\0":
+            return tidy(body.decode(_utf_16(body)))
+        return tidy(body.decode("utf-8")) if charset == bytes(8) else None
+    except UnicodeError:
+        return None
+
+
+def _utf_16(text: bytes) -> str:
+    """Which of the two byte orders: EXIF means that of the file, and programs write their own."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    return "utf-16-be" if text[::2].count(0) > text[1::2].count(0) else "utf-16-le"
