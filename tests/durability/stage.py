@@ -18,6 +18,8 @@ import pytest
 #: Left over by a kill until the next writer comes.
 PASSING = {"orphan", "current"}
 COLUMN = "quality"
+#: The encoder that pictures are encoded with again.
+SECOND = "fake:32"
 
 
 class Stage:
@@ -157,6 +159,73 @@ def worn(stage: Stage) -> None:
     columns(stage)
 
 
+def with_a_copy(stage: Stage) -> None:
+    """Three shards, one with a dead row, and two images of one content."""
+    made(stage)
+    small(merging=False)
+    shutil.copy(stage.photos / "03.png", stage.photos / "copy.png")
+    stage.index()
+    (stage.photos / "05.png").unlink()
+    stage.index()
+    noted(stage)
+
+
+def half_built(stage: Stage) -> None:
+    """Half of a second space is there, some of it in a part."""
+    with_a_copy(stage)
+    build_some(stage, SECOND, 6)
+    assert list(stage.root.glob("spaces/1/parts/*.npy"))
+
+
+def build_some(stage: Stage, encoder: str, rows: int) -> None:
+    """As many rows of another space as were made before its build was stopped."""
+    import imseek
+    from imseek.indexer.reencode import PictureRows
+
+    few_rows()
+    make = PictureRows.__call__
+    PictureRows.__call__ = lambda self, ids: make(self, itertools.islice(ids, rows))  # type: ignore[method-assign]
+    assert imseek.upkeep.reencode(stage.root, encoder).outcome == "interrupted"
+    PictureRows.__call__ = make  # type: ignore[method-assign]
+
+
+def with_a_hole(stage: Stage) -> None:
+    """All of a second space is built but for a picture that has gone: the switch takes its vector away."""
+    import imseek
+    from imseek.indexer import reencode
+
+    half_built(stage)
+    (stage.photos / "08.png").unlink()
+    few, reencode.FEW_MISSING = reencode.FEW_MISSING, 0
+    assert imseek.upkeep.reencode(stage.root, SECOND).outcome == "refused"
+    reencode.FEW_MISSING = few
+
+
+def switched(stage: Stage) -> None:
+    """A space is kept after a switch, another one is half built, and an image has died that has a row in its part."""
+    half_built(stage)
+    run_reencode(stage)
+    build_some(stage, "fake:16", 6)
+    assert list(stage.root.glob("spaces/2/parts/*.npy"))
+    (stage.photos / "04.png").unlink()
+    stage.index()
+
+
+def without_a_catalog_since_a_switch(stage: Stage) -> None:
+    """The run that switched to another space was killed, and the catalog is damaged: the backups are from before."""
+    half_built(stage)
+    if (pid := os.fork()) == 0:
+        from imseek.data.writer import Writer
+
+        Writer._end = lambda writer, state: os._exit(0)  # type: ignore[method-assign]
+        run_reencode(stage)
+    os.waitpid(pid, 0)
+    for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):
+        (stage.root / name).unlink(missing_ok=True)
+    with (stage.root / "catalog.sqlite").open("r+b") as file:
+        file.write(bytes(4096))
+
+
 def without_a_vector_file(stage: Stage) -> None:
     in_pieces(stage)
     flip(stage.root / "spaces/0/img_emb/000001.npy")
@@ -275,6 +344,30 @@ def purge(stage: Stage) -> None:
     imseek.upkeep.purge(stage.root)
 
 
+def few_rows() -> None:
+    """Commits of a re-encoding after three rows each, of batches of two."""
+    from imseek.data import parts, rebuild
+    from imseek.indexer import reencode
+
+    rebuild.COMMIT_ROWS = parts.PART_ROWS = 3
+    reencode.ENCODE_BATCH = 2
+
+
+def run_reencode(stage: Stage) -> None:
+    import imseek
+
+    few_rows()
+    imseek.upkeep.reencode(stage.root, SECOND)
+
+
+def drop_space(stage: Stage) -> None:
+    import imseek
+    from imseek.errors import UsageError
+
+    with suppress(UsageError):  # It is gone already.
+        imseek.upkeep.drop_space(stage.root, 0)
+
+
 def repair(stage: Stage) -> None:
     import imseek
 
@@ -294,6 +387,12 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "put columns": (in_pieces, columns),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
+    "reencode": (with_a_copy, run_reencode),
+    "go on reencoding": (half_built, run_reencode),
+    "switch over a missing picture": (with_a_hole, run_reencode),
+    "drop a space": (switched, drop_space),
+    "purge spaces": (switched, purge),
+    "repair after a switch": (without_a_catalog_since_a_switch, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
 }
@@ -318,7 +417,7 @@ def go_on(name: str, stage: Stage) -> None:
     import imseek
 
     perform(name, stage)
-    if name.startswith("create") or name.startswith("repair"):
+    if name.startswith(("create", "repair", "switch")):
         stage.index()
     if name == "relocate a source":
         with imseek.open(stage.root) as collection:
@@ -343,7 +442,7 @@ def look(stage: Stage) -> list[str]:
     report = imseek.upkeep.verify(stage.root)
     with imseek.open(stage.root) as collection:
         if not {"vectors", "catalog"} & {problem.kind for problem in report.problems}:
-            hits = collection.search(np.ones(64), limit=1000).hits
+            hits = collection.search(ones(stage), limit=1000).hits
             found = {hit.image_id for hit in hits}
             assert len(found) == len(hits)
             if hits:  # A stored image is compared in every space.
@@ -352,6 +451,13 @@ def look(stage: Stage) -> list[str]:
             acknowledged = int(stage.acknowledged.read_text()) if stage.acknowledged.exists() else 0
             assert len(hits) >= acknowledged, f"{acknowledged} were acknowledged, {len(hits)} are there"
     return [problem.kind for problem in report.problems]
+
+
+def ones(stage: Stage) -> Any:
+    """A query that every image answers, in the first space."""
+    from imseek.data.current import read_current
+
+    return np.ones(read_current(stage.root).space.dim)
 
 
 def check(stage: Stage, *, removed: bool) -> None:
