@@ -16,7 +16,7 @@ from imseek.ui.cli.output import count, say_collection, size, table
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek.types import CollectionInfo, SourceInfo, SpaceSummary
+    from imseek.types import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
 
 _WORDED = {"text": "words", "image": "pictures"}
 
@@ -73,12 +73,21 @@ def _space_facts(summary: SpaceSummary, *, first: bool) -> list[tuple[str, str]]
     return [("encoder" if first else "also", ", ".join(facts)), ("", printable(space.note or ""))]
 
 
+def _other(found: CollectionInfo, other: OtherSpace) -> str:
+    number, encoder = other.space.space_id, printable(other.space.encoder)
+    share = f"{other.images / max(1, found.images):.0%} of the images, {size(other.bytes)}"
+    if other.state == "kept":
+        return f"space {number}, {encoder}, kept ({share}; imseek maintain --drop-space {number})"
+    return f"space {number}, {encoder}, being built ({share})"
+
+
 def _lines(found: CollectionInfo) -> list[str]:
     failures = sum(s.failures for s in found.sources)
     facts = [
         ("path", printable(found.path)),
         ("images", f"{found.images:,}"),
         *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
+        *(("not in use", _other(found, other)) for other in found.other_spaces),
         ("index", found.index),
         ("on disk", f"{size(found.bytes_on_disk)}, {count(found.shards, 'shard')}, {found.dead_rows:,} dead"),
         ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),

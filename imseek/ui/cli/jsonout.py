@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from imseek.library import Named, Resolved
     from imseek.types import (
         CollectionInfo,
+        DropReport,
         Failure,
         Hit,
         IndexReport,
         MergeReport,
         PurgeReport,
+        ReencodeReport,
         RepairReport,
         SearchResult,
         SourceInfo,
@@ -103,6 +105,17 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
             }
             for summary in found.spaces
         ],
+        "other_spaces": [
+            {
+                "space_id": other.space.space_id,
+                **_encoder(other.space),
+                "state": other.state,
+                "images": other.images,
+                "bytes": other.bytes,
+                "since": other.since,
+            }
+            for other in found.other_spaces
+        ],
         "sources": [source(s) for s in found.sources],
     }
     if failures:
@@ -152,11 +165,37 @@ def repaired(report: RepairReport) -> dict[str, Any]:
     }
 
 
-def maintained(merged: MergeReport | None, purged: PurgeReport | None) -> dict[str, Any]:
+def maintained(
+    merged: MergeReport | None,
+    purged: PurgeReport | None,
+    encoded: ReencodeReport | None = None,
+    dropped: DropReport | None = None,
+) -> dict[str, Any]:
     """Each None where it was not asked for."""
     return {
         "merge": None if merged is None else asdict(merged),
         "purge": None if purged is None else asdict(purged),
+        "reencode": None if encoded is None else _reencoded(encoded),
+        "drop": None if dropped is None else asdict(dropped),
+    }
+
+
+def _reencoded(report: ReencodeReport) -> dict[str, Any]:
+    missing = [
+        {
+            "image_id": m.image_id,
+            **({"path": None} if m.place is None else _path(m.place.path)),
+            "reason": str(m.reason),
+            "message": m.message,
+            "settled": m.settled,
+        }
+        for m in report.missing
+    ]
+    return {
+        **asdict(report),
+        "missing": missing,
+        "notes": list(report.notes),
+        "seconds": round(report.seconds, 3),
     }
 
 
