@@ -152,6 +152,7 @@ class Run:
             live=self._writer.current().images,
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
+            failures=tuple(self._reported),
             notes=(*self.report.notes, *self._captions.notes()),
         )
 
