@@ -81,7 +81,7 @@ def check_fingerprint(encoder: Encoder, reference: str, fingerprint: str) -> Non
         raise EncoderMismatchError(
             f"this collection was made with other weights of {reference}: "
             f"{fingerprint[:16]}… there, {found[:16]}… here",
-            hint="use the weights it was made with, or index into a new collection",
+            hint="use the weights it was made with, or go over to these: imseek maintain --reencode REFERENCE",
         )
 
 

@@ -11,34 +11,30 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
-from typing import Any
 
 from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
 from imseek.data.catalog import UNKNOWN_STAT, KnownPlace
 from imseek.data.commit import commit
 from imseek.data.merge import merge_due
 from imseek.data.places import INSIDE, split
-from imseek.data.reader import HashLookup, Reader
-from imseek.data.shards import row_of
+from imseek.data.reader import HashLookup
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
-from imseek.indexer.captions import CaptionRows
 from imseek.indexer.expand import Ended, expand
-from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
-from imseek.indexer.rows import Columns, row_of_copy
+from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
+from imseek.indexer.rows import Columns
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
+from imseek.indexer.storing import Storing
 from imseek.indexer.targets import Target, record
 from imseek.indexer.workers import OrderedMap
-from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason, SpaceRun
+from imseek.types import Failure, IndexReport, Progress, ProgressCallback
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
-#: Pictures that are encoded at once, where an encoder does not ask for more.
-ENCODE_BATCH = 32
 #: Seconds that reading and decoding one file may take.
 FILE_SECONDS = 60.0
 #: The same where pictures are fetched, which has deadlines of its own: mostly waiting for a turn at a busy host.
@@ -84,11 +80,11 @@ class Run:
         stop: threading.Event,
     ) -> None:
         self._writer = writer
-        self._encoders = encoders
-        self._captions = CaptionRows(captions)
         self._progress = progress
         self._stop = stop
         self._lookup = HashLookup(writer.root)
+        self._storing = Storing(writer, encoders, captions, self._lookup, self._stored, self._fail)
+        self._loader = Loader(tuple(encoders.values()), self._is_stored)
         self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
         self._unsettled: set[int] = set()
         self._deferred: list[Loaded] = []
@@ -96,18 +92,13 @@ class Run:
         self._failures: list[Failure] = []
         self._reported: list[Failure] = []
         self._counts: Counter[str] = Counter()
-        self._to_encode: list[tuple[Loaded, Picture, int | None]] = []
-        self._encoded: dict[bytes, NewImage] = {}
-        self._reader: Reader | None = None
-        self._columns: dict[int, Columns] = {}
         self._read: list[ReadContainer] = []
         self._unfinished: set[tuple[int, bytes]] = set()
         self._stopped_early = False
         self._total: int | None = 0
         self._done = 0
         self._started = self._committed_at = time.monotonic()
-        self._encode_at = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
-        spaces = self._spaces()
+        spaces = self._storing.spaces
         self.report = IndexReport(
             seen=0, unchanged=0, added=0, changed=0, moved=0, copied=0, removed=0, skipped=0, live=0,
             bytes_read=0, files_opened=0, seconds=0.0, generation=writer.generation,
@@ -117,18 +108,17 @@ class Run:
     def execute(self, targets: Sequence[Target], options: Options) -> IndexReport:
         self._tell("scan", None)
         scan = scanning.scan(self._writer.catalog, targets, options.scan)
-        self._columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
+        self._storing.columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
-        loader = Loader(tuple(self._encoders.values()), self._is_stored)
         waiting = max((source.threads for source in scan.sources), default=0)
         workers = max(len(os.sched_getaffinity(0)), waiting)
         load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
-            loader,
+            self._loader,
             workers=workers,
-            lookahead=self._encode_at + 2 * workers,
+            lookahead=self._storing.batch + 2 * workers,
             deadline=WEB_SECONDS if waiting else FILE_SECONDS,
-            late=loader.late,
+            late=self._loader.late,
         )
         try:
             for loaded in load(self._wanted(scan, options)):
@@ -153,7 +143,7 @@ class Run:
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
             failures=tuple(self._reported),
-            notes=(*self.report.notes, *self._captions.notes()),
+            notes=(*self.report.notes, *self._storing.notes()),
         )
 
     # -- the ends --------------------------------------------------------------------------------------
@@ -214,12 +204,12 @@ class Run:
 
     def _commit_is_due(self) -> bool:
         batch = self._batch
-        images = len(batch.new) + len(self._to_encode) + len(batch.moved) + len(batch.checked)
+        images = len(batch.new) + len(self._storing) + len(batch.moved) + len(batch.checked)
         return images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS
 
     def _flush(self) -> None:
         """Commit what has been taken so far; only then does the report count it."""
-        self._encode()
+        self._storing.encode()
         # One with a picture that may be had the next time is opened again.
         self._batch.containers = [
             replace(one, stat=UNKNOWN_STAT) if (one.source_id, one.path) in self._unfinished else one
@@ -228,13 +218,15 @@ class Run:
         generation = commit(self._writer, self._batch)
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
         self._reported += self._failures
-        self.report = replace(self.report, generation=generation, **counted)
+        spaces = self._storing.spaces
+        self.report = replace(
+            self.report, generation=generation, precision=spaces[0].precision, spaces=spaces, **counted
+        )
         self._done += sum(
             self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped")
         )
         self._batch, self._counts, self._failures = Batch(), Counter(), []
-        self._encoded.clear()
-        self._reader = None
+        self._storing.committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
         self._tell("index", self._total)
@@ -270,7 +262,7 @@ class Run:
                 self._batch.checked.append(self._placing(loaded, old.image_id))
                 self._counts["unchanged"] += 1
             else:
-                self._add(loaded, old.image_id)
+                self._storing.add(loaded, old.image_id)
             return
         if old is not None:
             self._displace(old)
@@ -302,7 +294,7 @@ class Run:
         """A content that is new to its place: a move, a copy, or a new image."""
         found = self._claim(loaded.content_hash)
         if found is None or not found.stored:
-            self._add(loaded, None if found is None else found.image_id)
+            self._storing.add(loaded, None if found is None else found.image_id)
         else:
             self._batch.moved.append(self._placing(loaded, found.image_id))
             self._counts["moved"] += 1
@@ -328,82 +320,9 @@ class Run:
         replaces = None if old is None else old.image_id
         return Placing(image_id, candidate.source_id, candidate.path, loaded.stat, replaces)
 
-    def _add(self, loaded: Loaded, image_id: int | None) -> None:
-        """Store an image: with the vectors of a twin where there is one, else after encoding it."""
-        content_hash = loaded.content_hash
-        if content_hash in self._encoded:
-            twin = self._encoded[content_hash]
-            self._copy(loaded, image_id, twin.metadata, twin.vectors)
-        elif (stored := self._lookup.find(content_hash)) is not None:
-            self._reader = self._reader or Reader(self._writer.root)
-            spaces = (*self._encoders, *self._captions.space_ids)
-            vectors = {space_id: self._reader.vector(stored, space_id) for space_id in spaces}
-            self._copy(loaded, image_id, self._reader.intrinsic(stored), vectors)
-        elif loaded.picture is not None and loaded.picture.taken is not None:
-            row = self._row(loaded, loaded.picture)
-            vectors = dict.fromkeys(self._encoders, loaded.picture.taken)
-            self._store(loaded, image_id, row, {**vectors, **self._captions.of([row])[0]}, copied=False)
-        else:
-            # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
-            assert loaded.picture is not None
-            self._to_encode.append((loaded, loaded.picture, image_id))
-            if len(self._to_encode) >= self._encode_at:
-                self._encode()
-
-    def _encode(self) -> None:
-        """Encode what waits, each content once."""
-        waiting, self._to_encode = self._to_encode, []
-        if not waiting:
-            return
-        prepared = {loaded.content_hash: picture.prepared for loaded, picture, _ in waiting}
-        encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
-        # Only now: what a precision was found to do to pictures may have changed it.
-        spaces = self._spaces()
-        self.report = replace(self.report, precision=spaces[0].precision, spaces=spaces)
-        self._writer.detail = {"spaces": [asdict(space) for space in spaces]}
-        metadata = [self._row(loaded, picture) for loaded, picture, _ in waiting]
-        captions = self._captions.of(metadata)
-        for (loaded, _, image_id), row, caption in zip(waiting, metadata, captions, strict=True):
-            vectors = encoded[loaded.content_hash]
-            if isinstance(vectors, str):
-                self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
-            else:
-                copied = loaded.content_hash in self._encoded
-                self._store(loaded, image_id, row, {**vectors, **caption}, copied=copied)
-
-    def _row(self, loaded: Loaded, picture: Picture) -> dict[str, Any]:
-        row = row_of(picture.facts, loaded.content_hash, loaded.size)
-        return self._columns[loaded.candidate.source_id].of(row)
-
-    def _copy(self, loaded: Loaded, image_id: int | None, twin: Mapping[str, Any], vectors: Vectors) -> None:
-        """Store an image with the vectors of a twin, whose metadata row this is."""
-        row = row_of_copy(twin, loaded.caption, loaded.extra)
-        row = self._columns[loaded.candidate.source_id].of(row)
-        self._store(loaded, image_id, row, self._captions.of_copy(row, twin, vectors), copied=True)
-
-    def _store(
-        self,
-        loaded: Loaded,
-        image_id: int | None,
-        metadata: dict[str, Any],
-        vectors: Vectors,
-        *,
-        copied: bool,
-    ) -> None:
-        candidate, old = loaded.candidate, loaded.candidate.known
-        new = NewImage(
-            candidate.source_id,
-            candidate.path,
-            loaded.stat,
-            loaded.content_hash,
-            metadata,
-            vectors,
-            image_id=image_id,
-            replaces=None if old is None else old.image_id,
-            inherits=candidate.is_named,
-        )
+    def _stored(self, new: NewImage, loaded: Loaded, copied: bool) -> None:
+        old = loaded.candidate.known
         self._batch.new.append(new)
-        self._encoded[loaded.content_hash] = new
         changed = old is not None and old.content_hash != loaded.content_hash
         self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
@@ -416,9 +335,6 @@ class Run:
             self._batch.failed.append(failed)
         self._failures.append(Failure(failed.source_id, skipped.full, failed.reason, failed.message))
         self._counts["skipped"] += 1
-
-    def _spaces(self) -> tuple[SpaceRun, ...]:
-        return tuple(SpaceRun(i, e.info.reference, e.precision) for i, e in self._encoders.items())
 
     def _tell(self, phase: str, total: int | None) -> None:
         seconds = time.monotonic() - self._started

@@ -69,9 +69,9 @@ def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
     """Index, stir, remove, merge, purge, until the time is over."""
     import imseek
     from imseek.data import merge, writer
-    from imseek.indexer import pipeline
+    from imseek.indexer import pipeline, storing
 
-    pipeline.COMMIT_IMAGES, pipeline.ENCODE_BATCH, merge.FACTOR = 64, 32, 4
+    pipeline.COMMIT_IMAGES, storing.ENCODE_BATCH, merge.FACTOR = 64, 32, 4
     writer.GRACE_SECONDS = 0.5  # Readers must get along with less than they are granted.
     root = home / "collection"
     keeper = Keeper(home, seed)

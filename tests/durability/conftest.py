@@ -69,11 +69,11 @@ def prepared(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) ->
 def _sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What scenarios change in the modules of imseek for their own process is put back in this one."""
     from imseek.data import merge, writer
-    from imseek.indexer import pipeline
+    from imseek.indexer import pipeline, storing
 
     for module, name in (
         (pipeline, "COMMIT_IMAGES"),
-        (pipeline, "ENCODE_BATCH"),
+        (storing, "ENCODE_BATCH"),
         (merge, "FACTOR"),
         (writer, "GRACE_SECONDS"),
     ):

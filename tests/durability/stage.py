@@ -45,10 +45,10 @@ class Stage:
 def small(*, merging: bool = True) -> None:
     """Commits of four images, merged by twos."""
     from imseek.data import merge
-    from imseek.indexer import pipeline
+    from imseek.indexer import pipeline, storing
 
     pipeline.COMMIT_IMAGES = 4
-    pipeline.ENCODE_BATCH = 4
+    storing.ENCODE_BATCH = 4
     merge.FACTOR = 2 if merging else 1000
 
 

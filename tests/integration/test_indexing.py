@@ -555,7 +555,7 @@ def test_stop_flushes_and_the_next_run_goes_on(
     collection: imseek.Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imseek.indexer.pipeline.COMMIT_IMAGES", 1)
-    monkeypatch.setattr("imseek.indexer.pipeline.ENCODE_BATCH", 1)
+    monkeypatch.setattr("imseek.indexer.storing.ENCODE_BATCH", 1)
     stop = threading.Event()
 
     def after_two(progress: Progress) -> None:

@@ -329,13 +329,12 @@ def _check_encoders(
     if encoder not in (None, AUTO) and canonical(encoder) != used:
         raise UsageError(
             f"{chosen.name} is encoded with {used}, not with {encoder}",
-            hint="an encoder is chosen once, when a collection is made; `-c NAME` makes another one",
+            hint=f"`imseek maintain --reencode {encoder}` goes over to it; `-c NAME` makes another collection",
         )
     if missing := [one for one in also if one != AUTO and canonical(one) not in more]:
         raise UsageError(
             f"{chosen.name} has no space of {missing[0]}, only of {' and '.join([used, *more])}",
-            hint="spaces are chosen when a collection is made (adding one later would encode every picture again, "
-            "which this version does not do); `-c NAME` makes another one",
+            hint=f"`imseek maintain --add-space {missing[0]}` adds one; every picture is encoded again for it",
         )
 
 
