@@ -36,6 +36,7 @@ class SkipReason(StrEnum):
     ENCODER_FAILED = "encoder_failed"
     FETCH_FAILED = "fetch_failed"
     FORBIDDEN_ADDRESS = "forbidden_address"
+    NO_PICTURES = "no_pictures"
 
 
 @dataclass(frozen=True, slots=True)

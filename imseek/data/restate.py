@@ -60,6 +60,10 @@ def spaces(connection: Connection, folders: Folders, generation: int, current: C
         if known[space_id].is_current and current.shards and space_id not in listed:
             files.retire(connection, generation, t.files.c.space_id == space_id)
             connection.execute(update(t.spaces).where(s.space_id == space_id).values(died=generation))
+    parts = connection.execute(
+        select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")
+    ).scalars()
+    files.forget(connection, [path for path in parts if not (folders.root / path).exists()])
     shards = connection.execute(select(t.shards).where(live(t.shards))).all()
     for shard in shards:
         _take_up(connection, folders, generation, shard.shard_id, shard.row_count, current.spaces)
