@@ -170,7 +170,13 @@ def opens_anywhere(place: bytes) -> bool:
 def open_archive(place: bytes) -> Archive:
     """Raises OSError, MediaError where it is none, MissingExtraError."""
     if container_suffix(place) in ZIPS:
-        return Zip(remote.open_binary(place) if is_url(place) else os.fsdecode(place))
+        if not is_url(place):
+            return Zip(os.fsdecode(place))
+        file = remote.open_binary(place)
+        if not file.seekable():
+            file.close()
+            raise OSError(errno.ESPIPE, "its server does not send parts of files, which reading a zip takes")
+        return Zip(file)
     if opens_anywhere(place):
         return Tar(place)
     return TarStream(remote.open_binary(place) if is_url(place) else open(place, "rb"))

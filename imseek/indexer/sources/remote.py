@@ -104,20 +104,24 @@ def open_binary(url: bytes) -> IO[bytes]:
     """A file that can seek, where the server sends parts of files. Raises as :func:`stat`, also while it is read."""
     system, path = _file_system(os.fsdecode(url))
     with _explained():
-        return io.BufferedReader(_File(system.open(path, "rb")), _READ_AT_ONCE)
+        # A web server that does not offer parts of files may send the whole for each: one request then.
+        whole = "http" in system.protocol and system.info(path).get("partial") is not True
+        opened = system.open(path, "rb", block_size=0) if whole else system.open(path, "rb")
+        return io.BufferedReader(_File(opened, seekable=not whole), _READ_AT_ONCE)
 
 
 class _File(io.RawIOBase):
     """A file of fsspec whose errors are OSErrors with a number: what fails on the way is no damage of the file."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, *, seekable: bool) -> None:
         self._file = file
+        self._seekable = seekable
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
-        return bool(self._file.seekable())
+        return self._seekable
 
     def readinto(self, buffer: Any) -> int:
         with _explained():
