@@ -104,10 +104,15 @@ def open_binary(url: bytes) -> IO[bytes]:
     """A file that can seek, where the server sends parts of files. Raises as :func:`stat`, also while it is read."""
     system, path = _file_system(os.fsdecode(url))
     with _explained():
-        # A web server that does not offer parts of files may send the whole for each: one request then.
-        whole = "http" in system.protocol and system.info(path).get("partial") is not True
+        whole = "http" in system.protocol and not _sends_parts(system, path)
         opened = system.open(path, "rb", block_size=0) if whole else system.open(path, "rb")
         return io.BufferedReader(_File(opened, seekable=not whole), _READ_AT_ONCE)
+
+
+def _sends_parts(system: Any, path: str) -> bool:
+    """Whether a web server heeds what part is asked for; one that does not sends the whole each time."""
+    with system.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as answer:
+        return bool(answer.r.status == 206)
 
 
 class _File(io.RawIOBase):
