@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat as modes
 from collections.abc import Iterator
 
 from imseek.data.catalog import UNKNOWN_STAT, FileStat
@@ -26,6 +29,7 @@ _AHEAD = 16
 _BEHIND = 64
 #: Archives that are kept open for what is asked of them next.
 _FINDERS = 4
+_LEADING = re.compile(rb"^(\.?/)+")
 
 
 class Archives:
@@ -49,11 +53,14 @@ class Archives:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere = remote.listing(self._root)
+            self._elsewhere, missing = remote.listing(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:
             return str(error.strerror or error)
+        if missing:
+            shown = f"{len(missing)} of the files it names are" if len(missing) > 1 else "1 file it names is"
+            self.notes.append(f"{display_path(self._root)}: {shown} missing ({display_path(missing[0])})")
         return None
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
@@ -76,7 +83,7 @@ class Archives:
             Found(inside(container.path, member.name), container.stat, (archive, member))
             for member in archive.members(self._takes)
         )
-        yield from remote.Ahead(found, _AHEAD) if is_url(place) else found
+        yield from found if opens_anywhere(place) else remote.Ahead(found, _AHEAD)
 
     def load(self, found: Found) -> Content:
         archive, member = found.where
@@ -118,7 +125,8 @@ class Archives:
         self._finders.clear()
 
     def _takes(self, name: bytes) -> bool:
-        return looks_like_picture(name) and self._choose.reaches(name)
+        # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".
+        return looks_like_picture(name) and self._choose.reaches(_LEADING.sub(b"", name))
 
     def _walk(self, relative: bytes) -> Iterator[Container | Unreachable]:
         full = join(self._root, relative)
@@ -145,7 +153,12 @@ class Archives:
 
 def stat_of(place: bytes) -> FileStat:
     """Of a file on this disk, or elsewhere. Raises OSError."""
-    return remote.stat(place) if is_url(place) else file_stat(os.stat(place))
+    if is_url(place):
+        return remote.stat(place)
+    info = os.stat(place)
+    if not modes.S_ISREG(info.st_mode):  # To open a pipe would wait for ever.
+        raise OSError(errno.EINVAL, "neither a file nor a folder")
+    return file_stat(info)
 
 
 def opens_anywhere(place: bytes) -> bool:
@@ -157,7 +170,13 @@ def opens_anywhere(place: bytes) -> bool:
 def open_archive(place: bytes) -> Archive:
     """Raises OSError, MediaError where it is none, MissingExtraError."""
     if container_suffix(place) in ZIPS:
-        return Zip(remote.open_binary(place) if is_url(place) else os.fsdecode(place))
+        if not is_url(place):
+            return Zip(os.fsdecode(place))
+        file = remote.open_binary(place)
+        if not file.seekable():
+            file.close()
+            raise OSError(errno.ESPIPE, "its server does not send parts of files, which reading a zip takes")
+        return Zip(file)
     if opens_anywhere(place):
         return Tar(place)
     return TarStream(remote.open_binary(place) if is_url(place) else open(place, "rb"))

@@ -34,6 +34,8 @@ def kind_of(path: bytes) -> str:
 
 
 def is_archive(path: bytes) -> bool:
+    if is_url(path):
+        path = path.partition(b"?")[0].partition(b"#")[0]
     return container_suffix(path) in ARCHIVES or path.lower().endswith(COMPRESSED_TARS)
 
 

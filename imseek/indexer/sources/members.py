@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -31,7 +31,10 @@ class Archive(Protocol):
     """An open archive. It is closed when nobody holds it or a member of it any more."""
 
     def members(self, takes: Takes) -> Iterator[Member]:
-        """The pictures whose names are taken, in the order of the archive, each name once. Raises MediaError."""
+        """The pictures whose names are taken, in the order of the archive, each name once.
+
+        Where the archive is broken, those before the break come first. Raises MediaError, OSError.
+        """
         ...
 
     def read(self, where: Any, limit: int) -> bytes:
@@ -54,10 +57,39 @@ def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
         return None
 
 
-def stem_and_ending(name: bytes) -> tuple[bytes, bytes]:
-    """What a picture and its texts share, and the ending in lower case."""
-    stem, ending = os.path.splitext(name)
-    return stem, ending.lower()
+def pictures(files: Mapping[bytes, Any], takes: Takes) -> Iterator[Member]:
+    """The pictures among the files of an archive, given by name, each with the texts beside it."""
+    for name, where in files.items():
+        if takes(name):
+            yield Member(name, where, _beside(name, files))
+
+
+def _beside(name: bytes, files: Mapping[bytes, Any]) -> dict[bytes, Any]:
+    """For ``a.b.jpg`` the first of ``a.b.txt``, ``a.b.jpg.txt`` (as Takeout has it) and ``a.txt`` (WebDataset)."""
+    found = {}
+    for ending in BESIDE:
+        for stem in (os.path.splitext(name)[0], name, key_of(name)):
+            if stem + ending in files:
+                found[ending] = files[stem + ending]
+                break
+    return found
+
+
+def key_of(name: bytes) -> bytes:
+    """What the files of one sample share in a WebDataset: the path up to the first dot of the file's name."""
+    folder, slash, base = name.rpartition(b"/")
+    # A dot at the very beginning hides a file, and ends no key.
+    end = base.find(b".", 1)
+    return folder + slash + (base if end < 0 else base[:end])
+
+
+def is_text(name: bytes) -> bool:
+    return name.endswith(BESIDE)
+
+
+def can_be_named(name: bytes) -> bool:
+    """Whether a member can have a place in the catalog, where NUL stands between container and member."""
+    return name != b"" and b"\0" not in name
 
 
 def too_large(limit: int) -> MediaError:

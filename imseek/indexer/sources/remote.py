@@ -5,16 +5,20 @@ The URL was named by the user, not found in data, so it is asked as it is.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import queue
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import IO, Any, Final, Generic, TypeVar
 
 from imseek.data.catalog import UNKNOWN_STAT, FileStat
-from imseek.errors import MissingExtraError, UsageError
+from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.types import display_path
 
 T = TypeVar("T")
@@ -25,35 +29,64 @@ _VERSIONS: Final = (
     "last_modified", "Last-Modified", "updated", "created",
 )  # fmt: skip
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-_MAGIC: Final = frozenset("*?[{")
+_MAGIC: Final = frozenset("*?[")
+#: Files that a server is asked about at once.
+_ASKED_AT_ONCE: Final = 16
+#: Bytes of a stream that are asked for at once.
+_READ_AT_ONCE: Final = 2**20
 
 
-def listing(root: bytes) -> list[tuple[bytes, FileStat]]:
+def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     """The files that a URL names: one, all below a folder, or what a pattern (``{000..099}``, ``*``) matches.
 
-    With the stat of each, in the order of their names. Raises OSError, MissingExtraError, UsageError.
+    With the stat of each, in the order of their names; and those that a pattern in braces names and that are not there.
+    Raises OSError (FileNotFoundError where none is there), MissingExtraError, UsageError.
     """
-    url = os.fsdecode(root)
-    system, path = _file_system(url)
+    system, path = _file_system(os.fsdecode(root))
+    with _explained():
+        system.invalidate_cache()  # What was listed earlier in this process may have changed.
+    named = _expanded(path)
     found: dict[str, dict[str, Any]] = {}
-    for one in _expanded(path):
-        if _MAGIC & set(one):
-            found.update(system.glob(one, detail=True))
-        else:
-            info = system.info(one)
-            below = info["type"] == "directory"
-            found.update(system.find(one, detail=True) if below else {one: info})
-    return [
+    missing = []
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        for one, files in zip(named, pool.map(lambda one: _files(system, one), named), strict=True):
+            if files is None:
+                missing.append(os.fsencode(system.unstrip_protocol(one)))
+            else:
+                found.update(files)
+    if len(missing) == len(named):
+        raise FileNotFoundError(errno.ENOENT, "it is not there")
+    stats = [
         (os.fsencode(system.unstrip_protocol(name)), _stat(info))
         for name, info in sorted(found.items())
         if info["type"] == "file"
     ]
+    return stats, missing
+
+
+def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | None:
+    """What is known of the files that a path without braces names, by their paths; None where it is not there."""
+    # A question mark in a web address begins its query.
+    magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
+    try:
+        with _explained():
+            if magic & set(path):
+                matching: dict[str, dict[str, Any]] = system.glob(path, detail=True)
+                return matching
+            info = system.info(path)
+            if info["type"] != "directory":
+                return {path: info}
+            below: dict[str, dict[str, Any]] = system.find(path, detail=True)
+            return below
+    except FileNotFoundError:
+        return None
 
 
 def stat(url: bytes) -> FileStat:
     """Raises OSError (FileNotFoundError), MissingExtraError, UsageError."""
     system, path = _file_system(os.fsdecode(url))
-    return _stat(system.info(path))
+    with _explained():
+        return _stat(system.info(path))
 
 
 def is_gone(url: bytes) -> bool:
@@ -68,10 +101,66 @@ def is_gone(url: bytes) -> bool:
 
 
 def open_binary(url: bytes) -> IO[bytes]:
-    """A file that can seek, where the server sends parts of files. Raises as :func:`stat`."""
+    """A file that can seek, where the server sends parts of files. Raises as :func:`stat`, also while it is read."""
     system, path = _file_system(os.fsdecode(url))
-    opened: IO[bytes] = system.open(path, "rb")
-    return opened
+    with _explained():
+        whole = "http" in system.protocol and not _sends_parts(system, path)
+        opened = system.open(path, "rb", block_size=0) if whole else system.open(path, "rb")
+        return io.BufferedReader(_File(opened, seekable=not whole), _READ_AT_ONCE)
+
+
+def _sends_parts(system: Any, path: str) -> bool:
+    """Whether a web server heeds what part is asked for; one that does not sends the whole each time."""
+    with system.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as answer:
+        return bool(answer.r.status == 206)
+
+
+class _File(io.RawIOBase):
+    """A file of fsspec whose errors are OSErrors with a number: what fails on the way is no damage of the file."""
+
+    def __init__(self, file: Any, *, seekable: bool) -> None:
+        self._file = file
+        self._seekable = seekable
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._seekable
+
+    def readinto(self, buffer: Any) -> int:
+        with _explained():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with _explained():
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            with _explained():
+                self._file.close()
+        super().close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever a file system raises as OSError with a number: each has errors of its own."""
+    try:
+        yield
+    except ImseekError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "it is not there") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -87,7 +87,7 @@ class Table:
         if not is_url(self._root):
             return trouble_at(self._root)
         try:
-            self._elsewhere = remote.listing(self._root)
+            self._elsewhere, _ = remote.listing(self._root)
         except FileNotFoundError:
             return MISSING
         except OSError as error:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 import tarfile
 import weakref
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from lzma import LZMAError
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from imseek.errors import MediaError
-from imseek.indexer.sources.members import BESIDE, Member, Takes, stem_and_ending, too_large
+from imseek.indexer.sources.headers import Header, explained
+from imseek.indexer.sources.members import (
+    Member,
+    Takes,
+    can_be_named,
+    is_text,
+    key_of,
+    pictures,
+    too_large,
+)
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
 
-#: The largest picture of a stream, of which some are held in memory at once.
+#: The largest picture of a stream, of which some are held in memory at once; also the most of one sample.
 STREAMED_BYTES: Final = 64 * 2**20
+#: Files of a sample in a stream: where more share a key, a text counts for those near it.
+_SAMPLE_FILES: Final = 64
 
 
 class Tar:
@@ -31,19 +39,27 @@ class Tar:
     def members(self, takes: Takes) -> Iterator[Member]:
         """Of members with one name the last counts, as it does for whoever unpacks them."""
         files: dict[bytes, tuple[int, int]] = {}
-        with open(self._path, "rb") as file, _explained(), tarfile.open(fileobj=file, mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                if info.isreg() and info.sparse is None:
-                    files[os.fsencode(info.name)] = (info.offset_data, info.size)
-        texts: dict[bytes, dict[bytes, Any]] = {}
-        for name, where in files.items():
-            stem, ending = stem_and_ending(name)
-            if ending in BESIDE:
-                texts.setdefault(stem, {})[ending] = where
-        for name, where in files.items():
-            if takes(name):
-                yield Member(name, where, texts.get(stem_and_ending(name)[0], {}))
+        broken: MediaError | None = None
+        try:
+            with (
+                explained(),
+                os.fdopen(os.dup(self._fd), "rb") as file,
+                tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as tar,
+            ):
+                file.seek(0)  # The descriptors share a position.
+                end = os.fstat(self._fd).st_size
+                while (info := tar.next()) is not None:
+                    tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
+                    name = os.fsencode(info.name)
+                    if info.isreg() and info.offset_data + info.size > end:
+                        raise tarfile.ReadError("unexpected end of data")
+                    if _is_file(info) and can_be_named(name):
+                        files[name] = (info.offset_data, info.size)
+        except MediaError as error:
+            broken = error
+        yield from pictures(files, takes)
+        if broken is not None:
+            raise broken
 
     def read(self, where: tuple[int, int], limit: int) -> bytes:
         offset, size = where
@@ -66,27 +82,46 @@ class TarStream:
 
         Of members with one name the first counts. The stream is closed afterwards.
         """
+        sample: dict[bytes, bytes | None] = {}
+        key, held = b"", 0
+        broken: MediaError | None = None
+        files = self._files(takes)
+        while True:
+            try:
+                name, data = next(files)
+            except StopIteration:
+                break
+            except MediaError as error:  # What came before is whole.
+                broken = error
+                break
+            size = len(data or b"")
+            if (own := key_of(name)) != key or len(sample) >= _SAMPLE_FILES or held + size > STREAMED_BYTES:
+                yield from pictures(sample, takes)
+                sample, key, held = {}, own, 0
+            sample[name] = data
+            held += size
+        yield from pictures(sample, takes)
+        if broken is not None:
+            raise broken
+
+    def _files(self, takes: Takes) -> Iterator[tuple[bytes, bytes | None]]:
+        """Pictures and texts with their bytes; None for those that are too large."""
         seen: set[bytes] = set()
-        with self._file, _explained(), tarfile.open(fileobj=self._file, mode="r|*") as tar:
-            group: list[tuple[bytes, Any]] = []
-            stem: bytes | None = None
+        with (
+            self._file,
+            explained(),
+            tarfile.open(fileobj=self._file, mode="r|*", tarinfo=Header) as tar,
+        ):
             for info in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
                 name = os.fsencode(info.name)
-                if not info.isreg() or info.sparse is not None or name in seen:
+                if not _is_file(info) or not can_be_named(name) or name in seen:
                     continue
                 seen.add(name)
-                if (own := stem_and_ending(name)[0]) != stem:
-                    yield from _pictures(group, takes)
-                    group, stem = [], own
-                wanted, limit = takes(name), STREAMED_BYTES
-                if not wanted and stem_and_ending(name)[1] in BESIDE:
-                    wanted, limit = True, MAX_BYTES
-                if wanted:
-                    opened = tar.extractfile(info)
-                    data = None if opened is None or info.size > limit else opened.read()
-                    group.append((name, data))
-            yield from _pictures(group, takes)
+                limit = STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
+                if limit >= 0:
+                    opened = tar.extractfile(info) if info.size <= limit else None
+                    yield name, None if opened is None else opened.read()
 
     def read(self, where: bytes | None, limit: int) -> bytes:
         if where is None or len(where) > limit:
@@ -94,23 +129,6 @@ class TarStream:
         return where
 
 
-def _pictures(group: list[tuple[bytes, Any]], takes: Takes) -> Iterator[Member]:
-    texts = {stem_and_ending(name)[1]: data for name, data in group if stem_and_ending(name)[1] in BESIDE}
-    for name, data in group:
-        if takes(name):
-            yield Member(name, data, texts)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Damage of a tar as MediaError."""
-    try:
-        yield
-    except (tarfile.ReadError, EOFError) as error:
-        raise MediaError(SkipReason.TRUNCATED, f"broken or cut tar: {error}") from error
-    except (tarfile.TarError, zlib.error, LZMAError, ValueError) as error:
-        raise MediaError(SkipReason.CORRUPT, f"broken tar: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise MediaError(SkipReason.CORRUPT, f"broken tar: {error}") from error
+def _is_file(info: tarfile.TarInfo) -> bool:
+    """Not a link, a device or a folder; nor a file with holes, which no camera writes."""
+    return info.isreg() and info.sparse is None

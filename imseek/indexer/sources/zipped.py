@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from lzma import LZMAError
+from typing import IO, Final
 
 from imseek.errors import MediaError
-from imseek.indexer.sources.members import BESIDE, Member, Takes, stem_and_ending, too_large
+from imseek.indexer.sources.members import Member, Takes, can_be_named, pictures, too_large
 from imseek.types import SkipReason
+
+#: What `zipfile` and the codecs raise at damage, besides OSError without a number.
+_DAMAGE: Final = (
+    zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, ValueError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 class Zip:
@@ -20,20 +27,15 @@ class Zip:
         """``file`` is a path, or can seek. Raises OSError, MediaError where it is no zip."""
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise MediaError(SkipReason.CORRUPT, f"broken zip: {error}") from error
 
     def members(self, takes: Takes) -> Iterator[Member]:
         """Of members with one name the last counts, as it does for whoever unpacks them."""
         files = {_name(info): info for info in self._zip.infolist() if not info.is_dir()}
-        texts: dict[bytes, dict[bytes, Any]] = {}
-        for name, info in files.items():
-            stem, ending = stem_and_ending(name)
-            if ending in BESIDE:
-                texts.setdefault(stem, {})[ending] = info
-        for name, info in files.items():
-            if takes(name):
-                yield Member(name, info, texts.get(stem_and_ending(name)[0], {}))
+        yield from pictures({name: info for name, info in files.items() if can_be_named(name)}, takes)
 
     def read(self, where: zipfile.ZipInfo, limit: int) -> bytes:
         if where.flag_bits & 1:
@@ -47,7 +49,7 @@ class Zip:
             raise MediaError(
                 SkipReason.MISSING_CODEC, f"this way of compression is unknown: {error}"
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise MediaError(SkipReason.CORRUPT, f"broken member of a zip: {error}") from error
