@@ -82,21 +82,16 @@ def begin(root: Path, staging: Path, uuid: str) -> Checksums:
             f"{root / layout.CATALOG} is not as the last writer left it",
             hint=f"imseek collection repair {root}",
         )
-    recorded = recorded.without(layout.CATALOG)
-    write(root, staging, recorded)
-    return recorded
+    return take_back(root, staging, recorded, layout.CATALOG)
 
 
-def back_up(root: Path, staging: Path, recorded: Checksums, target: Path) -> Checksums:
-    """Replace the backup ``target`` by a copy of the catalog as it is now.
-
-    Returns ``recorded`` with the new backup, which :func:`end` writes down.
-    """
-    if target.name in recorded.files:
-        recorded = recorded.without(target.name)
-        write(root, staging, recorded)
-    backup.back_up(root, staging, target)
-    return recorded.having(target.name, durable.digest_of(target))
+def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Checksums:
+    """Take back what is ``recorded`` of a file that is about to be replaced; returns the rest."""
+    if name not in recorded.files:
+        return recorded
+    rest = recorded.without(name)
+    write(root, staging, rest)
+    return rest
 
 
 def end(root: Path, staging: Path, recorded: Checksums) -> None:

@@ -79,17 +79,29 @@ def open_catalog(path: Path) -> sqlite3.Connection:
     if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
         connection = connect(uri)
         try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            return _asked(connection)
         except sqlite3.DatabaseError as error:
-            connection.close()
             if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
                 raise
-        else:
-            return connection
     if folded:
-        return connect(f"{uri}&immutable=1")
+        return _asked(connect(f"{uri}&immutable=1"))
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return _asked(connection)
+
+
+def _asked(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection, once SQLite has read the schema with it; closed where it cannot."""
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    except (
+        UnicodeDecodeError
+    ) as error:  # SQLite names what is wrong in the schema, in the bytes it has there.
+        connection.close()
+        raise sqlite3.DatabaseError("malformed database schema") from error
     return connection
 
 

@@ -110,7 +110,10 @@ class Writer:
 
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the catalog as it is now."""
-        self._checksums = checksums.back_up(self.root, self.staging, self._checksums, self.root / name)
+        # Taken back for good: where the copy fails half-way, what was recorded of the one before speaks of it no more.
+        self._checksums = checksums.take_back(self.root, self.staging, self._checksums, name)
+        backup.back_up(self.root, self.staging, self.root / name)
+        self._checksums = self._checksums.having(name, durable.digest_of(self.root / name))
         self._backed_up = self.generation
 
     @property

@@ -203,8 +203,7 @@ class Run:
         self._counts["removed"] += sum(not image.replaced for image in gone)
 
     def _commit_is_due(self) -> bool:
-        batch = self._batch
-        images = len(batch.new) + len(self._storing) + len(batch.moved) + len(batch.checked)
+        images = len(self._batch.new) + len(self._storing) + len(self._batch.moved)
         return images >= COMMIT_IMAGES or time.monotonic() - self._committed_at >= COMMIT_SECONDS
 
     def _flush(self) -> None:
