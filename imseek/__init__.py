@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import errors, upkeep
+    from imseek import errors, jobs, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -68,7 +68,7 @@ _HOMES = {
     "SpaceSummary": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("errors", "upkeep")
+_MODULES = ("errors", "jobs", "upkeep", "watch")
 
 __all__ = [
     "Collection",
@@ -96,8 +96,10 @@ __all__ = [
     "__version__",
     "create",
     "errors",
+    "jobs",
     "open",
     "upkeep",
+    "watch",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,7 +17,16 @@ from imseek.encoders.runtime import Runtime
 from imseek.errors import UsageError
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
-from imseek.types import CollectionInfo, Image, IndexReport, ProgressCallback, SearchResult, SpaceInfo
+from imseek.types import (
+    CollectionInfo,
+    Image,
+    IndexReport,
+    Progress,
+    ProgressCallback,
+    SearchResult,
+    SpaceInfo,
+    StopRequest,
+)
 
 if TYPE_CHECKING:
     from imseek.data.writer import Writer
@@ -208,7 +218,8 @@ class Collection:
 
         New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
         unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried
-        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush.
+        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush; where it
+        is a :class:`imseek.types.StopRequest`, the record of the run says with which exit code.
         A file that cannot be used is reported in ``failures``, never raised.
 
         Raises UsageError (no such path), LockedError, ReadOnlyError, EncoderMismatchError, and StorageError where
@@ -220,7 +231,16 @@ class Collection:
         with self._writer("index") as writer:
             encoders = self._engine.image_encoders()
             options = Options(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
-            return index(writer, encoders, wanted, options, progress=progress, stop=stop)
+
+            def tell(now: Progress) -> None:
+                writer.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})
+                if progress is not None:
+                    progress(now)
+
+            report = index(writer, encoders, wanted, options, progress=tell, stop=stop)
+            if report.interrupted:
+                writer.exit_code = stop.exit_code if isinstance(stop, StopRequest) else StopRequest.exit_code
+            return report
 
     def remove_source(self, source_id: int) -> int:
         """Take a source and its images out of the collection; returns how many. Files are not touched.

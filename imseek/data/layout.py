@@ -14,6 +14,7 @@ CHECKSUMS = "checksums.json"
 LOCK = "writer.lock"
 STAGING = "staging"
 CACHE = "cache"
+JOBS = "jobs"
 METADATA = "metadata"
 SPACES = "spaces"
 DEAD = "dead"
@@ -36,6 +37,7 @@ _TOP_LEVEL = frozenset(
         LOCK,
         STAGING,
         CACHE,
+        JOBS,
     }
     | {*LISTED_FOLDERS}
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from imseek.data.lock import is_locked
-from imseek.data.reader import Reader, base_folder, connect_read_only, join_place, running_writer
+from imseek.data.reader import Reader, base_folder, connect_read_only, join_place
+from imseek.data.runs import json_object, running_writer
 from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo, SpaceSummary
 
 
@@ -64,25 +63,16 @@ def summarise(reader: Reader) -> CollectionInfo:
 
 
 def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
-    modalities = _object(facts).get("modalities")
+    modalities = json_object(facts).get("modalities")
     precisions = [
         encoded["precision"]
         for run in runs
-        for encoded in _object(run).get("spaces", ())
+        for encoded in json_object(run).get("spaces", ())
         if encoded["space_id"] == space.space_id
     ]
     return SpaceSummary(
         space, None if modalities is None else tuple(modalities), tuple(dict.fromkeys(precisions))
     )
-
-
-def _object(text: str) -> dict[str, Any]:
-    """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _size(root: Path) -> int:

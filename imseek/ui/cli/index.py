@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -45,12 +46,14 @@ def register(app: typer.Typer) -> None:
             "imseek index ~/Scans -c scans",
             "imseek index /media/disk/photos --here",
             "imseek index",
+            "imseek index ~/Pictures --background",
         ),
     )(index)
 
 
 @with_runtime()
 def index(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH...", help="Folders or files; without any, all sources again."),
@@ -74,6 +77,9 @@ def index(
         bool, typer.Option("--follow-symlinks", help="Follow links to folders.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
+    background: Annotated[
+        bool, typer.Option("--background", help="Return at once and go on in the background (imseek jobs).")
+    ] = False,
     as_json: JsonOption = False,
     *,
     runtime: Runtime,
@@ -81,6 +87,11 @@ def index(
     """Index folders and files. The collection is made on first use; later runs read only what is new or changed."""
     given = paths or []
     chosen = _here(given, collection) if here else _named(given, collection)
+    if background:
+        # Made here, where a mistake in its encoder or a long download is seen.
+        _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json).close()
+        in_background(chosen, context.obj, as_json=as_json)
+        return 0
     with (
         _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json) as opened,
         StopSignals() as signals,
@@ -101,6 +112,20 @@ def index(
         if report.interrupted:
             return signals.exit_code
     return _exit_code(report, strict=strict)
+
+
+def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) -> None:
+    """Run the command line ``arguments``, less ``--background``, as a job, and say how to follow it."""
+    import imseek.jobs
+    from imseek.ui.cli.jobs import started_lines
+
+    command = list(arguments)
+    command.remove("--background")  # The first one: what follows `--` is a path.
+    job = imseek.jobs.start(chosen.path, command)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
+    else:
+        print("\n".join(started_lines(job)))
 
 
 def summary(report: IndexReport) -> list[str]:
