@@ -51,5 +51,5 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[$(FAISS),builtin,demo,dev]'
+	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,demo,dev]'
 	@touch $@ $(VENV)/.installed-demo

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from imseek.data.places import is_url
+from imseek.data.reader import Reader, SourceRow
 from imseek.data.summary import summarise
 from imseek.encoders import registry
 from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
-from imseek.errors import UsageError
+from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
 from imseek.types import (
@@ -24,6 +26,7 @@ from imseek.types import (
     Progress,
     ProgressCallback,
     SearchResult,
+    SourceOptions,
     SpaceInfo,
     StopRequest,
 )
@@ -198,6 +201,23 @@ class Collection:
         """Everything known about one image. Raises ImageNotFoundError."""
         return self._engine.read(lambda reader: reader.image(image_id))
 
+    def read(self, image_id: int) -> bytes:
+        """The picture itself as its source has it: a file, a member of an archive, a cell of a table, from the web.
+
+        Raises ImageNotFoundError, and MediaError where the picture is not there any more or cannot be read.
+        """
+        from imseek.indexer.sources.reading import PlaceReader
+
+        def look_up(reader: Reader) -> tuple[SourceRow, bytes]:
+            reader.image(image_id)
+            if (place := reader.catalog_places([image_id]).get(image_id)) is None:
+                raise ImageNotFoundError(f"it is not known where image {image_id} lies")
+            return reader.sources()[place[0]], place[1]
+
+        source, path = self._engine.read(look_up)
+        with PlaceReader() as places:
+            return places.load(source, path).data
+
     def info(self) -> CollectionInfo:
         """Counts, sources, failures, encoder."""
         return self._engine.read(summarise)
@@ -208,37 +228,59 @@ class Collection:
         self,
         paths: Sequence[AnyPath] = (),
         *,
-        progress: ProgressCallback | None = None,
+        names: Sequence[AnyPath] = (),
+        source: SourceOptions | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
         rehash: bool = False,
         retry_failed: bool = False,
         follow_symlinks: bool = False,
+        progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> IndexReport:
-        """Bring the collection in line with folders and files; without ``paths``, with all its sources.
+        """Bring the collection in line with its sources: those at ``paths``, or all.
+
+        A path is a folder of pictures, a single picture, an archive or a folder of such (WebDataset), a table (Parquet,
+        Arrow, CSV, JSON Lines) with pictures, paths or URLs, an ``imagefolder`` data set, vectors that another tool has
+        made, or a URL of any of these; docs/sources.md. ``names`` are single files and URLs, of which there may be many.
+        ``source`` says how the sources that are named are read.
 
         New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
         unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried
-        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush; where it
-        is a :class:`imseek.types.StopRequest`, the record of the run says with which exit code.
-        A file that cannot be used is reported in ``failures``, never raised.
+        again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush, and so do
+        ``limit`` pictures that were read; where it is a :class:`imseek.types.StopRequest`, the record of the run says
+        with which exit code. A file that cannot be used is reported in ``failures``, never raised.
+        With ``dry_run`` nothing is read or changed, and the report says what there is to do: ``added`` counts what is
+        new, ``changed`` what may have changed, ``removed`` what is gone, before moves and copies are told apart.
 
-        Raises UsageError (no such path), LockedError, ReadOnlyError, EncoderMismatchError, and StorageError where
-        the disk is full or fails: what was committed before stays.
+        Raises UsageError (no such path), MissingExtraError, LockedError, ReadOnlyError, EncoderMismatchError, and
+        StorageError where the disk is full or fails: what was committed before stays.
         """
         from imseek.indexer.pipeline import Options, index
+        from imseek.indexer.plan import plan
+        from imseek.indexer.scan import Settings
+        from imseek.indexer.targets import targets
 
-        wanted = [os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths]
+        settings = Settings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
+            wanted = targets(
+                writer,
+                [_absolute(path) for path in paths],
+                [_absolute(name) for name in names],
+                source,
+                follow_symlinks=follow_symlinks,
+            )
+            if dry_run:
+                return plan(writer, wanted, settings, self._engine.reader.current.space.encoder)
             encoders = self._engine.image_encoders()
-            options = Options(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
 
             def tell(now: Progress) -> None:
                 writer.note_progress({**asdict(now), "seconds": round(now.seconds, 3)})
                 if progress is not None:
                     progress(now)
 
-            report = index(writer, encoders, wanted, options, progress=tell, stop=stop)
-            if report.interrupted:
+            report = index(writer, encoders, wanted, Options(settings, limit), progress=tell, stop=stop)
+            if stop is not None and stop.is_set():
                 writer.exit_code = stop.exit_code if isinstance(stop, StopRequest) else StopRequest.exit_code
             return report
 
@@ -260,8 +302,7 @@ class Collection:
         from imseek.data import sources
 
         with self._writer("source relocate") as writer:
-            new = os.path.abspath(os.path.expanduser(os.fsencode(path)))
-            return sources.relocate(writer, source_id, new)
+            return sources.relocate(writer, source_id, _absolute(path))
 
     def _writer(self, kind: str) -> Writer:
         from imseek.data.writer import Writer
@@ -282,3 +323,9 @@ class Collection:
             )
             self._encoders[space.space_id, modalities] = encoder
             return encoder
+
+
+def _absolute(path: AnyPath) -> bytes:
+    """As sources are recorded; a URL stays as it is."""
+    raw = os.fsencode(path)
+    return raw if is_url(raw) else os.path.abspath(os.path.expanduser(raw))

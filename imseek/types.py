@@ -35,6 +35,8 @@ class SkipReason(StrEnum):
     CHANGED = "changed_while_reading"
     MISSING_CODEC = "missing_codec"
     ENCODER_FAILED = "encoder_failed"
+    FETCH_FAILED = "fetch_failed"
+    FORBIDDEN_ADDRESS = "forbidden_address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,15 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an image lies: a path of bytes, since file names need not be text."""
+    """Where an image lies: a path of bytes, since file names need not be text, and a URI.
+
+    Inside an archive the path is ``/a/b.zip!/c.jpg`` and the URI ``zip://c.jpg::file:///a/b.zip``; a row of a table is
+    ``file:///a/b.parquet#row=7``; of a picture on the web both are its URL. :meth:`imseek.Collection.read` opens all.
+    """
 
     source_id: int
     path: bytes
+    uri: str = ""
 
     @property
     def display(self) -> str:
@@ -120,6 +127,10 @@ class Hit:
         """The path for use with ``open()`` (surrogate escapes where the bytes are not UTF-8)."""
         return None if self.place is None else os.fsdecode(self.place.path)
 
+    @property
+    def uri(self) -> str | None:
+        return None if self.place is None else self.place.uri
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceShare:
@@ -171,13 +182,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run. ``total`` is None until the scan has ended; only committed images are ``done``."""
+    """A moment of a run. ``total`` is None until the scan has ended, and while archives are yet to be opened; only
+    committed images are ``done``. ``bytes`` were read of their files, and ``seconds`` have passed."""
 
     phase: str
     done: int
     total: int | None
     skipped: int
     seconds: float
+    bytes: int = 0
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
@@ -225,6 +238,30 @@ class IndexReport:
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     spaces: tuple[SpaceRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is read. A collection remembers it, and a later run that names other options replaces it.
+
+    ``kind`` is ``folder``, ``imagefolder``, ``archive``, ``table``, ``vectors`` or ``list``; None: told from the path.
+    ``include`` and ``exclude`` are globs over paths within the source; a pattern without a slash is compared with each
+    name of a path. ``hidden`` takes hidden files too, and folders of thumbnails and code (``@eaDir``,
+    ``node_modules``). ``columns`` names the metadata columns to keep, or, with a minus before each, to drop.
+    ``image_column`` and ``caption_column`` name those of a table where its usual names do not tell. ``allow_private``
+    fetches pictures from addresses of the local network too. ``encoder`` says what made vectors that are taken over,
+    and must be named.
+    """
+
+    kind: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    columns: tuple[str, ...] = ()
+    image_column: str | None = None
+    caption_column: str | None = None
+    allow_private: bool = False
+    encoder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,19 @@ class FailedFile:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReadContainer:
+    """An archive or a table from which images come: read to the end with this stat, or (``UNKNOWN_STAT``) begun."""
+
+    source_id: int
+    path: bytes
+    stat: FileStat
+
+
 @dataclass(slots=True)
 class Batch:
     """``gone`` are images that die, ``suspended`` those whose file cannot be decoded for now; ``cleared`` are
-    recorded failures that no longer hold.
+    recorded failures that no longer hold, ``containers`` those read, ``emptied`` those that are not there any more.
 
     All ``new`` images of a batch have vectors in the same spaces.
     An image whose place ends without a new one stays live but homeless until it is moved or among the ``gone``.
@@ -66,6 +75,8 @@ class Batch:
     suspended: list[int] = field(default_factory=list)
     failed: list[FailedFile] = field(default_factory=list)
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
+    containers: list[ReadContainer] = field(default_factory=list)
+    emptied: list[tuple[int, bytes]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, func, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from imseek.data import layout
 from imseek.data import schema as t
 from imseek.data.current import Current, Shard
 from imseek.data.migrations import migrate
+from imseek.data.places import INSIDE
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import LockedError
@@ -85,6 +86,7 @@ class Source:
     kind: str
     root: bytes
     relative: bool
+    options: str = "{}"
 
 
 def open_engine(path: Path) -> Engine:
@@ -202,10 +204,10 @@ class Catalog:
             rows = connection.execute(
                 select(t.sources).where(live(t.sources)).order_by(t.sources.c.source_id)
             )
-            return [Source(r.source_id, r.kind, r.root, bool(r.relative)) for r in rows]
+            return [Source(r.source_id, r.kind, r.root, bool(r.relative), r.options) for r in rows]
 
-    def known_places(self, source_id: int) -> dict[bytes, KnownPlace]:
-        """Live places of a source by their path within it."""
+    def known_places(self, source_id: int, container: bytes | None = None) -> dict[bytes, KnownPlace]:
+        """Live places of a source, or of one container of it, by their path within the source."""
         query = (
             select(
                 t.places.c.path,
@@ -219,7 +221,7 @@ class Catalog:
                 t.places.c.checked_ns,
             )
             .join(t.images, t.images.c.image_id == t.places.c.image_id)
-            .where(t.places.c.source_id == source_id, live(t.places), live(t.images))
+            .where(_within(t.places, source_id, container), live(t.places), live(t.images))
         )
         with self.transaction() as connection:
             return {
@@ -227,16 +229,44 @@ class Catalog:
                 for path, image_id, content_hash, shard_id, *stat in connection.execute(query)
             }
 
-    def known_failures(self, source_id: int) -> dict[bytes, KnownFailure]:
+    def known_failures(self, source_id: int, container: bytes | None = None) -> dict[bytes, KnownFailure]:
         f = t.failures.c
         query = select(f.path, f.reason, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
-            f.source_id == source_id
+            _within(t.failures, source_id, container)
         )
         with self.transaction() as connection:
             return {
                 path: KnownFailure(reason, FileStat(*stat))
                 for path, reason, *stat in connection.execute(query)
             }
+
+    def known_containers(self, source_id: int) -> dict[bytes, FileStat]:
+        """Archives and tables of a source that were opened, by path: the stat of one that was read to the end, else
+        ``UNKNOWN_STAT``."""
+        c = t.containers.c
+        query = select(c.path, c.size, c.mtime_ns, c.ctime_ns, c.inode, c.checked_ns)
+        with self.transaction() as connection:
+            rows = connection.execute(query.where(c.source_id == source_id))
+            return {path: FileStat(*stat) for path, *stat in rows}
+
+    def count_within(self, source_id: int, container: bytes) -> tuple[int, int, int]:
+        """Of a container: live places, those among them whose vector was lost, and failures."""
+        p = t.places.c
+        counted = (
+            select(func.count(), func.count().filter(t.images.c.shard_id.is_(None)))
+            .select_from(t.places.join(t.images, t.images.c.image_id == p.image_id))
+            .where(_within(t.places, source_id, container), live(t.places))
+        )
+        failed = select(func.count()).where(_within(t.failures, source_id, container))
+        with self.transaction() as connection:
+            images, lost = connection.execute(counted).one()
+            return int(images), int(lost), int(connection.execute(failed).scalar_one())
+
+    def ids_within(self, source_id: int, container: bytes) -> list[int]:
+        """Images that lie in a container."""
+        query = select(t.places.c.image_id).where(_within(t.places, source_id, container), live(t.places))
+        with self.transaction() as connection:
+            return list(connection.execute(query).scalars())
 
     def homeless(self) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.
@@ -251,6 +281,14 @@ class Catalog:
         )
         with self.transaction() as connection:
             return [(r[0], r[1], r[2] is not None, r[3]) for r in connection.execute(query)]
+
+
+def _within(table: Any, source_id: int, container: bytes | None) -> Any:
+    """Condition: the row is of a source, and if a container is named, of a member of that."""
+    mine = table.c.source_id == source_id
+    if container is None:
+        return mine
+    return and_(mine, table.c.path > container + INSIDE, table.c.path < container + b"\x01")
 
 
 def get_meta(connection: Connection, name: str) -> str:

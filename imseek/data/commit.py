@@ -51,6 +51,7 @@ def commit(writer: Writer, batch: Batch) -> int:
                 .values(stat_values(placing.stat))
             )
         _note_failures(writer, connection, batch)
+        _note_containers(connection, batch)
 
     return writer.apply(change)
 
@@ -197,8 +198,18 @@ def _note_failures(writer: Writer, connection: Connection, batch: Batch) -> None
         )
 
 
+def _note_containers(connection: Connection, batch: Batch) -> None:
+    last = {(c.source_id, c.path): c.stat for c in batch.containers}
+    c = t.containers.c
+    for source_id, path in [*batch.emptied, *last]:
+        connection.execute(delete(t.containers).where(c.source_id == source_id, c.path == path))
+    rows = [{"source_id": i, "path": path, **stat_values(stat)} for (i, path), stat in last.items()]
+    if rows:
+        connection.execute(insert(t.containers), rows)
+
+
 def stat_values(stat: FileStat) -> dict[str, int]:
-    """The columns of ``places`` and ``failures`` that hold a stat.
+    """The columns of ``places``, ``failures`` and ``containers`` that hold a stat.
 
     A database's integers have 64 bits with a sign. What does not fit (a time after 2262, which file systems
     can hold) is capped: such a file never compares as unchanged, so it is read at every scan, and no more.

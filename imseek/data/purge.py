@@ -98,7 +98,10 @@ def _forget(connection: Connection) -> tuple[int, int]:
     statements = [
         delete(t.places).where(p.died != FOREVER, p.place_id.not_in(last)),
         *(delete(table).where(table.c.died != FOREVER) for table in (t.tags, t.shards, t.snapshots, t.files)),
-        delete(t.failures).where(t.failures.c.source_id.not_in(select(s.source_id).where(live(t.sources)))),
+        *(
+            delete(table).where(table.c.source_id.not_in(select(s.source_id).where(live(t.sources))))
+            for table in (t.failures, t.containers)
+        ),
         # A source keeps its number, which is never given to another.
         update(t.sources).where(s.died != FOREVER, s.root != b"").values(root=b"", options="{}"),
     ]

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.sqlite_errors import storage_error
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
@@ -90,16 +91,12 @@ def open_catalog(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def base_folder(root: Path) -> bytes:
-    """The folder that relative places hang on: the one that holds ``.imseek``."""
-    return os.fsencode(root.absolute().parent)
+class SourceRow(NamedTuple):
+    """A source as the catalog has it: its kind, where it lies now, and its options (JSON)."""
 
-
-def join_place(base: bytes, root: bytes, relative: int, path: bytes) -> bytes:
-    """Absolute path of an image: a source's root (itself below ``base`` if relative) plus its own path."""
-    if relative:
-        root = os.path.join(base, root) if root else base
-    return os.path.join(root, path) if path else root
+    kind: str
+    root: bytes
+    options: str
 
 
 class Reader:
@@ -169,20 +166,43 @@ class Reader:
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
         """Where images lie in this generation, as absolute paths; ids without a place are left out."""
-        base = base_folder(self.root)
-        found: dict[int, Place] = {}
-        query = (
-            "SELECT p.image_id, p.source_id, s.root, s.relative, p.path FROM places p "
-            "JOIN sources s USING (source_id) WHERE p.born <= ? AND p.died > ? AND p.image_id IN "
-        )
         with connect_read_only(self.root) as connection:
-            for chunk in _chunks(image_ids):
-                marks = ",".join("?" * len(chunk))
-                rows = connection.execute(f"{query}({marks})", (self.generation, self.generation, *chunk))
-                for image_id, source_id, root, relative, path in rows:
-                    found[image_id] = Place(source_id, join_place(base, root, relative, path))
-            self.check_history(connection)
+            places = self._catalog_places(connection, image_ids)
+            sources = self._sources(connection)
+        found = {}
+        for image_id, (source_id, path) in places.items():
+            source = sources[source_id]
+            found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
         return found
+
+    def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+        """Source and path within it of images that have a place in this generation."""
+        with connect_read_only(self.root) as connection:
+            return self._catalog_places(connection, image_ids)
+
+    def sources(self) -> dict[int, SourceRow]:
+        """Every source that there ever was, by its id."""
+        with connect_read_only(self.root) as connection:
+            return self._sources(connection)
+
+    def _catalog_places(
+        self, connection: sqlite3.Connection, image_ids: Sequence[int]
+    ) -> dict[int, tuple[int, bytes]]:
+        found: dict[int, tuple[int, bytes]] = {}
+        query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "
+        for chunk in _chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            rows = connection.execute(f"{query}({marks})", (self.generation, self.generation, *chunk))
+            found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
+        self.check_history(connection)
+        return found
+
+    def _sources(self, connection: sqlite3.Connection) -> dict[int, SourceRow]:
+        base = base_folder(self.root)
+        rows = connection.execute("SELECT source_id, kind, root, relative, options FROM sources").fetchall()
+        return {
+            i: SourceRow(kind, join_root(base, root, rel), options) for i, kind, root, rel, options in rows
+        }
 
     def check_history(self, connection: sqlite3.Connection) -> None:
         """To be called after reading rows by ``born`` and ``died``: a purge may have taken some away meanwhile.

@@ -46,7 +46,7 @@ INTRINSIC = pa.schema(
 
 
 def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
-    """The metadata row of an image, without its id. An ``extra`` name that is taken gets ``extra_`` before it."""
+    """The metadata row of an image, without its id."""
     taken_at, zone = _split_time(facts.taken_at)
     row: dict[str, Any] = {
         "content_hash": content_hash,
@@ -66,9 +66,13 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
         "longitude": facts.longitude,
         "caption": facts.caption,
     }
-    for name, value in facts.extra.items():
-        row[f"extra_{name}" if name in INTRINSIC.names else name] = value
+    row.update((extra_name(name), value) for name, value in facts.extra.items())
     return row
+
+
+def extra_name(name: str) -> str:
+    """The column of an ``extra`` value: its own name, unless an intrinsic column has that."""
+    return f"extra_{name}" if name in INTRINSIC.names else name
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

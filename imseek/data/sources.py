@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -11,7 +14,7 @@ from imseek.data import files
 from imseek.data import schema as t
 from imseek.data.catalog import Source, live
 from imseek.data.current import read_identity
-from imseek.data.reader import base_folder, join_place
+from imseek.data.places import base_folder, is_url, join, join_root, split
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
@@ -20,7 +23,7 @@ from imseek.types import display_path
 
 def absolute_root(root: Path, source: Source) -> bytes:
     """Where a source lies now."""
-    return join_place(base_folder(root), source.root, int(source.relative), b"")
+    return join_root(base_folder(root), source.root, int(source.relative))
 
 
 def find(writer: Writer, source_id: int) -> Source:
@@ -33,21 +36,22 @@ def find(writer: Writer, source_id: int) -> Source:
     raise SourceNotFoundError(f"no source {source_id} in this collection (there are: {known})")
 
 
-def add(writer: Writer, kind: str, path: bytes) -> Source:
-    """Record a source at the absolute path ``path``; kept relative where the collection lies beside it."""
+def add(writer: Writer, kind: str, path: bytes, options: Mapping[str, Any] | None = None) -> Source:
+    """Record a source at the absolute path or URL ``path``; kept relative where the collection lies beside it."""
     root, relative = _stored_root(writer.root, path)
+    settings = json.dumps(options or {}, sort_keys=True)
     made: list[Source] = []
 
     def change(connection: Connection, generation: int) -> None:
         last = connection.execute(select(func.coalesce(func.max(t.sources.c.source_id), 0))).scalar_one()
-        made.append(Source(int(last) + 1, kind, root, relative))
+        made.append(Source(int(last) + 1, kind, root, relative, settings))
         connection.execute(
             insert(t.sources).values(
                 source_id=made[0].source_id,
                 kind=kind,
                 root=root,
                 relative=int(relative),
-                options="{}",
+                options=settings,
                 born=generation,
                 died=FOREVER,
             )
@@ -55,6 +59,16 @@ def add(writer: Writer, kind: str, path: bytes) -> Source:
 
     writer.apply(change)
     return made[0]
+
+
+def set_options(writer: Writer, source_id: int, options: Mapping[str, Any]) -> None:
+    """What a source is scanned with from now on."""
+
+    def change(connection: Connection, _generation: int) -> None:
+        values = {"options": json.dumps(options, sort_keys=True)}
+        connection.execute(update(t.sources).where(t.sources.c.source_id == source_id).values(values))
+
+    writer.apply(change)
 
 
 def remove(writer: Writer, source_id: int) -> int:
@@ -101,12 +115,14 @@ def relocate(writer: Writer, source_id: int, path: bytes) -> int:
 def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
     """Whether the source can have moved there: a wrong answer would lose its images at the next run."""
     shown = display_path(path)
+    if not source.root or is_url(source.root):
+        raise UsageError(f"source {source.source_id} lies in no folder that could have moved")
     if not os.path.exists(path):
         raise UsageError(f"no such path: {shown}")
-    if os.path.isdir(path) != (source.kind == "folder"):
+    if os.path.isdir(path) != _is_folder(writer, source):
         raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
     known = writer.catalog.known_places(source.source_id)
-    if known and not any(os.path.exists(join_place(b"", path, 0, place)) for place in known):
+    if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
         raise UsageError(
             f"none of the {len(known)} images of source {source.source_id} is in {shown}",
             hint="to take in another folder: imseek index FOLDER",
@@ -126,6 +142,15 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
             raise UsageError(f"{shown} overlaps source {other.source_id}")
 
 
+def _is_folder(writer: Writer, source: Source) -> bool:
+    """Whether a source is (or was, before it moved) a folder, and not one file."""
+    if source.kind in ("folder", "file"):
+        return source.kind == "folder"
+    # What lies in a file that is the source has nothing before the first separator.
+    known = writer.catalog.known_containers(source.source_id)
+    return any(known) if known else os.path.isdir(absolute_root(writer.root, source))
+
+
 def contains(outer: bytes, inner: bytes) -> bool:
     """Whether ``inner`` is ``outer`` or lies inside it (by name; links are not followed)."""
     return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
@@ -138,6 +163,8 @@ def _end(connection: Connection, generation: int, source_id: int) -> None:
 
 
 def _stored_root(root: Path, path: bytes) -> tuple[bytes, bool]:
+    if is_url(path):
+        return path, False
     base = base_folder(root)
     if read_identity(root).places == "relative" and contains(base, path):
         relative = os.path.relpath(path, base)

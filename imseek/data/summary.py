@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imseek.data.lock import is_locked
-from imseek.data.reader import Reader, base_folder, connect_read_only, join_place
+from imseek.data.places import base_folder, is_url, join_root, locate
+from imseek.data.reader import Reader, connect_read_only
 from imseek.data.runs import json_object, running_writer
 from imseek.types import CollectionInfo, Failure, SourceInfo, SpaceInfo, SpaceSummary
 
@@ -47,19 +48,22 @@ def summarise(reader: Reader) -> CollectionInfo:
         bytes_on_disk=_size(root),
         encoder=current.space,
         sources=tuple(
-            SourceInfo(
-                i, kind, place := join_place(base, at, relative, b""), images, failed, os.path.exists(place)
-            )
+            SourceInfo(i, kind, place := join_root(base, at, relative), images, failed, _present(place))
             for i, kind, at, relative, images, failed in sources
         ),
         failures=tuple(
-            Failure(i, join_place(base, at, relative, path), reason, message)
+            Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
         index="exact scan of float16 rows (recall 1)",
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
     )
+
+
+def _present(place: bytes) -> bool:
+    """Whether a source lies where it did; of one that is elsewhere (no folder of ours, a URL) that is not asked."""
+    return not place or is_url(place) or os.path.exists(place)
 
 
 def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:

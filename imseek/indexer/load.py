@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,9 +13,10 @@ import numpy.typing as npt
 from imseek.data.catalog import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
-from imseek.indexer.scan import RETRIED, Candidate
-from imseek.indexer.sources.folder import file_stat
-from imseek.media.decode import DEFAULT_LIMITS, decode
+from imseek.indexer.expand import Ended
+from imseek.indexer.scan import RETRIED, Candidate, Skipped
+from imseek.indexer.sources.base import Content, Scalar
+from imseek.media.decode import decode
 from imseek.types import ImageFacts, SkipReason
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
@@ -38,82 +37,97 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A file that was read. ``picture`` is None where its content needs no encoding."""
+    """A picture that was read: ``size`` bytes. ``picture`` is None where its content needs no encoding.
+
+    ``caption`` and ``extra`` are what its source says of it.
+    """
 
     candidate: Candidate
     stat: FileStat
     content_hash: bytes
+    size: int
     picture: Picture | None
+    caption: str | None
+    extra: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Facts of a picture, and for each encoder the array that it takes a batch of."""
+    """Facts of a picture, and for each encoder the array that it takes a batch of; or the row that was ``taken``."""
 
     facts: ImageFacts
     prepared: Prepared
+    taken: npt.NDArray[np.float16] | None = None
 
 
 class Loader:
-    """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand."""
+    """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
+
+    What is no candidate passes through, so that it keeps its place among them.
+    """
 
     def __init__(self, encoders: Sequence[Encoder], is_stored: Callable[[bytes], bool]) -> None:
         self._encoders = encoders
         self._is_stored = is_stored
         self._draft_size = shared_draft_size(encoders)
 
-    def __call__(self, candidate: Candidate) -> Loaded | Failed:
+    def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
+        if not isinstance(item, Candidate):
+            return item
         try:
-            data, seen = _read(candidate.full)
+            content = item.source.load(item.found)
         except FileNotFoundError:
-            return self._failed(candidate, SkipReason.VANISHED, "it was there a moment ago")
+            return self._failed(item, SkipReason.VANISHED, "it was there a moment ago")
         except OSError as error:
-            return self._failed(candidate, SkipReason.UNREADABLE, str(error.strerror or error))
+            return self._failed(item, SkipReason.UNREADABLE, str(error.strerror or error))
         except MediaError as error:
-            return self._failed(candidate, error.reason, str(error))
-        content_hash = hashlib.sha256(data).digest()
+            return self._failed(item, error.reason, str(error))
+        if (taken := content.taken) is not None:
+            picture = Picture(_told(taken.facts, content), (), taken.row)
+            return self._loaded(item, content, taken.content_hash, picture)
+        content_hash = hashlib.sha256(content.data).digest()
         if self._is_stored(content_hash):
-            return Loaded(candidate, seen, content_hash, None)
+            return self._loaded(item, content, content_hash, None)
         try:
-            decoded = decode(data, min_side=self._draft_size)
+            decoded = decode(content.data, min_side=self._draft_size)
         except MediaError as error:
-            return Failed(candidate, seen, error.reason, str(error))
+            return Failed(item, content.stat, error.reason, _with_hint(error))
         try:
             prepared = tuple(encoder.prepare(decoded.pixels) for encoder in self._encoders)
         except (ImseekError, OSError):
             raise
         except Exception as error:
-            return Failed(candidate, seen, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
-        return Loaded(candidate, seen, content_hash, Picture(decoded.facts, prepared))
+            return Failed(item, content.stat, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
+        return self._loaded(item, content, content_hash, Picture(_told(decoded.facts, content), prepared))
 
     @staticmethod
-    def late(candidate: Candidate) -> Failed:
+    def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         """What stands in for a file that takes too long."""
-        return Failed(candidate, candidate.stat, SkipReason.TIMEOUT, "reading and decoding took too long")
+        if not isinstance(item, Candidate):
+            return item
+        return Failed(item, item.found.stat, SkipReason.TIMEOUT, "reading and decoding took too long")
 
     @staticmethod
     def _failed(candidate: Candidate, reason: str, message: str) -> Failed:
-        return Failed(candidate, candidate.stat, reason, message)
+        return Failed(candidate, candidate.found.stat, reason, message)
+
+    @staticmethod
+    def _loaded(
+        candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None
+    ) -> Loaded:
+        return Loaded(
+            candidate, content.stat, content_hash, len(content.data), picture, content.caption, content.extra
+        )
 
 
-def _read(full: bytes) -> tuple[bytes, FileStat]:
-    """The bytes of a regular file, and its stat; MediaError where it changed while it was read."""
-    # Without O_NONBLOCK, a pipe put in the place of a file would hold the worker for ever.
-    fd = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
-        if before.st_size > DEFAULT_LIMITS.max_bytes:
-            raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        seen = file_stat(before)
-        data = file.read()
-        after = os.fstat(fd)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
-        data
-    ) != after.st_size:
-        raise MediaError(SkipReason.CHANGED, "it changed while it was read")
-    return data, seen
+def _told(facts: ImageFacts, content: Content) -> ImageFacts:
+    """Facts of a picture with what its source says, which goes before what the picture says itself."""
+    caption = content.caption or facts.caption
+    return replace(facts, caption=caption, extra={**facts.extra, **content.extra})
+
+
+def _with_hint(error: MediaError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def encode(encoders: Mapping[int, Encoder], batch: Sequence[Prepared]) -> list[Vectors | str]:

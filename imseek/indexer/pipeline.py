@@ -1,7 +1,7 @@
 """The run: scan → read and hash → decode → encode → commit, with bounded memory.
 
-scan ──candidates──▶ OrderedMap(Loader) ──Loaded/Failed──▶ Run.take ──▶ Batch ──every 4,096 images or 10 s──▶ commit
-                       decode threads                        encodes in batches
+scan, expand ──candidates──▶ OrderedMap(Loader) ──Loaded/Failed──▶ Run.take ──▶ Batch ──4,096 images or 10 s──▶ commit
+                               decode threads                        encodes in batches
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
-from imseek.data.batch import Batch, NewImage, Placing
-from imseek.data.catalog import KnownPlace
+from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
+from imseek.data.catalog import UNKNOWN_STAT, KnownPlace
 from imseek.data.commit import commit
 from imseek.data.merge import merge_due
+from imseek.data.places import INSIDE, split
 from imseek.data.reader import HashLookup, Reader
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
+from imseek.indexer.expand import Ended, expand
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader, Picture, Vectors, encode
-from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Skipped
+from imseek.indexer.rows import Columns, row_of_copy
+from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
+from imseek.indexer.targets import Target, record
 from imseek.indexer.workers import OrderedMap
 from imseek.types import Failure, IndexReport, Progress, ProgressCallback, SkipReason, SpaceRun
 
@@ -38,26 +43,27 @@ FILE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    rehash: bool = False
-    retry_failed: bool = False
-    follow_symlinks: bool = False
+    """``limit`` is how many pictures to read at most; the rest is for the next run."""
+
+    scan: Settings = field(default_factory=Settings)
+    limit: int | None = None
 
 
 def index(
     writer: Writer,
     encoders: Mapping[int, Encoder],
-    paths: Sequence[bytes],
+    wanted: Sequence[Target],
     options: Options,
     *,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> IndexReport:
-    """Bring the collection in line with its sources; see :meth:`imseek.Collection.index`.
+    """Bring the collection in line with these sources; see :meth:`imseek.Collection.index`.
 
     ``encoders`` has that of every space of the collection by its id, the first space first.
     """
     run = Run(writer, encoders, progress or (lambda _: None), stop or threading.Event())
-    return run.execute(paths, options)
+    return run.execute(record(writer, wanted), options)
 
 
 class Run:
@@ -84,7 +90,11 @@ class Run:
         self._to_encode: list[tuple[Loaded, Picture, int | None]] = []
         self._encoded: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
-        self._total = 0
+        self._columns: dict[int, Columns] = {}
+        self._read: list[ReadContainer] = []
+        self._unfinished: set[tuple[int, bytes]] = set()
+        self._stopped_early = False
+        self._total: int | None = 0
         self._done = 0
         self._started = self._committed_at = time.monotonic()
         self._encode_at = max(ENCODE_BATCH, *(encoder.info.batch_size for encoder in encoders.values()))
@@ -95,21 +105,15 @@ class Run:
             encoder=spaces[0].encoder, precision=spaces[0].precision, spaces=spaces,
         )  # fmt: skip
 
-    def execute(self, paths: Sequence[bytes], options: Options) -> IndexReport:
-        targets = scanning.targets(self._writer, paths, follow_symlinks=options.follow_symlinks)
+    def execute(self, targets: Sequence[Target], options: Options) -> IndexReport:
         self._tell("scan", None)
-        scan = scanning.scan(
-            self._writer,
-            targets,
-            rehash=options.rehash,
-            retry_failed=options.retry_failed,
-            follow_symlinks=options.follow_symlinks,
-        )
-        self._begin(scan, {t.source.source_id for t in targets if not t.below})
+        scan = scanning.scan(self._writer.catalog, targets, options.scan)
+        self._columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
+        self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
         loader = Loader(tuple(self._encoders.values()), self._is_stored)
-        workers = len(os.sched_getaffinity(0))
-        load: OrderedMap[Candidate, Loaded | Failed] = OrderedMap(
+        workers = max(len(os.sched_getaffinity(0)), *(source.threads for source in scan.sources), 1)
+        load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
             loader,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
@@ -117,17 +121,20 @@ class Run:
             late=loader.late,
         )
         try:
-            for loaded in load(self._until_stopped(scan.candidates)):
+            for loaded in load(self._wanted(scan, options)):
                 self._take(loaded)
                 if self._commit_is_due():
                     self._flush()
             for deferred in self._deferred:
                 self._settle(deferred)
-            if not self._stop.is_set():
+            if not self._stopped_early:
                 self._bury_homeless()
+            self._batch.containers += self._read
             self._flush()
         finally:
             self._lookup.close()
+            for source in scan.sources:
+                source.close()
         return replace(
             self.report,
             live=self._writer.current().images,
@@ -138,13 +145,19 @@ class Run:
     # -- the ends --------------------------------------------------------------------------------------
 
     def _begin(self, scan: ScanResult, whole_sources: Set[int]) -> None:
-        self._total = len(scan.candidates)
+        self._total = None if scan.openings else len(scan.candidates)
         self._unsettled = {c.known.image_id for c in scan.candidates if c.known is not None}
+        for opening in scan.openings:
+            source_id, path = opening.target.source.source_id, opening.container.path
+            self._unsettled.update(self._writer.catalog.ids_within(source_id, path))
+            if opening.before != UNKNOWN_STAT:
+                self._batch.containers.append(ReadContainer(source_id, path, UNKNOWN_STAT))
         self._homeless.update(scan.lost)
         for image_id, content_hash, stored, last_source in self._writer.catalog.homeless():
             expires = last_source in whole_sources
             self._homeless[content_hash].append(Homeless(image_id, stored, expires))
         self._batch.cleared += scan.cleared
+        self._batch.emptied += scan.emptied
         for skipped in scan.skipped:
             self._fail(skipped)
         self.report = replace(
@@ -155,11 +168,17 @@ class Run:
             notes=tuple(scan.notes),
         )
 
-    def _until_stopped(self, candidates: list[Candidate]) -> Iterator[Candidate]:
-        for candidate in candidates:
-            if self._stop.is_set():
+    def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
+        """What there is to read, until the run is stopped or has read enough."""
+        opened = (expand(self._writer.catalog, opening, options.scan) for opening in scan.openings)
+        left = options.limit
+        for item in chain(scan.candidates, chain.from_iterable(opened)):
+            if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
+                self._stopped_early = True
                 return
-            yield candidate
+            if left is not None and isinstance(item, Candidate):
+                left -= 1
+            yield item
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
@@ -174,6 +193,11 @@ class Run:
     def _flush(self) -> None:
         """Commit what has been taken so far; only then does the report count it."""
         self._encode()
+        # One with a picture that may be had the next time is opened again.
+        self._batch.containers = [
+            replace(one, stat=UNKNOWN_STAT) if (one.source_id, one.path) in self._unfinished else one
+            for one in self._batch.containers
+        ]
         generation = commit(self._writer, self._batch)
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
         failures = (*self.report.failures, *self._failures)
@@ -190,7 +214,13 @@ class Run:
 
     # -- one file --------------------------------------------------------------------------------------
 
-    def _take(self, loaded: Loaded | Failed) -> None:
+    def _take(self, loaded: Loaded | Failed | Skipped | Ended) -> None:
+        if isinstance(loaded, Ended):
+            self._end(loaded)
+            return
+        if isinstance(loaded, Skipped):
+            self._fail(loaded)
+            return
         candidate, old = loaded.candidate, loaded.candidate.known
         if old is not None:
             self._unsettled.discard(old.image_id)
@@ -205,7 +235,7 @@ class Run:
             self._fail(skipped, recorded=again)
             return
         self._counts["files_opened"] += 1
-        self._counts["bytes_read"] += loaded.stat.size
+        self._counts["bytes_read"] += loaded.size
         if candidate.failure is not None:
             self._batch.cleared.append((candidate.source_id, candidate.path))
         if old is not None and old.content_hash == loaded.content_hash:
@@ -226,6 +256,24 @@ class Run:
             self._deferred.append(loaded)
         else:
             self._settle(loaded)
+
+    def _end(self, ended: Ended) -> None:
+        """A container has been read: what it does not hold any more may turn up elsewhere."""
+        for content_hash, lost in ended.lost.items():
+            self._homeless[content_hash] += lost
+            self._unsettled.difference_update(image.image_id for image in lost)
+        self._unsettled.difference_update(ended.settled)
+        self._batch.cleared += ended.cleared
+        self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
+        if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
+            self._batch.containers += self._read
+            self._read = []
+        self.report = replace(
+            self.report,
+            seen=self.report.seen + ended.seen,
+            unchanged=self.report.unchanged + len(ended.settled),
+            skipped=self.report.skipped + ended.known_failures,
+        )
 
     def _settle(self, loaded: Loaded) -> None:
         """A content that is new to its place: a move, a copy, or a new image."""
@@ -262,11 +310,17 @@ class Run:
         content_hash = loaded.content_hash
         if content_hash in self._encoded:
             twin = self._encoded[content_hash]
-            self._store(loaded, image_id, dict(twin.metadata), twin.vectors, copied=True)
+            metadata = row_of_copy(twin.metadata, loaded.caption, loaded.extra)
+            self._store(loaded, image_id, metadata, twin.vectors, copied=True)
         elif (stored := self._lookup.find(content_hash)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
             vectors = {space_id: self._reader.vector(stored, space_id) for space_id in self._encoders}
-            self._store(loaded, image_id, self._reader.intrinsic(stored), vectors, copied=True)
+            metadata = row_of_copy(self._reader.intrinsic(stored), loaded.caption, loaded.extra)
+            self._store(loaded, image_id, metadata, vectors, copied=True)
+        elif loaded.picture is not None and loaded.picture.taken is not None:
+            metadata = row_of(loaded.picture.facts, content_hash, loaded.size)
+            vectors = dict.fromkeys(self._encoders, loaded.picture.taken)
+            self._store(loaded, image_id, metadata, vectors, copied=False)
         else:
             # A worker leaves the picture out only of what is stored, and what is stored stays until the run ends.
             assert loaded.picture is not None
@@ -290,7 +344,7 @@ class Run:
             if isinstance(vectors, str):
                 self._fail(loaded.candidate.failed(loaded.stat, SkipReason.ENCODER_FAILED, vectors))
             else:
-                metadata = row_of(picture.facts, loaded.content_hash, loaded.stat.size)
+                metadata = row_of(picture.facts, loaded.content_hash, loaded.size)
                 self._store(loaded, image_id, metadata, vectors, copied=loaded.content_hash in self._encoded)
 
     def _store(
@@ -308,7 +362,7 @@ class Run:
             candidate.path,
             loaded.stat,
             loaded.content_hash,
-            metadata,
+            self._columns[candidate.source_id].of(metadata),
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
@@ -321,6 +375,8 @@ class Run:
     def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:
         """Report a failure, and record it unless it already is (a commit for nothing new would be one too many)."""
         failed = skipped.failed
+        if failed.reason in RETRIED and INSIDE in failed.path:
+            self._unfinished.add((failed.source_id, split(failed.path)[0]))
         if not recorded:
             self._batch.failed.append(failed)
         self._failures.append(Failure(failed.source_id, skipped.full, failed.reason, failed.message))
@@ -331,4 +387,5 @@ class Run:
 
     def _tell(self, phase: str, total: int | None) -> None:
         seconds = time.monotonic() - self._started
-        self._progress(Progress(phase, self._done, total, self.report.skipped, seconds))
+        read = self.report.bytes_read
+        self._progress(Progress(phase, self._done, total, self.report.skipped, seconds, read))

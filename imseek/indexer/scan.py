@@ -2,67 +2,75 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from imseek.data import places
 from imseek.data import sources as catalog_sources
 from imseek.data.batch import FailedFile
-from imseek.data.catalog import FileStat, KnownFailure, KnownPlace, Source
-from imseek.data.writer import Writer
-from imseek.errors import UsageError
-from imseek.indexer.sources.folder import (
-    GONE,
-    MISSING,
-    Unreachable,
-    Walk,
-    path_below,
-    place_in,
-    reaches,
-    trouble_at,
-)
+from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
+from imseek.indexer.sources import open_source
+from imseek.indexer.sources.base import Container, Found, Source, Unreachable
+from imseek.indexer.targets import Target
 from imseek.types import SkipReason, display_path
 
 _V = TypeVar("_V")
 
 #: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
-RETRIED = frozenset(
-    {SkipReason.UNREADABLE, SkipReason.VANISHED, SkipReason.CHANGED, SkipReason.ENCODER_FAILED}
+RETRIED: Final = frozenset(
+    {
+        SkipReason.UNREADABLE,
+        SkipReason.VANISHED,
+        SkipReason.CHANGED,
+        SkipReason.ENCODER_FAILED,
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A source to scan, all of it or only what lies ``below`` a path within it."""
-
-    source: Source
-    root: bytes
-    below: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file whose content must be read: new (``known`` is None), or perhaps changed."""
+    """A picture whose content must be read: new (``known`` is None), or perhaps changed."""
 
-    source_id: int
-    path: bytes
-    full: bytes
-    stat: FileStat
+    target: Target
+    source: Source
+    found: Found
     known: KnownPlace | None
     failure: KnownFailure | None = None
 
+    @property
+    def source_id(self) -> int:
+        return self.target.source.source_id
+
+    @property
+    def path(self) -> bytes:
+        return self.found.path
+
     def failed(self, stat: FileStat, reason: str, message: str) -> Skipped:
-        return Skipped(FailedFile(self.source_id, self.path, stat, reason, message), self.full)
+        return skipped(self.target, Unreachable(self.path, SkipReason(reason), message, stat))
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that is not indexed, as it is recorded, and its absolute path."""
+    """A file, folder or row that is not indexed, as it is recorded, and where it lies."""
 
     failed: FailedFile
     full: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A container that must be opened: new, or perhaps changed, or not read to its end before.
+
+    ``before`` is the stat on record, ``failed`` whether it is on record that it could not be read.
+    """
+
+    target: Target
+    source: Source
+    container: Container
+    before: FileStat | None
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,168 +91,218 @@ class Homeless:
 class ScanResult:
     """What a scan found. ``lost`` holds the images whose place is gone, by content hash.
 
-    ``seen`` counts files that look like pictures, ``known_failures`` those of them that failed before and have
-    not changed; ``cleared`` are recorded failures of files that are no longer there.
+    ``seen`` counts what looks like a picture, ``known_failures`` those that failed before and have not changed;
+    ``cleared`` are recorded failures of files that are no longer there, ``emptied`` such containers. ``sources`` are
+    open until they are closed.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     lost: dict[bytes, list[Homeless]] = field(default_factory=lambda: defaultdict(list))
     cleared: list[tuple[int, bytes]] = field(default_factory=list)
+    emptied: list[tuple[int, bytes]] = field(default_factory=list)
     seen: int = 0
     unchanged: int = 0
     known_failures: int = 0
     notes: list[str] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
 
 
-def targets(writer: Writer, paths: Sequence[bytes], *, follow_symlinks: bool = False) -> list[Target]:
-    """What to scan for these absolute paths; new sources are recorded. No paths: every source.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How thorough a scan is: ``rehash`` reads everything again, ``retry_failed`` what failed before."""
 
-    A source inside another stays one of its own, which the outer one passes over: what protects it (a disk that
-    is not mounted) goes on to hold. Raises UsageError, before anything is recorded, for a path that is not there
-    and never was.
-    """
-    if not paths:
-        return [Target(source, root) for source, root in _roots(writer)]
-    for path in paths:
-        _check(writer, path)
-    found: dict[tuple[int, bytes], Target] = {}
-    for path in paths:
-        for target in _targets(writer, path, follow_symlinks):
-            found[target.source.source_id, target.below] = target
-    wholes = {source_id for source_id, below in found if not below}
-    return [t for (source_id, below), t in found.items() if not below or source_id not in wholes]
+    rehash: bool = False
+    retry_failed: bool = False
+    follow_symlinks: bool = False
 
 
-def _roots(writer: Writer) -> list[tuple[Source, bytes]]:
-    return [(s, catalog_sources.absolute_root(writer.root, s)) for s in writer.catalog.sources()]
-
-
-def _check(writer: Writer, path: bytes) -> None:
-    try:
-        os.stat(path)
-    except OSError as error:
-        for source, root in _roots(writer):
-            if catalog_sources.contains(root, path):
-                below = path_below(root, path)
-                if not below or _within(writer.catalog.known_places(source.source_id), below):
-                    return
-        if error.errno in GONE:
-            raise UsageError(f"no such file or folder: {display_path(path)}") from error
-        raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
-
-
-def _targets(writer: Writer, path: bytes, follow: bool) -> list[Target]:
-    """The source that a walk would find ``path`` in (else a new one), and all sources inside it."""
-    roots = _roots(writer)
-    inside = [Target(s, root) for s, root in roots if root != path and catalog_sources.contains(path, root)]
-    holding = [
-        (len(root), Target(s, root, path_below(root, path)))
-        for s, root in roots
-        if catalog_sources.contains(root, path) and reaches(root, path, follow)
-    ]
-    if holding:
-        return [max(holding, key=lambda pair: pair[0])[1], *inside]
-    kind = "folder" if os.path.isdir(path) else "file"
-    return [Target(catalog_sources.add(writer, kind, path), path), *inside]
-
-
-def scan(
-    writer: Writer,
-    wanted: Iterable[Target],
-    *,
-    rehash: bool = False,
-    retry_failed: bool = False,
-    follow_symlinks: bool = False,
-) -> ScanResult:
-    """Walk the targets and compare. No file is opened. A source that is missing as a whole loses nothing."""
+def scan(catalog: Catalog, wanted: Iterable[Target], settings: Settings) -> ScanResult:
+    """Scan the targets and compare. A source that is missing as a whole loses nothing."""
     result = ScanResult()
-    roots = _roots(writer)
+    roots = [catalog_sources.absolute_root(catalog.root, source) for source in catalog.sources()]
     for target in wanted:
         inside = frozenset(
-            os.path.relpath(root, target.root)
-            for _, root in roots
-            if root != target.root and catalog_sources.contains(target.root, root)
+            root[len(target.root.rstrip(b"/")) + 1 :]
+            for root in roots
+            if target.root and root != target.root and catalog_sources.contains(target.root, root)
         )
-        walk = Walk(target.root, follow_symlinks, target.below, inside)
-        _scan_one(writer, target, walk, result, rehash, retry_failed)
+        _scan_one(catalog, target, inside, settings, result)
     # First what may have changed in place: a new file may hold what such a file held before.
     result.candidates.sort(key=lambda c: c.known is None)
     return result
 
 
 def _scan_one(
-    writer: Writer, target: Target, walk: Walk, result: ScanResult, rehash: bool, retry_failed: bool
+    catalog: Catalog, target: Target, inside: frozenset[bytes], settings: Settings, result: ScanResult
 ) -> None:
     source_id = target.source.source_id
-    known = _within(writer.catalog.known_places(source_id), target.below)
-    failures = _within(writer.catalog.known_failures(source_id), target.below)
-    if (trouble := trouble_at(target.root)) is not None:
-        result.notes.append(f"{display_path(target.root)}: {trouble}; {_kept(len(known))}")
+    held = target.source.kind in places.CONTAINER_KINDS
+    known = {} if held else _below(catalog.known_places(source_id), target.below)
+    failures = _below(catalog.known_failures(source_id), target.below)
+    containers = catalog.known_containers(source_id) if held else {}
+    names = target.names if target.names is not None else sorted({*known, *failures})
+    source = open_source(
+        target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
+        follow_symlinks=settings.follow_symlinks,
+    )  # fmt: skip
+    result.sources.append(source)
+    if (trouble := source.trouble()) is not None:
+        result.notes.append(f"{target.shown}: {trouble}; {_kept(_count(catalog, target, known, containers))}")
         return
     seen: set[bytes] = set()
-    for entry in walk:
+    scanning = _Scanning(catalog, target, source, settings, result, known, failures, containers)
+    for entry in source.scan():
+        vanished = isinstance(entry, Unreachable) and entry.reason is SkipReason.VANISHED
+        if vanished and (entry.path in known or target.names is None):
+            continue  # A name on a list: what was indexed is gone; what was not is a failure when it is named.
         seen.add(entry.path)
-        full = place_in(target.root, entry.path)
-        if isinstance(entry, Unreachable):
-            if entry.path in failures:
-                result.known_failures += 1
-            else:
-                failed = FailedFile(source_id, entry.path, entry.stat, entry.reason, entry.message)
-                result.skipped.append(Skipped(failed, full))
-            continue
-        result.seen += 1
-        before = known.get(entry.path)
-        if before is not None and before.stored and not rehash and before.stat.same_as(entry.stat):
-            result.unchanged += 1
-            continue
-        failure = failures.get(entry.path)
-        final = failure is not None and failure.reason not in RETRIED and failure.stat.same_as(entry.stat)
-        if final and not retry_failed:
-            result.known_failures += 1
-        else:
-            result.candidates.append(Candidate(source_id, entry.path, full, entry.stat, before, failure))
-    _note_others(target, walk, result)
+        scanning.take(entry)
+    result.notes += source.notes
+    if target.names is not None:
+        asked = set(names)
+        known = {path: place for path, place in known.items() if path in asked}
+        failures = {path: failure for path, failure in failures.items() if path in asked}
     missing = {path: place for path, place in known.items() if path not in seen}
-    if missing and not seen and not target.below:
+    if (missing or containers) and not seen and target.whole:
+        kept = _kept(_count(catalog, target, known, containers))
         result.notes.append(
-            f"{display_path(target.root)} is empty, perhaps not mounted: {_kept(len(known))}; "
+            f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
             f"`imseek source remove {source_id}` if they are gone for good"
         )
         return
-    _note_gone(target, missing, result)
-    result.cleared += [(source_id, path) for path in failures if path not in seen]
+    _note_gone(target, source, missing, result)
+    _note_gone_containers(catalog, target, source, containers.keys() - seen, result)
+    result.cleared += [(source_id, path) for path in failures if places.split(path)[0] not in seen]
 
 
-def _note_others(target: Target, walk: Walk, result: ScanResult) -> None:
-    for folder in walk.collections:
-        where = place_in(target.root, folder)
-        result.notes.append(f"{display_path(where)} is a collection: not scanned")
-    if walk.others:
-        files = "1 other file does" if walk.others == 1 else f"{walk.others:,} other files do"
-        result.notes.append(f"{display_path(target.root)}: {files} not look like a picture")
+@dataclass(frozen=True, slots=True)
+class _Scanning:
+    """One source, as its entries come in."""
+
+    catalog: Catalog
+    target: Target
+    source: Source
+    settings: Settings
+    result: ScanResult
+    known: Mapping[bytes, KnownPlace]
+    failures: Mapping[bytes, KnownFailure]
+    containers: Mapping[bytes, FileStat]
+
+    def take(self, entry: Found | Container | Unreachable) -> None:
+        if isinstance(entry, Unreachable):
+            if entry.path in self.failures:
+                self.result.known_failures += 1
+            else:
+                self.result.skipped.append(skipped(self.target, entry))
+        elif isinstance(entry, Container):
+            self._container(entry)
+        else:
+            self.result.seen += 1
+            sorted_out = compare(self.target, self.source, entry, self.known, self.failures, self.settings)
+            if isinstance(sorted_out, Candidate):
+                self.result.candidates.append(sorted_out)
+            elif sorted_out:
+                self.result.unchanged += 1
+            else:
+                self.result.known_failures += 1
+
+    def _container(self, container: Container) -> None:
+        """Only one that is new, has changed, or was not read to its end is opened."""
+        source_id = self.target.source.source_id
+        images, lost, failed = self.catalog.count_within(source_id, container.path)
+        failure = self.failures.get(container.path)
+        broken = failure is not None and is_final(failure, container.stat)
+        retry = self.settings.retry_failed and (failed or failure is not None)
+        before = self.containers.get(container.path)
+        same = before is not None and before.same_as(container.stat)
+        if ((same and not lost) or broken) and not self.settings.rehash and not retry:
+            self.result.seen += images + failed
+            self.result.unchanged += images
+            self.result.known_failures += failed + broken
+        else:
+            self.result.openings.append(
+                Opening(self.target, self.source, container, before, failure is not None)
+            )
 
 
-def _note_gone(target: Target, missing: Mapping[bytes, KnownPlace], result: ScanResult) -> None:
-    """Of the places that the walk did not come to, only those that the system says are not there are gone."""
+def compare(
+    target: Target,
+    source: Source,
+    found: Found,
+    known: Mapping[bytes, KnownPlace],
+    failures: Mapping[bytes, KnownFailure],
+    settings: Settings,
+) -> Candidate | bool:
+    """A candidate to be read; True where the picture is unchanged, False where it failed before and is the same."""
+    before = known.get(found.path)
+    if before is not None and before.stored and not settings.rehash and before.stat.same_as(found.stat):
+        return True
+    failure = failures.get(found.path)
+    if failure is not None and is_final(failure, found.stat) and not settings.retry_failed:
+        return False
+    return Candidate(target, source, found, before, failure)
+
+
+def is_final(failure: KnownFailure, stat: FileStat) -> bool:
+    """Whether trying again would end in the same failure."""
+    return failure.reason not in RETRIED and failure.stat.same_as(stat)
+
+
+def skipped(target: Target, entry: Unreachable) -> Skipped:
+    failed = FailedFile(target.source.source_id, entry.path, entry.stat, entry.reason, entry.message)
+    return Skipped(failed, places.locate(target.root, entry.path))
+
+
+def _note_gone(
+    target: Target, source: Source, missing: Mapping[bytes, KnownPlace], result: ScanResult
+) -> None:
+    """Of the places that the scan did not come to, only those that the system says are not there are gone."""
     kept = 0
     for path, place in missing.items():
-        if trouble_at(place_in(target.root, path)) == MISSING:
+        if source.is_gone(path):
             result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
         else:
             kept += 1
     if kept:
         result.notes.append(
-            f"{display_path(target.root)}: {_kept(kept)}, though this run did not come to them "
+            f"{target.shown}: {_kept(kept)}, though this run did not come to them "
             "(no right to look, a hidden folder, or a link)"
         )
+
+
+def _note_gone_containers(
+    catalog: Catalog, target: Target, source: Source, missing: Iterable[bytes], result: ScanResult
+) -> None:
+    source_id = target.source.source_id
+    for path in sorted(missing):
+        if not catalog_sources.contains(target.below, path) and target.below:
+            continue
+        held = catalog.known_places(source_id, path)
+        if source.is_gone(path):
+            for place in held.values():
+                result.lost[place.content_hash].append(Homeless(place.image_id, place.stored))
+            result.emptied.append((source_id, path))
+        elif held:
+            where = display_path(places.locate(target.root, path))
+            result.notes.append(f"{where}: {_kept(len(held))}, though this run did not come to it")
+
+
+def _count(
+    catalog: Catalog, target: Target, known: Mapping[bytes, KnownPlace], containers: Iterable[bytes]
+) -> int:
+    source_id = target.source.source_id
+    return len(known) + sum(catalog.count_within(source_id, path)[0] for path in containers)
 
 
 def _kept(count: int) -> str:
     return "1 image is kept as it is" if count == 1 else f"{count:,} images are kept as they are"
 
 
-def _within(found: dict[bytes, _V], below: bytes) -> dict[bytes, _V]:
+def _below(found: dict[bytes, _V], below: bytes) -> dict[bytes, _V]:
     if not below:
         return found
-    return {path: value for path, value in found.items() if catalog_sources.contains(below, path)}
+    return {
+        path: value for path, value in found.items() if catalog_sources.contains(below, places.split(path)[0])
+    }

@@ -14,14 +14,22 @@ from imseek.media.decode import DEFAULT_LIMITS, Decoded, Limits, decode
 from imseek.media.formats import codecs
 
 if TYPE_CHECKING:
+    from imseek.media.fetch import DEFAULT_FETCH_LIMITS, FakeFetcher, Fetched, Fetcher, FetchLimits
+    from imseek.media.http_fetcher import HttpFetcher
     from imseek.media.phash import hamming_distance, perceptual_hash
     from imseek.media.sheet import Cell, Row, contact_sheet
     from imseek.media.thumbnails import thumbnail
 
 __all__ = [
+    "DEFAULT_FETCH_LIMITS",
     "DEFAULT_LIMITS",
     "Cell",
     "Decoded",
+    "FakeFetcher",
+    "FetchLimits",
+    "Fetched",
+    "Fetcher",
+    "HttpFetcher",
     "Limits",
     "Row",
     "codecs",
@@ -33,7 +41,13 @@ __all__ = [
 ]
 
 _LAZY = {
+    "DEFAULT_FETCH_LIMITS": "fetch",
     "Cell": "sheet",
+    "FakeFetcher": "fetch",
+    "FetchLimits": "fetch",
+    "Fetched": "fetch",
+    "Fetcher": "fetch",
+    "HttpFetcher": "http_fetcher",
     "Row": "sheet",
     "contact_sheet": "sheet",
     "hamming_distance": "phash",

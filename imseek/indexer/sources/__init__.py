@@ -1,1 +1,53 @@
-"""Where images come from, one small module each. The foundation knows folders and single files."""
+"""Where images come from, one small module each. ``base`` says what all of them offer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from imseek.indexer.sources.base import Source
+from imseek.indexer.sources.filters import Filter
+from imseek.types import SourceOptions
+
+#: What a user may name; a single ``file`` is told from its path.
+KINDS: Final = frozenset({"folder", "imagefolder", "archive", "table", "vectors", "list"})
+
+
+def open_source(
+    kind: str,
+    root: bytes,
+    options: SourceOptions,
+    *,
+    below: bytes = b"",
+    names: Sequence[bytes] = (),
+    inside: frozenset[bytes] = frozenset(),
+    follow_symlinks: bool = False,
+) -> Source:
+    """The source of a kind at ``root``, an absolute path or a URL.
+
+    ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it.
+    """
+    choose = filter_of(options)
+    if kind in ("folder", "file"):
+        from imseek.indexer.sources.folder import Folder
+
+        return Folder(root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside)
+    if kind == "list":
+        from imseek.indexer.sources.listed import Listed
+
+        return Listed(names, allow_private=options.allow_private)
+    raise ValueError(f"{kind!r} is no kind of source")
+
+
+def options_of(document: str) -> SourceOptions:
+    """Options as the catalog keeps them (JSON); what a later version has added is passed over."""
+    known = {field.name for field in fields(SourceOptions)}
+    stored: dict[str, Any] = {name: value for name, value in json.loads(document).items() if name in known}
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stored.items()}
+    return SourceOptions(**given)
+
+
+def filter_of(options: SourceOptions) -> Filter:
+    return Filter(options.include, options.exclude, hidden=options.hidden)

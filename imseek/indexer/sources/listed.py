@@ -1,0 +1,52 @@
+"""Single files and URLs, known by name: from the command line, from standard input, from a file of names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from imseek.data.places import is_url
+from imseek.errors import MediaError
+from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
+from imseek.indexer.sources.files import find_file, load_file, trouble_at
+from imseek.indexer.sources.web import FETCHED, THREADS, Web
+from imseek.types import SkipReason
+
+
+class Listed:
+    """``names`` are absolute paths and URLs. Whatever its ending, a file that is named is looked at."""
+
+    def __init__(self, names: Sequence[bytes], *, allow_private: bool = False) -> None:
+        self._names = names
+        self._web = Web(allow_private=allow_private)
+        self.notes: list[str] = []
+        self.threads = THREADS if any(map(is_url, names)) else 0
+
+    def trouble(self) -> str | None:
+        return None
+
+    def scan(self) -> Iterator[Found | Container | Unreachable]:
+        for name in self._names:
+            try:
+                yield self.find(name)
+            except MediaError as error:
+                # One that is gone is for `is_gone`, unless it was never there.
+                yield Unreachable(name, SkipReason(error.reason), str(error))
+            except OSError as error:
+                yield Unreachable(name, SkipReason.UNREADABLE, str(error.strerror))
+
+    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+        return iter(())
+
+    def load(self, found: Found) -> Content:
+        return self._web.load(found) if is_url(found.path) else load_file(found.path)
+
+    def find(self, path: bytes) -> Found:
+        return Found(path, FETCHED) if is_url(path) else find_file(path, path)
+
+    def is_gone(self, path: bytes) -> bool:
+        """Only if its folder is there: otherwise a disk may not be mounted."""
+        return not is_url(path) and trouble_at(path) == MISSING and trouble_at(os.path.dirname(path)) is None
+
+    def close(self) -> None:
+        self._web.close()

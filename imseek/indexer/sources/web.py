@@ -1,0 +1,44 @@
+"""Pictures on the web. Each is fetched once; whether it has changed since is asked only when all is read anew."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from imseek.data.catalog import FileStat
+from imseek.indexer.sources.base import Content, Found
+from imseek.media.fetch import Fetcher
+
+#: The stat of what is on the web: always the same, and never too young to trust.
+FETCHED: Final = FileStat(0, 0, 0, 0, 2**62)
+#: Threads worth fetching with: most of them wait.
+THREADS: Final = 16
+
+
+class Web:
+    """Fetches pictures; the client is made when the first one is wanted."""
+
+    def __init__(self, *, allow_private: bool = False, fetcher: Fetcher | None = None) -> None:
+        self._allow_private = allow_private
+        self._fetcher = fetcher
+        self._lock = threading.Lock()
+
+    def load(self, found: Found, url: bytes | None = None) -> Content:
+        """The picture behind ``url`` (else behind the path of ``found``). Raises MediaError, MissingExtraError."""
+        address = os.fsdecode(found.path if url is None else url)
+        data = self._client().fetch(address).data
+        return Content(data, found.stat, found.caption, found.extra or {})
+
+    def close(self) -> None:
+        with self._lock:
+            if self._fetcher is not None:
+                self._fetcher.close()
+
+    def _client(self) -> Fetcher:
+        with self._lock:
+            if self._fetcher is None:
+                from imseek.media.http_fetcher import HttpFetcher
+
+                self._fetcher = HttpFetcher(allow_private=self._allow_private)
+            return self._fetcher

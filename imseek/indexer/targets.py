@@ -1,0 +1,210 @@
+"""Which sources a run is about: for the paths it was given, those that hold them, and new ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from imseek.data import places
+from imseek.data import sources as catalog_sources
+from imseek.data.catalog import Source as CatalogSource
+from imseek.data.writer import Writer
+from imseek.errors import UsageError
+from imseek.indexer.sources import KINDS, detect, filter_of, options_of
+from imseek.indexer.sources.files import GONE
+from imseek.indexer.sources.folder import path_below, reaches
+from imseek.types import SourceOptions, display_path
+
+#: Kinds whose sources are folders of files or one such file, found by walking.
+_WALKED = ("folder", "file", "imagefolder")
+#: The kind of the one source that holds single files and URLs, known by name.
+LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A source to scan: all of it, what lies ``below`` a path within it, or, of a list, ``names`` only.
+
+    ``source.source_id`` is negative while it is not recorded.
+    """
+
+    source: CatalogSource
+    root: bytes
+    options: SourceOptions = field(default_factory=SourceOptions)
+    below: bytes = b""
+    names: tuple[bytes, ...] | None = None
+
+    @property
+    def shown(self) -> str:
+        return display_path(self.root) if self.root else "the listed files"
+
+    @property
+    def whole(self) -> bool:
+        return not self.below and self.names is None
+
+
+def targets(
+    writer: Writer,
+    paths: Sequence[bytes],
+    names: Sequence[bytes] = (),
+    options: SourceOptions | None = None,
+    *,
+    follow_symlinks: bool = False,
+) -> list[Target]:
+    """What to scan for these absolute paths and URLs, and for single files and URLs ``names``. Neither: every source.
+
+    Nothing is recorded yet. A source inside another stays one of its own, which the outer one passes over: what
+    protects it (a disk that is not mounted) goes on to hold. ``options`` are those of new sources, and replace those
+    of the sources that are named. Raises UsageError for a path that is not there and never was, or of a kind that is
+    not known.
+    """
+    chosen = _Targets(writer, options, follow_symlinks)
+    if not paths and not names:
+        return chosen.known()
+    single = []
+    for path in paths:
+        kind = chosen.kind_of(path)
+        several = kind == "file" and len(paths) > 1
+        if kind == LIST or (several and not chosen.holds(path)):
+            single.append(path)
+        else:
+            chosen.add(path, kind)
+    if len(single) == 1 and not places.is_url(single[0]) and not names:
+        chosen.add(single[0], "file")
+    elif single or names:
+        chosen.add_names([*single, *names])
+    return chosen.found()
+
+
+def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:
+    """The targets with their sources and options on record."""
+    recorded = []
+    for target in wanted:
+        if target.source.source_id < 0:
+            options = _document(target.options)
+            source = catalog_sources.add(writer, target.source.kind, target.root, options)
+            target = replace(target, source=source)
+        elif json.loads(target.source.options) != _document(target.options):
+            catalog_sources.set_options(writer, target.source.source_id, _document(target.options))
+        recorded.append(target)
+    return recorded
+
+
+class _Targets:
+    def __init__(self, writer: Writer, options: SourceOptions | None, follow_symlinks: bool) -> None:
+        self._writer = writer
+        self._options = options
+        self._follow = follow_symlinks
+        self._sources = [
+            (source, catalog_sources.absolute_root(writer.root, source))
+            for source in writer.catalog.sources()
+        ]
+        self._found: dict[tuple[int, bytes], Target] = {}
+        if options is not None and options.kind is not None and options.kind not in KINDS:
+            raise UsageError(
+                f"{options.kind!r} is no kind of source", hint=f"kinds are {', '.join(sorted(KINDS))}"
+            )
+
+    def known(self) -> list[Target]:
+        return [Target(source, root, options_of(source.options)) for source, root in self._sources]
+
+    def found(self) -> list[Target]:
+        """Without what is part of another one."""
+        wholes = {source_id for source_id, below in self._found if not below}
+        return [t for (i, below), t in self._found.items() if not below or i not in wholes]
+
+    def kind_of(self, path: bytes) -> str:
+        if self._options is not None and self._options.kind is not None:
+            return self._options.kind
+        for source, root in self._sources:  # Also where it is not there at present.
+            if root == path and source.kind != LIST:
+                return source.kind
+        self._check(path)
+        return detect.kind_of(path)
+
+    def holds(self, path: bytes) -> bool:
+        return self._holder(path, _WALKED) is not None
+
+    def add(self, path: bytes, kind: str) -> None:
+        """The source that a scan would find ``path`` in (else a new one), and all walked sources inside it."""
+        self._check(path)
+        alike = _WALKED if kind in _WALKED else (kind,)
+        holder = self._holder(path, alike)
+        if holder is not None:
+            self._take(*holder)
+        else:
+            source = CatalogSource(-1 - len(self._sources), kind, path, relative=False)
+            self._sources.append((source, path))
+            self._take(source, path, b"")
+        if kind in _WALKED:
+            for source, root in self._sources:
+                if source.kind in _WALKED and root != path and catalog_sources.contains(path, root):
+                    self._take(source, root, b"", named=False)
+
+    def add_names(self, names: Sequence[bytes]) -> None:
+        """Single files go to the sources that hold them, the rest and URLs to the one list of the collection."""
+        listed = []
+        for name in names:
+            if not places.is_url(name) and (holder := self._holder(name, _WALKED)) is not None:
+                self._take(*holder, named=False)
+            else:
+                listed.append(name)
+        if not listed:
+            return
+        found = [source for source, _ in self._sources if source.kind == LIST]
+        source = found[0] if found else CatalogSource(-1 - len(self._sources), LIST, b"", relative=False)
+        target = Target(
+            source, b"", self._options or options_of(source.options), names=tuple(dict.fromkeys(listed))
+        )
+        self._found[source.source_id, b""] = target
+
+    def _holder(self, path: bytes, kinds: Sequence[str]) -> tuple[CatalogSource, bytes, bytes] | None:
+        """The innermost source that holds ``path``, its root, and where in it that is."""
+        holding = []
+        for source, root in self._sources:
+            if source.kind not in kinds or not catalog_sources.contains(root, path):
+                continue
+            below = path_below(root, path)
+            if source.kind in _WALKED and below:
+                chosen = filter_of(options_of(source.options))
+                seen = chosen.reaches(below, folder=not os.path.isfile(path))
+                if not reaches(root, path, self._follow) or not seen:
+                    continue
+            holding.append((source, root, below))
+        return max(holding, key=lambda one: len(one[1]), default=None)
+
+    def _take(self, source: CatalogSource, root: bytes, below: bytes, *, named: bool = True) -> None:
+        options = (
+            self._options if named and self._options is not None and not below else options_of(source.options)
+        )
+        self._found[source.source_id, below] = Target(source, root, options, below)
+
+    def _check(self, path: bytes) -> None:
+        """Raises UsageError for a path that is not there, unless a source has had it."""
+        if places.is_url(path):
+            return
+        try:
+            os.stat(path)
+        except OSError as error:
+            for source, root in self._sources:
+                if source.kind != LIST and catalog_sources.contains(root, path):
+                    below = path_below(root, path)
+                    if not below or self._has_places(source, below):
+                        return
+            if error.errno in GONE:
+                raise UsageError(f"no such file or folder: {display_path(path)}") from error
+            raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
+
+    def _has_places(self, source: CatalogSource, below: bytes) -> bool:
+        known = self._writer.catalog.known_places(source.source_id)
+        return any(catalog_sources.contains(below, places.split(path)[0]) for path in known)
+
+
+def _document(options: SourceOptions) -> dict[str, Any]:
+    """Options as JSON holds them: only what differs from the defaults; the kind is the source's own."""
+    given = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(options).items()}
+    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in asdict(SourceOptions()).items()}
+    return {n: v for n, v in given.items() if v != plain[n] and n != "kind"}

@@ -1,0 +1,338 @@
+"""The fetcher for http and https, guarded against addresses that a stranger's URL must not reach.
+
+ssrfguard resolves a name once, checks every address that it has, and connects to a checked one and to no name, so
+that a second look-up cannot lead elsewhere. It does so for each connection, hence after redirects too. What it leaves
+to its caller is here: the overall deadline, the size, retries, and redirects (httpx would read their bodies whole).
+
+All fetches run on one event loop in a thread of the fetcher's own, since only there everything can be given up at
+any moment: a server that sends a byte of its headers now and then passes every time limit of a blocking client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, TypeAlias
+
+from imseek.errors import MediaError, MissingExtraError, UsageError
+from imseek.media.fetch import DEFAULT_FETCH_LIMITS, USER_AGENT, Fetched, FetchLimits
+from imseek.types import SkipReason
+
+try:
+    import httpx
+    from ssrfguard import (
+        BlockedURLError,
+        Policy,
+        ProxyUnsupportedError,
+        SSRFGuardError,
+    )
+    from ssrfguard.httpx import AsyncClient
+except ImportError as error:
+    raise MissingExtraError("ssrfguard", "url") from error
+
+#: Looks a name up as ``socket.getaddrinfo`` does.
+Resolver: TypeAlias = Callable[..., Iterable[tuple[int, int, int, str, tuple[Any, ...]]]]
+
+EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
+# No other ports: below 1024 are mail, shells and the like, which no picture comes from.
+_PORTS: Final = frozenset({80, 443, *range(1024, 65536)})
+_LONGEST_PAUSE: Final = 30.0  # seconds; unless the server asks for more
+_REMEMBERED_HOSTS: Final = 1000
+#: What ``getaddrinfo`` says of a name that is not there; other failures may pass.
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+class _AgainError(Exception):
+    """An attempt failed in a way that may pass; ``after`` is the Retry-After in seconds, if there was one."""
+
+    def __init__(self, reason: SkipReason, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.after = after
+
+
+@dataclass(slots=True)
+class _Host:
+    """Of one host: places for fetches under way, and until when (``loop.time()``) it asked to be left alone."""
+
+    places: asyncio.Semaphore
+    users: int = 0
+    quiet_until: float = field(default=float("-inf"))
+
+
+class HttpFetcher:
+    """A :class:`imseek.media.fetch.Fetcher` for http and https.
+
+    Private, loopback, link-local, multicast and reserved addresses are refused, in every spelling, unless they lie
+    in one of ``allow_networks`` (such as ``192.168.1.20/32``, the photo server of the house) or ``allow_private`` is
+    set. Names and passwords in URLs are always refused. ``resolver`` replaces ``socket.getaddrinfo``; what it says is
+    checked just the same.
+
+    Raises MissingExtraError, and UsageError where the environment names a proxy: that would look names up itself, so
+    it is used with ``allow_private`` only.
+    """
+
+    def __init__(
+        self,
+        limits: FetchLimits = DEFAULT_FETCH_LIMITS,
+        *,
+        allow_private: bool = False,
+        allow_networks: Sequence[str] = (),
+        user_agent: str = USER_AGENT,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self._limits = limits
+        try:
+            self._policy = Policy(
+                allowed_ports=_PORTS,
+                allowed_networks=EVERYWHERE if allow_private else tuple(allow_networks),  # type: ignore[arg-type]
+                allow_proxy=allow_private,
+            )
+            self._client = AsyncClient(
+                policy=self._policy,
+                resolver=resolver,
+                headers={
+                    "User-Agent": user_agent,
+                    "Accept": "image/*, */*;q=0.5",
+                    "Accept-Encoding": "identity",  # pictures are compressed already
+                },
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
+                timeout=httpx.Timeout(limits.stall, connect=limits.connect, pool=None),
+                limits=httpx.Limits(
+                    max_connections=None, max_keepalive_connections=32, keepalive_expiry=10.0
+                ),
+            )
+        except ProxyUnsupportedError as error:
+            hint = "unset HTTP_PROXY and HTTPS_PROXY, or allow private addresses as well"
+            raise UsageError(
+                f"through the proxy {error.proxy} no address can be checked", hint=hint
+            ) from error
+        except ValueError as error:
+            raise UsageError(f"allow_networks: {error}") from error
+        self._hosts: dict[str, _Host] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="imseek-fetch", daemon=True)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def fetch(self, url: str) -> Fetched:
+        """See :meth:`imseek.media.fetch.Fetcher.fetch`. Spaces in ``url`` are taken for ``%20``."""
+        waiting = self._submit(self._fetch(url.strip().replace(" ", "%20")))
+        try:
+            return waiting.result()
+        except CancelledError:
+            raise RuntimeError("the fetcher is closed") from None
+        except BaseException:
+            waiting.cancel()  # the caller was interrupted
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
+            self._thread.join(timeout=5.0)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def __enter__(self) -> HttpFetcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(self, work: Coroutine[Any, Any, Fetched]) -> Future[Fetched]:
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise RuntimeError("the fetcher is closed")
+            if not self._thread.is_alive():
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _shut(self) -> None:
+        mine = asyncio.current_task()
+        others = {task for task in asyncio.all_tasks() if task is not mine}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=2.0)  # a look-up that hangs cannot be stopped
+        await self._client.aclose()
+        self._loop.stop()
+
+    # -- one URL, on the loop ----------------------------------------------------------------------------
+
+    async def _fetch(self, url: str) -> Fetched:
+        try:
+            target = self._policy.check_url(url)
+        except BlockedURLError as error:
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, error.reason) from error
+        host = self._host(f"{target.host}:{target.port}")
+        host.users += 1
+        try:
+            async with host.places:
+                return await self._within_deadline(url, host)
+        finally:
+            host.users -= 1
+
+    async def _within_deadline(self, url: str, host: _Host) -> Fetched:
+        """Not ``asyncio.timeout``: a task in a look-up (a thread) ends only when that does, and is left behind."""
+        deadline = self._loop.time() + self._limits.total
+        task = asyncio.create_task(self._attempts(url, host, deadline))
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._forget)
+        try:
+            await asyncio.wait({task}, timeout=self._limits.total)
+            if task.done():
+                return task.result()
+            raise MediaError(SkipReason.TIMEOUT, f"not fetched within {self._limits.total:g} s")
+        finally:
+            task.cancel()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of, so that asyncio does not log it
+
+    async def _attempts(self, url: str, host: _Host, deadline: float) -> Fetched:
+        for attempt in range(1, self._limits.attempts + 1):
+            await self._pause(host.quiet_until - self._loop.time(), deadline, "the host asked for a pause")
+            try:
+                return await self._redirected(url)
+            except _AgainError as failed:
+                if failed.after:
+                    host.quiet_until = max(host.quiet_until, self._loop.time() + failed.after)
+                if attempt == self._limits.attempts:
+                    times = f" ({attempt} attempts)" if attempt > 1 else ""
+                    raise MediaError(failed.reason, f"{failed}{times}") from failed
+                pause = min(_LONGEST_PAUSE, self._limits.back_off * 2 ** (attempt - 1))
+                pause *= random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients do not come back at once
+                await self._pause(max(pause, failed.after), deadline, str(failed), failed.reason)
+        raise AssertionError("there is at least one attempt")
+
+    async def _pause(
+        self, seconds: float, deadline: float, why: str, reason: SkipReason = SkipReason.FETCH_FAILED
+    ) -> None:
+        """Sleep, or raise at once where the deadline would come first."""
+        if seconds <= 0:
+            return
+        if self._loop.time() + seconds >= deadline:
+            raise MediaError(reason, f"{why}; the next attempt would be in {seconds:.0f} s, too late")
+        await asyncio.sleep(seconds)
+
+    async def _redirected(self, url: str) -> Fetched:
+        """One attempt, through all redirects. Each request is checked by the client."""
+        try:
+            request: httpx.Request | None = self._client.build_request("GET", url)
+            for _ in range(self._limits.redirects + 1):
+                assert request is not None
+                response = await self._client.send(request, stream=True, follow_redirects=False)
+                try:
+                    request = response.next_request
+                    if request is None:
+                        return await self._take(response)
+                finally:
+                    await response.aclose()
+        except SSRFGuardError as error:
+            message = getattr(error, "reason", str(error))
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, message) from error
+        except httpx.TimeoutException as error:
+            raise _AgainError(SkipReason.TIMEOUT, _said(error) or "the server does not answer") from error
+        except httpx.TransportError as error:
+            if _is_final(error):
+                raise MediaError(SkipReason.FETCH_FAILED, _said(error)) from error
+            raise _AgainError(SkipReason.FETCH_FAILED, _said(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+            raise MediaError(SkipReason.FETCH_FAILED, _said(error)) from error
+        raise MediaError(SkipReason.FETCH_FAILED, f"more than {self._limits.redirects} redirects")
+
+    async def _take(self, response: httpx.Response) -> Fetched:
+        status = f"{response.status_code} {response.reason_phrase}".strip()
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _AgainError(
+                SkipReason.FETCH_FAILED, status, _retry_after(response.headers.get("Retry-After"))
+            )
+        if not response.is_success:
+            raise MediaError(SkipReason.FETCH_FAILED, status)
+        data = await _body(response, self._limits.max_bytes)
+        headers = response.headers
+        return Fetched(data, str(response.url), headers.get("ETag"), headers.get("Last-Modified"))
+
+    def _host(self, name: str) -> _Host:
+        if len(self._hosts) >= _REMEMBERED_HOSTS:
+            now = self._loop.time()
+            kept = {n: h for n, h in self._hosts.items() if h.users or h.quiet_until > now}
+            self._hosts = kept
+        if name not in self._hosts:
+            self._hosts[name] = _Host(asyncio.Semaphore(self._limits.per_host))
+        return self._hosts[name]
+
+
+async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+    """The decompressed body. Neither the stated length nor the size before decompression is trusted."""
+    stated = response.headers.get("Content-Length", "")
+    if stated.isascii() and stated.isdigit() and (len(stated) > 15 or int(stated) > max_bytes):
+        raise _too_large(max_bytes)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        raise MediaError(SkipReason.FETCH_FAILED, f"sent as {encoding}, which was not asked for")
+    # Bounded at each step, which httpx's own decoders are not: 64 kB may become 64 MB.
+    decoder = None if encoding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
+    chunks, size = [], 0
+    try:
+        async for raw in response.aiter_raw():
+            chunk = raw if decoder is None else decoder.decompress(raw, max_bytes - size + 1)
+            size += len(chunk)
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            chunks.append(chunk)
+    except zlib.error as error:
+        raise MediaError(SkipReason.FETCH_FAILED, f"broken {encoding} data: {error}") from error
+    if decoder is not None and not decoder.eof:
+        raise MediaError(SkipReason.FETCH_FAILED, f"{encoding} data end too early")
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> MediaError:
+    return MediaError(SkipReason.TOO_MANY_BYTES, f"more than {max_bytes:,} bytes")
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds from now; 0 where the header is missing, past or not understood."""
+    if not value:
+        return 0.0
+    try:
+        if value.strip().isdecimal():
+            return min(float(value), 1e9)
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether the name does not exist, or the certificate is wrong: trying again would change nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError | httpx.UnsupportedProtocol):
+            return True
+        if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
