@@ -242,8 +242,8 @@ class Collection:
 
         A path is a folder of pictures, a single picture, an archive or a folder of such (WebDataset), a table (Parquet,
         Arrow, CSV, JSON Lines) with pictures, paths or URLs, an ``imagefolder`` data set, vectors that another tool has
-        made, or a URL of any of these; docs/sources.md. ``names`` are single files and URLs, of which there may be many.
-        ``source`` says how the sources that are named are read.
+        made, or a URL of any of these; docs/sources.md. ``names`` are single files and URLs, of which there may be
+        many. ``source`` says how the sources that are named are read.
 
         New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
         unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried

@@ -15,18 +15,12 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from imseek.collection import AnyPath, Collection
-from imseek.data import known, layout
+from imseek.data import known
 from imseek.errors import LockedError, MissingExtraError, UsageError, WatchError
+from imseek.indexer.holders import holder, lies_in_collection, pictures_below
 from imseek.indexer.settling import Settling, below, cover
-from imseek.indexer.sources.folder import (
-    IMAGE_SUFFIXES,
-    Found,
-    Walk,
-    path_below,
-    place_in,
-    reaches,
-    trouble_at,
-)
+from imseek.indexer.sources.files import trouble_at
+from imseek.indexer.sources.filters import looks_like_picture
 from imseek.types import IndexReport, display_path
 
 Events: TypeAlias = Generator[set[tuple[object, str]], None, None]
@@ -75,7 +69,7 @@ def watch(
             os.path.exists(path) or not known.with_places(collection.path, [path])
         ):
             raise UsageError(f"no such folder: {display_path(path)}")
-    folders = given or known.folder_sources(collection.path)
+    folders = given or [source.root for source in known.local_sources(collection.path) if _is_folder(source)]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
     watching = _Watch(collection, dict.fromkeys(folders), settle, rescan, stop, say)
@@ -95,6 +89,17 @@ class _Root:
     identity: tuple[int, int] | None
     due: float
     away: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one run is asked for: ``wholes`` as sources, ``parts`` within sources. ``roots`` are those of the folders
+    that are scanned so, ``taken`` the paths that have settled and are dealt with so."""
+
+    roots: list[_Root]
+    wholes: set[bytes]
+    parts: set[bytes]
+    taken: set[bytes]
 
 
 class _Watch:
@@ -117,7 +122,6 @@ class _Watch:
         self._deaf = False
         self._nameless: set[bytes] = set()
         self._retry_at, self._retry_after = now, 1.0
-        self._refused = False
 
     def runs(self) -> Iterator[IndexReport]:
         """Every run of the index, until the event to stop is set."""
@@ -126,8 +130,8 @@ class _Watch:
         self._listen_anew()
         while not self._stop.is_set():
             now = time.monotonic()
-            if now >= self._retry_at and (paths := self._due(now)):
-                report = self._index(*paths)
+            if now >= self._retry_at and (batch := self._due(now)):
+                report = self._index(batch)
                 if report is not None:
                     yield report
             self._listen()
@@ -171,7 +175,7 @@ class _Watch:
             return None, "it is empty, perhaps not mounted"
         identity = (info.st_dev, info.st_ino)
         if root.identity not in (None, identity):
-            sample = known.places_below(self._collection.path, root.path, SAMPLE)
+            sample = known.files_below(self._collection.path, root.path, SAMPLE)
             if sample and not any(os.path.lexists(place) for place in sample):
                 return (
                     None,
@@ -257,113 +261,97 @@ class _Watch:
         return True
 
     def _note(self, happened: set[tuple[object, str]]) -> None:
+        if not happened:
+            return
         now = time.monotonic()
+        sources = known.local_sources(self._collection.path)
         for _, name in happened:
             path = os.fsencode(name)
             root = self._root_of(path)
-            if root is None or path == root.path or not self._concerns(root.path, path):
+            if root is None or path == root.path or below(self._own, os.path.realpath(path)):
                 continue
-            if not os.path.isdir(path):
+            held = holder(sources, path)
+            if held is None or lies_in_collection(root.path, os.path.dirname(path)):
+                continue
+            if held.whole or not os.path.isdir(path):
                 # What has gone may have been a folder of any name.
-                if _looks_like_picture(path) or not os.path.lexists(path):
+                if held.whole or looks_like_picture(path) or not os.path.lexists(path):
                     self._settling.touch(path, now)
                 continue
-            for n, picture in enumerate(_pictures_below(root.path, path)):
+            for n, picture in enumerate(pictures_below(held, path)):
                 if n == MANY:
                     root.due = min(root.due, now + self._settle)
                     break
                 self._settling.touch(picture, now)
 
-    def _concerns(self, root: bytes, path: bytes) -> bool:
-        """Whether a walk from ``root`` would come to ``path``: not into collections, nor what is hidden."""
-        if below(self._own, os.path.realpath(path)) or not reaches(root, path, follow_symlinks=False):
-            return False
-        folder = os.path.dirname(path)
-        while below(root, folder):
-            if os.path.exists(
-                os.path.join(folder, os.fsencode(layout.COLLECTION))
-            ) and layout.holds_collection({os.fsdecode(entry) for entry in _entries(folder)}):
-                return False
-            folder = os.path.dirname(folder)
-        return True
-
     # -- runs ------------------------------------------------------------------------------------------
 
-    def _due(self, now: float) -> tuple[list[_Root], set[bytes], set[bytes]] | None:
-        """The folders to scan as a whole, the paths to index beside them, and the events that are dealt with so."""
+    def _due(self, now: float) -> _Batch | None:
+        """What has to be indexed now, if anything."""
         ready = self._settling.ready(now)
         gone = {path for path, there in ready.items() if not there}
         strangers = gone - known.with_places(self._collection.path, gone) if gone else set()
         self._settling.forget(strangers)
         taken = ready.keys() - strangers
         restless = [path for path in self._settling if path not in ready]
-        wholes = [
+        roots = [
             root
             for root in self._roots
             if root.away is None
             and now >= root.due
             and (now >= root.due + HOLD or not any(below(root.path, path) for path in restless))
         ]
-        rest = {path for path in taken if not any(below(root.path, path) for root in wholes)}
-        chosen = cover(rest, restless, [root.path for root in self._roots], PATHS)
-        if len(chosen) > PATHS:
+        if not roots and not taken:
+            return None
+        sources = known.local_sources(self._collection.path)
+        # A folder that no source holds is to become one; any other is asked for as a part of what holds it.
+        held = {root.path: holder(sources, root.path) for root in roots}
+        wholes = {path for path, found in held.items() if found is None or found.source.root == path}
+        rest = set()
+        for path in taken:
+            if any(below(root.path, path) for root in roots):
+                continue
+            found = holder(sources, path)
+            if found is not None and found.whole:
+                wholes.add(found.source.root)
+            elif found is not None:
+                rest.add(path)
+        parts = cover(rest, restless, {root.path for root in self._roots}, PATHS)
+        if len(parts) > PATHS:
             # Some of the folders hold what is still being written: later, or all of them.
-            for path in chosen:
+            for path in parts:
                 if (root := self._root_of(path)) is not None:
                     root.due = min(root.due, now)
-            chosen, taken = set(), taken - rest
-        return (wholes, chosen, taken) if wholes or chosen else None
+            parts, taken = set(), taken - rest
+        parts |= held.keys() - wholes
+        return _Batch(roots, wholes, parts, taken) if wholes or parts else None
 
-    def _index(self, wholes: list[_Root], chosen: set[bytes], taken: set[bytes]) -> IndexReport | None:
+    def _index(self, batch: _Batch) -> IndexReport | None:
         """One run; None where it could not be, and what it was for goes on to wait."""
         if self._look():  # A disk that has gone in this very moment is not taken for emptied.
             self._listen_anew()
-        if any(
-            root.away for root in self._roots if root in wholes or any(below(root.path, p) for p in chosen)
-        ):
+        asked = batch.wholes | batch.parts
+        if any(root.away and any(below(root.path, path) for path in asked) for root in self._roots):
             return None
         began = time.monotonic()
-        paths = sorted({*(root.path for root in wholes), *chosen})
         try:
-            report = self._collection.index(paths, stop=self._stop)
-        except LockedError as error:
+            report = self._collection.index(sorted(batch.wholes), names=sorted(batch.parts), stop=self._stop)
+        except (LockedError, UsageError) as error:  # The latter where a folder has gone in this very moment.
             if self._retry_after == 1.0:
                 self._say(f"{error}; trying again")
             self._retry_at = time.monotonic() + self._retry_after
             self._retry_after = min(2 * self._retry_after, _LONGEST_RETRY)
             return None
-        except UsageError as error:
-            # Most likely it came and went: the next look tells. Else a scan of the whole does without naming it.
-            if self._refused:
-                self._say(f"{error}; looking at the whole folder")
-                self._settling.forget(taken)
-                for path in chosen:
-                    if (root := self._root_of(path)) is not None:
-                        root.due = min(root.due, began)
-            self._refused = not self._refused
-            return None
-        self._retry_after, self._refused = 1.0, False
-        self._settling.forget(taken)
-        for root in wholes:
+        self._retry_after = 1.0
+        self._settling.forget(batch.taken)
+        for root in batch.roots:
             root.due = began + self._rescan
         return report
 
 
-def _pictures_below(root: bytes, path: bytes) -> Iterator[bytes]:
-    for found in Walk(root, below=path_below(root, path)):
-        if isinstance(found, Found):
-            yield place_in(root, found.path)
-
-
-def _looks_like_picture(path: bytes) -> bool:
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
-
-
-def _entries(folder: bytes) -> list[bytes]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+def _is_folder(source: known.LocalSource) -> bool:
+    """Whether a source is a folder, or was one where it is not there now."""
+    return source.kind in ("folder", "imagefolder") or os.path.isdir(source.root)
 
 
 def _watchfiles() -> ModuleType:

@@ -12,7 +12,6 @@ from imseek.data.places import CONTAINER_KINDS
 from imseek.indexer.settling import below
 from imseek.indexer.sources import filter_of, open_source, options_of
 from imseek.indexer.sources.base import Found
-from imseek.indexer.sources.filters import looks_like_picture
 from imseek.indexer.sources.folder import path_below, place_in, reaches
 
 
@@ -31,11 +30,6 @@ def holder(sources: Sequence[LocalSource], path: bytes) -> Held | None:
         return None
     source = max(holding, key=lambda source: len(source.root))
     return Held(source, source.kind in CONTAINER_KINDS)
-
-
-def is_picture(path: bytes) -> bool:
-    """Whether a file is one for a folder of pictures, by its name."""
-    return looks_like_picture(path)
 
 
 def pictures_below(held: Held, folder: bytes) -> Iterator[bytes]:

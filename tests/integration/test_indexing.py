@@ -39,7 +39,7 @@ def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
             opened.append(path)
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("imseek.indexer.load.os.open", spy)
+    monkeypatch.setattr("imseek.indexer.sources.files.os.open", spy)
     return opened
 
 
@@ -381,7 +381,7 @@ def test_a_picture_that_cannot_be_read_for_now_stays(
             raise OSError(5, "Input/output error")
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("imseek.indexer.load.os.open", refuse)
+    monkeypatch.setattr("imseek.indexer.sources.files.os.open", refuse)
     report = collection.index(rehash=True)
     assert [f.reason for f in report.failures] == [SkipReason.UNREADABLE]
     assert ids_by_name(collection) == before
@@ -455,9 +455,14 @@ def test_empty_folder_and_missing_path(collection: imseek.Collection, tmp_path: 
 
 
 def test_a_single_file_is_a_source(collection: imseek.Collection, photos: Path) -> None:
+    collection.index([photos / "coffee.png"])
+    assert [s.kind for s in collection.info().sources] == ["file"]
+
+
+def test_several_files_are_one_source(collection: imseek.Collection, photos: Path) -> None:
     collection.index([photos / "coffee.png", photos / "below" / "flower.jpg"])
     assert set(ids_by_name(collection)) == {"coffee.png", "flower.jpg"}
-    assert [s.kind for s in collection.info().sources] == ["file", "file"]
+    assert [s.kind for s in collection.info().sources] == ["list"]
     assert collection.index().live == 2
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -15,14 +16,16 @@ from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.flags import with_groups
+from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.sourcing import SOURCE_FLAGS, check_paths, read_names, split_stdin
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:
-    from imseek import Collection, Runtime
+    from imseek import Collection, Runtime, SourceOptions
     from imseek.types import CollectionInfo, Failure, IndexReport
 
 AlsoOption: TypeAlias = Annotated[
@@ -45,19 +48,32 @@ def register(app: typer.Typer) -> None:
             "imseek index ~/Pictures",
             "imseek index ~/Scans -c scans",
             "imseek index /media/disk/photos --here",
+            "imseek index ~/shards dataset.parquet https://example.org/photo.jpg",
+            "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
+            "imseek index ~/Pictures --exclude thumbnails --dry-run",
             "imseek index",
             "imseek index ~/Pictures --background",
         ),
     )(index)
 
 
-@with_runtime()
+@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS)
 def index(
     context: typer.Context,
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="PATH...", help="Folders or files; without any, all sources again."),
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, pictures, archives, tables, URLs; - reads names from stdin; none: all sources again.",
+        ),
     ] = None,
+    files_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files-from", metavar="FILE", help="Names and URLs of pictures from FILE, one a line."
+        ),
+    ] = None,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Names in lists end in NUL.")] = False,
     collection: CollectionOption = None,
     here: Annotated[
         bool, typer.Option("--here", help="Keep the collection in PATH/.imseek, with relative places.")
@@ -67,6 +83,13 @@ def index(
         typer.Option("--encoder", metavar="REFERENCE", help="Encoder of a new collection (default: auto)."),
     ] = None,
     also: AlsoOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Read N pictures at most; a later run goes on."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what there is to do, and change nothing.")
+    ] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its size and times say.")
     ] = False,
@@ -83,22 +106,36 @@ def index(
     as_json: JsonOption = False,
     *,
     runtime: Runtime,
+    source: SourceOptions | None,
 ) -> int:
-    """Index folders and files. The collection is made on first use; later runs read only what is new or changed."""
-    given = paths or []
-    chosen = _here(given, collection) if here else _named(given, collection)
+    """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
+    given, from_stdin = split_stdin(paths or [])
+    names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
+    listed = bool(files_from) or from_stdin
+    if listed and not names and not given:
+        raise UsageError("no names on the list")
+    chosen = _here(given, collection) if here else _named(given, listed, collection)
     if background:
+        if from_stdin or dry_run:
+            raise UsageError("--background takes neither names from stdin nor --dry-run")
         # Made here, where a mistake in its encoder or a long download is seen.
-        _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json).close()
+        with _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json, dry_run=False):
+            pass
         in_background(chosen, context.obj, as_json=as_json)
         return 0
     with (
-        _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json) as opened,
+        _open(
+            chosen, given, encoder, also or [], runtime, here=here, quiet=as_json, dry_run=dry_run
+        ) as opened,
         StopSignals() as signals,
     ):
         with progress_bar() as progress:
             report = opened.index(
                 given,
+                names=names,
+                source=source,
+                limit=limit,
+                dry_run=dry_run,
                 progress=progress,
                 rehash=rehash,
                 retry_failed=retry_failed,
@@ -106,9 +143,9 @@ def index(
                 stop=signals.event,
             )
         if as_json:
-            jsonout.print_json(jsonout.index(report, chosen))
+            jsonout.print_json(jsonout.index(report, chosen, dry_run=dry_run))
         else:
-            print("\n".join(summary(report)))
+            print("\n".join(plan_summary(report) if dry_run else summary(report)))
         if report.interrupted:
             return signals.exit_code
     return _exit_code(report, strict=strict)
@@ -128,6 +165,18 @@ def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) 
         print("\n".join(started_lines(job)))
 
 
+def plan_summary(report: IndexReport) -> list[str]:
+    """The lines a user reads after a dry run."""
+    counts = [
+        (report.added, "new"),
+        (report.changed, "perhaps changed"),
+        (report.removed, "gone from where they were"),
+        (report.unchanged, "unchanged"),
+    ]
+    found = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
+    return [f"would index: {found}; nothing was read or changed", *_skipped(report), *_notes(report)]
+
+
 def summary(report: IndexReport) -> list[str]:
     """The lines a user reads after a run: what happened, what was skipped and why, what to know."""
     counts = [
@@ -140,22 +189,40 @@ def summary(report: IndexReport) -> list[str]:
     ]
     done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
     lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
-    if report.skipped:
-        lines.append(f"{count(report.skipped, 'file')} skipped" + (":" if report.failures else ""))
-        if before := report.skipped - len(report.failures):
-            lines[-1] = (
-                f"{count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
-                "(`imseek info --failures`; `--retry-failed` tries them again)"
-            ) + (":" if report.failures else "")
-        if report.failures:
-            lines.append(failures_table(report.failures[:_SHOWN_FAILURES]))
-        if len(report.failures) > _SHOWN_FAILURES:
-            more = len(report.failures) - _SHOWN_FAILURES
-            lines.append(f"and {more:,} more: `imseek info --failures`")
-    lines += [printable(note) for note in report.notes]
+    lines += [*_rate(report), *_skipped(report), *_notes(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
+
+
+def _rate(report: IndexReport) -> list[str]:
+    if not report.files_opened or report.seconds < 1:
+        return []
+    per_second = report.files_opened / report.seconds
+    return [
+        f"{count(report.files_opened, 'file')} read ({size(report.bytes_read)}), {per_second:.1f} a second"
+    ]
+
+
+def _skipped(report: IndexReport) -> list[str]:
+    if not report.skipped:
+        return []
+    lines = [f"{count(report.skipped, 'file')} skipped" + (":" if report.failures else "")]
+    if before := report.skipped - len(report.failures):
+        lines[-1] = (
+            f"{count(report.skipped, 'file')} skipped, {before:,} of them as before and unchanged "
+            "(`imseek info --failures`; `--retry-failed` tries them again)"
+        ) + (":" if report.failures else "")
+    if report.failures:
+        lines.append(failures_table(report.failures[:_SHOWN_FAILURES]))
+    if len(report.failures) > _SHOWN_FAILURES:
+        more = len(report.failures) - _SHOWN_FAILURES
+        lines.append(f"and {more:,} more: `imseek info --failures`")
+    return lines
+
+
+def _notes(report: IndexReport) -> list[str]:
+    return [printable(note) for note in report.notes]
 
 
 def failures_table(failures: tuple[Failure, ...]) -> str:
@@ -175,45 +242,54 @@ def encoder_lines(found: CollectionInfo) -> list[str]:
     return lines
 
 
-def _here(given: list[Path], collection: str | None) -> Resolved:
+def _here(given: list[str], collection: str | None) -> Resolved:
     if collection is not None:
         raise UsageError("--here and --collection exclude each other")
-    if len(given) != 1 or not given[0].is_dir():
+    if len(given) != 1 or not Path(given[0]).is_dir():
         raise UsageError("--here takes exactly one folder", hint="imseek index FOLDER --here")
-    path = given[0].absolute() / library.LOCAL_FOLDER
+    path = Path(given[0]).absolute() / library.LOCAL_FOLDER
     return Resolved(path, str(path), "--here", exists=library.is_collection(path))
 
 
-def _named(given: list[Path], collection: str | None) -> Resolved:
-    if not given:
+def _named(given: list[str], listed: bool, collection: str | None) -> Resolved:
+    if not given and not listed:
         return library.resolve(collection, cwd=current_folder(), environ=os.environ)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 
+@contextmanager
 def _open(
     chosen: Resolved,
-    given: list[Path],
+    given: list[str],
     encoder: str | None,
     also: list[str],
     runtime: Runtime,
     *,
     here: bool,
     quiet: bool,
-) -> Collection:
+    dry_run: bool,
+) -> Iterator[Collection]:
     """The collection to index into, made if it is new: its first lines say where and with which encoders."""
-    if chosen.exists:
-        opened = imseek.open(chosen.path, runtime=runtime, notify=say)
-        try:
+    if not chosen.exists:
+        check_paths(given)  # before anything is made; Collection.index knows sources whose disk is absent
+    if dry_run and not chosen.exists:
+        # A stand-in that knows nothing yet: what would be indexed does not depend on the encoder.
+        with TemporaryDirectory() as folder, imseek.create(Path(folder) / "c", encoder="fake") as opened:
+            yield opened
+        return
+    made = None if chosen.exists else _create(chosen, encoder, also, runtime, here=here, quiet=quiet)
+    with made or imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
+        if made is None:
             _check_encoders(opened, chosen, encoder, also)
-        except UsageError:
-            opened.close()
-            raise
-        if not quiet:
-            say_collection(chosen)
-        return opened
-    for path in given:  # before anything is made; Collection.index knows sources whose disk is absent
-        if not path.exists():
-            raise UsageError(f"no such file or folder: {path}")
+            if not quiet:
+                say_collection(chosen)
+        yield opened
+
+
+def _create(
+    chosen: Resolved, encoder: str | None, also: list[str], runtime: Runtime, *, here: bool, quiet: bool
+) -> Collection | None:
+    """A new collection; None where another process has made it since we looked."""
     try:
         with download_bar():
             opened = imseek.create(
@@ -222,8 +298,7 @@ def _open(
     except CollectionExistsError:
         if not library.is_collection(chosen.path):
             raise
-        # Another process has made it since we looked.
-        return _open(replace(chosen, exists=True), given, encoder, also, runtime, here=here, quiet=quiet)
+        return None
     if not quiet:
         say(f"new collection: {printable(chosen.name)} in {printable(str(chosen.path))}")
         say("\n".join(encoder_lines(opened.info())))

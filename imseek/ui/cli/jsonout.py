@@ -56,10 +56,11 @@ def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
     }
 
 
-def index(report: IndexReport, chosen: Resolved) -> dict[str, Any]:
+def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
-        "created": not chosen.exists,
+        "created": not chosen.exists and not dry_run,
+        "dry_run": dry_run,
         "encoder": report.encoder,
         "precision": report.precision,
         "spaces": [asdict(space) for space in report.spaces],
@@ -237,6 +238,7 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "score": round(hit.score, 6),
         "source_id": None if place is None else place.source_id,
         **({"path": None} if place is None else _path(place.path)),
+        "uri": hit.uri,
         "metadata": _plain(hit.metadata),
     }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -11,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 import imseek
+from imseek.ui.cli.flags import Group, with_groups
 
 #: By the field of :class:`imseek.Runtime` that a flag sets: its default there, and what Typer makes of it. A test
 #: compares the two, since importing Runtime would cost every ``--help`` NumPy.
@@ -66,33 +65,12 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
 )
 
 
-def with_runtime(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator of a command with a parameter ``runtime``: the flags ``names`` (without names, all) make it.
-
-    Typer has no groups of options, so the flags take the place of ``runtime`` in the signature that it reads.
-    """
+def runtime_flags(*names: str) -> Group:
+    """The flags ``names`` (without names, all), which make a :class:`imseek.Runtime`."""
     chosen = {name: FLAGS[name] for name in names or FLAGS}
+    return Group(chosen, lambda values: imseek.Runtime(**values))
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        del command.__annotations__["runtime"]  # no option, and its class is not imported here
-        signature = inspect.signature(command, eval_str=True)
-        parameters = [
-            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for parameter in signature.parameters.values()
-            if parameter.name != "runtime"
-        ]
-        parameters += [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (default, annotation) in chosen.items()
-        ]
 
-        @functools.wraps(command)
-        def run(**values: Any) -> Any:
-            runtime = imseek.Runtime(**{name: values.pop(name) for name in chosen})
-            return command(**values, runtime=runtime)
-
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
-
-    return decorate
+def with_runtime(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator of a command with a parameter ``runtime``, which these flags make."""
+    return with_groups(runtime=runtime_flags(*names))

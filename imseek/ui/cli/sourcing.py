@@ -1,0 +1,139 @@
+"""Flags for how sources are read, and names of files and URLs from lists."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from imseek.errors import UsageError
+from imseek.ui.cli.flags import Group
+
+if TYPE_CHECKING:
+    from imseek import SourceOptions
+
+#: Stands for standard input among paths, and as the file that `--files-from` names.
+STDIN: Final = "-"
+
+#: By the field of :class:`imseek.SourceOptions` that a flag sets: its default, and what Typer makes of it.
+FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
+    {
+        "kind": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--kind",
+                    metavar="KIND",
+                    help="folder, imagefolder, archive, table, vectors or list (default: told from the path).",
+                ),
+            ],
+        ),
+        "include": (
+            None,
+            Annotated[
+                list[str] | None,
+                typer.Option("--include", metavar="GLOB", help="Take only what matches; may be repeated."),
+            ],
+        ),
+        "exclude": (
+            None,
+            Annotated[
+                list[str] | None,
+                typer.Option(
+                    "--exclude", metavar="GLOB", help="Leave out files and folders; may be repeated."
+                ),
+            ],
+        ),
+        "hidden": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--hidden", help="Hidden files too, and @eaDir, node_modules and the like."),
+            ],
+        ),
+        "columns": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--columns",
+                    metavar="NAMES",
+                    help="Metadata to keep (a,b) or to drop (-a,-b), such as --columns=-latitude,-longitude.",
+                ),
+            ],
+        ),
+        "image_column": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option("--image-column", metavar="NAME", help="Of a table: bytes, paths or URLs."),
+            ],
+        ),
+        "caption_column": (
+            None,
+            Annotated[
+                str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
+            ],
+        ),
+        "allow_private": (
+            False,
+            Annotated[
+                bool,
+                typer.Option("--allow-private", help="Fetch from addresses of the local network too."),
+            ],
+        ),
+    }
+)
+
+
+def _options(values: dict[str, Any]) -> SourceOptions | None:
+    if not any(values.values()):
+        return None
+    from imseek import SourceOptions
+
+    columns = values.pop("columns") or ""
+    lists: dict[str, Any] = {name: tuple(values.pop(name) or ()) for name in ("include", "exclude")}
+    lists["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
+    return SourceOptions(**values, **lists)
+
+
+#: The flags make SourceOptions, or None where none of them is given.
+SOURCE_FLAGS: Final = Group(FLAGS, _options)
+
+
+def read_names(files: list[str], *, null: bool) -> list[bytes]:
+    """Names of files and URLs from lists, one a line or, with ``null``, each followed by NUL. ``-`` is standard input.
+
+    Raises UsageError for a list that cannot be read.
+    """
+    names: list[bytes] = []
+    for file in files:
+        try:
+            data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the list {file}: {error.strerror}") from error
+        found = data.split(b"\0") if null else data.splitlines()
+        names += [name for name in found if name.strip()]
+    if any(b"\0" in name for name in names):
+        raise UsageError("a name on the list holds NUL", hint="if names end in NUL: -0")
+    return names
+
+
+def split_stdin(paths: list[str]) -> tuple[list[str], bool]:
+    """The paths, and whether ``-`` was among them."""
+    return [path for path in paths if path != STDIN], STDIN in paths
+
+
+def check_paths(paths: list[str]) -> None:
+    """Raises UsageError for a local path that is not there."""
+    from imseek.data.places import is_url
+
+    for path in paths:
+        if not is_url(os.fsencode(path)) and not os.path.lexists(Path(path).expanduser()):
+            raise UsageError(f"no such file or folder: {path}")

@@ -1,0 +1,86 @@
+"""What the contract suite needs of each kind of source: that it can be written, and written anew with other pictures.
+
+A case joins the suite by its place in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from imseek.types import SourceOptions
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The bytes of a picture, and what its source says of it, where it can."""
+
+    data: bytes
+    caption: str | None = None
+    extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Case(Protocol):
+    """One kind of source. ``options`` are what ``index`` is told of it; ``tells`` whether it carries captions and
+    extra columns; ``renames``, whether a picture can go by another name without being another row."""
+
+    name: str
+    options: SourceOptions | None
+    tells: bool
+
+    def write(self, at: Path, pictures: Mapping[str, Picture]) -> str | Path:
+        """Make the source below ``at``, or write it anew; returns what `index` is given. Keys are file names."""
+        ...
+
+    def lose(self, at: Path) -> None:
+        """Take the source away as a whole, as an unmounted disk does."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderCase:
+    name: str = "folder"
+    options: SourceOptions | None = None
+    tells: bool = True
+
+    def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
+        """Only what differs is written, so that the rest keeps its times."""
+        folder = at / "pictures"
+        folder.mkdir(exist_ok=True)
+        wanted: dict[str, bytes] = {}
+        for name, picture in pictures.items():
+            wanted[name] = picture.data
+            if picture.caption is not None:
+                wanted[f"{Path(name).stem}.txt"] = picture.caption.encode()
+            if picture.extra:
+                wanted[f"{Path(name).stem}.json"] = json.dumps(dict(picture.extra)).encode()
+        for path in folder.iterdir():
+            if path.name not in wanted:
+                path.unlink()
+        for name, data in wanted.items():
+            path = folder / name
+            if not path.exists() or path.read_bytes() != data:
+                path.write_bytes(data)
+        return folder
+
+    def lose(self, at: Path) -> None:
+        shutil.rmtree(at / "pictures")
+
+
+CASES: list[Case] = [FolderCase()]
+
+
+def draw(seed: int, size: tuple[int, int] = (48, 32)) -> bytes:
+    """A PNG of coloured blocks, different for each seed."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
