@@ -53,6 +53,16 @@ def change(root: Path, statement: str) -> None:
         connection.execute(statement)
 
 
+def said(job: jobs.Job) -> str:
+    """What the process of a job has said when it ends, which is shortly after its run."""
+    assert job.log is not None
+    deadline = time.monotonic() + 60
+    while lock.process_started(job.pid) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return job.log.read_text()
+
+
 @contextmanager
 def ignored(number: int) -> Iterator[None]:
     before = signal.signal(number, signal.SIG_IGN)
@@ -131,7 +141,11 @@ def test_the_newest_comes_first(collection: imseek.Collection) -> None:
     for kind in ("one", "two", "three"):
         with Writer(collection.path, kind):
             pass
-    assert [(job.run_id, job.kind) for job in jobs.list(collection.path)] == [(3, "three"), (2, "two"), (1, "one")]
+    assert [(job.run_id, job.kind) for job in jobs.list(collection.path)] == [
+        (3, "three"),
+        (2, "two"),
+        (1, "one"),
+    ]
     assert [job.kind for job in jobs.list(collection.path, limit=1)] == ["three"]
     assert jobs.get(collection.path, 2).kind == "two"
     with pytest.raises(JobNotFoundError, match="no job 4"):
@@ -149,7 +163,10 @@ def test_a_catalog_that_no_writer_has_migrated_yet(tmp_path: Path) -> None:
     assert len(found) > 0
     assert {(job.exit_code, len(job.progress), job.log) for job in found} == {(None, 0, None)}
     assert {job.state for job in found} <= {jobs.DONE, jobs.FAILED, jobs.INTERRUPTED}
-    change(root, "UPDATE runs SET state = 'running', host = 'elsewhere' WHERE run_id = (SELECT MAX(run_id) FROM runs)")
+    change(
+        root,
+        "UPDATE runs SET state = 'running', host = 'elsewhere' WHERE run_id = (SELECT MAX(run_id) FROM runs)",
+    )
     with pytest.raises(JobError, match="runs on elsewhere"):
         jobs.cancel(root, jobs.list(root)[0].run_id)
 
@@ -173,7 +190,7 @@ def test_a_job_runs_in_a_process_of_its_own(collection: imseek.Collection, small
     assert (job.run_id, job.state, job.exit_code) == (1, jobs.DONE, 0)
     assert job.log == started.log
     assert job.log.parent == collection.path / layout.JOBS
-    assert "1 added; 1 image in the collection" in job.log.read_text()
+    assert "1 added; 1 image in the collection" in said(job)
     assert (job.log.stat().st_mode & 0o777) == 0o600
     assert collection.info().images == 1
 
@@ -188,8 +205,7 @@ def test_a_job_is_cancelled_after_a_clean_flush(collection: imseek.Collection, s
     job = jobs.wait(collection.path, started.run_id, timeout=60)
     assert (job.state, job.exit_code) == (jobs.INTERRUPTED, 130)
     assert collection.info().images == job.progress["done"] < 90
-    assert job.log is not None
-    assert "interrupted: what is counted above is kept" in job.log.read_text()
+    assert "interrupted: what is counted above is kept" in said(job)
     with pytest.raises(UsageError, match="is not running: interrupted"):
         jobs.cancel(collection.path, started.run_id)
     assert upkeep.verify(collection.path).ok
@@ -219,7 +235,9 @@ def test_waiting_no_longer_than_asked(collection: imseek.Collection) -> None:
 def test_what_a_process_says_before_its_run_is_raised(collection: imseek.Collection, small: Path) -> None:
     with Writer(collection.path, "test"):
         for more in ([], ["--json"]):
-            with pytest.raises(LockedError, match=rf"being written by `test`, process {os.getpid()}") as refusal:
+            with pytest.raises(
+                LockedError, match=rf"being written by `test`, process {os.getpid()}"
+            ) as refusal:
                 jobs.start(collection.path, ["index", str(small), *more])
             assert refusal.value.hint == "wait for it to end, then try again"
     with pytest.raises(UsageError, match="No such option"):

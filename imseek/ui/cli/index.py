@@ -110,14 +110,14 @@ def index(
 ) -> int:
     """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
     given, from_stdin = split_stdin(paths or [])
+    if background and (from_stdin or dry_run):
+        raise UsageError("--background takes neither names from stdin nor --dry-run")
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
     if background:
-        if from_stdin or dry_run:
-            raise UsageError("--background takes neither names from stdin nor --dry-run")
         # Made here, where a mistake in its encoder or a long download is seen.
         with _open(chosen, given, encoder, also or [], runtime, here=here, quiet=as_json, dry_run=False):
             pass
