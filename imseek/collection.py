@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from imseek.data.places import is_url
+from imseek.data.places import is_url, locate
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.summary import summarise
 from imseek.encoders import registry
 from imseek.encoders.registry import Resolution
 from imseek.encoders.runtime import Runtime
-from imseek.errors import ImageNotFoundError, UsageError
+from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.search.engine import Engine
 from imseek.search.query import Question, as_query
 from imseek.types import (
@@ -26,9 +26,11 @@ from imseek.types import (
     Progress,
     ProgressCallback,
     SearchResult,
+    SkipReason,
     SourceOptions,
     SpaceInfo,
     StopRequest,
+    display_path,
 )
 
 if TYPE_CHECKING:
@@ -215,8 +217,12 @@ class Collection:
             return reader.sources()[place[0]], place[1]
 
         source, path = self._engine.read(look_up)
-        with PlaceReader() as places:
-            return places.load(source, path).data
+        try:
+            with PlaceReader() as places:
+                return places.load(source, path).data
+        except OSError as error:
+            where = display_path(locate(source.root, path))
+            raise MediaError(SkipReason.UNREADABLE, f"{where}: {error.strerror or error}") from error
 
     def info(self) -> CollectionInfo:
         """Counts, sources, failures, encoder."""

@@ -20,7 +20,7 @@ from imseek.media.decode import decode
 from imseek.types import ImageFacts, SkipReason
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
-TRANSIENT = RETRIED | {SkipReason.TIMEOUT}
+TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
 
 Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
 #: The rows of one picture, (dim,) each, by space.

@@ -39,6 +39,8 @@ COMMIT_SECONDS = 10.0
 ENCODE_BATCH = 32
 #: Seconds that reading and decoding one file may take.
 FILE_SECONDS = 60.0
+#: The same where pictures are fetched, which has deadlines of its own: mostly waiting for a turn at a busy host.
+WEB_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,13 @@ class Run:
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
         loader = Loader(tuple(self._encoders.values()), self._is_stored)
-        workers = max(len(os.sched_getaffinity(0)), *(source.threads for source in scan.sources), 1)
+        cores = len(os.sched_getaffinity(0))
+        workers = max(cores, *(source.threads for source in scan.sources), 1)
         load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
             loader,
             workers=workers,
             lookahead=self._encode_at + 2 * workers,
-            deadline=FILE_SECONDS,
+            deadline=FILE_SECONDS if workers == cores else WEB_SECONDS,
             late=loader.late,
         )
         try:
@@ -127,6 +130,8 @@ class Run:
                     self._flush()
             for deferred in self._deferred:
                 self._settle(deferred)
+                if self._commit_is_due():
+                    self._flush()
             if not self._stopped_early:
                 self._bury_homeless()
             self._batch.containers += self._read

@@ -24,6 +24,7 @@ from imseek.ui.cli import (
     demo,
     doctor,
     encoders,
+    extract,
     index,
     info,
     jobs,
@@ -50,6 +51,7 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 info.register(app)
+extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(encoders.app, name="encoders")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+from imseek.ui.cli.output import size
+
 if TYPE_CHECKING:
     from imseek.types import Progress, ProgressCallback
 
@@ -34,18 +36,33 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[read]}", markup=False),
         TextColumn("{task.fields[skipped]} skipped", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     ) as bars:
-        task = bars.add_task("starting", total=None, skipped=0)
+        task = bars.add_task("starting", total=None, skipped=0, read="")
 
         def show(now: Progress) -> None:
-            bars.update(task, description=now.phase, completed=now.done, total=now.total, skipped=now.skipped)
+            bars.update(
+                task,
+                description=now.phase,
+                completed=now.done,
+                total=now.total,
+                skipped=now.skipped,
+                read=_read(now),
+            )
 
         yield show
+
+
+def _read(now: Progress) -> str:
+    """How fast it goes, and how much was read."""
+    if not now.done or not now.seconds:
+        return ""
+    return f"{now.done / now.seconds:.1f} images/s, {size(now.bytes)}"
 
 
 class StopSignals:

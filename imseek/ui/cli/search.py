@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -19,7 +20,7 @@ from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek import Runtime
+    from imseek import Collection, Runtime
     from imseek.types import Hit, SearchResult
 
 LimitOption: TypeAlias = Annotated[
@@ -112,14 +113,14 @@ def _answer(
         say_collection(chosen)
     with imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
         result = opened.search(query, limit=limit, metadata=as_json)
-    if as_json:
-        jsonout.print_json(jsonout.search(result, chosen))
-    elif paths or null:
-        _print_paths(result, exact=null)
-    else:
-        _print_table(result)
-    if open_nth is not None:
-        _open(result, open_nth)
+        if as_json:
+            jsonout.print_json(jsonout.search(result, chosen))
+        elif paths or null:
+            _print_paths(result, exact=null)
+        else:
+            _print_table(result)
+        if open_nth is not None:
+            _open(opened, result, open_nth)
 
 
 def _print_table(result: SearchResult) -> None:
@@ -142,14 +143,27 @@ def _print_paths(result: SearchResult, *, exact: bool) -> None:
         say(printable(note))
 
 
-def _open(result: SearchResult, nth: int) -> None:
+def _open(opened: Collection, result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
-    path = result.hits[nth - 1].path
-    if path is None or not Path(path).is_file():
+    target = _viewable(opened, result.hits[nth - 1], nth)
+    if typer.launch(target) != 0:
+        raise ImseekError(f"no viewer could be started for {target}", hint="install xdg-utils or use --paths")
+
+
+def _viewable(opened: Collection, hit: Hit, nth: int) -> str:
+    """A file or URL that a viewer takes; what lies in an archive or a table is copied to a temporary file."""
+    uri, path = hit.uri or "", hit.path or ""
+    if uri.startswith(("http://", "https://")) and uri == path:
+        return uri
+    if not uri.startswith("file:") or "#" in uri:
+        name = f"imseek-{hit.image_id}{Path(path).suffix or '.image'}"
+        copy = Path(tempfile.mkdtemp(prefix="imseek-")) / name  # It stays: viewers go on when we have ended.
+        copy.write_bytes(opened.read(hit.image_id))
+        return str(copy)
+    if not Path(path).is_file():
         raise ImseekError(f"the file of hit {nth} is gone", hint="`imseek index` updates the collection")
-    if typer.launch(path) != 0:
-        raise ImseekError(f"no viewer could be started for {path}", hint="install xdg-utils or use --paths")
+    return path
 
 
 def _shown(hit: Hit) -> str:

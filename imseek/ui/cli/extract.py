@@ -1,0 +1,52 @@
+"""``imseek extract``: a picture itself, from wherever it lies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli.output import say, say_collection, size
+from imseek.ui.cli.texts import CollectionOption, current_folder, examples
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "extract",
+        epilog=examples("imseek extract 17 -o seventeen.jpg", "imseek extract 17 > seventeen.jpg"),
+    )(extract)
+
+
+def extract(
+    image_id: Annotated[
+        int, typer.Argument(metavar="ID", min=0, help="The image_id that `imseek search --json` shows.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new file (default: stdout).")
+    ] = None,
+    collection: CollectionOption = None,
+) -> None:
+    """Write the bytes of one picture: of a file, a member of an archive, a cell of a table, or from the web."""
+    if output is None and sys.stdout.isatty():
+        raise UsageError("a picture is not for a terminal", hint="-o FILE, or > FILE")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    say_collection(chosen)
+    with imseek.open(chosen.path) as opened:
+        data = opened.read(image_id)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        with output.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError(f"{output} is there already") from None
+    except OSError as error:
+        raise ImseekError(f"cannot write {output}: {error.strerror}") from error
+    say(f"wrote {output} ({size(len(data))})")
