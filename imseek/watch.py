@@ -114,7 +114,6 @@ class _Watch:
     ) -> None:
         self._collection = collection
         self._settle, self._rescan, self._stop, self._say = settle, rescan, stop, say
-        self._own = os.path.realpath(os.fsencode(collection.path))
         now = time.monotonic()
         self._roots = [_Root(path, None, now) for path in folders]
         self._settling = Settling(settle)
@@ -268,9 +267,10 @@ class _Watch:
         for _, name in happened:
             path = os.fsencode(name)
             root = self._root_of(path)
-            if root is None or path == root.path or below(self._own, os.path.realpath(path)):
+            if root is None or path == root.path:
                 continue
             held = holder(sources, path)
+            # The files of a collection, such as this one, are no pictures.
             if held is None or lies_in_collection(root.path, os.path.dirname(path)):
                 continue
             if held.whole or not os.path.isdir(path):
