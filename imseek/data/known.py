@@ -57,8 +57,10 @@ def _below(
         values: list[int | bytes] = [source.source_id, FOREVER]
         if (inner := path.removeprefix(source.root.rstrip(b"/") + b"/")) != path:
             # `0` is the byte after `/`, and 1 the one after the byte behind which members of containers are named.
-            query = f"{query} AND (path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?))"
-            values += [inner, inner + b"/", inner + b"0", inner + INSIDE, inner + b"\x01"]
+            query = (
+                f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
+            )
+            values += [inner, inner + b"0", inner, inner + b"/", inner + INSIDE, inner + b"\x01"]
         elif path != source.root and not source.root.startswith(path.rstrip(b"/") + b"/"):
             continue
         for (place,) in connection.execute(f"{query} LIMIT ?", (*values, limit)):

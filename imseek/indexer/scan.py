@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from imseek.data import places
 from imseek.data import sources as catalog_sources
@@ -15,8 +15,6 @@ from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.targets import Target
 from imseek.types import SkipReason, display_path
-
-_V = TypeVar("_V")
 
 #: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
 RETRIED: Final = frozenset(
@@ -139,8 +137,8 @@ def _scan_one(
 ) -> None:
     source_id = target.source.source_id
     held = target.source.kind in places.CONTAINER_KINDS
-    known = {} if held else _below(catalog.known_places(source_id), target.below)
-    failures = _below(catalog.known_failures(source_id), target.below)
+    known = {} if held else catalog.known_places(source_id, below=target.below)
+    failures = catalog.known_failures(source_id, below=target.below)
     containers = catalog.known_containers(source_id) if held else {}
     names = target.names if target.names is not None else sorted({*known, *failures})
     source = open_source(
@@ -298,11 +296,3 @@ def _count(
 
 def _kept(count: int) -> str:
     return "1 image is kept as it is" if count == 1 else f"{count:,} images are kept as they are"
-
-
-def _below(found: dict[bytes, _V], below: bytes) -> dict[bytes, _V]:
-    if not below:
-        return found
-    return {
-        path: value for path, value in found.items() if catalog_sources.contains(below, places.split(path)[0])
-    }
