@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, errors, upkeep
+    from imseek import captions, errors, jobs, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -80,7 +80,7 @@ _HOMES = {
     "SpaceSummary": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("captions", "errors", "upkeep")
+_MODULES = ("captions", "errors", "jobs", "upkeep", "watch")
 
 __all__ = [
     "CaptionReport",
@@ -115,8 +115,10 @@ __all__ = [
     "captions",
     "create",
     "errors",
+    "jobs",
     "open",
     "upkeep",
+    "watch",
 ]
 
 

@@ -217,13 +217,15 @@ class Collection:
         New images are added, changed ones replaced, moved ones keep their id, vanished ones leave; what looks
         unchanged (size, times, inode) is not opened unless ``rehash``. Files that failed before are tried
         again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush, and so do
-        ``limit`` pictures that were read. A file that cannot be used is reported in ``failures``, never raised.
+        ``limit`` pictures that were read; where it is a :class:`imseek.types.StopRequest`, the record of the run says
+        with which exit code. A file that cannot be used is reported in ``failures``, never raised.
         With ``dry_run`` nothing is read or changed, and the report says what there is to do: ``added`` counts what is
         new, ``changed`` what may have changed, ``removed`` what is gone, before moves and copies are told apart.
 
         Raises UsageError (no such path), MissingExtraError, LockedError, ReadOnlyError, EncoderMismatchError, and
         StorageError where the disk is full or fails: what was committed before stays.
         """
+        from imseek.data.telling import telling
         from imseek.indexer.pipeline import Options, index
         from imseek.indexer.plan import plan
         from imseek.indexer.scan import Settings
@@ -243,7 +245,8 @@ class Collection:
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()
             options = Options(settings, limit)
-            return index(writer, encoders, wanted, options, captions=captions, progress=progress, stop=stop)
+            with telling(writer, progress, stop) as tell:
+                return index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
 
     def remove_source(self, source_id: int) -> int:
         """Take a source and its images out of the collection; returns how many. Files are not touched.

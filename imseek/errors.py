@@ -7,8 +7,11 @@
     │   ├── CollectionExistsError
     │   ├── SourceNotFoundError
     │   ├── ImageNotFoundError     no such image_id
+    │   ├── JobNotFoundError       no such run
     │   ├── UnknownEncoderError    no such reference; near matches in the hint
     │   └── QueryError
+    ├── JobError                   a job did not begin, or cannot be asked to stop
+    ├── WatchError                 folders cannot be followed
     ├── MissingExtraError          an optional dependency is not installed
     ├── MediaError                 one picture cannot be used; carries a reason code
     ├── EncoderError
@@ -63,11 +66,23 @@ class ImageNotFoundError(UsageError):
     pass
 
 
+class JobNotFoundError(UsageError):
+    pass
+
+
 class UnknownEncoderError(UsageError):
     pass
 
 
 class QueryError(UsageError):
+    pass
+
+
+class JobError(ImseekError):
+    pass
+
+
+class WatchError(ImseekError):
     pass
 
 

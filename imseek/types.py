@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -194,6 +195,13 @@ class Progress:
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+class StopRequest(threading.Event):
+    """Set, it asks a run to end after a clean flush. ``exit_code`` is what its process will end with, for the record
+    of the run: 130 (SIGINT) or 143 (SIGTERM)."""
+
+    exit_code: int = 130
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ def reencode(
     of the collection is damaged.
     """
     from imseek.data.current import read_current
+    from imseek.data.telling import telling
     from imseek.data.writer import Writer
     from imseek.encoders import joining, registry
     from imseek.indexer import reencode as runner
@@ -125,7 +126,8 @@ def reencode(
     encoder = joining.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
     order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
     with explained(root), Writer(root, "maintain --add-space" if add else "maintain --reencode") as writer:
-        return runner.reencode(writer, encoder, order, progress=progress, stop=stop)
+        with telling(writer, progress, stop) as tell:
+            return runner.reencode(writer, encoder, order, progress=tell, stop=stop)
 
 
 def embed_captions(
@@ -147,6 +149,7 @@ def embed_captions(
     ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file of the
     collection is damaged.
     """
+    from imseek.data.telling import telling
     from imseek.data.writer import Writer
     from imseek.encoders import checks, registry
     from imseek.indexer import caption_space
@@ -159,7 +162,8 @@ def embed_captions(
         )
         checks.check_knows_words(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
-        return caption_space.embed(writer, encoder, progress=progress, stop=stop)
+        with telling(writer, progress, stop) as tell:
+            return caption_space.embed(writer, encoder, progress=tell, stop=stop)
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, func, select, update
+from sqlalchemy import URL, Connection, Engine, and_, create_engine, event, func, or_, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from imseek.data import layout
@@ -210,8 +210,10 @@ class Catalog:
             )
             return [Source(r.source_id, r.kind, r.root, bool(r.relative), r.options) for r in rows]
 
-    def known_places(self, source_id: int, container: bytes | None = None) -> dict[bytes, KnownPlace]:
-        """Live places of a source, or of one container of it, by their path within the source."""
+    def known_places(
+        self, source_id: int, container: bytes | None = None, *, below: bytes = b""
+    ) -> dict[bytes, KnownPlace]:
+        """Live places of a source, of one container of it, or at and ``below`` a path; by their path within it."""
         query = (
             select(
                 t.places.c.path,
@@ -225,7 +227,7 @@ class Catalog:
                 t.places.c.checked_ns,
             )
             .join(t.images, t.images.c.image_id == t.places.c.image_id)
-            .where(_within(t.places, source_id, container), live(t.places), live(t.images))
+            .where(_within(t.places, source_id, container, below), live(t.places), live(t.images))
         )
         with self.transaction() as connection:
             return {
@@ -233,10 +235,12 @@ class Catalog:
                 for path, image_id, content_hash, shard_id, *stat in connection.execute(query)
             }
 
-    def known_failures(self, source_id: int, container: bytes | None = None) -> dict[bytes, KnownFailure]:
+    def known_failures(
+        self, source_id: int, container: bytes | None = None, *, below: bytes = b""
+    ) -> dict[bytes, KnownFailure]:
         f = t.failures.c
         query = select(f.path, f.reason, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.checked_ns).where(
-            _within(t.failures, source_id, container)
+            _within(t.failures, source_id, container, below)
         )
         with self.transaction() as connection:
             return {
@@ -287,12 +291,20 @@ class Catalog:
             return [(r[0], r[1], r[2] is not None, r[3]) for r in connection.execute(query)]
 
 
-def _within(table: Any, source_id: int, container: bytes | None) -> Any:
-    """Condition: the row is of a source, and if a container is named, of a member of that."""
-    mine = table.c.source_id == source_id
-    if container is None:
+def _within(table: Any, source_id: int, container: bytes | None, below: bytes = b"") -> Any:
+    """Condition: the row is of a source, and of a member of a container or at or below a path, where one is named."""
+    mine, path = table.c.source_id == source_id, table.c.path
+    if container is not None:
+        return and_(mine, _in(path, container))
+    if not below:
         return mine
-    return and_(mine, table.c.path > container + INSIDE, table.c.path < container + b"\x01")
+    # `0` is the byte after `/`. What lies between is a range of the index, from which the rest picks.
+    among = and_(path >= below, path < below + b"0")
+    return and_(mine, among, or_(path == below, path > below + b"/", _in(path, below)))
+
+
+def _in(path: Any, container: bytes) -> Any:
+    return and_(path > container + INSIDE, path < container + b"\x01")
 
 
 def get_meta(connection: Connection, name: str) -> str:

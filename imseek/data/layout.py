@@ -14,6 +14,7 @@ CHECKSUMS = "checksums.json"
 LOCK = "writer.lock"
 STAGING = "staging"
 CACHE = "cache"
+JOBS = "jobs"
 METADATA = "metadata"
 SPACES = "spaces"
 DEAD = "dead"
@@ -39,6 +40,7 @@ _TOP_LEVEL = frozenset(
         LOCK,
         STAGING,
         CACHE,
+        JOBS,
     }
     | {*LISTED_FOLDERS}
 )

@@ -133,7 +133,7 @@ def is_locked(root: Path) -> bool:
 
 def locked_error(root: Path) -> LockedError:
     """For when another writer is at work: it names its process."""
-    from imseek.data.reader import running_writer
+    from imseek.data.runs import running_writer
 
     holder = running_writer(root) or "another process"
     return LockedError(f"{root} is being written by {holder}", hint="wait for it to end, then try again")
@@ -151,8 +151,21 @@ def boot_id() -> str:
         return ""
 
 
-def may_be_alive(pid: int, of_host: str, of_boot: str) -> bool:
-    """Whether a process may still run: for one of another host that cannot be told."""
+def process_started(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did; None where the system does not tell.
+
+    With the number and the boot, this is one process and no later one. (Linux: field 22 of ``/proc/<pid>/stat``.)
+    """
+    fields = _stat_of(pid)
+    return None if fields is None else int(fields[19])
+
+
+def may_be_alive(pid: int, of_host: str, of_boot: str, started: int | None = None) -> bool:
+    """Whether a process may still run: for one of another host that cannot be told.
+
+    ``started`` is what :func:`process_started` said of it, so that a later process of the same number is not taken
+    for it. One that has ended, and whose parent has not asked after it yet, runs no more.
+    """
     if of_host != host():
         return True
     if of_boot != boot_id():
@@ -162,5 +175,18 @@ def may_be_alive(pid: int, of_host: str, of_boot: str) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
+        pass
+    fields = _stat_of(pid)
+    if fields is None:
         return True
-    return True
+    return fields[0] not in (b"Z", b"X") and started in (None, int(fields[19]))
+
+
+def _stat_of(pid: int) -> list[bytes] | None:
+    """What Linux says of a process, from its state (the third field) on; None where there is no such file."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The second field is the name, in brackets, which may hold anything.
+    return line.rpartition(b")")[2].split()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from imseek.data import durable, layout, merge, parts
+from imseek.data import durable, job_logs, layout, merge, parts
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
 from imseek.data.current import Shard
@@ -69,6 +69,7 @@ def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     unnamed = [root / path for path in listed_folder_files(root) if path not in named]
     unnamed += [path for path in root.iterdir() if layout.is_set_aside(path.name)]
     unnamed += [path for name in (layout.CACHE, layout.STAGING) for path in _files_below(root / name)]
+    unnamed += job_logs.ended(root)  # They name files that may have gone since.
     sizes = [path.lstat().st_size for path in unnamed if path.exists()]
     removed.files += durable.discard_files(unnamed)
     removed.bytes += sum(sizes)

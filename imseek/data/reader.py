@@ -20,13 +20,12 @@ import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
-from imseek.data.lock import may_be_alive
 from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.sqlite_errors import storage_error
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
-from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError, StorageError
+from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
 from imseek.types import Image, Place
 
 #: ``died`` of a row that lives.
@@ -103,21 +102,6 @@ def _asked(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise sqlite3.DatabaseError("malformed database schema") from error
     return connection
-
-
-def running_writer(root: Path) -> str | None:
-    """The writer that the catalog records as running, in words; None where it is none, or known to be dead."""
-    try:
-        with connect_read_only(root) as connection:
-            row = connection.execute(
-                "SELECT kind, pid, host, started_at, boot_id FROM runs WHERE state = 'running' "
-                "ORDER BY run_id DESC LIMIT 1"
-            ).fetchone()
-    except StorageError:
-        return None
-    if row is None or not may_be_alive(row[1], row[2], row[4]):
-        return None
-    return f"`{row[0]}`, process {row[1]} on {row[2]}, started {row[3]}"
 
 
 class SourceRow(NamedTuple):

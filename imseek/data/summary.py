@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from imseek.data.current import Current
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
-from imseek.data.reader import Reader, connect_read_only, running_writer
+from imseek.data.reader import Reader, connect_read_only
+from imseek.data.runs import json_object, running_writer
 from imseek.types import CollectionInfo, Failure, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
 
 #: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
@@ -86,11 +85,11 @@ def _present(place: bytes) -> bool:
 
 
 def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
-    modalities = _object(facts).get("modalities")
+    modalities = json_object(facts).get("modalities")
     precisions = [
         encoded["precision"]
         for run in runs
-        for encoded in _object(run).get("spaces", ())
+        for encoded in json_object(run).get("spaces", ())
         if encoded["space_id"] == space.space_id
     ]
     return SpaceSummary(
@@ -99,7 +98,7 @@ def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
 
 
 def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
-    since = _object(facts).get(KEPT_SINCE)
+    since = json_object(facts).get(KEPT_SINCE)
     holding = [shard for shard in current.shards if space.space_id in shard.spaces]
     return OtherSpace(
         space,
@@ -108,15 +107,6 @@ def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int
         bytes=size,
         since=since,
     )
-
-
-def _object(text: str) -> dict[str, Any]:
-    """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _size(root: Path) -> int:

@@ -22,14 +22,16 @@ from imseek.data import backup, checksums, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.current import Current, read_current, read_identity, write_current
-from imseek.data.lock import WriterLock, boot_id, host
+from imseek.data.lock import WriterLock, boot_id, host, process_started
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
-from imseek.errors import CorruptCollectionError, LockedError, StorageError
+from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 
 #: Retired files stay this long for readers that still have an older generation open.
 GRACE_SECONDS = 3600.0
+#: Between commits, what a run has noted of its progress is written at most this often.
+PROGRESS_SECONDS = 2.0
 _LEASE_IDS = 16_384
 _LEASE_SHARDS = 64
 
@@ -42,7 +44,8 @@ class Writer:
 
     ``kind`` names the command, for people who meet the lock. ``swept`` is how many files that nobody uses any more
     were removed on entering. ``detail`` may be set: what the record of the run says of it from the next generation
-    on. Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError, FormatVersionError or
+    on, and ``exit_code`` where a run ends before its work is done though without an error: 130 (SIGINT) or 143.
+    Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError, FormatVersionError or
     CorruptCollectionError on entry.
     """
 
@@ -52,6 +55,9 @@ class Writer:
         self.staging = root / layout.STAGING
         self.unsynced: set[Path] = set()
         self.detail: Mapping[str, Any] = {}
+        self.exit_code = 0
+        self._progress: Mapping[str, Any] = {}
+        self._progress_due = time.monotonic() + PROGRESS_SECONDS
         self._uuid = read_identity(root).uuid
         self._lock = WriterLock(root)
         self._next_id = self._ids_to = 0
@@ -80,7 +86,7 @@ class Writer:
             last.callback(self.catalog.close)
             try:
                 with explained(self.root):
-                    self._end("failed" if error else "done")
+                    self._end(*_outcome(error, self.exit_code))
             except Exception as trouble:
                 if error is None:
                     raise
@@ -98,6 +104,7 @@ class Writer:
         with explained(self.root), self.transaction() as connection:
             generation = int(get_meta(connection, "generation")) + 1
             change(connection, generation)
+            self._record_progress(connection)
             if self.detail:
                 detail = json.dumps(self.detail, sort_keys=True)
                 connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(detail=detail))
@@ -107,6 +114,24 @@ class Writer:
             durable.sync_folders(self.unsynced)
         write_current(self.root, current, self.staging)
         return generation
+
+    def note_progress(self, progress: Mapping[str, Any]) -> None:
+        """Tell others how far the run is: with the next commit, else by itself every ``PROGRESS_SECONDS``.
+
+        To be called by the thread that writes, as often as it likes, and never within a change. What ``progress``
+        counts must have been committed. Raises as :meth:`transaction`.
+        """
+        self._progress = progress
+        if time.monotonic() < self._progress_due:
+            return
+        with explained(self.root), self.transaction() as connection:
+            self._record_progress(connection)
+        self._progress_due = time.monotonic() + PROGRESS_SECONDS
+
+    def _record_progress(self, connection: Connection) -> None:
+        if self._progress:
+            progress = json.dumps(self._progress, sort_keys=True)
+            connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(progress=progress))
 
     def renew_backup(self, name: str) -> None:
         """Replace a backup by a copy of the catalog as it is now."""
@@ -213,6 +238,7 @@ class Writer:
                 pid=os.getpid(),
                 host=host(),
                 boot_id=boot_id(),
+                pid_started=process_started(os.getpid()),
                 started_at=now(),
                 state="running",
                 detail="{}",
@@ -224,20 +250,22 @@ class Writer:
             )
         )
 
-    def _end(self, state: str) -> None:
+    def _end(self, state: str, exit_code: int) -> None:
         changed = self.generation > self._backed_up
-        self._end_run(state)
+        self._end_run(state, exit_code)
         if changed:
             self.renew_backup(backup.next_target(self.root).name)
         checksums.end(self.root, self.staging, self._checksums)
         durable.remove_tree(self.staging)
 
-    def _end_run(self, state: str) -> None:
+    def _end_run(self, state: str, exit_code: int) -> None:
         with self.transaction() as connection:
+            self._record_progress(connection)
+            leased = {"ids_to": self._next_id, "shards_to": self._next_shard}
             connection.execute(
                 update(t.runs)
                 .where(t.runs.c.run_id == self.run_id)
-                .values(state=state, ended_at=now(), ids_to=self._next_id, shards_to=self._next_shard)
+                .values(state=state, exit_code=exit_code, ended_at=now(), **leased)
             )
             # What was leased and not used goes back, so that ids stay dense.
             set_meta(connection, "next_image_id", self._next_id)
@@ -265,6 +293,15 @@ class Writer:
             for shard_id, path in orphans
             if shard_id is not None and any(start <= shard_id < end for start, end in leases)
         )
+
+
+def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
+    """State and exit code that a run ends with."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if error is not None:
+        return "failed", error.exit_code if isinstance(error, ImseekError) else 1
+    return ("interrupted", exit_code) if exit_code else ("done", 0)
 
 
 def folders_of(root: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from imseek.data import places
 from imseek.data import sources as catalog_sources
@@ -13,10 +13,9 @@ from imseek.data.batch import FailedFile
 from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
 from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
+from imseek.indexer.sources.files import is_empty
 from imseek.indexer.targets import Target
 from imseek.types import SkipReason, display_path
-
-_V = TypeVar("_V")
 
 #: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
 RETRIED: Final = frozenset(
@@ -144,8 +143,8 @@ def _scan_one(
 ) -> None:
     source_id = target.source.source_id
     held = target.source.kind in places.CONTAINER_KINDS
-    known = {} if held else _below(catalog.known_places(source_id), target.below)
-    failures = _below(catalog.known_failures(source_id), target.below)
+    known = {} if held else catalog.known_places(source_id, below=target.below)
+    failures = catalog.known_failures(source_id, below=target.below)
     containers = catalog.known_containers(source_id) if held else {}
     names = target.names if target.names is not None else sorted({*known, *failures})
     source = open_source(
@@ -171,7 +170,7 @@ def _scan_one(
         known = {path: place for path, place in known.items() if path in asked}
         failures = {path: failure for path, failure in failures.items() if path in asked}
     missing = {path: place for path, place in known.items() if path not in seen}
-    if (missing or containers) and not seen and target.whole:
+    if (missing or containers) and not seen and (target.whole or is_empty(target.root)):
         kept = _kept(_count(catalog, target, known, containers))
         result.notes.append(
             f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
@@ -304,11 +303,3 @@ def _count(
 
 def _kept(count: int) -> str:
     return "1 image is kept as it is" if count == 1 else f"{count:,} images are kept as they are"
-
-
-def _below(found: dict[bytes, _V], below: bytes) -> dict[bytes, _V]:
-    if not below:
-        return found
-    return {
-        path: value for path, value in found.items() if catalog_sources.contains(below, places.split(path)[0])
-    }

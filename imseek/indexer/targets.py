@@ -202,8 +202,7 @@ class _Targets:
             raise UsageError(f"cannot look at {display_path(path)}: {error.strerror}") from error
 
     def _has_places(self, source: CatalogSource, below: bytes) -> bool:
-        known = self._writer.catalog.known_places(source.source_id)
-        return any(catalog_sources.contains(below, places.split(path)[0]) for path in known)
+        return bool(self._writer.catalog.known_places(source.source_id, below=below))
 
 
 def _document(options: SourceOptions) -> dict[str, Any]:

@@ -454,6 +454,23 @@ def test_empty_folder_and_missing_path(collection: imseek.Collection, tmp_path: 
         collection.index([tmp_path / "nowhere"])
 
 
+def test_a_part_of_a_disk_that_is_not_mounted_is_not_gone(
+    collection: imseek.Collection, photos: Path, tmp_path: Path
+) -> None:
+    """Asked for by a path below the source, whose folder is there but empty: the disk is somewhere else."""
+    collection.index([photos])
+    before = ids_by_name(collection)
+    photos.rename(tmp_path / "away")
+    photos.mkdir()
+    for asked in ({"paths": [photos / "below"]}, {"names": [photos / "coffee.png", photos / "below"]}):
+        report = collection.index(**asked)
+        assert (report.removed, report.live) == (0, 8)
+        assert "is empty, perhaps not mounted" in report.notes[0]
+    assert ids_by_name(collection) == before
+    (photos / "other").mkdir()  # Something is there: then what is missing is gone.
+    assert collection.index([photos / "below"]).removed == 2
+
+
 def test_a_single_file_is_a_source(collection: imseek.Collection, photos: Path) -> None:
     collection.index([photos / "coffee.png"])
     assert [s.kind for s in collection.info().sources] == ["file"]

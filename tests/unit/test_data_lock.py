@@ -167,6 +167,25 @@ def test_who_may_be_alive(pid: int, host: str, boot: str, alive: bool) -> None:
     assert lock.may_be_alive(pid, host, boot) is alive
 
 
+def test_a_later_process_of_the_same_number_is_not_taken_for_the_one_on_record() -> None:
+    started = lock.process_started(os.getpid())
+    assert started is not None
+    assert lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started)
+    assert not lock.may_be_alive(os.getpid(), lock.host(), lock.boot_id(), started - 1)
+    assert lock.process_started(2**22 + 1) is None
+
+
+def test_a_process_that_nobody_has_asked_after_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read()  # To its end, which is that of the process.
+        deadline = time.monotonic() + 20
+        while lock.may_be_alive(process.pid, lock.host(), lock.boot_id()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, 0)  # Still there, as a zombie.
+        assert not lock.may_be_alive(process.pid, lock.host(), lock.boot_id())
+
+
 def test_asking_does_not_keep_a_writer_out(collection: Path) -> None:
     """`info` takes the lock for an instant to see whether it is free."""
     with (collection / layout.LOCK).open() as file:

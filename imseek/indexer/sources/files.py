@@ -28,6 +28,15 @@ def trouble_at(path: bytes) -> str | None:
     return None
 
 
+def is_empty(path: bytes) -> bool:
+    """Whether there is nothing in a folder, as where a disk is not mounted; False for what is no folder."""
+    try:
+        with os.scandir(path) as listing:
+            return next(listing, None) is None
+    except OSError:
+        return False
+
+
 def file_stat(info: os.stat_result) -> FileStat:
     # An inode may use all 64 bits; the catalog's integers are signed.
     inode = info.st_ino & (2**63 - 1)

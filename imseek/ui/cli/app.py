@@ -28,9 +28,11 @@ from imseek.ui.cli import (
     extract,
     index,
     info,
+    jobs,
     maintain,
     search,
     source,
+    watch,
 )
 from imseek.ui.cli.output import report_error
 from imseek.ui.cli.texts import examples
@@ -56,6 +58,8 @@ app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(encoders.app, name="encoders")
 maintain.register(app)
+watch.register(app)
+app.add_typer(jobs.app, name="jobs")
 doctor.register(app)
 demo.register(app)
 
@@ -90,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
-        code = app(args=search.with_open_default(arguments), prog_name="imseek", standalone_mode=False)
+        code = app(
+            args=search.with_open_default(arguments), obj=arguments, prog_name="imseek", standalone_mode=False
+        )
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.

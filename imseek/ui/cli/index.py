@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -57,12 +58,14 @@ def register(app: typer.Typer) -> None:
             "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
             "imseek index ~/Pictures --exclude thumbnails --dry-run",
             "imseek index",
+            "imseek index ~/Pictures --background",
         ),
     )(index)
 
 
 @with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS)
 def index(
+    context: typer.Context,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -104,6 +107,9 @@ def index(
         bool, typer.Option("--follow-symlinks", help="Follow links to folders.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
+    background: Annotated[
+        bool, typer.Option("--background", help="Return at once and go on in the background (imseek jobs).")
+    ] = False,
     as_json: JsonOption = False,
     *,
     runtime: Runtime,
@@ -111,25 +117,23 @@ def index(
 ) -> int:
     """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
     given, from_stdin = split_stdin(paths or [])
+    if background and (from_stdin or dry_run):
+        raise UsageError("--background takes neither names from stdin nor --dry-run")
     names = read_names([*(files_from or []), *(["-"] if from_stdin else [])], null=null)
     listed = bool(files_from) or from_stdin
     if listed and not names and not given:
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
-    with (
-        _open(
-            chosen,
-            given,
-            encoder,
-            also or [],
-            runtime,
-            captions=captions,
-            here=here,
-            quiet=as_json,
-            dry_run=dry_run,
-        ) as opened,
-        StopSignals() as signals,
-    ):
+    opening = partial(
+        _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
+    )
+    if background:
+        # Made here, where a mistake in its encoder or a long download is seen.
+        with opening(dry_run=False):
+            pass
+        in_background(chosen, context.obj, as_json=as_json)
+        return 0
+    with opening(dry_run=dry_run) as opened, StopSignals() as signals:
         with progress_bar() as progress:
             report = opened.index(
                 given,
@@ -150,6 +154,20 @@ def index(
         if report.interrupted:
             return signals.exit_code
     return _exit_code(report, strict=strict)
+
+
+def in_background(chosen: Resolved, arguments: Sequence[str], *, as_json: bool) -> None:
+    """Run the command line ``arguments``, less ``--background``, as a job, and say how to follow it."""
+    import imseek.jobs
+    from imseek.ui.cli.jobs import started_lines
+
+    command = list(arguments)
+    command.remove("--background")  # The first one: what follows `--` is a path.
+    job = imseek.jobs.start(chosen.path, command)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
+    else:
+        print("\n".join(started_lines(job)))
 
 
 def plan_summary(report: IndexReport) -> list[str]:

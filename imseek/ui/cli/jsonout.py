@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imseek.captions import AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
+    from imseek.jobs import Job
     from imseek.library import Named, Resolved
     from imseek.types import (
         CollectionInfo,
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def print_json(body: Mapping[str, Any]) -> None:
-    """One object on stdout, in ASCII so that it survives every terminal and locale."""
-    print(json.dumps({"schema": SCHEMA, **body}, indent=1, allow_nan=False), file=sys.stdout)
+def print_json(body: Mapping[str, Any], *, line: bool = False) -> None:
+    """One object on stdout, in ASCII so that it survives every terminal and locale; for streams, on one line."""
+    text = json.dumps({"schema": SCHEMA, **body}, indent=None if line else 1, allow_nan=False)
+    print(text, file=sys.stdout, flush=line)
 
 
 def collection(chosen: Named | Resolved) -> dict[str, Any]:
@@ -99,6 +101,21 @@ def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> di
         "seconds": round(report.seconds, 3),
         "notes": list(report.notes),
         "failures": [_failure(failure) for failure in report.failures],
+    }
+
+
+def job(found: Job) -> dict[str, Any]:
+    return {
+        "job_id": found.run_id,
+        "kind": found.kind,
+        "state": found.state,
+        "pid": found.pid,
+        "host": found.host,
+        "started": found.started,
+        "ended": found.ended,
+        "exit_code": found.exit_code,
+        "progress": _plain(found.progress),
+        "log": None if found.log is None else _path(os.fsencode(found.log)),
     }
 
 

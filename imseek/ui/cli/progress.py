@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -73,7 +72,9 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        from imseek.types import StopRequest  # NumPy comes with it: not for every --help.
+
+        self.event = StopRequest()
         self._caught: int | None = None
 
     @property
@@ -97,6 +98,7 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._caught = number
+        self.event.exit_code = self.exit_code
         # Not print(): a handler may interrupt one that holds the stream's lock.
         os.write(2, b"imseek: stopping once what is under way is committed; again to stop at once\n")
         self.event.set()

@@ -37,6 +37,10 @@ CollectionOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text (imseek/ui/schemas).")
 ]
+JsonLinesOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON Lines instead of text: one object per run (imseek/ui/schemas)."),
+]
 
 
 def current_folder() -> Path:

@@ -1,0 +1,67 @@
+"""What a collection knows of absolute paths, asked without its lock."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from imseek.data.places import INSIDE, base_folder, is_url, join, join_root, split
+from imseek.data.reader import FOREVER, connect_read_only
+
+
+class LocalSource(NamedTuple):
+    """A source of the local disk: its kind, where it lies now, and its options (JSON)."""
+
+    source_id: int
+    kind: str
+    root: bytes
+    options: str
+
+
+def local_sources(root: Path) -> list[LocalSource]:
+    """The sources that are folders and files. Raises as ``connect_read_only``."""
+    with connect_read_only(root) as connection:
+        return _sources(root, connection)
+
+
+def with_places(root: Path, paths: Iterable[bytes]) -> set[bytes]:
+    """Which of these absolute paths are those of images, or of folders or containers with images in them."""
+    with connect_read_only(root) as connection:
+        sources = _sources(root, connection)
+        return {path for path in paths if any(_below(connection, sources, path, 1))}
+
+
+def files_below(root: Path, path: bytes, limit: int) -> list[bytes]:
+    """Absolute paths of files with images, of at most ``limit`` images at or below an absolute path."""
+    with connect_read_only(root) as connection:
+        return list(_below(connection, _sources(root, connection), path, limit))
+
+
+def _sources(root: Path, connection: sqlite3.Connection) -> list[LocalSource]:
+    query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
+    found = [
+        LocalSource(source_id, kind, join_root(base_folder(root), at, relative), options)
+        for source_id, kind, at, relative, options in connection.execute(query, (FOREVER,))
+    ]
+    return [source for source in found if os.path.isabs(source.root) and not is_url(source.root)]
+
+
+def _below(
+    connection: sqlite3.Connection, sources: Iterable[LocalSource], path: bytes, limit: int
+) -> Iterator[bytes]:
+    for source in sources:
+        query = "SELECT path FROM places WHERE source_id = ? AND died = ?"
+        values: list[int | bytes] = [source.source_id, FOREVER]
+        if (inner := path.removeprefix(source.root.rstrip(b"/") + b"/")) != path:
+            # `0` is the byte after `/`, and 1 the one after the byte behind which members of containers are named.
+            query = (
+                f"{query} AND path >= ? AND path < ? AND (path = ? OR path > ? OR (path > ? AND path < ?))"
+            )
+            values += [inner, inner + b"0", inner, inner + b"/", inner + INSIDE, inner + b"\x01"]
+        elif path != source.root and not source.root.startswith(path.rstrip(b"/") + b"/"):
+            continue
+        for (place,) in connection.execute(f"{query} LIMIT ?", (*values, limit)):
+            yield join(source.root, split(place)[0])

@@ -1,0 +1,95 @@
+"""What the catalog records of runs, read without SQLAlchemy: who wrote, how far it is, what it ended with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imseek.data.lock import may_be_alive
+from imseek.data.reader import connect_read_only
+from imseek.errors import StorageError
+
+RUNNING = "running"
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of ``runs``. ``pid_started`` is in clock ticks since boot (see :func:`imseek.data.lock.process_started`).
+
+    ``state`` is as recorded: one that is ``running`` may be of a process that has died since.
+    """
+
+    run_id: int
+    kind: str
+    pid: int
+    host: str
+    boot_id: str
+    pid_started: int | None
+    started: str
+    ended: str | None
+    state: str
+    exit_code: int | None
+    progress: Mapping[str, Any]
+
+    @property
+    def may_be_alive(self) -> bool:
+        """Whether the process that this is of may still run."""
+        return may_be_alive(self.pid, self.host, self.boot_id, self.pid_started)
+
+
+def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
+    """Runs of a collection, the newest first; only the one of ``run_id``, at most ``limit``.
+
+    Raises as :func:`imseek.data.reader.connect_read_only`.
+    """
+    # All columns, whichever there are: a catalog that no writer has migrated yet lacks the later ones.
+    query, values = "SELECT * FROM runs", []
+    if run_id is not None:
+        query, values = f"{query} WHERE run_id = ?", [run_id]
+    query = f"{query} ORDER BY run_id DESC LIMIT ?"
+    with connect_read_only(root) as connection:
+        found = connection.execute(query, (*values, -1 if limit is None else limit))
+        names = [column[0] for column in found.description]
+        return [_row(dict(zip(names, row, strict=True))) for row in found]
+
+
+def running_writer(root: Path) -> str | None:
+    """The writer that the catalog records as running, in words; None where it is none, or known to be dead."""
+    try:
+        rows = read_runs(root, limit=1)
+    except StorageError:
+        return None
+    # There is one writer at a time, and the next one ends whatever is still recorded as running.
+    if not rows or rows[0].state != RUNNING or not rows[0].may_be_alive:
+        return None
+    row = rows[0]
+    return f"`{row.kind}`, process {row.pid} on {row.host}, started {row.started}"
+
+
+def _row(columns: Mapping[str, Any]) -> RunRow:
+    return RunRow(
+        run_id=columns["run_id"],
+        kind=columns["kind"],
+        pid=columns["pid"],
+        host=columns["host"],
+        boot_id=columns["boot_id"],
+        pid_started=columns.get("pid_started"),
+        started=columns["started_at"],
+        ended=columns["ended_at"],
+        state=columns["state"],
+        exit_code=columns.get("exit_code"),
+        progress=json_object(columns.get("progress", "{}")),
+    )
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

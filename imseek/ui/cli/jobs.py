@@ -1,0 +1,124 @@
+"""``imseek jobs``: the runs of a collection, how far they are, and how to stop one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.jobs import Job
+
+app = typer.Typer(
+    help="List the runs of a collection, and stop one.",
+    epilog=examples("imseek jobs", "imseek jobs cancel 12"),
+    rich_markup_mode=None,
+)
+
+LimitOption = Annotated[
+    int, typer.Option("--limit", "-n", min=1, metavar="N", help="At most this many, the newest.")
+]
+_LIMIT = 20
+
+
+@app.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context,
+    limit: LimitOption = _LIMIT,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of a collection, and stop one. Without a command, as `imseek jobs list`."""
+    if context.invoked_subcommand is None:
+        list_(limit, collection, as_json)
+    elif collection is not None or as_json or limit != _LIMIT:
+        raise UsageError(
+            "options come after the command", hint=f"imseek jobs {context.invoked_subcommand} --help"
+        )
+
+
+@app.command("list", epilog=examples("imseek jobs list", "imseek jobs list --limit 100 --json"))
+def list_(
+    limit: LimitOption = _LIMIT, collection: CollectionOption = None, as_json: JsonOption = False
+) -> None:
+    """List the runs of a collection, the newest first: in the background, in a terminal, or long ended."""
+    import imseek.jobs
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    found = imseek.jobs.list(chosen.path, limit=limit)
+    if as_json:
+        body = {"collection": jsonout.collection(chosen), "jobs": [jsonout.job(job) for job in found]}
+        jsonout.print_json(body)
+    elif found:
+        print(_table(found))
+    else:
+        say("nothing has been run on this collection yet")
+
+
+@app.command(epilog=examples("imseek jobs cancel 12"))
+def cancel(
+    job_id: Annotated[int, typer.Argument(metavar="ID", help="Its number in `imseek jobs`.")],
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
+    import imseek.jobs
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    job = imseek.jobs.cancel(chosen.path, job_id)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})
+    else:
+        print(f"job {job.run_id} ({job.kind}, process {job.pid}) was asked to stop")
+
+
+def started_lines(job: Job) -> list[str]:
+    """What to know of a job that has just been started."""
+    lines = [
+        f"job {job.run_id} ({job.kind}) runs in the background, process {job.pid}",
+        "progress: imseek jobs",
+    ]
+    if job.log is not None:
+        lines.append(f"what it says: tail -f {printable(str(job.log))}")
+    return [*lines, f"stop it: imseek jobs cancel {job.run_id}"]
+
+
+def _table(found: tuple[Job, ...]) -> str:
+    head = ("job", "state", "exit", "process", "started", "ended", "progress", "command")
+    rows = [
+        (
+            str(job.run_id),
+            job.state,
+            "" if job.exit_code is None else str(job.exit_code),
+            str(job.pid),
+            job.started,
+            job.ended or "",
+            _progress(job.progress),
+            printable(job.kind),
+        )
+        for job in found
+    ]
+    return table(head, rows, right=(0, 2, 3))
+
+
+def _progress(told: Mapping[str, Any]) -> str:
+    """``12 of 40 files, 1 skipped``; empty where nothing has been told."""
+    done, total, skipped = (told.get(name) for name in ("done", "total", "skipped"))
+    if not isinstance(done, int):
+        return ""
+    if not isinstance(total, int):
+        return str(told.get("phase", ""))
+    text = f"{done:,} of {count(total, 'file')}"
+    return f"{text}, {skipped:,} skipped" if skipped else text

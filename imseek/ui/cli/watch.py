@@ -1,0 +1,101 @@
+"""``imseek watch``: follow folders, and index what changes in them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.progress import StopSignals
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek import Runtime
+    from imseek.types import IndexReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "watch",
+        epilog=examples("imseek watch", "imseek watch ~/Pictures", "imseek watch --settle 10 --json"),
+    )(watch)
+
+
+@with_runtime()
+def watch(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER...", help="Folders to follow; without any, all folder sources."),
+    ] = None,
+    collection: CollectionOption = None,
+    settle: Annotated[
+        float,
+        typer.Option(
+            "--settle", min=0.0, metavar="SECONDS", help="How long a file must have been left alone."
+        ),
+    ] = 2.0,
+    rescan: Annotated[
+        float,
+        typer.Option(
+            "--rescan",
+            min=1.0,
+            metavar="SECONDS",
+            help="How often to look at whole folders, without an event.",
+        ),
+    ] = 3600.0,
+    as_json: JsonLinesOption = False,
+    *,
+    runtime: Runtime,
+) -> int:
+    """Follow folders: what is new, changed, moved or gone is indexed once it has come to rest. Ctrl-C ends it.
+
+    A folder that vanishes or is suddenly empty, such as a disk that is not mounted, loses nothing: it is waited for.
+    """
+    import imseek.watch
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+
+    def tell(report: IndexReport) -> None:
+        if as_json:
+            jsonout.print_json(jsonout.index(report, chosen), line=True)
+            return
+        print(f"{time.strftime('%H:%M:%S')} {_line(report)}", flush=True)
+        for failure in report.failures:
+            path = printable(os.fsdecode(failure.path))
+            say(f"skipped ({failure.reason}): {path}: {printable(failure.message)}")
+        for note in report.notes:
+            say(printable(note))
+
+    with imseek.open(chosen.path, runtime=runtime, notify=say) as opened, StopSignals() as signals:
+        imseek.watch.watch(
+            opened,
+            paths or [],
+            settle=settle,
+            rescan=rescan,
+            stop=signals.event,
+            on_report=tell,
+            on_notice=lambda line: say(printable(line)),
+        )
+    return signals.exit_code
+
+
+def _line(report: IndexReport) -> str:
+    counts = [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.moved, "moved"),
+        (report.copied, "copied"),
+        (report.removed, "removed"),
+        (len(report.failures), "skipped"),
+    ]
+    done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "nothing new"
+    return f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"
