@@ -125,9 +125,9 @@ def reencode(
     resolution = registry.resolve(reference)
     encoder = joining.load_resolved(resolution, ("image", "text") if first else ("image",), runtime, notify)
     order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
-    with explained(root), Writer(root, "maintain --add-space" if add else "maintain --reencode") as writer:
-        with telling(writer, progress, stop) as tell:
-            return runner.reencode(writer, encoder, order, progress=tell, stop=stop)
+    kind = "maintain --add-space" if add else "maintain --reencode"
+    with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
+        return runner.reencode(writer, encoder, order, progress=tell, stop=stop)
 
 
 def embed_captions(

@@ -346,8 +346,8 @@ class _Watch:
         if len(parts) > PATHS:
             # Some of the folders hold what is still being written: later, or all of them.
             for path in parts:
-                if (root := self._root_of(path)) is not None:
-                    root.due = min(root.due, now)
+                if (followed := self._root_of(path)) is not None:
+                    followed.due = min(followed.due, now)
             parts, taken = set(), taken - rest
         parts |= held.keys() - wholes
         return _Batch(roots, wholes, parts, taken) if wholes or parts else None

@@ -57,14 +57,14 @@ class TestMaking:
             == kind
         )
 
-    def test_a_space_cannot_be_added_later(self, cli, two) -> None:
+    def test_a_space_is_added_by_another_command(self, cli, two) -> None:
         outcome = cli("index", two, "--also", "fake:16")
         assert outcome.code == 2
         assert (
             outcome.err.splitlines()[-2]
             == "imseek: default has no space of fake:16, only of fake:64 and fake:32"
         )
-        assert "spaces are chosen when a collection is made" in outcome.err
+        assert "`imseek maintain --add-space fake:16`" in outcome.err
         assert cli("index", two, "--also", "fake:64").code == 2, "that is the first space"
         assert cli("index", two, "--also", "fake:32").code == 0
 

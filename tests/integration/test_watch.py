@@ -297,13 +297,14 @@ def test_a_source_that_is_removed_does_not_come_back(
     (tmp_path / "other").mkdir()
     draw(tmp_path / "other" / "z.png", 960)
     follower = follow(folder, tmp_path / "other", rescan=1.0)
-    collection.remove_source(1)
+    ids = {source.path: source.source_id for source in collection.info().sources}
+    collection.remove_source(ids.pop(os.fsencode(folder)))
     draw(folder / "d.png", 961)
     follower.until_told("was taken out of the collection: not followed any more")
     draw(tmp_path / "other" / "y.png", 962)
     follower.until(lambda: "y.png" in follower.names())
     assert follower.names().keys() == {"y.png", "z.png"}
-    assert [source.source_id for source in collection.info().sources] == [2]
+    assert [source.source_id for source in collection.info().sources] == [*ids.values()]
 
 
 # -- disks that come and go ----------------------------------------------------------------------------
