@@ -36,6 +36,7 @@ class SkipReason(StrEnum):
     ENCODER_FAILED = "encoder_failed"
     FETCH_FAILED = "fetch_failed"
     FORBIDDEN_ADDRESS = "forbidden_address"
+    BAD_VECTOR = "bad_vector"
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written
 
 def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Some rows of a Parquet file, of all or some columns, in the order asked for; nulls and the id are left out."""
-    with _open(path) as file:
+    with open_parquet(path) as file:
         group_of: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             group_of.setdefault(row // ROW_GROUP, []).append(position)
@@ -218,24 +218,25 @@ def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = N
 
 def read_texts(path: Path, column: str) -> Iterator[list[str | None]]:
     """A column of texts, a row group at a time."""
-    with _open(path) as file:
+    with open_parquet(path) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=[column], use_threads=False)
             yield table.column(column).to_pylist()
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    with _open(path) as file:
+    with open_parquet(path) as file:
         return file.read(columns=columns, use_threads=False)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: Path | bytes) -> Iterator[pq.ParquetFile]:
+    """A Parquet file, ours or another's. Raises OSError, and ValueError where it is none."""
     # Opened by Python, since Arrow takes only paths that are text; it raises OSError for a page that is damaged.
     # And read without threads, of which prefetching is one: a thread that still holds something of Python's when the
     # interpreter ends aborts the process (apache/arrow#34314).
     with (
-        path.open("rb") as raw,
+        open(path, "rb") as raw,
         pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file,
     ):
         yield file

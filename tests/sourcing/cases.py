@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from imseek.types import SourceOptions
-from sourcing import archives
+from sourcing import archives, exports
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,12 @@ class FolderCase:
         shutil.rmtree(at / "pictures")
 
 
-CASES: list[Case] = [FolderCase(), *archives.CASES]
+CASES: list[Case] = [FolderCase(), *archives.CASES, *exports.CASES]
+
+
+def opens_pictures(case: Case) -> bool:
+    """Whether a run reads the pictures, and not only vectors that were made of them."""
+    return case not in exports.CASES
 
 
 def draw(seed: int, size: tuple[int, int] = (48, 32)) -> bytes:
