@@ -37,6 +37,7 @@ class SkipReason(StrEnum):
     FETCH_FAILED = "fetch_failed"
     FORBIDDEN_ADDRESS = "forbidden_address"
     BAD_VECTOR = "bad_vector"
+    NO_PICTURES = "no_pictures"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class NewImage:
     In the space of captions, where there is one, that is the vector of its caption, zeros where it has none.
 
     ``image_id`` is given when an image whose vector was lost comes back under its old id. ``replaces`` is the
-    image that lay at this place before: its place ends, and its tags are carried over.
+    image that lay at this place before: its place ends, and its tags are carried over if the new one ``inherits``.
     """
 
     source_id: int
@@ -30,6 +30,7 @@ class NewImage:
     vectors: Mapping[int, npt.NDArray[np.float16]]
     image_id: int | None = None
     replaces: int | None = None
+    inherits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,11 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
 
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
     """An image whose content changed keeps its tags under its new id; their provenance says so."""
-    heirs = {image.replaces: image_id for image_id, image in new if image.replaces not in (None, image_id)}
+    heirs = {
+        image.replaces: image_id
+        for image_id, image in new
+        if image.inherits and image.replaces not in (None, image_id)
+    }
     for chunk in files.chunks(sorted(heirs)):
         tags = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
         if tags:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imseek.data.catalog import UNKNOWN_STAT, Catalog, FileStat
 from imseek.errors import MediaError
-from imseek.indexer.scan import Candidate, Homeless, Opening, Settings, Skipped, compare, skipped
+from imseek.indexer.scan import RETRIED, Candidate, Homeless, Opening, Settings, Skipped, compare, skipped
 from imseek.indexer.sources.base import Unreachable
 from imseek.types import SkipReason
 
@@ -44,18 +44,34 @@ def expand(
     known = catalog.known_places(source_id, container.path)
     failures = catalog.known_failures(source_id, container.path)
     seen: set[bytes] = set()
+    failing: set[bytes] = set()
+    whole = True
     try:
         for entry in source.expand(container):
-            seen.add(entry.path)
+            before = known.get(entry.path)
             if isinstance(entry, Unreachable):
-                yield skipped(target, entry)
+                if before is not None and entry.reason is SkipReason.VANISHED and source.is_gone(entry.path):
+                    continue
+                if before is not None and entry.reason is not SkipReason.EMPTY_FILE:
+                    seen.add(entry.path)
+                    ended.seen += 1
+                    ended.settled.append(before.image_id)
+                failing.add(entry.path)
+                if entry.path in failures and failures[entry.path].reason == entry.reason:
+                    ended.known_failures += 1
+                    whole = whole and entry.reason not in RETRIED
+                else:
+                    yield skipped(target, entry)
                 continue
+            seen.add(entry.path)
             ended.seen += 1
             sorted_out = compare(target, source, entry, known, failures, settings)
+            if sorted_out is True:
+                ended.settled.append(known[entry.path].image_id)
+                continue
+            failing.add(entry.path)  # If it is a candidate, reading it will tell whether it still is.
             if isinstance(sorted_out, Candidate):
                 yield sorted_out
-            elif sorted_out:
-                ended.settled.append(known[entry.path].image_id)
             else:
                 ended.known_failures += 1
     except (MediaError, OSError) as error:
@@ -66,8 +82,8 @@ def expand(
         ended.settled += [place.image_id for path, place in known.items() if path not in seen]
         yield ended
         return
-    ended.stat = container.stat
-    ended.cleared = [(source_id, path) for path in failures if path not in seen]
+    ended.stat = container.stat if whole else UNKNOWN_STAT
+    ended.cleared = [(source_id, path) for path in failures if path not in failing]
     if opening.failed:
         ended.cleared.append((source_id, container.path))
     for path, place in known.items():

@@ -115,6 +115,8 @@ class Loader:
     def _loaded(
         candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None
     ) -> Loaded:
+        # What waits to be encoded or settled must not keep the bytes of rows in memory.
+        candidate = replace(candidate, found=replace(candidate.found, where=None))
         return Loaded(
             candidate, content.stat, content_hash, len(content.data), picture, content.caption, content.extra
         )

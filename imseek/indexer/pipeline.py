@@ -159,6 +159,7 @@ class Run:
             live=self._writer.current().images,
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
+            failures=tuple(self._reported),
             notes=tuple(dict.fromkeys((*self.report.notes, *late, *self._captions.notes()))),
         )
 
@@ -298,7 +299,8 @@ class Run:
             self._unsettled.difference_update(image.image_id for image in lost)
         self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
-        self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
+        if ended.stat != UNKNOWN_STAT:  # Else that is on record, since the run began.
+            self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
         if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
             self._batch.containers += self._read
             self._read = []
@@ -405,6 +407,7 @@ class Run:
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
+            inherits=candidate.is_named,
         )
         self._batch.new.append(new)
         self._encoded[loaded.content_hash] = new

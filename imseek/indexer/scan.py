@@ -47,6 +47,11 @@ class Candidate:
     def path(self) -> bytes:
         return self.found.path
 
+    @property
+    def is_named(self) -> bool:
+        """Whether its place has a name: the number of a row says nothing of the picture."""
+        return self.target.source.kind not in places.ROW_KINDS or places.split(self.path)[2] != b""
+
     def failed(self, stat: FileStat, reason: str, message: str) -> Skipped:
         return skipped(self.target, Unreachable(self.path, SkipReason(reason), message, stat))
 
@@ -146,6 +151,7 @@ def _scan_one(
     source = open_source(
         target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
         follow_symlinks=settings.follow_symlinks,
+        read_ns=max((place.stat.checked_ns for place in known.values()), default=0),
     )  # fmt: skip
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:

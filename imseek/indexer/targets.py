@@ -13,7 +13,7 @@ from imseek.data import sources as catalog_sources
 from imseek.data.catalog import Source as CatalogSource
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
-from imseek.indexer.sources import KINDS, detect, filter_of, options_of
+from imseek.indexer.sources import KINDS, check_source, detect, filter_of, options_of
 from imseek.indexer.sources.files import GONE
 from imseek.indexer.sources.folder import path_below, reaches
 from imseek.types import SourceOptions, display_path
@@ -58,8 +58,8 @@ def targets(
 
     Nothing is recorded yet. A source inside another stays one of its own, which the outer one passes over: what
     protects it (a disk that is not mounted) goes on to hold. ``options`` are those of new sources, and replace those
-    of the sources that are named. Raises UsageError for a path that is not there and never was, or of a kind that is
-    not known.
+    of the sources that are named. Raises UsageError for a path that is not there and never was, of a kind that is not
+    known, or with a table that does not tell which column holds the pictures.
     """
     chosen = _Targets(writer, options, follow_symlinks)
     if not paths and not names:
@@ -76,7 +76,10 @@ def targets(
         chosen.add(single[0], "file")
     elif single or names:
         chosen.add_names([*single, *names])
-    return chosen.found()
+    found = chosen.found()
+    for target in found:
+        check_source(target.source.kind, target.root, target.options)
+    return found
 
 
 def record(writer: Writer, wanted: Iterable[Target]) -> list[Target]:

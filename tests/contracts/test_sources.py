@@ -100,7 +100,13 @@ def test_changes_are_followed(stand: Stand) -> None:
     after = {**before, "002.png": Picture(draw(12)), "005.png": Picture(draw(5))}
     del after["003.png"]
     report = stand.index(after)
-    assert (report.added, report.changed, report.removed, report.live) == (1, 1, 1, 4)
+    if (
+        stand.case.numbered
+    ):  # Those after the row that was taken out have moved, whatever lies in their old places.
+        assert (report.added + report.changed, report.added - report.removed, report.moved) == (2, 0, 1)
+    else:
+        assert (report.added, report.changed, report.removed, report.moved) == (1, 1, 1, 0)
+    assert report.live == 4
     now = stand.ids()
     assert now.keys() == {picture.data for picture in after.values()}
     for name in ("001.png", "004.png"):
@@ -113,7 +119,8 @@ def test_a_renamed_picture_keeps_its_id(stand: Stand) -> None:
     stand.index(before)
     ids = stand.ids()
     report = stand.index({"001.png": before["001.png"], "later.png": before["002.png"]})
-    assert (report.moved, report.added, report.removed, report.live) == (1, 0, 0, 2)
+    assert (report.moved, report.added, report.removed) == (1 if stand.case.named else 0, 0, 0)
+    assert report.live == 2
     assert stand.ids() == ids
 
 
@@ -176,7 +183,13 @@ def test_a_dry_run_tells_what_there_is_to_do_and_does_nothing(stand: Stand) -> N
     after = {**before, "004.png": Picture(draw(4))}
     del after["003.png"]  # The last: rows of tables have numbers and no names.
     planned = stand.index(after, dry_run=True)
-    assert (planned.added, planned.removed, planned.live) == (1, 1, 3)
+    if not stand.case.numbered:
+        assert (planned.added, planned.removed) == (1, 1)
+    elif stand.case.named:  # Whether a row is one that has moved is known when its picture has been read.
+        assert (planned.added, planned.changed, planned.removed) == (3, 0, 3)
+    else:
+        assert (planned.added, planned.changed, planned.removed) == (0, 3, 0)
+    assert planned.live == 3
     assert stand.collection.info().images == 3
 
 

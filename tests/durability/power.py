@@ -198,7 +198,8 @@ def _facts(root: Path) -> dict[str, Any]:
     with imseek.open(root) as collection:
         sources = {source.source_id: source for source in collection.info().sources}
     reader = Reader(root)
-    found = [image_id for segment in reader.segments(0) for image_id in _live(segment)]
+    space_id = reader.current.space.space_id
+    found = [image_id for segment in reader.segments(space_id) for image_id in _live(segment)]
     places = {}
     for image_id, place in reader.places(found).items():
         within = os.path.relpath(place.path, sources[place.source_id].path)
@@ -206,7 +207,7 @@ def _facts(root: Path) -> dict[str, Any]:
     images = {
         str(image_id): {
             "place": places.get(image_id),
-            "vector": hashlib.sha256(reader.vector(image_id, 0).tobytes()).hexdigest(),
+            "vector": hashlib.sha256(reader.vector(image_id, space_id).tobytes()).hexdigest(),
             "tags": list(reader.image(image_id).tags),
             **{name: str(value) for name, value in sorted(row.items())},
         }

@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from durability.stage import COLUMN, PASSING, Stage, go_on, live_ids, perform, small
+from durability.stage import COLUMN, PASSING, Stage, few_rows, go_on, live_ids, ones, perform, small
 from durability.witness import Witness, name_of
 
 #: Commands that a user may type for a scenario; those without one are functions of the library only.
@@ -34,6 +34,14 @@ COMMANDS: dict[str, list[str]] = {
     "merge": ["maintain", "--merge", "-c", "{root}"],
     "sweep": ["maintain", "-c", "{root}"],
     "purge": ["maintain", "--purge", "-c", "{root}"],
+    "reencode": ["maintain", "--reencode", "fake:32", "-c", "{root}"],
+    "go on reencoding": ["maintain", "--reencode", "fake:32", "-c", "{root}"],
+    "switch over a missing picture": ["maintain", "--reencode", "fake:32", "-c", "{root}"],
+    "drop a space": ["maintain", "--drop-space", "0", "-c", "{root}"],
+    "purge spaces": ["maintain", "--purge", "-c", "{root}"],
+    "repair after a switch": ["collection", "repair", "{root}"],
+    "embed captions": ["maintain", "--captions", "-c", "{root}"],
+    "repair captions": ["collection", "repair", "{root}"],
     "repair a shard": ["collection", "repair", "{root}"],
     "repair the catalog": ["collection", "repair", "{root}"],
 }
@@ -42,6 +50,7 @@ DONE = {
     "create": "there is already a collection",
     "create over a rest": "there is already a collection",
     "remove a source": "no source 1 in this collection",
+    "drop a space": "no space 0 in this collection",
 }
 
 
@@ -88,6 +97,7 @@ def run_command(name: str, home: Path, arguments: Sequence[str]) -> int:
 
     Witness(home).install()
     small(merging=name != "index")
+    few_rows()
     if name == "sweep":
         writer.GRACE_SECONDS = -1.0
     sys.argv = ["imseek", *arguments]
@@ -184,8 +194,6 @@ def survey(name: str, home: Path, witness: Witness) -> Counter[str]:
     Raises AssertionError where it does not open, verify shows more than a kill may leave, or a search does not find
     what is live.
     """
-    import numpy as np
-
     import imseek
     from imseek.data.reader import Reader
 
@@ -203,7 +211,7 @@ def survey(name: str, home: Path, witness: Witness) -> Counter[str]:
     reader = Reader(stage.root)
     there = facts_of(reader)
     with imseek.open(stage.root) as collection:
-        hits = collection.search(np.ones(64), limit=1000).hits
+        hits = collection.search(ones(stage), limit=1000).hits
     assert sorted(hit.image_id for hit in hits) == sorted(image_id for image_id, *_ in there)
     assert reader.generation >= acknowledged, "an acknowledged generation is lost"
     if reader.generation in possible:

@@ -7,7 +7,7 @@ import itertools
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import pytest
 #: Left over by a kill until the next writer comes.
 PASSING = {"orphan", "current"}
 COLUMN = "quality"
+#: The encoder that pictures are encoded with again.
+SECOND = "fake:32"
 
 
 class Stage:
@@ -157,6 +159,132 @@ def worn(stage: Stage) -> None:
     columns(stage)
 
 
+def with_a_copy(stage: Stage) -> None:
+    """Three shards, one with a dead row, and two images of one content."""
+    made(stage)
+    small(merging=False)
+    shutil.copy(stage.photos / "03.png", stage.photos / "copy.png")
+    stage.index()
+    (stage.photos / "05.png").unlink()
+    stage.index()
+    noted(stage)
+
+
+def half_built(stage: Stage) -> None:
+    """Half of a second space is there, some of it in a part."""
+    with_a_copy(stage)
+    build_some(stage, SECOND, 4)
+    assert list(stage.root.glob("spaces/1/parts/*.npy"))
+
+
+def build_some(stage: Stage, encoder: str, rows: int) -> None:
+    import threading
+
+    import imseek
+    from imseek.indexer import reencode
+
+    few_rows()
+    stop = threading.Event()
+    reencode._LOOKED_UP, before = 2, reencode._LOOKED_UP
+    imseek.upkeep.reencode(
+        stage.root, encoder, stop=stop, progress=lambda p: stop.set() if p.done >= rows else None
+    )
+    reencode._LOOKED_UP = before
+
+
+def with_a_hole(stage: Stage) -> None:
+    """All of a second space is built but for a picture that has gone: the switch takes its vector away."""
+    import imseek
+    from imseek.indexer import reencode
+
+    half_built(stage)
+    (stage.photos / "11.png").unlink()
+    few, reencode.FEW_MISSING = reencode.FEW_MISSING, 0
+    assert imseek.upkeep.reencode(stage.root, SECOND).outcome == "refused"
+    reencode.FEW_MISSING = few
+
+
+def switched(stage: Stage) -> None:
+    """A space is kept after a switch, another one is half built, and an image has died that has a row in its part."""
+    half_built(stage)
+    run_reencode(stage)
+    build_some(stage, "fake:16", 4)
+    assert list(stage.root.glob("spaces/2/parts/*.npy"))
+    (stage.photos / "04.png").unlink()
+    stage.index()
+
+
+def without_a_catalog_since_a_switch(stage: Stage) -> None:
+    """The run that switched to another space was killed, and the catalog is damaged: the backups are from before."""
+    half_built(stage)
+    if (pid := os.fork()) == 0:
+        from imseek.data.writer import Writer
+
+        Writer._end = lambda writer, state: os._exit(0)  # type: ignore[method-assign]
+        run_reencode(stage)
+    os.waitpid(pid, 0)
+    for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):
+        (stage.root / name).unlink(missing_ok=True)
+    with (stage.root / "catalog.sqlite").open("r+b") as file:
+        file.write(bytes(4096))
+
+
+def captioned(stage: Stage) -> None:
+    """Every other picture has a caption."""
+    for n in range(0, 12, 2):
+        draw(stage.photos / f"{n:02}.png", n, caption=f"number {n}")
+
+
+def made_for_captions(stage: Stage) -> None:
+    """An empty collection that embeds captions."""
+    import imseek
+
+    captioned(stage)
+    imseek.create(stage.root, encoder="fake", captions=True, here=True).close()
+
+
+def in_pieces_with_captions(stage: Stage) -> None:
+    """Three shards, one with a dead row; no caption is embedded yet."""
+    captioned(stage)
+    in_pieces(stage)
+
+
+def without_a_file_of_captions(stage: Stage) -> None:
+    """Three shards with captions embedded, the file of one is damaged."""
+    in_pieces_with_captions(stage)
+    embed(stage)
+    flip(stage.root / "spaces/1/text_emb/000001.npy")
+
+
+def packed(stage: Stage) -> None:
+    """The pictures in a zip and in two shards, one of them compressed, and an empty collection."""
+    pack(stage, {"a.zip": range(4), "b.tar": range(4, 8), "c.tar.gz": range(8, 12)})
+    made(stage)
+
+
+def repacked(stage: Stage) -> None:
+    """They were indexed, and have since changed places: some within an archive, some to another; one is gone."""
+    packed(stage)
+    small(merging=False)
+    index_archives(stage)
+    noted(stage)
+    (stage.photos / "05.png").unlink()
+    pack(stage, {"a.zip": (3, 1, 0), "b.tar": (4, 2, 6), "d.tar": (7, 8), "c.tar.gz": (9, 10, 11)})
+
+
+def pack(stage: Stage, contents: Mapping[str, Iterable[int]]) -> None:
+    from sourcing.archives import tar_of, zip_of
+
+    folder = stage.photos / "archives"
+    folder.mkdir(exist_ok=True)
+    for name, numbers in contents.items():
+        names = [f"{n:02}.png" for n in numbers]
+        held = {name: (stage.photos / name).read_bytes() for name in names}
+        write = zip_of if name.endswith("zip") else tar_of
+        data = write(held) if not name.endswith("gz") else tar_of(held, "w:gz")
+        (folder / name).write_bytes(data)
+
+
 def without_a_vector_file(stage: Stage) -> None:
     in_pieces(stage)
     flip(stage.root / "spaces/0/img_emb/000001.npy")
@@ -269,10 +397,52 @@ def sweep(stage: Stage) -> None:
         pass
 
 
+def index_archives(stage: Stage) -> None:
+    import imseek
+
+    small()
+    with imseek.open(stage.root) as collection:
+        collection.index([stage.photos / "archives"], progress=lambda p: stage.note(p.done))
+
+
 def purge(stage: Stage) -> None:
     import imseek
 
     imseek.upkeep.purge(stage.root)
+
+
+def few_rows() -> None:
+    """Commits of a re-encoding after four rows each, of batches of two."""
+    from imseek.data import parts, rebuild
+    from imseek.indexer import reencode
+
+    rebuild.COMMIT_ROWS = parts.PART_ROWS = 4
+    reencode.ENCODE_BATCH = 2
+
+
+def run_reencode(stage: Stage) -> None:
+    import imseek
+
+    few_rows()
+    imseek.upkeep.reencode(stage.root, SECOND)
+
+
+def drop_space(stage: Stage) -> None:
+    import imseek
+    from imseek.errors import UsageError
+
+    with suppress(UsageError):  # It is gone already.
+        imseek.upkeep.drop_space(stage.root, 0)
+
+
+def embed(stage: Stage) -> None:
+    import imseek
+    from imseek.data import parts, rebuild
+    from imseek.indexer import caption_space
+
+    rebuild.COMMIT_ROWS = parts.PART_ROWS = 4
+    caption_space.BATCH = 2  # type: ignore[misc]
+    imseek.upkeep.embed_captions(stage.root)
 
 
 def repair(stage: Stage) -> None:
@@ -294,6 +464,17 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "put columns": (in_pieces, columns),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
+    "reencode": (with_a_copy, run_reencode),
+    "go on reencoding": (half_built, run_reencode),
+    "switch over a missing picture": (with_a_hole, run_reencode),
+    "drop a space": (switched, drop_space),
+    "purge spaces": (switched, purge),
+    "repair after a switch": (without_a_catalog_since_a_switch, repair),
+    "index archives": (packed, index_archives),
+    "index archives again": (repacked, index_archives),
+    "index captions": (made_for_captions, run_index_and_merge),
+    "embed captions": (in_pieces_with_captions, embed),
+    "repair captions": (without_a_file_of_captions, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
 }
@@ -318,14 +499,20 @@ def go_on(name: str, stage: Stage) -> None:
     import imseek
 
     perform(name, stage)
-    if name.startswith("create") or name.startswith("repair"):
+    if name.startswith(("create", "repair", "switch")):
         stage.index()
+    if name == "repair captions":
+        embed(stage)
     if name == "relocate a source":
         with imseek.open(stage.root) as collection:
             collection.index()
     if name == "remove a source":
         sweep(stage)  # Where nothing is left to remove, no writer has come yet.
     check(stage, removed=name == "remove a source")
+    if "captions" in name:
+        from imseek.data.current import read_current
+
+        assert read_current(stage.root).caption_space is not None
 
 
 def traces(stage: Stage) -> list[str]:
@@ -343,7 +530,7 @@ def look(stage: Stage) -> list[str]:
     report = imseek.upkeep.verify(stage.root)
     with imseek.open(stage.root) as collection:
         if not {"vectors", "catalog"} & {problem.kind for problem in report.problems}:
-            hits = collection.search(np.ones(64), limit=1000).hits
+            hits = collection.search(ones(stage), limit=1000).hits
             found = {hit.image_id for hit in hits}
             assert len(found) == len(hits)
             if hits:  # A stored image is compared in every space.
@@ -352,6 +539,13 @@ def look(stage: Stage) -> list[str]:
             acknowledged = int(stage.acknowledged.read_text()) if stage.acknowledged.exists() else 0
             assert len(hits) >= acknowledged, f"{acknowledged} were acknowledged, {len(hits)} are there"
     return [problem.kind for problem in report.problems]
+
+
+def ones(stage: Stage) -> Any:
+    """A query that every image answers, in the first space."""
+    from imseek.data.current import read_current
+
+    return np.ones(read_current(stage.root).space.dim)
 
 
 def check(stage: Stage, *, removed: bool) -> None:
@@ -374,6 +568,11 @@ def check(stage: Stage, *, removed: bool) -> None:
         for space in reader.current.image_spaces:
             vector = vector_of(wanted[name], space.encoder)
             assert reader.vector(image_id, space.space_id) == pytest.approx(vector, abs=1e-3)
+        if (space_of_captions := reader.current.caption_space) is not None:
+            caption = facts[image_id].get("caption")
+            assert reader.vector(image_id, space_of_captions.space_id) == pytest.approx(
+                words_of(caption, space_of_captions.encoder), abs=1e-3
+            )
     with closing(sqlite3.connect(stage.root / "catalog.sqlite")) as connection:
         alive = "died = 9223372036854775807"
         assert sorted(
@@ -402,11 +601,22 @@ def vector_of(path: Path, encoder_reference: str) -> Any:
     )
 
 
-def draw(path: Path, seed: int) -> None:
+def words_of(caption: str | None, encoder_reference: str) -> Any:
+    """The row of a caption: zeros where there is none."""
+    from imseek.encoders import registry
+
+    encoder = registry.load(encoder_reference)
+    return np.zeros(encoder.info.dim) if caption is None else encoder.encode_texts([caption])[0]
+
+
+def draw(path: Path, seed: int, caption: str | None = None) -> None:
     from PIL import Image
 
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+    exif = Image.Exif()
+    if caption is not None:
+        exif[0x010E] = caption
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 def flip(path: Path) -> None:

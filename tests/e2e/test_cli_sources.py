@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -146,3 +148,31 @@ def test_several_sources_in_one_call(cli, pictures, tmp_path) -> None:
     report = cli("index", pictures, other, "--encoder", "fake", "--json").json("index")
     assert report["added"] == 4
     assert len(cli("source", "list", "--json").json("sources")["sources"]) == 2
+
+
+class TestTables:
+    def test_columns_that_do_not_tell_are_named_on_the_command_line(self, cli, pictures) -> None:
+        table = pictures / "list.csv"
+        table.write_text(
+            "path,filename,words\nnowhere.png,red.png,a red one\nnowhere.png,lime.png,a green one\n"
+        )
+        refused = cli("index", table, "--encoder", "fake")
+        assert refused.code == 2
+        assert "columns: path, filename, words" in refused.err
+        assert "--image-column" in refused.err
+        given = ("--image-column", "filename", "--caption-column", "words")
+        assert cli("index", table, "--encoder", "fake", *given).code == 0
+        hits = cli("search", "red", "--json").json("search")["hits"]
+        assert {(Path(hit["path"]).name, hit["metadata"]["caption"]) for hit in hits} == {
+            ("red.png", "a red one"), ("lime.png", "a green one"),
+        }  # fmt: skip
+        again = cli("index", "--json").json("index")  # The columns are remembered.
+        assert (again["unchanged"], again["skipped"]) == (2, 0)
+
+    def test_rows_have_a_uri_and_are_extracted(self, cli, pictures, tmp_path) -> None:
+        pq.write_table(pa.table({"jpg": [(pictures / "red.png").read_bytes()]}), tmp_path / "a.parquet")
+        assert cli("index", tmp_path / "a.parquet", "--encoder", "fake").code == 0
+        (hit,) = cli("search", "red", "--json").json("search")["hits"]
+        assert hit["uri"] == f"file://{tmp_path}/a.parquet#row=0"
+        assert cli("extract", str(hit["image_id"]), "-o", tmp_path / "out.png").code == 0
+        assert (tmp_path / "out.png").read_bytes() == (pictures / "red.png").read_bytes()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imseek.types import SourceOptions
 
 if TYPE_CHECKING:
-    from sourcing.cases import Picture
+    from sourcing.picture import Picture
 
 
 def members(pictures: Mapping[str, Picture]) -> dict[str, bytes]:
@@ -66,6 +66,8 @@ class OneArchive:
     name: str
     options: SourceOptions | None = None
     tells: bool = True
+    numbered: bool = False
+    named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
         path = at / f"pictures.{self.name}"
@@ -85,6 +87,8 @@ class Shards:
     name: str = "webdataset"
     options: SourceOptions | None = None
     tells: bool = True
+    numbered: bool = False
+    named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
         for shard in range(2):
@@ -104,6 +108,8 @@ class Elsewhere:
     name: str
     options: SourceOptions | None = None
     tells: bool = True
+    numbered: bool = False
+    named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> str:
         data = tar_of(members(pictures))

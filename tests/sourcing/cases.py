@@ -5,37 +5,31 @@ A case joins the suite by its place in ``CASES``.
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from PIL import Image
-
 from imseek.types import SourceOptions
 from sourcing import archives, exports
+from sourcing.picture import Picture, draw
+from sourcing.tables import TABLES
 
-
-@dataclass(frozen=True)
-class Picture:
-    """The bytes of a picture, and what its source says of it, where it can."""
-
-    data: bytes
-    caption: str | None = None
-    extra: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+__all__ = ["CASES", "Case", "Picture", "draw", "opens_pictures"]
 
 
 class Case(Protocol):
     """One kind of source. ``options`` are what ``index`` is told of it; ``tells`` whether it carries captions and
-    extra columns; ``renames``, whether a picture can go by another name without being another row."""
+    extra columns; ``numbered``, whether a place is the number of a row, so that those after one that is taken out have
+    moved; ``named``, whether a place has the name of the picture."""
 
     name: str
     options: SourceOptions | None
     tells: bool
+    numbered: bool
+    named: bool
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> str | Path:
         """Make the source below ``at``, or write it anew; returns what `index` is given. Keys are file names."""
@@ -51,6 +45,8 @@ class FolderCase:
     name: str = "folder"
     options: SourceOptions | None = None
     tells: bool = True
+    numbered: bool = False
+    named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
         """Only what differs is written, so that the rest keeps its times."""
@@ -76,7 +72,7 @@ class FolderCase:
         shutil.rmtree(at / "pictures")
 
 
-CASES: list[Case] = [FolderCase(), *archives.CASES, *exports.CASES]
+CASES: list[Case] = [FolderCase(), *archives.CASES, *exports.CASES, *TABLES]
 
 
 def opens_pictures(case: Case) -> bool:

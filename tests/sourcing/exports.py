@@ -19,7 +19,7 @@ from imseek.types import SourceOptions
 from sourcing.archives import put
 
 if TYPE_CHECKING:
-    from sourcing.cases import Picture
+    from sourcing.picture import Picture
 
 
 def vectors_of(pictures: list[bytes]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from imseek.data.vectors import Segment, open_index
+from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, MissingExtraError, QueryError, UsageError
 
 NONE_DEAD = np.empty(0, np.uint32)
@@ -123,3 +124,11 @@ def test_faiss_is_loaded_only_when_it_is_asked_for(kind: str) -> None:
         f"open_index({kind!r}, [], 3); assert ('faiss' in sys.modules) == ({kind!r} == 'faiss')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rows_of_zeros() -> None:
+    rows = np.zeros((700_000 // 3, 3), np.float16)
+    rows[[0, 5, 100_000, len(rows) - 1], [0, 1, 2, 2]] = 6e-8  # the least above zero
+    expected = np.setdiff1d(np.arange(len(rows)), [0, 5, 100_000, len(rows) - 1])
+    assert (zero_rows(rows) == expected).all()
+    assert zero_rows(rows[:0]).tolist() == []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+from imseek.data.places import is_url
+from imseek.errors import UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter
-from imseek.types import SourceOptions
+from imseek.types import SourceOptions, display_path
 
 #: What a user may name; a single ``file`` is told from its path.
 KINDS: Final = frozenset({"folder", "imagefolder", "archive", "table", "vectors", "list"})
@@ -24,10 +27,12 @@ def open_source(
     names: Sequence[bytes] = (),
     inside: frozenset[bytes] = frozenset(),
     follow_symlinks: bool = False,
+    read_ns: int = 0,
 ) -> Source:
     """The source of a kind at ``root``, an absolute path or a URL.
 
-    ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it.
+    ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it;
+    ``read_ns`` is when a picture of it was last read, by the wall clock.
     """
     choose = filter_of(options)
     if kind in ("folder", "file"):
@@ -38,6 +43,17 @@ def open_source(
         from imseek.indexer.sources.listed import Listed
 
         return Listed(names, allow_private=options.allow_private)
+    if kind == "imagefolder":
+        from imseek.indexer.sources.imagefolder import ImageFolder
+
+        return ImageFolder(
+            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside,
+            caption_column=options.caption_column, read_ns=read_ns,
+        )  # fmt: skip
+    if kind == "table":
+        from imseek.indexer.sources.table import Table
+
+        return Table(root, options, choose=choose, follow_symlinks=follow_symlinks, below=below)
     if kind == "archive":
         from imseek.indexer.sources.archive import Archives
 
@@ -47,6 +63,16 @@ def open_source(
 
         return Vectors(root, choose=choose, allow_private=options.allow_private)
     raise ValueError(f"{kind!r} is no kind of source")
+
+
+def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
+    """Raises UsageError where a source cannot be read as it is meant, before anything of it is recorded."""
+    if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
+        raise UsageError(f"{display_path(root)} is no folder on this machine")
+    if kind == "table":
+        from imseek.indexer.sources.table import Table
+
+        Table(root, options, choose=filter_of(options)).check()
 
 
 def options_of(document: str) -> SourceOptions:

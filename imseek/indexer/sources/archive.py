@@ -112,13 +112,7 @@ class Archives:
         place = join(self._root, split(path)[0])
         if not is_url(place):
             return trouble_at(place) == MISSING
-        try:
-            remote.stat(place)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return False
+        return remote.is_gone(place)
 
     def close(self) -> None:
         self._finders.clear()

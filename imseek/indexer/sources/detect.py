@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from imseek.data.places import container_suffix, is_url
@@ -11,8 +13,10 @@ ZIPS: Final = frozenset((b".zip", b".cbz"))
 ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
 COMPRESSED_TARS: Final = (b".tar.gz", b".tar.bz2", b".tar.xz")
 TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjson".split())
-_LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_SPLITS: Final = ("train", "test", "validation", "val")
+#: Endings of what describes tables beside them.
+_DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
+LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+SPLITS: Final = ("train", "test", "validation", "val")
 
 
 def kind_of(path: bytes) -> str:
@@ -41,8 +45,8 @@ def _kind_of_folder(path: bytes) -> str:
         return "folder"
     if names.get("img_emb") and names.get("metadata"):
         return "vectors"
-    folders = [os.path.join(path, os.fsencode(split)) for split in _SPLITS if names.get(split)]
-    if any(os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in _LABELS):
+    folders = [os.path.join(path, os.fsencode(split)) for split in SPLITS if names.get(split)]
+    if any(os.path.isfile(os.path.join(at, name.encode())) for at in (path, *folders) for name in LABELS):
         return "imagefolder"
     # Shards, as img2dataset and WebDataset's tools write them, lie beside tables and statistics of themselves.
     files = {
@@ -52,4 +56,27 @@ def _kind_of_folder(path: bytes) -> str:
     beside = {b".parquet", b".json", b".txt", b".md", b".idx"}
     if shards and all(os.path.splitext(name)[1].lower() in beside for name in files - shards):
         return "archive"
-    return "folder"
+    return "table" if _holds_tables(path, names) else "folder"
+
+
+def is_table(path: bytes) -> bool:
+    # What the library `datasets` keeps of its own computations lies beside its tables.
+    cached = os.path.basename(path).startswith(b"cache-") and path.endswith(b".arrow")
+    return container_suffix(path) in TABLES and not cached
+
+
+def _holds_tables(path: bytes, names: Mapping[str, bool]) -> bool:
+    """Whether a folder holds tables, and at most what describes them: directly, in ``data/``, or in its splits."""
+    folders = {name for name, is_folder in names.items() if is_folder and not name.startswith(".")}
+    if not folders <= {"data", *SPLITS}:
+        return False
+    found = {os.fsencode(name) for name, is_folder in names.items() if not is_folder}
+    for folder in folders:
+        with contextlib.suppress(OSError), os.scandir(os.path.join(path, os.fsencode(folder))) as listing:
+            entries = list(listing)
+            if any(entry.is_dir() for entry in entries):
+                return False
+            found.update(entry.name for entry in entries)
+    shown = {name for name in found if not name.startswith(b".")}
+    tables = {name for name in shown if container_suffix(name) in TABLES}
+    return bool(tables) and all(os.path.splitext(name)[1].lower() in _DESCRIBING for name in shown - tables)

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from typing import Final
+from typing import BinaryIO, Final
 
 from imseek.data.catalog import FileStat
 from imseek.errors import MediaError
@@ -72,6 +72,16 @@ def read_file(full: bytes) -> tuple[bytes, FileStat]:
     ) != after.st_size:
         raise MediaError(SkipReason.CHANGED, "it changed while it was read")
     return data, seen
+
+
+def open_binary(path: bytes) -> BinaryIO:
+    """A regular file to read from and to seek in. Raises MediaError (``NOT_A_FILE``), OSError."""
+    # Without O_NONBLOCK, a pipe put in the place of a file would hold the reader for ever.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
+    return file
 
 
 def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from imseek.data import layout
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
@@ -15,7 +15,7 @@ from imseek.types import SkipReason, display_path
 
 class Folder:
     """The pictures of a folder tree, or of what lies ``below`` a path in it; ``inside`` are other sources in it, which
-    are passed over."""
+    are passed over. By its path ``looks`` tells whether a file is ``what`` is looked for."""
 
     threads = 0
 
@@ -27,12 +27,16 @@ class Folder:
         follow_symlinks: bool = False,
         below: bytes = b"",
         inside: frozenset[bytes] = frozenset(),
+        looks: Callable[[bytes], bool] = looks_like_picture,
+        what: str = "a picture",
     ) -> None:
         self._root = root
         self._choose = Filter() if choose is None else choose
         self._follow_symlinks = follow_symlinks
         self._below = below
         self._inside = inside
+        self._looks = looks
+        self._what = what
         self.notes: list[str] = []
         self._others = 0
 
@@ -44,7 +48,7 @@ class Folder:
         yield from self._start()
         if self._others:
             files = "1 other file does" if self._others == 1 else f"{self._others:,} other files do"
-            self.notes.append(f"{display_path(self._root)}: {files} not look like a picture")
+            self.notes.append(f"{display_path(self._root)}: {files} not look like {self._what}")
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
         return iter(())
@@ -117,7 +121,7 @@ class Folder:
         try:
             target = entry.stat()
         except FileNotFoundError:
-            if takes and looks_like_picture(path):
+            if takes and self._looks(path):
                 yield Unreachable(path, SkipReason.BROKEN_LINK, "the link leads nowhere")
             return
         except OSError as error:
@@ -134,7 +138,7 @@ class Folder:
                 yield from self._folder(path, ancestors)
 
     def _file(self, path: bytes, info: os.stat_result) -> Iterator[Found | Unreachable]:
-        if not looks_like_picture(path or self._root):
+        if not self._looks(path or self._root):
             self._others += 1
         elif stat.S_ISREG(info.st_mode):
             yield Found(path, file_stat(info))

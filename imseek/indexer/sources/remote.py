@@ -56,6 +56,17 @@ def stat(url: bytes) -> FileStat:
     return _stat(system.info(path))
 
 
+def is_gone(url: bytes) -> bool:
+    """Whether a file is certainly not there any more."""
+    try:
+        stat(url)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def open_binary(url: bytes) -> IO[bytes]:
     """A file that can seek, where the server sends parts of files. Raises as :func:`stat`."""
     system, path = _file_system(os.fsdecode(url))

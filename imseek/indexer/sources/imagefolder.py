@@ -1,0 +1,178 @@
+"""A folder of pictures with what is said of them: labels in folder names, rows of a ``metadata`` table.
+
+As the library ``datasets`` lays it out. Places, stats and changes are those of a plain folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from imseek.errors import MediaError
+from imseek.indexer.sources.base import Container, Content, Found, Scalar, Unreachable
+from imseek.indexer.sources.detect import LABELS, SPLITS
+from imseek.indexer.sources.files import open_binary
+from imseek.indexer.sources.filters import Filter
+from imseek.indexer.sources.folder import Folder, place_in
+from imseek.indexer.sources.roles import caption_of, extra_of
+from imseek.indexer.sources.sheets import open_sheet
+from imseek.indexer.sources.sheets.base import Kind, Malformed, Sheet
+from imseek.indexer.sources.table import caption_in
+from imseek.types import display_path
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    caption: str | None = None
+    extra: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class ImageFolder:
+    """A folder source; what a metadata file says goes before what lies beside a picture, and that before the
+    picture itself. ``caption_column`` names that of the metadata files."""
+
+    threads = 0
+
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        choose: Filter | None = None,
+        follow_symlinks: bool = False,
+        below: bytes = b"",
+        inside: frozenset[bytes] = frozenset(),
+        caption_column: str | None = None,
+        read_ns: int = 0,
+    ) -> None:
+        self._root = root
+        self._folder = Folder(
+            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside
+        )
+        self._caption_column = caption_column
+        self._read_ns = read_ns
+        self._told: dict[bytes, _Told] = {}
+        self._covered: set[bytes] = set()
+        self.notes: list[str] = []
+
+    def trouble(self) -> str | None:
+        return self._folder.trouble()
+
+    def scan(self) -> Iterator[Found | Container | Unreachable]:
+        """The metadata files are read once all pictures are known, since a few of their rows may be for none."""
+        found: set[bytes] = set()
+        for entry in self._folder.scan():
+            if isinstance(entry, Found):
+                found.add(entry.path)
+            yield entry
+        self.notes += self._folder.notes
+        above = {b""}
+        for path in found:
+            while (path := os.path.dirname(path)) not in above:
+                above.add(path)
+        for folder in sorted(above):
+            for name in LABELS:
+                path = os.path.join(folder, os.fsencode(name))
+                if os.path.isfile(place_in(self._root, path)):
+                    self._covered.add(folder)
+                    self._read(path, found)
+                    self._note_change(place_in(self._root, path))
+
+    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+        return iter(())
+
+    def load(self, found: Found) -> Content:
+        content = self._folder.load(found)
+        told = self._told.get(found.path, _Told())
+        extra = {**self._named(found.path), **content.extra, **told.extra}
+        return replace(content, caption=told.caption or content.caption, extra=extra)
+
+    def find(self, path: bytes) -> Found:
+        return self._folder.find(path)
+
+    def is_gone(self, path: bytes) -> bool:
+        return self._folder.is_gone(path)
+
+    def close(self) -> None:
+        self._folder.close()
+
+    def _named(self, path: bytes) -> dict[str, Scalar]:
+        """What the names of its folders say: the split, and the label, unless a metadata file speaks for it."""
+        parts = path.split(b"/")[:-1]
+        said: dict[str, Scalar] = {}
+        if parts and os.fsdecode(parts[0]) in SPLITS:
+            said["split"] = os.fsdecode(parts[0])
+            parts = parts[1:]
+        if parts and not self._is_covered(path):
+            said["label"] = os.fsdecode(parts[-1])
+        return said
+
+    def _is_covered(self, path: bytes) -> bool:
+        while path:
+            path = os.path.dirname(path)
+            if path in self._covered:
+                return True
+        return False
+
+    def _read(self, path: bytes, found: set[bytes]) -> None:
+        """One metadata file; that of a folder further down, which comes later, goes before it."""
+        full = place_in(self._root, path)
+        missing = malformed = 0
+        try:
+            with open_sheet(full, open_binary(full)) as sheet:
+                for names, told in self._rows(sheet, full):
+                    if told is None:
+                        malformed += 1
+                        continue
+                    for name in names:
+                        picture = os.path.normpath(os.path.join(os.path.dirname(path), name))
+                        if picture in found:
+                            self._told[picture] = told
+                        else:
+                            missing += not os.path.isfile(place_in(self._root, picture))
+        except (MediaError, OSError) as error:
+            self.notes.append(f"{display_path(full)}: {getattr(error, 'strerror', None) or error}")
+        for count, what in ((missing, "name files that are not there"), (malformed, "cannot be read")):
+            if count:
+                self.notes.append(f"{display_path(full)}: rows that {what}: {count:,}")
+
+    def _note_change(self, full: bytes) -> None:
+        """What a metadata file says is stored once, with the picture: that it changed since goes unheard."""
+        with contextlib.suppress(OSError):
+            if 0 < self._read_ns < os.stat(full).st_mtime_ns:
+                self.notes.append(
+                    f"{display_path(full)} has changed: what it says of pictures that are known already is not taken "
+                    "over, with --rehash neither (remove the source and index it again)"
+                )
+
+    def _rows(self, sheet: Sheet, full: bytes) -> Iterator[tuple[list[bytes], _Told | None]]:
+        """The pictures that each row names, and what it says of them; None for one that cannot be read."""
+        text = [column.name for column in sheet.columns if column.kind is Kind.TEXT]
+        names = [name for name in text if name == "file_name" or name.endswith("_file_name")]
+        shown = display_path(full)
+        if not names:
+            self.notes.append(f"{shown}: it has no column file_name, so nothing is taken from it")
+            return
+        caption = self._caption_column or caption_of(sheet.columns)
+        if caption not in {column.name for column in sheet.columns}:
+            caption = None
+        extra, notes = extra_of([c for c in sheet.columns if c.name not in (*names, caption)])
+        self.notes += [f"{shown}: {note}" for note in notes]
+        for _, row in sheet.rows([*names, *([] if caption is None else [caption]), *extra]):
+            if isinstance(row, Malformed):
+                yield [], None
+                continue
+            values = {name: sheet.scalar(row[name]) for name in extra}
+            told = {name: value for name, value in values.items() if value is not None}
+            said = None if caption is None else caption_in(row[caption])
+            yield [_path(row[name]) for name in names if row[name]], _Told(said, told)
+
+
+def _path(cell: Any) -> bytes:
+    """What a cell names; what cannot be a name becomes one that no file has."""
+    try:
+        return os.fsencode(str(cell))
+    except UnicodeEncodeError:
+        return str(cell).encode("utf-8", "backslashreplace")

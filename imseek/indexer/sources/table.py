@@ -1,0 +1,323 @@
+"""Tables as a source: each row a picture, in the table itself or where a path or a URL says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.places import inside, is_url, join, split
+from imseek.errors import MediaError, UsageError
+from imseek.indexer.sources import remote
+from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
+from imseek.indexer.sources.detect import is_table
+from imseek.indexer.sources.files import find_file, load_file, open_binary, trouble_at
+from imseek.indexer.sources.filters import Filter
+from imseek.indexer.sources.folder import Folder
+from imseek.indexer.sources.roles import Roles, tell_roles
+from imseek.indexer.sources.sheets import open_sheet
+from imseek.indexer.sources.sheets.base import Kind, Malformed, Row, Sheet
+from imseek.indexer.sources.web import FETCHED, THREADS, Web
+from imseek.media.decode import DEFAULT_LIMITS
+from imseek.types import SkipReason, SourceOptions, display_path
+
+#: Characters of a caption that are kept, as of one beside a picture.
+_CAPTION: Final = 2000
+
+#: Bytes of a path or URL: a longer text is none (a picture in base64, say).
+_LOCATION: Final = 8192
+#: Rows that are passed over rather than looked up anew.
+_NEAR: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """A picture that lies in its row."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    full: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    url: bytes
+
+
+_Where: TypeAlias = _Bytes | _File | _Address
+
+
+class Table:
+    """One table, or those in a folder tree, on this disk or elsewhere.
+
+    A row's picture is known by its number, and by where it lies. A table whose rows name files is opened in every run,
+    since these may change while it does not.
+    """
+
+    def __init__(
+        self,
+        root: bytes,
+        options: SourceOptions,
+        *,
+        choose: Filter | None = None,
+        follow_symlinks: bool = False,
+        below: bytes = b"",
+    ) -> None:
+        self._root = root
+        self._options = options
+        self._is_folder = os.path.isdir(root)
+        # A table that is named is one whatever its ending.
+        looks = is_table if self._is_folder else lambda _: True
+        self._files = Folder(
+            root, choose=choose, follow_symlinks=follow_symlinks, below=below, looks=looks, what="a table"
+        )
+        self._web = Web(allow_private=options.allow_private)
+        self._elsewhere: list[tuple[bytes, FileStat]] = []
+        self._stats: dict[bytes, FileStat] = {}
+        self._open: tuple[tuple[bytes, int, int, int], _Cursor] | None = None
+        self.notes: list[str] = []
+        self.threads = 0
+
+    def trouble(self) -> str | None:
+        if not is_url(self._root):
+            return trouble_at(self._root)
+        try:
+            self._elsewhere = remote.listing(self._root)
+        except FileNotFoundError:
+            return MISSING
+        except OSError as error:
+            return str(error.strerror or error)
+        return None
+
+    def check(self) -> None:
+        """Raises UsageError where no table tells which column holds the pictures, and one at least is sound."""
+        unclear: UsageError | None = None
+        for entry in () if self.trouble() else self._tables():
+            if not isinstance(entry, Found):
+                continue
+            try:
+                self._look(entry.path)
+                return
+            except UsageError as error:
+                shown = display_path(join(self._root, entry.path))
+                unclear = unclear or UsageError(f"{shown}: {error}", hint=error.hint)
+            except (MediaError, OSError):
+                continue
+        if unclear is not None:
+            raise unclear
+
+    def scan(self) -> Iterator[Found | Container | Unreachable]:
+        """Of each table no more than its columns is read."""
+        told: dict[str, list[bytes]] = {}
+        for entry in self._tables():
+            if not isinstance(entry, Found):
+                yield entry
+                continue
+            self._stats[entry.path] = entry.stat
+            try:
+                roles, fetched = self._look(entry.path)
+            except UsageError as error:
+                yield Unreachable(entry.path, SkipReason.NO_PICTURES, str(error), entry.stat)
+                continue
+            except (MediaError, OSError):
+                # Opening it will tell, unless that is on record.
+                yield Container(entry.path, entry.stat)
+                continue
+            if fetched:
+                self.threads = THREADS
+            for note in roles.notes:
+                told.setdefault(note, []).append(entry.path)
+            yield Container(entry.path, UNKNOWN_STAT if roles.names_files else entry.stat)
+        self.notes += self._files.notes
+        for note, tables in told.items():
+            others = f" and {len(tables) - 1:,} more" if len(tables) > 1 else ""
+            self.notes.append(f"{display_path(join(self._root, tables[0]))}{others}: {note}")
+
+    def expand(self, container: Container) -> Iterator[Found | Unreachable]:
+        """Rows of bytes have the table's stat, all others that of what they name."""
+        holder = join(self._root, container.path)
+        rows = _Rows(container.path, os.path.dirname(holder), self._stats[container.path])
+        with self._sheet(container.path) as sheet:
+            roles = self._roles(sheet)
+            for number, row in sheet.rows(roles.wanted):
+                yield rows.entry(sheet, roles, number, row)
+        if rows.missing and rows.missing == rows.named:
+            raise MediaError(
+                SkipReason.UNREADABLE,
+                f"none of the {rows.named:,} files that it names is there, perhaps not mounted",
+            )
+
+    def load(self, found: Found) -> Content:
+        where: _Where = found.where
+        if isinstance(where, _Address):
+            return self._web.load(found, where.url)
+        if isinstance(where, _File):
+            content = load_file(where.full)
+            extra = {**content.extra, **(found.extra or {})}
+            return Content(content.data, content.stat, found.caption or content.caption, extra)
+        if len(where.data) > DEFAULT_LIMITS.max_bytes:
+            raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
+        return Content(where.data, found.stat, found.caption, found.extra or {})
+
+    def find(self, path: bytes) -> Found:
+        """Without what the table says of the picture; for one that lies elsewhere it is not even opened."""
+        container, number, location = split(path)
+        holder = join(self._root, container)
+        if location:
+            return _named(path, os.path.dirname(holder), location)
+        stat = remote.stat(holder) if is_url(holder) else find_file(container, holder).stat
+        key = (container, stat.inode, stat.size, stat.mtime_ns)
+        if self._open is None or self._open[0] != key:
+            self._close_sheet()
+            sheet = self._sheet(container)
+            self._open = key, _Cursor(sheet, self._roles(sheet).image.name)
+        picture = self._open[1].cell(int(number))
+        data = picture.get("bytes") if isinstance(picture, dict) else picture
+        if not isinstance(data, bytes) or not data:
+            raise MediaError(SkipReason.VANISHED, "the row holds no picture any more")
+        return Found(path, stat, _Bytes(data))
+
+    def is_gone(self, path: bytes) -> bool:
+        """A file that a row names is gone only if its folder is there: otherwise a disk may not be mounted."""
+        container, _, location = split(path)
+        if not location and is_url(join(self._root, container)):
+            return remote.is_gone(join(self._root, container))
+        if not location:
+            return self._files.is_gone(container)
+        full = join(os.path.dirname(join(self._root, container)), location)
+        if is_url(full):
+            return False
+        return trouble_at(full) == MISSING and trouble_at(os.path.dirname(full)) is None
+
+    def close(self) -> None:
+        self._close_sheet()
+        self._web.close()
+
+    def _tables(self) -> Iterator[Found | Container | Unreachable]:
+        """The tables as files."""
+        if not is_url(self._root):
+            yield from self._files.scan()
+            return
+        for url, stat in self._elsewhere:
+            if url == self._root or is_table(url):
+                yield Found(b"" if url == self._root else url, stat)
+
+    def _close_sheet(self) -> None:
+        if self._open is not None:
+            self._open[1].sheet.close()
+            self._open = None
+
+    def _look(self, path: bytes) -> tuple[Roles, bool]:
+        """The roles of a table's columns, and whether its pictures are fetched."""
+        with self._sheet(path) as sheet:
+            roles = self._roles(sheet)
+            if roles.image.kind is Kind.PICTURE and not sheet.has_bytes(roles.image.name):
+                roles = replace(roles, names_files=True)
+        return roles, roles.image.kind is Kind.TEXT and not roles.names_files
+
+    def _sheet(self, container: bytes) -> Sheet:
+        path = join(self._root, container)
+        raw = remote.open_binary(path) if is_url(path) else open_binary(path)
+        return open_sheet(path, raw)
+
+    def _roles(self, sheet: Sheet) -> Roles:
+        return tell_roles(sheet.columns, self._options)
+
+
+class _Cursor:
+    """Cells of one column by the numbers of their rows; those that follow each other are read in one go."""
+
+    def __init__(self, sheet: Sheet, name: str) -> None:
+        self.sheet = sheet
+        self._name = name
+        self._rows: Iterator[tuple[int, Row | Malformed]] = iter(())
+        self._next = -_NEAR - 1
+
+    def cell(self, number: int) -> Any:
+        """Raises MediaError: ``VANISHED`` where there is no such row."""
+        if not self._next <= number <= self._next + _NEAR:
+            self._rows = self.sheet.rows([self._name], number)
+        for at, row in self._rows:
+            if at == number:
+                self._next = number + 1
+                return None if isinstance(row, Malformed) else row[self._name]
+        self._next = -_NEAR - 1
+        raise MediaError(SkipReason.VANISHED, "the table has no such row any more")
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one table as entries; ``named`` counts those that name files, ``missing`` files not there."""
+
+    container: bytes
+    folder: bytes
+    stat: FileStat
+    named: int = 0
+    missing: int = 0
+
+    def entry(self, sheet: Sheet, roles: Roles, number: int, row: Row | Malformed) -> Found | Unreachable:
+        at = str(number).encode()
+        if isinstance(row, Malformed):
+            return self._bad(at, SkipReason.CORRUPT, row.message)
+        picture = row[roles.image.name]
+        if isinstance(picture, dict):
+            picture = picture.get("bytes") or picture.get("path")
+        if not picture:
+            return self._bad(at, SkipReason.EMPTY_FILE, "the cell is empty")
+        if isinstance(picture, bytes):
+            found = Found(inside(self.container, at), self.stat, _Bytes(picture))
+        elif isinstance(picture, str):
+            located = self._located(at, picture)
+            if isinstance(located, Unreachable):
+                return located
+            found = located
+        else:
+            return self._bad(at, SkipReason.CORRUPT, f"neither text nor bytes: {picture!r:.80}")
+        told = {name: sheet.scalar(row[name]) for name in roles.extra}
+        extra = {name: value for name, value in told.items() if value is not None}
+        caption = None if roles.caption is None else caption_in(row[roles.caption])
+        return replace(found, caption=caption, extra=extra)
+
+    def _located(self, at: bytes, text: str) -> Found | Unreachable:
+        try:
+            location = os.fsencode(text.strip())
+        except UnicodeEncodeError:
+            location = b""
+        if not location or b"\0" in location or len(location) > _LOCATION:
+            return self._bad(at, SkipReason.CORRUPT, f"no path: {text[:40]!r}")
+        path = inside(self.container, at, location)
+        is_file = not is_url(join(self.folder, location))
+        if is_file and is_url(self.folder):
+            return self._bad(
+                at, SkipReason.FORBIDDEN_ADDRESS, "a table elsewhere names no files of this machine"
+            )
+        self.named += is_file
+        try:
+            return _named(path, self.folder, location)
+        except MediaError as error:
+            self.missing += error.reason == SkipReason.VANISHED
+            return Unreachable(path, SkipReason(error.reason), str(error))
+        except OSError as error:
+            return Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+
+    def _bad(self, at: bytes, reason: SkipReason, message: str) -> Unreachable:
+        return Unreachable(inside(self.container, at), reason, message, self.stat)
+
+
+def _named(path: bytes, folder: bytes, location: bytes) -> Found:
+    """What a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
+    full = join(folder, location)
+    if is_url(full):
+        return Found(path, FETCHED, _Address(full))
+    return replace(find_file(path, full), where=_File(full))
+
+
+def caption_in(cell: Any) -> str | None:
+    """A caption as one line; several of them one after the other."""
+    text = " / ".join(filter(None, cell)) if isinstance(cell, list) else cell
+    return " ".join(str(text).split())[:_CAPTION] or None if text is not None else None
