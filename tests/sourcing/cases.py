@@ -78,11 +78,3 @@ CASES: list[Case] = [FolderCase(), *archives.CASES, *exports.CASES, *TABLES]
 def opens_pictures(case: Case) -> bool:
     """Whether a run reads the pictures, and not only vectors that were made of them."""
     return case not in exports.CASES
-
-
-def draw(seed: int, size: tuple[int, int] = (48, 32)) -> bytes:
-    """A PNG of coloured blocks, different for each seed."""
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(buffer, "PNG")
-    return buffer.getvalue()
