@@ -27,6 +27,8 @@ TRIES: Final = 256
 #: The median cosine from which vectors count as those of the same encoder. Its own differ from run to run by rounding
 #: and by how a picture is scaled down (0.99 and more); another encoder's, even of the same make, are far off.
 AGREEMENT: Final = 0.98
+#: Modes of pictures that may be transparent.
+_TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
 
 def check(catalog: Catalog, wanted: Sequence[Target], encoders: Mapping[int, Encoder]) -> tuple[str, ...]:
@@ -137,6 +139,8 @@ def _picture(place: bytes, path: bytes, encoder: Encoder) -> npt.NDArray[Any] | 
     if path.count(INSIDE) < 2 or is_url(place):
         return None
     try:
-        return encoder.prepare(decode(load_file(place).data).pixels)
+        decoded = decode(load_file(place).data)
+        # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
+        return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
     except (MediaError, OSError):
         return None
