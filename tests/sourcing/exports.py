@@ -48,6 +48,8 @@ class Export:
     single: bool = False
     options: SourceOptions | None = None
     tells: bool = True
+    numbered: bool = True
+    named: bool = True
 
     def write(self, at: Path, pictures: Mapping[str, Picture]) -> Path:
         export = at / "export"
