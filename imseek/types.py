@@ -37,6 +37,7 @@ class SkipReason(StrEnum):
     ENCODER_FAILED = "encoder_failed"
     FETCH_FAILED = "fetch_failed"
     FORBIDDEN_ADDRESS = "forbidden_address"
+    BAD_VECTOR = "bad_vector"
     NO_PICTURES = "no_pictures"
 
 

@@ -65,7 +65,8 @@ def locate(root: bytes, path: bytes) -> bytes:
     container, member, location = split(path)
     holder = join(root, container)
     if location:
-        return join(os.path.dirname(holder), location)
+        place = join(os.path.dirname(holder), location)
+        return os.path.normpath(place) if location.startswith(b"../") and not is_url(place) else place
     return holder + b"!/" + member if INSIDE in path else holder
 
 

@@ -24,6 +24,7 @@ from imseek.data.reader import HashLookup
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
+from imseek.indexer import taken
 from imseek.indexer.expand import Ended, expand
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
 from imseek.indexer.rows import Columns
@@ -64,8 +65,11 @@ def index(
     ``encoders`` has that of every space of pictures by its id, the first space first, and ``captions`` that of the
     space of captions, where there is one.
     """
+    # Before a source is recorded: vectors of another encoder must leave nothing behind.
+    notes = taken.check(writer.catalog, wanted, encoders)
     run = Run(writer, encoders, captions, progress or (lambda _: None), stop or threading.Event())
-    return run.execute(record(writer, wanted), options)
+    report = run.execute(record(writer, wanted), options)
+    return replace(report, notes=(*notes, *report.notes))
 
 
 class Run:
@@ -137,13 +141,16 @@ class Run:
             self._lookup.close()
             for source in scan.sources:
                 source.close()
+        late = (
+            note for source in scan.sources for note in source.notes
+        )  # Of containers, once they are read.
         return replace(
             self.report,
             live=self._writer.current().images,
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
             failures=tuple(self._reported),
-            notes=(*self.report.notes, *self._storing.notes()),
+            notes=tuple(dict.fromkeys((*self.report.notes, *late, *self._storing.notes()))),
         )
 
     # -- the ends --------------------------------------------------------------------------------------

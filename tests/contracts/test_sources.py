@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sourcing.cases import CASES, Case, Picture, draw
+from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
 from imseek.types import IndexReport
@@ -53,7 +53,8 @@ def test_every_picture_is_there_and_leads_back(stand: Stand) -> None:
     made = pictures(1, 2, 3)
     report = stand.index(made)
     assert (report.seen, report.added, report.skipped, report.live) == (3, 3, 0, 3)
-    assert report.bytes_read == sum(len(picture.data) for picture in made.values())
+    read = sum(len(picture.data) for picture in made.values()) if opens_pictures(stand.case) else 0
+    assert report.bytes_read == read
     ids = stand.ids()
     assert ids.keys() == {picture.data for picture in made.values()}
     for picture in made.values():
@@ -136,6 +137,8 @@ def test_a_copy_is_an_image_of_its_own(stand: Stand) -> None:
 
 
 def test_a_broken_picture_is_reported_once_and_costs_no_other(stand: Stand) -> None:
+    if not opens_pictures(stand.case):
+        pytest.skip("no picture is opened: tests/integration/test_vectors.py has broken rows")
     made = {**pictures(1, 2), "bad.png": Picture(draw(3)[:60])}
     report = stand.index(made)
     assert (report.added, report.skipped) == (2, 1)

@@ -176,3 +176,48 @@ class TestTables:
         assert hit["uri"] == f"file://{tmp_path}/a.parquet#row=0"
         assert cli("extract", str(hit["image_id"]), "-o", tmp_path / "out.png").code == 0
         assert (tmp_path / "out.png").read_bytes() == (pictures / "red.png").read_bytes()
+
+
+class TestVectors:
+    @pytest.fixture
+    def export(self, pictures, tmp_path) -> Path:
+        """What clip-retrieval would have written of the pictures, were its encoder the fake one."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from imseek.encoders import registry
+        from imseek.media import decode
+
+        encoder = registry.load("fake")
+        paths = sorted(pictures.rglob("*.png"))
+        prepared = [encoder.prepare(decode(path.read_bytes()).pixels) for path in paths]
+        for folder in ("img_emb", "metadata"):
+            (tmp_path / "export" / folder).mkdir(parents=True)
+        rows = encoder.encode_images(np.stack(prepared)).astype(np.float16)
+        np.save(tmp_path / "export/img_emb/img_emb_0.npy", rows)
+        table = pa.table({"image_path": [str(path) for path in paths]})
+        pq.write_table(table, tmp_path / "export/metadata/metadata_0.parquet")
+        return tmp_path / "export"
+
+    def test_the_encoder_must_be_named(self, cli, home, export) -> None:
+        outcome = cli("index", export)
+        assert outcome.code == 2
+        assert "--encoder" in outcome.err
+        assert not home.exists()
+
+    def test_they_are_taken_over(self, cli, export) -> None:
+        report = cli("index", export, "--encoder", "fake", "--json").json("index")
+        assert (report["added"], report["bytes_read"]) == (3, 0)
+        (hit,) = cli("search", "red", "-n", "1", "--json").json("search")["hits"]
+        assert hit["path"].endswith("red.png")
+        assert cli("index", "--json").json("index")["unchanged"] == 3
+
+    def test_another_encoder_is_found_out(self, cli, export) -> None:
+        import numpy as np
+
+        rows = np.load(export / "img_emb/img_emb_0.npy")
+        np.save(export / "img_emb/img_emb_0.npy", rows[:, ::-1])
+        outcome = cli("index", export, "--encoder", "fake")
+        assert outcome.code == 2
+        assert "did not make these vectors" in outcome.err

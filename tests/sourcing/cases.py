@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from imseek.types import SourceOptions
-from sourcing import archives
+from sourcing import archives, exports
 from sourcing.picture import Picture, draw
 from sourcing.tables import TABLES
 
-__all__ = ["CASES", "Case", "Picture", "draw"]
+__all__ = ["CASES", "Case", "Picture", "draw", "opens_pictures"]
 
 
 class Case(Protocol):
@@ -72,4 +72,9 @@ class FolderCase:
         shutil.rmtree(at / "pictures")
 
 
-CASES: list[Case] = [FolderCase(), *archives.CASES, *TABLES]
+CASES: list[Case] = [FolderCase(), *archives.CASES, *exports.CASES, *TABLES]
+
+
+def opens_pictures(case: Case) -> bool:
+    """Whether a run reads the pictures, and not only vectors that were made of them."""
+    return case not in exports.CASES

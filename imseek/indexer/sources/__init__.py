@@ -58,6 +58,10 @@ def open_source(
         from imseek.indexer.sources.archive import Archives
 
         return Archives(root, choose=choose, below=below)
+    if kind == "vectors":
+        from imseek.indexer.sources.vectors import Vectors
+
+        return Vectors(root, choose=choose, allow_private=options.allow_private)
     raise ValueError(f"{kind!r} is no kind of source")
 
 

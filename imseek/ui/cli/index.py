@@ -21,7 +21,7 @@ from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.sourcing import SOURCE_FLAGS, check_paths, read_names, split_stdin
+from imseek.ui.cli.sourcing import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 from imseek.ui.cli.transfer import download_bar
 
@@ -124,6 +124,7 @@ def index(
     if listed and not names and not given:
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
+    source = with_named_encoder(source, given, encoder)
     opening = partial(
         _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
     )

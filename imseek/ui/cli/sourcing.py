@@ -107,6 +107,37 @@ def _options(values: dict[str, Any]) -> SourceOptions | None:
 SOURCE_FLAGS: Final = Group(FLAGS, _options)
 
 
+def with_named_encoder(
+    source: SourceOptions | None, paths: list[str], encoder: str | None
+) -> SourceOptions | None:
+    """The options, with the encoder that has made the vectors at ``paths``, where that is what lies there.
+
+    Raises UsageError where it is not named, or something else is named beside them.
+    """
+    from imseek.data.places import is_url
+    from imseek.indexer.sources import detect
+
+    told = None if source is None else source.kind
+    local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
+    kinds = [told or detect.kind_of(os.fsencode(path.absolute())) for path in local if path.exists()]
+    if "vectors" not in kinds:
+        return source
+    if len(paths) > 1:
+        raise UsageError(
+            "vectors that another tool has made are taken over by themselves", hint="one at a time"
+        )
+    if encoder in (None, "auto"):
+        raise UsageError(
+            f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
+            hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
+        )
+    from dataclasses import replace
+
+    from imseek import SourceOptions
+
+    return replace(source or SourceOptions(), encoder=encoder)
+
+
 def read_names(files: list[str], *, null: bool) -> list[bytes]:
     """Names of files and URLs from lists, one a line or, with ``null``, each followed by NUL. ``-`` is standard input.
 

@@ -1,0 +1,146 @@
+"""Whether vectors that are to be taken over come from the collection's encoder: as the user says, and by evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.catalog import Catalog
+from imseek.data.places import INSIDE, is_url, locate
+from imseek.encoders.base import Encoder
+from imseek.encoders.registry import canonical
+from imseek.errors import MediaError, UsageError
+from imseek.indexer.load import unit_rows
+from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.files import load_file
+from imseek.indexer.sources.vectors import Row, Vectors
+from imseek.indexer.targets import Target
+from imseek.media.decode import decode
+
+#: Pictures that are encoded to compare them with their rows.
+SAMPLES: Final = 8
+#: Rows that are looked at in each array until a picture is found that can be read.
+TRIES: Final = 256
+#: The median cosine from which vectors count as those of the same encoder. Its own differ from run to run by rounding
+#: and by how a picture is scaled down (0.99 and more); another encoder's, even of the same make, are far off.
+AGREEMENT: Final = 0.98
+#: Modes of pictures that may be transparent.
+_TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
+
+
+def check(catalog: Catalog, wanted: Sequence[Target], encoders: Mapping[int, Encoder]) -> tuple[str, ...]:
+    """Lines for the user about the vectors among these sources. Arrays that have not changed are not opened.
+
+    Raises UsageError where the encoder is not named, is not the only one of the collection, or did not make them.
+    """
+    targets = [target for target in wanted if target.source.kind == "vectors"]
+    notes: list[str] = []
+    for target in targets:
+        _check_named(target, [encoder.info.reference for encoder in encoders.values()])
+        (encoder,) = encoders.values()
+        source = Vectors(target.root)
+        try:
+            known = catalog.known_containers(target.source.source_id)
+            changed = [
+                entry
+                for entry in source.scan()
+                if isinstance(entry, Container)
+                and not (entry.path in known and known[entry.path].same_as(entry.stat))
+            ]
+            if changed:
+                notes += _check_evidence(target, source, changed, encoder)
+        except OSError:
+            continue  # What cannot be read is reported by the run.
+        finally:
+            source.close()
+    return tuple(notes)
+
+
+def _check_named(target: Target, references: Sequence[str]) -> None:
+    if len(references) > 1:
+        raise UsageError(
+            f"{target.shown}: vectors can be taken over only where a collection has one encoder of pictures",
+            hint="make another collection for them",
+        )
+    named = target.options.encoder
+    if named is None:
+        raise UsageError(
+            f"{target.shown} holds vectors, and nothing in it says which encoder made them",
+            hint="name it with --encoder (SourceOptions.encoder)",
+        )
+    if canonical(named) != references[0]:
+        raise UsageError(
+            f"{target.shown}: vectors of {named} cannot join a collection that is encoded with {references[0]}",
+            hint="make another collection for them",
+        )
+
+
+def _check_evidence(
+    target: Target, source: Vectors, changed: Sequence[Container], encoder: Encoder
+) -> list[str]:
+    cosines: list[float] = []
+    for container in changed:
+        try:
+            dim = source.array(container.path).shape[1]
+        except (MediaError, OSError):
+            continue  # Reported by the run.
+        if dim != encoder.info.dim:
+            raise UsageError(
+                f"{target.shown}: its vectors have {dim} numbers, those of {encoder.info.reference} {encoder.info.dim}",
+                hint="name the encoder that made them",
+            )
+        if len(cosines) < SAMPLES:
+            cosines += _compare(target, source, container, encoder, SAMPLES - len(cosines))
+    if not cosines:
+        return [
+            f"{target.shown}: no picture could be read to compare: that {encoder.info.reference} made the "
+            "vectors is taken on trust"
+        ]
+    median = float(np.median(cosines))
+    if median < AGREEMENT:
+        raise UsageError(
+            f"{target.shown}: {encoder.info.reference} did not make these vectors: the cosine to what it makes of "
+            f"{len(cosines)} of the pictures is {median:.3f} in the median",
+            hint="name the encoder that made them, with its weights",
+        )
+    return []
+
+
+def _compare(
+    target: Target, source: Vectors, container: Container, encoder: Encoder, wanted: int
+) -> list[float]:
+    """Cosines of the first rows whose pictures can be read from disk to what the encoder makes of these."""
+    rows: list[npt.NDArray[np.float16]] = []
+    prepared: list[npt.NDArray[Any]] = []
+    try:
+        for n, found in enumerate(source.expand(container)):
+            if n >= TRIES or len(rows) >= wanted:
+                break
+            if isinstance(found, Found) and isinstance(found.where, Row):
+                picture = _picture(locate(target.root, found.path), found.path, encoder)
+                if picture is not None:
+                    rows.append(found.where.vector)
+                    prepared.append(picture)
+    except (MediaError, OSError):
+        pass  # Reported by the run.
+    made = unit_rows(encoder, prepared)
+    return [
+        float(np.dot(row.astype(np.float32), other.astype(np.float32)))
+        for row, other in zip(rows, made, strict=True)
+        if not isinstance(other, str)
+    ]
+
+
+def _picture(place: bytes, path: bytes, encoder: Encoder) -> npt.NDArray[Any] | None:
+    """The picture at a place on disk as its encoder takes it; None where it cannot be read from there."""
+    if path.count(INSIDE) < 2 or is_url(place):
+        return None
+    try:
+        decoded = decode(load_file(place).data)
+        # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
+        return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
+    except (MediaError, OSError):
+        return None
