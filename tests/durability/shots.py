@@ -40,6 +40,8 @@ COMMANDS: dict[str, list[str]] = {
     "drop a space": ["maintain", "--drop-space", "0", "-c", "{root}"],
     "purge spaces": ["maintain", "--purge", "-c", "{root}"],
     "repair after a switch": ["collection", "repair", "{root}"],
+    "index archives": ["index", "{photos}/archives", "-c", "{root}"],
+    "index archives again": ["index", "{photos}/archives", "-c", "{root}"],
     "embed captions": ["maintain", "--captions", "-c", "{root}"],
     "repair captions": ["collection", "repair", "{root}"],
     "repair a shard": ["collection", "repair", "{root}"],
