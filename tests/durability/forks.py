@@ -82,7 +82,10 @@ def import_everything() -> None:
     import imseek.data.sources
     import imseek.data.vectors.faiss_index
     import imseek.encoders.fake
+    import imseek.indexer.caption_space
     import imseek.indexer.pipeline
+    import imseek.indexer.reencode
+    import imseek.indexer.sources.archive
     import imseek.media.phash
     import imseek.media.pillow
     import imseek.media.probe

@@ -217,7 +217,7 @@ def without_a_catalog_since_a_switch(stage: Stage) -> None:
     if (pid := os.fork()) == 0:
         from imseek.data.writer import Writer
 
-        Writer._end = lambda writer, state: os._exit(0)  # type: ignore[method-assign]
+        Writer._end = lambda writer, *outcome: os._exit(0)  # type: ignore[method-assign]
         run_reencode(stage)
     os.waitpid(pid, 0)
     for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):

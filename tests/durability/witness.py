@@ -137,5 +137,5 @@ class Witness:
 
 
 def name_of(path: bytes | None) -> str | None:
-    """The last part of a path: folders may have been renamed."""
-    return None if path is None else os.fsdecode(path).rpartition("/")[2]
+    """The last part of a path, also inside an archive: folders may have been renamed."""
+    return None if path is None else os.fsdecode(path).rpartition("\0")[2].rpartition("/")[2]
