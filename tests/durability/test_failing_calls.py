@@ -16,10 +16,11 @@ import pytest
 from durability.faults import sample, sites
 from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage
+from imseek.data.system_errors import FREE_SPACE
 
 #: How each is told; SQLite has words of its own.
 ERRORS = {
-    "ENOSPC": ("No space left on device", "disk is full", "the disk may be full"),
+    "ENOSPC": ("No space left on device", "disk is full", "the disk may be full", FREE_SPACE),
     "EIO": ("Input/output error", "disk I/O error"),
 }
 #: Calls of imseek, never of SQLite: each is needed, an fsync too.
