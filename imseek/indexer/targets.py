@@ -64,18 +64,16 @@ def targets(
     chosen = _Targets(writer, options, follow_symlinks)
     if not paths and not names:
         return chosen.known()
-    single = []
-    for path in paths:
-        kind = chosen.kind_of(path)
-        several = kind == "file" and len(paths) > 1
-        if kind == LIST or (several and not chosen.holds(path)):
-            single.append(path)
+    kinds = [chosen.kind_of(path) for path in paths]
+    several = bool(names) or sum(kind in ("file", LIST) for kind in kinds) > 1
+    listed = []
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind == LIST or (kind == "file" and several and not chosen.holds(path)):
+            listed.append(path)
         else:
             chosen.add(path, kind)
-    if len(single) == 1 and not places.is_url(single[0]) and not names:
-        chosen.add(single[0], "file")
-    elif single or names:
-        chosen.add_names([*single, *names])
+    if listed or names:
+        chosen.add_names([*listed, *names])
     found = chosen.found()
     for target in found:
         check_source(target.source.kind, target.root, target.options)

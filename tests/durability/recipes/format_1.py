@@ -209,7 +209,7 @@ def fixed(clock: Clock) -> Iterator[None]:
         stack.enter_context(patch("time.time", clock.time))
         for module in ("catalog", "create", "writer", "restore"):
             stack.enter_context(patch(f"imseek.data.{module}.now", clock.text))
-        for module in ("sources.folder", "load"):
+        for module in ("sources.folder", "sources.files"):
             stack.enter_context(patch(f"imseek.indexer.{module}.file_stat", clock.stat))
         for name, value in {"host": "recipe", "boot_id": "1"}.items():
             stack.enter_context(patch(f"imseek.data.writer.{name}", lambda value=value: value))
