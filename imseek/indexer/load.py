@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from imseek.types import ImageFacts, SkipReason
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
 TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
+
+#: In place of a number of commits.
+NOT_LOOKED_UP: Final = -1
 
 Prepared: TypeAlias = tuple[npt.NDArray[Any], ...]
 #: The rows of one picture, (dim,) each, by space.
@@ -39,7 +42,8 @@ class Failed:
 class Loaded:
     """A picture that was read: ``size`` bytes. ``picture`` is None where its content needs no encoding.
 
-    ``caption`` and ``extra`` are what its source says of it.
+    ``caption`` and ``extra`` are what its source says of it; ``as_of`` is how many commits there had been when its
+    content was looked up.
     """
 
     candidate: Candidate
@@ -49,6 +53,7 @@ class Loaded:
     picture: Picture | None
     caption: str | None
     extra: Mapping[str, Scalar]
+    as_of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Picture:
 class Loader:
     """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
 
+    ``commits`` is for the run to count: what was looked up before one may be stored since.
     What is no candidate passes through, so that it keeps its place among them.
     """
 
@@ -70,6 +76,7 @@ class Loader:
         self._encoders = encoders
         self._is_stored = is_stored
         self._draft_size = shared_draft_size(encoders)
+        self.commits = 0
 
     def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         if not isinstance(item, Candidate):
@@ -84,10 +91,11 @@ class Loader:
             return self._failed(item, error.reason, str(error))
         if (taken := content.taken) is not None:
             picture = Picture(_told(taken.facts, content), (), taken.row)
-            return self._loaded(item, content, taken.content_hash, picture)
+            return _loaded(item, content, taken.content_hash, picture, NOT_LOOKED_UP)
         content_hash = hashlib.sha256(content.data).digest()
+        as_of = self.commits  # before looking: a commit in between must not be missed
         if self._is_stored(content_hash):
-            return self._loaded(item, content, content_hash, None)
+            return _loaded(item, content, content_hash, None, as_of)
         try:
             decoded = decode(content.data, min_side=self._draft_size)
         except MediaError as error:
@@ -98,7 +106,8 @@ class Loader:
             raise
         except Exception as error:
             return Failed(item, content.stat, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
-        return self._loaded(item, content, content_hash, Picture(_told(decoded.facts, content), prepared))
+        picture = Picture(_told(decoded.facts, content), prepared)
+        return _loaded(item, content, content_hash, picture, as_of)
 
     @staticmethod
     def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
@@ -111,15 +120,15 @@ class Loader:
     def _failed(candidate: Candidate, reason: str, message: str) -> Failed:
         return Failed(candidate, candidate.found.stat, reason, message)
 
-    @staticmethod
-    def _loaded(
-        candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None
-    ) -> Loaded:
+
+def _loaded(
+    candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None, as_of: int
+) -> Loaded:
+    if candidate.found.where is not None:
         # What waits to be encoded or settled must not keep the bytes of rows in memory.
         candidate = replace(candidate, found=replace(candidate.found, where=None))
-        return Loaded(
-            candidate, content.stat, content_hash, len(content.data), picture, content.caption, content.extra
-        )
+    size = len(content.data)
+    return Loaded(candidate, content.stat, content_hash, size, picture, content.caption, content.extra, as_of)
 
 
 def _told(facts: ImageFacts, content: Content) -> ImageFacts:

@@ -87,7 +87,7 @@ class Run:
         self._progress = progress
         self._stop = stop
         self._lookup = HashLookup(writer.root)
-        self._storing = Storing(writer, encoders, captions, self._lookup, self._stored, self._fail)
+        self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
         self._loader = Loader(tuple(encoders.values()), self._is_stored)
         self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
         self._unsettled: set[int] = set()
@@ -222,6 +222,7 @@ class Run:
             for one in self._batch.containers
         ]
         generation = commit(self._writer, self._batch)
+        self._loader.commits += 1
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
         self._reported += self._failures
         spaces = self._storing.spaces
@@ -275,7 +276,7 @@ class Run:
         if (
             self._unsettled
             and loaded.content_hash not in self._homeless
-            and self._lookup.find(loaded.content_hash) in self._unsettled
+            and self._held(loaded) in self._unsettled
         ):
             # The image with this content lies in a file that may have changed too (two files that swapped
             # names): whether this is a move or a copy is known when that file has been read.
@@ -307,6 +308,12 @@ class Run:
 
     def _is_stored(self, content_hash: bytes) -> bool:
         return self._lookup.find(content_hash) is not None
+
+    def _held(self, loaded: Loaded) -> int | None:
+        """The stored image that has this content. Not asked again where a worker found none since the last commit."""
+        if loaded.picture is not None and loaded.as_of == self._loader.commits:
+            return None
+        return self._lookup.find(loaded.content_hash)
 
     def _claim(self, content_hash: bytes) -> Homeless | None:
         waiting = self._homeless.get(content_hash)

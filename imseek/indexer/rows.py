@@ -28,6 +28,8 @@ class Columns:
 
     def of(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row without what is not kept."""
+        if self._kept is None and not self._dropped:
+            return dict(row)
         return {name: value for name, value in row.items() if self._keeps(name)}
 
     def _keeps(self, name: str) -> bool:

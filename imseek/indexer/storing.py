@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from imseek.data.batch import NewImage
-from imseek.data.reader import HashLookup, Reader
+from imseek.data.reader import Reader
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
@@ -24,7 +24,8 @@ ENCODE_BATCH = 32
 class Storing:
     """Encodes pictures in batches, each content once. What comes out goes to ``stored`` or ``failed``.
 
-    ``stored`` is given the image, what it was read from, and whether its content was there before.
+    ``held`` tells which stored image has the content that was read; ``stored`` is given the new image, what it was read
+    from, and whether its content was there before.
     """
 
     def __init__(
@@ -32,14 +33,14 @@ class Storing:
         writer: Writer,
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
-        lookup: HashLookup,
+        held: Callable[[Loaded], int | None],
         stored: Callable[[NewImage, Loaded, bool], None],
         failed: Callable[[Skipped], None],
     ) -> None:
         self._writer = writer
         self._encoders = encoders
         self._captions = CaptionRows(captions)
-        self._lookup = lookup
+        self._held = held
         self._stored = stored
         self._failed = failed
         self._waiting: list[tuple[Loaded, Picture, int | None]] = []
@@ -73,7 +74,7 @@ class Storing:
         if content_hash in self._new:
             twin = self._new[content_hash]
             self._copy(loaded, image_id, twin.metadata, twin.vectors)
-        elif (held := self._lookup.find(content_hash)) is not None:
+        elif (held := self._held(loaded)) is not None:
             self._reader = self._reader or Reader(self._writer.root)
             spaces = (*self._encoders, *self._captions.space_ids)
             vectors = {space_id: self._reader.vector(held, space_id) for space_id in spaces}

@@ -56,9 +56,14 @@ def find_file(path: bytes, full: bytes) -> Found:
     return Found(path, file_stat(info))
 
 
-def load_file(full: bytes) -> Content:
-    """A picture with what lies beside it: ``a.txt`` and ``a.json`` for ``a.jpg``. Raises MediaError, OSError."""
+def load_file(full: bytes, *, texts: bool = True) -> Content:
+    """A picture with what lies beside it: ``a.txt`` and ``a.json`` for ``a.jpg``. Raises MediaError, OSError.
+
+    ``texts`` is False where it is known that no text lies there.
+    """
     data, seen = read_file(full)
+    if not texts:
+        return Content(data, seen)
     beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
     return Content(data, seen, beside.caption, beside.extra)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from imseek.data import layout
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.files import GONE, file_stat, find_file, load_file, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.types import SkipReason, display_path
+
+#: Of a picture in a folder without texts: there is none beside it to look for.
+NO_TEXTS: Final = "no texts"
 
 
 class Folder:
@@ -39,6 +43,7 @@ class Folder:
         self._what = what
         self.notes: list[str] = []
         self._others = 0
+        self._where: str | None = None
 
     def trouble(self) -> str | None:
         return trouble_at(self._root)
@@ -54,7 +59,7 @@ class Folder:
         return iter(())
 
     def load(self, found: Found) -> Content:
-        return load_file(place_in(self._root, found.path))
+        return load_file(place_in(self._root, found.path), texts=found.where is not NO_TEXTS)
 
     def find(self, path: bytes) -> Found:
         return find_file(path, place_in(self._root, path))
@@ -99,7 +104,9 @@ class Folder:
             return
         # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
         ancestors |= {(here.st_dev, here.st_ino)}
+        texts = any(entry.name.endswith((b".txt", b".json")) for entry in entries)
         for entry in entries:
+            self._where = None if texts else NO_TEXTS
             path = os.path.join(relative, entry.name)
             if path in self._inside:
                 continue
@@ -141,7 +148,7 @@ class Folder:
         if not self._looks(path or self._root):
             self._others += 1
         elif stat.S_ISREG(info.st_mode):
-            yield Found(path, file_stat(info))
+            yield Found(path, file_stat(info), self._where)
         else:
             yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
 
