@@ -393,21 +393,29 @@ class HashLookup:
 
         None too once it is closed: a worker may still be at a file when its run has failed. Raises StorageError.
         """
+        found = self._ask(content_hash, 1)
+        return found[0] if found else None
+
+    def find_all(self, content_hash: bytes) -> list[int]:
+        """All of these, ascending. Raises StorageError."""
+        return self._ask(content_hash, -1)
+
+    def _ask(self, content_hash: bytes, limit: int) -> list[int]:
         path = self._root / layout.CATALOG
+        query = (
+            "SELECT image_id FROM images WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL "
+            "AND state = 'live' ORDER BY image_id LIMIT ?"
+        )
         with self._lock:  # Also held for closing: SQLite crashes where a query meets that.
             if self._closed:
-                return None
+                return []
             try:
                 if self._connection is None:
                     self._connection = open_catalog(path)
-                row = self._connection.execute(
-                    "SELECT MIN(image_id) FROM images "
-                    "WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL AND state = 'live'",
-                    (content_hash, FOREVER),
-                ).fetchone()
+                rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
             except sqlite3.DatabaseError as error:
                 raise storage_error(error, path) from error
-        return None if row[0] is None else int(row[0])
+        return [int(image_id) for (image_id,) in rows]
 
     def close(self) -> None:
         with self._lock:

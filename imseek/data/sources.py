@@ -14,7 +14,7 @@ from imseek.data import files
 from imseek.data import schema as t
 from imseek.data.catalog import Source, live
 from imseek.data.current import read_identity
-from imseek.data.places import base_folder, is_url, join, join_root, split
+from imseek.data.places import base_folder, container_suffix, is_url, join, join_root, split
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 from imseek.errors import SourceNotFoundError, UsageError
@@ -121,6 +121,13 @@ def _check_new_root(writer: Writer, source: Source, path: bytes) -> None:
         raise UsageError(f"no such path: {shown}")
     if os.path.isdir(path) != _is_folder(writer, source):
         raise UsageError(f"source {source.source_id} is a {source.kind}; {shown} is not")
+    recorded = writer.catalog.known_containers(source.source_id).get(b"")
+    if recorded is not None:
+        alike = container_suffix(path) == container_suffix(absolute_root(writer.root, source))
+        if not alike or (source.kind != "vectors" and recorded.size not in (os.stat(path).st_size, -1)):
+            raise UsageError(
+                f"{shown} is not the {source.kind} that source {source.source_id} was: another kind or size"
+            )
     known = writer.catalog.known_places(source.source_id)
     if known and not any(os.path.exists(join(path, split(place)[0])) for place in known):
         raise UsageError(

@@ -66,7 +66,7 @@ def index(
     space of captions, where there is one.
     """
     # Before a source is recorded: vectors of another encoder must leave nothing behind.
-    notes = taken.check(writer.catalog, wanted, encoders)
+    wanted, notes = taken.check(writer.catalog, wanted, encoders, options.scan)
     run = Run(writer, encoders, captions, progress or (lambda _: None), stop or threading.Event())
     report = run.execute(record(writer, wanted), options)
     return replace(report, notes=(*notes, *report.notes))
@@ -97,6 +97,8 @@ class Run:
         self._reported: list[Failure] = []
         self._counts: Counter[str] = Counter()
         self._read: list[ReadContainer] = []
+        self._losing: list[ReadContainer] = []
+        self._emptied: list[tuple[int, bytes]] = []
         self._unfinished: set[tuple[int, bytes]] = set()
         self._stopped_early = False
         self._total: int | None = 0
@@ -135,6 +137,8 @@ class Run:
                     self._flush()
             if not self._stopped_early:
                 self._bury_homeless()
+                self._batch.containers += self._losing
+                self._batch.emptied += self._emptied
             self._batch.containers += self._read
             self._flush()
         finally:
@@ -168,7 +172,7 @@ class Run:
             expires = last_source in whole_sources
             self._homeless[content_hash].append(Homeless(image_id, stored, expires))
         self._batch.cleared += scan.cleared
-        self._batch.emptied += scan.emptied
+        self._emptied = scan.emptied
         for skipped in scan.skipped:
             self._fail(skipped)
         self.report = replace(
@@ -276,7 +280,7 @@ class Run:
         if (
             self._unsettled
             and loaded.content_hash not in self._homeless
-            and self._held(loaded) in self._unsettled
+            and not self._unsettled.isdisjoint(self._alike(loaded))
         ):
             # The image with this content lies in a file that may have changed too (two files that swapped
             # names): whether this is a move or a copy is known when that file has been read.
@@ -292,7 +296,9 @@ class Run:
         self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
         if ended.stat != UNKNOWN_STAT:  # Else that is on record, since the run began.
-            self._read.append(ReadContainer(ended.source_id, ended.path, ended.stat))
+            read = ReadContainer(ended.source_id, ended.path, ended.stat)
+            # Until what it has lost is found elsewhere or buried, a run that is cut short must open it again.
+            (self._losing if ended.lost else self._read).append(read)
         if not self._deferred:  # Of a container on record as read, nothing may be waiting to be settled.
             self._batch.containers += self._read
             self._read = []
@@ -308,6 +314,10 @@ class Run:
 
     def _is_stored(self, content_hash: bytes) -> bool:
         return self._lookup.find(content_hash) is not None
+
+    def _alike(self, loaded: Loaded) -> list[int]:
+        """All stored images that have this content; see :meth:`_held`."""
+        return [] if self._held(loaded) is None else self._lookup.find_all(loaded.content_hash)
 
     def _held(self, loaded: Loaded) -> int | None:
         """The stored image that has this content. Not asked again where a worker found none since the last commit."""

@@ -14,7 +14,7 @@ from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
 from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.sources.files import is_empty
-from imseek.indexer.targets import Target
+from imseek.indexer.targets import LIST, Target
 from imseek.types import SkipReason, display_path
 
 #: Reasons that may be gone the next time, whatever the file looks like: it is tried again in each run.
@@ -126,6 +126,13 @@ def scan(catalog: Catalog, wanted: Iterable[Target], settings: Settings) -> Scan
     """Scan the targets and compare. A source that is missing as a whole loses nothing."""
     result = ScanResult()
     roots = [catalog_sources.absolute_root(catalog.root, source) for source in catalog.sources()]
+    # Files that are known by name stay on their list, also where their folder is scanned.
+    roots += [
+        path
+        for source in catalog.sources()
+        if source.kind == LIST
+        for path in catalog.known_places(source.source_id)
+    ]
     for target in wanted:
         inside = frozenset(
             root[len(target.root.rstrip(b"/")) + 1 :]

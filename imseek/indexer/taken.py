@@ -14,6 +14,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.registry import canonical
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.load import unit_rows
+from imseek.indexer.scan import Settings
 from imseek.indexer.sources.base import Container, Found
 from imseek.indexer.sources.files import load_file
 from imseek.indexer.sources.vectors import Row, Vectors
@@ -31,32 +32,50 @@ AGREEMENT: Final = 0.98
 _TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
 
-def check(catalog: Catalog, wanted: Sequence[Target], encoders: Mapping[int, Encoder]) -> tuple[str, ...]:
-    """Lines for the user about the vectors among these sources. Arrays that have not changed are not opened.
+def check(
+    catalog: Catalog, wanted: Sequence[Target], encoders: Mapping[int, Encoder], settings: Settings
+) -> tuple[list[Target], tuple[str, ...]]:
+    """The targets that can be scanned, and lines for the user about vectors. Arrays that stay closed are not looked at.
 
-    Raises UsageError where the encoder is not named, is not the only one of the collection, or did not make them.
+    A source of vectors that is on record, and does not fit the encoder any more that the collection has now, is left as
+    it is. Raises UsageError where the encoder of a new one is not named, is not the only one of the collection, or did
+    not make the vectors.
     """
-    targets = [target for target in wanted if target.source.kind == "vectors"]
+    left: list[Target] = []
     notes: list[str] = []
-    for target in targets:
-        _check_named(target, [encoder.info.reference for encoder in encoders.values()])
+    for target in wanted:
+        if target.source.kind != "vectors":
+            left.append(target)
+            continue
+        try:
+            _check_named(target, [encoder.info.reference for encoder in encoders.values()])
+        except UsageError as error:
+            if target.source.source_id < 0:
+                raise
+            notes.append(f"{error}: what was taken over is kept as it is")
+            continue
+        left.append(target)
         (encoder,) = encoders.values()
         source = Vectors(target.root)
         try:
-            known = catalog.known_containers(target.source.source_id)
-            changed = [
-                entry
-                for entry in source.scan()
-                if isinstance(entry, Container)
-                and not (entry.path in known and known[entry.path].same_as(entry.stat))
-            ]
-            if changed:
-                notes += _check_evidence(target, source, changed, encoder)
+            arrays = [entry for entry in source.scan() if isinstance(entry, Container)]
+            opened = [array for array in arrays if _is_opened(catalog, target, array, settings)]
+            if opened:
+                notes += _check_evidence(target, source, opened, encoder)
         except OSError:
             continue  # What cannot be read is reported by the run.
         finally:
             source.close()
-    return tuple(notes)
+    return left, tuple(notes)
+
+
+def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Settings) -> bool:
+    """Whether rows may be taken from an array: it is new, has changed, lost vectors, or everything is read anew."""
+    source_id = target.source.source_id
+    before = catalog.known_containers(source_id).get(array.path)
+    same = before is not None and before.same_as(array.stat)
+    lost = catalog.count_within(source_id, array.path)[1]
+    return not same or lost > 0 or settings.rehash or settings.retry_failed
 
 
 def _check_named(target: Target, references: Sequence[str]) -> None:

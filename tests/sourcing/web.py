@@ -11,11 +11,15 @@ from urllib.parse import unquote
 
 
 class WebServer:
-    """Serves ``pages`` (path without the leading slash → bytes) with sizes, ETags and ranges. ``asked`` lists GETs."""
+    """Serves ``pages`` (path without the leading slash → bytes) with sizes, ETags and ranges. ``asked`` lists GETs.
+
+    Names in ``broken`` are answered with that status.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.broken: dict[str, int] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -27,9 +31,10 @@ class WebServer:
                 self._answer(body=True)
 
             def _answer(self, *, body: bool) -> None:
-                data = site.pages.get(unquote(self.path.lstrip("/")))
+                name = unquote(self.path.lstrip("/"))
+                data = None if name in site.broken else site.pages.get(name)
                 if data is None:
-                    self.send_response(404)
+                    self.send_response(site.broken.get(name, 404))
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

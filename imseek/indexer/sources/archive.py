@@ -60,7 +60,8 @@ class Archives:
             return str(error.strerror or error)
         if missing:
             shown = f"{len(missing)} of the files it names are" if len(missing) > 1 else "1 file it names is"
-            self.notes.append(f"{display_path(self._root)}: {shown} missing ({display_path(missing[0])})")
+            first = display_path(missing[0])
+            self.notes.append(f"{display_path(self._root)}: {shown} missing or cannot be reached ({first})")
         return None
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:

@@ -39,8 +39,8 @@ _READ_AT_ONCE: Final = 2**20
 def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     """The files that a URL names: one, all below a folder, or what a pattern (``{000..099}``, ``*``) matches.
 
-    With the stat of each, in the order of their names; and those that a pattern in braces names and that are not there.
-    Raises OSError (FileNotFoundError where none is there), MissingExtraError, UsageError.
+    With the stat of each, in the order of their names; and those that a pattern in braces names and that are not there,
+    or cannot be reached. Raises OSError (FileNotFoundError where none is there), MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
     with _explained():
@@ -48,14 +48,17 @@ def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     named = _expanded(path)
     found: dict[str, dict[str, Any]] = {}
     missing = []
+    trouble: OSError = FileNotFoundError(errno.ENOENT, "it is not there")
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         for one, files in zip(named, pool.map(lambda one: _files(system, one), named), strict=True):
-            if files is None:
-                missing.append(os.fsencode(system.unstrip_protocol(one)))
-            else:
+            if not isinstance(files, OSError):
                 found.update(files)
+                continue
+            missing.append(os.fsencode(system.unstrip_protocol(one)))
+            if not isinstance(files, FileNotFoundError):
+                trouble = files
     if len(missing) == len(named):
-        raise FileNotFoundError(errno.ENOENT, "it is not there")
+        raise trouble
     stats = [
         (os.fsencode(system.unstrip_protocol(name)), _stat(info))
         for name, info in sorted(found.items())
@@ -64,8 +67,8 @@ def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     return stats, missing
 
 
-def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | None:
-    """What is known of the files that a path without braces names, by their paths; None where it is not there."""
+def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | OSError:
+    """What is known of the files that a path without braces names, by their paths; or why there are none."""
     # A question mark in a web address begins its query.
     magic = _MAGIC - {"?"} if "http" in system.protocol else _MAGIC
     try:
@@ -78,8 +81,8 @@ def _files(system: Any, path: str) -> dict[str, dict[str, Any]] | None:
                 return {path: info}
             below: dict[str, dict[str, Any]] = system.find(path, detail=True)
             return below
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        return error
 
 
 def stat(url: bytes) -> FileStat:
@@ -156,7 +159,11 @@ def _explained() -> Iterator[None]:
     except ImseekError:
         raise
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "it is not there") from error
+        # fsspec says so of whatever a web server answers, and where there is none.
+        cause = error.__cause__
+        if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
+            raise FileNotFoundError(errno.ENOENT, "it is not there") from error
+        raise OSError(errno.EIO, f"{type(cause).__name__}: {cause}") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+import imseek
 from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
@@ -90,6 +91,8 @@ def maintain(
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
+    if drop_space is not None:
+        _check_space(chosen.path, drop_space)  # before minutes of other work
     done: dict[str, Any] = {}
     code = 0
     reference = add_space if reencode is None else reencode
@@ -113,6 +116,18 @@ def maintain(
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.maintained(done)})
     return code
+
+
+def _check_space(path: Path, space_id: int) -> None:
+    """Raises UsageError where there is no such space."""
+    with imseek.open(path) as opened:
+        info = opened.info()
+    known = [summary.space.space_id for summary in info.spaces]
+    known += [other.space.space_id for other in info.other_spaces]
+    if space_id not in known:
+        raise UsageError(
+            f"no space {space_id} in this collection (there are: {', '.join(map(str, sorted(known)))})"
+        )
 
 
 def _tell(lines: list[str], as_json: bool) -> None:
