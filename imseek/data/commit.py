@@ -84,9 +84,7 @@ def _store(
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     of = modalities(connection)
-    dims = {
-        space_id: dim for space_id, dim in connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim))
-    }
+    dims = dict(connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim)).tuples().all())
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
         if rows.shape[1] != dims[space_id]:  # A mistake of ours that no search would survive.

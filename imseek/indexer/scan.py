@@ -11,7 +11,7 @@ from imseek.data import places
 from imseek.data import sources as catalog_sources
 from imseek.data.batch import FailedFile
 from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
-from imseek.indexer.sources import open_source
+from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.sources.files import is_empty
 from imseek.indexer.targets import LIST, Target
@@ -177,7 +177,9 @@ def _scan_one(
         known = {path: place for path, place in known.items() if path in asked}
         failures = {path: failure for path, failure in failures.items() if path in asked}
     missing = {path: place for path, place in known.items() if path not in seen}
-    if (missing or containers) and not seen and (target.whole or is_empty(target.root)):
+    chosen = filter_of(target.options)
+    left_out = bool(missing) and not any(map(chosen.reaches, missing))  # All of it by globs: that is meant.
+    if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
         kept = _kept(_count(catalog, target, known, containers))
         result.notes.append(
             f"{target.shown} {'is empty' if target.root else 'are all missing'}, perhaps not mounted: {kept}; "
