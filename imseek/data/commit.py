@@ -84,11 +84,11 @@ def _store(
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     of = modalities(connection)
-    dims = dict(connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim)).tuples().all())
     for space_id in sorted(new[0][1].vectors):
         rows = np.stack([image.vectors[space_id] for _, image in new]).astype(np.float16, copy=False)
-        if rows.shape[1] != dims[space_id]:  # A mistake of ours that no search would survive.
-            raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of {dims[space_id]}")
+        dim = connection.execute(select(t.spaces.c.dim).where(t.spaces.c.space_id == space_id)).scalar_one()
+        if rows.shape[1] != dim:  # A mistake of ours that no search would survive.
+            raise ValueError(f"vectors of width {rows.shape[1]} for space {space_id} of width {dim}")
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(files.stage(writer, path, "vectors", rows, space_id=space_id))
     files.add_shard(writer, connection, generation, shard_id, len(new), staged)
