@@ -70,7 +70,8 @@ def watch(
         if not os.path.isdir(path) and (
             os.path.exists(path) or not known.with_places(collection.path, [path])
         ):
-            raise UsageError(f"no such folder: {display_path(path)}")
+            trouble = "is no folder" if os.path.exists(path) else "does not exist"
+            raise UsageError(f"{display_path(path)} {trouble}: folders are followed")
     folders = given or [source.root for source in known.local_sources(collection.path) if _is_folder(source)]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")

@@ -18,9 +18,9 @@ from types import MappingProxyType
 from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
 from imseek.data.catalog import UNKNOWN_STAT, KnownPlace
 from imseek.data.commit import commit
+from imseek.data.contents import HashLookup
 from imseek.data.merge import merge_due
 from imseek.data.places import INSIDE, split
-from imseek.data.reader import HashLookup
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning

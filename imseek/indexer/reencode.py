@@ -14,8 +14,9 @@ from typing import Any
 import numpy.typing as npt
 
 from imseek.data import sources, spaces
+from imseek.data.contents import same_contents
 from imseek.data.parts import Row
-from imseek.data.reader import Reader, SourceRow, same_contents
+from imseek.data.reader import Reader, SourceRow
 from imseek.data.rebuild import Build
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer

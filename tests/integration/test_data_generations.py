@@ -27,7 +27,8 @@ from imseek.data.batch import Batch, NewImage, Placing
 from imseek.data.catalog import FileStat
 from imseek.data.columns import put_columns
 from imseek.data.commit import commit
-from imseek.data.reader import HashLookup, Reader, connect_read_only
+from imseek.data.contents import HashLookup
+from imseek.data.reader import Reader, connect_read_only
 from imseek.data.shards import row_of
 from imseek.data.vectors import open_index
 from imseek.data.writer import Writer

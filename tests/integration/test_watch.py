@@ -404,9 +404,9 @@ def test_an_album_of_a_disk_that_is_not_there(follow: Follow, folder: Path, tmp_
 def test_what_cannot_be_followed(collection: imseek.Collection, folder: Path) -> None:
     with pytest.raises(UsageError, match="there is no folder to follow"):
         watching.watch(collection)
-    with pytest.raises(UsageError, match=r"no such folder: .*nothing"):
+    with pytest.raises(UsageError, match="nothing does not exist"):
         watching.watch(collection, [folder / "nothing"])
-    with pytest.raises(UsageError, match=r"no such folder: .*a\.png"):
+    with pytest.raises(UsageError, match=r"a\.png is no folder"):
         watching.watch(collection, [folder / "a.png"])
 
 

@@ -1,0 +1,77 @@
+"""Which images hold some content, as of now: asked while a run goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from imseek.data import layout
+from imseek.data.reader import FOREVER, chunks, connect_read_only, open_catalog
+from imseek.data.sqlite_errors import storage_error
+
+
+class HashLookup:
+    """Which live image holds some content. Sees each commit as it is made. Safe to use from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def find(self, content_hash: bytes) -> int | None:
+        """The lowest id of a live image with this sha256 whose vector a search would find, or None.
+
+        None too once it is closed: a worker may still be at a file when its run has failed. Raises StorageError.
+        """
+        found = self._ask(content_hash, 1)
+        return found[0] if found else None
+
+    def find_all(self, content_hash: bytes) -> list[int]:
+        """All of these, ascending. Raises StorageError."""
+        return self._ask(content_hash, -1)
+
+    def _ask(self, content_hash: bytes, limit: int) -> list[int]:
+        path = self._root / layout.CATALOG
+        query = (
+            "SELECT image_id FROM images WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL "
+            "AND state = 'live' ORDER BY image_id LIMIT ?"
+        )
+        with self._lock:  # Also held for closing: SQLite crashes where a query meets that.
+            if self._closed:
+                return []
+            try:
+                if self._connection is None:
+                    self._connection = open_catalog(path)
+                rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise storage_error(error, path) from error
+        return [int(image_id) for (image_id,) in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+
+
+def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:
+    """The sha256 of live images, and the ids of all live images with the same content, ascending. As of now."""
+    contents: dict[int, bytes] = {}
+    alike: dict[bytes, list[int]] = {}
+    live = f"died = {FOREVER}"
+    with connect_read_only(root) as connection:
+        for chunk in chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            of_these = f"SELECT content_hash FROM images WHERE {live} AND image_id IN ({marks})"  # noqa: S608
+            query = (
+                f"SELECT image_id, content_hash FROM images WHERE {live} AND content_hash IN ({of_these}) "  # noqa: S608
+            )
+            found = connection.execute(f"{query} ORDER BY image_id", chunk).fetchall()
+            for image_id, content_hash in found:
+                if image_id not in contents:  # Else one of an earlier chunk.
+                    contents[image_id] = content_hash
+                    alike.setdefault(content_hash, []).append(image_id)
+    return {image_id: (contents[image_id], alike[contents[image_id]]) for image_id in image_ids}
