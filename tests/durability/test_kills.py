@@ -25,7 +25,7 @@ from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage, check, draw, made
 
 #: Tried for each command.
-KILLS = 15
+KILLS = 9
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
