@@ -94,15 +94,15 @@ def test_what_makes_no_sense(cli, indexed, arguments, said) -> None:
 
 
 def test_interrupted_it_goes_on(cli, home, pictures) -> None:
-    for n in range(30):  # Seconds to decode: the fake encoder takes whole pictures.
-        Image.new("RGB", (4000, 3000), (n, 2 * n, 7)).save(pictures / f"{n}.jpg")
+    for n in range(100):  # More than are asked for ahead; the fake encoder takes whole pictures.
+        Image.new("RGB", (2400, 1800), (n, 2 * n, 7)).save(pictures / f"{n}.jpg")
     assert cli("index", pictures, "--encoder", "fake").code == 0
     command = [sys.executable, "-P", "-m", "imseek", "maintain", "--reencode", "fake:32", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while running_writer(home / "collections/default") is None:
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(0.2)  # The space is made, and pictures are being read.
+        time.sleep(0.05)  # The space is made, and pictures are being read.
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
