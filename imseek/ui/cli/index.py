@@ -179,7 +179,7 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.removed, "gone from where they were"),
         (report.unchanged, "unchanged"),
     ]
-    found = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
+    found = _counted(counts)
     return [f"would index: {found}; nothing was read or changed", *_skipped(report), *_notes(report)]
 
 
@@ -193,12 +193,16 @@ def summary(report: IndexReport) -> list[str]:
         (report.removed, "removed"),
         (report.unchanged, "unchanged"),
     ]
-    done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
+    done = _counted(counts)
     lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
     lines += [*_rate(report), *_skipped(report), *_notes(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
+
+
+def _counted(counts: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{n:,} {what}" for n, what in counts if n) or "no picture found"
 
 
 def _rate(report: IndexReport) -> list[str]:
