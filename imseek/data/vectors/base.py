@@ -47,7 +47,7 @@ class IdSet:
 
     def _dense(self) -> Bools | None:
         """(last id + 1,): True at each id; None where that would be far larger than the ids themselves."""
-        if self._mask is None and len(self.ids) and 0 <= self.ids[0] and self.ids[-1] < 64 * len(self.ids):
+        if self._mask is None and len(self.ids) and self.ids[0] >= 0 and self.ids[-1] < 64 * len(self.ids):
             mask = np.zeros(int(self.ids[-1]) + 1, np.bool_)
             mask[self.ids] = True
             self._mask = mask
@@ -129,9 +129,10 @@ class VectorIndex(Protocol):
     def search(self, queries: Float32, k: int, *, allowed: IdSet | Ids | None = None) -> list[Matches]:
         """The ``k`` best rows for each of ``queries``, (q, dim) float32 of norm 1, in the order of queries.
 
-        ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are
-        passed over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again. Parameters of an approximate kind (such as nprobe)
-        belong here too, as a keyword with a default: they travel with the call, and nothing shared changes.
+        ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are passed
+        over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again. Parameters of
+        an approximate kind belong here too, as keywords with defaults: they travel with the call, and nothing
+        shared changes.
 
         Raises QueryError for queries of another width, with NaN or infinity, or not of norm 1, and for k < 1.
         """
