@@ -124,9 +124,13 @@ def build_index(
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --index") as writer, telling(writer, progress, stop) as tell:
-        with snapshots.trying(writer, policy):
-            return tuple(snapshots.renew(writer, snapshots.told(writer, tell, stop), force=True))
+    with (
+        explained(root),
+        Writer(root, "maintain --index") as writer,
+        telling(writer, progress, stop) as tell,
+        snapshots.trying(writer, policy),
+    ):
+        return tuple(snapshots.renew(writer, snapshots.told(writer, tell, stop), force=True))
 
 
 def reencode(
