@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
 from imseek.search.query import Query, Term
-from imseek.types import Float32, SpaceInfo
+from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
@@ -73,9 +73,9 @@ class Composer:
         if term.text is not None:
             encoder = self.encoder(spaces[0], "text")
             return [encoder.encode_texts([term.text])[0]], encoder.notes([term.text])
-        if term.picture is not None:
+        if term.picture is not None or term.url is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
-            pixels = _pixels(term.picture, shared_draft_size(encoders))
+            pixels = _pixels(term, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
             return [reader.vector(term.image_id, _shown_in(space, reader.current)) for space in spaces], ()
@@ -107,16 +107,35 @@ def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     return unit
 
 
-def _pixels(picture: Path | bytes, draft_size: int | None) -> npt.NDArray[np.uint8]:
+def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
+    """The picture of a term. Raises QueryError for one that cannot be used, MediaError where the web fails."""
     from imseek.media.decode import decode
 
-    if isinstance(picture, bytes):
-        return decode(picture, min_side=draft_size).pixels
-    try:
-        data = picture.read_bytes()
-    except OSError as error:
-        raise QueryError(f"cannot read the picture {picture}: {error.strerror}") from error
+    data, name = _fetched(term)
     try:
         return decode(data, min_side=draft_size).pixels
     except MediaError as error:
-        raise QueryError(f"cannot use {picture} as a query: {error}", hint=error.hint) from error
+        raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+
+
+def _fetched(term: Term) -> tuple[bytes, str]:
+    """The bytes of the picture of a term, and what to call it."""
+    if isinstance(term.picture, bytes):
+        return term.picture, "the bytes given"
+    if term.picture is not None:
+        try:
+            return term.picture.read_bytes(), display_path(os.fsencode(term.picture))
+        except OSError as error:
+            raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
+    assert term.url is not None
+    from imseek.media.http_fetcher import HttpFetcher
+
+    with HttpFetcher() as fetcher:
+        try:
+            return fetcher.fetch(term.url).data, term.url
+        except MediaError as error:
+            message = f"{display_path(os.fsencode(term.url))}: {error}"
+            if error.reason == SkipReason.FORBIDDEN_ADDRESS:
+                hint = "a picture of the local network: curl -s URL | imseek search -"
+                raise QueryError(message, hint=hint) from error
+            raise MediaError(error.reason, message, hint=error.hint) from error

@@ -14,7 +14,7 @@ from imseek.encoders.base import Encoder
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
 from imseek.search.compose import Composer, EncoderSource
 from imseek.search.fusion import Part, best
-from imseek.search.query import Query
+from imseek.search.query import Query, check_wired
 from imseek.types import Hit, SearchResult, SpaceInfo, SpaceShare
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class Engine:
         return {} if space is None else {space.space_id: self._composer.encoder(space, "text")}
 
     def _search(self, query: Query, metadata: bool) -> SearchResult:
+        check_wired(query)
         with self._lock:
             reader = self._refreshed()
             spaces = _spaces(reader.current, query)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -15,8 +15,10 @@ import imseek
 from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.asking import ASKING, Asking
+from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from imseek.search.query import By
     from imseek.types import Hit, SearchResult
 
-LimitOption: TypeAlias = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many hits.")
-]
 PathsOption: TypeAlias = Annotated[
     bool, typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped).")
 ]
@@ -39,11 +38,6 @@ OpenOption: TypeAlias = Annotated[
         "--open", metavar="[N]", min=1, help="Open the Nth hit (without N: the first) in the viewer."
     ),
 ]
-ByOption: TypeAlias = Annotated[
-    Literal["image", "caption"],
-    typer.Option("--by", help="Compare with the pictures, or with the captions that some of them have."),
-]
-
 _CAPTION_WIDTH = 60
 
 
@@ -52,47 +46,64 @@ def register(app: typer.Typer) -> None:
         "search",
         epilog=examples(
             "imseek search 'a red bicycle'",
+            "imseek search 'a red car' --like night.jpg --not snow",
+            "imseek search 2:beach 'at night'",
             "imseek search -n 50 -0 receipts | xargs -0 ls -l",
             "imseek search 'the old harbour' --by caption",
         ),
     )(search)
     app.command(
         "similar",
-        epilog=examples("imseek similar holiday.jpg", "imseek similar scan.png --open"),
+        epilog=examples(
+            "imseek similar holiday.jpg",
+            "imseek similar scan.png --open",
+            "curl -s https://example.org/photo.jpg | imseek similar -",
+        ),
     )(similar)
 
 
+@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the picture shows, in words.")],
-    by: ByOption = "image",
-    limit: LimitOption = 10,
-    paths: PathsOption = False,
-    null: NullOption = False,
-    open_nth: OpenOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find pictures by words."""
-    _answer(text, by, limit, paths, null, open_nth, collection, as_json)
-
-
-@with_runtime("device", "precision")
-def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file; it need not be indexed.")],
-    by: ByOption = "image",
-    limit: LimitOption = 10,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="What the picture shows, in words; each is a term, and 2:TEXT counts twice.",
+        ),
+    ] = None,
     paths: PathsOption = False,
     null: NullOption = False,
     open_nth: OpenOption = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
+    asking: Asking,
     runtime: Runtime,
 ) -> None:
-    """Find pictures that look like another one."""
-    if not image.is_file():
-        raise UsageError(f"no such file: {image}", hint="`imseek search TEXT` searches by words")
-    _answer(image, by, limit, paths, null, open_nth, collection, as_json, runtime)
+    """Find pictures by words, by pictures, or by both (docs/queries.md)."""
+    _answer(text or [], asking, paths, null, open_nth, collection, as_json, runtime)
+
+
+@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
+def similar(
+    image: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="A picture: a file, which need not be indexed, a URL, id:N, or - for stdin.",
+        ),
+    ],
+    paths: PathsOption = False,
+    null: NullOption = False,
+    open_nth: OpenOption = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+    *,
+    asking: Asking,
+    runtime: Runtime,
+) -> None:
+    """Find pictures that look like another one: `imseek search --like IMAGE`."""
+    _answer([], asking.also_like(image), paths, null, open_nth, collection, as_json, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -119,27 +130,37 @@ def _table(hits: Sequence[Hit], by: By) -> str:
 
 
 def _answer(
-    query: str | Path,
-    by: By,
-    limit: int,
+    texts: list[str],
+    asking: Asking,
     paths: bool,
     null: bool,
     open_nth: int | None,
     collection: str | None,
     as_json: bool,
-    runtime: Runtime | None = None,
+    runtime: Runtime,
 ) -> None:
+    if asking.many and (paths or null or open_nth is not None):
+        raise UsageError("--queries answers in JSON Lines", hint="without --paths, --null and --open")
+    as_json |= asking.many
+    queries = asking.batch(texts) if asking.many else [asking.query(texts)]
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
+        for note in asking.notes(texts):
+            say(note)
     with imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
-        result = opened.search(query, limit=limit, by=by, metadata=as_json or by == "caption")
+        if asking.many:
+            for query in queries:
+                result = opened.search(query)
+                jsonout.print_json(jsonout.search(result, chosen), line=True)
+            return
+        result = opened.search(queries[0], metadata=as_json or asking.by == "caption")
         if as_json:
             jsonout.print_json(jsonout.search(result, chosen))
         elif paths or null:
             _print_paths(result, exact=null)
         else:
-            _print_table(result, by)
+            _print_table(result, asking.by)
         if open_nth is not None:
             _open(opened, result, open_nth)
 
