@@ -144,7 +144,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class HitGroup:
-    """Hits of one folder (its path), day (``2024-05-31``) or source (its path); ``name`` is None where that is not known.
+    """Hits of one folder (its path), day (``2024-05-31``) or source (its path); ``name`` is None where it is not known.
 
     ``hits`` are the first of them, ``size`` is how many there are among the candidates.
     """

@@ -14,8 +14,8 @@ from imseek.data.vectors import VectorIndex, open_index
 from imseek.errors import CorruptCollectionError, ExpiredPageError
 from imseek.types import SpaceInfo
 
-#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the newer
-#: one but for what a merge has written anew.
+#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
+#: newer one but for what a merge has written anew.
 KEPT: Final = 600.0
 
 

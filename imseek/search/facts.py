@@ -9,10 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.places import locate
+from imseek.data.places import folder, locate
 from imseek.data.reader import Reader
 from imseek.data.vectors.scores import row_norms
-from imseek.search.groups import folder_of
 from imseek.search.query import GroupBy
 from imseek.search.shaping import Facts, Pool
 from imseek.types import Float32, SpaceInfo, display_path
@@ -66,8 +65,8 @@ class StoredFacts:
                 name = display_path(locate(source.root, b""))
                 found.append(GroupKey((self.reader.identity.uuid, source_id), name))
             else:
-                folder = folder_of(source.kind, source.root, path)
-                found.append(GroupKey(folder, display_path(folder)))
+                where = folder(source.kind, source.root, path)
+                found.append(GroupKey(where, display_path(where)))
         return found
 
 

@@ -1,9 +1,8 @@
 """Page tokens: where an answer goes on.
 
-A token says of which generation the answer is, of which query, how many places of the ranking lie behind, and how
-deep its first search went (see :mod:`imseek.search.ranking`). It is opaque text that is safe in URLs. A check sum tells a
-damaged one from one that belongs to another query; neither is a secret, and nothing in a token is trusted beyond
-the place it points at.
+A token says of which generation the answer is, of which query, how many hits lie behind, and how deep its first search
+went (:mod:`imseek.search.ranking`). It is opaque text that is safe in URLs. A check sum tells a damaged one from one
+that belongs to another query; neither is a secret, and nothing in a token is trusted beyond the place it points at.
 """
 
 from __future__ import annotations
@@ -72,7 +71,9 @@ def _unpacked(token: str) -> Page:
         "the page token is damaged", hint="copy the whole token, or ask for the first page again"
     )
     try:
-        data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(
+            token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
+        )
     except (AttributeError, UnicodeEncodeError, binascii.Error):
         raise damaged from None
     body, check = data[: -_SUM.size], data[-_SUM.size :]
@@ -80,7 +81,9 @@ def _unpacked(token: str) -> Page:
         raise damaged
     version, count, offset, depth, digest = _HEAD.unpack_from(body)
     if version != _VERSION:
-        raise QueryError("the page token is of another version of imseek", hint="ask for the first page again")
+        raise QueryError(
+            "the page token is of another version of imseek", hint="ask for the first page again"
+        )
     if len(body) != _HEAD.size + count * _GENERATION.size or not count or not depth:
         raise damaged
     generations = tuple(one for (one,) in _GENERATION.iter_unpack(body[_HEAD.size :]))

@@ -96,7 +96,8 @@ class Query:
     - ``min_score``: no hit below it. ``cutoff="auto"``: no hit where relevance has ended.
     - ``more``, ``less``: ids of stored images that the user found right or wrong; they refine the terms.
     - ``hubness``: correct scores for images that are near everything.
-    - ``sort``: best first, or the newest first of the hits. ``group_by``: hits are gathered by folder, day or source.
+    - ``sort``: best first, or the newest first of the hits. ``group_by``: hits are gathered by folder, day or source;
+      ``limit`` then counts groups, of which at most ``per_group`` hits each are shown.
     - ``diversity``: 0 (none) to 1; above 0, a hit that is like those before it comes later (maximal marginal
       relevance). ``collapse``: near-duplicates count as one hit.
     - ``page``: the token of an answer to this query, for the hits after those.
@@ -113,6 +114,7 @@ class Query:
     cutoff: Cutoff | None = None
     sort: Sort = "score"
     group_by: GroupBy | None = None
+    per_group: int = 3
     diversity: float = 0.0
     collapse: bool = False
     page: str | None = None
@@ -131,6 +133,8 @@ class Query:
             )
         if not _is_whole(self.limit) or self.limit < 1:
             raise QueryError("limit must be at least 1")
+        if not _is_whole(self.per_group) or self.per_group < 1:
+            raise QueryError("per_group must be at least 1")
         if self.by not in get_args(By):
             raise QueryError(f"a query is compared by {' or by '.join(get_args(By))}, not by {self.by}")
         for name, allowed in _CHOICES:
@@ -194,17 +198,10 @@ def as_query(question: Question, limit: int, by: By = "image") -> Query:
 #: Fields that the engine does not honour yet, each with the value at which that makes no difference.
 _UNWIRED: Final[dict[str, object]] = {
     "where": None,
-    "min_score": None,
     "cutoff": None,
-    "sort": "score",
-    "group_by": None,
-    "diversity": 0,
-    "collapse": False,
-    "page": None,
     "more": (),
     "less": (),
     "hubness": False,
-    "exact": False,
 }
 
 

@@ -33,6 +33,7 @@ _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "cutoff": (str, type(None)),
     "sort": (str,),
     "group_by": (str, type(None)),
+    "per_group": (int,),
     "diversity": (int, float),
     "collapse": (bool,),
     "page": (str, type(None)),

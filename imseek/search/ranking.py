@@ -48,4 +48,6 @@ def ranked(search: Searching, count: int, depth: int, *, exact: bool) -> tuple[M
 def _joined(first: Matches, second: Matches) -> Matches:
     """``first``, then what only ``second`` has, in its order."""
     new = ~np.isin(second.ids, first.ids)
-    return Matches(np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]]))
+    return Matches(
+        np.concatenate([first.ids, second.ids[new]]), np.concatenate([first.scores, second.scores[new]])
+    )

@@ -7,8 +7,8 @@ others at all that are asked together:
 2. *cutoff*: what lies below the end of relevance goes.
 3. *collapse*: of near-duplicates only the best stays, and knows which it stands for.
 4. *diversity*: the best 200 are put in the order of marginal relevance.
-5. *date*: the newest come first, those without a date last. It sorts what is relevant: all that the first two have kept;
-   where the query asks for neither, the hits of the page.
+5. *date*: the newest come first, those without a date last. It sorts what is relevant: all that the first two have
+   kept; where the query asks for neither, the hits of the page.
 6. *groups*: hits with one key are put together, the group of the first hit first.
 7. *page*: as many hits, or groups of at most ``per_group`` hits, as the query's limit says.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -176,7 +176,8 @@ def newest_first(pool: Pool, facts: Facts) -> Pool:
 def _grouped(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
     assert query.group_by is not None
     groups = grouped(facts.keys(pool, query.group_by))
-    chosen, shown = groups[offset : offset + query.limit], []
+    chosen = groups[offset : offset + query.limit]
+    shown: list[Pool] = []
     members: list[Members] = []
     for group in chosen:
         part = pool.take(group.positions[: query.per_group])
@@ -197,10 +198,12 @@ def joined(pools: Sequence[Pool]) -> Pool:
     """One after the other."""
     if not pools:
         return Pool.of(np.empty(0, np.int64), np.empty(0, np.float32))
-    arrays: list[npt.NDArray[Any]] = [
-        np.concatenate([getattr(pool, name) for pool in pools]) for name in ("ids", "scores", "owners")
-    ]
-    return Pool(*arrays, tuple(other for pool in pools for other in pool.others))
+    return Pool(
+        np.concatenate([pool.ids for pool in pools]),
+        np.concatenate([pool.scores for pool in pools]),
+        np.concatenate([pool.owners for pool in pools]),
+        tuple(others for pool in pools for others in pool.others),
+    )
 
 
 def _sorts_all(query: Query) -> bool:
