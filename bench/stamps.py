@@ -16,21 +16,11 @@ from quality import find_stamps
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
 from imseek.media import decode
+from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types import Float32
 
 #: Folders of a kind's variants; what lies in them is of the kind above.
 VARIANTS = ("cartoon", "toys", "plastic")
-#: Captions that mean nothing in particular.
-NEUTRAL = (
-    "a photo",
-    "a picture",
-    "an image",
-    "a thing",
-    "something",
-    "an object",
-    "a drawing of something",
-    "a photo of something",
-)
 BATCH = 32
 
 
@@ -38,9 +28,10 @@ BATCH = 32
 class Half:
     """The n stamps of a half as a collection, and their n captions as questions.
 
-    ``images``, ``texts`` (n, dim), ``nothing`` (100, dim), ``neutral`` (8, dim): float32 unit rows; those of images
-    went through float16, as a collection stores them. ``relevant`` (n, n) bool: question × image, by same folder or
-    same noun; ``strict`` by the same noun alone.
+    ``images``, ``texts`` (n, dim), ``nothing`` (100, dim), ``neutral`` (t, dim): float32 unit rows; those of images
+    went through float16, as a collection stores them. ``symbols`` are letters, coins, chessmen and the like: pictures
+    that no image of the collection answers. ``relevant`` (n, n) bool: question × image, by same folder or same noun;
+    ``strict`` by the same noun alone.
     """
 
     names: tuple[str, ...]
@@ -49,64 +40,65 @@ class Half:
     texts: Float32
     nothing: Float32
     neutral: Float32
+    symbols: Float32
     relevant: np.ndarray
     strict: np.ndarray
 
 
 def read_half(half: str, folder: Path | None = None) -> Half:
     folder = folder or find_stamps()
-    names, captions = _captioned(folder, half)
-    images, texts = _vectors(folder, half, names, captions)
+    captions = _captions(folder, half)
     encoder = load("builtin")
-    nouns = np.array([noun(caption) for caption in captions])
-    kinds = np.array([_kind(name) for name in names])
+    nouns = np.array([noun(caption) for caption in captions.values()])
+    kinds = np.array([_kind(name) for name in captions])
     strict = nouns[:, None] == nouns[None]
+    signs = [n for n in _names(folder) if n.startswith("symbols/") and _half(n) == half]
     return Half(
-        names,
-        captions,
-        images.astype(np.float16).astype(np.float32),
-        texts,
+        tuple(captions),
+        tuple(captions.values()),
+        _images(folder, tuple(captions)).astype(np.float16).astype(np.float32),
+        encoder.encode_texts(tuple(captions.values())),
         encoder.encode_texts(NOTHING["AB".index(half) :: 2]),
-        encoder.encode_texts(NEUTRAL),
+        encoder.encode_texts(NEUTRAL_TEXTS),
+        _images(folder, tuple(signs)),
         strict | (kinds[:, None] == kinds[None]),
         strict,
     )
 
 
-def _captioned(folder: Path, half: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and captions of the stamps of a half, as quality.py takes them."""
-    found = []
-    for path in sorted(folder.rglob("*.png")):
-        name = path.relative_to(folder).as_posix()
-        text = path.with_suffix(".txt")
-        if name.startswith("symbols/") or not text.exists():
-            continue
-        caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
-        if caption and "AB"[hashlib.sha256(name.encode()).digest()[0] & 1] == half:
-            found.append((name, caption))
-    names, captions = zip(*found, strict=True)
-    return names, captions
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def _half(name: str) -> str:
+    return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
+
+
+def _captions(folder: Path, half: str) -> dict[str, str]:
+    """By name, those of the stamps of a half, as quality.py takes them."""
+    found = {}
+    for name in _names(folder):
+        text = (folder / name).with_suffix(".txt")
+        if not name.startswith("symbols/") and text.exists() and _half(name) == half:
+            found[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+    return {name: caption for name, caption in found.items() if caption}
 
 
 def _kind(name: str) -> str:
     return "/".join(part for part in name.split("/")[:-1] if part not in VARIANTS)
 
 
-def _vectors(
-    folder: Path, half: str, names: tuple[str, ...], captions: tuple[str, ...]
-) -> tuple[Float32, Float32]:
-    """Those of the images and of the captions, kept in the cache folder for the next run."""
+def _images(folder: Path, names: tuple[str, ...]) -> Float32:
+    """(n, dim) vectors, kept in the cache folder for the next run."""
     encoder = load("builtin")
-    mark = hashlib.sha256("\n".join((encoder.fingerprint(), *names, *captions)).encode()).hexdigest()[:16]
-    kept = cache_dir() / "bench" / f"stamps-{half}-{mark}.npz"
-    if kept.exists():
-        with np.load(kept) as arrays:
-            return arrays["images"], arrays["texts"]
-    rows = []
-    for i in range(0, len(names), BATCH):
-        pictures = [decode((folder / name).read_bytes()).pixels for name in names[i : i + BATCH]]
-        rows.append(encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures])))
-    images, texts = np.concatenate(rows), encoder.encode_texts(captions)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(kept, images=images, texts=texts)
-    return images, texts
+    mark = hashlib.sha256("\n".join((encoder.fingerprint(), *names)).encode()).hexdigest()[:16]
+    kept = cache_dir() / "bench" / f"stamps-{mark}.npy"
+    if not kept.exists():
+        rows = []
+        for i in range(0, len(names), BATCH):
+            pictures = [decode((folder / name).read_bytes()).pixels for name in names[i : i + BATCH]]
+            rows.append(encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures])))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, np.concatenate(rows))
+    vectors: Float32 = np.load(kept)
+    return vectors
