@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,18 +58,17 @@ def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResu
 
 
 def _together(found: Sequence[Sifted]) -> Pool:
-    """By score. The order within each is kept also where scores rise once, between rungs of a ranking, so that the
+    """By relevance. The order within each is kept also where scores rise once, between rungs of a ranking, so that the
     first of what is put together stay the first when there is more of each."""
     pools = [
-        Pool(one.pool.ids, one.pool.scores, np.full(len(one.pool), owner, np.int64), one.pool.others)
-        for owner, one in enumerate(found)
+        replace(one.pool, owners=np.full(len(one.pool), owner, np.int64)) for owner, one in enumerate(found)
     ]
     if len(pools) == 1:
         return pools[0]
     starts = np.cumsum([0, *(len(pool) for pool in pools)]).tolist()
     everything = joined(pools)
     ranks = [range(start, start + len(pool)) for start, pool in zip(starts, pools, strict=False)]
-    return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.scores[i]))))
+    return everything.take(list(heapq.merge(*ranks, key=lambda i: -float(everything.relevance[i]))))
 
 
 def _hits(

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from imseek.data.current import Current
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, VectorIndex
+from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
 from imseek.search.compose import Composed
 from imseek.search.editions import Edition
-from imseek.search.facts import StoredFacts
+from imseek.search.facts import StoredFacts, unit_rows
 from imseek.search.fusion import Part, best
 from imseek.search.pages import Page, digest
 from imseek.search.query import Query
 from imseek.search.ranking import APPROXIMATE
 from imseek.search.shaping import POOL, Pool, looks_at_pool
-from imseek.types import SpaceInfo
+from imseek.types import Float32, SpaceInfo
 
 #: The most that a token's four bytes hold.
 _DEEPEST = 2**32 - 1
@@ -70,14 +71,20 @@ class Asked:
         return self.edition.reader
 
     @property
+    def words(self) -> bool:
+        """Whether the query is words and nothing else."""
+        query = self.query
+        return all(term.text is not None for term in query.terms) and not query.more and not query.less
+
+    @property
     def text(self) -> bool:
         """Whether words are compared with pictures, which lie apart from each other."""
-        return self.query.by == "image" and all(term.text is not None for term in self.query.terms)
+        return self.query.by == "image" and self.words
 
     @property
     def exact(self) -> bool:
         """Whether every search is exact: because the query says so, or because no index is otherwise."""
-        return self.query.exact or all(getattr(index, "exact", True) for index in self.indexes)
+        return self.query.exact or all(index.exact for index in self.indexes)
 
     @property
     def count(self) -> int:
@@ -96,6 +103,10 @@ class Asked:
         if self.query.by == "caption":
             return StoredFacts(self.reader, self.reader.current.image_spaces[:1], (1.0,))
         return StoredFacts(self.reader, self.spaces, self.composed.shares)
+
+    def rows(self, ids: Ids) -> list[Float32]:
+        """(m, dim) float32 unit rows of images in each space that answers."""
+        return [unit_rows(self.reader, ids, space) for space in self.spaces]
 
     def search(self, k: int, exact: bool) -> Matches:
         triples = zip(self.indexes, self.composed.units, self.composed.shares, strict=True)

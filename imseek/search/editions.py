@@ -12,7 +12,7 @@ from imseek.data.current import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index
 from imseek.errors import CorruptCollectionError, ExpiredPageError
-from imseek.types import SpaceInfo
+from imseek.types import Float32, SpaceInfo
 
 #: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
 #: newer one but for what a merge has written anew.
@@ -24,12 +24,13 @@ class Edition:
     """One generation, its reader, and the indexes that were opened of it, by space.
 
     ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
-    token for more of this one.
+    token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`).
     """
 
     reader: Reader
     indexes: dict[int, VectorIndex] = field(default_factory=dict)
     before: dict[int, VectorIndex] = field(default_factory=dict)
+    samples: dict[int, Float32] = field(default_factory=dict)
     paged: bool = False
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, VectorIndex
+from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import ExpiredPageError, StaleGenerationError
 from imseek.search.answers import Wanted, answer
@@ -24,6 +25,7 @@ from imseek.search.editions import Edition, Editions, expired
 from imseek.search.fusion import best_of_many
 from imseek.search.query import Query, check_wired
 from imseek.search.ranking import ranked
+from imseek.search.references import References
 from imseek.search.shaping import Pool, check, sift
 from imseek.types import SearchResult
 
@@ -40,6 +42,7 @@ class Engine:
 
     def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss") -> None:
         self._composer = Composer(encoder)
+        self._references = References(self._composer)
         self._editions = Editions(root, kind)
 
     @property
@@ -150,11 +153,19 @@ class Engine:
 
     def _sifted(self, asked: Asked, matches: Matches, approximate: bool) -> Sifted:
         query = asked.query
-        floor = None
-        pool = sift(Pool.of(matches.ids, matches.scores), query, asked.facts, floor)
+        if (
+            asked.window.whole
+        ):  # All of it is shown in an order of its own: rungs of the ranking do not matter.
+            matches = top_k(matches.ids, matches.scores, len(matches))
+        pool, relevant = sift(
+            Pool.of(matches.ids, matches.scores), query, asked.facts, self._references.judges(asked)
+        )
+        beyond = asked.total > len(matches) == relevant
+        cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
         notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
-        ends = asked.window.whole and asked.total > len(matches) and query.min_score is None
-        return Sifted(asked, pool, None, approximate, ends, notes)
+        reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
+        ends = asked.window.whole and beyond and not reached
+        return Sifted(asked, pool, cut, approximate, ends, notes)
 
     def _allowed(self, query: Query, reader: Reader) -> IdSet | None:
         return None

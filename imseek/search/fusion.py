@@ -74,7 +74,7 @@ def _asked(
     index: VectorIndex, queries: Float32, k: int, allowed: IdSet | Ids | None, text: bool, exact: bool
 ) -> list[Matches]:
     """The one place where indexes are asked."""
-    return index.search(queries, k, allowed=allowed)
+    return index.search(queries, k, allowed=allowed, text=text, exact=exact)
 
 
 def _scores(part: Part, ids: Ids) -> Float32:

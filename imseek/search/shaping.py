@@ -1,19 +1,20 @@
 """From the ranking of a query to one page of its answer: stages that each take a pool of candidates and return one.
 
-In this order, each only where the query asks for it; none changes a score. The first three look at one collection, the
+In this order, each only where the query asks for it; none changes a score. The first four look at one collection, the
 others at all that are asked together:
 
-1. *min score*: what scores less goes.
-2. *cutoff*: what lies below the end of relevance goes.
-3. *collapse*: of near-duplicates only the best stays, and knows which it stands for.
-4. *diversity*: the best 200 are put in the order of marginal relevance.
-5. *date*: the newest come first, those without a date last. It sorts what is relevant: all that the first two have
+1. *cutoff*: what lies below the end of relevance goes.
+2. *min score*: what scores less goes.
+3. *hubness*: images that are near to everything come later.
+4. *collapse*: of near-duplicates only the best stays, and knows which it stands for.
+5. *diversity*: the best 200 are put in the order of marginal relevance.
+6. *date*: the newest come first, those without a date last. It sorts what is relevant: all that the first two have
    kept; where the query asks for neither, the hits of the page.
-6. *groups*: hits with one key are put together, the group of the first hit first.
-7. *page*: as many hits, or groups of at most ``per_group`` hits, as the query's limit says.
+7. *groups*: hits with one key are put together, the group of the first hit first.
+8. *page*: as many hits, or groups of at most ``per_group`` hits, as the query's limit says.
 
-Stages from the third on, and the cutoff, look at the best 1,000 (or ``limit``, if that is more): there their answer
-ends. Without them it ends with the collection.
+Stages look at the best 1,000 (or ``limit``, if that is more): there the answer ends. Where there is no stage but the
+second and the last (and the sixth, page by page), it ends with the collection.
 """
 
 from __future__ import annotations
@@ -42,19 +43,21 @@ DIVERSE: Final = 200
 class Pool:
     """Candidates in the order in which they are to be shown.
 
-    ``ids`` (m,) int64, ``scores`` (m,) float32, ``owners`` (m,): of which of the collections that are asked, 0 where it
-    is one; ``others``: for each, the ids of the near-duplicates that it stands for, best first.
+    ``ids`` (m,) int64; ``scores`` (m,) float32; ``relevance`` (m,) float32: what puts them in order, the scores
+    unless these are corrected for hubs; ``owners`` (m,): of which of the collections that are asked, 0 where it is one;
+    ``others``: for each, the ids of the near-duplicates that it stands for, best first.
     """
 
     ids: Ids
     scores: Float32
+    relevance: Float32
     owners: npt.NDArray[np.int64]
     others: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, ids: Ids, scores: Float32, owners: npt.NDArray[np.int64] | None = None) -> Pool:
+    def of(cls, ids: Ids, scores: Float32) -> Pool:
         count = len(ids)
-        return cls(ids, scores, np.zeros(count, np.int64) if owners is None else owners, ((),) * count)
+        return cls(ids, scores, scores, np.zeros(count, np.int64), ((),) * count)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,7 +65,12 @@ class Pool:
     def take(self, positions: npt.ArrayLike) -> Pool:
         """Those at ``positions``, in that order."""
         at = np.asarray(positions, np.int64)
-        return Pool(self.ids[at], self.scores[at], self.owners[at], tuple(self.others[i] for i in at))
+        others = tuple(self.others[i] for i in at.tolist())
+        return Pool(self.ids[at], self.scores[at], self.relevance[at], self.owners[at], others)
+
+    def ordered_by(self, relevance: Float32) -> Pool:
+        """By other numbers (m,), the highest first; equal ones in the order of ids."""
+        return replace(self, relevance=relevance).take(np.lexsort((self.ids, -relevance)))
 
 
 class Facts(Protocol):
@@ -119,13 +127,27 @@ def check(query: Query) -> None:
         )
 
 
-def sift(pool: Pool, query: Query, facts: Facts, floor: float | None = None) -> Pool:
-    """The first three stages, for the candidates of one collection, best first.
+class Judges(Protocol):
+    """The stages that compare candidates with what else is in a collection (:mod:`imseek.search.references`)."""
 
-    ``floor`` is the score at which relevance ends.
-    """
-    pool = at_least(at_least(pool, query.min_score), floor)
-    return collapsed(pool, facts) if query.collapse else pool
+    def kept(self, pool: Pool) -> Pool:
+        """Those above the end of relevance."""
+        ...
+
+    def without_hubs(self, pool: Pool) -> Pool:
+        """Those near to everything later."""
+        ...
+
+
+def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, int]:
+    """The first four stages, for the candidates of one collection, best first; and how many the first has kept."""
+    if query.cutoff is not None:
+        pool = judges.kept(pool)
+    relevant = len(pool)
+    pool = at_least(pool, query.min_score)
+    if query.hubness:
+        pool = judges.without_hubs(pool)
+    return (collapsed(pool, facts) if query.collapse else pool), relevant
 
 
 def arrange(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
@@ -161,7 +183,7 @@ def collapsed(pool: Pool, facts: Facts) -> Pool:
 def spread(pool: Pool, facts: Facts, diversity: float) -> Pool:
     """The best 200 in the order of marginal relevance, then the rest."""
     best = pool.take(range(min(DIVERSE, len(pool))))
-    order = diverse(best.scores, facts.vectors(best), diversity)
+    order = diverse(best.relevance, facts.vectors(best), diversity)
     return pool.take([*order.tolist(), *range(len(best), len(pool))])
 
 
@@ -201,6 +223,7 @@ def joined(pools: Sequence[Pool]) -> Pool:
     return Pool(
         np.concatenate([pool.ids for pool in pools]),
         np.concatenate([pool.scores for pool in pools]),
+        np.concatenate([pool.relevance for pool in pools]),
         np.concatenate([pool.owners for pool in pools]),
         tuple(others for pool in pools for others in pool.others),
     )
