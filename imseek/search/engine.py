@@ -8,6 +8,7 @@ generation all that is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -138,7 +139,10 @@ class Engine:
                 raise expired(generation, self._editions.newest().reader.generation) from error
             raise
         total = len(indexes[0]) if allowed is None else _inside(indexes[0], allowed)
-        return Asked(query, window, edition, spaces, indexes, composed, allowed, total)
+        asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
+        if query.more or query.less:
+            asked = replace(asked, composed=self._references.refined(asked))
+        return asked
 
     def find(self, asked: Sequence[Asked]) -> list[Sifted]:
         """What the indexes find, and what the stages that look at one collection keep of it."""

@@ -198,8 +198,6 @@ def as_query(question: Question, limit: int, by: By = "image") -> Query:
 #: Fields that the engine does not honour yet, each with the value at which that makes no difference.
 _UNWIRED: Final[dict[str, object]] = {
     "where": None,
-    "more": (),
-    "less": (),
 }
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from imseek.data.vectors import VectorIndex
-from imseek.data.vectors.scores import row_norms
 from imseek.search.asked import Asked
-from imseek.search.compose import Composer
+from imseek.search.blend import sample_rows
+from imseek.search.compose import Composed, Composer
 from imseek.search.cutoff import NEUTRAL_TEXTS, SAMPLE, background, cut, neutral_scores, sample_scores
+from imseek.search.feedback import refine
 from imseek.search.hubness import BANK_TEXTS, corrected, hub_bias
 from imseek.search.shaping import Pool
 from imseek.types import Float32, SpaceInfo
 
-#: A sample is taken in runs of so many rows, since a collection that was not read yet is read in pieces.
-_RUN: Final = 32
 #: So many of the best are compared with neutral texts.
 _COMPARED: Final = 100
 
@@ -33,6 +31,21 @@ class References:
 
     def judges(self, asked: Asked) -> Judging:
         return Judging(self, asked)
+
+    def refined(self, asked: Asked) -> Composed:
+        """The query after the marks that it has, in each space (:mod:`imseek.search.feedback`).
+
+        Raises ImageNotFoundError for a marked image that is not there, QueryError where nothing of the query is left.
+        """
+        more = asked.rows(np.array(asked.query.more, np.int64))
+        less = asked.rows(np.array(asked.query.less, np.int64))
+        units = []
+        for unit, liked, disliked, rows in zip(
+            asked.composed.units, more, less, self._samples(asked), strict=True
+        ):
+            mean = rows.mean(axis=0, dtype=np.float64) if len(rows) else None
+            units.append(refine(unit, liked, disliked, mean).astype(np.float32))
+        return replace(asked.composed, units=tuple(units))
 
     def kept(self, asked: Asked, pool: Pool) -> Pool:
         """Those of the candidates, best first, that are relevant (:mod:`imseek.search.cutoff`)."""
@@ -59,7 +72,7 @@ class References:
         return pool.ordered_by(relevance)
 
     def _encoded(self, space: SpaceInfo, texts: tuple[str, ...]) -> Float32:
-        """(t, dim) unit rows."""
+        """(t, dim) float32 unit rows."""
         key = (space.fingerprint, texts)
         if key not in self._texts:
             encoded = self._composer.encoder(space, "text").encode_texts(list(texts))
@@ -68,12 +81,12 @@ class References:
         return self._texts[key]
 
     def _samples(self, asked: Asked) -> list[Float32]:
-        """Per space (s, dim) unit rows: the same live images in all, the same ones whenever a generation is asked."""
+        """Per space (s, dim) float32 rows: the same live images in all, the same whenever a generation is asked."""
         found = []
         for space, index in zip(asked.spaces, asked.indexes, strict=True):
             held = asked.edition.samples
             if space.space_id not in held:
-                held[space.space_id] = sample(index)
+                held[space.space_id] = sample_rows(index.segments, SAMPLE)
             found.append(held[space.space_id])
         return found
 
@@ -90,23 +103,3 @@ class Judging:
 
     def without_hubs(self, pool: Pool) -> Pool:
         return self.references.without_hubs(self.asked, pool)
-
-
-def sample(index: VectorIndex, count: int = SAMPLE) -> Float32:
-    """(s, dim) float32 unit rows of live images, s ≤ ``count``: all, or runs of rows from everywhere."""
-    live = [np.flatnonzero(segment.searchable()) for segment in index.segments]
-    total = sum(len(rows) for rows in live)
-    if total <= count:
-        chosen = np.arange(total)
-    else:
-        runs = np.random.default_rng(total).choice(total // _RUN, count // _RUN, replace=False)
-        chosen = np.sort((runs[:, np.newaxis] * _RUN + np.arange(_RUN)).ravel())
-    parts: list[Float32] = [np.empty((0, index.dim), np.float32)]
-    start = 0
-    for segment, rows in zip(index.segments, live, strict=True):
-        mine = chosen[(chosen >= start) & (chosen < start + len(rows))] - start
-        parts.append(segment.rows[rows[mine]].astype(np.float32))
-        start += len(rows)
-    found = np.concatenate(parts)
-    norms = row_norms(found)[:, np.newaxis]
-    return np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
