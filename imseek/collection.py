@@ -299,6 +299,13 @@ class Collection:
 
         return Writer(self.path, kind)
 
+    def _borrow(self, other: Collection) -> None:
+        """Use the encoders that another collection has loaded."""
+        with other._lock:
+            theirs = dict(other._encoders)
+        with self._lock:
+            self._encoders = {**theirs, **self._encoders}
+
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
             for (fingerprint, loaded), encoder in self._encoders.items():

@@ -10,6 +10,7 @@ import numpy as np
 
 from imseek.search.asked import Asked
 from imseek.search.blend import sample_rows
+from imseek.search.collapse import SAME
 from imseek.search.compose import Composed, Composer
 from imseek.search.cutoff import NEUTRAL_TEXTS, SAMPLE, background, cut, neutral_scores, sample_scores
 from imseek.search.feedback import refine
@@ -52,7 +53,8 @@ class References:
         samples = self._samples(asked)
         scores = sample_scores(samples, asked.composed.units, asked.composed.shares)
         if not asked.text:
-            return pool.take(range(cut(pool.scores, background(scores))))
+            same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is never irrelevant to itself.
+            return pool.take(range(max(same, cut(pool.scores, background(scores)))))
         neutral = self._encoded(asked.spaces[0], NEUTRAL_TEXTS)
         best = asked.rows(pool.take(range(min(_COMPARED, len(pool)))).ids)[0]
         known = background(scores, neutral_scores(samples[0], neutral))
@@ -86,7 +88,7 @@ class References:
         for space, index in zip(asked.spaces, asked.indexes, strict=True):
             held = asked.edition.samples
             if space.space_id not in held:
-                held[space.space_id] = sample_rows(index.segments, SAMPLE)
+                held[space.space_id] = sample_rows(index.segments, SAMPLE).reshape(-1, space.dim)
             found.append(held[space.space_id])
         return found
 

@@ -127,7 +127,15 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
             None,
             Annotated[
                 Literal["folder", "day", "source"] | None,
-                typer.Option("--group-by", help="Gather the hits of one folder, day or source."),
+                typer.Option(
+                    "--group-by", help="Gather the hits of one folder, day or source; -n counts these."
+                ),
+            ],
+        ),
+        "per_group": (
+            3,
+            Annotated[
+                int, typer.Option("--per-group", metavar="N", min=1, help="How many hits of each group.")
             ],
         ),
         "diversity": (
@@ -180,6 +188,7 @@ _FIELDS: Final = (
     "min_score",
     "sort",
     "group_by",
+    "per_group",
     "diversity",
     "collapse",
     "page",
@@ -217,8 +226,13 @@ class Asking:
 
         return Query(self._terms(texts), **self._fields(cutoff))
 
-    def batch(self, texts: Sequence[str], *, cutoff: Cutoff | None = None) -> list[Query]:
-        """Those of ``--queries``. What a line leaves open is as the flags say. Raises QueryError, UsageError."""
+    def batch(
+        self, texts: Sequence[str], *, cutoff: Cutoff | None = None
+    ) -> list[tuple[int, Query | QueryError]]:
+        """Those of ``--queries``, each with the number of its line, or what is wrong with that line.
+
+        What a line leaves open is as the flags say. Raises UsageError.
+        """
         if texts or any(self.values[name] for name in _OF_ONE):
             raise UsageError(
                 "--queries has all terms in its lines",
@@ -227,7 +241,7 @@ class Asking:
         from imseek.search.query_json import read_line
 
         file, defaults = self.values["queries"], self._fields(cutoff)
-        found = []
+        found: list[tuple[int, Query | QueryError]] = []
         for number, line in enumerate(_lines(file), start=1):
             if not line.strip():
                 continue
@@ -235,8 +249,9 @@ class Asking:
                 query = read_line(line, files=True, defaults=defaults)
                 _check_files(query.terms)
             except QueryError as error:
-                raise QueryError(f"{file}, line {number}: {error}", hint=error.hint) from error
-            found.append(query)
+                found.append((number, error))
+            else:
+                found.append((number, query))
         return found
 
     def notes(self, texts: Sequence[str]) -> list[str]:
