@@ -41,7 +41,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     halves = {name: read_half(name, arguments.stamps) for name in "AB"}
@@ -88,7 +90,7 @@ def inverted_softmax(images: Float32, questions: Float32, bank: Float32, sharpne
 
 
 def dynamic(images: Float32, questions: Float32, bank: Float32, sharpness: float) -> Array:
-    """Querybank normalisation (Bogolin et al. 2022): only for questions whose first image is one of the bank's first."""
+    """Querybank normalisation (Bogolin et al. 2022): only where the first image is a first one of the bank's too."""
     scores, banked = questions @ images.T, bank @ images.T
     first = np.zeros(len(images), bool)
     first[banked.argmax(axis=1)] = True
@@ -142,8 +144,14 @@ def table(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> boo
     before = ranks(plain(half.images, half.texts, bank))
     print(HEAD)
     for name, way, grid in WAYS:
-        best = max(product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p)))
-        row(f"{name} {' × '.join(f'{value:g}' for value in best)}", way(half.images, half.texts, bank, *best), before)
+        best = max(
+            product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p))
+        )
+        row(
+            f"{name} {' × '.join(f'{value:g}' for value in best)}",
+            way(half.images, half.texts, bank, *best),
+            before,
+        )
     bias = np.random.default_rng(0).permutation(hub_bias(half.images, bank))
     control = corrected(half.texts @ half.images.T, bias)
     row("control: bias of other images", control, before)
@@ -184,7 +192,8 @@ def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) 
     before = kinds(half, plain(half.images, half.images, bank))
     for name, way, grid in WAYS:
         best = max(
-            product(*grid), key=lambda p, way=way: kinds(first, way(first.images, first.images, bank_of_first, *p)).mean()
+            product(*grid),
+            key=lambda p, way=way: kinds(first, way(first.images, first.images, bank_of_first, *p)).mean(),
         )
         scores = way(half.images, half.images, bank, *best)
         right = kinds(half, scores)
