@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from stamps import Half, read_half
 
-from imseek.search.cutoff import CLEAR, NEAR, ROUNDING, background, cut
+from imseek.search.cutoff import CLEAR, COMPARED, NEAR, ROUNDING, background, cut
 
 RESAMPLES = 2000
 SHIPPED = "**shipped**: collection and neutral words"
@@ -306,7 +306,7 @@ def judged_by_cut(task: Task) -> Figures:
 def kept_by_cut(scores: Array, neutral: Array | None) -> Array:
     order = np.argsort(-scores, kind="stable")
     behind = background(scores, neutral)
-    count = cut(scores[order], behind, None if neutral is None else neutral[order][:100])
+    count = cut(scores[order], behind, None if neutral is None else neutral[order][:COMPARED])
     kept = np.zeros(len(scores), bool)
     kept[order[:count]] = True
     return kept

@@ -40,8 +40,8 @@ def refine(
     the mean of the collection's rows, or of a sample of them, not normalised; without it the marks count as they are.
     In a collection of several spaces each is refined for itself.
 
-    Raises UsageError for other shapes, QueryError for a query that is zero or not finite. By their weights, marks cannot
-    cancel a query out.
+    Raises UsageError for other shapes, QueryError for a query that is zero or not finite. By their weights, marks
+    cannot cancel a query out.
     """
     vector = query.astype(np.float64)
     if vector.ndim != 1 or any(rows.ndim != 2 or rows.shape[1:] != vector.shape for rows in (more, less)):
@@ -50,8 +50,7 @@ def refine(
         )
     if mean is not None and mean.shape != vector.shape:
         raise UsageError(f"a mean of shape {mean.shape} for a query of shape {query.shape}")
-    if not len(more) and not len(less):
-        return _unit(vector)
+    vector = _unit(vector)
     vector = vector + MORE * _direction(more, mean)
     vector = vector - LESS * np.linalg.norm(vector) * _direction(less, mean)
     return _unit(vector)
