@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from stamps import Half, read_half
 
-from imseek.search.cutoff import CLEAR, NEAR, ROUNDING, background, cut
+from imseek.search.cutoff import CLEAR, COMPARED, NEAR, ROUNDING, background, cut
 
 RESAMPLES = 2000
 SHIPPED = "**shipped**: collection and neutral words"
@@ -67,7 +67,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     first = read_half("A", arguments.stamps)
@@ -117,8 +119,14 @@ def pictures_of(half: Half) -> Task:
 def broken(words: Task) -> Iterator[tuple[str, Task]]:
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(words.asked.shape[1])
-    yield "scores of other images", Task(words.asked[:, shuffled], words.nothing, words.relevant, words.neutral)
-    yield "captions of other stamps", Task(words.asked, words.nothing, words.relevant[shuffled], words.neutral)
+    yield (
+        "scores of other images",
+        Task(words.asked[:, shuffled], words.nothing, words.relevant, words.neutral),
+    )
+    yield (
+        "captions of other stamps",
+        Task(words.asked, words.nothing, words.relevant[shuffled], words.neutral),
+    )
     noise = rng.permuted(words.asked, axis=0)
     nowhere = rng.permuted(words.nothing, axis=0)
     yield "scores from other questions", Task(noise, nowhere, words.relevant, words.neutral)
@@ -198,7 +206,11 @@ def mixture(scores: Array, _: Array | None, least: float) -> Array:
     """Two Gaussians by expectation maximisation; none, where the means lie closer than ``least`` deviations."""
     ends = []
     for row in scores.astype(np.float64):
-        means, spreads, weights = np.quantile(row, [0.4, 0.98]), np.full(2, row.std() / 2 + 1e-3), np.array([0.9, 0.1])
+        means, spreads, weights = (
+            np.quantile(row, [0.4, 0.98]),
+            np.full(2, row.std() / 2 + 1e-3),
+            np.array([0.9, 0.1]),
+        )
         for _step in range(30):
             density = weights * np.exp(-((row[:, None] - means) ** 2) / 2 / spreads**2) / spreads + 1e-300
             share = density / density.sum(axis=1, keepdims=True)
@@ -252,14 +264,19 @@ def chosen(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
 
 def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
     yield "shipped without neutral words", judged_by_cut(Task(words.asked, words.nothing, words.relevant))
-    ends = [np.where((s > words.neutral).any(axis=1), NEAR * s.max(axis=1), np.inf) for s in (words.asked, words.nothing)]
+    ends = [
+        np.where((s > words.neutral).any(axis=1), NEAR * s.max(axis=1), np.inf)
+        for s in (words.asked, words.nothing)
+    ]
     yield "shipped without the collection", judged(words, *ends)
 
 
 def neighbours(words: Task, pictures: Task) -> str:
     """The five pairs that do best for words and pictures taken together, and what is shipped."""
     pairs = product((2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0), (0.2, 0.25, 0.3, 0.35, 0.4, 0.5))
-    sums = {pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs}
+    sums = {
+        pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs
+    }
     best = sorted(sums, key=lambda pair: -sums[pair])[:5]
     return ", ".join(f"{pair} {sums[pair] / 2:.3f}" for pair in dict.fromkeys([*best, (CLEAR, NEAR)]))
 
@@ -289,7 +306,7 @@ def judged_by_cut(task: Task) -> Figures:
 def kept_by_cut(scores: Array, neutral: Array | None) -> Array:
     order = np.argsort(-scores, kind="stable")
     behind = background(scores, neutral)
-    count = cut(scores[order], behind, None if neutral is None else neutral[order][:100])
+    count = cut(scores[order], behind, None if neutral is None else neutral[order][:COMPARED])
     kept = np.zeros(len(scores), bool)
     kept[order[:count]] = True
     return kept
@@ -327,7 +344,9 @@ def mean(values: Array) -> str:
 
 
 def table(rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
-    print("| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|"
+    )
     for name, found in rows:
         cells = [mean(v) for v in (found.f1, found.precision, found.recall, found.empty)]
         low, high = difference(found, shipped)
@@ -338,17 +357,25 @@ def table(rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
 
 def shares(half: Half) -> None:
     words = words_of(half)
-    print("| relevant | words: precision | recall | none | pictures: precision | recall | none |\n|---|---|---|---|---|---|---|")
+    print(
+        "| relevant | words: precision | recall | none | pictures: precision | recall | none |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for share in (0.05, 0.1, 0.25, 0.5, 0.75, 1.0):
         rng = np.random.default_rng(0)
         found: dict[str, list[tuple[float, float, float]]] = {"words": [], "pictures": []}
         for i in np.flatnonzero(words.relevant.sum(axis=1) >= 8):
             right = np.flatnonzero(words.relevant[i] & (np.arange(len(half.images)) != i))
-            wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[: round(len(right) / share) - len(right)]
+            wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[
+                : round(len(right) / share) - len(right)
+            ]
             some = np.concatenate([right, wrong])
             some = np.tile(some, -(-40 // len(some)))  # enough to be judged at all
             relevant = words.relevant[i, some]
-            lists = {"words": (words.asked[i], words.neutral), "pictures": (half.images @ half.images[i], None)}
+            lists = {
+                "words": (words.asked[i], words.neutral),
+                "pictures": (half.images @ half.images[i], None),
+            }
             for name, (scores, neutral) in lists.items():
                 kept = kept_by_cut(scores[some], None if neutral is None else neutral[some])
                 right_ones = (kept & relevant).sum()

@@ -56,7 +56,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)")
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
     arguments = parser.parse_args()
     first = read_half("A", arguments.stamps)
@@ -64,10 +66,19 @@ def main() -> int:
     sound = True
     for title, pictures in (("captions ask", False), ("pictures ask", True)):
         print(f"{len(half.images)} stamps, half {arguments.half}; {title}; 95 % intervals in brackets\n")
-        print("| feedback | questions | P@10 before | after | gain | MAP before | after | gain |\n|---|---|---|---|---|---|---|---|")
+        print(
+            "| feedback | questions | P@10 before | after | gain | MAP before | after | gain |\n"
+            "|---|---|---|---|---|---|---|---|"
+        )
         for name, way, grid in WAYS:
-            best = max(product(*grid), key=lambda p, way=way: simulate(first, way, p, Marks(), pictures).average[1].mean())
-            show(f"{name} {', '.join(f'{value:g}' for value in best)}", simulate(half, way, best, Marks(), pictures))
+            best = max(
+                product(*grid),
+                key=lambda p, way=way: simulate(first, way, p, Marks(), pictures).average[1].mean(),
+            )
+            show(
+                f"{name} {', '.join(f'{value:g}' for value in best)}",
+                simulate(half, way, best, Marks(), pictures),
+            )
         for name, marks in MARKS:
             found = simulate(half, shipped, (), marks, pictures)
             show(name, found)
@@ -81,18 +92,24 @@ def main() -> int:
 # -- ways --------------------------------------------------------------------------------------------------
 
 
-def rocchio(query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float) -> Array:
+def rocchio(
+    query: Array, more: Array, less: Array, _images: Array, _texts: Array, beta: float, gamma: float
+) -> Array:
     """As it was written: means as they are."""
     return query + beta * mean_of(more) - gamma * mean_of(less)
 
 
-def centred(query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float) -> Array:
+def centred(
+    query: Array, more: Array, less: Array, images: Array, _: Array, beta: float, gamma: float
+) -> Array:
     """What is shipped, with other weights."""
     wanted = query + beta * direction(more, images)
     return wanted - gamma * np.linalg.norm(wanted) * direction(less, images)
 
 
-def both_centred(query: Array, more: Array, less: Array, images: Array, texts: Array, beta: float, gamma: float) -> Array:
+def both_centred(
+    query: Array, more: Array, less: Array, images: Array, texts: Array, beta: float, gamma: float
+) -> Array:
     """The query too, by the mean of its own kind, which a collection does not know of captions."""
     return centred(direction(query[None], texts), more, less, images, texts, beta, gamma)
 
@@ -153,7 +170,9 @@ def simulate(half: Half, way: Way, weights: Sequence[float], marks: Marks, pictu
             continue
         refined = way(query, half.images[right], half.images[wrong], mean, query_mean, *weights)
         after = np.argsort(-(half.images @ refined), kind="stable")
-        rows.append([figure for ranking in (order, after) for figure in judged(relevant, ranking[left[ranking]])])
+        rows.append(
+            [figure for ranking in (order, after) for figure in judged(relevant, ranking[left[ranking]])]
+        )
     values = np.array(rows).T
     return Gain((values[0], values[2]), (values[1], values[3]))
 
@@ -169,7 +188,11 @@ def show(name: str, found: Gain) -> None:
     cells = []
     for before, after in (found.precision, found.average):
         low, high = interval(after - before)
-        cells += [f"{before.mean():.3f}", f"{after.mean():.3f}", f"{(after - before).mean():+.3f} [{low:+.3f}, {high:+.3f}]"]
+        cells += [
+            f"{before.mean():.3f}",
+            f"{after.mean():.3f}",
+            f"{(after - before).mean():+.3f} [{low:+.3f}, {high:+.3f}]",
+        ]
     print(f"| {name} | {len(found.precision[0])} | {' | '.join(cells)} |")
 
 

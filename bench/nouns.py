@@ -35,7 +35,7 @@ NOUNS = {
     "vessel": "submarine", "tractor wheel": "wheel", "tire": "wheel", "bicycle wheel": "wheel", "dumper": "truck",
     "forklift": "truck",
     "fedora": "hat", "sombrero": "hat", "cap": "hat", "brain": "helmet", "jeans": "pants",
-    "boot": "shoe", "stocking": "sock", "sunglasses": "glasses", 
+    "boot": "shoe", "stocking": "sock", "sunglasses": "glasses",
     "blueberries": "blueberry", "cherries": "cherry", "core": "apple", "slice": "lemon", "avocado fruit": "avocado",
     "cherimoya fruit": "cherimoya", "cupcake": "cake", "root'": "ginger", "ripe": "tomato", "chile pepper": "pepper",
     "cep": "mushroom", "toadstool": "mushroom", "flowers": "flower", "hibiscus": "flower",
@@ -53,7 +53,8 @@ NOUNS = {
     "toilets": "toilet", "mallet": "hammer", "biro": "pen", "erase marker": "pen", "boom": "explosion",
     "houses": "house", "cottage": "house", "inn": "house", "tavern": "house", "fort": "castle",
     "fortress": "castle", "tepee": "tent", "stoplight": "traffic light", "red light": "traffic light",
-    "yellow light": "traffic light", "green light": "traffic light", "blue": "flag", "red": "flower", "garlic bulb": "garlic", "sea lion": "seal",
+    "yellow light": "traffic light", "green light": "traffic light",
+    "blue": "flag", "red": "flower", "garlic bulb": "garlic", "sea lion": "seal",
     "trophy cup": "trophy", "kit": "drum", "you": "tank", "enemy": "tank", "give way": "sign",
     "yield": "sign", "hospital": "sign", "arrow": "sign", "crossroads": "sign", "dead end ahead": "sign",
     "entry": "sign", "u-turn": "sign", "crossing": "sign", "roundabout ahead": "sign", "school ahead": "sign",
@@ -62,10 +63,11 @@ NOUNS = {
     "stones": "cairn",
     # one word, several things
     "computer mouse": "computer mouse", "crash cymbal": "cymbal", "bow tie": "bow tie", "fire truck": "truck",
-    "soccer ball": "ball", "cricket ball": "ball", "basketball": "ball", "volleyball": "ball", "american football": "ball",
+    "soccer ball": "ball", "cricket ball": "ball", "basketball": "ball",
+    "volleyball": "ball", "american football": "ball",
     "football": "ball", "air balloon": "hot air balloon", "lunar lander module": "lander",
     "freshwater mussel": "mussel", "guinea fowl": "guinea fowl", "water": "glass", "coffee": "cup",
-    "mug": "cup", "computer": "laptop", 
+    "mug": "cup", "computer": "laptop",
 }  # fmt: skip
 
 

@@ -27,8 +27,10 @@ from imseek.types import Float32
 
 #: Texts that say nothing in particular, for ``neutral``.
 NEUTRAL_TEXTS: Final = ("a photo", "a picture")
-#: A sample of more rows than these tells no more.
+#: As many rows of a sample are more than enough: on the stamps, 100 cut like 333.
 SAMPLE: Final = 4096
+#: As many of the best images are compared with neutral words.
+COMPARED: Final = 100
 #: With fewer images nothing is cut: quartiles of so few say nothing.
 FEWEST: Final = 20
 
@@ -89,11 +91,11 @@ def cut(scores: Float32, background: Background, neutral: Float32 | None = None)
     """How many of the best images to keep: of ``scores``, (m,) float32 in descending order, the first so many.
 
     ``neutral`` (j,) float32, j ≤ m: the mean score of neutral texts with each of the first j images, for a query that
-    is words alone; the first hundred do. Without it (pictures, vectors, an encoder without words) the collection
+    is words alone; the first ``COMPARED`` do. Without it (pictures, vectors, an encoder without words) the collection
     alone decides.
 
-    With fewer than ``FEWEST`` images in the background everything is kept, and so is it where all images score the
-    same. Raises UsageError for scores that do not descend.
+    ``scores`` begin with the best image of all: on a later page of an answer, cut what comes before it too. With fewer
+    than ``FEWEST`` images in the background everything is kept, and so is it where all images score the same. Raises UsageError for scores that do not descend.
     """
     if scores.ndim != 1 or not (scores[1:] <= scores[:-1]).all():
         raise UsageError("scores are (m,), best first")

@@ -1,10 +1,10 @@
 """A query after some of its answers were marked: more like these, less like those.
 
-Rocchio's way (*Relevance feedback in information retrieval*, 1971), a weighted sum of the query, the mean of the wanted
-and, taken away, the mean of the unwanted. Vectors of pictures share a large common part, which says "a picture" and which
-vectors of words do not have, so that marked pictures would drown the words. Therefore the means are taken relative to
-the mean of the collection and scaled to length 1 before they are added. The weights were chosen on half A of the
-stamps: docs/decisions/0014-feedback.md.
+Rocchio's way (*Relevance feedback in information retrieval*, 1971): a weighted sum of the query, the mean of the
+wanted and, taken away, the mean of the unwanted. Vectors of pictures share a large common part, which says "a picture"
+and which vectors of words do not have, so that what marked pictures have in particular would drown in it. Therefore
+the means are taken relative to the mean of the collection and scaled to length 1 before they are added. The weights
+were chosen on half A of the stamps: docs/decisions/0014-feedback.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def refine(
     the mean of the collection's rows, or of a sample of them, not normalised; without it the marks count as they are.
     In a collection of several spaces each is refined for itself.
 
-    Raises UsageError for other shapes, QueryError where the marks cancel the query out.
+    Raises UsageError for other shapes, QueryError for a query that is zero or not finite. By their weights, marks
+    cannot cancel a query out.
     """
     vector = query.astype(np.float64)
     if vector.ndim != 1 or any(rows.ndim != 2 or rows.shape[1:] != vector.shape for rows in (more, less)):
@@ -49,8 +50,7 @@ def refine(
         )
     if mean is not None and mean.shape != vector.shape:
         raise UsageError(f"a mean of shape {mean.shape} for a query of shape {query.shape}")
-    if not len(more) and not len(less):
-        return _unit(vector)
+    vector = _unit(vector)
     vector = vector + MORE * _direction(more, mean)
     vector = vector - LESS * np.linalg.norm(vector) * _direction(less, mean)
     return _unit(vector)
@@ -70,6 +70,6 @@ def _direction(rows: Float32, mean: npt.NDArray[np.floating[Any]] | None) -> Flo
 def _unit(vector: Float64) -> Float64:
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length < 1e-6:
-        raise QueryError("the marked images cancel the query out", hint="mark fewer, or ask anew")
+        raise QueryError("the query has no direction: its vector is zero or not finite")
     unit: Float64 = vector / length
     return unit

@@ -20,12 +20,15 @@ from imseek.errors import UsageError
 from imseek.types import Float32
 
 #: Everyday words: a bank for queries in words. For pictures, a sample of stored images is one.
-BANK_TEXTS: Final = tuple(
-    "person man woman child crowd face hand animal dog cat bird fish insect horse tree flower grass forest mountain sea "
-    "river lake sky cloud snow fire house building street city bridge church room kitchen table chair bed lamp window "
-    "door car truck bus train bicycle boat airplane food fruit bread meat bottle book newspaper computer telephone "
-    "camera clock tool shoe hat shirt toy ball".split()
-)
+BANK_TEXTS: Final = (
+    "person", "man", "woman", "child", "crowd", "face", "hand", "animal", "dog", "cat", "bird",
+    "fish", "insect", "horse", "tree", "flower", "grass", "forest", "mountain", "sea", "river",
+    "lake", "sky", "cloud", "snow", "fire", "house", "building", "street", "city", "bridge",
+    "church", "room", "kitchen", "table", "chair", "bed", "lamp", "window", "door", "car", "truck",
+    "bus", "train", "bicycle", "boat", "airplane", "food", "fruit", "bread", "meat", "bottle",
+    "book", "newspaper", "computer", "telephone", "camera", "clock", "tool", "shoe", "hat", "shirt",
+    "toy", "ball",
+)  # fmt: skip
 #: How many of the bank's scores count, and how much: chosen on half A of the stamps.
 NEAREST: Final = 20
 WEIGHT: Final = 0.25
@@ -34,8 +37,8 @@ WEIGHT: Final = 0.25
 def hub_bias(vectors: Float32, bank: Float32, k: int = NEAREST) -> Float32:
     """(n,) float32: the mean of the ``k`` highest cosines of each image with the bank, in [-1, 1].
 
-    ``vectors`` (n, dim) are unit rows of images, ``bank`` (b, dim) unit rows of queries of the kind that is asked; where
-    b < k, all of them count. Raises UsageError for an empty bank and for k < 1.
+    ``vectors`` (n, dim) are unit rows of images, ``bank`` (b, dim) unit rows of queries of the kind that is asked;
+    where b < k, all of them count. Raises UsageError for an empty bank and for k < 1.
     """
     if not len(bank) or k < 1:
         raise UsageError("a correction for hubs needs a bank of queries, and at least one of them")
