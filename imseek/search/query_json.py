@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.query import Query, Term
+from imseek.search.query import NOT, Query, Term
 
 #: Members of an object that is a term, of which exactly one is there, beside ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
@@ -105,7 +105,7 @@ def _listed(value: object) -> Iterable[object]:
 
 def _term(value: object, name: str, files: bool) -> Term:
     """A term of the list ``name``; those of ``not`` become negative."""
-    sign = -1.0 if name == "not" else 1.0
+    sign = -NOT if name == "not" else 1.0
     if isinstance(value, str):
         if name != "like":
             return Term(text=value, weight=sign)
@@ -164,7 +164,7 @@ def _vector(values: list[object]) -> npt.NDArray[np.float64]:
 
 
 def _written(term: Term, name: str) -> Any:
-    weight = abs(term.weight)
+    weight = -term.weight / NOT if term.weight < 0 else term.weight
     if term.text is not None:
         made: dict[str, Any] = {"text": term.text}
     elif term.url is not None:
