@@ -35,6 +35,7 @@ from imseek.encoders import load
 from imseek.encoders.checks import unit_rows
 from imseek.media import decode
 from imseek.search.blend import blend
+from imseek.search.query import NOT
 from imseek.types import Float32, Pixels
 
 #: Words for folders; a stamp belongs to each folder above it.
@@ -291,7 +292,8 @@ def weakened(method: Method, share: float) -> Method:
 
 def shipped(space: Space, terms: Sequence[Asked]) -> np.ndarray:
     units = [term.unit.astype(np.float64) for term in terms]
-    return space.images @ blend(units, [term.weight for term in terms], space.images)[0]
+    weights = [term.weight * (NOT if term.weight < 0 else 1) for term in terms]
+    return space.images @ blend(units, weights, space.images)[0]
 
 
 SHIPPED = "**as shipped**"

@@ -3,8 +3,8 @@
 The cosines of a picture with other pictures are larger and spread wider than those of words with pictures, so in a
 plain sum pictures decide. Each term is divided by the standard deviation of its cosines over a sample of the
 collection instead: this orders images exactly as the sum of standardised scores (z-scores) does, since what a z-score
-takes away is the same for every image, and it is still one vector, which any index can search. A negative term counts
-half. docs/decisions/0015-fusion.md has what else was measured.
+takes away is the same for every image, and it is still one vector, which any index can search.
+docs/decisions/0015-fusion.md has what else was measured.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from imseek.types import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 
-#: What a negative term counts, beside a positive one of the same weight.
-NEGATIVE: Final = 0.5
 #: Rows that the sample has at most. Read from where they lie in runs of ``_RUN``, they take 2 MB in 512 dimensions.
 SAMPLE: Final = 2048
 _RUN: Final = 16
@@ -38,7 +36,7 @@ def blend(units: Sequence[Float64], weights: Sequence[float], sample: Float32) -
     the collection. One term is left as it is.
     """
     heaviest = max(abs(weight) for weight in weights)
-    shares = np.array([weight / heaviest * (NEGATIVE if weight < 0 else 1) for weight in weights])
+    shares = np.array([weight / heaviest for weight in weights])
     stacked = np.stack(units)
     plain: Float64 = shares @ stacked
     length = float(np.linalg.norm(plain))

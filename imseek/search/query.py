@@ -27,6 +27,10 @@ Sort: TypeAlias = Literal["score", "date"]
 #: What hits are gathered by.
 GroupBy: TypeAlias = Literal["folder", "day", "source"]
 
+#: The weight, below 0, of what is typed after ``--not`` or stands in ``not`` of a query as JSON: it works better there
+#: than 1 (docs/decisions/0015-fusion.md). A weight that is told is multiplied by it.
+NOT: Final = 0.5
+
 _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
     ("text", str, "a str"),
     ("picture", (Path, bytes), "a Path, or the bytes of a file"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
-from imseek.search.query import Query, Term
+from imseek.search.query import NOT, Query, Term
 
 #: Members of an object that is a term, of which exactly one is there, beside ``weight``.
 _KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
@@ -42,7 +43,7 @@ _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "hubness": (bool,),
     "exact": (bool,),
 }
-_DEEPEST: Final = 500  # bytes of a message's excerpt
+_EXCERPT: Final = 80  # characters
 
 
 def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
@@ -74,7 +75,8 @@ def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | No
 def to_json(query: Query) -> dict[str, Any]:
     """The object that :func:`from_json` reads as ``query``, but for the order of its terms.
 
-    Words come first and negative terms last; fields that are as they are by default are left out.
+    Words come first and negative terms last; fields that are as they are by default are left out. Raises QueryError for
+    a vector that JSON cannot hold, and for a path that is not UTF-8.
     """
     document: dict[str, Any] = {"schema": 1}
     lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
@@ -94,10 +96,14 @@ def read_line(line: str, *, files: bool, defaults: Mapping[str, Any] | None = No
     if not line.lstrip().startswith("{"):
         return Query((Term(text=line.strip()),), **(defaults or {}))
     try:
-        document = json.loads(line)
+        document = json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise QueryError(f"not JSON: {str(error) or 'too deep'}") from error
     return from_json(document, files=files, defaults=defaults)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _listed(value: object) -> Iterable[object]:
@@ -106,7 +112,7 @@ def _listed(value: object) -> Iterable[object]:
 
 def _term(value: object, name: str, files: bool) -> Term:
     """A term of the list ``name``; those of ``not`` become negative."""
-    sign = -1.0 if name == "not" else 1.0
+    sign = -NOT if name == "not" else 1.0
     if isinstance(value, str):
         if name != "like":
             return Term(text=value, weight=sign)
@@ -165,7 +171,9 @@ def _vector(values: list[object]) -> npt.NDArray[np.float64]:
 
 
 def _written(term: Term, name: str) -> Any:
-    weight = abs(term.weight)
+    weight = -term.weight / NOT if term.weight < 0 else term.weight
+    if not math.isfinite(weight):
+        raise QueryError(f"a weight of {term.weight} is too large for JSON")
     if term.text is not None:
         made: dict[str, Any] = {"text": term.text}
     elif term.url is not None:
@@ -173,16 +181,28 @@ def _written(term: Term, name: str) -> Any:
     elif term.image_id is not None:
         made = {"image_id": int(term.image_id)}
     elif term.vector is not None:
+        if not np.isfinite(term.vector).all():
+            raise QueryError("JSON holds no vector with NaN or infinity")
         made = {"vector": [float(number) for number in term.vector]}
     elif isinstance(term.picture, bytes):
         made = {"picture": base64.b64encode(term.picture).decode("ascii")}
     else:
-        made = {"path": str(term.picture)}
+        made = {"path": _utf8(str(term.picture))}
     if weight == 1:
         return term.text if term.text is not None and name != "like" else made
     return {**made, "weight": weight}
 
 
+def _utf8(path: str) -> str:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise QueryError(
+            "JSON holds no path that is not UTF-8", hint="send the bytes of the picture"
+        ) from error
+    return path
+
+
 def _excerpt(value: object) -> str:
     text = json.dumps(value, default=str)
-    return text if len(text) <= _DEEPEST else text[:_DEEPEST] + "…"
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"

@@ -277,13 +277,14 @@ class Asking:
         from dataclasses import replace
 
         from imseek.search.parse import parse
+        from imseek.search.query import NOT
 
         stdin = _once(_stdin_picture)
         terms = [parse(text, stdin=stdin) for text in texts]
         terms += [parse(said, picture=True, stdin=stdin) for said in self.values["like"] or ()]
         terms += [_vector_term(said) for said in self.values["vector"] or ()]
         negative = [parse(said, stdin=stdin) for said in self.values["unlike"] or ()]
-        terms += [replace(term, weight=-term.weight) for term in negative]
+        terms += [replace(term, weight=-NOT * term.weight) for term in negative]
         if not terms:
             raise UsageError("nothing to search for", hint="imseek search --help")
         _check_files(terms)
