@@ -7,50 +7,24 @@ is not listed here is refused, and so is a comparison of kinds that SQL would co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias
 
 from sqlglot import exp
 
 from imseek.errors import QueryError
 from imseek.search.where import names as known
 from imseek.search.where import vocabulary as v
-from imseek.search.where.grammar import MAX_NESTING, parse, shown
+from imseek.search.where.constants import check_pattern, moment, number, number_sql
+from imseek.search.where.expressions import Compiled, Typed, Value
+from imseek.search.where.grammar import MAX_NESTING, parse, too_deep
+from imseek.search.where.refusals import no_order, quoted, refused, too_large
 from imseek.search.where.vocabulary import NUMBERS, TEXTS, TIMES, Kind, Source
 
-#: Longest pattern of ``regexp_matches``, in characters.
-MAX_PATTERN: Final = 200
 #: Longest SQL of a filter, in characters. What DuckDB would write out more than once is so written here, and counted.
 MAX_SQL: Final = 65_536
-#: Whole numbers that a filter can hold, either sign: those of ``phash`` have 64 bits.
-MAX_INT: Final = 2**64
-
-Value: TypeAlias = str | datetime | date
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """SQL of a BOOLEAN over columns ``c0``, ``c1``… (``inputs``, in that order) with parameters ``$1``, ``$2``…"""
-
-    sql: str
-    inputs: tuple[Source, ...]
-    parameters: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Typed:
-    """An expression of a kind. Of a constant text or number ``value`` is what it is; ``parameter`` is which one (from
-    0) holds a text."""
-
-    sql: str
-    kind: Kind
-    said: str
-    value: Any = None
-    parameter: int | None = None
-    constant: bool = False
 
 
 def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
@@ -60,10 +34,10 @@ def compile_filter(text: str, columns: Mapping[str, Kind]) -> Compiled:
     try:
         result = compiler.expression(tree, 0)
     except RecursionError as error:  # pragma: no cover - the depth is bounded above
-        raise _too_deep() from error
+        raise too_deep() from error
     if result.kind is not Kind.BOOL:
         raise QueryError(
-            f"a filter is true or false; {_quoted(result.said)} is {result.kind.value}",
+            f"a filter is true or false; {quoted(result.node)} is {result.kind.value}",
             hint="compare it with something: =, <, >, LIKE, IS NOT NULL, …",
         )
     return Compiled(result.sql, tuple(compiler.inputs), tuple(compiler.parameters))
@@ -75,56 +49,58 @@ class _Compiler:
         self.inputs: dict[Source, str] = {}
         self.parameters: list[Value] = []
 
-    def expression(self, node: exp.Expr, depth: int) -> _Typed:
+    def expression(self, node: exp.Expr, depth: int) -> Typed:
         if depth > 2 * MAX_NESTING:
-            raise _too_deep()
+            raise too_deep()
         handler = _HANDLERS.get(type(node))
         if handler is None:
-            raise _refused(node)
+            raise refused(node)
         method, allowed = handler
         for name, value in node.args.items():
             if name not in allowed and value not in (None, False, []):
-                raise _refused(node)
+                raise refused(node)
         made = method(self, node, depth + 1)
         if len(made.sql) > MAX_SQL:
-            raise QueryError("the filter is too large: what it repeats multiplies")
-        return replace(made, said=_said(node))
+            raise too_large()
+        return replace(made, node=node)
 
     # -- leaves ----------------------------------------------------------------------------------------
 
-    def _literal(self, node: exp.Expr, depth: int) -> _Typed:
+    def _literal(self, node: exp.Expr, depth: int) -> Typed:
         text = str(node.this)
         if node.is_string:
             return self._text(text)
-        return _number(text)
+        value = number(text)
+        kind = Kind.INT if isinstance(value, int) else Kind.FLOAT
+        return Typed(number_sql(value), kind, None, value, constant=True)
 
-    def _text(self, value: str) -> _Typed:
+    def _text(self, value: str) -> Typed:
         self.parameters.append(value)
         n = len(self.parameters)
-        return _Typed(f"${n}", Kind.TEXT, "", value, n - 1, constant=True)
+        return Typed(f"${n}", Kind.TEXT, None, value, n - 1, constant=True)
 
-    def _boolean(self, node: exp.Expr, depth: int) -> _Typed:
-        return _Typed("TRUE" if node.this else "FALSE", Kind.BOOL, "", constant=True)
+    def _boolean(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed("TRUE" if node.this else "FALSE", Kind.BOOL, constant=True)
 
-    def _null(self, node: exp.Expr, depth: int) -> _Typed:
-        return _Typed("NULL", Kind.NULL, "")
+    def _null(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed("NULL", Kind.NULL)
 
-    def _column(self, node: exp.Expr, depth: int) -> _Typed:
+    def _column(self, node: exp.Expr, depth: int) -> Typed:
         if not isinstance(node.this, exp.Identifier):
-            raise _refused(node)
+            raise refused(node)
         column = self.names.column(node.this.this, quoted=bool(node.this.args.get("quoted")))
         sql = column.sql.format(*(self._input(source) for source in column.inputs))
-        return _Typed(sql, column.kind, "")
+        return Typed(sql, column.kind)
 
     def _input(self, source: Source) -> str:
         return self.inputs.setdefault(source, f"c{len(self.inputs)}")
 
     # -- true and false --------------------------------------------------------------------------------
 
-    def _paren(self, node: exp.Expr, depth: int) -> _Typed:
+    def _paren(self, node: exp.Expr, depth: int) -> Typed:
         return self.expression(node.this, depth)
 
-    def _logic(self, node: exp.Expr, depth: int) -> _Typed:
+    def _logic(self, node: exp.Expr, depth: int) -> Typed:
         """AND or OR: a chain of any length, as a balanced tree."""
         parts: list[exp.Expr] = []
         waiting = [node]
@@ -139,112 +115,110 @@ class _Compiler:
         while len(sqls) > 1:
             pairs = [f"({a} {word} {b})" for a, b in zip(sqls[::2], sqls[1::2], strict=False)]
             sqls = pairs + (sqls[-1:] if len(sqls) % 2 else [])
-        return _Typed(sqls[0], Kind.BOOL, "")
+        return Typed(sqls[0], Kind.BOOL)
 
-    def _not(self, node: exp.Expr, depth: int) -> _Typed:
-        return _Typed(f"(NOT {self._truth(node.this, depth)})", Kind.BOOL, "")
+    def _not(self, node: exp.Expr, depth: int) -> Typed:
+        return Typed(f"(NOT {self._truth(node.this, depth)})", Kind.BOOL)
 
     def _truth(self, node: exp.Expr, depth: int) -> str:
         return self._of(node, depth, frozenset({Kind.BOOL})).sql
 
-    def _comparison(self, node: exp.Expr, depth: int) -> _Typed:
+    def _comparison(self, node: exp.Expr, depth: int) -> Typed:
         operator = _COMPARISONS[type(node)]
         (left, right), kind = self._alike([node.this, node.args["expression"]], depth)
         if kind is Kind.BOOL and operator in ("<", "<=", ">", ">="):
-            raise QueryError(f"{_quoted(left.said)} is true or false: it has no order")
-        return _Typed(f"({left.sql} {operator} {right.sql})", Kind.BOOL, "")
+            raise no_order(left.node)
+        return Typed(f"({left.sql} {operator} {right.sql})", Kind.BOOL)
 
-    def _is(self, node: exp.Expr, depth: int) -> _Typed:
+    def _is(self, node: exp.Expr, depth: int) -> Typed:
         right = node.args["expression"]
         if isinstance(right, exp.Null):
-            return _Typed(f"({self.expression(node.this, depth).sql} IS NULL)", Kind.BOOL, "")
+            return Typed(f"({self.expression(node.this, depth).sql} IS NULL)", Kind.BOOL)
         if not isinstance(right, exp.Boolean):
-            raise _refused(node)
+            raise refused(node)
         word = "TRUE" if right.this else "FALSE"
-        return _Typed(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL, "")
+        return Typed(f"({self._truth(node.this, depth)} IS {word})", Kind.BOOL)
 
-    def _between(self, node: exp.Expr, depth: int) -> _Typed:
+    def _between(self, node: exp.Expr, depth: int) -> Typed:
         (value, low, high), kind = self._alike([node.this, node.args["low"], node.args["high"]], depth)
         if kind is Kind.BOOL:
-            raise QueryError(f"{_quoted(value.said)} is true or false: it has no order")
-        return _Typed(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL, "")
+            raise no_order(value.node)
+        return Typed(f"({value.sql} BETWEEN {low.sql} AND {high.sql})", Kind.BOOL)
 
-    def _in(self, node: exp.Expr, depth: int) -> _Typed:
+    def _in(self, node: exp.Expr, depth: int) -> Typed:
         members = node.args.get("expressions") or []
         if not members:
-            raise QueryError(f"{_quoted(_said(node))}: IN takes a list in brackets of at least one value")
+            raise QueryError(f"{quoted(node)}: IN takes a list in brackets of at least one value")
         (value, *rest), _ = self._alike([node.this, *members], depth)
         # DuckDB writes out the value again for each member of a short list, unless it is a column or a constant.
         once = value.constant or isinstance(node.this, exp.Column)
         constants = [one.sql for one in rest if one.constant and once]
         parts = [f"{value.sql} IN ({', '.join(constants)})"] if constants else []
         parts += _each(value.sql, [one.sql for one in rest if not (one.constant and once)])
-        return _Typed(f"({' OR '.join(parts)})", Kind.BOOL, "")
+        return Typed(f"({' OR '.join(parts)})", Kind.BOOL)
 
-    def _like(self, node: exp.Expr, depth: int) -> _Typed:
+    def _like(self, node: exp.Expr, depth: int) -> Typed:
         escape = ""
         if isinstance(node, exp.Escape):
             mark = node.args["expression"]
             node = node.this
             if type(node) not in (exp.Like, exp.ILike):
-                raise _refused(node)
+                raise refused(node)
             if not (isinstance(mark, exp.Literal) and mark.is_string and len(mark.this) == 1):
                 raise QueryError("ESCAPE takes one character in quotes")
             escape = f" ESCAPE {self.expression(mark, depth).sql}"
         pattern_node = node.args["expression"]
         value = self._of(node.this, depth, TEXTS)
         if not (isinstance(pattern_node, exp.Literal) and pattern_node.is_string):
-            raise QueryError(f"LIKE takes a pattern in quotes, not {_quoted(_said(pattern_node))}")
+            raise QueryError(f"LIKE takes a pattern in quotes, not {quoted(pattern_node)}")
         pattern = self.expression(pattern_node, depth)
         word = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
         negation = "NOT " if node.args.get("negate") else ""
-        return _Typed(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL, "")
+        return Typed(f"({value.sql} {negation}{word} {pattern.sql}{escape})", Kind.BOOL)
 
     # -- values ----------------------------------------------------------------------------------------
 
-    def _arithmetic(self, node: exp.Expr, depth: int) -> _Typed:
+    def _arithmetic(self, node: exp.Expr, depth: int) -> Typed:
         left, right = (self._of(one, depth, NUMBERS) for one in (node.this, node.args["expression"]))
         kinds = {left.kind, right.kind}
         kind = Kind.FLOAT if Kind.FLOAT in kinds else Kind.INT
         operator = _OPERATORS[type(node)]
         if operator == "/":
             quotient, kind = f"CAST({left.sql} AS DOUBLE) / CAST({right.sql} AS DOUBLE)", Kind.FLOAT
-            return _Typed(f"(CASE WHEN {right.sql} <> 0 THEN {quotient} END)", kind, "")
+            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {quotient} END)", kind)
         if operator in ("//", "%") and kind is not Kind.INT:
-            raise QueryError(f"{_quoted(_said(node))}: {operator} takes whole numbers")
+            raise QueryError(f"{quoted(node)}: {operator} takes whole numbers")
         if operator in ("//", "%"):
-            return _Typed(
-                f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, ""
-            )
-        return _Typed(f"({left.sql} {operator} {right.sql})", kind, "")
+            return Typed(f"(CASE WHEN {right.sql} <> 0 THEN {left.sql} {operator} {right.sql} END)", kind, "")
+        return Typed(f"({left.sql} {operator} {right.sql})", kind)
 
-    def _negative(self, node: exp.Expr, depth: int) -> _Typed:
+    def _negative(self, node: exp.Expr, depth: int) -> Typed:
         value = self._of(node.this, depth, NUMBERS)
         known_value = None if value.value is None else -value.value
-        return _Typed(f"(- {value.sql})", value.kind, "", known_value, constant=value.constant)
+        return Typed(f"(- {value.sql})", value.kind, None, known_value, constant=value.constant)
 
-    def _joined(self, node: exp.Expr, depth: int) -> _Typed:
+    def _joined(self, node: exp.Expr, depth: int) -> Typed:
         left, right = (self._of(one, depth, TEXTS).sql for one in (node.this, node.args["expression"]))
-        return _Typed(f"({left} || {right})", Kind.TEXT, "")
+        return Typed(f"({left} || {right})", Kind.TEXT)
 
-    def _cast(self, node: exp.Expr, depth: int) -> _Typed:
+    def _cast(self, node: exp.Expr, depth: int) -> Typed:
         to = node.args["to"]
         name = getattr(to.this, "name", "") if type(to) is exp.DataType else ""
         if name not in v.CASTS or to.args.get("expressions") or to.args.get("nested"):
-            raise QueryError(f"{_quoted(_said(node))}: CAST takes {', '.join(v.CASTS)}")
+            raise QueryError(f"{quoted(node)}: CAST takes {', '.join(v.CASTS)}")
         kind, sql_type = v.CASTS[name]
         value = self.expression(node.this, depth)
         if kind in TIMES and value.kind is Kind.TEXT and value.parameter is not None:
-            moment = self._as_time(value)  # DATE '2023-05-01'
-            return _Typed(f"CAST({moment.sql} AS {sql_type})", kind, "")
+            literal = self._as_time(value)  # DATE '2023-05-01'
+            return Typed(f"CAST({literal.sql} AS {sql_type})", kind)
         if (value.kind in TIMES and kind not in TIMES | TEXTS) or (
             kind in TIMES and value.kind not in _DATABLE
         ):
-            raise QueryError(f"{_quoted(value.said)} is {value.kind.value}; it cannot be made {kind.value}")
+            raise QueryError(f"{quoted(value.node)} is {value.kind.value}; it cannot be made {kind.value}")
         word = "TRY_CAST" if isinstance(node, exp.TryCast) else "CAST"
-        return _Typed(f"{word}({value.sql} AS {sql_type})", kind, "")
+        return Typed(f"{word}({value.sql} AS {sql_type})", kind)
 
-    def _case(self, node: exp.Expr, depth: int) -> _Typed:
+    def _case(self, node: exp.Expr, depth: int) -> Typed:
         branches = node.args.get("ifs") or []
         subject = node.args.get("this")
         default = node.args.get("default")
@@ -257,17 +231,17 @@ class _Compiler:
             conditions = _each(compared.sql, [one.sql for one in others])
         whens = [f"WHEN {c} THEN {r.sql}" for c, r in zip(conditions, values, strict=False)]
         end = f" ELSE {values[-1].sql}" if default is not None else ""
-        return _Typed(f"(CASE {' '.join(whens)}{end} END)", kind, "")
+        return Typed(f"(CASE {' '.join(whens)}{end} END)", kind)
 
     # -- functions -------------------------------------------------------------------------------------
 
-    def _extract(self, node: exp.Expr, depth: int) -> _Typed:
+    def _extract(self, node: exp.Expr, depth: int) -> Typed:
         part = str(node.this.name).lower()
         if not isinstance(node.this, exp.Var) or part not in v.PARTS:
-            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {_quoted(part)}")
+            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quoted(part)}")
         return self._call(part, v.PARTS[part], [node.args["expression"]], depth)
 
-    def _function(self, node: exp.Expr, depth: int) -> _Typed:
+    def _function(self, node: exp.Expr, depth: int) -> Typed:
         name = node.this if isinstance(node.this, str) else ""
         arguments = node.args.get("expressions") or []
         lowered = name.lower()
@@ -279,13 +253,13 @@ class _Compiler:
             raise known.unknown("function", name, [*v.FUNCTIONS, *v.OWN])
         return self._call(lowered, v.FUNCTIONS[lowered], arguments, depth)
 
-    def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> _Typed:
+    def _call(self, name: str, function: v.Function, nodes: Sequence[exp.Expr], depth: int) -> Typed:
         most = len(function.arguments)
         if function.variadic:
             if not nodes:
                 raise QueryError(f"{name}() takes at least one argument")
             arguments, kind = self._alike(nodes, depth)
-            return _Typed(function.sql.format(", ".join(one.sql for one in arguments)), kind, "")
+            return Typed(function.sql.format(", ".join(one.sql for one in arguments)), kind)
         if not most - function.optional <= len(nodes) <= most:
             raise QueryError(f"{name}() takes {most} argument{'s' * (most > 1)}, not {len(nodes)}")
         arguments = [
@@ -294,20 +268,20 @@ class _Compiler:
         kind = arguments[0].kind
         for position in function.constants & set(range(len(nodes))):
             if arguments[position].value is None:
-                raise QueryError(f"{name}(): {_quoted(arguments[position].said)} must be a constant")
+                raise QueryError(f"{name}(): {quoted(arguments[position].node)} must be a constant")
         if name == "date_trunc" and arguments[0].value not in v.UNITS:
             raise QueryError(f"date_trunc() takes {', '.join(repr(unit) for unit in v.UNITS)}")
         if name == "regexp_matches":
-            _check_pattern(arguments[1].value)
+            check_pattern(arguments[1].value)
         sqls = [one.sql for one in arguments] + ["0"] * (most - len(arguments))
-        return _Typed(function.sql.format(*sqls), function.result or kind, "")
+        return Typed(function.sql.format(*sqls), function.result or kind)
 
-    def _tag(self, nodes: Sequence[exp.Expr]) -> _Typed:
+    def _tag(self, nodes: Sequence[exp.Expr]) -> Typed:
         if len(nodes) != 1 or not (isinstance(nodes[0], exp.Literal) and nodes[0].is_string):
             raise QueryError("tag() takes one name in quotes: tag('holiday')")
-        return _Typed(self._input(Source("tag", nodes[0].this)), Kind.BOOL, "")
+        return Typed(self._input(Source("tag", nodes[0].this)), Kind.BOOL)
 
-    def _near(self, nodes: Sequence[exp.Expr], depth: int) -> _Typed:
+    def _near(self, nodes: Sequence[exp.Expr], depth: int) -> Typed:
         values = [self.expression(node, depth).value for node in nodes]
         numbers = [float(one) for one in values if isinstance(one, int | float)]
         if len(numbers) != 3 or len(nodes) != 3:
@@ -319,23 +293,23 @@ class _Compiler:
             )
         here = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
         sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in here]
-        constants = [_float_sql(one) for one in (latitude, longitude, v.EARTH_KM, kilometres)]
+        constants = [number_sql(one) for one in (latitude, longitude, v.EARTH_KM, kilometres)]
         distance = v.HAVERSINE.format(*sqls, *constants[:3])
-        return _Typed(f"({distance} <= {constants[3]})", Kind.BOOL, "")
+        return Typed(f"({distance} <= {constants[3]})", Kind.BOOL)
 
     # -- kinds -----------------------------------------------------------------------------------------
 
-    def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> _Typed:
+    def _of(self, node: exp.Expr, depth: int, kinds: frozenset[Kind]) -> Typed:
         """An expression of one of some kinds. A constant text where a time is wanted is read as one."""
         value = self.expression(node, depth)
         if value.kind is Kind.TEXT and not kinds & TEXTS and kinds & TIMES and value.parameter is not None:
             return self._as_time(value)
         if value.kind not in kinds and value.kind is not Kind.NULL:
             wanted = " or ".join(sorted(kind.value for kind in kinds)) if len(kinds) < 3 else "something else"
-            raise QueryError(f"{_quoted(value.said)} is {value.kind.value}, where {wanted} is wanted")
+            raise QueryError(f"{quoted(value.node)} is {value.kind.value}, where {wanted} is wanted")
         return value
 
-    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[_Typed], Kind]:
+    def _alike(self, nodes: Sequence[exp.Expr], depth: int) -> tuple[list[Typed], Kind]:
         """Expressions of one kind: the same, whole and other numbers, or times with dates and texts that are such."""
         values = [self.expression(node, depth) for node in nodes]
         if {one.kind for one in values} & TIMES:
@@ -352,112 +326,28 @@ class _Compiler:
             first = next(one for one in values if one.kind is not Kind.NULL)
             other = next(one for one in values if one.kind not in (Kind.NULL, first.kind))
             raise QueryError(
-                f"{_quoted(first.said)} is {first.kind.value}, and {_quoted(other.said)} is {other.kind.value}",
+                f"{quoted(first.node)} is {first.kind.value}, and {quoted(other.node)} is {other.kind.value}",
                 hint="both sides must be of one kind; TRY_CAST(… AS DOUBLE) makes numbers of texts",
             )
         return values, next(iter(kinds), Kind.NULL)
 
-    def _as_time(self, value: _Typed) -> _Typed:
+    def _as_time(self, value: Typed) -> Typed:
         """A constant text as a time; it is told from a date by being longer."""
         assert value.parameter is not None
-        moment = _moment(str(value.value))
-        self.parameters[value.parameter] = moment
-        kind, cast = (Kind.TIME, "TIMESTAMP") if isinstance(moment, datetime) else (Kind.DATE, "DATE")
+        when = moment(str(value.value))
+        self.parameters[value.parameter] = when
+        kind, cast = (Kind.TIME, "TIMESTAMP") if isinstance(when, datetime) else (Kind.DATE, "DATE")
         # No longer a constant: the text has become something else.
-        return _Typed(f"CAST(${value.parameter + 1} AS {cast})", kind, value.said, constant=True)
+        return Typed(f"CAST(${value.parameter + 1} AS {cast})", kind, value.node, constant=True)
 
 
 def _each(value: str, others: Sequence[str]) -> list[str]:
     if len(value) * len(others) > MAX_SQL:
-        raise QueryError("the filter is too large: what it repeats multiplies")
+        raise too_large()
     return [f"{value} = {other}" for other in others]
 
 
-def _number(text: str) -> _Typed:
-    try:
-        whole = int(text)
-    except ValueError:
-        pass
-    else:
-        if whole >= MAX_INT:
-            raise QueryError(f"{shown(text, 30)} is beyond 64 bits")
-        cast = "BIGINT" if whole < 2**63 else "HUGEINT"
-        return _Typed(f"CAST({whole:d} AS {cast})", Kind.INT, "", whole, constant=True)
-    try:
-        number = float(text)
-    except ValueError:
-        raise QueryError(f"{shown(text, 30)} is not a number") from None
-    if not math.isfinite(number):
-        raise QueryError(f"{shown(text, 30)} is too large")
-    return _Typed(_float_sql(number), Kind.FLOAT, "", number, constant=True)
-
-
-def _float_sql(number: float) -> str:
-    return f"CAST({number!r} AS DOUBLE)"
-
-
-def _moment(text: str) -> datetime | date:
-    try:
-        if len(text) == 10:
-            return date.fromisoformat(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or len(text) < 10 or text[4] != "-":
-        raise QueryError(
-            f"'{shown(text, 30)}' is not a date",
-            hint="dates are written '2023-05-01', times '2023-05-01 17:30:00'",
-        )
-    if moment.tzinfo is not None:
-        raise QueryError(
-            f"'{shown(text, 40)}' has a time zone",
-            hint="taken_at is what the camera's clock showed, without a zone",
-        )
-    return moment
-
-
-def _check_pattern(pattern: Any) -> None:
-    r"""RE2 takes time linear in the text, times the size of the automaton: so that stays small.
-
-    Counted repetition and classes of Unicode make a large one of few characters (`((.?){99}){10}` ran for half a
-    minute and did not hear the interrupt).
-    """
-    if len(pattern) > MAX_PATTERN:
-        raise QueryError(f"a pattern has at most {MAX_PATTERN} characters")
-    if "{" in pattern or "\\p" in pattern.lower():
-        raise QueryError(r"a pattern holds neither counted repetition ({…}) nor \p classes")
-
-
-def _refused(node: exp.Expr) -> QueryError:
-    what = _REFUSED.get(type(node).__name__, f"{_quoted(_said(node))} is")
-    return QueryError(f"{what} not part of a filter", hint="what is, is listed in docs/where.md")
-
-
-def _too_deep() -> QueryError:
-    return QueryError(
-        f"the filter is nested more than {MAX_NESTING} deep", hint="write long lists with IN (…)"
-    )
-
-
-def _said(node: exp.Expr) -> str:
-    """A node as text, for messages only."""
-    try:
-        return shown(node.sql())
-    except Exception:  # what sqlglot raises for trees that make no sense is not documented
-        return type(node).__name__
-
-
-def _quoted(text: str) -> str:
-    return f"`{text}`"
-
-
 _DATABLE: Final = TIMES | TEXTS | {Kind.NULL}
-
-_REFUSED: Final[Mapping[str, str]] = {
-    "Subquery": "a subquery is", "Select": "a subquery is", "Exists": "a subquery is", "Star": "`*` is",
-    "Placeholder": "a parameter is", "Parameter": "a parameter is", "Lambda": "a lambda is",
-    "Window": "a window function is", "Interval": "INTERVAL is", "Tuple": "a tuple is", "Bracket": "[…] is",
-}  # fmt: skip
 
 _COMPARISONS: Final[Mapping[type[exp.Expr], str]] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
@@ -468,7 +358,7 @@ _OPERATORS: Final[Mapping[type[exp.Expr], str]] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%",
 }  # fmt: skip
 
-_Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], _Typed]
+_Method: TypeAlias = Callable[[_Compiler, exp.Expr, int], Typed]
 _TWO: Final = frozenset({"this", "expression"})
 _ONE: Final = frozenset({"this"})
 

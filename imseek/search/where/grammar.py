@@ -70,21 +70,19 @@ def parse(text: str) -> exp.Expr:
         raise QueryError(f"a filter is text, not a {type(text).__name__}", hint=_HINT)
     if len(text) > MAX_LENGTH:
         raise QueryError(f"a filter has at most {MAX_LENGTH} characters; this one has {len(text)}")
-    if (bad := next((c for c in text if c not in "\t\n\r" and not c.isprintable()), None)) is not None:
-        raise QueryError(f"a filter holds no control or invisible characters: U+{ord(bad):04X}")
     dialect = ImseekWhere()
     try:
         tokens = dialect.tokenize(text)
     except SqlglotError as error:
         raise QueryError(_unended(text), hint=_HINT) from error
     except RecursionError as error:
-        raise _too_deep() from error
+        raise too_deep() from error
     _check(tokens)
     try:
         # As a condition, not as a statement: sqlglot then knows neither SELECT at the top, nor UNION, nor AS.
         trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse_into(exp.Condition, tokens, text)
     except RecursionError as error:
-        raise _too_deep() from error
+        raise too_deep() from error
     except ParseError as error:
         raise QueryError(_told(error, text), hint=_hint(text)) from error
     except SqlglotError as error:
@@ -100,6 +98,10 @@ def _check(tokens: list[Token]) -> None:
         raise QueryError("the filter is empty", hint=_HINT)
     depth = prefixes = 0
     for token in tokens:
+        # Texts may hold what joins and directs letters in many scripts; the rest of a filter is what one sees.
+        odd = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
+        if odd or (token.token_type != TokenType.STRING and not token.text.isprintable()):
+            raise QueryError("a filter holds no control or invisible characters outside texts")
         if token.comments:
             raise QueryError("a filter holds no comments", hint=_HINT)
         if token.token_type == TokenType.SEMICOLON:
@@ -107,10 +109,10 @@ def _check(tokens: list[Token]) -> None:
         depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
         prefixes = prefixes + 1 if token.token_type in _PREFIXES else 0
         if max(depth, prefixes) > MAX_NESTING:
-            raise _too_deep()
+            raise too_deep()
 
 
-def _too_deep() -> QueryError:
+def too_deep() -> QueryError:
     return QueryError(
         f"the filter is nested more than {MAX_NESTING} deep", hint="write long lists with IN (…)"
     )
@@ -136,6 +138,8 @@ def _told(error: ParseError, text: str) -> str:
 
 
 def _hint(text: str) -> str:
+    if any(c in text for c in "‘’“”´`"):
+        return "texts are written in straight single quotes, column names in straight double ones"
     first = text.split(maxsplit=1)[0].lower() if text.strip() else ""
     return f"a filter is an expression, not a statement; {_HINT}" if first in _STATEMENTS else _HINT
 
