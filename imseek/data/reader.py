@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,8 @@ _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, 
 _CHUNK = 500
 
 Int64 = npt.NDArray[np.int64]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -269,6 +271,11 @@ class Reader:
                     merged.update(value)
                 found[int(self.shard_ids(shard)[row])] = plain(merged)
         return found
+
+    def load(self, name: str, read: Callable[[Path], T]) -> T:
+        """What ``read`` makes of a file of this generation. Raises as :meth:`segments` does."""
+        with self._reading(name):
+            return read(self.root / name)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
