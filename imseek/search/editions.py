@@ -10,7 +10,7 @@ from typing import Final
 
 from imseek.data.current import read_current
 from imseek.data.reader import Reader
-from imseek.data.vectors import VectorIndex, open_index
+from imseek.data.vectors import IdSet, VectorIndex, open_index
 from imseek.errors import CorruptCollectionError, ExpiredPageError
 from imseek.types import Float32, SpaceInfo
 
@@ -24,13 +24,15 @@ class Edition:
     """One generation, its reader, and the indexes that were opened of it, by space.
 
     ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
-    token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`).
+    token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`), ``allowed`` the
+    images for which a condition holds.
     """
 
     reader: Reader
     indexes: dict[int, VectorIndex] = field(default_factory=dict)
     before: dict[int, VectorIndex] = field(default_factory=dict)
     samples: dict[int, Float32] = field(default_factory=dict)
+    allowed: dict[str, IdSet] = field(default_factory=dict)
     paged: bool = False
 
 

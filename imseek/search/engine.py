@@ -24,15 +24,18 @@ from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.compose import Composed, Composer, EncoderSource
 from imseek.search.editions import Edition, Editions, expired
 from imseek.search.fusion import best_of_many
-from imseek.search.query import Query, check_wired
+from imseek.search.query import Query
 from imseek.search.ranking import ranked
 from imseek.search.references import References
 from imseek.search.shaping import Pool, check, sift
+from imseek.search.where import Filters
 from imseek.types import SearchResult
 
 T = TypeVar("T")
 
 _ALL = Wanted()
+#: Of so many conditions the ids are held ready for the indexes.
+_FILTERS = 16
 
 
 class Engine:
@@ -44,6 +47,7 @@ class Engine:
     def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss") -> None:
         self._composer = Composer(encoder)
         self._references = References(self._composer)
+        self._filters = Filters()
         self._editions = Editions(root, kind)
 
     @property
@@ -106,6 +110,7 @@ class Engine:
 
     def close(self) -> None:
         self._editions.close()
+        self._filters.close()
 
     # -- the steps of a search, which imseek.several takes for several collections ------------------------
 
@@ -121,7 +126,6 @@ class Engine:
 
         ``composed`` are the vectors of the query, where they are there already.
         """
-        check_wired(query)
         check(query)
         edition = newest or self._editions.newest()
         if generation is not None and generation != edition.reader.generation:
@@ -131,7 +135,7 @@ class Engine:
             spaces = answering_spaces(reader.current, query)
             indexes = tuple(self._editions.index(edition, space) for space in spaces)
             composed = composed or self._composer.compose(query, reader, spaces)
-            allowed = self._allowed(query, reader)
+            allowed = self._allowed(query, edition)
         except ExpiredPageError:
             raise
         except StaleGenerationError as error:
@@ -171,8 +175,17 @@ class Engine:
         ends = asked.window.whole and beyond and not reached
         return Sifted(asked, pool, cut, approximate, ends, notes)
 
-    def _allowed(self, query: Query, reader: Reader) -> IdSet | None:
-        return None
+    def _allowed(self, query: Query, edition: Edition) -> IdSet | None:
+        """The images that the query's condition holds for; None where it has none. Raises QueryError."""
+        if query.where is None:
+            return None
+        held = edition.allowed.get(query.where)
+        if held is None:
+            held = IdSet(self._filters.ids(edition.reader, query.where))
+            if len(edition.allowed) >= _FILTERS:
+                edition.allowed.clear()
+            edition.allowed[query.where] = held
+        return held
 
 
 def _inside(index: VectorIndex, allowed: IdSet) -> int:

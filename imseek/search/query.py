@@ -197,16 +197,3 @@ def as_query(question: Question, limit: int, by: By = "image") -> Query:
     if isinstance(question, int) and not isinstance(question, bool):
         return Query((Term(image_id=question),), limit, by)
     raise QueryError(f"cannot search for a {type(question).__name__}")
-
-
-#: Fields that the engine does not honour yet, each with the value at which that makes no difference.
-_UNWIRED: Final[dict[str, object]] = {
-    "where": None,
-}
-
-
-def check_wired(query: Query) -> None:
-    """Raises QueryError for a query that asks for what the engine would pass over in silence."""
-    for name, default in _UNWIRED.items():
-        if getattr(query, name) != default:
-            raise QueryError(f"{name} cannot be asked for yet")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -12,14 +11,19 @@ from imseek.search.asked import Asked
 from imseek.search.blend import sample_rows
 from imseek.search.collapse import SAME
 from imseek.search.compose import Composed, Composer
-from imseek.search.cutoff import NEUTRAL_TEXTS, SAMPLE, background, cut, neutral_scores, sample_scores
+from imseek.search.cutoff import (
+    COMPARED,
+    NEUTRAL_TEXTS,
+    SAMPLE,
+    background,
+    cut,
+    neutral_scores,
+    sample_scores,
+)
 from imseek.search.feedback import refine
 from imseek.search.hubness import BANK_TEXTS, corrected, hub_bias
 from imseek.search.shaping import Pool
 from imseek.types import Float32, SpaceInfo
-
-#: So many of the best are compared with neutral texts.
-_COMPARED: Final = 100
 
 
 class References:
@@ -56,7 +60,7 @@ class References:
             same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is never irrelevant to itself.
             return pool.take(range(max(same, cut(pool.scores, background(scores)))))
         neutral = self._encoded(asked.spaces[0], NEUTRAL_TEXTS)
-        best = asked.rows(pool.take(range(min(_COMPARED, len(pool)))).ids)[0]
+        best = asked.rows(pool.take(range(min(COMPARED, len(pool)))).ids)[0]
         known = background(scores, neutral_scores(samples[0], neutral))
         return pool.take(range(cut(pool.scores, known, neutral_scores(best, neutral))))
 

@@ -189,9 +189,7 @@ class TestPages:
         with imseek.open(collection.path) as other, pytest.raises(ExpiredPageError):
             other.search(words("a cat", limit=3, page=token))
 
-    def test_of_a_generation_whose_files_are_gone(
-        self, collection: imseek.Collection, photos: Path
-    ) -> None:
+    def test_of_a_generation_whose_files_are_gone(self, collection: imseek.Collection, photos: Path) -> None:
         """A page cannot go on in another generation, so that it is not asked again there."""
         collection.index([photos])
         first = collection.search(words("a cat", limit=3), metadata=False)
@@ -199,7 +197,7 @@ class TestPages:
         collection.index()
         assert collection.search("a cat").searched == 7
         imseek.upkeep.purge(collection.path)
-        with pytest.raises(ExpiredPageError, match="generation 1") as caught:
+        with pytest.raises(ExpiredPageError, match="of generation 2, and the collection is at 4") as caught:
             collection.search(words("a cat", limit=3, page=first.next_page))
         assert caught.value.hint == "ask for the first page again"
 
@@ -311,12 +309,18 @@ class TestCollapse:
             assert any(sizes <= one for one in together), path.stem
 
     def test_of_taken_over_vectors_the_hash_says_nothing(self, tmp_path: Path) -> None:
-        rows = np.eye(8, 256, dtype=np.float32)
-        rows[1, 1], rows[1, 0] = 0.3, 0.95
+        """Two rows near enough for pictures of one hash, and not without."""
+        rows = np.eye(8, 64, dtype=np.float32)
+        rows[1, :2] = 0.95, 0.3
         np.save(tmp_path / "rows.npy", rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        urls = [f"https://example.org/{n}.jpg" for n in range(8)]
+        (tmp_path / "rows.csv").write_text("\n".join(["url", *urls]))
         with imseek.create(tmp_path / "c", encoder="fake") as made:
-            made.index([tmp_path / "rows.npy"], source=imseek.SourceOptions(kind="vectors", encoder="fake"))
-            assert len(made.search(Query((Term(image_id=0),), collapse=True))) == 8
+            report = made.index([tmp_path / "rows.npy"], source=imseek.SourceOptions(encoder="fake"))
+            assert report.added == 8, report
+            result = made.search(Query((Term(vector=rows[0]),), collapse=True))
+            assert [len(hit.duplicates) for hit in result] == [0] * 8
+            assert [hit.score for hit in result][:2] == pytest.approx([1, 0.9535], abs=1e-3)
 
 
 class TestCutoff:
@@ -336,6 +340,68 @@ class TestCutoff:
         assert result.cut == 48 - len(result) > 0
         empty = collection.search(words("a cat", cutoff="auto", hubness=True))
         assert (empty.hits, empty.cut, empty.next_page) == ((), 0, None)
+
+
+class TestWhere:
+    def test_only_images_for_which_it_holds(self, many: imseek.Collection) -> None:
+        whole = many.search(words("a cat", limit=100))
+        for where, holds in {
+            "width >= 200": lambda metadata: metadata["width"] >= 200,
+            "width < height": lambda metadata: metadata["width"] < metadata["height"],
+            "width > 100000": lambda metadata: False,
+        }.items():
+            expected = [hit for hit in whole if holds(hit.metadata)]
+            result = many.search(words("a cat", limit=100, where=where))
+            assert list(result) == expected, where
+            assert result.searched == len(expected)
+            assert 0 <= len(expected) < 48
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {},
+            {"diversity": 0.5},
+            {"collapse": True},
+            {"group_by": "day", "per_group": 9},
+            {"cutoff": "auto"},
+            {"hubness": True},
+            {"exact": True},
+        ],
+    )
+    def test_with_every_stage_and_over_pages(self, many: imseek.Collection, more: dict[str, Any]) -> None:
+        query = words("a cat", limit=3, where="width >= 200", **more)
+        hits = [hit for page in all_pages(many, query, [3]) for hit in page]
+        assert hits
+        assert all(hit.metadata["width"] >= 200 for hit in hits)
+        assert len({hit.image_id for hit in hits}) == len(hits)
+
+    def test_in_several_spaces(self, tmp_path: Path, photos: Path) -> None:
+        with imseek.create(tmp_path / "two", encoder="fake", also=["fake:32"]) as made:
+            made.index([photos])
+            picture = photos / "coffee.png"
+            whole = made.search(Query((Term(picture=picture),), limit=100))
+            expected = [hit for hit in whole if hit.metadata["width"] > 500]
+            result = made.search(Query((Term(picture=picture),), limit=100, where="width > 500"))
+            assert 1 < len(expected) < 8
+            assert list(result) == expected
+            spread = made.search(
+                Query((Term(picture=picture),), limit=4, diversity=0.3, collapse=True, cutoff="auto")
+            )
+            assert spread[0].image_id == whole[0].image_id
+
+    def test_what_is_no_condition(self, many: imseek.Collection) -> None:
+        with pytest.raises(QueryError):
+            many.search(words("a cat", where="DROP TABLE images"))
+
+    def test_of_a_new_generation(self, collection: imseek.Collection, photos: Path) -> None:
+        collection.index([photos])
+        query = words("a cat", limit=100, where="width > 500")
+        before = collection.search(query)
+        (photos / "coffee.png").unlink()
+        collection.index()
+        after = collection.search(query)
+        assert [hit for hit in before if Path(hit.path or "").name != "coffee.png"] == list(after)
+        assert len(after) == len(before) - 1
 
 
 class TestMarks:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from imseek.errors import QueryError
-from imseek.search.engine import check_wired
 from imseek.search.query import Query, Term, as_query
 
 RED = Term(text="red")
@@ -95,9 +94,3 @@ def test_ids_are_kept_once_in_their_order_as_int() -> None:
 def test_a_string_is_words_for_the_library_whatever_it_looks_like() -> None:
     for words in ("https://example.org/a.jpg", "2:red", "./a.jpg", "id:4"):
         assert as_query(words, 3).terms == (Term(text=words),)
-
-
-def test_what_the_engine_does_not_honour_is_refused() -> None:
-    check_wired(Query((RED,), limit=3, by="caption"))
-    with pytest.raises(QueryError, match="min_score cannot be asked for yet"):
-        check_wired(Query((RED,), min_score=0.0))
