@@ -7,6 +7,7 @@ is not listed here is refused, and so is a comparison of kinds that SQL would co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -293,9 +294,11 @@ class _Compiler:
             )
         here = [self.names.column(name, quoted=True) for name in ("latitude", "longitude")]
         sqls = [one.sql.format(*(self._input(s) for s in one.inputs)) for one in here]
-        constants = [number_sql(one) for one in (latitude, longitude, v.EARTH_KM, kilometres)]
-        distance = v.HAVERSINE.format(*sqls, *constants[:3])
-        return Typed(f"({distance} <= {constants[3]})", Kind.BOOL)
+        # Of what grows with the distance, up to half around the earth, beyond which everything is near.
+        angle = kilometres / v.EARTH_KM
+        most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
+        haversine = v.HAVERSINE.format(*sqls, number_sql(latitude), number_sql(longitude))
+        return Typed(f"({haversine} <= {number_sql(most)})", Kind.BOOL)
 
     # -- kinds -----------------------------------------------------------------------------------------
 

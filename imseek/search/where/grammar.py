@@ -26,6 +26,7 @@ _HINT = "the grammar is in docs/where.md"
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE}
+_TYPOGRAPHIC = frozenset("‘’‚‛“”„«»´`")
 _STATEMENTS = (
     "select",
     "insert",
@@ -102,6 +103,11 @@ def _check(tokens: list[Token]) -> None:
         odd = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
         if odd or (token.token_type != TokenType.STRING and not token.text.isprintable()):
             raise QueryError("a filter holds no control or invisible characters outside texts")
+        if token.token_type != TokenType.STRING and any(c in _TYPOGRAPHIC for c in token.text):
+            raise QueryError(
+                f"`{shown(token.text)}` is not a quoted text",
+                hint="texts are written in straight single quotes, column names in straight double ones",
+            )
         if token.comments:
             raise QueryError("a filter holds no comments", hint=_HINT)
         if token.token_type == TokenType.SEMICOLON:
@@ -138,8 +144,6 @@ def _told(error: ParseError, text: str) -> str:
 
 
 def _hint(text: str) -> str:
-    if any(c in text for c in "‘’“”´`"):
-        return "texts are written in straight single quotes, column names in straight double ones"
     first = text.split(maxsplit=1)[0].lower() if text.strip() else ""
     return f"a filter is an expression, not a statement; {_HINT}" if first in _STATEMENTS else _HINT
 

@@ -61,7 +61,7 @@ class Names:
 def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
     """For a name that is not there: near matches, or else all, as far as that is short."""
     names = sorted(there_are)
-    near = get_close_matches(name.lower(), [one.lower() for one in names], n=3, cutoff=0.6)
-    near_names = [one for one in names if one.lower() in near]
+    near = get_close_matches(name.lower(), {one.lower() for one in names}, n=3, cutoff=0.6)
+    near_names = [one for match in near for one in names if one.lower() == match]
     hint = f"did you mean {' or '.join(near_names)}?" if near_names else f"there are: {', '.join(names[:60])}"
     return QueryError(f"no {what} {name!r}", hint=hint)

@@ -169,10 +169,10 @@ OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, l
 #: Mean radius of the earth in kilometres (IUGG).
 EARTH_KM: Final = 6371.0088
 
-#: Kilometres between {0}, {1} and a constant point {2}, {3}, in degrees: the haversine formula (Sinnott 1984).
+#: The haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, all in degrees.
 HAVERSINE: Final = (
-    "(2 * {4} * asin(sqrt(least(CAST(1 AS DOUBLE), pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * "
-    "cos(radians({2})) * pow(sin(radians({1} - {3}) / 2), 2)))))"
+    "(pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
+    "pow(sin(radians({1} - {3}) / 2), 2))"
 )
 
 #: What CAST takes, by the names that sqlglot gives to types.
