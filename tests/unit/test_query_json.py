@@ -35,6 +35,7 @@ FULL = {
     "cutoff": "auto",
     "sort": "date",
     "group_by": "day",
+    "per_group": 5,
     "diversity": 0.5,
     "collapse": True,
     "page": "token",
