@@ -22,7 +22,7 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 
 #: Rows that the sample has at most. Read from where they lie in runs of ``_RUN``, they take 2 MB in 512 dimensions.
 SAMPLE: Final = 2048
-_RUN: Final = 16
+_RUN: Final = 32
 #: With fewer rows, deviations say little: then terms are added up as they are.
 _FEWEST: Final = 32
 #: A term counts at most so many times as much as one whose cosines spread widest.

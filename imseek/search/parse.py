@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -94,6 +93,8 @@ def format_term(term: Term) -> str:
         what = path if path.startswith(("/", "../")) else f"./{path}"
     else:
         raise QueryError("bytes and vectors cannot be written as a term")
+    from decimal import Decimal
+
     weight = abs(term.weight)
     return what if weight == 1 else f"{Decimal(repr(float(weight))):f}:{what}"
 

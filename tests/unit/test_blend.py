@@ -91,11 +91,11 @@ def test_the_dead_are_left_out() -> None:
 
 
 def test_of_a_large_one_evenly_spread_runs_and_no_more_than_asked() -> None:
-    sample = sample_rows(segments_of(3000, 1000, 5001), most=256)
-    assert 200 <= len(sample) <= 256
+    sample = sample_rows(segments_of(3000, 1000, 5001), most=1024)
+    assert 800 <= len(sample) <= 1024
     by_shard = np.bincount(sample[:, 1].astype(int))
     assert np.abs(by_shard / len(sample) - np.array([3000, 1000, 5001]) / 9001).max() < 0.05
-    np.testing.assert_array_equal(sample, sample_rows(segments_of(3000, 1000, 5001), most=256))
+    np.testing.assert_array_equal(sample, sample_rows(segments_of(3000, 1000, 5001), most=1024))
 
 
 def test_a_collection_without_shards() -> None:
