@@ -165,6 +165,10 @@ class TestQueries:
         stdin(b"\n")
         assert self.lines(cli("search", "--queries", "-")) == []
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [["red"], ["--like", "a.jpg"], ["--not", "snow"], ["--more", "1"], ["--page", "x"], ["--paths"]],
+    )
     def test_beside_what_is_of_one_query(self, cli, indexed, tmp_path, arguments) -> None:
         (tmp_path / "queries").write_text("red\n")
         outcome = cli("search", "--queries", tmp_path / "queries", *arguments)
