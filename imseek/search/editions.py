@@ -70,7 +70,8 @@ class Editions:
             if index is None:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
-                index = open_index(self._kind, reader.segments(space.space_id), space.dim, like=like)
+                segments, snapshot = reader.segments(space.space_id), reader.snapshot(space.space_id)
+                index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
                 missing = reader.current.images - len(index) - reader.silent(space.space_id)
                 if missing:
                     raise CorruptCollectionError(
