@@ -165,14 +165,6 @@ class TestQueries:
         stdin(b"\n")
         assert self.lines(cli("search", "--queries", "-")) == []
 
-    def test_a_line_that_makes_no_sense_is_named_before_anything_is_answered(
-        self, cli, indexed, tmp_path
-    ) -> None:
-        (tmp_path / "queries").write_text('red\n{"text": 4}\n')
-        outcome = cli("search", "--queries", tmp_path / "queries")
-        assert (outcome.code, outcome.out) == (2, "")
-        assert f"{tmp_path / 'queries'}, line 2: text of a query cannot hold 4" in outcome.err
-
     @pytest.mark.parametrize(
         "arguments",
         [["red"], ["--like", "a.jpg"], ["--not", "snow"], ["--more", "1"], ["--page", "x"], ["--paths"]],
