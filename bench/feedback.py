@@ -128,7 +128,7 @@ def direction(rows: Array, mean: Array) -> Array:
 
 WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 WAYS: tuple[tuple[str, Way, tuple[Iterable[float], ...]], ...] = (
-    ("Rocchio: means as they are,", rocchio, (WEIGHTS, (0.0, 0.25, 0.5, 1.0, 2.0))),
+    ("Rocchio: means as they are,", rocchio, (WEIGHTS, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0))),
     ("centred,", centred, (WEIGHTS, (0.0, 0.05, 0.1, 0.15, 0.2))),
     ("query centred too,", both_centred, (WEIGHTS, (0.0, 0.05, 0.1, 0.15, 0.2))),
 )  # fmt: skip

@@ -289,3 +289,110 @@ NOTHING = tuple(
     A hammock.
     """.strip().splitlines()
 )
+
+#: Nor these, as people type. Written when all choices were made, and used for no choice.
+FRESH = tuple(
+    line.strip()
+    for line in """
+    stapler
+    paper clip
+    envelope
+    rubber stamp
+    projector screen
+    whiteboard
+    conference room
+    cubicle
+    photocopier
+    water cooler
+    coffee machine
+    toaster
+    dishwasher
+    frying pan
+    rolling pin
+    cutting board
+    salt shaker
+    lunch box
+    ice cream cone
+    popcorn
+    donut
+    pancakes
+    omelette
+    sandwich
+    salad bowl
+    asparagus
+    artichoke
+    cucumber
+    cauliflower
+    radish
+    olives
+    fig tree
+    coconut
+    wedding ring
+    earrings
+    bracelet
+    necktie knot
+    raincoat
+    swimming goggles
+    ice skates
+    hockey stick
+    dartboard
+    billiard balls
+    dominoes
+    saxophone
+    tambourine
+    music sheet
+    microphone
+    loudspeaker
+    record player
+    remote control
+    keyboard
+    hard disk
+    power socket
+    extension cord
+    traffic jam
+    toll booth
+    airport terminal
+    runway
+    cable car
+    tram
+    rickshaw
+    unicycle
+    hammock
+    tree house
+    campfire
+    backpack
+    sleeping bag
+    compass
+    pocket watch
+    quarry
+    canyon
+    oasis
+    swamp
+    iceberg
+    thunderstorm clouds
+    sunset over the ocean
+    moss
+    ferns
+    bamboo
+    panda
+    sloth
+    armadillo
+    platypus
+    tortoise
+    crocodile
+    cobra
+    salamander
+    octopus
+    squid
+    stingray
+    hammerhead shark
+    hummingbird
+    woodpecker
+    scorpion
+    centipede
+    mosquito
+    ant hill
+    spider web
+    fishing net
+    """.strip().splitlines()
+)

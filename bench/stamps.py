@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nouns import NOTHING, noun
+from nouns import FRESH, NOTHING, noun
 from quality import find_stamps
 
 from imseek.encoders import load
@@ -31,7 +31,8 @@ class Half:
     ``images``, ``texts`` (n, dim), ``nothing`` (100, dim), ``neutral`` (t, dim): float32 unit rows; those of images
     went through float16, as a collection stores them. ``symbols`` are letters, coins, chessmen and the like: pictures
     that no image of the collection answers. ``relevant`` (n, n) bool: question × image, by same folder or same noun;
-    ``strict`` by the same noun alone.
+    ``strict`` by the same noun alone. ``nouns`` (n,) of the captions; ``fresh`` (100, dim): more texts that nothing
+    answers, the same for both halves.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,8 @@ class Half:
     symbols: Float32
     relevant: np.ndarray
     strict: np.ndarray
+    nouns: tuple[str, ...]
+    fresh: Float32
 
 
 def read_half(half: str, folder: Path | None = None) -> Half:
@@ -63,6 +66,8 @@ def read_half(half: str, folder: Path | None = None) -> Half:
         _images(folder, tuple(signs)),
         strict | (kinds[:, None] == kinds[None]),
         strict,
+        tuple(nouns.tolist()),
+        encoder.encode_texts(FRESH),
     )
 
 

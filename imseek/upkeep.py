@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from imseek.data.system_errors import explained
 from imseek.errors import UsageError
 from imseek.types import (
+    BuildReport,
     CaptionReport,
     DropReport,
+    IndexPolicy,
     MergeReport,
     ProgressCallback,
     PurgeReport,
@@ -81,6 +83,31 @@ def purge(path: str | os.PathLike[str]) -> PurgeReport:
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --purge") as writer:
         return purge_files(writer)
+
+
+def build_index(
+    path: str | os.PathLike[str],
+    policy: IndexPolicy | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[BuildReport, ...]:
+    """Build the approximate indexes of a collection anew, and from now on as ``policy`` says (None: as it said before).
+
+    One report for each space. Searches go on in what there was, and see the new index as one generation. Killed or
+    stopped (``stop``), what there was stays. Raises UsageError where the policy cannot be followed,
+    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails, and
+    CorruptCollectionError where a file of the collection is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.telling import telling
+    from imseek.data.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    with explained(root), Writer(root, "maintain --index") as writer, telling(writer, progress, stop) as tell:
+        if policy is not None:
+            snapshots.set_policy(writer, policy)
+        return tuple(snapshots.renew(writer, snapshots.told(writer, tell, stop), force=True))
 
 
 def reencode(

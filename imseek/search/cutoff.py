@@ -94,8 +94,9 @@ def cut(scores: Float32, background: Background, neutral: Float32 | None = None)
     is words alone; the first ``COMPARED`` do. Without it (pictures, vectors, an encoder without words) the collection
     alone decides.
 
-    ``scores`` begin with the best image of all: on a later page of an answer, cut what comes before it too. With fewer
-    than ``FEWEST`` images in the background everything is kept, and so is it where all images score the same. Raises UsageError for scores that do not descend.
+    ``scores`` begin with the best image of all: for a later page of an answer, cut what comes before it too. With
+    fewer than ``FEWEST`` images in the background everything is kept, and so is it where all images score the same.
+    Raises UsageError for scores that do not descend.
     """
     if scores.ndim != 1 or not (scores[1:] <= scores[:-1]).all():
         raise UsageError("scores are (m,), best first")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from imseek.data import layout
 from imseek.data.current import read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex, open_index
@@ -45,6 +46,7 @@ class Editions:
         self._lock = threading.Lock()
         self._newest = Edition(Reader(root))
         self._earlier: tuple[float, Edition] | None = None
+        self._seen: tuple[int, ...] | None = None  # the file that told of the newest
 
     def newest(self) -> Edition:
         with self._lock:
@@ -70,7 +72,8 @@ class Editions:
             if index is None:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
-                index = open_index(self._kind, reader.segments(space.space_id), space.dim, like=like)
+                segments, snapshot = reader.segments(space.space_id), reader.snapshot(space.space_id)
+                index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
                 missing = reader.current.images - len(index) - reader.silent(space.space_id)
                 if missing:
                     raise CorruptCollectionError(
@@ -83,7 +86,7 @@ class Editions:
     def renew(self) -> int:
         """Forget what is open, since files of it are gone; returns the newest generation."""
         with self._lock:
-            self._newest, self._earlier = Edition(Reader(self._root)), None
+            self._newest, self._earlier, self._seen = Edition(Reader(self._root)), None, None
             return self._newest.reader.generation
 
     def close(self) -> None:
@@ -94,8 +97,10 @@ class Editions:
 
     def _refreshed(self) -> Edition:
         """The lock must be held."""
-        held = self._newest
-        if read_current(self._root).generation != held.reader.generation:
+        held, seen = self._newest, self._look()
+        # A commit puts another file in its place, so that one look at the old one's saves reading it.
+        is_new = seen is None or seen != self._seen
+        if is_new and read_current(self._root).generation != held.reader.generation:
             reader = held.reader.renewed()
             in_use = {space.space_id for space in reader.current.spaces}
             before = {**held.before, **held.indexes}
@@ -103,7 +108,16 @@ class Editions:
             self._earlier = (time.monotonic(), held) if held.paged else None
         elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEPT:
             self._earlier = None
+        self._seen = seen
         return self._newest
+
+    def _look(self) -> tuple[int, ...] | None:
+        """What tells one ``current.json`` from another; None where it cannot be seen."""
+        try:
+            facts = (self._root / layout.CURRENT).stat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:

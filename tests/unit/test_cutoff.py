@@ -80,6 +80,7 @@ def test_all_images_the_same() -> None:
     nearly = same + np.linspace(2e-4, -2e-4, 50, dtype=np.float32)  # rounding of the rows to float16
     assert cut(nearly, background(nearly)) == 50
     assert cut(same, BEHIND) == 50  # the first ones of a collection whose other images score less
+    assert cut(np.full(10, 0.25, np.float32), BEHIND) == 0  # and here they score no more than others
 
 
 @pytest.mark.parametrize("images", [0, 1, 5, FEWEST - 1])

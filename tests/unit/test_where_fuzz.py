@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from filtering import COLUMNS, check_sql, rows_of, words
+from filtering import COLUMNS, ROWS, check_sql, rows_of, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -196,6 +196,66 @@ def test_filters_mean_what_sql_says(connection: Any, meaning: Meaning, rows: lis
         assert re.search("nested more|at most 4000|too large|Overflow", str(error)), error  # noqa: PT017
         return
     assert found == [n for n, row in enumerate(rows) if value(row) is True], where
+
+
+#: A step that wraps an expression, what is wrapped at first, and what makes the whole true or false.
+NESTS = [
+    ("(score / {})", "score", "{} > 1"),
+    ("({} / score)", "score", "{} > 1"),
+    ("(width // {})", "width", "{} > 1"),
+    ("(width % {} % {})", "width", "{} > 1"),
+    ("- {}", "width", "{} > 1"),
+    ("abs({})", "width", "{} > 1"),
+    ("sqrt({})", "score", "{} > 1"),
+    ("round({}, 2)", "score", "{} > 1"),
+    ("coalesce({}, width, {})", "width", "{} > 1"),
+    ("least({}, 3, width)", "width", "{} > 1"),
+    ("CAST(CAST({} AS TEXT) AS DOUBLE)", "score", "{} > 1"),
+    ("TRY_CAST(TRY_CAST({} AS TEXT) AS BIGINT)", "width", "{} > 1"),
+    ("CASE WHEN {} BETWEEN 1 AND 2 THEN 1 ELSE width END", "width", "{} > 1"),
+    ("CASE WHEN width BETWEEN {} AND {} THEN 1 ELSE 2 END", "width", "{} > 1"),
+    ("CASE WHEN {} IN (1, 2, 3) THEN 1 ELSE 2 END", "width", "{} > 1"),
+    ("CASE WHEN {} IN (1, width, 3, height) THEN 1 ELSE 2 END", "width", "{} > 1"),
+    ("CASE WHEN width IN (1, {}, 3) THEN 1 ELSE 2 END", "width", "{} > 1"),
+    ("CASE {} WHEN 1 THEN 2 WHEN 3 THEN 4 WHEN width THEN 5 END", "width", "{} > 1"),
+    ("CASE WHEN {} IS DISTINCT FROM width THEN 1 ELSE 2 END", "width", "{} > 1"),
+    ("CASE WHEN flag THEN {} ELSE {} END", "flag", "{}"),
+    ("({} IS NULL)", "flag", "{}"),
+    ("({} IS TRUE)", "flag", "{}"),
+    ("NOT ({})", "flag", "{}"),
+    ("(flag AND ({} OR flag))", "flag", "{}"),
+    ("({} OR {})", "flag", "{}"),
+    ("({} = {})", "flag", "{}"),
+    ("lower(upper({}))", "caption", "{} = 'a'"),
+    ("({} || {})", "caption", "{} = 'a'"),
+    ("substring({}, 1, 2)", "caption", "{} = 'a'"),
+    ("CASE WHEN {} LIKE 'a%b_' THEN caption ELSE camera END", "caption", "{} = 'a'"),
+    ("CASE WHEN {} NOT ILIKE 'a%b_' THEN caption ELSE camera END", "caption", "{} = 'a'"),
+    ("CASE WHEN regexp_matches({}, 'a|b') THEN caption ELSE camera END", "caption", "{} = 'a'"),
+    ("date_trunc('day', {})", "taken_at", "{} > '2020-01-01'"),
+]
+
+
+@pytest.mark.parametrize(("step", "inner", "end"), NESTS)
+def test_the_deepest_nesting_that_is_accepted_is_quick(
+    connection: Any, step: str, inner: str, end: str
+) -> None:
+    deepest = None
+    for _ in range(40):
+        inner = step.replace("{}", inner)
+        try:
+            compile_filter(where := end.replace("{}", inner), COLUMNS)
+        except QueryError as error:
+            assert re.search("nested more|at most 4000|too large", str(error)), error  # noqa: PT017
+            break
+        deepest = where
+    assert deepest is not None
+    began = time.monotonic()
+    try:
+        rows_of(connection, deepest, ROWS, 4)
+    except QueryError as error:
+        assert re.search("Overflow|Conversion", str(error)), error  # noqa: PT017
+    assert time.monotonic() - began < 4
 
 
 # -- the second line ---------------------------------------------------------------------------------------

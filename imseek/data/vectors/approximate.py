@@ -17,10 +17,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.facts import Bits, are_marked
 from imseek.data.vectors.faiss_index import FaissIndex, LentIndex
 from imseek.data.vectors.fp16 import lent
 from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
-from imseek.data.vectors.snapshot import Bits, Snapshot
+from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
 
@@ -62,11 +63,13 @@ class SnapshotIndex:
         before = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
-        covered = [snapshot.covers(segment.ids) for segment in segments]
+        covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
         # Without the dead no selector is needed, which costs a tenth of the time.
-        self._present = None if len(in_snapshot) == snapshot.facts.rows else snapshot.marked(in_snapshot)
+        self._present = (
+            None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
+        )
         self._held: dict[int, Segment] = {} if before is None else before._held
         tail = [self._young(s, known) for s, known in zip(segments, covered, strict=True)]
         self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
@@ -143,7 +146,7 @@ class SnapshotIndex:
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.concatenate([np.empty(0, np.int64), *found])
-            choice = _Choice(ids, self._snapshot.marked(ids))
+            choice = _Choice(ids, self._snapshot.covered.marked(ids))
             self._choices[allowed] = choice
         return choice
 
@@ -186,11 +189,7 @@ class SnapshotIndex:
         """Those of the ids proposed that may be found, ascending: no index is trusted with that alone."""
         ids = np.unique(drawn[drawn >= 0])
         marks = self._present if choice is None else choice.bits
-        if marks is None:
-            return ids
-        ids = ids[ids < 8 * len(marks)]
-        living: Bools = ((marks[ids >> 3] >> (ids & 7).astype(np.uint8)) & 1).astype(np.bool_)
-        return ids[living]
+        return ids if marks is None else ids[are_marked(marks, ids)]
 
     def _scored(self, query: Float32, ids: Ids, k: int) -> Matches:
         """The best ``k`` of ``ids`` (each live, each once), by their stored rows."""

@@ -7,7 +7,6 @@ one of the wrong class in silence: so they are made here and nowhere else.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -25,18 +24,6 @@ _FIXED_BYTES = 64 << 20
 #: Codes by bytes per dimension, the truest first. RaBitQ (Gao and Long 2024; Gao et al. 2025, several bits) wants
 #: rotated vectors, and keeps two to five floats beside its bits.
 _CODES = (("SQ8", 1.0, 0), ("RaBitQ4", 0.5, 20), ("RaBitQ2", 0.25, 20), ("RaBitQ", 0.125, 8))
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How hard one search tries: lists that are probed (``efSearch`` of a graph, 0 where there is nothing to say),
-    and how many candidates are scored again for ten results."""
-
-    probe: int
-    rescore: int
-
-    def candidates(self, k: int) -> int:
-        return max(self.rescore, k + math.ceil(k * self.rescore / 20))
 
 
 def choose(rows: int, dim: int, memory: int) -> str | None:
@@ -63,6 +50,11 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
 def list_count(rows: int) -> int:
     """A power of two near ``FACTOR`` · √rows."""
     return int(min(MAX_LISTS, 1 << max(4, round(math.log2(FACTOR * math.sqrt(max(1, rows)))))))
+
+
+def code_of(factory: str) -> str:
+    """How a factory string stores rows, whatever the number of lists: ``SQ8`` of ``IVF4096,SQ8``."""
+    return factory.rpartition(",")[2]
 
 
 def make(factory: str, dim: int) -> Any:
@@ -106,7 +98,7 @@ def widest(index: Any) -> int:
     """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
     inner = _within(index)
     if isinstance(inner, faiss.IndexIVF):
-        return max(1, inner.nlist // 4)
+        return max(1, int(inner.nlist) // 4)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
 
 
