@@ -473,12 +473,14 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away."""
+    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away;
+    ``notes`` say what became of approximate indexes."""
 
     merges: int
     shards_before: int
     shards: int
     removed: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +497,7 @@ class PurgeReport:
     shards: int
     files: int
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,11 +32,11 @@ from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, Segment
 from imseek.data.vectors.build import LiveRows, add, build
 from imseek.data.vectors.facts import COVERED, FACTS, INDEX, Covered, Facts, bits
-from imseek.data.vectors.kinds import choose, code_of, inverted_file
+from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
 from imseek.data.vectors.snapshot import Snapshot, imbalance, mapped
 from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
-from imseek.errors import UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
@@ -78,10 +79,58 @@ def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | Non
     return tell
 
 
-def set_policy(writer: Writer, policy: IndexPolicy) -> None:
-    """From now on. Nothing is built by this."""
+@contextmanager
+def trying(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
+    """``policy`` holds from now on (None: the one that holds already), unless the body finds that it cannot be used."""
+    before = policy_of(writer.root)
+    if policy is not None:
+        _check(policy, [space.dim for space in writer.current().spaces])
+        _set_policy(writer, policy)
+    try:
+        yield
+    except UsageError:
+        _set_policy(writer, before)
+        raise
+
+
+def _check(policy: IndexPolicy, dims: Sequence[int]) -> None:
+    if not 0 < policy.recall <= 1:
+        raise UsageError(f"a recall lies between 0 and 1, and {policy.recall} does not")
+    if policy.memory is not None and policy.memory < 1:
+        raise UsageError("an index takes some memory")
+    if policy.kind not in ("auto", "none"):
+        for dim in dims:
+            make(policy.kind, dim)
+
+
+def _set_policy(writer: Writer, policy: IndexPolicy) -> None:
     if policy_of(writer.root) != policy:
         writer.apply(lambda connection, generation: set_meta(connection, POLICY, policy_text(policy)))
+
+
+def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> tuple[str, ...]:
+    """At the end of a run: what is due, where the policy lets runs do it. Returns what a user should be told.
+
+    What keeps an index from being built does not undo the run, so it is told and not raised.
+    """
+    if not policy_of(writer.root).renew:
+        return ()
+    try:
+        reports = renew(writer, told(writer, progress, stop))
+    except (UsageError, StorageError) as error:
+        return (f"the vector index could not be renewed, searches scan what it lacks: {error}",)
+    return tuple(line for report in reports if (line := told_of(report)))
+
+
+def told_of(report: BuildReport) -> str | None:
+    """A line on what was done; None where nothing was."""
+    index = report.index
+    if report.outcome not in ("built", "extended") or index is None:
+        return None
+    return (
+        f"vector index {report.outcome} in {report.seconds:.0f} s: {index.kind} of {index.rows:,} images, recall@10 "
+        f"{index.image_recall:.3f} of pictures, {index.text_recall:.3f} of text-like queries"
+    )
 
 
 def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildReport]:

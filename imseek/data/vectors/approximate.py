@@ -18,9 +18,8 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.facts import Bits, are_marked
-from imseek.data.vectors.faiss_index import FaissIndex, LentIndex
-from imseek.data.vectors.fp16 import lent
-from imseek.data.vectors.scores import cosines, row_norms, top_k, unit_queries
+from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
+from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
@@ -76,6 +75,8 @@ class SnapshotIndex:
         self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
         )
+        lo, hi = self._tail.norm_range
+        self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
         self._choices: WeakKeyDictionary[IdSet, _Choice] = WeakKeyDictionary()
         self._whole: LentIndex | None = None
         self._touched = 0
@@ -192,34 +193,30 @@ class SnapshotIndex:
         return ids if marks is None else ids[are_marked(marks, ids)]
 
     def _scored(self, query: Float32, ids: Ids, k: int) -> Matches:
-        """The best ``k`` of ``ids`` (each live, each once), by their stored rows."""
-        kept, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        """The best ``k`` of ``ids`` (ascending, each live), by their stored rows."""
+        kept, rows = [], []
         for segment in self._segments:
             at = np.searchsorted(segment.ids, ids)
             inside = at < len(segment.ids)
             inside[inside] = segment.ids[at[inside]] == ids[inside]
-            at = np.setdiff1d(at[inside], segment.dead) if len(segment.dead) else at[inside]
-            if not at.size:
-                continue
-            rows = np.asarray(segment.rows[at])
-            self._touch(len(rows))
-            if (
-                len(rows) > 2 * k + 64
-            ):  # Most are settled by a product in FAISS, which is quicker than casting them.
-                fetch = k + k // 32 + 32
-                near = np.sort(lent(rows).search(query[np.newaxis], fetch)[1][0])
-                at, rows = at[near], rows[near]
-            wide = rows.astype(np.float32)
-            kept.append(segment.ids[at])
-            scores.append(cosines(query, wide, row_norms(wide)))
-        return top_k(np.concatenate(kept), np.concatenate(scores), k)
+            at = at[inside]
+            if len(segment.dead):  # An image may have left a row behind where it lay before.
+                at = np.setdiff1d(at, segment.dead, assume_unique=True)
+            if at.size:
+                kept.append(segment.ids[at])
+                rows.append(np.asarray(segment.rows[at]))
+        if not kept:
+            return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
+        order = np.argsort(found := np.concatenate(kept))
+        self._touch(len(found))
+        drawn = Segment(found[order], np.concatenate(rows)[order], np.empty(0, np.int64))
+        return best_of(query, drawn, k, self._range)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
         """Exact: every row is read where it lies."""
         with self._lock:
             if self._whole is None:
-                facts, (lo, hi) = self._snapshot.facts, self._tail.norm_range
-                self._whole = LentIndex(self._segments, self._dim, (min(lo, facts.lo), max(hi, facts.hi)))
+                self._whole = LentIndex(self._segments, self._dim, self._range)
         found = self._whole.search(queries, k, allowed=allowed)
         self._touch(_RELEASE)
         return found

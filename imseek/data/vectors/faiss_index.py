@@ -90,17 +90,7 @@ class FaissIndex(ExactIndex[_FlatPart]):
         return min((p.lo for p in self._parts), default=1.0), max((p.hi for p in self._parts), default=1.0)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
-        first = k + k // 32 + 32
-        best: list[Matches] = []
-        for start in range(0, len(queries), QUERY_BLOCK):
-            block = queries[start : start + QUERY_BLOCK]
-            for query, matches in zip(block, _top(block, k, first, scopes), strict=True):
-                fetch = first
-                while matches is None:
-                    fetch *= 8
-                    (matches,) = _top(query[np.newaxis], k, fetch, scopes)
-                best.append(matches)
-        return best
+        return _proved(queries, k, scopes)
 
 
 class LentIndex(FaissIndex):
@@ -115,6 +105,29 @@ class LentIndex(FaissIndex):
 
     def _load(self, segment: Segment) -> _FlatPart:
         return _FlatPart(segment, None, lent(segment.rows), segment.rows, *self._range)
+
+
+def best_of(query: Float32, segment: Segment, k: int, norm_range: tuple[float, float]) -> Matches:
+    """The exact top ``k`` of a handful of rows, all of them live, for one unit query (dim,)."""
+    part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
+    count = len(segment.ids)
+    scope = Scope(part, np.ones(count, np.bool_), count)
+    return _proved(query[np.newaxis], min(k, count), [scope])[0]
+
+
+def _proved(queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
+    """The exact top ``k`` of each query; the scopes hold at least ``k`` > 0 rows together."""
+    first = k + k // 32 + 32
+    best: list[Matches] = []
+    for start in range(0, len(queries), QUERY_BLOCK):
+        block = queries[start : start + QUERY_BLOCK]
+        for query, matches in zip(block, _top(block, k, first, scopes), strict=True):
+            fetch = first
+            while matches is None:
+                fetch *= 8
+                (matches,) = _top(query[np.newaxis], k, fetch, scopes)
+            best.append(matches)
+    return best
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,6 +40,8 @@ class Snapshot:
 
         ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters.
         """
+        if count < 1:
+            return np.empty((len(queries), 0), np.int64)
         if allowed is None:
             return np.asarray(self.index.search(queries, count, params=parameters(self.index, probe))[1])
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
