@@ -23,6 +23,8 @@ Float64: TypeAlias = npt.NDArray[np.float64]
 #: Rows that the sample has at most. Read from where they lie in runs of ``_RUN``, they take 2 MB in 512 dimensions.
 SAMPLE: Final = 2048
 _RUN: Final = 32
+#: A vector that is no longer has no direction.
+SHORTEST: Final = 1e-6
 #: With fewer rows, deviations say little: then terms are added up as they are.
 _FEWEST: Final = 32
 #: A term counts at most so many times as much as one whose cosines spread widest.
@@ -30,23 +32,23 @@ _MOST: Final = 10.0
 
 
 def blend(units: Sequence[Float64], weights: Sequence[float], sample: Float32) -> tuple[Float64, float]:
-    """The direction (dim,) of terms, not normalised, and how long their plain sum is.
+    """The direction (dim,) of terms, not normalised, and how long their plain sum is; zeros where terms cancel out.
 
-    ``units`` are unit vectors (dim,), ``weights`` theirs, of which only ratios count; ``sample`` (n, dim) holds rows of
-    the collection. One term is left as it is.
+    ``units`` are unit vectors (dim,), ``weights`` theirs; ``sample`` (n, dim) holds rows of the collection. One term is
+    left as it is.
     """
-    heaviest = max(abs(weight) for weight in weights)
-    shares = np.array([weight / heaviest for weight in weights])
-    stacked = np.stack(units)
-    plain: Float64 = shares @ stacked
+    counts, stacked = np.array(weights), np.stack(units)
+    plain: Float64 = counts @ stacked
     length = float(np.linalg.norm(plain))
+    if length < SHORTEST:
+        return np.zeros_like(plain), 0.0  # whatever is left is rounding
     if len(units) == 1 or len(sample) < _FEWEST:
         return plain, length
     spreads = (sample.astype(np.float64) @ stacked.T).std(axis=0)
     widest = float(spreads.max())
-    if widest < 1e-6:  # all rows are the same
+    if widest < SHORTEST:  # all rows are the same
         return plain, length
-    direction: Float64 = (shares * widest / np.maximum(spreads, widest / _MOST)) @ stacked
+    direction: Float64 = (counts * widest / np.maximum(spreads, widest / _MOST)) @ stacked
     return direction, length
 
 
@@ -61,7 +63,7 @@ def sample_rows(segments: Sequence[Segment], most: int = SAMPLE) -> Float32:
     for segment in segments:
         end = start + len(segment.ids)
         rows = wanted[(wanted >= start) & (wanted < end)] - start
-        rows = np.setdiff1d(rows, segment.dead, assume_unique=False)
+        rows = np.setdiff1d(rows, segment.dead)
         found.append(segment.rows[rows].astype(np.float32))
         start = end
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)

@@ -15,7 +15,7 @@ from imseek.data.reader import Reader
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
-from imseek.search.blend import Float64, blend, sample_rows
+from imseek.search.blend import SHORTEST, Float64, blend, sample_rows
 from imseek.search.query import Query, Term
 from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
@@ -59,11 +59,12 @@ class Composer:
         vectors: list[list[Float64]] = [[] for _ in spaces]
         weights: list[list[float]] = [[] for _ in spaces]
         notes: tuple[str, ...] = ()
+        heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
         for term in query.terms:
             found, said = self._term(term, reader, spaces)
             for n, vector in enumerate(found):
                 vectors[n].append(_unit(vector, "a term"))
-                weights[n].append(term.weight)
+                weights[n].append(term.weight / heaviest)
             notes += said
         units, lengths = [], []
         for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
@@ -117,7 +118,7 @@ def _shown_in(space: SpaceInfo, current: Current) -> int:
 def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))
-    if not np.isfinite(norm) or norm < 1e-6:
+    if not np.isfinite(norm) or norm < SHORTEST:
         raise QueryError(f"{what} has no direction: its vector is zero or not finite")
     unit: Float64 = wide / norm
     return unit

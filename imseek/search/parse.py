@@ -29,11 +29,11 @@ from imseek.errors import QueryError
 from imseek.search.query import Term
 
 STDIN: Final = "-"
+FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
 
 _WEIGHT: Final = re.compile(r"(\d+\.?\d*|\.\d+):", re.ASCII)
 _ID: Final = re.compile(r"id:(\d{1,40})", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
-_FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
 _PATHS: Final = ("/", "./", "../", "~/")
 _TEXT: Final = "text:"
 
@@ -50,8 +50,8 @@ def parse(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None
         return Term(picture=stdin(), weight=weight)
     if _URL.match(what):
         return Term(url=what, weight=weight)
-    if _FILE_URI.match(what):
-        return Term(picture=_path_of(what), weight=weight)
+    if FILE_URI.match(what):
+        return Term(picture=path_of_uri(what), weight=weight)
     if what.startswith(_PATHS):
         return Term(picture=_path(what), weight=weight)
     if found := _ID.fullmatch(what):
@@ -103,7 +103,7 @@ def _is_plain(text: str) -> bool:
     """Whether these words, with a weight before them or without, are read as themselves."""
     if text != text.strip() or text == STDIN or text.startswith((*_PATHS, _TEXT)):
         return False
-    return not any(pattern.match(text) for pattern in (_WEIGHT, _ID, _URL, _FILE_URI))
+    return not any(pattern.match(text) for pattern in (_WEIGHT, _ID, _URL, FILE_URI))
 
 
 def _path(what: str) -> Path:
@@ -115,8 +115,8 @@ def _path(what: str) -> Path:
         raise QueryError(f"{what}: there is no home folder") from error
 
 
-def _path_of(uri: str) -> Path:
-    """Of file:///a%20b: /a b. Raises QueryError for a file on another machine."""
+def path_of_uri(uri: str) -> Path:
+    """/a b of file:///a%20b. Raises QueryError for a file on another machine."""
     try:
         parts = urlsplit(uri)
     except ValueError as error:

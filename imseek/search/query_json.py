@@ -1,8 +1,8 @@
 """A query as JSON, the one form of it: lines of ``imseek search --queries``, and what comes over a network.
 
 The schema is imseek/ui/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is words, whatever it
-looks like, one in ``like`` is a URL if it starts like one and else a path. Anything else is an object that says what
-it is.
+looks like, one in ``like`` is a URL if it starts like one and else a path (``file://`` too). Anything else is an object
+that says what it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.errors import QueryError
+from imseek.search.parse import FILE_URI, path_of_uri
 from imseek.search.query import NOT, Query, Term
 
 #: Members of an object that is a term, of which exactly one is there, beside ``weight``.
@@ -157,7 +158,7 @@ def _path(value: str, files: bool) -> Path:
         raise QueryError("a query from elsewhere cannot name files of this machine", hint="send the bytes")
     if not value:
         raise QueryError("an empty path is no picture")
-    return Path(value)
+    return path_of_uri(value) if FILE_URI.match(value) else Path(value)
 
 
 def _vector(values: list[object]) -> npt.NDArray[np.float64]:

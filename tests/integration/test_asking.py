@@ -85,6 +85,34 @@ def test_terms_rank_by_their_standardised_scores_added_up(indexed: imseek.Collec
     assert np.argsort(-plain).tolist() != np.argsort(-total).tolist(), "or the test tells nothing"
 
 
+def test_in_two_spaces_each_has_deviations_of_its_own(tmp_path: Path, pictures: Path) -> None:
+    """Shares are those of the plain sums: words speak to the first space only."""
+    encoders = [registry.load("fake"), registry.load("fake:32")]
+    with imseek.create(tmp_path / "pair", encoder="fake", also=["fake:32"]) as made:
+        made.index([pictures])
+        terms = (imseek.Term(text="harbour"), imseek.Term(picture=pictures / "7.png", weight=0.5))
+        result = made.search(imseek.Query(terms, limit=COUNT))
+        ids, _ = stored(made.path)
+        pixels = np.asarray(Image.open(pictures / "7.png").convert("RGB"))
+        expected, lengths = np.zeros(COUNT), []
+        for space, encoder in enumerate(encoders):
+            (segment,) = Reader(made.path).segments(space)
+            rows = segment.rows.astype(np.float64)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            shown = encoder.encode_images(encoder.prepare(pixels)[None])[0].astype(np.float64)
+            vectors = np.stack([words("harbour"), shown] if space == 0 else [shown])
+            weights = np.array([1, 0.5] if space == 0 else [0.5])
+            direction = (weights / (rows @ vectors.T).std(axis=0)) @ vectors
+            lengths.append(float(np.linalg.norm(weights @ vectors)) if space == 0 else 0.5)
+            expected += lengths[-1] * (rows @ direction) / np.linalg.norm(direction)
+    assert [space.weight for space in result.spaces] == pytest.approx(
+        np.array(lengths) / sum(lengths), abs=1e-5
+    )
+    expected /= sum(lengths)
+    assert [hit.image_id for hit in result] == [ids[i] for i in np.argsort(-expected)]
+    assert [hit.score for hit in result] == pytest.approx(sorted(expected, reverse=True), abs=1e-4)
+
+
 def test_a_single_term_scores_its_cosine_whatever_its_weight(indexed: imseek.Collection) -> None:
     ids, rows = stored(indexed.path)
     cosines = dict(zip(ids, rows @ words("red"), strict=True))

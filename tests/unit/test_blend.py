@@ -40,24 +40,31 @@ def test_the_order_is_that_of_standardised_scores_added_up() -> None:
 
 
 def test_the_length_is_that_of_the_plain_sum() -> None:
-    units, weights = [unit(1), unit(2)], [3.0, -1.0]
+    units, weights = [unit(1), unit(2)], [0.5, -0.25]
     for rows in (rows_of(100), rows_of(5)):
         _, length = blend(units, weights, rows)
-        assert length == pytest.approx(np.linalg.norm(units[0] - units[1] / 3))
+        assert length == pytest.approx(np.linalg.norm(0.5 * units[0] - 0.25 * units[1]))
 
 
-@pytest.mark.parametrize("weight", [1.0, 7.0, 1e-300])
-def test_one_term_is_left_as_it_is(weight: float) -> None:
-    direction, length = blend([unit(1)], [weight], np.empty((0, DIM), np.float32))
-    np.testing.assert_array_equal(direction, unit(1))
-    assert length == pytest.approx(1)
+@pytest.mark.parametrize("rows", [rows_of(100), np.empty((0, DIM), np.float32)], ids=["rows", "none"])
+def test_one_term_is_left_as_it_is(rows: npt.NDArray[np.float32]) -> None:
+    direction, length = blend([unit(1)], [0.5], rows)
+    np.testing.assert_array_equal(direction, 0.5 * unit(1))
+    assert length == pytest.approx(0.5)
 
 
 def test_few_rows_or_equal_ones_tell_nothing_and_terms_are_added_up() -> None:
     plain = unit(1) + 0.5 * unit(2)
     for rows in (rows_of(31), np.repeat(rows_of(1), 100, axis=0), np.empty((0, DIM), np.float32)):
-        np.testing.assert_allclose(blend([unit(1), unit(2)], [2.0, 1.0], rows)[0], plain, atol=1e-12)
-    assert not np.allclose(blend([unit(1), unit(2)], [2.0, 1.0], rows_of(32))[0], plain, atol=1e-3)
+        np.testing.assert_allclose(blend([unit(1), unit(2)], [1.0, 0.5], rows)[0], plain, atol=1e-12)
+    assert not np.allclose(blend([unit(1), unit(2)], [1.0, 0.5], rows_of(32))[0], plain, atol=1e-3)
+
+
+def test_terms_that_cancel_out_leave_nothing() -> None:
+    a, b = unit(1), unit(2)
+    c = (a + b) / np.linalg.norm(a + b)
+    direction, length = blend([a, b, c], [1.0, 1.0, -float(np.linalg.norm(a + b))], rows_of(100))
+    assert (direction.tolist(), length) == ([0.0] * DIM, 0.0)
 
 
 def test_a_term_that_tells_no_images_apart_does_not_take_over() -> None:

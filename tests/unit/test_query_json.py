@@ -85,6 +85,13 @@ def test_words_are_words_whatever_they_look_like() -> None:
         assert query.terms == (Term(text=words), Term(text=words, weight=-0.5))
 
 
+def test_a_file_by_its_uri() -> None:
+    for like in ("file:///a%20b.jpg", {"path": "FILE://localhost/a%20b.jpg"}):
+        assert from_json({"like": like}, files=True).terms == (Term(picture=Path("/a b.jpg")),)
+    with pytest.raises(QueryError, match="no file on this machine"):
+        from_json({"like": "file://elsewhere/a.jpg"}, files=True)
+
+
 def test_a_vector() -> None:
     (term,) = from_json({"like": {"vector": [1, 0.5, -2], "weight": 3}}, files=False).terms
     assert term.vector is not None
