@@ -2,10 +2,10 @@
 
     python bench/near_duplicates.py [--stamps DIR] [--count 250] [--half B]
 
-Pictures are stamps of Tux Paint: drawings on white, hard for hashes. Each is altered in five ways. Found is the share of
-pairs of a picture and an altered copy of it that are joined, per way; wrong counts pairs of different stamps that are
-joined, of all such pairs. Among these are drawings of one thing from two sides, or in two colours, so that 0 is not to be
-had. The thresholds of imseek.search.collapse were chosen on half A.
+Pictures are stamps of Tux Paint: drawings on white, hard for hashes. Each is altered in five ways. Found is the share
+of pairs of a picture and an altered copy of it that are joined, per way; wrong counts pairs of different stamps that
+are joined, of all such pairs. Among these are drawings of one thing from two sides, or in two colours, so that 0 is not
+to be had. The thresholds of imseek.search.collapse were chosen on half A.
 """
 
 from __future__ import annotations

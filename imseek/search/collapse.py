@@ -49,7 +49,7 @@ def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint6
     """(m,): which of the pictures with these hashes, and these cosines to another one of hash ``one``, are the same."""
     known = (hashes != 0) & (one != 0)
     apart = hamming(hashes, one)
-    same = ~known & (cosines >= SAME)
+    same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME)
     for least, most in ALIKE:
         same |= known & (cosines >= least) & (apart <= most)
     return same

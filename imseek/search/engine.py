@@ -22,7 +22,7 @@ from imseek.errors import ExpiredPageError, StaleGenerationError
 from imseek.search.answers import Wanted, answer
 from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.compose import Composed, Composer, EncoderSource
-from imseek.search.editions import Edition, Editions, expired
+from imseek.search.editions import Edition, Editions
 from imseek.search.fusion import best_of_many
 from imseek.search.query import Query
 from imseek.search.ranking import ranked
@@ -85,7 +85,10 @@ class Engine:
         return self.until_whole(lambda: question(self.reader))
 
     def until_whole(self, ask: Callable[[], T]) -> T:
-        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one."""
+        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one.
+
+        A page of that generation has expired then: it cannot go on in another.
+        """
         failed = -1
         while True:
             try:
@@ -131,17 +134,10 @@ class Engine:
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
         reader = edition.reader
-        try:
-            spaces = answering_spaces(reader.current, query)
-            indexes = tuple(self._editions.index(edition, space) for space in spaces)
-            composed = composed or self._composer.compose(query, reader, spaces)
-            allowed = self._allowed(query, edition)
-        except ExpiredPageError:
-            raise
-        except StaleGenerationError as error:
-            if generation is not None:  # A page cannot go on in another generation.
-                raise expired(generation, self._editions.newest().reader.generation) from error
-            raise
+        spaces = answering_spaces(reader.current, query)
+        indexes = tuple(self._editions.index(edition, space) for space in spaces)
+        composed = composed or self._composer.compose(query, reader, spaces)
+        allowed = self._allowed(query, edition)
         total = len(indexes[0]) if allowed is None else _inside(indexes[0], allowed)
         asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
         if query.more or query.less:

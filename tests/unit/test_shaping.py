@@ -92,7 +92,7 @@ def test_min_score_is_the_lowest_that_stays() -> None:
 
 
 def test_min_score_is_compared_as_scores_are_stored() -> None:
-    """0.3 as a float64 is below the float32 nearest to 0.3, and 0.7 above: hits of these scores must stay all the same."""
+    """0.3 is below the float32 nearest to it, and 0.7 above: hits of these scores must stay all the same."""
     for score in (0.3, 0.7):
         assert sifted(pool(float(np.float32(score))), replace(QUERY, min_score=score)).ids.tolist() == [10]
 
