@@ -7,7 +7,7 @@ generation all that is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,12 +24,12 @@ from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.compose import Composed, Composer, EncoderSource
 from imseek.search.editions import Edition, Editions
 from imseek.search.fusion import best_of_many
-from imseek.search.query import Query
+from imseek.search.query import By, Query
 from imseek.search.ranking import ranked
 from imseek.search.references import References
 from imseek.search.shaping import Pool, check, sift
 from imseek.search.where import Filters
-from imseek.types import SearchResult
+from imseek.types import Float32, SearchResult
 
 T = TypeVar("T")
 
@@ -69,11 +69,13 @@ class Engine:
 
         def ask() -> list[SearchResult]:
             newest = self._editions.newest()
+            texts = self._texts(queries, newest.reader)
             asked, digests = [], []
             for query in queries:
                 page, digest = page_of(query, [newest.reader.identity.uuid])
                 generation = None if page is None else page.generations[0]
-                asked.append(self.prepare(query, Window.of(query, page), newest, generation))
+                window = Window.of(query, page)
+                asked.append(self.prepare(query, window, newest, generation, texts=texts.get(query.by)))
                 digests.append(digest)
             found = self.find(asked)
             return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
@@ -124,10 +126,11 @@ class Engine:
         newest: Edition | None = None,
         generation: int | None = None,
         composed: Composed | None = None,
+        texts: Mapping[str, Float32] | None = None,
     ) -> Asked:
         """What is asked of which generation: that of a page token, or else the newest.
 
-        ``composed`` are the vectors of the query, where they are there already.
+        ``composed`` are the vectors of the query, ``texts`` those of texts in it, where they are there already.
         """
         check(query)
         edition = newest or self._editions.newest()
@@ -136,7 +139,7 @@ class Engine:
         reader = edition.reader
         spaces = answering_spaces(reader.current, query)
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
-        composed = composed or self._composer.compose(query, reader, spaces)
+        composed = composed or self._composer.compose(query, reader, spaces, texts or {})
         allowed = self._allowed(query, edition)
         total = len(indexes[0]) if allowed is None else _inside(indexes[0], allowed)
         asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
@@ -170,6 +173,16 @@ class Engine:
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
         ends = asked.window.whole and beyond and not reached
         return Sifted(asked, pool, cut, approximate, ends, notes)
+
+    def _texts(self, queries: Sequence[Query], reader: Reader) -> dict[By, Mapping[str, Float32]]:
+        """What the texts of many queries are in the spaces that they are asked of."""
+        found: dict[By, Mapping[str, Float32]] = {}
+        if len(queries) > 1:
+            for by in {query.by for query in queries}:
+                alike = [query for query in queries if query.by == by]
+                space = answering_spaces(reader.current, alike[0])[0]
+                found[by] = self._composer.texts_of(alike, space)
+        return found
 
     def _allowed(self, query: Query, edition: Edition) -> IdSet | None:
         """The images that the query's condition holds for; None where it has none. Raises QueryError."""
