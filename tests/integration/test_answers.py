@@ -475,6 +475,20 @@ class TestBatch:
         many.search_many([f"picture {n}" for n in range(20)])
         assert asked == [20]
 
+    def test_texts_are_encoded_together(self, many: imseek.Collection, monkeypatch: Any) -> None:
+        from imseek.encoders.fake import FakeEncoder
+
+        encoded: list[list[str]] = []
+        real = FakeEncoder.encode_texts
+
+        def encode(self: Any, texts: Any) -> Any:
+            encoded.append(list(texts))
+            return real(self, texts)
+
+        monkeypatch.setattr(FakeEncoder, "encode_texts", encode)
+        many.search_many(["red", 3, "blue", "red"])
+        assert encoded == [["red", "blue"]]
+
     def test_a_query_that_cannot_be_answered_raises(self, many: imseek.Collection) -> None:
         with pytest.raises(ImageNotFoundError):
             many.search_many(["a cat", 12345])
