@@ -129,6 +129,7 @@ MEANINGS: dict[str, list[int]] = {
     "near(-33.86, 151.2, 0)": [1],
     "near(0, -179.9, 23)": [3],
     "NOT near(0, -179.9, 22)": [0, 1, 3],
+    "\"width\" > 3000 AND caption <> '\u200d\u202e\n'": [0],
     "near(-59.91, -169.25, 20015)": [1, 3],
     "near(-59.91, -169.25, 20016)": [0, 1, 3],
     "near(-59.91, -169.25, 1e9)": [0, 1, 3],
@@ -330,6 +331,9 @@ ATTACKS = {
     "{" * 3000: "nested more than 24",
     "CAST(" * 700: "nested more than 24",
     "width/(" * 20 + "width" + ")" * 20 + " > 1": "too large",
+    "DATE(" * 20 + "width" + ")" * 20 + " = 1": "too many ways",
+    "struct(" * 20 + "width" + ")" * 20 + " = 1": "too many ways",
+    "struct(" * 23: "",
     # unicode
     "ｗｉｄｔｈ > 1": "no column",
     "width ＞ 1": "",
@@ -337,6 +341,7 @@ ATTACKS = {
     "wid\u202eth > 1": "invisible",
     "width\u00a0> 1 AND \u00a0": "",
     "width > 1\0": "",
+    '"wid\u202eth" > 1': "no column",
     "caption = 'a\0b'": "invisible",
     "caption = '\ud800'": "invisible",
     "format = ‘JPEG’": "straight",
@@ -404,6 +409,7 @@ def test_what_is_refused_before_the_database(where: str) -> None:
         compile_filter(where, COLUMNS)
     assert ATTACKS[where] in f"{caught.value} ({caught.value.hint})"
     assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
 
 
 def test_a_filter_is_text() -> None:
