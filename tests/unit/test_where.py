@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from filtering import COLUMNS, ROWS, check_sql, rows_of
 
-from imseek.errors import QueryError
-from imseek.search.where import locked
+from imseek.errors import ImseekError, QueryError
+from imseek.search.where import grammar, locked
 from imseek.search.where.compiling import compile_filter
 from imseek.search.where.grammar import MAX_LENGTH
 
@@ -416,6 +416,16 @@ def test_a_filter_is_text() -> None:
     for wrong in (None, 3, b"flag", True):
         with pytest.raises(QueryError, match="is text, not"):
             compile_filter(wrong, COLUMNS)  # type: ignore[arg-type]
+
+
+def test_the_compiled_sqlglot_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("interpreted classes cannot inherit from compiled")
+
+    monkeypatch.setattr(grammar.ImseekWhere.Parser, "__init__", refuse)
+    with pytest.raises(ImseekError, match="sqlglotc") as caught:
+        compile_filter("flag", COLUMNS)
+    assert caught.value.hint == "pip uninstall sqlglotc"
 
 
 @pytest.mark.parametrize(

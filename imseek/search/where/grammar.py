@@ -14,7 +14,7 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.parser import Parser
 from sqlglot.tokens import Token, Tokenizer, TokenType
 
-from imseek.errors import QueryError
+from imseek.errors import ImseekError, QueryError
 
 #: Longest text of a filter, in characters.
 MAX_LENGTH: Final = 4000
@@ -91,7 +91,7 @@ def parse(text: str) -> exp.Expr:
     _check(tokens)
     try:
         # As a condition, not as a statement: sqlglot then knows neither SELECT at the top, nor UNION, nor AS.
-        trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse_into(exp.Condition, tokens, text)
+        trees = _parser(dialect).parse_into(exp.Condition, tokens, text)
     except RecursionError as error:
         raise too_deep() from error
     except ParseError as error:
@@ -101,6 +101,16 @@ def parse(text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise QueryError("a filter is one expression", hint=_hint(text))
     return trees[0]
+
+
+def _parser(dialect: ImseekWhere) -> Any:
+    try:
+        return dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+    except TypeError as error:
+        # The compiled sqlglot takes no dialect but its own, which knows too much.
+        raise ImseekError(
+            "filters cannot be read with the compiled sqlglot (sqlglotc)", hint="pip uninstall sqlglotc"
+        ) from error
 
 
 def _check(tokens: list[Token]) -> None:
