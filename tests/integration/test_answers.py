@@ -246,17 +246,17 @@ class TestOrder:
 
     def test_diversity_is_marginal_relevance(self, many: imseek.Collection) -> None:
         whole = many.search(words("a cat", limit=100), vectors=True)
-        lo, hi = min(hit.score for hit in whole), max(hit.score for hit in whole)
-        left, taken = list(whole), [whole[0]]
-        left.remove(whole[0])
+        rows = np.stack([np.float64(hit.vector) for hit in whole])  # type: ignore[arg-type]
+        alike = rows @ rows.T / np.std((rows @ rows.T)[np.triu_indices(len(rows), 1)])
+        relevance = np.array([hit.score for hit in whole])
+        relevance /= relevance.std()
+        taken, left = [0], list(range(1, len(rows)))
         while len(taken) < 8:
-            marginal = [
-                0.5 * (hit.score - lo) / (hi - lo)
-                - 0.5 * max(float(np.dot(hit.vector, other.vector)) for other in taken)  # type: ignore[arg-type]
-                for hit in left
-            ]
+            marginal = [0.5 * relevance[i] - 0.5 * max(alike[i, j] for j in taken) for i in left]
             taken.append(left.pop(int(np.argmax(marginal))))
-        assert ids(many.search(words("a cat", limit=8, diversity=0.5))) == ids(taken)
+        found = many.search(words("a cat", limit=8, diversity=0.5))
+        assert ids(found) == [whole[i].image_id for i in taken]
+        assert ids(found) != ids(whole)[:8]
 
 
 class TestGroups:
