@@ -82,6 +82,14 @@ class Asked:
         return self.query.by == "image" and self.words
 
     @property
+    def across(self) -> bool:
+        """How an approximate index is to be searched: as for words, unless all that is asked for is pictures.
+
+        A vector may be of either kind, and what is right for words is right for pictures too, only slower.
+        """
+        return not all(term.shows for term in self.query.terms)
+
+    @property
     def exact(self) -> bool:
         """Whether every search is exact: because the query says so, or because no index is otherwise."""
         return self.query.exact or all(index.exact for index in self.indexes)
@@ -110,7 +118,7 @@ class Asked:
 
     def search(self, k: int, exact: bool) -> Matches:
         triples = zip(self.indexes, self.composed.units, self.composed.shares, strict=True)
-        return best([Part(*one, self.text) for one in triples], k, self.allowed, exact=exact)
+        return best([Part(*one, self.across) for one in triples], k, self.allowed, exact=exact)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches, VectorIndex
+from imseek.data.vectors import IdSet, Matches
 from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import ExpiredPageError, StaleGenerationError
@@ -141,7 +141,7 @@ class Engine:
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
         composed = composed or self._composer.compose(query, reader, spaces, texts or {})
         allowed = self._allowed(query, edition)
-        total = len(indexes[0]) if allowed is None else _inside(indexes[0], allowed)
+        total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
         if query.more or query.less:
             asked = replace(asked, composed=self._references.refined(asked))
@@ -197,11 +197,6 @@ class Engine:
         return held
 
 
-def _inside(index: VectorIndex, allowed: IdSet) -> int:
-    """How many live images of an index are allowed."""
-    return sum(int(np.count_nonzero(segment.searchable(allowed))) for segment in index.segments)
-
-
 def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], Matches]:
     """The search of one query, of which the first answer may be known."""
 
@@ -217,14 +212,14 @@ def _first_searches(asked: Sequence[Asked]) -> list[Matches | None]:
     alike: dict[tuple[object, ...], list[int]] = {}
     for position, one in enumerate(asked):
         if len(one.indexes) == 1:
-            key = (id(one.indexes[0]), id(one.allowed), one.first, one.text)
+            key = (id(one.indexes[0]), id(one.allowed), one.first, one.across)
             alike.setdefault(key, []).append(position)
     for positions in alike.values():
         if len(positions) > 1:
             one = asked[positions[0]]
             queries = np.stack([asked[i].composed.units[0] for i in positions])
             k, exact = one.first
-            answers = best_of_many(one.indexes[0], queries, k, one.allowed, text=one.text, exact=exact)
+            answers = best_of_many(one.indexes[0], queries, k, one.allowed, text=one.across, exact=exact)
             for position, matches in zip(positions, answers, strict=True):
                 found[position] = matches
     return found
