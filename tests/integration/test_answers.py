@@ -583,6 +583,25 @@ class TestSeveral:
         with pytest.raises(QueryError, match="captions"):
             imseek.search_all(two, "a cat", by="caption")
 
+    def test_files_that_go_meanwhile(self, two: list[imseek.Collection], tmp_path: Path) -> None:
+        """A purge takes the files of an opened collection away at once: it is searched in its newest generation."""
+        with imseek.open(two[0].path) as a, imseek.open(two[1].path) as b:
+            b._engine._editions.newest()
+            real, calls = b._engine.find, []
+
+            def find(asked: Any) -> Any:
+                calls.append(asked[0].reader.generation)
+                if len(calls) == 1:
+                    (tmp_path / "photos1" / "chelsea.png").unlink()
+                    two[1].index()
+                    raise StaleGenerationError("gone")
+                return real(asked)
+
+            b._engine.find = find  # type: ignore[method-assign]
+            result = imseek.search_all([a, b], "a cat", limit=100)
+            assert calls[1] > calls[0]
+            assert (len(result), [one.images for one in result.collections]) == (8, [4, 4])
+
     def test_a_generation_that_has_gone(self, two: list[imseek.Collection], tmp_path: Path) -> None:
         first = imseek.search_all(two, words("a cat", limit=2))
         (tmp_path / "photos1" / "chelsea.png").unlink()
