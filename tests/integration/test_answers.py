@@ -23,7 +23,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import ranking
+from imseek.search import asked, ranking
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +127,16 @@ class TestPages:
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
         monkeypatch.setattr(ranking, "APPROXIMATE", 20)
+        monkeypatch.setattr(asked, "APPROXIMATE", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])
             assert all(page.approximate for page in pages)
             assert sorted(i for page in pages for i in ids(page)) == list(range(48))
             exact = opened.search(words("a cat", limit=5, exact=True))
             assert not exact.approximate
+            boundary = all_pages(opened, words("a cat", limit=20), [20])
+            assert sorted(i for page in boundary for i in ids(page)) == list(range(48))
+            assert [len(page) for page in boundary] == [20, 20, 8]
             assert ids(exact) == ids(many.search(words("a cat", limit=5, exact=True)))
 
     def test_of_another_query(self, many: imseek.Collection) -> None:
