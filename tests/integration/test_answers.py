@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,42 @@ class TestPages:
         with pytest.raises(ExpiredPageError, match="of generation 2, and the collection is at 4") as caught:
             collection.search(words("a cat", limit=3, page=first.next_page))
         assert caught.value.hint == "ask for the first page again"
+
+    def test_while_a_writer_goes_on(self, collection: imseek.Collection, photos: Path) -> None:
+        """From the first page to the last, an answer is one of its generation, or it says that it has expired."""
+        collection.index([photos])
+        done, wrong, ended, expired = threading.Event(), [], 0, 0
+
+        def write() -> None:
+            for n in range(12):
+                (photos / "coffee.png").rename(photos / "moving")
+                collection.index()
+                (photos / "moving").rename(photos / "coffee.png")
+                (photos / f"{n}.png").write_bytes((photos / "camera.png").read_bytes())
+                collection.index()
+            done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            with imseek.open(collection.path) as reader:
+                while not done.is_set():
+                    query = words("a cat", limit=2)
+                    try:
+                        pages = all_pages(reader, query, [2, 3])
+                    except ExpiredPageError:
+                        expired += 1
+                        continue
+                    shown = [i for page in pages for i in ids(page)]
+                    ended += 1
+                    if len({page.generation for page in pages}) > 1 or len({*shown}) != len(shown):
+                        wrong.append(pages)
+                    if len(shown) != pages[0].searched:
+                        wrong.append(pages)
+        finally:
+            writer.join()
+        assert wrong == []
+        assert ended > 3, (ended, expired)
 
 
 class TestOrder:
