@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -41,7 +40,7 @@ EXPECTED: Final = 8.0
 CLEAR: Final = 2.5
 NEAR: Final = 0.3
 #: From the median of a normal distribution to its quartile, in deviations.
-_QUARTILE: Final = NormalDist().inv_cdf(0.75)
+_QUARTILE: Final = 0.6744897501960817
 #: Added to the step between median and quartile: below it, scores differ by rounding to float16 alone.
 ROUNDING: Final = 1e-3
 
@@ -69,6 +68,8 @@ def clear_steps(searched: int) -> float:
     """How many steps above the level an image stands clear among so many."""
     if searched <= 2 * EXPECTED:
         return CLEAR
+    from statistics import NormalDist  # brings decimal and fractions along
+
     return max(CLEAR, NormalDist().inv_cdf(1 - EXPECTED / searched) / _QUARTILE)
 
 

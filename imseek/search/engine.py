@@ -171,8 +171,7 @@ class Engine:
         cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
         notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
-        ends = asked.window.whole and beyond and not reached
-        return Sifted(asked, pool, cut, approximate, ends, notes)
+        return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
 
     def _texts(self, queries: Sequence[Query], reader: Reader) -> dict[By, Mapping[str, Float32]]:
         """What the texts of many queries are in the spaces that they are asked of."""
