@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imseek.data.vectors.base import Matches, Segment, VectorIndex
+from imseek.data.vectors.base import IdSet, Matches, Segment, VectorIndex
 from imseek.errors import MissingExtraError, UsageError
 
-__all__ = ["Matches", "Segment", "VectorIndex", "open_index"]
+__all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index"]
 
 
 def open_index(

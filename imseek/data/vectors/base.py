@@ -16,6 +16,44 @@ Float16: TypeAlias = npt.NDArray[np.float16]
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
+class IdSet:
+    """Image ids, as a filter. What it takes to apply it is made once, however many searches it is used in.
+
+    ``ids`` is int64 (n,), ascending, each once.
+    """
+
+    __slots__ = ("_mask", "ids")
+
+    def __init__(self, ids: npt.ArrayLike) -> None:
+        self.ids: Ids = np.unique(np.asarray(ids, np.int64))
+        self._mask: Bools | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def marks(self, ids: Ids) -> Bools:
+        """(m,): which of ``ids``, in any order, are in the set."""
+        mask = self._dense()
+        if mask is None:
+            if not len(self.ids):
+                return np.zeros(len(ids), np.bool_)
+            at = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+            found: Bools = self.ids[at] == ids
+            return found
+        inside = (ids >= 0) & (ids < len(mask))
+        found = np.zeros(len(ids), np.bool_)
+        found[inside] = mask[ids[inside]]
+        return found
+
+    def _dense(self) -> Bools | None:
+        """(last id + 1,): True at each id; None where that would be far larger than the ids themselves."""
+        if self._mask is None and len(self.ids) and self.ids[0] >= 0 and self.ids[-1] < 64 * len(self.ids):
+            mask = np.zeros(int(self.ids[-1]) + 1, np.bool_)
+            mask[self.ids] = True
+            self._mask = mask
+        return self._mask
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """The vectors of one shard, as they lie on disk.
@@ -43,20 +81,9 @@ class Segment:
         if self.dead.size and not (self.dead.min() >= 0 and self.dead.max() < len(self.rows)):
             raise CorruptCollectionError(f"a dead row lies outside a shard of {len(self.rows)} rows")
 
-    def searchable(self, allowed: Ids | None = None) -> Bools:
-        """(n,): the rows that are live and whose id is in ``allowed`` (ascending; None allows every id)."""
-        if allowed is None:
-            mask = np.ones(len(self.ids), np.bool_)
-        else:
-            mask = np.zeros(len(self.ids), np.bool_)
-            if len(self.ids):
-                first, last = (
-                    np.searchsorted(allowed, self.ids[0]),
-                    np.searchsorted(allowed, self.ids[-1], "right"),
-                )
-                wanted = allowed[first:last]
-                at = np.searchsorted(self.ids, wanted)
-                mask[at[self.ids[at] == wanted]] = True
+    def searchable(self, allowed: IdSet | None = None) -> Bools:
+        """(n,): the rows that are live and whose id is in ``allowed`` (None allows every id)."""
+        mask = np.ones(len(self.ids), np.bool_) if allowed is None else allowed.marks(self.ids)
         mask[self.dead] = False
         return mask
 
@@ -99,12 +126,13 @@ class VectorIndex(Protocol):
         """How many rows are live."""
         ...
 
-    def search(self, queries: Float32, k: int, *, allowed: Ids | None = None) -> list[Matches]:
+    def search(self, queries: Float32, k: int, *, allowed: IdSet | Ids | None = None) -> list[Matches]:
         """The ``k`` best rows for each of ``queries``, (q, dim) float32 of norm 1, in the order of queries.
 
-        ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are
-        passed over, and an empty array allows nothing. Parameters of an approximate kind (such as nprobe)
-        belong here too, as a keyword with a default: they travel with the call, and nothing shared changes.
+        ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are passed
+        over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again. Parameters of
+        an approximate kind belong here too, as keywords with defaults: they travel with the call, and nothing
+        shared changes.
 
         Raises QueryError for queries of another width, with NaN or infinity, or not of norm 1, and for k < 1.
         """

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from imseek.data.vectors.base import Bools, Ids, Matches, Segment
+from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.scores import blocks, row_norms, unit_queries
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
@@ -59,12 +59,12 @@ class ExactIndex(ABC, Generic[P]):
     def __len__(self) -> int:
         return self._live
 
-    def search(self, queries: Float32, k: int, *, allowed: Ids | None = None) -> list[Matches]:
+    def search(self, queries: Float32, k: int, *, allowed: IdSet | Ids | None = None) -> list[Matches]:
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"at least one result must be asked for, not {k}")
-        if allowed is not None:
-            allowed = np.sort(np.asarray(allowed, dtype=np.int64))
+        if allowed is not None and not isinstance(allowed, IdSet):
+            allowed = IdSet(allowed)
         scopes = []
         for part in self._parts:
             mask = part.segment.searchable(allowed)
