@@ -5,8 +5,8 @@
 
 Files and catalog are as `imseek index` leaves them after merging: shards of about a million rows, published and
 recorded through imseek's own writer, with made-up metadata (size, format, date, camera, `0012/000012345.jpg` as the
-place, and a column `draw`, uniform between 0 and 1, to filter by). Only the rows of the catalog go in in bulk, since
-ten million of them would take an hour one by one, and its indexes are dropped before and made again after. So
+place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog go in in bulk:
+ten million of them would take an hour one by one. Its indexes are dropped before and made again after. So
 `imseek info`, `search`, `maintain` and `collection verify` take it for any other collection.
 
 The live images are the rows of `vectors.blocks`, in order of id. `--dead` is the share of further rows that are
@@ -121,7 +121,9 @@ def append(root: Path, count: int, seed: int = 0) -> None:
         source = writer.catalog.sources()[0].source_id
         for at in range(start, start + count, COMMIT):
             rows = np.concatenate(list(vectors.rows(at, min(at + COMMIT, start + count), space.dim, seed)))
-            facts = _facts(at, len(rows), seed)
+            numbers = np.arange(at, at + len(rows))
+            table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers)
+            facts = [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
             batch = Batch(
                 new=[
                     NewImage(
@@ -136,12 +138,6 @@ def append(root: Path, count: int, seed: int = 0) -> None:
                 ]
             )
             commit(writer, batch)
-
-
-def _facts(start: int, count: int, seed: int) -> list[dict[str, Any]]:
-    """Metadata of rows, one by one, without ids."""
-    table = _metadata(np.arange(start, start + count), np.random.default_rng([seed, 9, start]))
-    return [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
 
 
 def live_ids(root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -190,7 +186,9 @@ def _add_shard(
             yield gone[used:]
 
     began = time.perf_counter()
-    table = _metadata(ids, rng)
+    numbers = np.full(live + dead, start)  # What the dead have is all one.
+    numbers[~is_dead] = np.arange(start, start + live)
+    table = _metadata(ids, rng, numbers)
     hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
     blocks = shards.Blocks(live + dead, dim, rows())
     staged = [
@@ -224,7 +222,8 @@ def _path(number: int) -> bytes:
     return b"tail/%09d.jpg" % number
 
 
-def _metadata(ids: Any, rng: np.random.Generator) -> pa.Table:
+def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
+    """Of images with these ids, which are the rows of these numbers."""
     n = len(ids)
     sizes = _SIZES[rng.integers(0, len(_SIZES), n)]
     first = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -256,7 +255,9 @@ def _metadata(ids: Any, rng: np.random.Generator) -> pa.Table:
         "caption": pa.nulls(n, pa.string()),
     }
     draw = pa.field("draw", pa.float64())
-    return pa.table([*columns.values(), pa.array(rng.random(n))], schema=pa.schema([*shards.INTRINSIC, draw]))
+    return pa.table(
+        [*columns.values(), pa.array(vectors.draws(numbers))], schema=pa.schema([*shards.INTRINSIC, draw])
+    )
 
 
 def _without_indexes(writer: Writer) -> list[str]:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +132,15 @@ def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS) -> Float
     noise = rng.standard_normal((near, dim), dtype=np.float32) * np.float32(0.14 / np.sqrt(dim))
     made[copied[copies:]] += noise
     return _unit(made).astype(np.float16)
+
+
+def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    """(n,) numbers evenly spread over [0, 1), one for each row number: what benches filter by.
+
+    Multiples of the golden ratio (Weyl 1916), so that a share s of any run of rows lies below s.
+    """
+    scrambled = np.asarray(rows, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (scrambled >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def image_queries(n: int, dim: int = DIM, seed: int = 0) -> Float32:
