@@ -51,7 +51,8 @@ class Bench:
             "tail": options.tail,
             "dead": options.dead,
             "encoder": options.encoder,
-            "maintain": options.maintain,
+            "index": options.index,
+            "index_memory": options.index_memory,
             "shares": SHARES,
             "memory": f"{memory * 1000:.0f}MB",
             "build_memory": f"{max(2.0, 2 * memory):.0f}GB",
@@ -151,7 +152,10 @@ def main() -> int:
     parser.add_argument("--dead", type=float, default=0.01, help="share of dead rows in imseek's collection")
     parser.add_argument("--tail", type=int, default=8192, help="rows that come after imseek's index")
     parser.add_argument("--encoder", help="of the collection; for --cold, one that knows words")
-    parser.add_argument("--maintain", nargs="+", default=[], help="more for `imseek maintain --index`")
+    parser.add_argument(
+        "--index", default="auto", help="imseek's kind of index: auto, none, or of FAISS's factory"
+    )
+    parser.add_argument("--index-memory", type=float, help="GB that it may take")
     parser.add_argument(
         "--memory", type=float, help="GB for autofaiss; by default that of float16 rows and 15 %%"
     )

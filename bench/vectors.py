@@ -100,8 +100,7 @@ def mixture(dim: int = DIM, seed: int = 0) -> Mixture:
 
 def zipf(count: int) -> npt.NDArray[np.float64]:
     """Frequencies of ranks 0 to ``count`` - 1, not yet adding up to 1."""
-    weights: npt.NDArray[np.float64] = (np.arange(count) + ZIPF_SHIFT) ** -ZIPF
-    return weights
+    return np.asarray((np.arange(count) + ZIPF_SHIFT) ** -ZIPF, np.float64)
 
 
 def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS) -> Iterator[Float16]:

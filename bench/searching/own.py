@@ -12,9 +12,9 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
-import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ from searching.processes import timed
 import imseek
 from imseek.data.vectors import IdSet
 from imseek.search.query import Query, Term
-
-IMSEEK = [sys.executable, "-m", "imseek"]
 
 
 def collection_of(work: Path) -> Path:
@@ -53,15 +51,18 @@ def build(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
-    """Time, memory and size of the snapshot; nothing where this imseek scans without one."""
+    """Time, memory and size of the snapshot, built in a process of its own as `imseek maintain --index` does it."""
     before = _size(root)
-    offered = subprocess.run([*IMSEEK, "maintain", "--help"], capture_output=True, text=True).stdout
-    if "--index" not in offered:
-        return {"wall": 0.0, "cpu": 0.0, "file_mb": 0.0}
-    command = [*IMSEEK, "maintain", "--index", *spec["maintain"], "--collection", str(root)]
-    run = timed(command, shown=True)
+    policy = {"kind": spec["index"], "recall": spec["target"]}
+    if spec["index_memory"]:
+        policy["memory"] = round(spec["index_memory"] * 1e9)
+    program = (
+        "import json, sys; from imseek import upkeep; from imseek.types import IndexPolicy; "
+        "print(*upkeep.build_index(sys.argv[1], IndexPolicy(**json.loads(sys.argv[2]))), sep='\\n')"
+    )
+    run = timed([sys.executable, "-c", program, str(root), json.dumps(policy)], shown=True)
     if run.code:
-        raise SystemExit(f"{' '.join(command)} ended with {run.code}")
+        raise SystemExit(f"building the index ended with {run.code}")
     size = (_size(root) - before) / 1e6
     return {"wall": run.wall, "cpu": run.cpu, "file_mb": size, "peak_mb": run.resident}
 
@@ -69,7 +70,7 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
 class Whole:
     """The whole call. It tunes itself, so it has no setting of ours."""
 
-    values = (None,)
+    values: Sequence[int | None] = (None,)
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -107,7 +108,7 @@ class Index(Whole):
         reader = engine.reader
         with engine._lock:
             self.index = engine._opened(reader, reader.current.image_spaces[0])
-        self._told = "kind" in inspect.signature(self.index.search).parameters
+        self._told = "text" in inspect.signature(self.index.search).parameters
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         return np.stack([self._rows(matches.ids) for matches in self._search(queries, k)])
@@ -118,7 +119,7 @@ class Index(Whole):
 
     def _search(self, queries: Any, k: int, **options: Any) -> Any:
         if self._told:
-            options["kind"] = self.kind
+            options["text"] = self.kind == "text"
         return self.index.search(queries, k, **options)
 
 
@@ -135,8 +136,13 @@ def measured(system: Whole, spec: dict[str, Any]) -> dict[str, Any]:
         recall = task.recall(kind, system.ask(queries, spec["k"], None), spec["k"])
         timed = measure.times(system, queries, spec["k"], None, spec["rounds"])
         report[kind] = {"value": None, "recall": recall, **timed}
-    name = getattr(getattr(system, "index", None), "factory", "")
-    return {**report, "asked": measure.memory(), "kind": name if isinstance(name, str) else ""}
+    snapshot = getattr(getattr(system, "index", None), "snapshot", None)
+    if snapshot is None:
+        return {**report, "asked": measure.memory()}
+    facts = snapshot.facts
+    for kind in measure.KINDS:
+        report[kind]["value"] = getattr(facts, kind).effort.probe  # What it has tuned itself to.
+    return {**report, "asked": measure.memory(), "kind": facts.factory}
 
 
 def filtered(spec: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +165,10 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
             def called(n: int, queries: Any = queries, share: float = share) -> Any:
                 return whole.filtered(queries[n], k, share)
 
-            for name, ask in (("imseek-index", alone), *([("imseek", called)] if has_where else [])):
+            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone}
+            if has_where:
+                ways["imseek"] = called
+            for name, ask in ways.items():
                 ask(0)
                 p50, p99 = measure.latency(ask, len(queries))
                 recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)

@@ -96,7 +96,7 @@ def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target:
             lines.append(
                 f"{kind}: imseek at recall {ours[kind]['recall']:.3f}; of the peers at {target} or more, "
                 f"the best p50 is {fast['system']}'s ({fast[kind]['p50'] / ours[kind]['p50']:.2f} of imseek's), "
-                f"the most queries a second {many['system']}'s ({many[kind]['qps'] / ours[kind]['qps']:.2f} of imseek's)"
+                f"the most queries/s {many['system']}'s ({many[kind]['qps'] / ours[kind]['qps']:.2f} of imseek's)"
             )
         raw = next((row for row in peers if row["system"] == "faiss-ivf"), None)
         if raw is not None:
