@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -225,6 +226,7 @@ class Collection:
         Raises UsageError (no such path), MissingExtraError, LockedError, ReadOnlyError, EncoderMismatchError, and
         StorageError where the disk is full or fails: what was committed before stays.
         """
+        from imseek.data import snapshots
         from imseek.data.telling import telling
         from imseek.indexer.pipeline import Options, index
         from imseek.indexer.plan import plan
@@ -246,7 +248,11 @@ class Collection:
             captions = self._engine.caption_encoders()
             options = Options(settings, limit)
             with telling(writer, progress, stop) as tell:
-                return index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
+                report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
+                if report.interrupted:
+                    return report
+                notes = report.notes + snapshots.renew_due(writer, tell, stop)
+                return replace(report, notes=notes, generation=writer.generation)
 
     def remove_source(self, source_id: int) -> int:
         """Take a source and its images out of the collection; returns how many. Files are not touched.

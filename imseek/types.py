@@ -304,6 +304,63 @@ class SpaceSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexPolicy:
+    """How a collection wants its vectors to be indexed.
+
+    ``kind`` is ``"auto"`` (a scan while they are few, else what fits into ``memory`` bytes, None: a quarter of the
+    machine's), ``"none"`` (always a scan), or a FAISS factory string. ``recall`` is the recall@10 that searches are
+    tuned to, for pictures and for words. With ``renew`` runs build the index anew when too much has come since.
+    """
+
+    kind: str = "auto"
+    memory: int | None = None
+    recall: float = 0.99
+    renew: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """The approximate index of a space. ``kind`` is its FAISS factory string, ``tail`` how many live images have come
+    since and are scanned, ``dead`` how many in it have gone.
+
+    Recall@10 was measured at the build on ``queries`` vectors of pictures and as many text-like ones (``texts`` says
+    what these were) with ``image_probe`` and ``text_probe`` lists or graph nodes looked at.
+    """
+
+    space_id: int
+    kind: str
+    rows: int
+    tail: int
+    dead: int
+    bytes: int
+    built: str
+    seconds: float
+    target: float
+    image_recall: float
+    text_recall: float
+    image_probe: int
+    text_probe: int
+    queries: int
+    texts: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What building the index of a space did.
+
+    ``outcome`` is ``"built"`` (from nothing), ``"extended"`` (the lists were kept, what came since was added),
+    ``"current"`` (nothing was due), ``"scan"`` (so few vectors are scanned), ``"dropped"`` (by policy), or
+    ``"interrupted"`` (what there was before is still in use). ``index`` is what is in use now.
+    """
+
+    space_id: int
+    outcome: str
+    seconds: float
+    generation: int
+    index: IndexInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OtherSpace:
     """A space that is not in use. ``state`` is ``"building"`` (`maintain --reencode` goes on with it) or ``"kept"``
     (another has taken its place, at ``since``, ISO 8601).
@@ -321,7 +378,8 @@ class OtherSpace:
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
     """``encoder`` is the first of ``spaces``, which words and vectors are searched in. ``other_spaces`` are not in
-    use: they are being built, or kept after a switch."""
+    use: they are being built, or kept after a switch. ``indexes`` are the approximate ones; spaces without one are
+    scanned. ``policy`` says what is built."""
 
     path: str
     uuid: str
@@ -339,6 +397,8 @@ class CollectionInfo:
     writer: str | None = None
     spaces: tuple[SpaceSummary, ...] = ()
     other_spaces: tuple[OtherSpace, ...] = ()
+    indexes: tuple[IndexInfo, ...] = ()
+    policy: IndexPolicy = IndexPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,12 +433,14 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away."""
+    """What ``merge`` did. ``removed`` counts the files that nobody uses any more, which every writer clears away;
+    ``notes`` say what became of approximate indexes."""
 
     merges: int
     shards_before: int
     shards: int
     removed: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +457,7 @@ class PurgeReport:
     shards: int
     files: int
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imseek.data.system_errors import explained
 from imseek.errors import UsageError
 from imseek.types import (
+    BuildReport,
     CaptionReport,
     DropReport,
+    IndexPolicy,
     MergeReport,
     ProgressCallback,
     PurgeReport,
@@ -51,36 +54,83 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
         return repair_files(root)
 
 
-def merge(path: str | os.PathLike[str]) -> MergeReport:
-    """Merge small shards until nothing is due, and clear away files that nobody uses any more.
+def merge(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> MergeReport:
+    """Merge small shards until nothing is due, clear away files that nobody uses any more, and renew approximate
+    indexes that lack too much.
 
     Indexing does the same along the way. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
     CorruptCollectionError where a file of the collection is damaged.
     """
+    from imseek.data import snapshots
     from imseek.data.merge import merge_due
+    from imseek.data.telling import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --merge") as writer:
+    with explained(root), Writer(root, "maintain --merge") as writer, telling(writer, progress, stop) as tell:
         before = len(writer.current().shards)
         merges = merge_due(writer)
-        return MergeReport(merges, before, len(writer.current().shards), writer.swept)
+        notes = snapshots.renew_due(writer, tell, stop)
+        return MergeReport(merges, before, len(writer.current().shards), writer.swept, notes)
 
 
-def purge(path: str | os.PathLike[str]) -> PurgeReport:
-    """Remove the last bytes of what has left a collection: from shards, catalog, backups and cache.
+def purge(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> PurgeReport:
+    """Remove the last bytes of what has left a collection: from shards, indexes, catalog, backups and cache.
 
-    Gone are vectors, metadata, places and tags of images that were removed or have changed. Of what still lies in
-    a source, nothing is gone: ``index`` first where files have been deleted. Judgements stay: they speak of
-    contents. Searches go on meanwhile. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
-    CorruptCollectionError where a file of the collection is damaged.
+    Gone are vectors, metadata, places and tags of images that were removed or have changed. Of what still lies in a
+    source, nothing is gone: ``index`` first where files have been deleted. Judgements stay: they speak of contents.
+    Searches go on meanwhile. An approximate index that held such an image is dropped, and built again at the end.
+
+    Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
+    collection is damaged.
     """
+    from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
+    from imseek.data.telling import telling
     from imseek.data.writer import Writer
 
     root = Path(path).expanduser().absolute()
-    with explained(root), Writer(root, "maintain --purge") as writer:
-        return purge_files(writer)
+    with explained(root), Writer(root, "maintain --purge") as writer, telling(writer, progress, stop) as tell:
+        report = purge_files(writer)
+        return replace(report, notes=snapshots.renew_due(writer, tell, stop))
+
+
+def build_index(
+    path: str | os.PathLike[str],
+    policy: IndexPolicy | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[BuildReport, ...]:
+    """Build the approximate indexes of a collection anew, and from now on as ``policy`` says (None: as it said before).
+
+    One report for each space. Searches go on in what there was, and see the new index as one generation. Killed or
+    stopped (``stop``), what there was stays. Raises UsageError where the policy cannot be followed,
+    CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails, and
+    CorruptCollectionError where a file of the collection is damaged.
+    """
+    from imseek.data import snapshots
+    from imseek.data.telling import telling
+    from imseek.data.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    with (
+        explained(root),
+        Writer(root, "maintain --index") as writer,
+        telling(writer, progress, stop) as tell,
+        snapshots.trying(writer, policy),
+    ):
+        return tuple(snapshots.renew(writer, snapshots.told(writer, tell, stop), force=True))
 
 
 def reencode(
@@ -112,6 +162,7 @@ def reencode(
     LockedError, ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file
     of the collection is damaged.
     """
+    from imseek.data import snapshots
     from imseek.data.current import read_current
     from imseek.data.telling import telling
     from imseek.data.writer import Writer
@@ -127,7 +178,11 @@ def reencode(
     order = runner.Order(joining.space_of(encoder, resolution.note), space, add, allow_missing)
     kind = "maintain --add-space" if add else "maintain --reencode"
     with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
-        return runner.reencode(writer, encoder, order, progress=tell, stop=stop)
+        report = runner.reencode(writer, encoder, order, progress=tell, stop=stop)
+        if report.outcome != "switched":
+            return report
+        notes = report.notes + snapshots.renew_due(writer, tell, stop)
+        return replace(report, notes=notes, generation=writer.generation)
 
 
 def embed_captions(
@@ -149,6 +204,7 @@ def embed_captions(
     ReadOnlyError, StorageError where the disk is full or fails, and CorruptCollectionError where a file of the
     collection is damaged.
     """
+    from imseek.data import snapshots
     from imseek.data.telling import telling
     from imseek.data.writer import Writer
     from imseek.encoders import checks, registry
@@ -163,7 +219,11 @@ def embed_captions(
         checks.check_knows_words(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
         with telling(writer, progress, stop) as tell:
-            return caption_space.embed(writer, encoder, progress=tell, stop=stop)
+            report = caption_space.embed(writer, encoder, progress=tell, stop=stop)
+            if report.outcome != "switched":
+                return report
+            notes = report.notes + snapshots.renew_due(writer, tell, stop)
+            return replace(report, notes=notes, generation=writer.generation)
 
 
 def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:

@@ -76,6 +76,17 @@ def vectors(space_id: int, shard_id: int, modality: str = "image") -> str:
     return f"{SPACES}/{space_id}/{_KINDS[modality]}/{shard_id:06d}.npy"
 
 
+def snapshot(space_id: int, generation: int) -> str:
+    """The folder of a FAISS snapshot."""
+    return f"{SPACES}/{space_id}/index/{generation}"
+
+
+def is_snapshot(path: str) -> bool:
+    """Whether a path in the listed folders is that of a file of a snapshot."""
+    parts = path.split("/")
+    return len(parts) == 5 and parts[0] == SPACES and parts[2] == "index"
+
+
 def part(space_id: int, number: int) -> str:
     """Of a space that is being built; numbers are those of shards, of which none is given twice."""
     return f"{SPACES}/{space_id}/parts/{number:06d}.npy"

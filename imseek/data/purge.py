@@ -1,6 +1,7 @@
 """Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
 
-Order: rows of images that have died leave the parts of a space that is being built; every file that no live row of the
+Order: rows of images that have died leave the parts of a space that is being built; approximate indexes that hold some
+are dropped (the command builds them again afterwards); every file that no live row of the
 catalog names is unlinked; shards with rows of images that have died are
 written anew without them, one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then
 the folders are fsynced, so that no file comes back; then the catalog is written anew, and copied over both backups.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from imseek.data import durable, job_logs, layout, merge, parts
+from imseek.data import durable, job_logs, layout, merge, parts, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
 from imseek.data.current import Shard
@@ -38,6 +39,7 @@ def purge(writer: Writer) -> PurgeReport:
     """
     removed = _Removed()
     parts.forget_dead(writer)
+    snapshots.drop_stale(writer)
     _remove_unnamed(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
     for shard in stale:

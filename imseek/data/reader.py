@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
 from imseek.types import Image, Place
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.snapshot import Snapshot
 
 #: ``died`` of a row that lives.
 FOREVER = 2**63 - 1
@@ -127,6 +130,7 @@ class Reader:
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._inodes: dict[str, int] = {}
         self._silent: dict[str, Int64] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     def renewed(self) -> Reader:
         """A reader of the newest generation. It shares the files that both have, which never change.
@@ -138,11 +142,14 @@ class Reader:
         newer._inodes = {name: self._inodes[name] for name in still}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
         newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
+        folders = {str(newer.root / folder) for folder in newer.current.snapshots.values()}
+        newer._snapshots = {name: kept for name, kept in self._snapshots.items() if name in folders}
         return newer
 
     def close(self) -> None:
         """Let go of the mapped files, each of which holds a descriptor. A reader that is used again maps them anew."""
         self._arrays.clear()
+        self._snapshots.clear()
 
     @property
     def generation(self) -> int:
@@ -165,6 +172,31 @@ class Reader:
                 dead = np.union1d(self.dead_rows(shard), self._silent_rows(space_id, shard))
                 found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
+
+    def snapshot_folder(self, space_id: int) -> Path | None:
+        """Where the FAISS snapshot of a space lies; None where it has none."""
+        folder = self.current.snapshots.get(str(space_id))
+        return None if folder is None else self.root / folder
+
+    def snapshot(self, space_id: int) -> Snapshot | None:
+        """The snapshot of a space, mapped; None where it has none.
+
+        Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone.
+        """
+        folder = self.snapshot_folder(space_id)
+        if folder is None:
+            return None
+        name = str(folder)
+        if name not in self._snapshots:
+            from imseek.data.vectors.snapshot import Snapshot
+
+            try:
+                self._snapshots[name] = Snapshot.open(folder)
+            except FileNotFoundError as error:
+                raise self._stale(name) from error
+            except OSError as error:
+                raise system_error(error, folder) from error
+        return self._snapshots[name]
 
     def silent(self, space_id: int) -> int:
         """How many live images have a row that no query is compared with: those without a caption."""

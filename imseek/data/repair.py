@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from imseek.data import durable, files, layout, parts, shards
+from imseek.data import durable, files, layout, parts, shards, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
@@ -84,7 +84,7 @@ def _unreadable(path: str, message: str) -> StorageError:
 
 
 #: Rows are made sure of before it is said which of them are dead, and backups are made of the result.
-_ORDER = ("images", "metadata", "vectors", "ids", "dead", "column", "orphan", "backup")
+_ORDER = ("images", "metadata", "vectors", "ids", "dead", "column", "snapshot", "orphan", "backup")
 
 
 def _turn(problem: Problem) -> int:
@@ -102,6 +102,8 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == "images":
         gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
         _lose(writer, gone, (), problem.file, ledger)
+    elif problem.kind == snapshots.KIND:
+        _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == parts.PART:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
@@ -128,6 +130,16 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         )
     else:
         _lose(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+
+
+def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
+    """Give up the approximate index that a file belongs to. Another file of it may have brought that about before."""
+    space_id = layout.space_of(file)
+    if space_id is not None and str(space_id) in writer.current().snapshots:
+        snapshots.drop(writer, space_id)
+        ledger.lost.append(
+            f"{file}: the approximate index of space {space_id}; `imseek maintain` builds it again"
+        )
 
 
 def _lives(writer: Writer, shard_id: int) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imseek.data.current import Current
+from imseek.data.indexes import infos, policy_of
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader, connect_read_only
 from imseek.data.runs import json_object, running_writer
-from imseek.types import CollectionInfo, Failure, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types import CollectionInfo, Failure, IndexInfo, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
 
 #: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
 KEPT_SINCE = "kept_since"
@@ -48,6 +49,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ).fetchall()
         runs = [row[0] for row in connection.execute("SELECT detail FROM runs ORDER BY run_id")]
         reader.check_history(connection)
+    built = infos(reader)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -67,7 +69,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
-        index="exact scan of float16 rows (recall 1)",
+        index=", ".join(_told(info) for info in built) or "exact scan of float16 rows (recall 1)",
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
         # Which spaces are in use has no history: in the catalog a switch may have come since.
@@ -76,7 +78,13 @@ def summarise(reader: Reader) -> CollectionInfo:
             for *columns, known, parts, size in others
             if columns[0] not in {space.space_id for space in current.spaces}
         ),
+        indexes=built,
+        policy=policy_of(root),
     )
+
+
+def _told(info: IndexInfo) -> str:
+    return f"{info.kind}: recall@10 {info.image_recall:.3f} of pictures, {info.text_recall:.3f} of text-like queries"
 
 
 def _present(place: bytes) -> bool:

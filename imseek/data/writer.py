@@ -286,13 +286,18 @@ class Writer:
             connection.execute(delete(t.files).where(due))
             listed = set(connection.execute(select(t.files.c.path)).scalars())
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
-        orphans = [(layout.shard_of(p), p) for p in listed_folder_files(self.root) if p not in listed]
+        orphans = [path for path in listed_folder_files(self.root) if path not in listed]
         # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
         self.swept += durable.discard_files(
             self.root / path
-            for shard_id, path in orphans
-            if shard_id is not None and any(start <= shard_id < end for start, end in leases)
+            for path in orphans
+            if layout.is_snapshot(path) or any(start <= _shard_of(path) < end for start, end in leases)
         )
+
+
+def _shard_of(path: str) -> int:
+    shard_id = layout.shard_of(path)
+    return -1 if shard_id is None else shard_id
 
 
 def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:

@@ -114,7 +114,10 @@ class Engine:
         """The index of a space in the reader's generation, made from that of the one before; the lock must be held."""
         generation, index = self._indexes.get(space.space_id, (-1, None))
         if index is None or generation != reader.generation:
-            index = open_index(self._kind, reader.segments(space.space_id), space.dim, like=index)
+            snapshot = reader.snapshot(space.space_id)
+            index = open_index(
+                self._kind, reader.segments(space.space_id), space.dim, like=index, snapshot=snapshot
+            )
             missing = reader.current.images - len(index) - reader.silent(space.space_id)
             if missing:
                 raise CorruptCollectionError(

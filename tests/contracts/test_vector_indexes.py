@@ -12,17 +12,41 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from approximating import snapshot_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imseek.data.vectors import Matches, Segment, VectorIndex, open_index
+from imseek.data import vectors
+from imseek.data.vectors import Matches, Segment, VectorIndex
+from imseek.data.vectors.approximate import SnapshotIndex
 
 Array = npt.NDArray[np.float32]
 
-KINDS = ("memory", "faiss")
+#: The last is an approximate index that looks at every row, so that what it says is exact: of all of them, or of the
+#: first two thirds by id while the rest are a tail.
+KINDS = ("memory", "faiss", "snapshot", "snapshot and tail")
 DIMS = (8, 384, 512, 1395)
 TOLERANCE = 1e-5
 NONE_DEAD = np.empty(0, np.uint32)
+NONE = np.empty(0, np.int64)
+
+
+def open_index(
+    kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None
+) -> VectorIndex:
+    if not kind.startswith("snapshot"):
+        return vectors.open_index(kind, segments, dim, like=like)
+    if isinstance(like, SnapshotIndex):
+        made = like.snapshot
+    else:
+        ids = np.sort(np.concatenate([NONE, *(s.ids for s in segments)]))
+        made = snapshot_of(
+            segments,
+            dim,
+            upto=2**31 if kind == "snapshot" else int(np.quantile(ids, 2 / 3)) if ids.size else 0,
+        )
+    return vectors.open_index("faiss", segments, dim, like=like, snapshot=made)
+
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -180,11 +204,12 @@ def test_near_ties_are_ranked_by_exact_score(steps: int) -> None:
     """3,000 rows a few float16 steps apart: raw products rank them by norm as much as by angle."""
     rows = near_ties(3000, 384, 5, steps)
     segments = split(rows.astype(np.float32), 2)
-    memory, faiss = (open_index(kind, segments, 384) for kind in KINDS)
+    memory, *others = (open_index(kind, segments, 384) for kind in KINDS)
     queries = np.concatenate([unit(rows[:1]), random_rows(2, 384, 7)])
     for k in (1, 10, 500):
         check(memory, queries, k, segments)
-        assert_same(memory.search(queries, k), faiss.search(queries, k))
+        for other in others:
+            assert_same(memory.search(queries, k), other.search(queries, k))
 
 
 @each_kind

@@ -282,6 +282,32 @@ def pack(stage: Stage, contents: Mapping[str, Iterable[int]]) -> None:
         (folder / name).write_bytes(data)
 
 
+def with_an_index(stage: Stage) -> None:
+    """Three shards, all in an approximate index."""
+    in_pieces(stage)
+    build_index(stage)
+
+
+def outgrown(stage: Stage) -> None:
+    """The approximate index lacks half of the pictures, and holds some that have gone."""
+    made(stage)
+    small(merging=False)
+    for n in range(6):
+        (stage.photos / f"{n:02}.png").rename(stage.photos / f"{n:02}.later")
+    stage.index()
+    build_index(stage)
+    for n in range(6):
+        (stage.photos / f"{n:02}.later").rename(stage.photos / f"{n:02}.png")
+    (stage.photos / "07.png").unlink()
+    noted(stage)
+
+
+def with_a_hole_in_its_index(stage: Stage) -> None:
+    with_an_index(stage)
+    (index,) = (stage.root / "spaces" / "0" / "index").rglob("faiss.index")
+    flip(index)
+
+
 def without_a_vector_file(stage: Stage) -> None:
     in_pieces(stage)
     flip(stage.root / "spaces/0/img_emb/000001.npy")
@@ -408,6 +434,34 @@ def purge(stage: Stage) -> None:
     imseek.upkeep.purge(stage.root)
 
 
+def small_index() -> None:
+    """Snapshots of a few rows, and renewed when a few have come."""
+    from imseek.data import snapshots
+    from imseek.data.vectors import tuning
+
+    snapshots.TAIL_ROWS = 2
+    tuning.QUERIES = 4
+
+
+def build_index(stage: Stage) -> None:
+    import imseek
+    from imseek.types import IndexPolicy
+
+    small_index()
+    imseek.upkeep.build_index(stage.root, IndexPolicy(kind="IVF2,SQ8"))
+
+
+def index_and_renew(stage: Stage) -> None:
+    small_index()
+    small(merging=False)
+    stage.index()
+
+
+def purge_and_renew(stage: Stage) -> None:
+    small_index()
+    purge(stage)
+
+
 def few_rows() -> None:
     """Commits of a re-encoding after three rows each, of batches of two."""
     from imseek.data import parts, rebuild
@@ -472,6 +526,10 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "index captions": (made_for_captions, run_index_and_merge),
     "embed captions": (in_pieces_with_captions, embed),
     "repair captions": (without_a_file_of_captions, repair),
+    "build an index": (in_pieces, build_index),
+    "renew an index": (outgrown, index_and_renew),
+    "purge an index": (outgrown, purge_and_renew),
+    "repair an index": (with_a_hole_in_its_index, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
 }

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from imseek.data.vectors.base import IdSet, Matches, Segment, VectorIndex
 from imseek.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.snapshot import Snapshot
 
 __all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index"]
 
 
 def open_index(
-    kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None
+    kind: str,
+    segments: Sequence[Segment],
+    dim: int,
+    *,
+    like: VectorIndex | None = None,
+    snapshot: Snapshot | None = None,
 ) -> VectorIndex:
     """An index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
+
+    With a ``snapshot`` of the space, a ``"faiss"`` index is approximate; whatever the snapshot lacks is scanned.
 
     What the index ``like``, if it is of the same kind, has made of a segment is taken over where ``rows`` is
     the very same array: only new shards cost a copy, changed dead rows cost nothing, and what only the old
@@ -33,5 +44,9 @@ def open_index(
             if error.name != "faiss":
                 raise
             raise MissingExtraError("faiss", "cpu") from error
+        if snapshot is not None:
+            from imseek.data.vectors.approximate import SnapshotIndex
+
+            return SnapshotIndex(segments, dim, snapshot, like=like)
         return FaissIndex(segments, dim, like=like)
     raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are faiss and memory")

@@ -22,7 +22,7 @@ class IdSet:
     ``ids`` is int64 (n,), ascending, each once.
     """
 
-    __slots__ = ("_mask", "ids")
+    __slots__ = ("__weakref__", "_mask", "ids")
 
     def __init__(self, ids: npt.ArrayLike) -> None:
         self.ids: Ids = np.unique(np.asarray(ids, np.int64))
@@ -111,9 +111,8 @@ class VectorIndex(Protocol):
     index from :func:`imseek.data.vectors.open_index`, which takes over what the old one has of the same rows.
     A live id occurs once among all segments: the catalog sees to that, an index does not check it.
 
-    There is no ``save``: the exact kinds are built straight from the bytes of the shards, so that a snapshot
-    would only be a second copy. A kind that is costly to train writes its own to a path its caller makes
-    durable.
+    There is no ``save``: exact kinds are built straight from the bytes of the shards, and an approximate one from a
+    snapshot on disk (:mod:`imseek.data.vectors.snapshot`), which is made by :mod:`imseek.data.snapshots`.
     """
 
     @property
@@ -126,13 +125,28 @@ class VectorIndex(Protocol):
         """How many rows are live."""
         ...
 
-    def search(self, queries: Float32, k: int, *, allowed: IdSet | Ids | None = None) -> list[Matches]:
+    @property
+    def exact(self) -> bool:
+        """Whether every answer is exact, whatever is asked."""
+        ...
+
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: IdSet | Ids | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
         """The ``k`` best rows for each of ``queries``, (q, dim) float32 of norm 1, in the order of queries.
 
         ``allowed`` restricts the answer to these image ids, in any order; ids the index does not hold are passed
-        over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again. Parameters of
-        an approximate kind belong here too, as keywords with defaults: they travel with the call, and nothing
-        shared changes.
+        over, and an empty array allows nothing. An :class:`IdSet` is quicker where it is used again.
+
+        An approximate kind finds each of the best with the recall that was measured for it, on vectors of pictures or
+        (``text``) of words, which are harder; with ``exact`` it misses none, in more time. Parameters travel with the
+        call, and nothing shared changes.
 
         Raises QueryError for queries of another width, with NaN or infinity, or not of norm 1, and for k < 1.
         """

@@ -17,10 +17,17 @@ from imseek.types import Float32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A segment, with what an index keeps of it: at least the norms (n,) of its rows."""
+    """A segment, with what an index keeps of it: the norms (n,) of its rows, unless they are too many."""
 
     segment: Segment
-    norms: Float32
+    norms: Float32 | None
+
+    def norms_of(self, at: Ids) -> Float32:
+        """Norms of the rows ``at``, in the shape of ``at``."""
+        if self.norms is not None:
+            return self.norms[at]
+        rows = self.segment.rows[at.reshape(-1)].astype(np.float32)
+        return row_norms(rows).reshape(at.shape)
 
 
 P = TypeVar("P", bound=Part)
@@ -35,11 +42,21 @@ class Scope(Generic[P]):
     count: int
 
 
+def all_norms(segment: Segment) -> Float32:
+    """Norms (n,) of the rows of a segment, which are read block by block."""
+    norms = np.empty(len(segment.rows), np.float32)
+    for block in blocks(*segment.rows.shape):
+        norms[block] = row_norms(segment.rows[block].astype(np.float32))
+    return norms
+
+
 class ExactIndex(ABC, Generic[P]):
     """A :class:`~imseek.data.vectors.base.VectorIndex` of one part per segment.
 
     Arguments and errors are those of :func:`imseek.data.vectors.open_index`.
     """
+
+    exact = True
 
     def __init__(self, segments: Sequence[Segment], dim: int, *, like: object = None) -> None:
         self._dim = dim
@@ -59,7 +76,16 @@ class ExactIndex(ABC, Generic[P]):
     def __len__(self) -> int:
         return self._live
 
-    def search(self, queries: Float32, k: int, *, allowed: IdSet | Ids | None = None) -> list[Matches]:
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: IdSet | Ids | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
+        del text, exact  # Of no matter here.
         queries = unit_queries(queries, self._dim)
         if k < 1:
             raise QueryError(f"at least one result must be asked for, not {k}")
@@ -79,22 +105,15 @@ class ExactIndex(ABC, Generic[P]):
     def _part(self, segment: Segment, held: P | None) -> P:
         if segment.rows.shape[1] != self._dim:
             raise CorruptCollectionError(f"vectors of width {segment.rows.shape[1]}, not {self._dim}")
-        if held is None:
-            norms = np.empty(len(segment.rows), np.float32)
-            for block in blocks(len(norms), self._dim):
-                norms[block] = row_norms(segment.rows[block].astype(np.float32))
-            part = self._load(segment, norms)
-        else:
-            part = replace(held, segment=segment)
-        broken = segment.searchable() & ~np.isfinite(part.norms)
-        if broken.any():
+        part = self._load(segment) if held is None else replace(held, segment=segment)
+        if part.norms is not None and (broken := segment.searchable() & ~np.isfinite(part.norms)).any():
             image_id = int(segment.ids[broken][0])
             raise CorruptCollectionError(f"the vector of image {image_id} holds NaN or infinity")
         return part
 
     @abstractmethod
-    def _load(self, segment: Segment, norms: Float32) -> P:
-        """What this kind keeps of a segment whose rows have these norms."""
+    def _load(self, segment: Segment) -> P:
+        """What this kind keeps of a segment."""
 
     @abstractmethod
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[P]]) -> list[Matches]:

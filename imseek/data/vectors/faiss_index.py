@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Float16, Ids, Matches, Segment
-from imseek.data.vectors.exact import ExactIndex, Part, Scope
+from imseek.data.vectors.exact import ExactIndex, Part, Scope, all_norms
+from imseek.data.vectors.fp16 import flat, lent
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
 
@@ -57,7 +58,7 @@ class _FlatPart(Part):
         for block in blocks(len(at), len(query)):
             # Not FAISS's reconstruct_batch: for few rows, waking its threads costs more than the work.
             rows = self.codes[at[block]].astype(np.float32)
-            scores[block] = cosines(query, rows, self.norms[at[block]])
+            scores[block] = cosines(query, rows, self.norms_of(at[block]))
         return scores
 
 
@@ -67,34 +68,66 @@ class FaissIndex(ExactIndex[_FlatPart]):
     Memory: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm, per vector.
     """
 
-    def _load(self, segment: Segment, norms: Float32) -> _FlatPart:
+    def _load(self, segment: Segment) -> _FlatPart:
+        norms = all_norms(segment)
         width = -(-self.dim // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
         count = len(segment.rows)
-        flat = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        flat.is_trained = True  # fp16 has nothing to learn
+        index = flat(width)
         codes = segment.rows
         if count:
-            flat.codes.resize(count * flat.code_size)
-            memory = faiss.rev_swig_ptr(flat.codes.data(), count * flat.code_size)
+            index.codes.resize(count * index.code_size)
+            memory = faiss.rev_swig_ptr(index.codes.data(), count * index.code_size)
             codes = memory.view(np.float16).reshape(count, width)[:, : self.dim]
             codes[:] = segment.rows
-            flat.ntotal = count
+            index.ntotal = count
         usual = norms[np.isfinite(norms) & (norms > 0)]  # a row of zeros has score and raw product 0
         lo, hi = (float(usual.min()), float(usual.max())) if usual.size else (1.0, 1.0)
-        return _FlatPart(segment, norms, flat, codes, lo, hi)
+        return _FlatPart(segment, norms, index, codes, lo, hi)
+
+    @property
+    def norm_range(self) -> tuple[float, float]:
+        """Between which all norms lie; 1 and 1 where there is no row."""
+        return min((p.lo for p in self._parts), default=1.0), max((p.hi for p in self._parts), default=1.0)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
-        first = k + k // 32 + 32
-        best: list[Matches] = []
-        for start in range(0, len(queries), QUERY_BLOCK):
-            block = queries[start : start + QUERY_BLOCK]
-            for query, matches in zip(block, _top(block, k, first, scopes), strict=True):
-                fetch = first
-                while matches is None:
-                    fetch *= 8
-                    (matches,) = _top(query[np.newaxis], k, fetch, scopes)
-                best.append(matches)
-        return best
+        return _proved(queries, k, scopes)
+
+
+class LentIndex(FaissIndex):
+    """The same over the very bytes of the rows, which are memory maps: nothing is copied, or read before a search.
+
+    All norms of live rows must lie in ``norm_range``. Memory: what the system keeps of the files that were read.
+    """
+
+    def __init__(self, segments: Sequence[Segment], dim: int, norm_range: tuple[float, float]) -> None:
+        self._range = norm_range
+        super().__init__(segments, dim)
+
+    def _load(self, segment: Segment) -> _FlatPart:
+        return _FlatPart(segment, None, lent(segment.rows), segment.rows, *self._range)
+
+
+def best_of(query: Float32, segment: Segment, k: int, norm_range: tuple[float, float]) -> Matches:
+    """The exact top ``k`` of a handful of rows, all of them live, for one unit query (dim,)."""
+    part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
+    count = len(segment.ids)
+    scope = Scope(part, np.ones(count, np.bool_), count)
+    return _proved(query[np.newaxis], min(k, count), [scope])[0]
+
+
+def _proved(queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
+    """The exact top ``k`` of each query; the scopes hold at least ``k`` > 0 rows together."""
+    first = k + k // 32 + 32
+    best: list[Matches] = []
+    for start in range(0, len(queries), QUERY_BLOCK):
+        block = queries[start : start + QUERY_BLOCK]
+        for query, matches in zip(block, _top(block, k, first, scopes), strict=True):
+            fetch = first
+            while matches is None:
+                fetch *= 8
+                (matches,) = _top(query[np.newaxis], k, fetch, scopes)
+            best.append(matches)
+    return best
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +179,7 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> _Drawn:
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)
         ceilings = last / np.where(last > 0, part.lo, part.hi) + _error(part.flat.d)
-    return _Drawn(part, at, scores_of(raw, part.norms[at]), ceilings)
+    return _Drawn(part, at, scores_of(raw, part.norms_of(at)), ceilings)
 
 
 def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:

@@ -11,6 +11,7 @@ import typer
 import imseek
 from imseek import library
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.building import index_facts, policy_line
 from imseek.ui.cli.index import failures_table
 from imseek.ui.cli.output import count, say_collection, size, table
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
@@ -83,13 +84,20 @@ def _other_space(other: OtherSpace) -> str:
 
 
 def _lines(found: CollectionInfo) -> list[str]:
+    from imseek.types import IndexPolicy
+
     failures = sum(s.failures for s in found.sources)
     facts = [
         ("path", printable(found.path)),
         ("images", f"{found.images:,}"),
         *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
         *(("" if n else "not in use", _other_space(other)) for n, other in enumerate(found.other_spaces)),
-        ("index", found.index),
+        *(
+            ("" if n else "index", line)
+            for n, line in enumerate(line for built in found.indexes for line in index_facts(built))
+        ),
+        ("" if found.indexes else "index", "" if found.indexes else found.index),
+        ("indexing", "" if found.policy == IndexPolicy() else policy_line(found.policy)),
         ("on disk", f"{size(found.bytes_on_disk)}, {count(found.shards, 'shard')}, {found.dead_rows:,} dead"),
         ("generation", f"{found.generation:,}, format {found.format}, created {found.created}"),
         ("failures", f"{failures:,} (imseek info --failures)" if failures else "0"),

@@ -153,6 +153,8 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
             }
             for other in found.other_spaces
         ],
+        "indexes": [asdict(built) for built in found.indexes],
+        "index_policy": asdict(found.policy),
         "sources": [source(s) for s in found.sources],
     }
     if failures:
@@ -204,13 +206,18 @@ def repaired(report: RepairReport) -> dict[str, Any]:
 
 def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     """Reports of ``maintain`` by name; null for what was not asked for."""
-    body = {name: asdict(report) for name, report in done.items() if name != "reencode"}
+    body = {name: asdict(report) for name, report in done.items() if name not in ("reencode", "index")}
     if (report := done.get("reencode")) is not None:
         body["reencode"] = _reencoded(report)
     for part in body.values():
         if "seconds" in part:
             part["seconds"] = round(part["seconds"], 3)
-    return {name: body.get(name) for name in ("merge", "purge", "captions", "reencode", "dropped")}
+    found: dict[str, Any] = {
+        name: body.get(name) for name in ("merge", "purge", "captions", "reencode", "dropped")
+    }
+    reports = done.get("index")
+    found["index"] = None if reports is None else [asdict(report) for report in reports]
+    return found
 
 
 def _reencoded(report: ReencodeReport) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import typer
 import imseek
 from imseek import library
 from imseek.errors import UsageError
-from imseek.ui.cli import jsonout
+from imseek.ui.cli import building, jsonout
+from imseek.ui.cli.building import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
             "imseek maintain --reencode default",
             "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
             "imseek maintain --drop-space 0",
+            "imseek maintain --index auto --memory 4GB --recall 0.95",
         ),
     )(maintain)
 
@@ -76,13 +78,20 @@ def maintain(
             "--captions", help="Embed the captions it holds, for `search --by caption`; no picture is read."
         ),
     ] = False,
+    index: IndexOption = None,
+    memory: MemoryOption = None,
+    recall: RecallOption = None,
+    renew: RenewOption = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
     runtime: Runtime,
 ) -> int:
-    """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away."""
+    """Tidy a collection, or change its encoders. Without an option, do what is due: merge, clear away, index."""
     from imseek import upkeep
+
+    if index is None and (memory, recall, renew) != (None, None, None):
+        raise UsageError("--memory, --recall and --renew go with --index")
 
     if reencode is not None and add_space is not None:
         raise UsageError("--reencode and --add-space exclude each other")
@@ -106,13 +115,17 @@ def maintain(
     if captions and not code:
         done["captions"], code = _embed(chosen.path, runtime)
         _tell(_caption_lines(done["captions"]), as_json)
-    asked = purge or captions or drop_space is not None or reference is not None
+    if index is not None and not code:
+        done["index"], code = building.build(chosen.path, index, memory, recall, renew)
+        _tell(building.build_lines(done["index"]), as_json)
+    asked = purge or captions or drop_space is not None or reference is not None or index is not None
     if (merge or not asked) and not code:
-        done["merge"] = upkeep.merge(chosen.path)
+        done["merge"], code = _merge(chosen.path)
         _tell(_merge_lines(done["merge"]), as_json)
     if purge and not code:
-        done["purge"] = upkeep.purge(chosen.path)
-        _tell([_purge_line(done["purge"])], as_json)
+        with StopSignals() as signals, progress_bar() as progress:
+            done["purge"] = upkeep.purge(chosen.path, progress=progress, stop=signals.event)
+        _tell([_purge_line(done["purge"]), *map(printable, done["purge"].notes)], as_json)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), **jsonout.maintained(done)})
     return code
@@ -211,12 +224,21 @@ def _caption_lines(report: CaptionReport) -> list[str]:
     return [already if report.outcome == "already" else made, *map(printable, report.notes)]
 
 
+def _merge(path: Path) -> tuple[MergeReport, int]:
+    from imseek import upkeep
+
+    with StopSignals() as signals, progress_bar() as progress:
+        report = upkeep.merge(path, progress=progress, stop=signals.event)
+    return report, signals.exit_code if signals.event.is_set() else 0
+
+
 def _merge_lines(report: MergeReport) -> list[str]:
     lines = []
     if report.merges:
         lines.append(f"merged: {count(report.shards_before, 'shard')} before, {report.shards:,} now")
     if report.removed:
         lines.append(f"removed {count(report.removed, 'file')} that nothing uses any more")
+    lines += map(printable, report.notes)
     return lines or ["nothing to do"]
 
 

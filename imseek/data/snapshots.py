@@ -1,0 +1,381 @@
+"""Building the approximate index of a space, and keeping it: a snapshot per space, replaced in one commit.
+
+A collection remembers how it wants to be indexed (:class:`IndexPolicy`). Small ones are scanned; larger ones get a
+snapshot at the end of the run that made them large, and another one when too many rows have come since. A snapshot is
+derived: losing it costs time and nothing else, and searches go on without one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import faiss
+import numpy as np
+from sqlalchemy import Connection, func, insert, select, update
+
+from imseek.data import durable, files, layout
+from imseek.data import schema as t
+from imseek.data.catalog import live, set_meta
+from imseek.data.indexes import POLICY, info_of, policy_of, policy_text
+from imseek.data.machine import memory_bytes
+from imseek.data.reader import Reader
+from imseek.data.schema import FOREVER
+from imseek.data.system_errors import explained
+from imseek.data.vectors.base import Ids, Segment
+from imseek.data.vectors.build import LiveRows, add, build
+from imseek.data.vectors.facts import COVERED, FACTS, INDEX, Covered, Facts, bits
+from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
+from imseek.data.vectors.snapshot import Snapshot, imbalance, mapped
+from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
+from imseek.data.writer import Writer
+from imseek.errors import StorageError, UsageError
+from imseek.types import (
+    BuildReport,
+    Float32,
+    IndexInfo,
+    IndexPolicy,
+    Progress,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+#: The kind of file in the catalog.
+KIND = "snapshot"
+#: Rows since the last build that are scanned at every search: at most so many, or this share of all.
+TAIL_ROWS = 20_000
+TAIL_SHARE = 0.05
+#: Dead rows in a snapshot, as a share, at which it is built anew.
+DEAD_SHARE = 0.2
+#: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
+GROWTH = 2.0
+IMBALANCE = 1.7
+
+#: Told the share of the work that is done, 0 to 1. It raises :class:`Stopped` to end it.
+Tell = Callable[[float], None]
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Whoever asked for the build wants no more of it."""
+
+
+def told(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> Tell:
+    """A :data:`Tell` that speaks of images to who follows a run, and ends the work when ``stop`` is set."""
+    started, images = time.monotonic(), writer.current().images
+
+    def tell(share: float) -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped
+        done = round(share * images)
+        progress(Progress("building the index", done, images, 0, time.monotonic() - started))
+
+    return tell
+
+
+@contextmanager
+def trying(writer: Writer, policy: IndexPolicy | None) -> Iterator[None]:
+    """``policy`` holds from now on (None: the one that holds already), unless the body finds that it cannot be used."""
+    before = policy_of(writer.root)
+    if policy is not None:
+        _check(policy, [space.dim for space in writer.current().spaces])
+        _set_policy(writer, policy)
+    try:
+        yield
+    except UsageError:
+        _set_policy(writer, before)
+        raise
+
+
+def _check(policy: IndexPolicy, dims: Sequence[int]) -> None:
+    if not 0 < policy.recall <= 1:
+        raise UsageError(f"a recall lies between 0 and 1, and {policy.recall} does not")
+    if policy.memory is not None and policy.memory < 1:
+        raise UsageError("an index takes some memory")
+    if policy.kind not in ("auto", "none"):
+        for dim in dims:
+            make(policy.kind, dim)
+
+
+def _set_policy(writer: Writer, policy: IndexPolicy) -> None:
+    if policy_of(writer.root) != policy:
+        writer.apply(lambda connection, generation: set_meta(connection, POLICY, policy_text(policy)))
+
+
+def renew_due(writer: Writer, progress: ProgressCallback, stop: threading.Event | None) -> tuple[str, ...]:
+    """At the end of a run: what is due, where the policy lets runs do it. Returns what a user should be told.
+
+    What keeps an index from being built does not undo the run, so it is told and not raised.
+    """
+    if not policy_of(writer.root).renew:
+        return ()
+    try:
+        reports = renew(writer, told(writer, progress, stop))
+    except (UsageError, StorageError) as error:
+        return (f"the vector index could not be renewed, searches scan what it lacks: {error}",)
+    return tuple(line for report in reports if (line := told_of(report)))
+
+
+def told_of(report: BuildReport) -> str | None:
+    """A line on what was done; None where nothing was."""
+    index = report.index
+    if report.outcome not in ("built", "extended") or index is None:
+        return None
+    return (
+        f"vector index {report.outcome} in {report.seconds:.0f} s: {index.kind} of {index.rows:,} images, recall@10 "
+        f"{index.image_recall:.3f} of pictures, {index.text_recall:.3f} of text-like queries"
+    )
+
+
+def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildReport]:
+    """Bring the snapshot of every space in use in line with the policy: what is due, or with ``force`` all anew.
+
+    Raises UsageError where the policy cannot be followed (a factory string that FAISS refuses, too little memory),
+    and what reading and writing a collection raises.
+    """
+    policy = policy_of(writer.root)
+    spaces = writer.current().spaces
+    reports = []
+    for n, space in enumerate(spaces):
+
+        def tell_part(share: float, n: int = n) -> None:
+            tell((n + share) / len(spaces))
+
+        reports.append(_renew(writer, space, policy, force, tell_part))
+    return reports
+
+
+def drop(writer: Writer, space_id: int) -> int:
+    """Searches scan the vectors of the space again. The files go as others do that nobody uses any more."""
+    return writer.apply(lambda connection, generation: _retire(connection, generation, space_id))
+
+
+def drop_stale(writer: Writer) -> None:
+    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well."""
+    reader = Reader(writer.root)
+    for space in reader.current.spaces:
+        info = info_of(reader, space.space_id)
+        if reader.snapshot_folder(space.space_id) is not None and (info is None or info.dead):
+            drop(writer, space.space_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a space is due: ``outcome`` as in :class:`BuildReport`, and the kind of index it gets."""
+
+    outcome: str
+    factory: str = ""
+    info: IndexInfo | None = None
+
+
+def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, force: bool) -> _Plan:
+    info = info_of(reader, space.space_id)
+    has = reader.snapshot_folder(space.space_id) is not None
+    factory: str | None = policy.kind
+    if policy.kind == "auto":
+        factory = choose(rows, space.dim, _memory(policy))
+    if policy.kind == "none" or not rows:
+        factory = None
+    if factory is None:
+        return _Plan("dropped" if has else "scan")
+    if info is None or force:
+        return _Plan("built", factory)
+    same = code_of(info.kind) == code_of(factory) if policy.kind == "auto" else info.kind == factory
+    if not same:
+        return _Plan("built", factory)
+    due = info.tail > max(TAIL_ROWS, TAIL_SHARE * rows) or info.dead > DEAD_SHARE * info.rows
+    if not due and info.target == policy.recall:
+        return _Plan("current", info.kind, info)
+    return _Plan("extended", factory, info)
+
+
+def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: Tell) -> BuildReport:
+    started = time.monotonic()
+    reader = Reader(writer.root)
+    rows = LiveRows(reader.segments(space.space_id))
+    plan = _plan(reader, space, len(rows), policy, force)
+    outcome, generation = plan.outcome, reader.generation
+    if outcome == "dropped":
+        generation = drop(writer, space.space_id)
+    elif outcome in ("built", "extended"):
+        try:
+            outcome = _build(writer, reader, space, rows, plan, policy, tell)
+        except Stopped:
+            outcome = "interrupted"
+        reader = reader.renewed()
+        generation = reader.generation
+    return BuildReport(
+        space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id)
+    )
+
+
+def _build(
+    writer: Writer,
+    reader: Reader,
+    space: SpaceInfo,
+    rows: LiveRows,
+    plan: _Plan,
+    policy: IndexPolicy,
+    tell: Tell,
+) -> str:
+    """Build, tune, measure, publish. Returns whether it was built or extended."""
+    began = time.monotonic()
+    with explained(writer.root):
+        lo, hi = rows.norm_range()
+    spared = query_rows(len(rows))
+    made = None
+    if plan.outcome == "extended":
+        made = _extended(reader, space, len(rows), lambda share: tell(0.7 * share))
+    outcome = "built" if made is None else "extended"
+    if made is None:
+        made = _made(rows, space.dim, plan.factory, _memory(policy), spared, lambda share: tell(0.7 * share))
+    staged = {name: writer.staging / f"{space.space_id}-{name}" for name in (INDEX, COVERED, FACTS)}
+    written = {INDEX: durable.stage(staged[INDEX], partial(_write, made.index))}
+    ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in rows.blocks())])
+    marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
+    written[COVERED] = durable.stage(staged[COVERED], partial(_write_array, marks))
+    facts = Facts(
+        factory=made.factory,
+        dim=space.dim,
+        rows=len(rows),
+        trained=made.trained,
+        imbalance=made.imbalance,
+        lo=lo,
+        hi=hi,
+        target=policy.recall,
+        memory=_memory(policy),
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        image=UNTUNED,
+        text=UNTUNED,
+        texts="",
+        sizes={name: found.size for name, found in written.items()},
+    )
+    factory = made.factory
+    del made  # From here on the index is mapped, as it will be searched.
+    opened = Snapshot(mapped(staged[INDEX]), Covered(marks), facts)
+    words = _words(reader, space)
+    facts = tuned(opened, rows, ids, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
+    facts = replace(facts, seconds=round(time.monotonic() - began, 1))
+    written[FACTS] = durable.stage(staged[FACTS], methodcaller("write", facts.sealed()))
+
+    def change(connection: Connection, generation: int) -> None:
+        _retire(connection, generation, space.space_id)
+        folder = layout.snapshot(space.space_id, generation)
+        moved = [
+            files.StagedFile(
+                staged[name], f"{folder}/{name}", KIND, len(rows), written[name], space_id=space.space_id
+            )
+            for name in (INDEX, COVERED, FACTS)
+        ]
+        files.publish(writer, connection, generation, None, moved)
+        last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
+        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": folder, "factory": factory}
+        connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
+
+    writer.apply(change)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Index:
+    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then."""
+
+    index: Any
+    factory: str
+    trained: int
+    imbalance: float
+
+
+def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> _Index:
+    try:
+        index = build(rows, dim, factory, memory, spared, tell)
+    except (
+        RuntimeError
+    ) as error:  # Too few rows to train on, a number of bits that does not divide the width.
+        reason = str(error).rpartition("\n")[2].rpartition(": ")[2] or str(error)
+        raise UsageError(
+            f"no {factory} index can be made of {len(rows):,} vectors of {dim} dimensions: {reason}",
+            hint="`imseek maintain --index auto` picks one that fits",
+        ) from error
+    return _Index(index, factory, len(rows), imbalance(index))
+
+
+def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:
+    """The lists there are, less the dead and with what has come since; None where they must be laid out anew."""
+    snapshot = reader.snapshot(space.space_id)
+    folder = reader.snapshot_folder(space.space_id)
+    if snapshot is None or folder is None or inverted_file(snapshot.index) is None:
+        return None
+    facts = snapshot.facts
+    if rows > GROWTH * facts.trained:
+        return None
+    covered = [(s, snapshot.covered.has(s.ids)) for s in reader.segments(space.space_id)]
+    young = [Segment(s.ids, s.rows, np.union1d(s.dead, np.flatnonzero(known))) for s, known in covered]
+    living = np.concatenate([np.empty(0, np.int64), *(s.ids[known & s.searchable()] for s, known in covered)])
+    index = faiss.read_index(str(folder / INDEX))
+    kept = snapshot.covered.marked(living)
+    living_only = faiss.IDSelectorBitmap(len(kept), faiss.swig_ptr(kept))
+    try:
+        index.remove_ids(faiss.IDSelectorNot(living_only))
+    except RuntimeError:  # Codes in blocks (fast scan) cannot be taken apart.
+        return None
+    fresh = LiveRows(young)
+    if len(fresh):
+        add(index, fresh, tell)
+    if imbalance(index) > IMBALANCE * facts.imbalance:
+        return None
+    return _Index(index, facts.factory, facts.trained, facts.imbalance)
+
+
+def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
+    """Vectors of captions by the encoder of a space of pictures, where there are enough of them."""
+    captions = reader.current.caption_space
+    if space.modality != "image" or captions is None or captions.fingerprint != space.fingerprint:
+        return None
+    stored = LiveRows(reader.segments(captions.space_id))
+    wanted = query_rows(len(stored))
+    return stored.take(wanted)[1] if len(wanted) == len(query_rows(1 << 30)) else None
+
+
+def _retire(connection: Connection, generation: int, space_id: int) -> None:
+    files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.space_id == space_id))
+    connection.execute(
+        update(t.snapshots)
+        .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
+        .values(died=generation)
+    )
+
+
+def _write_array(array: Any, out: Any) -> None:
+    np.lib.format.write_array(out, array, version=(1, 0), allow_pickle=False)
+
+
+def _write(index: Any, out: Any) -> None:
+    """Through Python's file, which hashes what it is given. What the system says is raised as it says it."""
+    trouble: list[OSError] = []
+
+    def write(data: Any) -> int:
+        try:
+            out.write(data)
+        except OSError as error:
+            trouble.append(error)
+            raise
+        return len(data)
+
+    try:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+    except Exception as error:
+        if trouble:
+            raise trouble[0] from error
+        raise
+
+
+def _memory(policy: IndexPolicy) -> int:
+    return memory_bytes() // 4 if policy.memory is None else policy.memory

@@ -1,0 +1,242 @@
+"""The index of a large collection: a snapshot for most images, an exact scan of those that came later.
+
+Whatever the snapshot proposes is looked up in the stored rows and scored exactly, so that a score never depends on
+the kind of index; only which images are among the best may be missed. Who must not miss any says ``exact``: then all
+rows are read where they lie. A filter that lets few images through is exact too: those few are scored one by one.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
+from imseek.data.vectors.facts import Bits, are_marked
+from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
+from imseek.data.vectors.scores import top_k, unit_queries
+from imseek.data.vectors.snapshot import Snapshot
+from imseek.errors import CorruptCollectionError, QueryError
+from imseek.types import Float32
+
+#: Results beyond these are asked for so rarely that they are found exactly.
+DEEPEST = 1000
+#: Up to so many allowed images, and up to this share of all, each is scored.
+GATHERED = 10_000
+SCANNED_SHARE = 0.02
+#: Queries whose candidates are held at the same time.
+_BLOCK = 256
+#: Rows that are read here and there before their pages are given back; each may have brought its neighbours along.
+_RELEASE = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """What one filter lets through: ids in all, and the bits of those in the snapshot."""
+
+    ids: Ids
+    bits: Bits
+
+
+class SnapshotIndex:
+    """A :class:`~imseek.data.vectors.base.VectorIndex` that is approximate unless it is asked to be ``exact``.
+
+    Memory: what of the snapshot has been probed, the rows that it does not cover, and a few bytes per image.
+    """
+
+    exact = False
+
+    def __init__(
+        self, segments: Sequence[Segment], dim: int, snapshot: Snapshot, *, like: object = None
+    ) -> None:
+        if snapshot.facts.dim != dim or any(segment.rows.shape[1] != dim for segment in segments):
+            raise CorruptCollectionError(f"vectors or an index of another width than {dim}")
+        self._segments = tuple(segments)
+        self._dim = dim
+        self._snapshot = snapshot
+        before = like if isinstance(like, SnapshotIndex) else None
+        masks = [segment.searchable() for segment in segments]
+        self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
+        covered = [snapshot.covered.has(segment.ids) for segment in segments]
+        live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
+        in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
+        # Without the dead no selector is needed, which costs a tenth of the time.
+        self._present = (
+            None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
+        )
+        self._held: dict[int, Segment] = {} if before is None else before._held
+        tail = [self._young(s, known) for s, known in zip(segments, covered, strict=True)]
+        self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
+        self._tail: FaissIndex = FaissIndex(
+            [young for young in tail if young is not None], dim, like=None if before is None else before._tail
+        )
+        lo, hi = self._tail.norm_range
+        self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
+        self._choices: WeakKeyDictionary[IdSet, _Choice] = WeakKeyDictionary()
+        self._whole: LentIndex | None = None
+        self._touched = 0
+        self._lock = threading.Lock()
+
+    def _young(self, segment: Segment, covered: Bools) -> Segment | None:
+        """What of a segment the snapshot does not cover; the same arrays as before where that is the same."""
+        if not covered.any():
+            return segment if len(segment.ids) else None
+        if covered.all():
+            return None
+        at = np.flatnonzero(~covered)
+        dead = np.flatnonzero(np.isin(at, segment.dead))
+        before = self._held.get(id(segment.rows))
+        if before is not None and np.array_equal(before.ids, segment.ids[at]):
+            return Segment(before.ids, before.rows, dead)
+        return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), dead)
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return self._segments
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    @property
+    def tail(self) -> int:
+        """How many live rows the snapshot does not cover."""
+        return len(self._tail)
+
+    def __len__(self) -> int:
+        return self._live
+
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: IdSet | Ids | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
+        """As :meth:`VectorIndex.search`; recall is what :attr:`Facts` of the snapshot say for the kind of query."""
+        queries = unit_queries(queries, self._dim)
+        if k < 1:
+            raise QueryError(f"at least one result must be asked for, not {k}")
+        if allowed is None:
+            if exact or k > DEEPEST:
+                return self._scan(queries, k, None)
+            return self._probe(queries, k, None, None, 1.0, text)
+        allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
+        choice = self._choice(allowed)
+        share = len(choice.ids) / max(1, self._live)
+        if len(choice.ids) <= max(GATHERED, k):
+            return [self._scored(query, choice.ids, k) for query in queries]
+        if exact or k > DEEPEST or share <= SCANNED_SHARE or not self._snapshot.filters:
+            return self._scan(queries, k, allowed)
+        return self._probe(queries, k, allowed, choice, share, text)
+
+    def _choice(self, allowed: IdSet) -> _Choice:
+        """What is prepared for a filter, once."""
+        choice = self._choices.get(allowed)
+        if choice is None:
+            found = [s.ids[s.searchable(allowed)] for s in self._segments]
+            ids = np.concatenate([np.empty(0, np.int64), *found])
+            choice = _Choice(ids, self._snapshot.covered.marked(ids))
+            self._choices[allowed] = choice
+        return choice
+
+    # -- the three ways ------------------------------------------------------------------------------------
+
+    def _probe(
+        self,
+        queries: Float32,
+        k: int,
+        allowed: IdSet | None,
+        choice: _Choice | None,
+        share: float,
+        text: bool,
+    ) -> list[Matches]:
+        tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
+        effort = tuned.effort_for(share) if choice is not None else tuned.effort
+        marks = self._present if choice is None else choice.bits
+        count = min(effort.candidates(k), self._snapshot.facts.rows)
+        wanted = min(k, self._live if choice is None else len(choice.ids))
+        tails = self._tail.search(queries, k, allowed=allowed) if len(self._tail) else []
+        found = []
+        for start in range(0, len(queries), _BLOCK):
+            block = queries[start : start + _BLOCK]
+            ids = self._snapshot.candidates(
+                block, count, effort.probe, marks if self._snapshot.filters else None
+            )
+            for n, (query, drawn) in enumerate(zip(block, ids, strict=True), start):
+                met = self._living(drawn, choice)
+                matches = self._scored(query, met, k)
+                if tails:
+                    scores = np.concatenate([matches.scores, tails[n].scores])
+                    matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
+                if len(matches) < wanted or (choice is not None and 2 * len(met) < count):
+                    # The lists that were probed hold few that are allowed: a filter that says what the query says.
+                    (matches,) = self._scan(query[np.newaxis], k, allowed)
+                found.append(matches)
+        return found
+
+    def _living(self, drawn: Ids, choice: _Choice | None) -> Ids:
+        """Those of the ids proposed that may be found, ascending: no index is trusted with that alone."""
+        ids = np.unique(drawn[drawn >= 0])
+        marks = self._present if choice is None else choice.bits
+        return ids if marks is None else ids[are_marked(marks, ids)]
+
+    def _scored(self, query: Float32, ids: Ids, k: int) -> Matches:
+        """The best ``k`` of ``ids`` (ascending, each live), by their stored rows."""
+        kept, rows = [], []
+        for segment in self._segments:
+            at = np.searchsorted(segment.ids, ids)
+            inside = at < len(segment.ids)
+            inside[inside] = segment.ids[at[inside]] == ids[inside]
+            at = at[inside]
+            if len(segment.dead):  # An image may have left a row behind where it lay before.
+                at = np.setdiff1d(at, segment.dead, assume_unique=True)
+            if at.size:
+                kept.append(segment.ids[at])
+                rows.append(np.asarray(segment.rows[at]))
+        if not kept:
+            return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
+        order = np.argsort(found := np.concatenate(kept))
+        self._touch(len(found))
+        drawn = Segment(found[order], np.concatenate(rows)[order], np.empty(0, np.int64))
+        return best_of(query, drawn, k, self._range)
+
+    def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
+        """Exact: every row is read where it lies."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = LentIndex(self._segments, self._dim, self._range)
+        found = self._whole.search(queries, k, allowed=allowed)
+        self._touch(_RELEASE)
+        return found
+
+    def _touch(self, rows: int) -> None:
+        """Give pages of the rows back to the system now and then, which has them at hand if they are read again.
+
+        Else a process that answers many queries would come to hold all of them.
+        """
+        self._touched += rows
+        if self._touched >= _RELEASE:
+            self._touched = 0
+            for segment in self._segments:
+                release(segment.rows)
+
+
+def release(rows: Any) -> None:
+    """Unmap the pages of a memory map, which stays usable; nothing for an array of another kind."""
+    while rows is not None:
+        if isinstance(rows, mmap.mmap):
+            rows.madvise(mmap.MADV_DONTNEED)
+            return
+        rows = getattr(rows, "base", None)

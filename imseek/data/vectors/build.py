@@ -1,0 +1,149 @@
+"""Making an approximate index from the live rows of a space, in bounded memory.
+
+It is trained on a sample, and rows are added block by block from memory-mapped shards. So at most the codes, one block
+and the sample are held at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import faiss
+import numpy as np
+
+from imseek.data.vectors.base import Float16, Ids, Segment
+from imseek.data.vectors.kinds import ROWS_PER_LIST, inverted_file, make
+from imseek.data.vectors.scores import row_norms
+from imseek.errors import CorruptCollectionError
+from imseek.types import Float32
+
+#: Of k-means over the lists' centres (Lloyd 1982); more of them change recall by less than its error.
+ITERATIONS = 8
+_BLOCK = 1 << 16
+#: What of the memory the sample may take.
+_SAMPLE_SHARE = 3
+#: Of codes other than lists, as many rows are enough.
+_CODE_ROWS = 1 << 16
+
+#: Told the share that is done, 0 to 1; raises to stop.
+Tell = Callable[[float], None]
+
+
+class LiveRows:
+    """The live rows of some segments, numbered one after another from 0."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = tuple(segments)
+        self._at = [np.flatnonzero(segment.searchable()) for segment in segments]
+        self._starts = np.concatenate([[0], np.cumsum([len(at) for at in self._at])]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def take(self, numbers: Ids) -> tuple[Ids, Float32]:
+        """Ids and rows (m, dim) of ``numbers``, in their order once sorted."""
+        numbers = np.sort(numbers)
+        ids, rows = [np.empty(0, np.int64)], []
+        for n, (segment, at) in enumerate(zip(self.segments, self._at, strict=True)):
+            first, last = np.searchsorted(numbers, self._starts[n : n + 2])
+            mine = at[numbers[first:last] - self._starts[n]]
+            ids.append(segment.ids[mine])
+            rows.append(np.asarray(segment.rows[mine]).astype(np.float32))
+        return np.concatenate(ids), np.concatenate(rows)
+
+    def blocks(self) -> Iterator[tuple[Ids, Float16]]:
+        """Ids and rows of all, some tens of thousands at a time."""
+        for segment, at in zip(self.segments, self._at, strict=True):
+            for start in range(0, len(at), _BLOCK):
+                mine = at[start : start + _BLOCK]
+                yield segment.ids[mine], np.asarray(segment.rows[mine])
+
+    def norm_range(self) -> tuple[float, float]:
+        """The smallest and the largest norm of a row that is not all zeros. Reads every row.
+
+        Raises CorruptCollectionError where one holds NaN or infinity.
+        """
+        lo, hi = np.inf, 0.0
+        for ids, rows in self.blocks():
+            norms = row_norms(rows.astype(np.float32))
+            if not np.isfinite(norms).all():
+                broken = int(ids[~np.isfinite(norms)][0])
+                raise CorruptCollectionError(f"the vector of image {broken} holds NaN or infinity")
+            usual = norms[norms > 0]
+            if usual.size:
+                lo, hi = min(lo, float(usual.min())), max(hi, float(usual.max()))
+        return (lo, hi) if hi else (1.0, 1.0)
+
+
+def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Any:
+    """An index of ``factory`` over all ``rows``. Those numbered ``spared`` (ascending) are not trained on.
+
+    Raises UsageError for a factory string that cannot be used.
+    """
+    index = make(factory, dim)
+    lists = inverted_file(index)
+    wanted = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
+    wanted = min(wanted, memory // _SAMPLE_SHARE // (4 * dim), len(rows) - len(spared))
+    rng = np.random.default_rng(len(rows))
+    numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), wanted + len(spared)), replace=False), spared)
+    _, sample = rows.take(numbers[:wanted])
+    if lists is not None:
+        _lay_out(index, lists, sample, lambda share: tell(0.4 * share))
+    index.train(sample)
+    if lists is not None:
+        _reserve(index, lists, sample, len(rows))
+    del sample
+    add(index, rows, lambda share: tell(0.4 + 0.6 * share))
+    return index
+
+
+def add(index: Any, rows: LiveRows, tell: Tell) -> None:
+    done = 0
+    for ids, block in rows.blocks():
+        index.add_with_ids(block.astype(np.float32), ids)
+        done += len(ids)
+        tell(done / len(rows))
+
+
+def _lay_out(index: Any, lists: Any, sample: Float32, tell: Tell) -> None:
+    """Find the lists' centres, one iteration at a time, so that it can be told and stopped."""
+    sample = _transformed(index, sample)
+    if len(sample) < lists.nlist:
+        return  # FAISS says that it needs more.
+    centres = sample[np.random.default_rng(0).choice(len(sample), lists.nlist, replace=False)]
+    for n in range(ITERATIONS):
+        means = faiss.Kmeans(
+            lists.d, lists.nlist, niter=1, spherical=True, seed=n, min_points_per_centroid=1,
+            max_points_per_centroid=len(sample),
+        )  # fmt: skip
+        means.train(sample, init_centroids=centres)
+        centres = means.centroids
+        tell((n + 1) / ITERATIONS)
+    lists.quantizer.reset()
+    lists.quantizer.train(centres)
+    lists.quantizer.add(centres)
+
+
+def _reserve(index: Any, lists: Any, sample: Float32, rows: int) -> None:
+    """Make room in each list for about what comes: lists that grow by doubling would take twice the memory."""
+    if not isinstance(lists.invlists, faiss.ArrayInvertedLists) or isinstance(lists, faiss.IndexIVFFastScan):
+        return
+    few = sample[: min(len(sample), 8 * lists.nlist)]
+    few = _transformed(index, few)
+    counts = np.bincount(lists.quantizer.search(few, 1)[1][:, 0], minlength=lists.nlist)
+    expected = (counts / max(1, len(few)) * rows * 1.15).astype(np.int64) + 16
+    for n, size in enumerate(expected.tolist()):
+        lists.invlists.resize(n, size)
+        lists.invlists.resize(n, 0)  # which keeps the room
+
+
+def _transformed(index: Any, rows: Float32) -> Float32:
+    """``rows`` as the lists see them: rotated or reduced, where the index does that. What is untrained is trained."""
+    if isinstance(index, faiss.IndexPreTransform):
+        for n in range(index.chain.size()):
+            step = faiss.downcast_VectorTransform(index.chain.at(n))
+            if not step.is_trained:
+                step.train(rows)
+            rows = step.apply(rows)
+    return rows

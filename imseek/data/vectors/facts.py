@@ -1,0 +1,153 @@
+"""What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
+
+``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
+``index.json`` what kind it is, how it is searched, and what recall was measured when it was built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.durable import seal, unseal
+from imseek.data.vectors.base import Bools, Ids
+from imseek.errors import CorruptCollectionError
+
+INDEX = "faiss.index"
+COVERED = "covered.npy"
+FACTS = "index.json"
+
+Bits: TypeAlias = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard one search tries: lists that are probed (``efSearch`` of a graph, 0 where there is nothing to say),
+    and how many candidates are scored again for ten results."""
+
+    probe: int
+    rescore: int
+
+    def candidates(self, k: int) -> int:
+        return max(self.rescore, k + math.ceil(k * self.rescore / 20))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
+
+    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall.
+    """
+
+    effort: Effort
+    recall: float
+    queries: int
+    filtered: tuple[tuple[float, int], ...] = ()
+
+    def effort_for(self, share: float) -> Effort:
+        """The effort where a filter lets ``share`` of the images through."""
+        probe = self.effort.probe
+        for level, wanted in self.filtered:
+            if share <= level:
+                probe = max(probe, wanted)
+        return Effort(probe, self.effort.rescore)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What ``index.json`` says. ``trained`` is how many rows there were when the lists were laid out; ``imbalance`` how
+    unevenly they were filled then. Norms of all rows lie between ``lo`` and ``hi``. ``texts`` says what the text-like
+    queries were: vectors of captions, or made from pictures."""
+
+    factory: str
+    dim: int
+    rows: int
+    trained: int
+    imbalance: float
+    lo: float
+    hi: float
+    target: float
+    memory: int
+    built: str
+    seconds: float
+    image: Tuned
+    text: Tuned
+    texts: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def sealed(self) -> bytes:
+        return seal(asdict(self))
+
+    @classmethod
+    def read(cls, data: bytes) -> Facts:
+        """Raises ValueError for anything else than the very bytes that :meth:`sealed` made."""
+        document = unseal(data)
+        try:
+            for kind in ("image", "text"):
+                tuned = document[kind]
+                tuned["effort"] = Effort(**tuned["effort"])
+                tuned["filtered"] = tuple((level, probe) for level, probe in tuned["filtered"])
+                document[kind] = Tuned(**tuned)
+            return cls(**document)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no facts of an index: {error}") from error
+
+
+def read_facts(folder: Path) -> Facts:
+    """Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged."""
+    try:
+        facts = Facts.read((folder / FACTS).read_bytes())
+        for name, size in facts.sizes.items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise ValueError(f"{name} has {found} bytes instead of {size}")
+    except ValueError as error:
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+    return facts
+
+
+class Covered:
+    """The ids that a snapshot has, as a bit each."""
+
+    def __init__(self, marks: Bits) -> None:
+        self._marks = marks
+
+    @classmethod
+    def read(cls, folder: Path) -> Covered:
+        """Raises FileNotFoundError or CorruptCollectionError."""
+        try:
+            marks = np.load(folder / COVERED, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+        if marks.dtype != np.uint8 or marks.ndim != 1:
+            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {COVERED} holds no bits")
+        return cls(marks)
+
+    def has(self, ids: Ids) -> Bools:
+        """(n,): which of ``ids`` the snapshot has."""
+        return are_marked(self._marks, ids)
+
+    def marked(self, ids: Ids) -> Bits:
+        """As a bit for each id: those of ``ids`` that the snapshot has."""
+        return bits(ids[self.has(ids)], 8 * len(self._marks))
+
+
+def bits(ids: Ids, size: int) -> Bits:
+    """``ids`` as a bit each, the first in the lowest bit of the first byte; of ids from 0 to below ``size``."""
+    marks = np.zeros(size, np.bool_)
+    marks[ids] = True
+    return np.packbits(marks, bitorder="little")
+
+
+def are_marked(marks: Bits, ids: Ids) -> Bools:
+    """(n,): whether the bit of each of ``ids`` is set; ids that have none are not."""
+    inside = (ids >= 0) & (ids < 8 * len(marks))
+    found = np.zeros(len(ids), np.bool_)
+    known = ids[inside]
+    found[inside] = (marks[known >> 3] >> (known & 7).astype(np.uint8)) & 1
+    return found

@@ -1,0 +1,39 @@
+"""Float16 rows as FAISS reads them: its fp16 scalar quantizer has the same bytes as codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+
+from imseek.data.vectors.base import Float16
+from imseek.types import Float32
+
+
+def decoded(rows: Float16) -> Float32:
+    """``rows`` (m, dim) as float32. Several times as fast as NumPy's cast."""
+    quantizer = faiss.ScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_fp16)
+    wide: Float32 = quantizer.decode(np.ascontiguousarray(rows).view(np.uint8))
+    return wide
+
+
+def flat(width: int) -> Any:
+    """An empty flat index of float16 codes, ranked by inner product."""
+    index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.is_trained = True  # fp16 has nothing to learn
+    return index
+
+
+def lent(rows: Float16) -> Any:
+    """A flat index over the very bytes of C-contiguous ``rows`` (n, dim), which must outlive it. Nothing is copied.
+
+    FAISS makes such indexes when it maps its own files; the members that it sets are public.
+    """
+    index = flat(rows.shape[1])
+    data = rows.view(np.uint8).reshape(-1)
+    index.codes.is_owned = False
+    index.codes.c_ptr = faiss.swig_ptr(data)
+    index.codes.c_size = data.size
+    index.ntotal = len(rows)
+    return index

@@ -1,0 +1,127 @@
+"""Kinds of approximate index: which one fits a collection, and how each takes the parameters of a search.
+
+Parameters travel with the call. FAISS wants another class of them for each kind of index, and some kinds pass over
+one of the wrong class in silence: so they are made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import faiss
+
+from imseek.errors import UsageError
+
+#: Up to so many bytes of float16 rows, an exact scan answers within milliseconds.
+EXACT_BYTES = 128 << 20
+#: Lists of an inverted file: FACTOR · √n of them, each trained on about so many rows.
+FACTOR = 4
+ROWS_PER_LIST = 40
+MAX_LISTS = 1 << 14
+#: What an index takes beside its codes: FAISS, buffers, what a search allocates.
+_FIXED_BYTES = 64 << 20
+#: Codes by bytes per dimension, the truest first. RaBitQ (Gao and Long 2024; Gao et al. 2025, several bits) wants
+#: rotated vectors, and keeps two to five floats beside its bits.
+_CODES = (("SQ8", 1.0, 0), ("RaBitQ4", 0.5, 20), ("RaBitQ2", 0.25, 20), ("RaBitQ", 0.125, 8))
+
+
+def choose(rows: int, dim: int, memory: int) -> str | None:
+    """The FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they are to be scanned.
+
+    Raises UsageError where not even the smallest codes fit.
+    """
+    if rows * dim * 2 <= EXACT_BYTES:
+        return None
+    lists = list_count(rows)
+    fixed = _FIXED_BYTES + lists * dim * 4
+    for code, share, beside in _CODES:
+        if fixed + rows * (dim * share + beside + 8) <= memory:
+            rotation = f"RR{dim}," if code.startswith("RaBitQ") else ""
+            return f"{rotation}IVF{lists},{code}"
+    _, share, beside = _CODES[-1]
+    least = fixed + rows * (dim * share + beside + 8)
+    raise UsageError(
+        f"an index of {rows:,} vectors of {dim} dimensions takes at least {least / 1e9:.1f} GB",
+        hint="allow it more memory, or `--index none`: then every search reads all vectors",
+    )
+
+
+def list_count(rows: int) -> int:
+    """A power of two near ``FACTOR`` · √rows."""
+    return int(min(MAX_LISTS, 1 << max(4, round(math.log2(FACTOR * math.sqrt(max(1, rows)))))))
+
+
+def code_of(factory: str) -> str:
+    """How a factory string stores rows, whatever the number of lists: ``SQ8`` of ``IVF4096,SQ8``."""
+    return factory.rpartition(",")[2]
+
+
+def make(factory: str, dim: int) -> Any:
+    """An untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the ids."""
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise UsageError(
+            f"FAISS makes no index of {factory!r} for {dim} dimensions",
+            hint="a factory string is like IVF4096,SQ8 (the FAISS wiki has them all), or auto, or none",
+        ) from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:  # HNSW over PQ falls back to distances.
+        raise UsageError(f"{factory} does not rank by inner product")
+    if inverted_file(index) is None and "IDMap" not in factory:
+        index = faiss.IndexIDMap2(index)
+    return index
+
+
+def inverted_file(index: Any) -> Any | None:
+    """The IndexIVF within, or None."""
+    inner = _within(index)
+    return inner if isinstance(inner, faiss.IndexIVF) else None
+
+
+def _within(index: Any) -> Any:
+    while True:
+        if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
+            index = faiss.downcast_index(index.index)
+        else:
+            return index
+
+
+def takes_filters(index: Any) -> bool:
+    """Whether a selector of ids works with this kind. The others raise, or ignore it."""
+    inner = _within(index)
+    refuse = (faiss.IndexPQFastScan, faiss.IndexPQ, faiss.IndexNSG, faiss.IndexRefine)
+    return not isinstance(inner, refuse)
+
+
+def widest(index: Any) -> int:
+    """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
+    inner = _within(index)
+    if isinstance(inner, faiss.IndexIVF):
+        return max(1, int(inner.nlist) // 4)
+    return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
+
+
+def parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
+    """The parameters of one search. They keep no reference to ``selector``, which must outlive the search."""
+    if isinstance(index, faiss.IndexPreTransform):
+        inner = parameters(faiss.downcast_index(index.index), probe, selector)
+        return faiss.SearchParametersPreTransform(index_params=inner)
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        return parameters(faiss.downcast_index(index.index), probe, selector)
+    if not takes_filters(index):
+        return None
+    chosen = {} if selector is None else {"sel": selector}
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=max(1, probe), **chosen)
+    if not isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParameters(**chosen)
+    chosen["nprobe"] = max(1, min(probe, index.nlist))
+    if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
+        wide = faiss.SearchParametersHNSW(efSearch=2 * chosen["nprobe"])
+        chosen["quantizer_params"] = wide
+    if isinstance(index, faiss.IndexIVFRaBitQ | faiss.IndexIVFRaBitQFastScan):
+        return faiss.IVFRaBitQSearchParameters(qb=8, **chosen)
+    if isinstance(index, faiss.IndexIVFPQ):
+        return faiss.IVFPQSearchParameters(**chosen)
+    return faiss.SearchParametersIVF(**chosen)

@@ -1,0 +1,226 @@
+"""How well an approximate index finds what it should, and how hard it must search for that.
+
+Queries are of two kinds. Those of the space's own kind are stored rows that the index was not trained on, each of which
+must find its neighbours, not itself. Those of the other kind lie across the gap between words and pictures (Liang et
+al. 2022, *Mind the gap*), off what the lists were laid out for, and are harder: vectors of captions where there are
+some, else made from rows. The effort is chosen on one half of the queries, recall is measured on the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.approximate import SCANNED_SHARE, SnapshotIndex
+from imseek.data.vectors.base import Ids, Matches
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.facts import Bits, Effort, Facts, Tuned, bits
+from imseek.data.vectors.kinds import widest
+from imseek.data.vectors.scores import row_norms
+from imseek.data.vectors.snapshot import Snapshot
+from imseek.types import Float32
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+#: Queries of each kind, half of them to choose by and half to measure with.
+QUERIES = 400
+#: Recall is that of so many.
+K = 10
+_RESCORED = (20, 40, 80, 160, 320, 640, 1280)
+#: How deep the truth goes, so that it holds for filters too.
+_DEEP = 1000
+#: What is asked for above the target: a half of the queries tells recall to about so much.
+_MARGIN = 0.004
+#: Seconds to score a candidate by its stored row, against which probing more lists is weighed.
+_SCORING = 5e-7
+_LEVELS = (0.5, 0.1, SCANNED_SHARE)
+
+
+#: Of an index that nobody has looked at yet.
+UNTUNED = Tuned(Effort(1, _RESCORED[0]), 0.0, 0)
+
+#: Told the share of the work that is done.
+Tell = Callable[[float], None]
+
+
+def query_rows(rows: int) -> Ids:
+    """Numbers of the rows, ascending, that serve as queries: at most a quarter of all."""
+    return np.sort(np.random.default_rng(rows + 1).choice(rows, min(QUERIES, rows // 4), replace=False))
+
+
+def tuned(
+    snapshot: Snapshot,
+    rows: LiveRows,
+    ids: Ids,
+    numbers: Ids,
+    words: Float32 | None,
+    modality: str,
+    tell: Tell,
+) -> Facts:
+    """The facts of a snapshot of ``rows`` (with these ``ids``), with how to search it and what it then finds.
+
+    Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
+    """
+    own = own_queries(rows, numbers)
+    across = across_the_gap(own.queries) if words is None else _unit(words).astype(np.float32)
+    asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
+    tell(0.5)
+    facts = snapshot.facts
+    image, text = asked if modality == "image" else asked[::-1]
+    image_tuned = tune(snapshot, image, facts.target, ids)
+    tell(0.7)
+    facts = replace(facts, image=image_tuned, text=tune(snapshot, text, facts.target, ids))
+    tell(0.9)
+    index = SnapshotIndex(rows.segments, facts.dim, Snapshot(snapshot.index, snapshot.covered, facts))
+    facts = replace(
+        facts,
+        image=measured(index, image, facts.image, text=False),
+        text=measured(index, text, facts.text, text=True),
+    )
+    tell(1.0)
+    return replace(facts, texts="made from pictures" if words is None else "captions")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Queries (n, dim) float32 of one kind with their neighbours, the nearest first; ``own`` has the ids of the rows
+    that are the queries (-1: none)."""
+
+    queries: Float32
+    own: Ids
+    truth: tuple[Ids, ...] = ()
+
+    def half(self, second: bool) -> Asked:
+        return Asked(self.queries[second::2], self.own[second::2], self.truth[second::2])
+
+
+def own_queries(rows: LiveRows, numbers: Ids) -> Asked:
+    """Stored rows as queries."""
+    ids, vectors = rows.take(numbers)
+    vectors /= np.maximum(row_norms(vectors), 1e-12)[:, np.newaxis]
+    return Asked(vectors, ids)
+
+
+def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
+    """Queries (n, dim) as words make them, from unit ``vectors`` (n, dim) of pictures.
+
+    Each keeps a third of what sets its picture apart from the mean, is moved along a direction of its own kind, and is
+    noise for the rest: its cosine to its picture is about 0.3, to others about 0.1.
+    """
+    rng = np.random.default_rng(seed)
+    count, dim = vectors.shape
+    mean = vectors.mean(axis=0)
+    apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
+    gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
+    made: Floats = 0.15 * _unit(mean) + 0.45 * _unit(apart) + 0.5 * _unit(gap) + 0.75 * _unit(noise)
+    return _unit(made).astype(np.float32)
+
+
+def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
+    """The same queries with their true neighbours, as many as filters may want. One pass over all rows."""
+    queries = np.concatenate([one.queries for one in asked])
+    best = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+    bars = np.full(len(queries), -np.inf, np.float32)
+    for ids, block in rows.blocks():
+        wide = block.astype(np.float32)
+        scores = queries @ wide.T
+        scores /= np.maximum(row_norms(wide), 1e-12)
+        for n, bar in enumerate(bars):
+            over = np.flatnonzero(scores[n] > bar)
+            found = np.concatenate([best[n][0], ids[over]]), np.concatenate([best[n][1], scores[n, over]])
+            if len(found[0]) > 2 * _DEEP or np.isinf(bar):
+                kept = np.argpartition(-found[1], min(_DEEP, len(found[1]) - 1))[:_DEEP]
+                found = found[0][kept], found[1][kept]
+                bars[n] = found[1].min() if len(kept) == _DEEP else -np.inf
+            best[n] = found
+    ranked = iter([ids[np.argsort(-scores, kind="stable")] for ids, scores in best])
+    return [
+        replace(one, truth=tuple(ids[ids != own] for own, ids in zip(one.own.tolist(), ranked, strict=False)))
+        for one in asked
+    ]
+
+
+def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned:
+    """The least effort that reaches ``target`` on the first half of the queries, or the most if none does.
+
+    ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
+    """
+    first = asked.half(second=False)
+    probes = _ladder(widest(snapshot.index))
+    best: tuple[float, Effort] | None = None
+    for probe in probes:
+        began = time.perf_counter()
+        drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
+        seconds = (time.perf_counter() - began) / len(first.queries)
+        reached = [r for r in _RESCORED if _found(drawn[:, :r], first, K) >= min(1.0, target + _MARGIN)]
+        if not reached:
+            continue
+        cost = seconds + reached[0] * _SCORING
+        if best is None or cost < best[0]:
+            best = (cost, Effort(probe, reached[0]))
+        if reached[0] == _RESCORED[0]:
+            break
+    effort = Effort(probes[-1], _RESCORED[-1]) if best is None else best[1]
+    filtered = []
+    if snapshot.filters:
+        for level in _LEVELS:
+            filtered.append((level, _probe_within(snapshot, first, target, effort, present, level)))
+    return Tuned(effort, 0.0, 0, tuple(filtered))
+
+
+def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) -> Tuned:
+    """With the recall on the second half of the queries, through the index as it will be searched."""
+    second = asked.half(second=True)
+    answers = index.search(second.queries, K + 1, text=text)
+    recall = _found([_without(m, own) for m, own in zip(answers, second.own, strict=True)], second, K)
+    return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
+
+
+def _probe_within(
+    snapshot: Snapshot, asked: Asked, target: float, effort: Effort, present: Ids, level: float
+) -> int:
+    """The least ``probe`` that reaches the target where a filter lets a random ``level`` of the images through."""
+    kept = present[np.random.default_rng(1).random(len(present)) < level]
+    allowed: Bits = bits(kept, int(present.max(initial=0)) + 1)
+    truth = tuple(ids[np.isin(ids, kept, assume_unique=True)] for ids in asked.truth)
+    within = replace(asked, truth=truth)
+    count = min(effort.rescore, max(1, len(kept)))
+    probes = [p for p in _ladder(widest(snapshot.index)) if p >= effort.probe] or [effort.probe]
+    for probe in probes:
+        drawn = snapshot.candidates(asked.queries, count, probe, allowed)
+        if _found(drawn, within, K) >= target:
+            return probe
+    return probes[-1]
+
+
+def _ladder(most: int) -> list[int]:
+    """Numbers up to ``most`` that grow by about a third, from a hundredth of it on."""
+    steps = [most]
+    while steps[-1] > max(4, most // 100):
+        steps.append(int(steps[-1] * 0.75))
+    return steps[::-1]
+
+
+def _found(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> float:
+    """The mean share of the nearest ``k`` that were found; of queries that have fewer, of those."""
+    shares = [
+        len(np.intersect1d(ids, truth[:k])) / min(k, len(truth))
+        for ids, truth in zip(drawn, asked.truth, strict=True)
+        if len(truth)
+    ]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def _without(matches: Matches, own: int) -> Ids:
+    others: Ids = matches.ids[matches.ids != own]
+    return others[:K]
+
+
+def _unit(vectors: Any) -> Floats:
+    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return unit

@@ -1,0 +1,49 @@
+"""Snapshots for tests: approximate indexes in memory, of a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import faiss
+import numpy as np
+
+from imseek.data.vectors import Segment
+from imseek.data.vectors.facts import Covered, Effort, Facts, Tuned, bits
+from imseek.data.vectors.kinds import make
+from imseek.data.vectors.snapshot import Snapshot
+
+#: Every row is a candidate.
+ALL = Tuned(Effort(1 << 20, 1 << 20), recall=1.0, queries=0)
+
+
+def snapshot_of(
+    segments: Sequence[Segment],
+    dim: int,
+    *,
+    upto: int = 1 << 31,
+    factory: str = "Flat",
+    tuned: Tuned = ALL,
+) -> Snapshot:
+    """Of the live rows whose id is at most ``upto``."""
+    index = make(factory, dim)
+    kept = [s.searchable() & (s.ids <= min(upto, 1 << 24)) for s in segments]
+    ids = np.concatenate([np.empty(0, np.int64), *(s.ids[k] for s, k in zip(segments, kept, strict=True))])
+    rows = np.concatenate(
+        [
+            np.empty((0, dim), np.float32),
+            *(s.rows[k].astype(np.float32) for s, k in zip(segments, kept, strict=True)),
+        ]
+    )
+    if len(ids):
+        index.train(rows)
+        index.add_with_ids(rows, ids)
+    norms = np.linalg.norm(rows, axis=1)
+    usual = norms[norms > 0]
+    lo, hi = (float(usual.min()) * 0.999, float(usual.max()) * 1.001) if usual.size else (1.0, 1.0)
+    marks = bits(ids, (int(ids.max(initial=0)) // 8 + 1) * 8)
+    facts = Facts(
+        factory=factory, dim=dim, rows=len(ids), trained=len(ids), imbalance=1.0, lo=lo, hi=hi, target=0.99,
+        memory=1 << 30, built="2026-01-01T00:00:00+00:00", seconds=0.0, image=tuned, text=tuned, texts="",
+    )  # fmt: skip
+    assert faiss.__version__
+    return Snapshot(index, Covered(marks), facts)
