@@ -84,33 +84,39 @@ def smallest(
 
 
 def times(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
-    """Milliseconds of single queries, and queries a second when all are asked at once: medians over rounds."""
+    """Medians over rounds: milliseconds of single queries, of the clock and (``cpu``, their mean) of all processors,
+    which other programs on the machine disturb less; and queries a second when all are asked at once."""
     for query in queries[:5]:
         system.ask(query[np.newaxis], k, value)
     quantiles, rates = [], []
     for _ in range(rounds):
-        quantiles.append(latency(lambda n: system.ask(queries[n : n + 1], k, value), len(queries)))
+        quantiles.append(_round(lambda n: system.ask(queries[n : n + 1], k, value), len(queries)))
         few = queries[: max(32, min(len(queries), int(1000 * PATIENCE / quantiles[-1][0])))]
         began = time.perf_counter()
         system.ask(few, k, value)
         rates.append(len(few) / (time.perf_counter() - began))
-    p50, p99 = np.median(quantiles, axis=0)
-    spread = np.ptp([one[0] for one in quantiles]) / p50
-    return {"p50": float(p50), "p99": float(p99), "qps": float(np.median(rates)), "spread": float(spread)}
+    p50, p99, cpu = (float(one) for one in np.median(quantiles, axis=0))
+    spread = float(np.ptp([one[0] for one in quantiles]) / p50)
+    return {"p50": p50, "p99": p99, "cpu": cpu, "qps": float(np.median(rates)), "spread": spread}
 
 
 def latency(ask: Callable[[int], object], count: int) -> tuple[float, float]:
     """p50 and p99 in milliseconds of asking ``ask(0)`` and so on, one after the other."""
+    return _round(ask, count)[:2]
+
+
+def _round(ask: Callable[[int], object], count: int) -> tuple[float, float, float]:
     spent: list[float] = []
-    began = time.perf_counter()
+    began, worked = clocks()
     for n in range(count):
         at = time.perf_counter()
         ask(n)
         spent.append(time.perf_counter() - at)
         if time.perf_counter() - began > PATIENCE and n >= 20:
             break
+    cpu = (time.process_time() - worked) / len(spent) * 1000
     p50, p99 = np.percentile(spent, [50, 99]) * 1000
-    return float(p50), float(p99)
+    return float(p50), float(p99), cpu
 
 
 def memory() -> dict[str, float]:

@@ -17,8 +17,10 @@ HEAD = (
     "recall i/t",
     "p50 ms i/t",
     "p99 ms i/t",
+    "CPU ms i/t",
     "queries/s i/t",
     "x p50 i/t",
+    "x CPU i/t",
     "x queries/s i/t",
     "RSS MB",
     "anon MB",
@@ -74,8 +76,10 @@ def _line(row: dict[str, Any], ours: dict[str, Any] | None) -> tuple[str, ...]:
         both("recall", ".3f"),
         both("p50", ".2f"),
         both("p99", ".2f"),
+        both("cpu", ".2f"),
         both("qps", ".0f"),
         ratios("p50"),
+        ratios("cpu"),
         ratios("qps"),
         f"{rss:.0f}",
         f"{row['asked']['anonymous']:.0f}",
@@ -104,7 +108,8 @@ def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target:
             many = max(some, key=lambda row: row[kind]["qps"])
             lines.append(
                 f"  of the {which} at {target} or more, the best p50 is {fast['system']}'s "
-                f"({fast[kind]['p50'] / ours[kind]['p50']:.2f} of imseek's), "
+                f"({fast[kind]['p50'] / ours[kind]['p50']:.2f} of imseek's, CPU "
+                f"{fast[kind]['cpu'] / ours[kind]['cpu']:.2f}), "
                 f"the most queries/s {many['system']}'s ({many[kind]['qps'] / ours[kind]['qps']:.2f} of imseek's)"
             )
         raw = next((row for row in peers if row["system"] == "faiss-ivf"), None)
