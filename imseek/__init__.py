@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
+    from imseek.several import search_all
     from imseek.types import (
         CaptionReport,
         CollectionInfo,
         DropReport,
         Failure,
         Hit,
+        HitGroup,
         Image,
         IndexReport,
         MergeReport,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         PurgeReport,
         ReencodeReport,
         RepairReport,
+        Searched,
         SearchResult,
         SourceInfo,
         SourceOptions,
@@ -55,10 +58,12 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "search_all": "imseek.several",
     "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
     "Failure": "imseek.types",
     "Hit": "imseek.types",
+    "HitGroup": "imseek.types",
     "Image": "imseek.types",
     "IndexReport": "imseek.types",
     "MergeReport": "imseek.types",
@@ -72,6 +77,7 @@ _HOMES = {
     "OtherSpace": "imseek.types",
     "ReencodeReport": "imseek.types",
     "SearchResult": "imseek.types",
+    "Searched": "imseek.types",
     "SourceInfo": "imseek.types",
     "SourceOptions": "imseek.types",
     "SpaceInfo": "imseek.types",
@@ -89,6 +95,7 @@ __all__ = [
     "DropReport",
     "Failure",
     "Hit",
+    "HitGroup",
     "Image",
     "IndexReport",
     "MergeReport",
@@ -103,6 +110,7 @@ __all__ = [
     "RepairReport",
     "Runtime",
     "SearchResult",
+    "Searched",
     "SourceInfo",
     "SourceOptions",
     "SpaceInfo",
@@ -117,6 +125,7 @@ __all__ = [
     "errors",
     "jobs",
     "open",
+    "search_all",
     "upkeep",
     "watch",
 ]

@@ -24,6 +24,7 @@
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
         ├── StaleGenerationError   files of this generation are gone: take a new one
+        │   └── ExpiredPageError   a page token of a generation that is no longer searched
         └── ReadOnlyError          the medium or the file system must not be written
 
 ``exit_code`` is what a command ends with; ``hint`` says what can be done.
@@ -140,6 +141,10 @@ class CorruptCollectionError(StorageError):
 
 
 class StaleGenerationError(StorageError):
+    pass
+
+
+class ExpiredPageError(StaleGenerationError):
     pass
 
 

@@ -82,6 +82,24 @@ def uri(kind: str, root: bytes, path: bytes) -> str:
     return f"{scheme}://{quote_from_bytes(member)}::{holder}"
 
 
+def folder(kind: str, root: bytes, path: bytes) -> bytes:
+    """The folder that an image lies in.
+
+    Of a member of an archive that is the folder within it (``/a/b.zip!/c``), of a row of a table the table, of a
+    picture that a row only names the folder of that picture, on the web the URL up to the last slash.
+    """
+    container, member, location = split(path)
+    if INSIDE in path and not location:
+        holder = join(root, container)
+        inner = b"" if kind in ROW_KINDS else os.path.dirname(member)
+        return holder + b"!/" + inner if inner else holder
+    place = locate(root, path)
+    if is_url(place):
+        head, _, rest = place.partition(b"?")[0].partition(b"#")[0].partition(b"://")
+        return head + b"://" + (os.path.dirname(rest) or rest)
+    return os.path.dirname(place)
+
+
 def container_suffix(path: bytes) -> bytes:
     """The ending of a file's name in lower case; of a URL without its query."""
     if is_url(path):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, 
 _CHUNK = 500
 
 Int64 = npt.NDArray[np.int64]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -218,6 +220,17 @@ class Reader:
                 return np.array(stored[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
+    def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
+        """The stored rows (m, dim) float16 of live images, in the order asked for. Raises ImageNotFoundError."""
+        found: dict[int, npt.NDArray[np.float16]] = {}
+        for shard, row in self._locate(image_ids):
+            if space_id in shard.spaces:
+                found[int(self.shard_ids(shard)[row])] = self._load(self._vectors(space_id, shard))[row]
+        if missing := [i for i in image_ids if i not in found]:
+            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
+        dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
+        return np.array([found[i] for i in image_ids], np.float16).reshape(-1, dim)
+
     def intrinsic(self, image_id: int) -> dict[str, Any]:
         """The metadata row of an image as it is stored. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
@@ -291,6 +304,11 @@ class Reader:
                 found[int(self.shard_ids(shard)[row])] = plain(merged)
         return found
 
+    def load(self, name: str, read: Callable[[Path], T]) -> T:
+        """What ``read`` makes of a file of this generation. Raises as :meth:`segments` does."""
+        with self._reading(name):
+            return read(self.root / name)
+
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
         from imseek.data.shards import read_texts
@@ -301,13 +319,18 @@ class Reader:
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, str]:
         """The captions of stored images that have one, also of those that are not searched now."""
-        found: dict[int, str] = {}
+        return {i: facts["caption"] for i, facts in self.intrinsics(image_ids, ["caption"]).items()}
+
+    def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Some intrinsic columns of stored images, as they are stored; nulls are left out, and rows of nothing else."""
+        found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))
-            stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), ["caption"])
-            # An image may have left rows behind in older shards, which come first.
-            found.update({int(ids[r]): one["caption"] for r, one in zip(rows, stored, strict=True) if one})
-        return found
+            if rows.size:
+                stored = self._rows(layout.metadata(shard.shard_id), rows.tolist(), columns)
+                # An image may have left rows behind in older shards, which come first.
+                found.update({int(ids[r]): one for r, one in zip(rows, stored, strict=True)})
+        return {image_id: row for image_id, row in found.items() if row}
 
     def image(self, image_id: int) -> Image:
         """Raises ImageNotFoundError for an id that is not live in this generation."""

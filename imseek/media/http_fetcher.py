@@ -48,6 +48,7 @@ EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 _PORTS: Final = frozenset({80, 443, *range(1024, 65536)})
 _LONGEST_PAUSE: Final = 30.0  # seconds; unless the server asks for more
 _REMEMBERED_HOSTS: Final = 1000
+_LONGEST_REASON: Final = 120  # characters
 #: What ``getaddrinfo`` says of a name that is not there; other failures may pass.
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -179,7 +180,7 @@ class HttpFetcher:
         try:
             target = self._policy.check_url(url)
         except BlockedURLError as error:
-            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, error.reason) from error
+            raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _shortened(error.reason)) from error
         except ValueError as error:  # bytes that are no text, in a host
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, _said(error)) from error
         host = self._host(f"{target.host}:{target.port}")
@@ -249,7 +250,7 @@ class HttpFetcher:
                 finally:
                     await response.aclose()
         except SSRFGuardError as error:
-            message = getattr(error, "reason", str(error))
+            message = _shortened(getattr(error, "reason", str(error)))
             raise MediaError(SkipReason.FORBIDDEN_ADDRESS, message) from error
         except httpx.TimeoutException as error:
             raise _AgainError(SkipReason.TIMEOUT, _said(error) or "the server does not answer") from error
@@ -334,6 +335,11 @@ def _is_final(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def _shortened(reason: str) -> str:
+    """A port that may not be asked is refused with the list of all that may."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 
 
 def _said(error: BaseException) -> str:

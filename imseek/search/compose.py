@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,9 @@ from imseek.data.reader import Reader
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
+from imseek.search.blend import SHORTEST, Float64, blend, sample_rows
 from imseek.search.query import Query, Term
-from imseek.types import Float32, SpaceInfo
-
-Float64: TypeAlias = npt.NDArray[np.float64]
+from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
 #: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
@@ -35,11 +34,12 @@ class Composed:
 
 
 class Composer:
-    """Encodes terms and adds them up. Safe to use from several threads."""
+    """Encodes terms and puts them together. Safe to use from several threads."""
 
     def __init__(self, encoder: EncoderSource) -> None:
         self._encoder = encoder
         self._checked: set[int] = set()
+        self._samples: dict[int, tuple[int, Float32]] = {}  # by space, of which generation
 
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         """With the proof that it made the space's vectors. Raises EncoderMismatchError."""
@@ -50,21 +50,38 @@ class Composer:
         return encoder
 
     def compose(self, query: Query, reader: Reader, spaces: Sequence[SpaceInfo]) -> Composed:
-        """The sum by weight of the unit vectors of the terms that speak to each space, normalised.
+        """In each space, the direction that its terms make together (see ``blend``), normalised.
+
+        The share of a space is as the plain sum of its terms is long.
 
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError.
         """
-        sums = [np.zeros(space.dim) for space in spaces]
+        vectors: list[list[Float64]] = [[] for _ in spaces]
+        weights: list[list[float]] = [[] for _ in spaces]
         notes: tuple[str, ...] = ()
         heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
         for term in query.terms:
-            vectors, said = self._term(term, reader, spaces)
-            for total, vector in zip(sums, vectors, strict=False):
-                total += term.weight / heaviest * _unit(vector, "a term")
+            found, said = self._term(term, reader, spaces)
+            for n, vector in enumerate(found):
+                vectors[n].append(_unit(vector, "a term"))
+                weights[n].append(term.weight / heaviest)
             notes += said
-        units = tuple(_unit(total, "the query").astype(np.float32) for total in sums)
-        lengths = [float(np.linalg.norm(total)) for total in sums]
-        return Composed(units, tuple(length / sum(lengths) for length in lengths), notes)
+        units, lengths = [], []
+        for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
+            direction, length = blend(terms, theirs, self._sample(reader, space, len(terms)))
+            units.append(_unit(direction, "the query").astype(np.float32))
+            lengths.append(length)
+        return Composed(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
+
+    def _sample(self, reader: Reader, space: SpaceInfo, terms: int) -> Float32:
+        """Rows of the space, read once per generation; none for a single term, which needs none."""
+        if terms < 2:
+            return np.empty((0, space.dim), np.float32)
+        generation, rows = self._samples.get(space.space_id, (-1, None))
+        if rows is None or generation != reader.generation:
+            rows = sample_rows(reader.segments(space.space_id))
+            self._samples[space.space_id] = reader.generation, rows
+        return rows
 
     def _term(
         self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo]
@@ -73,9 +90,9 @@ class Composer:
         if term.text is not None:
             encoder = self.encoder(spaces[0], "text")
             return [encoder.encode_texts([term.text])[0]], encoder.notes([term.text])
-        if term.picture is not None:
+        if term.picture is not None or term.url is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
-            pixels = _pixels(term.picture, shared_draft_size(encoders))
+            pixels = _pixels(term, shared_draft_size(encoders))
             return [e.encode_images(e.prepare(pixels)[None])[0] for e in encoders], ()
         if term.image_id is not None:
             return [reader.vector(term.image_id, _shown_in(space, reader.current)) for space in spaces], ()
@@ -101,22 +118,41 @@ def _shown_in(space: SpaceInfo, current: Current) -> int:
 def _unit(vector: npt.NDArray[Any], what: str) -> Float64:
     wide = vector.astype(np.float64)
     norm = float(np.linalg.norm(wide))
-    if not np.isfinite(norm) or norm < 1e-6:
+    if not np.isfinite(norm) or norm < SHORTEST:
         raise QueryError(f"{what} has no direction: its vector is zero or not finite")
     unit: Float64 = wide / norm
     return unit
 
 
-def _pixels(picture: Path | bytes, draft_size: int | None) -> npt.NDArray[np.uint8]:
+def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
+    """The picture of a term. Raises QueryError for one that cannot be used, MediaError where the web fails."""
     from imseek.media.decode import decode
 
-    if isinstance(picture, bytes):
-        return decode(picture, min_side=draft_size).pixels
-    try:
-        data = picture.read_bytes()
-    except OSError as error:
-        raise QueryError(f"cannot read the picture {picture}: {error.strerror}") from error
+    data, name = _fetched(term)
     try:
         return decode(data, min_side=draft_size).pixels
     except MediaError as error:
-        raise QueryError(f"cannot use {picture} as a query: {error}", hint=error.hint) from error
+        raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+
+
+def _fetched(term: Term) -> tuple[bytes, str]:
+    """The bytes of the picture of a term, and what to call it."""
+    if isinstance(term.picture, bytes):
+        return term.picture, "the bytes given"
+    if term.picture is not None:
+        try:
+            return term.picture.read_bytes(), display_path(os.fsencode(term.picture))
+        except OSError as error:
+            raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
+    assert term.url is not None
+    from imseek.media.http_fetcher import HttpFetcher
+
+    with HttpFetcher() as fetcher:
+        try:
+            return fetcher.fetch(term.url).data, term.url
+        except MediaError as error:
+            message = f"{display_path(os.fsencode(term.url))}: {error}"
+            if error.reason == SkipReason.FORBIDDEN_ADDRESS:
+                hint = "a picture of the local network: curl -s URL | imseek search -"
+                raise QueryError(message, hint=hint) from error
+            raise MediaError(error.reason, message, hint=error.hint) from error

@@ -1,23 +1,41 @@
-"""From a query to hits: encode its terms, fuse them, ask the vector indexes, look up the places."""
+"""From a query to hits: encode its terms, ask the vector indexes, shape what they find, look up the places.
+
+A query goes through these hands: ``compose`` makes vectors of its terms, ``ranking`` and ``fusion`` ask the indexes for
+candidates, ``shaping`` keeps and orders them, ``answers`` looks up what hits carry. ``editions`` says of which
+generation all that is.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from imseek.data.current import Current, read_current
+import numpy as np
+
 from imseek.data.reader import Reader
-from imseek.data.vectors import VectorIndex, open_index
+from imseek.data.vectors import IdSet, Matches
+from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
-from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
-from imseek.search.compose import Composer, EncoderSource
-from imseek.search.fusion import Part, best
+from imseek.errors import ExpiredPageError, StaleGenerationError
+from imseek.search.answers import Wanted, answer
+from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
+from imseek.search.compose import Composed, Composer, EncoderSource
+from imseek.search.editions import Edition, Editions, expired
+from imseek.search.fusion import best_of_many
 from imseek.search.query import Query
-from imseek.types import Hit, SearchResult, SpaceInfo, SpaceShare
+from imseek.search.ranking import ranked
+from imseek.search.references import References
+from imseek.search.shaping import Pool, check, sift
+from imseek.search.where import Filters
+from imseek.types import SearchResult
 
 T = TypeVar("T")
+
+_ALL = Wanted()
+#: Of so many conditions the ids are held ready for the indexes.
+_FILTERS = 16
 
 
 class Engine:
@@ -27,38 +45,55 @@ class Engine:
     """
 
     def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss") -> None:
-        self._root = root
         self._composer = Composer(encoder)
-        self._kind = kind
-        self._lock = threading.Lock()
-        self._reader = Reader(root)
-        self._indexes: dict[int, tuple[int, VectorIndex]] = {}  # by space, of which generation
+        self._references = References(self._composer)
+        self._filters = Filters()
+        self._editions = Editions(root, kind)
 
     @property
     def reader(self) -> Reader:
         """The newest generation."""
-        with self._lock:
-            return self._refreshed()
+        return self._editions.newest().reader
 
-    def search(self, query: Query, *, metadata: bool = True) -> SearchResult:
-        """Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError."""
-        return self._until_whole(lambda: self._search(query, metadata))
+    def search(self, query: Query, wanted: Wanted = _ALL) -> SearchResult:
+        """Raises QueryError, MediaError (a query picture), ImageNotFoundError, EncoderMismatchError, and
+        ExpiredPageError where the generation of a page is no longer searched."""
+        return self.search_many([query], wanted)[0]
+
+    def search_many(self, queries: Sequence[Query], wanted: Wanted = _ALL) -> list[SearchResult]:
+        """Answers in the order of the queries, all of one generation but for pages of an earlier one.
+
+        Queries that ask one space alike go through its index together. Raises as :meth:`search` does for the first
+        query that cannot be answered.
+        """
+
+        def ask() -> list[SearchResult]:
+            newest = self._editions.newest()
+            asked, digests = [], []
+            for query in queries:
+                page, digest = page_of(query, [newest.reader.identity.uuid])
+                generation = None if page is None else page.generations[0]
+                asked.append(self.prepare(query, Window.of(query, page), newest, generation))
+                digests.append(digest)
+            found = self.find(asked)
+            return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
+
+        return self.until_whole(ask)
 
     def read(self, question: Callable[[Reader], T]) -> T:
         """What ``question`` finds in the newest generation."""
-        return self._until_whole(lambda: question(self.reader))
+        return self.until_whole(lambda: question(self.reader))
 
-    def _until_whole(self, ask: Callable[[], T]) -> T:
+    def until_whole(self, ask: Callable[[], T]) -> T:
         """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one."""
         failed = -1
         while True:
             try:
                 return ask()
+            except ExpiredPageError:
+                raise
             except StaleGenerationError:
-                with self._lock:
-                    self._reader = Reader(self._root)
-                    self._indexes.clear()
-                    newest = self._reader.generation
+                newest = self._editions.renew()
                 if newest == failed:
                     raise
                 failed = newest
@@ -73,69 +108,109 @@ class Engine:
         space = self.reader.current.caption_space
         return {} if space is None else {space.space_id: self._composer.encoder(space, "text")}
 
-    def _search(self, query: Query, metadata: bool) -> SearchResult:
-        with self._lock:
-            reader = self._refreshed()
-            spaces = _spaces(reader.current, query)
-            indexes = [self._opened(reader, space) for space in spaces]
-        asked = self._composer.compose(query, reader, spaces)
-        parts = [Part(*one) for one in zip(indexes, asked.units, asked.shares, strict=True)]
-        matches = best(parts, query.limit)
-        ids = matches.ids.tolist()
-        places = reader.places(ids)
-        facts = reader.metadata(ids) if metadata else {}
-        hits = tuple(
-            Hit(reader.identity.uuid, image_id, score, places.get(image_id), facts.get(image_id, {}))
-            for image_id, score in zip(ids, matches.scores.tolist(), strict=True)
-        )
-        answered = tuple(
-            SpaceShare(space.space_id, space.encoder, share)
-            for space, share in zip(spaces, asked.shares, strict=True)
-        )
-        notes = asked.notes + tuple(space.note for space in spaces if space.note)
-        return SearchResult(hits, reader.generation, len(indexes[0]), spaces[0].encoder, notes, answered)
-
-    # -- generations -----------------------------------------------------------------------------------
-
     def close(self) -> None:
-        with self._lock:
-            self._indexes.clear()
-            self._reader.close()
+        self._editions.close()
+        self._filters.close()
 
-    def _refreshed(self) -> Reader:
-        """The reader of the newest generation; the lock must be held."""
-        if read_current(self._root).generation != self._reader.generation:
-            self._reader = self._reader.renewed()
-            in_use = {space.space_id for space in self._reader.current.spaces}
-            self._indexes = {i: opened for i, opened in self._indexes.items() if i in in_use}
-        return self._reader
+    # -- the steps of a search, which imseek.several takes for several collections ------------------------
 
-    def _opened(self, reader: Reader, space: SpaceInfo) -> VectorIndex:
-        """The index of a space in the reader's generation, made from that of the one before; the lock must be held."""
-        generation, index = self._indexes.get(space.space_id, (-1, None))
-        if index is None or generation != reader.generation:
-            snapshot = reader.snapshot(space.space_id)
-            index = open_index(
-                self._kind, reader.segments(space.space_id), space.dim, like=index, snapshot=snapshot
+    def prepare(
+        self,
+        query: Query,
+        window: Window,
+        newest: Edition | None = None,
+        generation: int | None = None,
+        composed: Composed | None = None,
+    ) -> Asked:
+        """What is asked of which generation: that of a page token, or else the newest.
+
+        ``composed`` are the vectors of the query, where they are there already.
+        """
+        check(query)
+        edition = newest or self._editions.newest()
+        if generation is not None and generation != edition.reader.generation:
+            edition = self._editions.of(generation)
+        reader = edition.reader
+        try:
+            spaces = answering_spaces(reader.current, query)
+            indexes = tuple(self._editions.index(edition, space) for space in spaces)
+            composed = composed or self._composer.compose(query, reader, spaces)
+            allowed = self._allowed(query, edition)
+        except ExpiredPageError:
+            raise
+        except StaleGenerationError as error:
+            if generation is not None:  # A page cannot go on in another generation.
+                raise expired(generation, self._editions.newest().reader.generation) from error
+            raise
+        total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
+        asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
+        if query.more or query.less:
+            asked = replace(asked, composed=self._references.refined(asked))
+        return asked
+
+    def find(self, asked: Sequence[Asked]) -> list[Sifted]:
+        """What the indexes find, and what the stages that look at one collection keep of it."""
+        first = _first_searches(asked)
+        found = []
+        for one, known in zip(asked, first, strict=True):
+            matches, approximate = ranked(
+                _remembering(one, known), one.count, one.window.depth, exact=one.exact
             )
-            missing = reader.current.images - len(index) - reader.silent(space.space_id)
-            if missing:
-                raise CorruptCollectionError(
-                    f"{missing} images have no vector of {space.encoder}",
-                    hint=f"imseek collection repair {self._root}",
-                )
-            self._indexes[space.space_id] = reader.generation, index
-        return index
+            found.append(self._sifted(one, matches, approximate))
+        return found
+
+    def _sifted(self, asked: Asked, matches: Matches, approximate: bool) -> Sifted:
+        query = asked.query
+        if (
+            asked.window.whole
+        ):  # All of it is shown in an order of its own: rungs of the ranking do not matter.
+            matches = top_k(matches.ids, matches.scores, len(matches))
+        pool, relevant = sift(
+            Pool.of(matches.ids, matches.scores), query, asked.facts, self._references.judges(asked)
+        )
+        beyond = asked.total > len(matches) == relevant
+        cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
+        notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
+        reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
+        ends = asked.window.whole and beyond and not reached
+        return Sifted(asked, pool, cut, approximate, ends, notes)
+
+    def _allowed(self, query: Query, edition: Edition) -> IdSet | None:
+        """The images that the query's condition holds for; None where it has none. Raises QueryError."""
+        if query.where is None:
+            return None
+        held = edition.allowed.get(query.where)
+        if held is None:
+            held = IdSet(self._filters.ids(edition.reader, query.where))
+            if len(edition.allowed) >= _FILTERS:
+                edition.allowed.clear()
+            edition.allowed[query.where] = held
+        return held
 
 
-def _spaces(current: Current, query: Query) -> tuple[SpaceInfo, ...]:
-    """Those that answer a query. Raises QueryError where captions are asked for and not embedded."""
-    if query.by == "caption":
-        if current.caption_space is None:
-            raise QueryError(
-                "the captions of this collection are not embedded",
-                hint="imseek maintain --captions embeds them",
-            )
-        return (current.caption_space,)
-    spaces = current.image_spaces
-    return spaces if any(term.shows for term in query.terms) else spaces[:1]
+def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], Matches]:
+    """The search of one query, of which the first answer may be known."""
+
+    def search(k: int, exact: bool) -> Matches:
+        return known if known is not None and (k, exact) == asked.first else asked.search(k, exact)
+
+    return search
+
+
+def _first_searches(asked: Sequence[Asked]) -> list[Matches | None]:
+    """The answers to the first search of each query, where several go through one index together."""
+    found: list[Matches | None] = [None] * len(asked)
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for position, one in enumerate(asked):
+        if len(one.indexes) == 1:
+            key = (id(one.indexes[0]), id(one.allowed), one.first, one.across)
+            alike.setdefault(key, []).append(position)
+    for positions in alike.values():
+        if len(positions) > 1:
+            one = asked[positions[0]]
+            queries = np.stack([asked[i].composed.units[0] for i in positions])
+            k, exact = one.first
+            answers = best_of_many(one.indexes[0], queries, k, one.allowed, text=one.across, exact=exact)
+            for position, matches in zip(positions, answers, strict=True):
+                found[position] = matches
+    return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imseek.data.vectors import Matches, VectorIndex
+from imseek.data.vectors import IdSet, Matches, VectorIndex
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.types import Float32
@@ -29,25 +29,29 @@ _FIRST = 64
 class Part:
     """What is asked of one space: a unit query (dim,) float32, and the positive share of its cosines in the score.
 
-    Shares of all parts add up to 1. All indexes hold the same images.
+    Shares of all parts add up to 1. All indexes hold the same images. ``text`` says that the query is one of words.
     """
 
     index: VectorIndex
     query: Float32
     share: float
+    text: bool = False
 
 
-def best(parts: Sequence[Part], k: int) -> Matches:
-    """The ``k`` images of the highest scores, fewer where there are fewer; equal scores come in the order of id."""
-    count = len(parts[0].index)
-    if len(parts) == 1 or count == 0:
-        return _search(parts[0], k)
+def best(parts: Sequence[Part], k: int, allowed: IdSet | None = None, *, exact: bool = False) -> Matches:
+    """The ``k`` images of the highest scores, fewer where there are fewer; equal scores come in the order of id.
+
+    Only images that are ``allowed``, if that is not None. With approximate indexes the answer is proved only where
+    ``exact`` is asked for.
+    """
+    if len(parts) == 1 or len(parts[0].index) == 0:
+        return _search(parts[0], k, allowed, exact)
     fetch = _GROWTH * k + _FIRST
     while True:
-        lists = [_search(part, fetch) for part in parts]
+        lists = [_search(part, fetch, allowed, exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         matches = top_k(ids, _mean(parts, [_scores(part, ids) for part in parts]), k)
-        if len(ids) == count:
+        if all(len(found) < fetch for found in lists):  # they hold all there are
             return matches
         # Rounding keeps the order of what it rounds, so the bound holds to the last bit.
         if matches.scores[-1] > _mean(parts, [found.scores[-1:] for found in lists])[0]:
@@ -55,13 +59,27 @@ def best(parts: Sequence[Part], k: int) -> Matches:
         fetch *= _GROWTH
 
 
-def _search(part: Part, k: int, allowed: Ids | None = None) -> Matches:
-    return part.index.search(part.query[np.newaxis], k, allowed=allowed)[0]
+def best_of_many(
+    index: VectorIndex, queries: Float32, k: int, allowed: IdSet | None, *, text: bool, exact: bool
+) -> list[Matches]:
+    """The same in one space, for each of ``queries`` (q, dim): one search, which is cheaper than many."""
+    return _asked(index, queries, k, allowed, text, exact)
+
+
+def _search(part: Part, k: int, allowed: IdSet | Ids | None, exact: bool) -> Matches:
+    return _asked(part.index, part.query[np.newaxis], k, allowed, part.text, exact)[0]
+
+
+def _asked(
+    index: VectorIndex, queries: Float32, k: int, allowed: IdSet | Ids | None, text: bool, exact: bool
+) -> list[Matches]:
+    """The one place where indexes are asked."""
+    return index.search(queries, k, allowed=allowed, text=text, exact=exact)
 
 
 def _scores(part: Part, ids: Ids) -> Float32:
     """The score in one space of each of ``ids``, which ascend."""
-    found = _search(part, len(ids), allowed=ids)
+    found = _search(part, len(ids), ids, exact=True)
     return found.scores[np.argsort(found.ids)]
 
 

@@ -1,9 +1,15 @@
-"""What can be asked, as values."""
+"""What can be asked, as values: the same for the command line, the library and whatever else asks.
+
+``parse`` reads terms as people type them, ``query_json`` reads and writes whole queries as JSON.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -14,21 +20,41 @@ from imseek.errors import QueryError
 
 #: What the terms of a query are compared with: pictures, or the captions that some of them have.
 By: TypeAlias = Literal["image", "caption"]
+#: Where the list of hits ends, beside ``limit``: where relevance does, or nowhere else.
+Cutoff: TypeAlias = Literal["auto"]
+#: The order of the hits: best first, or newest first among them.
+Sort: TypeAlias = Literal["score", "date"]
+#: What hits are gathered by.
+GroupBy: TypeAlias = Literal["folder", "day", "source"]
+
+#: The weight, below 0, of what is typed after ``--not`` or stands in ``not`` of a query as JSON: it works better there
+#: than 1 (docs/decisions/0015-fusion.md). A weight that is told is multiplied by it.
+NOT: Final = 0.5
 
 _KINDS: Final[tuple[tuple[str, type | tuple[type, ...], str], ...]] = (
     ("text", str, "a str"),
     ("picture", (Path, bytes), "a Path, or the bytes of a file"),
+    ("url", str, "a str"),
     ("image_id", Integral, "an int"),
 )
+_CHOICES: Final[tuple[tuple[str, tuple[str | None, ...]], ...]] = (
+    ("cutoff", (None, *get_args(Cutoff))),
+    ("sort", get_args(Sort)),
+    ("group_by", (None, *get_args(GroupBy))),
+)
+_URL: Final = re.compile(r"https?://[^\s/][^\x00-\x1f\x7f]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One piece of a query: exactly one of words, a picture (path or bytes), a stored image, a vector.
+    """One piece of a query: exactly one of words, a picture (path or bytes; by URL), a stored image, a vector.
 
-    ``weight`` scales its unit vector before the terms are added; negative means "less like this".
-    ``vector`` is (dim,) in the space that is searched first and need not be normalised. Words and vectors speak to
-    that space only, pictures and stored images to all.
+    ``weight`` scales what the term adds to the query; negative means "less like this". Only the ratios of the
+    weights of a query count. ``url`` is http or https, and fetched when the query is asked, never from a private
+    address. ``vector`` is (dim,) in the space that is searched first and need not be normalised. Words and vectors
+    speak to that space only, pictures and stored images to all.
+
+    Raises QueryError.
     """
 
     text: str | None = None
@@ -36,46 +62,122 @@ class Term:
     image_id: int | None = None
     vector: npt.NDArray[np.floating[Any]] | None = field(default=None, compare=False)
     weight: float = 1.0
+    url: str | None = None
 
     def __post_init__(self) -> None:
-        given = [v for v in (self.text, self.picture, self.image_id, self.vector) if v is not None]
+        given = [v for v in (self.text, self.picture, self.url, self.image_id, self.vector) if v is not None]
         if len(given) != 1:
-            raise QueryError("a term is exactly one of text, picture, image_id and vector")
+            raise QueryError("a term is exactly one of text, picture, url, image_id and vector")
         for name, kind, described in _KINDS:
             value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise QueryError(f"the {name} of a term is {described}, not a {type(value).__name__}")
-        if not np.isfinite(self.weight) or self.weight == 0:
+        if self.text is not None and not self.text.strip():
+            raise QueryError("an empty text cannot be searched for")
+        if isinstance(self.picture, Path) and "\0" in str(self.picture):
+            raise QueryError("the path of a picture holds NUL")
+        if self.url is not None and not _URL.fullmatch(self.url):
+            raise QueryError(f"not an http or https URL: {self.url!r}")
+        if not isinstance(self.weight, Real) or not math.isfinite(self.weight) or self.weight == 0:
             raise QueryError("the weight of a term is a finite number other than 0")
 
     @property
     def shows(self) -> bool:
         """Whether the term is a picture, so that every space can tell what is like it."""
-        return self.picture is not None or self.image_id is not None
+        return self.picture is not None or self.url is not None or self.image_id is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms whose weighted unit vectors are summed and normalised, in each space; ``limit`` hits are wanted.
+    """Terms, of which at least one is positive, and how the answer is to be shaped; ``limit`` hits are wanted.
 
-    In a collection of several spaces a score is the weighted mean of the cosines, and a space weighs as much as the
-    sum of the terms in it is long: equally where all terms are pictures.
+    How terms are put together, and what a score then means, is told in docs/queries.md.
 
     ``by`` says what is compared with the query. With ``"caption"`` that is the caption of each image that has one, in
     the one space of captions; words, pictures and stored images (their pictures) can all be asked so.
+
+    - ``where``: only images for which this condition on their metadata holds (docs/where.md).
+    - ``min_score``: no hit below it. ``cutoff="auto"``: no hit where relevance has ended.
+    - ``more``, ``less``: ids of stored images that the user found right or wrong; they refine the terms.
+    - ``hubness``: correct scores for images that are near everything.
+    - ``sort``: best first, or the newest first of the hits. ``group_by``: hits are gathered by folder, day or source;
+      ``limit`` then counts groups, of which at most ``per_group`` hits each are shown.
+    - ``diversity``: 0 (none) to 1; above 0, a hit that is like those before it comes later (maximal marginal
+      relevance). ``collapse``: near-duplicates count as one hit.
+    - ``page``: the token of an answer to this query, for the hits after those.
+    - ``exact``: no approximate index, whatever it takes.
+
+    Raises QueryError.
     """
 
     terms: tuple[Term, ...]
     limit: int = 10
     by: By = "image"
+    where: str | None = None
+    min_score: float | None = None
+    cutoff: Cutoff | None = None
+    sort: Sort = "score"
+    group_by: GroupBy | None = None
+    per_group: int = 3
+    diversity: float = 0.0
+    collapse: bool = False
+    page: str | None = None
+    more: tuple[int, ...] = ()
+    less: tuple[int, ...] = ()
+    hubness: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not self.terms:
-            raise QueryError("a query needs at least one term")
-        if self.limit < 1:
+            hint = "start from a stored image instead: a term with its image_id" if self.more else None
+            raise QueryError("a query needs at least one term", hint=hint)
+        if all(term.weight < 0 for term in self.terms):
+            raise QueryError(
+                "a query of negative terms only has nothing to look for", hint="add what to find"
+            )
+        if not _is_whole(self.limit) or self.limit < 1:
             raise QueryError("limit must be at least 1")
+        if not _is_whole(self.per_group) or self.per_group < 1:
+            raise QueryError("per_group must be at least 1")
         if self.by not in get_args(By):
             raise QueryError(f"a query is compared by {' or by '.join(get_args(By))}, not by {self.by}")
+        for name, allowed in _CHOICES:
+            if (value := getattr(self, name)) not in allowed:
+                words = ", ".join(str(one) for one in allowed)
+                raise QueryError(f"{name} is one of {words}, not {value!r}")
+        for name in ("where", "page"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value.strip()):
+                raise QueryError(f"{name} is a str that is not empty, or None")
+        if self.min_score is not None and not _is_number(self.min_score):
+            raise QueryError("min_score is a finite number")
+        if not _is_number(self.diversity) or not 0 <= self.diversity <= 1:
+            raise QueryError("diversity is a number from 0 to 1")
+        for name in ("collapse", "hubness", "exact"):
+            if not isinstance(getattr(self, name), bool):
+                raise QueryError(f"{name} is True or False")
+        for name in ("more", "less"):
+            object.__setattr__(self, name, _ids(name, getattr(self, name)))
+        if both := sorted(set(self.more) & set(self.less)):
+            raise QueryError(f"image {both[0]} is in more and in less")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _ids(name: str, values: Iterable[object]) -> tuple[int, ...]:
+    """Each once, in the order given."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise QueryError(f"{name} holds ids of images")
+    ids = list(values)
+    if not all(_is_whole(one) and one >= 0 for one in ids):  # type: ignore[operator]
+        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0")
+    return tuple(dict.fromkeys(int(one) for one in ids))  # type: ignore[call-overload]
 
 
 #: What :meth:`imseek.Collection.search` takes: words, a picture, a stored image's id, a vector, or a Query.

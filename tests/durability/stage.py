@@ -302,6 +302,12 @@ def outgrown(stage: Stage) -> None:
     noted(stage)
 
 
+def with_a_dead_row_in_its_index(stage: Stage) -> None:
+    with_an_index(stage)
+    (stage.photos / "07.png").unlink()
+    stage.index()
+
+
 def with_a_hole_in_its_index(stage: Stage) -> None:
     with_an_index(stage)
     (index,) = (stage.root / "spaces" / "0" / "index").rglob("faiss.index")
@@ -528,7 +534,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "repair captions": (without_a_file_of_captions, repair),
     "build an index": (in_pieces, build_index),
     "renew an index": (outgrown, index_and_renew),
-    "purge an index": (outgrown, purge_and_renew),
+    "purge an index": (with_a_dead_row_in_its_index, purge_and_renew),
     "repair an index": (with_a_hole_in_its_index, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),

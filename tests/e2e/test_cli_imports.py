@@ -56,7 +56,13 @@ def test_help_is_light(home) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["search", "red"], ["search", "red", "-p"], ["search", "red", "--json"]]
+    "arguments",
+    [
+        ["search", "red"],
+        ["search", "red", "-p"],
+        ["search", "red", "--json"],
+        ["search", "2:red", "--not", "blue"],
+    ],
 )
 def test_a_search_with_the_fake_encoder(indexed, arguments) -> None:
     assert imported(*arguments) & NEVER == set()

@@ -11,15 +11,18 @@ import jsonschema
 import numpy as np
 import pytest
 
+from imseek.errors import QueryError
 from imseek.library import Resolved
 from imseek.types import (
     CollectionInfo,
     Failure,
     Hit,
+    HitGroup,
     IndexReport,
     Place,
     Problem,
     RepairReport,
+    Searched,
     SearchResult,
     SourceInfo,
     SpaceInfo,
@@ -32,7 +35,9 @@ from imseek.ui.cli import jsonout
 
 CHOSEN = Resolved(Path("/library/scans"), "scans", "--collection")
 LATIN1 = "/p/caf\xe9.jpg".encode("latin-1")
-SCHEMAS = sorted(path.name for path in resources.files("imseek.ui").joinpath("schemas").iterdir())
+REQUESTS = {"query.json"}  # tested in test_query_json.py
+FILES = {path.name for path in resources.files("imseek.ui").joinpath("schemas").iterdir()}
+SCHEMAS = sorted(FILES - REQUESTS)
 
 
 def printed(capsys: pytest.CaptureFixture[str], schema: str, body: dict[str, Any]) -> Any:
@@ -80,6 +85,48 @@ def test_search(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert (second["path"], second["source_id"]) == (None, None)
     assert document["collection"] == {"name": "scans", "path": "/library/scans"}
+
+
+def test_search_with_everything_that_shaping_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    vector = np.array([0.6, -0.8], np.float32)
+    hits = (
+        Hit("one", 7, 0.5, Place(1, LATIN1), {}, (8, 9), "2024-05-31", vector),
+        Hit("two", 3, 0.25, None, {}, (), None, vector),
+    )
+    result = SearchResult(
+        hits,
+        3,
+        30,
+        "fake",
+        next_page="AQEA",
+        cut=4,
+        approximate=True,
+        groups=(HitGroup("2024-05-31", 5, hits[:1]), HitGroup(None, 1, hits[1:])),
+        collections=(Searched("one", 3, 10), Searched("two", 8, 20)),
+    )
+    other = Resolved(Path("/library/more"), "more", "--collection")
+    document = printed(capsys, "search", jsonout.search(result, CHOSEN, other, line=12))
+    assert document["line"] == 12
+    assert (document["next_page"], document["cut"], document["approximate"]) == ("AQEA", 4, True)
+    assert document["groups"] == [
+        {"name": "2024-05-31", "size": 5, "hits": 1},
+        {"name": None, "size": 1, "hits": 1},
+    ]
+    assert document["collections"] == [
+        {"uuid": "one", "name": "scans", "path": "/library/scans", "generation": 3, "searched": 10},
+        {"uuid": "two", "name": "more", "path": "/library/more", "generation": 8, "searched": 20},
+    ]
+    assert [hit["duplicates"] for hit in document["hits"]] == [[8, 9], []]
+    assert [hit["vector"] for hit in document["hits"]] == [[pytest.approx(0.6), pytest.approx(-0.8)]] * 2
+
+
+def test_a_query_of_many_that_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    document = printed(capsys, "error", jsonout.failed(QueryError("no", hint="yes"), 3))
+    assert document == {
+        "schema": 1,
+        "line": 3,
+        "error": {"type": "QueryError", "message": "no", "hint": "yes"},
+    }
 
 
 def test_index(capsys: pytest.CaptureFixture[str]) -> None:

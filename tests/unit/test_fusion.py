@@ -56,10 +56,18 @@ class Counting:
     def __len__(self) -> int:
         return len(self._index)
 
-    def search(self, queries: Float32, k: int, *, allowed: np.ndarray | None = None) -> list[Matches]:
+    def search(
+        self,
+        queries: Float32,
+        k: int,
+        *,
+        allowed: np.ndarray | None = None,
+        text: bool = False,
+        exact: bool = False,
+    ) -> list[Matches]:
         if allowed is None:
             self.lists.append(k)
-        return self._index.search(queries, k, allowed=allowed)
+        return self._index.search(queries, k, allowed=allowed, text=text, exact=exact)
 
 
 @pytest.mark.parametrize("kind", ["memory", "faiss"])

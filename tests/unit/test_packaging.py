@@ -108,6 +108,7 @@ OFFENDERS = {
     "imseek/indexer/offender_fsspec.py": ("import fsspec", "Only remote sources import fsspec"),
     "imseek/indexer/offender_torch.py": ("import torch.nn", "Only encoders import what runs"),
     "imseek/ui/offender_storage.py": ("import sqlalchemy.orm", "Only storage imports SQLAlchemy"),
+    "imseek/data/offender_filters.py": ("import duckdb", "Only search.where imports duckdb"),
     "imseek/media/offender_terminal.py": ("from rich.console import Console", "Only ui imports what draws"),
     "imseek/data/offender_media.py": ("from imseek.media import decode", "Storage knows neither"),
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),

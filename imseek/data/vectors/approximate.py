@@ -115,6 +115,9 @@ class SnapshotIndex:
     def __len__(self) -> int:
         return self._live
 
+    def count(self, allowed: IdSet) -> int:
+        return len(self._choice(allowed).ids)
+
     def search(
         self,
         queries: Float32,

@@ -130,6 +130,10 @@ class VectorIndex(Protocol):
         """Whether every answer is exact, whatever is asked."""
         ...
 
+    def count(self, allowed: IdSet) -> int:
+        """How many live rows have an allowed id. Counted once for each set."""
+        ...
+
     def search(
         self,
         queries: Float32,

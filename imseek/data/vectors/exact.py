@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class ExactIndex(ABC, Generic[P]):
         # Arrays are the same where they are one object: every part of ``like`` keeps its own alive.
         held = {id(p.segment.rows): p for p in like._parts} if isinstance(like, type(self)) else {}
         self._parts: tuple[P, ...] = tuple(self._part(s, held.get(id(s.rows))) for s in segments)
+        self._known: WeakKeyDictionary[IdSet, tuple[Scope[P], ...]] = WeakKeyDictionary()
         self._live = sum(int(np.count_nonzero(segment.searchable())) for segment in segments)
 
     @property
@@ -75,6 +77,22 @@ class ExactIndex(ABC, Generic[P]):
 
     def __len__(self) -> int:
         return self._live
+
+    def count(self, allowed: IdSet) -> int:
+        return sum(scope.count for scope in self._scopes(allowed))
+
+    def _scopes(self, allowed: IdSet | None) -> tuple[Scope[P], ...]:
+        """Where to search; of a set of ids, which is used again and again, that is found once."""
+        if allowed is not None and (held := self._known.get(allowed)) is not None:
+            return held
+        scopes = []
+        for part in self._parts:
+            mask = part.segment.searchable(allowed)
+            if count := int(np.count_nonzero(mask)):
+                scopes.append(Scope(part, mask, count))
+        if allowed is not None:
+            self._known[allowed] = tuple(scopes)
+        return tuple(scopes)
 
     def search(
         self,
@@ -91,11 +109,7 @@ class ExactIndex(ABC, Generic[P]):
             raise QueryError(f"at least one result must be asked for, not {k}")
         if allowed is not None and not isinstance(allowed, IdSet):
             allowed = IdSet(allowed)
-        scopes = []
-        for part in self._parts:
-            mask = part.segment.searchable(allowed)
-            if count := int(np.count_nonzero(mask)):
-                scopes.append(Scope(part, mask, count))
+        scopes = self._scopes(allowed)
         k = min(k, sum(scope.count for scope in scopes))
         if k == 0:
             nothing = Matches(np.empty(0, np.int64), np.empty(0, np.float32))

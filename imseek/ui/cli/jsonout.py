@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imseek.captions import AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
+    from imseek.errors import ImseekError
     from imseek.jobs import Job
     from imseek.library import Named, Resolved
     from imseek.types import (
@@ -45,16 +46,39 @@ def collection(chosen: Named | Resolved) -> dict[str, Any]:
     return {"name": printable(chosen.name), **_path(os.fsencode(chosen.path))}
 
 
-def search(result: SearchResult, chosen: Resolved) -> dict[str, Any]:
-    return {
-        "collection": collection(chosen),
+def search(result: SearchResult, *chosen: Resolved, line: int | None = None) -> dict[str, Any]:
+    """``chosen`` are the collections that were asked, ``line`` the number of the query's line in a file."""
+    body = {
+        "collection": collection(chosen[0]),
         "encoder": result.encoder,
         "generation": result.generation,
         "searched": result.searched,
         "spaces": [{**asdict(share), "weight": round(share.weight, 6)} for share in result.spaces],
         "notes": list(result.notes),
+        "approximate": result.approximate,
+        "cut": result.cut,
+        "next_page": result.next_page,
+        "collections": [
+            {
+                "uuid": one.collection,
+                **collection(where),
+                "generation": one.generation,
+                "searched": one.images,
+            }
+            for one, where in zip(result.collections, chosen, strict=False)
+        ],
+        "groups": [
+            {"name": group.name, "size": group.size, "hits": len(group.hits)} for group in result.groups
+        ],
         "hits": [_hit(hit) for hit in result.hits],
     }
+    return body if line is None else {"line": line, **body}
+
+
+def failed(error: ImseekError, line: int) -> dict[str, Any]:
+    """Instead of the answer to the query in a line of a file."""
+    kind = type(error).__name__
+    return {"line": line, "error": {"type": kind, "message": str(error), "hint": error.hint}}
 
 
 def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
@@ -298,13 +322,17 @@ def _rounded(rows: Rows) -> dict[str, Any]:
 
 
 def _hit(hit: Hit) -> dict[str, Any]:
-    return {
+    body = {
         "collection": hit.collection,
         "image_id": hit.image_id,
         "score": round(hit.score, 6),
         **_placed(hit.place),
+        "duplicates": list(hit.duplicates),
         "metadata": _plain(hit.metadata),
     }
+    if hit.vector is not None:
+        body["vector"] = [round(number, 8) for number in hit.vector.tolist()]
+    return body
 
 
 def _placed(place: Place | None) -> dict[str, Any]:

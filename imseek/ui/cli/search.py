@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 import imseek
 from imseek import library
-from imseek.errors import ImseekError, UsageError
+from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+from imseek.ui.cli.asking import ASKING, Asking
+from imseek.ui.cli.flags import with_groups
+from imseek.ui.cli.listing import print_paths, print_table
+from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Collection, Runtime
-    from imseek.search.query import By
+    from imseek.library import Resolved
+    from imseek.search.query import Cutoff, Query
     from imseek.types import Hit, SearchResult
 
-LimitOption: TypeAlias = Annotated[
-    int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many hits.")
-]
 PathsOption: TypeAlias = Annotated[
     bool, typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped).")
 ]
@@ -39,12 +41,20 @@ OpenOption: TypeAlias = Annotated[
         "--open", metavar="[N]", min=1, help="Open the Nth hit (without N: the first) in the viewer."
     ),
 ]
-ByOption: TypeAlias = Annotated[
-    Literal["image", "caption"],
-    typer.Option("--by", help="Compare with the pictures, or with the captions that some of them have."),
+VectorsOption: TypeAlias = Annotated[
+    bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
 ]
-
-_CAPTION_WIDTH = 60
+CollectionsOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection",
+        "-c",
+        metavar="NAME|PATH",
+        help="The collection, by name or by path; several of one encoder are searched together.",
+    ),
+]
+#: So many of many queries are asked together.
+_TOGETHER = 64
 
 
 def register(app: typer.Typer) -> None:
@@ -52,47 +62,68 @@ def register(app: typer.Typer) -> None:
         "search",
         epilog=examples(
             "imseek search 'a red bicycle'",
+            "imseek search 'a red car' --like night.jpg --not snow",
+            "imseek search 2:beach 'at night'",
             "imseek search -n 50 -0 receipts | xargs -0 ls -l",
             "imseek search 'the old harbour' --by caption",
         ),
     )(search)
     app.command(
         "similar",
-        epilog=examples("imseek similar holiday.jpg", "imseek similar scan.png --open"),
+        epilog=examples(
+            "imseek similar holiday.jpg",
+            "imseek similar scan.png --open",
+            "curl -s https://example.org/photo.jpg | imseek similar -",
+        ),
     )(similar)
 
 
+@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the picture shows, in words.")],
-    by: ByOption = "image",
-    limit: LimitOption = 10,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="What the picture shows, in words; each is a term, and 2:TEXT counts twice.",
+        ),
+    ] = None,
     paths: PathsOption = False,
     null: NullOption = False,
     open_nth: OpenOption = None,
-    collection: CollectionOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find pictures by words."""
-    _answer(text, by, limit, paths, null, open_nth, collection, as_json)
-
-
-@with_runtime("device", "precision")
-def similar(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file; it need not be indexed.")],
-    by: ByOption = "image",
-    limit: LimitOption = 10,
-    paths: PathsOption = False,
-    null: NullOption = False,
-    open_nth: OpenOption = None,
-    collection: CollectionOption = None,
+    vectors: VectorsOption = False,
+    collection: CollectionsOption = None,
     as_json: JsonOption = False,
     *,
+    asking: Asking,
     runtime: Runtime,
-) -> None:
-    """Find pictures that look like another one."""
-    if not image.is_file():
-        raise UsageError(f"no such file: {image}", hint="`imseek search TEXT` searches by words")
-    _answer(image, by, limit, paths, null, open_nth, collection, as_json, runtime)
+) -> int:
+    """Find pictures by words, by pictures, or by both (docs/queries.md)."""
+    output = Output(paths, null, open_nth, vectors, as_json)
+    return _answer(text or [], asking, output, collection, runtime)
+
+
+@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
+def similar(
+    image: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="A picture: a file, which need not be indexed, a URL, id:N, or - for stdin.",
+        ),
+    ],
+    paths: PathsOption = False,
+    null: NullOption = False,
+    open_nth: OpenOption = None,
+    vectors: VectorsOption = False,
+    collection: CollectionsOption = None,
+    as_json: JsonOption = False,
+    *,
+    asking: Asking,
+    runtime: Runtime,
+) -> int:
+    """Find pictures that look like another one: `imseek search --like IMAGE`."""
+    output = Output(paths, null, open_nth, vectors, as_json)
+    return _answer([], asking.also_like(image), output, collection, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -106,68 +137,117 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _table(hits: Sequence[Hit], by: By) -> str:
-    rows = [(str(n), f"{hit.score:.3f}", _shown(hit)) for n, hit in enumerate(hits, start=1)]
-    if by == "caption":
-        said = [shortened(str(hit.metadata.get("caption", "")), _CAPTION_WIDTH) for hit in hits]
-        return table(
-            ("#", "score", "caption", "image"),
-            [(n, score, caption, image) for (n, score, image), caption in zip(rows, said, strict=True)],
-            right=(0, 1),
-        )
-    return table(("#", "score", "image"), rows, right=(0, 1))
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How answers are printed: which flags were given."""
+
+    paths: bool
+    null: bool
+    open_nth: int | None
+    vectors: bool
+    as_json: bool
+
+    def check(self, *, many: bool) -> Output:
+        """Raises UsageError for flags that do not go together."""
+        if many and (self.paths or self.null or self.open_nth is not None):
+            raise UsageError("--queries answers in JSON Lines", hint="without --paths, --null and --open")
+        if self.vectors and not (many or self.as_json):
+            raise UsageError("vectors are printed in JSON only", hint="add --json")
+        return replace(self, as_json=self.as_json or many)
 
 
 def _answer(
-    query: str | Path,
-    by: By,
-    limit: int,
-    paths: bool,
-    null: bool,
-    open_nth: int | None,
-    collection: str | None,
-    as_json: bool,
-    runtime: Runtime | None = None,
-) -> None:
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
-    with imseek.open(chosen.path, runtime=runtime, notify=say) as opened:
-        result = opened.search(query, limit=limit, by=by, metadata=as_json or by == "caption")
-        if as_json:
-            jsonout.print_json(jsonout.search(result, chosen))
-        elif paths or null:
-            _print_paths(result, exact=null)
+    texts: list[str], asking: Asking, output: Output, named: list[str] | None, runtime: Runtime
+) -> int:
+    """The exit code: 1 where some of many queries could not be answered."""
+    output = output.check(many=asking.many)
+    # People see where relevance ends; programs get what they ask for.
+    listed = not (output.as_json or output.paths or output.null)
+    cutoff: Cutoff | None = "auto" if listed else None
+    queries = asking.batch(texts) if asking.many else []
+    query = None if asking.many else asking.query(texts, cutoff=cutoff)
+    wanted: Sequence[str | None] = named or [None]
+    chosen = [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
+    if not output.as_json:
+        for one in chosen:
+            say_collection(one)
+        for note in asking.notes(texts):
+            say(note)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in chosen]
+        if query is None:
+            return _print_lines(opened, chosen, queries, vectors=output.vectors)
+        metadata = output.as_json or asking.by == "caption"
+        result = _search(opened, query, metadata=metadata, vectors=output.vectors)
+        if output.as_json:
+            jsonout.print_json(jsonout.search(result, *chosen))
+        elif output.paths or output.null:
+            print_paths(result, exact=output.null)
         else:
-            _print_table(result, by)
-        if open_nth is not None:
-            _open(opened, result, open_nth)
+            names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
+            print_table(result, asking.by, names)
+        if output.open_nth is not None:
+            _open(opened, result, output.open_nth)
+    return 0
 
 
-def _print_table(result: SearchResult, by: By) -> None:
-    print(_table(result.hits, by) if result.hits else "no hits")
-    if len(result.spaces) > 1:
-        shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
-        print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")
-    for note in result.notes:
-        print(printable(note))
+def _search(opened: Sequence[Collection], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
+    if len(opened) == 1:
+        return opened[0].search(query, metadata=metadata, vectors=vectors)
+    return imseek.search_all(opened, query, metadata=metadata, vectors=vectors)
 
 
-def _print_paths(result: SearchResult, *, exact: bool) -> None:
-    places = [hit.place for hit in result.hits if hit.place is not None]
-    if exact:
-        sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
-    else:
-        for place in places:
-            print(place.display)
-    for note in result.notes:
-        say(printable(note))
+def _print_lines(
+    opened: Sequence[Collection],
+    chosen: Sequence[Resolved],
+    queries: Sequence[tuple[int, Query | QueryError]],
+    *,
+    vectors: bool,
+) -> int:
+    """One line per query, in their order: its answer, or why there is none."""
+    code = 0
+    for start in range(0, len(queries), _TOGETHER):
+        part = queries[start : start + _TOGETHER]
+        for (number, _), answer in zip(
+            part, _answers(opened, [one for _, one in part], vectors), strict=True
+        ):
+            if isinstance(answer, ImseekError):
+                say(f"line {number}: {printable(str(answer))}")
+                jsonout.print_json(jsonout.failed(answer, number), line=True)
+                code = 1
+            else:
+                jsonout.print_json(jsonout.search(answer, *chosen, line=number), line=True)
+    return code
 
 
-def _open(opened: Collection, result: SearchResult, nth: int) -> None:
+def _answers(
+    opened: Sequence[Collection], queries: Sequence[Query | QueryError], vectors: bool
+) -> list[SearchResult | ImseekError]:
+    """Through the index together where that can be; one by one where a query fails, to tell which."""
+    sound = [query for query in queries if not isinstance(query, QueryError)]
+    if len(opened) == 1 and len(sound) > 1:
+        try:
+            found = iter(opened[0].search_many(sound, vectors=vectors))
+            return [query if isinstance(query, QueryError) else next(found) for query in queries]
+        except (UsageError, MediaError, ExpiredPageError):
+            pass
+    answers: list[SearchResult | ImseekError] = []
+    for query in queries:
+        if isinstance(query, QueryError):
+            answers.append(query)
+            continue
+        try:
+            answers.append(_search(opened, query, metadata=True, vectors=vectors))
+        except (UsageError, MediaError, ExpiredPageError) as error:  # of this query; others end the command
+            answers.append(error)
+    return answers
+
+
+def _open(opened: Sequence[Collection], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
-    target = _viewable(opened, result.hits[nth - 1], nth)
+    hit = result.hits[nth - 1]
+    target = _viewable(next(one for one in opened if one.uuid == hit.collection), hit, nth)
     if typer.launch(target) != 0:
         raise ImseekError(f"no viewer could be started for {target}", hint="install xdg-utils or use --paths")
 
@@ -185,7 +265,3 @@ def _viewable(opened: Collection, hit: Hit, nth: int) -> str:
     if not Path(path).is_file():
         raise ImseekError(f"the file of hit {nth} is gone", hint="`imseek index` updates the collection")
     return path
-
-
-def _shown(hit: Hit) -> str:
-    return hit.place.display if hit.place is not None else f"(image {hit.image_id}: place unknown)"

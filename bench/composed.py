@@ -1,0 +1,166 @@
+"""Queries of two terms over the captioned stamps of Tux Paint, for compose.py: what is asked, and what is right.
+
+Halves are those of quality.py: a hash of the relative path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imseek.media import decode
+from imseek.types import Pixels
+
+#: Words for folders; a stamp belongs to each folder above it.
+CLASSES = {
+    "animals": "an animal",
+    "birds": "a bird",
+    "fish": "a fish",
+    "insects": "an insect",
+    "mammals": "a mammal",
+    "clothes": "clothes",
+    "hats": "a hat",
+    "food": "food",
+    "fruit": "a fruit",
+    "vegetables": "a vegetable",
+    "household": "household goods",
+    "dishes": "dishes",
+    "tools": "a tool",
+    "music": "a musical instrument",
+    "people": "a person",
+    "plants": "a plant",
+    "flowers": "a flower",
+    "trees": "a tree",
+    "christmas": "Christmas",
+    "halloween": "Halloween",
+    "houses": "a house",
+    "roadsigns": "a road sign",
+    "sports": "sports",
+    "vehicles": "a vehicle",
+    "space": "outer space",
+}
+#: From where to where a hue goes, in degrees.
+HUES = {
+    "red": (345, 15),
+    "orange": (15, 42),
+    "yellow": (42, 70),
+    "green": (70, 165),
+    "blue": (180, 260),
+    "purple": (260, 320),
+}
+SHARE = 0.4  # of the saturated pixels of a stamp, for its colour
+
+
+@dataclass(frozen=True)
+class Stamp:
+    path: str
+    caption: str
+    pixels: Pixels
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return tuple(self.path.split("/")[:-1])
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two terms, each words or the number of a stamp, the second with a sign; ``right`` holds numbers of stamps."""
+
+    first: str | int
+    second: str | int
+    sign: float
+    right: frozenset[int]
+
+    @property
+    def asked_with(self) -> set[int]:
+        return {term for term in (self.first, self.second) if isinstance(term, int)}
+
+
+def read_stamps(folder: Path, half: str) -> list[Stamp]:
+    """As in ``quality``, with paths."""
+    found = []
+    for path in sorted(folder.rglob("*.png")):
+        relative = path.relative_to(folder).as_posix()
+        text = path.with_suffix(".txt")
+        if relative.startswith("symbols/") or not text.exists():
+            continue
+        caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+        if caption and "AB"[hashlib.sha256(relative.encode()).digest()[0] & 1] == half:
+            found.append(Stamp(relative, caption, decode(path.read_bytes()).pixels))
+    return found
+
+
+# -- questions ---------------------------------------------------------------------------------------------
+
+
+def colours(pixels: Pixels) -> frozenset[str]:
+    """Hues of at least SHARE of the saturated pixels, where at least a tenth of the foreground is saturated."""
+    values = pixels.reshape(-1, 3).astype(np.float32) / 255
+    top, low = values.max(axis=1), values.min(axis=1)
+    spread = top - low
+    vivid = (spread > 0.25) & (top > 0.25)
+    foreground = low < 0.95
+    if vivid.sum() < 0.1 * max(1, foreground.sum()):
+        return frozenset()
+    r, g, b = values[vivid].T
+    top, spread = top[vivid], spread[vivid]
+    hue = np.where(
+        top == r, (g - b) / spread % 6, np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4)
+    )
+    hue *= 60
+    found = set()
+    for name, (start, end) in HUES.items():
+        inside = (hue >= start) & (hue < end) if start < end else (hue >= start) | (hue < end)
+        if inside.mean() >= SHARE:
+            found.add(name)
+    return frozenset(found)
+
+
+def questions(stamps: Sequence[Stamp]) -> dict[str, list[Question]]:
+    """By kind. Where there is a choice of a picture, a fixed seed takes it."""
+    drawn = np.random.default_rng(0)
+    coloured = [colours(stamp.pixels) for stamp in stamps]
+    of = {name: {i for i, s in enumerate(stamps) if name in s.folders} for name in CLASSES}
+    tinted = {hue: {i for i, found in enumerate(coloured) if hue in found} for hue in HUES}
+    kinds: dict[str, list[Question]] = {
+        "two texts": [],
+        "text, picture": [],
+        "recolour": [],
+        "not words": [],
+        "not a picture": [],
+        "picture, not words": [],
+    }
+    for name, words in CLASSES.items():
+        for hue, tint in tinted.items():
+            both, rest = of[name] & tint, of[name] - tint
+            if not both or not rest:
+                continue
+            kinds["two texts"].append(Question(words, hue, 1, frozenset(both)))
+            kinds["not words"].append(Question(words, hue, -1, frozenset(rest)))
+            for i in some(drawn, rest):
+                kinds["recolour"].append(Question(i, hue, 1, frozenset(both)))
+            for i in some(drawn, both):
+                kinds["not a picture"].append(Question(words, i, -1, frozenset(rest)))
+                kinds["picture, not words"].append(Question(i, hue, -1, frozenset(rest)))
+        for other, its in CLASSES.items():
+            if of[other] and of[other] < of[name]:
+                rest = of[name] - of[other]
+                kinds["not words"].append(Question(words, its, -1, frozenset(rest)))
+                for i in some(drawn, of[other]):
+                    kinds["not a picture"].append(Question(words, i, -1, frozenset(rest)))
+    for i, stamp in enumerate(stamps):
+        beside = {
+            j for j, s in enumerate(stamps) if s.folders == stamp.folders and s.caption != stamp.caption
+        }
+        for j in some(drawn, beside, 1):
+            kinds["text, picture"].append(Question(j, stamp.caption, 1, frozenset({i})))
+    return kinds
+
+
+def some(drawn: np.random.Generator, numbers: set[int], most: int = 3) -> list[int]:
+    ordered = sorted(numbers)
+    return [ordered[i] for i in drawn.permutation(len(ordered))[:most]]

@@ -1,0 +1,287 @@
+"""Where an answer should end: precision, recall and emptiness of ways to cut, over the captioned stamps of Tux Paint.
+
+    python bench/cutoff.py [--stamps DIR] [--half B]
+
+A collection is the stamps of one half. Questions are its captions, whose right answers are the stamps of the same
+folder or of the same noun (nouns.py), and 100 texts that no stamp answers. Figures: F1, precision and recall per
+caption, averaged (precision over those that are left with an answer); *empty*: the share of the 100 that stay empty;
+*none*: the share of captions that are left without an answer; *both*: the harmonic mean of F1 and empty, by which
+parameters were chosen, since each alone is best where nothing or everything is cut. Parameters of every way are chosen
+on half A; half B is for reporting. Intervals are 95 % bootstrap intervals over questions; those of differences are
+paired question by question.
+
+A second table asks with pictures (stamps for stamps; letters, coins and chessmen for nothing), a third with a growing
+share of relevant images in the collection. The negative controls must do worse than what is shipped, else the exit
+code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from endings import WAYS, Array, Way, stands_clear
+from stamps import Half, read_half
+
+from imseek.encoders import load
+from imseek.search.cutoff import CLEAR, COMPARED, NEAR, background, cut
+
+RESAMPLES = 2000
+SHIPPED = "**shipped**: collection and neutral words"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Scores of questions with answers, (q, n), and of those without, (e, n); who is right, (q, n) bool.
+
+    ``neutral`` (n,): what neutral texts score with each image.
+    """
+
+    asked: Array
+    nothing: Array
+    relevant: Array
+    neutral: Array | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Per question: (q,) F1, precision (NaN where nothing is left) and recall; (e,) whether a list stays empty."""
+
+    f1: Array
+    precision: Array
+    recall: Array
+    empty: Array
+
+    @property
+    def both(self) -> float:
+        return harmonic(self.f1.mean(), self.empty.mean())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
+    parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    arguments = parser.parse_args()
+    first = read_half("A", arguments.stamps)
+    half = first if arguments.half == "A" else read_half("B", arguments.stamps)
+    words = words_of(half)
+    print(f"{len(half.images)} stamps, half {arguments.half}; 95 % intervals in brackets\n")
+    shipped = judged_by_cut(words)
+    table([*chosen(words_of(first), words), *ablations(words), (SHIPPED, shipped)], shipped)
+    print("\nthe same parameters, right is the same noun alone\n")
+    strict = Task(words.asked, words.nothing, half.strict, words.neutral)
+    one = [row for row in chosen(words_of(first), strict) if row[0].startswith(("top ", "fixed"))]
+    table([*one, (SHIPPED, judged_by_cut(strict))], judged_by_cut(strict))
+    print(
+        "\nnouns alone ask, and texts written when all choices were made; the parameters are those of captions\n"
+    )
+    nouns = nouns_of(half)
+    one = [row for row in chosen(words_of(first), nouns) if row[0].startswith(("top ", "fixed", "Otsu"))]
+    table([*one, (SHIPPED, judged_by_cut(nouns))], judged_by_cut(nouns))
+    print("\nasked with pictures\n")
+    seen, pictures = pictures_of(first), pictures_of(half)
+    only = ("top", "fixed score", "mean + c deviations", "Otsu", "largest gap")
+    rows = [row for row in chosen(seen, pictures) if row[0].startswith(only)]
+    table([*rows, (SHIPPED, judged_by_cut(pictures))], judged_by_cut(pictures))
+    print("\nshares of relevant images (captions with at least 8 of them)\n")
+    shares(half)
+    print(f"\nCLEAR and NEAR, on half A: {neighbours(words_of(first), seen)}\n")
+    controls = [(f"control: {name}", judged_by_cut(task)) for name, task in broken(words)]
+    table(controls, shipped)
+    sound = all(difference(found, shipped)[1] < 0 for _, found in controls)
+    if not sound:
+        print("a negative control is no worse than what is shipped", file=sys.stderr)
+    return 0 if sound else 1
+
+
+# -- tasks -------------------------------------------------------------------------------------------------
+
+
+def words_of(half: Half) -> Task:
+    neutral = (half.neutral @ half.images.T).mean(axis=0)
+    return Task(half.texts @ half.images.T, half.nothing @ half.images.T, half.relevant, neutral)
+
+
+def nouns_of(half: Half) -> Task:
+    """Each noun of the half once, as a word; right as for its captions."""
+    words = sorted(set(half.nouns))
+    asked = load("builtin").encode_texts(words)
+    relevant = np.array([half.relevant[half.nouns.index(word)] for word in words])
+    neutral = (half.neutral @ half.images.T).mean(axis=0)
+    return Task(asked @ half.images.T, half.fresh @ half.images.T, relevant, neutral)
+
+
+def pictures_of(half: Half) -> Task:
+    """Each stamp asks for the others; symbols ask for nothing. Stamps that are alone of their kind do not ask."""
+    count = len(half.images)
+    others = ~np.eye(count, dtype=bool)
+    asked = (half.images @ half.images.T)[others].reshape(count, count - 1)
+    relevant = half.relevant[others].reshape(count, count - 1)
+    asks = relevant.any(axis=1)
+    return Task(asked[asks], half.symbols @ half.images.T, relevant[asks])
+
+
+def broken(words: Task) -> Iterator[tuple[str, Task]]:
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(words.asked.shape[1])
+    yield (
+        "scores of other images",
+        Task(words.asked[:, shuffled], words.nothing, words.relevant, words.neutral),
+    )
+    yield (
+        "captions of other stamps",
+        Task(words.asked, words.nothing, words.relevant[shuffled], words.neutral),
+    )
+    noise = rng.permuted(words.asked, axis=0)
+    nowhere = rng.permuted(words.nothing, axis=0)
+    yield "scores from other questions", Task(noise, nowhere, words.relevant, words.neutral)
+
+
+# -- ways to cut -------------------------------------------------------------------------------------------
+
+
+def chosen(first: Task, task: Task) -> Iterator[tuple[str, Figures]]:
+    """Every way with the parameters that do best on half A. Top k never leaves a list empty: chosen by F1."""
+    count = max(range(1, 41), key=lambda k: judged(first, top(first.asked, k), -np.inf).f1.mean())
+    yield f"top {count}", judged(task, top(task.asked, count), -np.inf)
+    for name, way, grid in WAYS:
+        if first.neutral is None and "neutral" in name:
+            continue
+        best = max(product(*grid), key=lambda values, way=way: at(first, way, values).both)
+        yield f"{name}: {', '.join(f'{value:.3g}' for value in best)}", at(task, way, best)
+
+
+def ablations(words: Task) -> Iterator[tuple[str, Figures]]:
+    yield "shipped without neutral words", judged_by_cut(Task(words.asked, words.nothing, words.relevant))
+    ends = [
+        np.where((s > words.neutral).any(axis=1), NEAR * s.max(axis=1), np.inf)
+        for s in (words.asked, words.nothing)
+    ]
+    yield "shipped without the collection", judged(words, *ends)
+
+
+def neighbours(words: Task, pictures: Task) -> str:
+    """The five pairs that do best for words and pictures taken together, and what is shipped."""
+    pairs = product((2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0), (0.2, 0.25, 0.3, 0.35, 0.4, 0.5))
+    sums = {
+        pair: at(words, stands_clear, pair).both + at(pictures, stands_clear, pair).both for pair in pairs
+    }
+    best = sorted(sums, key=lambda pair: -sums[pair])[:5]
+    return ", ".join(f"{pair} {sums[pair] / 2:.3f}" for pair in dict.fromkeys([*best, (CLEAR, NEAR)]))
+
+
+# -- figures -----------------------------------------------------------------------------------------------
+
+
+def top(scores: Array, k: int) -> Array:
+    return -np.sort(-scores, axis=1)[:, k - 1]
+
+
+def at(task: Task, way: Way, values: tuple[float, ...]) -> Figures:
+    return judged(task, *(way(scores, task.neutral, *values) for scores in (task.asked, task.nothing)))
+
+
+def judged(task: Task, ends: Array, ends_of_nothing: Array | float) -> Figures:
+    none = np.broadcast_to(np.asarray(ends_of_nothing), len(task.nothing))
+    return counted(task, task.asked >= ends[:, None], (task.nothing < none[:, None]).all(axis=1))
+
+
+def judged_by_cut(task: Task) -> Figures:
+    """By the code that is shipped, not by a copy of it."""
+    kept = np.array([kept_by_cut(row, task.neutral) for row in task.asked])
+    return counted(task, kept, np.array([not kept_by_cut(row, task.neutral).any() for row in task.nothing]))
+
+
+def kept_by_cut(scores: Array, neutral: Array | None) -> Array:
+    order = np.argsort(-scores, kind="stable")
+    behind = background(scores, neutral)
+    count = cut(scores[order], behind, None if neutral is None else neutral[order][:COMPARED])
+    kept = np.zeros(len(scores), bool)
+    kept[order[:count]] = True
+    return kept
+
+
+def counted(task: Task, kept: Array, empty: Array) -> Figures:
+    right, count, wanted = (kept & task.relevant).sum(axis=1), kept.sum(axis=1), task.relevant.sum(axis=1)
+    precision = np.where(count > 0, right / np.maximum(count, 1), np.nan)
+    return Figures(2 * right / (count + wanted), precision, right / wanted, empty.astype(float))
+
+
+def harmonic(f1: Array, empty: Array) -> Array:
+    return 2 * f1 * empty / np.maximum(f1 + empty, 1e-12)
+
+
+def resampled(found: Figures) -> Array:
+    """(RESAMPLES,) of *both*: the same questions in every call, so that differences are paired."""
+    rng = np.random.default_rng(0)
+    means = [v[rng.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in (found.f1, found.empty)]
+    return harmonic(*means)
+
+
+def difference(found: Figures, shipped: Figures) -> tuple[float, float]:
+    low, high = np.percentile(resampled(found) - resampled(shipped), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def mean(values: Array) -> str:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "–"
+    draws = values[np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+def table(rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
+    print(
+        "| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|"
+    )
+    for name, found in rows:
+        cells = [mean(v) for v in (found.f1, found.precision, found.recall, found.empty)]
+        low, high = difference(found, shipped)
+        less = f"{found.both - shipped.both:+.3f} [{low:+.3f}, {high:+.3f}]" if found is not shipped else ""
+        none = np.isnan(found.precision).mean()
+        print(f"| {name} | {' | '.join(cells)} | {none:.3f} | {found.both:.3f} | {less} |")
+
+
+def shares(half: Half) -> None:
+    words = words_of(half)
+    print(
+        "| relevant | words: precision | recall | none | pictures: precision | recall | none |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for share in (0.05, 0.1, 0.25, 0.5, 0.75, 1.0):
+        rng = np.random.default_rng(0)
+        found: dict[str, list[tuple[float, float, float]]] = {"words": [], "pictures": []}
+        for i in np.flatnonzero(words.relevant.sum(axis=1) >= 8):
+            right = np.flatnonzero(words.relevant[i] & (np.arange(len(half.images)) != i))
+            wrong = rng.permutation(np.flatnonzero(~words.relevant[i]))[
+                : round(len(right) / share) - len(right)
+            ]
+            some = np.concatenate([right, wrong])
+            some = np.tile(some, -(-40 // len(some)))  # enough to be judged at all
+            relevant = words.relevant[i, some]
+            lists = {
+                "words": (words.asked[i], words.neutral),
+                "pictures": (half.images @ half.images[i], None),
+            }
+            for name, (scores, neutral) in lists.items():
+                kept = kept_by_cut(scores[some], None if neutral is None else neutral[some])
+                right_ones = (kept & relevant).sum()
+                precision = right_ones / kept.sum() if kept.any() else np.nan
+                found[name].append((precision, right_ones / relevant.sum(), float(not kept.any())))
+        cells = [f"{value:.3f}" for name in found for value in np.nanmean(found[name], axis=0)]
+        print(f"| {share:.0%} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The generations of a collection that a process answers from: the newest, and one that pages still refer to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from imseek.data import layout
+from imseek.data.current import read_current
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex, open_index
+from imseek.errors import CorruptCollectionError, ExpiredPageError
+from imseek.types import Float32, SpaceInfo
+
+#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
+#: newer one but for what a merge has written anew.
+KEPT: Final = 600.0
+
+
+@dataclass(slots=True, eq=False)
+class Edition:
+    """One generation, its reader, and the indexes that were opened of it, by space.
+
+    ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
+    token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`), ``allowed`` the
+    images for which a condition holds.
+    """
+
+    reader: Reader
+    indexes: dict[int, VectorIndex] = field(default_factory=dict)
+    before: dict[int, VectorIndex] = field(default_factory=dict)
+    samples: dict[int, Float32] = field(default_factory=dict)
+    allowed: dict[str, IdSet] = field(default_factory=dict)
+    paged: bool = False
+
+
+class Editions:
+    """Safe to use from several threads."""
+
+    def __init__(self, root: Path, kind: str) -> None:
+        self._root = root
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._newest = Edition(Reader(root))
+        self._earlier: tuple[float, Edition] | None = None
+        self._seen: tuple[int, ...] | None = None  # the file that told of the newest
+
+    def newest(self) -> Edition:
+        with self._lock:
+            return self._refreshed()
+
+    def of(self, generation: int) -> Edition:
+        """Raises ExpiredPageError where that is not the newest, nor one that is kept."""
+        with self._lock:
+            newest = self._refreshed()
+            kept = [newest] if self._earlier is None else [newest, self._earlier[1]]
+        for edition in kept:
+            if edition.reader.generation == generation:
+                return edition
+        raise expired(generation, newest.reader.generation)
+
+    def index(self, edition: Edition, space: SpaceInfo) -> VectorIndex:
+        """The index of a space, made from that of another generation where there is one.
+
+        Raises CorruptCollectionError, MissingExtraError, StaleGenerationError.
+        """
+        with self._lock:
+            index = edition.indexes.get(space.space_id)
+            if index is None:
+                reader = edition.reader
+                like = edition.before.pop(space.space_id, None)
+                segments, snapshot = reader.segments(space.space_id), reader.snapshot(space.space_id)
+                index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
+                missing = reader.current.images - len(index) - reader.silent(space.space_id)
+                if missing:
+                    raise CorruptCollectionError(
+                        f"{missing} images have no vector of {space.encoder}",
+                        hint=f"imseek collection repair {self._root}",
+                    )
+                edition.indexes[space.space_id] = index
+            return index
+
+    def renew(self) -> int:
+        """Forget what is open, since files of it are gone; returns the newest generation."""
+        with self._lock:
+            self._newest, self._earlier, self._seen = Edition(Reader(self._root)), None, None
+            return self._newest.reader.generation
+
+    def close(self) -> None:
+        with self._lock:
+            self._earlier = None
+            self._newest.indexes.clear()
+            self._newest.reader.close()
+
+    def _refreshed(self) -> Edition:
+        """The lock must be held."""
+        held, seen = self._newest, self._look()
+        # A commit puts another file in its place, so that one look at the old one's saves reading it.
+        is_new = seen is None or seen != self._seen
+        if is_new and read_current(self._root).generation != held.reader.generation:
+            reader = held.reader.renewed()
+            in_use = {space.space_id for space in reader.current.spaces}
+            before = {**held.before, **held.indexes}
+            self._newest = Edition(reader, before={i: index for i, index in before.items() if i in in_use})
+            self._earlier = (time.monotonic(), held) if held.paged else None
+        elif self._earlier is not None and time.monotonic() - self._earlier[0] > KEPT:
+            self._earlier = None
+        self._seen = seen
+        return self._newest
+
+    def _look(self) -> tuple[int, ...] | None:
+        """What tells one ``current.json`` from another; None where it cannot be seen."""
+        try:
+            facts = (self._root / layout.CURRENT).stat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def expired(generation: int, newest: int) -> ExpiredPageError:
+    return ExpiredPageError(
+        f"the page token is of generation {generation}, and the collection is at {newest}",
+        hint="ask for the first page again",
+    )

@@ -1,0 +1,127 @@
+r"""Terms as people type them. Pure: no file is looked for here.
+
+    term   = [ weight ":" ] what
+    weight = digits, with a fraction or without                  2:  0.5:  .5:
+    what   = "http://…" | "https://…"                            a picture on the web
+           | "/…" | "./…" | "../…" | "~/…" | "file://…"          a picture in a file
+           | "id:" digits                                        a stored image
+           | "-"                                                 a picture from standard input
+           | "text:" words                                       these words, whatever they look like
+           | words                                               where a picture is expected: a file of that name
+
+A weight is looked for once. So words that begin like one get a weight of their own (``1:16:9 screens``) or the
+prefix (``text:16:9 screens``). Only that prefix keeps white space at the ends.
+
+This is for what a user types on their own machine: a term may name any file. What comes from elsewhere is read
+by ``query_json``, where words are words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from imseek.errors import QueryError
+from imseek.search.query import Term
+
+STDIN: Final = "-"
+FILE_URI: Final = re.compile(r"file://", re.IGNORECASE)
+
+_WEIGHT: Final = re.compile(r"(\d+\.?\d*|\.\d+):", re.ASCII)
+_ID: Final = re.compile(r"id:(\d{1,40})", re.ASCII)
+_URL: Final = re.compile(r"https?://", re.IGNORECASE)
+_PATHS: Final = ("/", "./", "../", "~/")
+_TEXT: Final = "text:"
+
+
+def parse(said: str, *, picture: bool = False, stdin: Callable[[], bytes] | None = None) -> Term:
+    """The term that ``said`` is; ``picture`` where a bare name is that of a file, not words.
+
+    ``stdin`` gives the bytes of standard input; without it, ``-`` is refused. Raises QueryError.
+    """
+    weight, what = split_weight(said)
+    if what == STDIN:
+        if stdin is None:
+            raise QueryError("standard input cannot be a picture here", hint="a file of that name is ./-")
+        return Term(picture=stdin(), weight=weight)
+    if _URL.match(what):
+        return Term(url=what, weight=weight)
+    if FILE_URI.match(what):
+        return Term(picture=path_of_uri(what), weight=weight)
+    if what.startswith(_PATHS):
+        return Term(picture=_path(what), weight=weight)
+    if found := _ID.fullmatch(what):
+        return Term(image_id=int(found[1]), weight=weight)
+    if what.startswith(_TEXT):
+        return Term(text=what[len(_TEXT) :], weight=weight)
+    if picture and what.strip():
+        return Term(picture=_path(what), weight=weight)
+    return Term(text=what.strip(), weight=weight)
+
+
+def split_weight(said: str) -> tuple[float, str]:
+    """The weight of a term, 1 where none is told, and the rest. Raises QueryError for 0 and for infinity."""
+    found = _WEIGHT.match(said)
+    if found is None:
+        return 1.0, said
+    weight = float(found[1])
+    if not 0 < weight < float("inf"):
+        raise QueryError(
+            f"{found[1][:20]} is no weight: it is above 0 and finite",
+            hint=f"if it belongs to the words: {_TEXT}{said[:40]}",
+        )
+    return weight, said[found.end() :].lstrip()
+
+
+def format_term(term: Term) -> str:
+    """What :func:`parse` makes ``term`` of, but for the sign of its weight, which the place of a term tells.
+
+    Raises QueryError for bytes and vectors, which cannot be typed.
+    """
+    if term.text is not None:
+        what = term.text if _is_plain(term.text) else _TEXT + term.text
+    elif term.url is not None:
+        what = term.url
+    elif term.image_id is not None:
+        what = f"id:{int(term.image_id)}"
+    elif isinstance(term.picture, Path):
+        path = str(term.picture)
+        what = path if path.startswith(("/", "../")) else f"./{path}"
+    else:
+        raise QueryError("bytes and vectors cannot be written as a term")
+    from decimal import Decimal
+
+    weight = abs(term.weight)
+    return what if weight == 1 else f"{Decimal(repr(float(weight))):f}:{what}"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether these words, with a weight before them or without, are read as themselves."""
+    if text != text.strip() or text == STDIN or text.startswith((*_PATHS, _TEXT)):
+        return False
+    return not any(pattern.match(text) for pattern in (_WEIGHT, _ID, _URL, FILE_URI))
+
+
+def _path(what: str) -> Path:
+    if not what.startswith("~/"):
+        return Path(what)  # ./~/a is in a folder called ~
+    try:
+        return Path(what).expanduser()
+    except RuntimeError as error:
+        raise QueryError(f"{what}: there is no home folder") from error
+
+
+def path_of_uri(uri: str) -> Path:
+    """/a b of file:///a%20b. Raises QueryError for a file on another machine."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise QueryError(f"not a URI: {uri}") from error
+    path = Path(os.fsdecode(unquote_to_bytes(parts.path)))
+    if parts.netloc not in ("", "localhost") or not path.is_absolute():
+        raise QueryError(f"{uri} is no file on this machine", hint="file:///home/me/picture.jpg")
+    return path

@@ -1,0 +1,209 @@
+"""A query as JSON, the one form of it: lines of ``imseek search --queries``, and what comes over a network.
+
+The schema is imseek/ui/schemas/query.json. Nothing is guessed: a string in ``text`` or ``not`` is words, whatever it
+looks like, one in ``like`` is a URL if it starts like one and else a path (``file://`` too). Anything else is an object
+that says what it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import QueryError
+from imseek.search.parse import FILE_URI, path_of_uri
+from imseek.search.query import NOT, Query, Term
+
+#: Members of an object that is a term, of which exactly one is there, beside ``weight``.
+_KINDS: Final = ("text", "path", "url", "image_id", "vector", "picture")
+#: Members that hold terms.
+_LISTS: Final = ("text", "like", "not")
+#: Members that are fields of :class:`Query`, with their types in JSON.
+_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "limit": (int,),
+    "by": (str,),
+    "where": (str, type(None)),
+    "min_score": (int, float, type(None)),
+    "cutoff": (str, type(None)),
+    "sort": (str,),
+    "group_by": (str, type(None)),
+    "per_group": (int,),
+    "diversity": (int, float),
+    "collapse": (bool,),
+    "page": (str, type(None)),
+    "more": (list,),
+    "less": (list,),
+    "hubness": (bool,),
+    "exact": (bool,),
+}
+_EXCERPT: Final = 80  # characters
+
+
+def from_json(document: object, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
+    """The query that ``document``, as ``json.loads`` gives it, is.
+
+    ``files`` is whether it may name files of this machine: only where it comes from the user of this machine.
+    ``defaults`` are fields of :class:`Query` for members that are not there. Raises QueryError.
+    """
+    if not isinstance(document, dict):
+        raise QueryError("a query as JSON is an object")
+    known = {"schema", *_LISTS, *_FIELDS}
+    if unknown := sorted(set(document) - known):
+        raise QueryError(f"a query has no member {unknown[0]!r}", hint=", ".join(sorted(known)))
+    if document.get("schema", 1) != 1:
+        raise QueryError("a query of this imseek has schema 1")
+    terms = [_term(one, "text", files) for one in _listed(document.get("text", []))]
+    terms += [_term(one, "like", files) for one in _listed(document.get("like", []))]
+    terms += [_term(one, "not", files) for one in _listed(document.get("not", []))]
+    values = dict(defaults or {})
+    for name, types in _FIELDS.items():
+        if name in document:
+            value = document[name]
+            if type(value) not in types:
+                raise QueryError(f"{name} of a query cannot be {_excerpt(value)}")
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return Query(tuple(terms), **values)
+
+
+def to_json(query: Query) -> dict[str, Any]:
+    """The object that :func:`from_json` reads as ``query``, but for the order of its terms.
+
+    Words come first and negative terms last; fields that are as they are by default are left out. Raises QueryError for
+    a vector that JSON cannot hold, and for a path that is not UTF-8.
+    """
+    document: dict[str, Any] = {"schema": 1}
+    lists: dict[str, list[Any]] = {name: [] for name in _LISTS}
+    for term in query.terms:
+        name = "not" if term.weight < 0 else "text" if term.text is not None else "like"
+        lists[name].append(_written(term, name))
+    document.update({name: terms for name, terms in lists.items() if terms})
+    for one in fields(Query):
+        value = getattr(query, one.name)
+        if one.name in _FIELDS and one.default is not MISSING and value != one.default:
+            document[one.name] = list(value) if isinstance(value, tuple) else value
+    return document
+
+
+def read_line(line: str, *, files: bool, defaults: Mapping[str, Any] | None = None) -> Query:
+    """A line of ``--queries``: an object, or else words. Raises QueryError."""
+    if not line.lstrip().startswith("{"):
+        return Query((Term(text=line.strip()),), **(defaults or {}))
+    try:
+        document = json.loads(line, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise QueryError(f"not JSON: {str(error) or 'too deep'}") from error
+    return from_json(document, files=files, defaults=defaults)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _listed(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _term(value: object, name: str, files: bool) -> Term:
+    """A term of the list ``name``; those of ``not`` become negative."""
+    sign = -NOT if name == "not" else 1.0
+    if isinstance(value, str):
+        if name != "like":
+            return Term(text=value, weight=sign)
+        kind = "url" if value.lower().startswith(("http://", "https://")) else "path"
+        return _made(kind, value, sign, files)
+    if type(value) is int and name != "text":
+        return _made("image_id", value, sign, files)
+    if not isinstance(value, dict):
+        raise QueryError(f"{name} of a query cannot hold {_excerpt(value)}")
+    kinds = [kind for kind in _KINDS if kind in value]
+    if len(kinds) != 1 or set(value) - {*_KINDS, "weight"}:
+        raise QueryError(
+            f"{_excerpt(value)} is no term", hint=f"one of {', '.join(_KINDS)}, and a weight if you like"
+        )
+    if name == "text" and kinds != ["text"]:
+        raise QueryError(f"text of a query holds words only, not {_excerpt(value)}", hint="put it into like")
+    weight = value.get("weight", 1)
+    if type(weight) not in (int, float) or not 0 < weight < float("inf"):
+        raise QueryError("a weight in JSON is a number above 0", hint="what is not wanted goes into `not`")
+    return _made(kinds[0], value[kinds[0]], sign * weight, files)
+
+
+def _made(kind: str, value: object, weight: float, files: bool) -> Term:
+    if kind == "image_id" and type(value) is int:
+        return Term(image_id=value, weight=weight)
+    if kind == "vector" and isinstance(value, list):
+        return Term(vector=_vector(value), weight=weight)
+    if kind in ("image_id", "vector") or not isinstance(value, str):
+        raise QueryError(f"{kind} of a term cannot be {_excerpt(value)}")
+    if kind == "path":
+        return Term(picture=_path(value, files), weight=weight)
+    if kind == "picture":
+        try:
+            return Term(picture=base64.b64decode(value, validate=True), weight=weight)
+        except ValueError as error:
+            raise QueryError("picture of a term is base64") from error
+    return Term(url=value, weight=weight) if kind == "url" else Term(text=value, weight=weight)
+
+
+def _path(value: str, files: bool) -> Path:
+    if not files:
+        raise QueryError("a query from elsewhere cannot name files of this machine", hint="send the bytes")
+    if not value:
+        raise QueryError("an empty path is no picture")
+    return path_of_uri(value) if FILE_URI.match(value) else Path(value)
+
+
+def _vector(values: list[object]) -> npt.NDArray[np.float64]:
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != len(values):
+        raise QueryError("vector of a term is a list of numbers")
+    try:
+        return np.array(numbers, np.float64)
+    except OverflowError as error:
+        raise QueryError("vector of a term holds a number that is too large") from error
+
+
+def _written(term: Term, name: str) -> Any:
+    weight = -term.weight / NOT if term.weight < 0 else term.weight
+    if not math.isfinite(weight):
+        raise QueryError(f"a weight of {term.weight} is too large for JSON")
+    if term.text is not None:
+        made: dict[str, Any] = {"text": term.text}
+    elif term.url is not None:
+        made = {"url": term.url}
+    elif term.image_id is not None:
+        made = {"image_id": int(term.image_id)}
+    elif term.vector is not None:
+        if not np.isfinite(term.vector).all():
+            raise QueryError("JSON holds no vector with NaN or infinity")
+        made = {"vector": [float(number) for number in term.vector]}
+    elif isinstance(term.picture, bytes):
+        made = {"picture": base64.b64encode(term.picture).decode("ascii")}
+    else:
+        made = {"path": _utf8(str(term.picture))}
+    if weight == 1:
+        return term.text if term.text is not None and name != "like" else made
+    return {**made, "weight": weight}
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise QueryError(
+            "JSON holds no path that is not UTF-8", hint="send the bytes of the picture"
+        ) from error
+    return path
+
+
+def _excerpt(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"

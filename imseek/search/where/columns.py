@@ -1,0 +1,256 @@
+"""The columns that filters read, of live rows only, as Arrow; kept in memory up to a bound, the least used go first.
+
+Files of shards never change, so a column is known by the names of its file and of the file of its shard's dead rows.
+Places change with generations: those of a shard are read again when one of its images has moved.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imseek.data import facts, shards
+from imseek.data.current import Shard
+from imseek.data.reader import Reader, SourceRow
+from imseek.search.where.vocabulary import Kind, Source
+
+Int64 = npt.NDArray[np.int64]
+
+_Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Places of the live rows of a shard, as they were in ``generation``, with the ``sources`` there were."""
+
+    generation: int
+    sources: Mapping[int, SourceRow]
+    columns: Mapping[str, pa.ChunkedArray]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(int(column.nbytes) for column in self.columns.values())
+
+
+class Columns:
+    """Loads columns. Not safe to use from several threads at once."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._used = 0
+        self._kept: OrderedDict[_Key, Any] = OrderedDict()
+        self._schemas: dict[str, Mapping[str, pa.DataType]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """What the columns in memory take."""
+        return self._used
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._schemas.clear()
+        self._used = 0
+
+    def types(self, reader: Reader) -> dict[str, pa.DataType]:
+        """The stored columns of a generation: of shards that differ, the narrowest type that holds all values."""
+        found: dict[str, dict[pa.DataType, None]] = {
+            field.name: {field.type: None} for field in shards.INTRINSIC
+        }
+        files = [file for shard in reader.current.shards for file in facts.files_of(shard)]
+        # Schemas of files that are gone are of no more use.
+        self._schemas = {file: known for file in files if (known := self._schemas.get(file)) is not None}
+        for file in files:
+            if file not in self._schemas:
+                self._schemas[file] = facts.schema_of(reader, file)
+            for name, kind in self._schemas[file].items():
+                found.setdefault(name, {})[kind] = None
+        return {name: shards.common_type(kinds) for name, kinds in found.items()}
+
+    def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> Reading:
+        return Reading(self, reader, types)
+
+    def get(self, key: _Key) -> Any:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: _Key, value: Any) -> None:
+        old = self._kept.pop(key, None)
+        self._kept[key] = value
+        self._used += value.nbytes - (0 if old is None else old.nbytes)
+        while self._used > self._memory and self._kept:
+            _, gone = self._kept.popitem(last=False)
+            self._used -= gone.nbytes
+
+
+class Reading:
+    """One filter's look at one generation."""
+
+    def __init__(self, columns: Columns, reader: Reader, types: Mapping[str, pa.DataType]) -> None:
+        self._columns = columns
+        self._reader = reader
+        self._types = types
+        self._sources: Mapping[int, SourceRow] | None = None
+        self._changed: dict[int, Int64] = {}
+        self._tagged: dict[str, Int64] = {}
+
+    def table(self, group: Sequence[Shard], inputs: Sequence[Source]) -> tuple[Int64, pa.Table]:
+        """(rows,) ids of the live images of some shards, and a table of columns ``c0``, ``c1``… for them."""
+        ids = [self._live(shard) for shard in group]
+        columns: list[list[Any]] = [[] for _ in inputs]
+        for shard, live in zip(group, ids, strict=True):
+            stored = self._stored(shard, [one.name for one in inputs if one.what == "stored"])
+            for column, source in zip(columns, inputs, strict=True):
+                if source.what == "stored":
+                    column += stored[source.name].chunks
+                elif source.what == "place":
+                    column += self._places(shard, live)[source.name].chunks
+                else:
+                    column.append(self._made(source, live))
+        everything = np.concatenate(ids) if ids else np.empty(0, np.int64)
+        arrays = [
+            pa.chunked_array(chunks, type=self._type(source))
+            for chunks, source in zip(columns, inputs, strict=True)
+        ]
+        return everything, pa.table(arrays, names=[f"c{n}" for n in range(len(inputs))])
+
+    def _type(self, source: Source) -> pa.DataType:
+        if source.what == "stored":
+            return _held(self._types[source.name])
+        return {"tag": pa.bool_(), "id": pa.int64()}.get(source.what, _PLACE_TYPES.get(source.name))
+
+    def _live(self, shard: Shard) -> Int64:
+        return _living(np.asarray(self._reader.shard_ids(shard)), self._reader.dead_rows(shard))
+
+    def _made(self, source: Source, live: Int64) -> pa.Array:
+        if source.what == "id":
+            return pa.array(live)
+        if source.name not in self._tagged:
+            self._tagged[source.name] = facts.tagged(self._reader, source.name)
+        return pa.array(np.isin(live, self._tagged[source.name], assume_unique=True))
+
+    # -- stored columns --------------------------------------------------------------------------------
+
+    def _stored(self, shard: Shard, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+        files = facts.files_of(shard)
+        keys = {name: (files, shard.dead, name, str(self._types[name])) for name in names}
+        found = {name: self._columns.get(key) for name, key in keys.items()}
+        missing = [name for name, column in found.items() if column is None]
+        layers: dict[str, list[pa.ChunkedArray]] = {name: [] for name in missing}
+        for file in files if missing else ():
+            there = [name for name in missing if name in self._columns._schemas[file]]
+            if there:
+                table = facts.columns_of(self._reader, file, there)
+                for name in there:
+                    layers[name].append(_known(_converted(table.column(name), _held(self._types[name]))))
+        dead = self._reader.dead_rows(shard) if missing else np.empty(0, np.int64)
+        for name, parts in layers.items():
+            found[name] = self._layered(shard, name, parts, dead)
+            self._columns.keep(keys[name], found[name])
+        return found
+
+    def _layered(self, shard: Shard, name: str, parts: list[pa.ChunkedArray], dead: Int64) -> pa.ChunkedArray:
+        if not parts:
+            column = pa.chunked_array([pa.nulls(shard.rows, _held(self._types[name]))])
+        else:
+            column = parts[0] if len(parts) == 1 else pc.coalesce(*reversed(parts))
+        if len(dead):
+            mask = np.ones(shard.rows, np.bool_)
+            mask[dead] = False
+            column = column.filter(pa.array(mask))
+        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) and _joins(column) else column
+
+    # -- places ----------------------------------------------------------------------------------------
+
+    def _places(self, shard: Shard, live: Int64) -> Mapping[str, pa.ChunkedArray]:
+        if self._sources is None:
+            self._sources = self._reader.sources()
+        key = ("places", shard.shard_id, shard.dead)
+        kept: _Places | None = self._columns.get(key)
+        if kept is not None and kept.sources == self._sources and not self._moved(kept.generation, live):
+            return kept.columns
+        made = _Places(self._reader.generation, self._sources, self._placed(live, self._sources))
+        if kept is None or kept.generation <= made.generation:
+            self._columns.keep(key, made)
+        return made.columns
+
+    def _moved(self, since: int, live: Int64) -> bool:
+        """Whether an image of a shard may lie elsewhere than it did in generation ``since``."""
+        if since >= self._reader.generation:
+            return since > self._reader.generation
+        if since not in self._changed:
+            self._changed[since] = facts.changed_places(self._reader, since)
+        return bool(np.isin(live, self._changed[since], assume_unique=True).any())
+
+    def _placed(self, live: Int64, sources: Mapping[int, SourceRow]) -> Mapping[str, pa.ChunkedArray]:
+        ids: list[Int64] = [np.empty(0, np.int64)]
+        numbers: list[Int64] = [np.empty(0, np.int64)]
+        texts: list[pa.Array] = []
+        if len(live):
+            for some, source, text in facts.places_between(
+                self._reader, sources, int(live[0]), int(live[-1])
+            ):
+                ids.append(some)
+                numbers.append(source)
+                texts.append(text)
+        all_ids = np.concatenate(ids)
+        at = np.searchsorted(all_ids, live)
+        lost = at == len(all_ids)
+        lost[~lost] = all_ids[at[~lost]] != live[~lost]
+        rows = pa.array(at, mask=lost)
+        return {
+            "path": pa.chunked_array(texts, pa.string()).take(rows),
+            "source": pa.chunked_array([pa.array(np.concatenate(numbers))]).take(rows),
+        }
+
+
+_PLACE_TYPES: Final = {"path": pa.string(), "source": pa.int64()}
+
+
+def kind_of(kind: pa.DataType) -> Kind:
+    """How a stored column counts in filters."""
+    if pa.types.is_boolean(kind):
+        return Kind.BOOL
+    if pa.types.is_integer(kind):
+        return Kind.INT
+    if pa.types.is_floating(kind):
+        return Kind.FLOAT
+    if pa.types.is_timestamp(kind):
+        return Kind.TIME
+    return Kind.TEXT
+
+
+def _held(kind: pa.DataType) -> pa.DataType:
+    """A column without any value is one of texts."""
+    return pa.string() if kind == pa.null() else kind
+
+
+def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if column.type == pa.null() or kind == pa.float64():
+        return column.cast(kind, safe=False)
+    return pa.chunked_array([shards.column_of(column.to_pylist(), kind)])
+
+
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """NaN says as little as NULL; DuckDB would take it for greater than every number."""
+    if not pa.types.is_floating(column.type) or not pc.any(pc.is_nan(column)).as_py():
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def _living(ids: Int64, dead: Int64) -> Int64:
+    return np.delete(ids, dead) if len(dead) else ids
+
+
+def _joins(column: pa.ChunkedArray) -> bool:
+    """Whether many small pieces, a row group each, can be one: offsets into texts have 31 bits."""
+    return bool(column.num_chunks > 8 and column.nbytes < 2**30)

@@ -1,0 +1,77 @@
+"""Constants of a filter: numbers, dates, patterns, as they are read and as SQL writes them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, datetime
+from typing import Final
+
+from imseek.errors import QueryError
+from imseek.search.where.grammar import shown
+
+#: Longest pattern of ``regexp_matches``, in characters.
+MAX_PATTERN: Final = 200
+#: Whole numbers that a filter can hold, either sign: those of ``phash`` have 64 bits.
+MAX_INT: Final = 2**64
+
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME: Final = re.compile(_DATE.pattern + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
+_ZONE: Final = re.compile(r"(.*[0-9])(Z|[+-][0-9:]{2,6})")
+
+
+def number(text: str) -> int | float:
+    """Raises QueryError for what a column cannot hold."""
+    try:
+        whole = int(text)
+    except ValueError:
+        pass
+    else:
+        if whole >= MAX_INT:
+            raise QueryError(f"{shown(text, 30)} is beyond 64 bits")
+        return whole
+    try:
+        value = float(text)
+    except ValueError:
+        raise QueryError(f"{shown(text, 30)} is not a number") from None
+    if not math.isfinite(value):
+        raise QueryError(f"{shown(text, 30)} is too large")
+    return value
+
+
+def number_sql(value: int | float) -> str:
+    if isinstance(value, float):
+        return f"CAST({value!r} AS DOUBLE)"  # 0.5 alone would be a DECIMAL
+    return f"CAST({value:d} AS {'BIGINT' if abs(value) < 2**63 else 'HUGEINT'})"
+
+
+def moment(text: str) -> datetime | date:
+    """A date, or a time without a zone, in ISO 8601. Raises QueryError."""
+    try:
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+        if _TIME.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:  # such as a thirteenth month
+        pass
+    if (zoned := _ZONE.fullmatch(text)) and _TIME.fullmatch(zoned[1]):
+        raise QueryError(
+            f"'{shown(text, 40)}' has a time zone",
+            hint="taken_at is what the camera's clock showed, without a zone",
+        )
+    raise QueryError(
+        f"'{shown(text, 30)}' is not a date",
+        hint="dates are written '2023-05-01', times '2023-05-01 17:30:00'",
+    )
+
+
+def check_pattern(pattern: str) -> None:
+    r"""RE2 takes time linear in the text, times the size of the automaton: so that stays small.
+
+    Counted repetition and classes of Unicode make a large one of few characters (`((.?){99}){10}` ran for half a
+    minute and did not hear the interrupt). Raises QueryError.
+    """
+    if len(pattern) > MAX_PATTERN:
+        raise QueryError(f"a pattern has at most {MAX_PATTERN} characters")
+    if "{" in pattern or "\\p" in pattern.lower():
+        raise QueryError(r"a pattern holds neither counted repetition ({…}) nor \p classes")

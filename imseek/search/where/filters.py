@@ -1,0 +1,133 @@
+"""Which images satisfy a filter, in one generation of a collection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.current import Shard
+from imseek.data.reader import Reader
+from imseek.errors import QueryError
+
+if TYPE_CHECKING:
+    from imseek.search.where.columns import Columns
+
+#: Shards are asked together up to so many rows, and one after the other beyond: that bounds what is in memory.
+_ROWS_AT_ONCE: Final = 2**20
+
+
+class Filters:
+    """Answers filters (docs/where.md) of one collection. Safe to use from several threads.
+
+    ``memory`` bounds the columns that are kept, in bytes; a quarter of it on top bounds the answers that are.
+    ``seconds`` is how long one filter may compute, reading not counted.
+    """
+
+    def __init__(self, *, memory: int = 512 * 2**20, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[tuple[int, str], npt.NDArray[np.int64]] = OrderedDict()
+        self._columns: Columns | None = None
+        self._connection: Any = None
+
+    def ids(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending, read-only: the live images of the reader's generation of which ``where`` is true.
+
+        Raises QueryError for what is not a filter, and StaleGenerationError where files of the generation are gone.
+        """
+        if not isinstance(where, str):
+            raise QueryError(
+                f"a filter is text, not a {type(where).__name__}", hint="its grammar is in docs/where.md"
+            )
+        key = reader.generation, where
+        with self._lock:
+            answer = self._answers.get(key)
+            if answer is None:
+                answer = self._computed(reader, where)
+                answer.setflags(write=False)
+                self._answers[key] = answer
+                self._forget()
+            self._answers.move_to_end(key)
+            return answer
+
+    def columns(self, reader: Reader) -> dict[str, str]:
+        """What a filter can name in the reader's generation, and of what kind each is, as words."""
+        from imseek.search.where.columns import kind_of
+        from imseek.search.where.names import Names
+
+        with self._lock:
+            stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
+        return {name: column.kind.value for name, column in sorted(Names(stored).all().items())}
+
+    def close(self) -> None:
+        """Free what is kept. The object may be used again."""
+        with self._lock:
+            self._answers.clear()
+            self._columns = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _computed(self, reader: Reader, where: str) -> npt.NDArray[np.int64]:
+        # Imported when the first filter comes: a search without one has neither DuckDB nor sqlglot nor Arrow.
+        from imseek.search.where.columns import kind_of
+        from imseek.search.where.compiling import compile_filter
+        from imseek.search.where.locked import connect, evaluate
+        from imseek.search.where.vocabulary import Source
+
+        types = self._loader().types(reader)
+        compiled = compile_filter(where, {name: kind_of(kind) for name, kind in types.items()})
+        if self._connection is None:
+            self._connection = connect()
+        reading = self._loader().read(reader, types)
+        spent = 0.0
+        found = [np.empty(0, np.int64)]
+        for group in _groups(reader.current.shards):
+            # A table has at least one column, or else no rows.
+            ids, table = reading.table(group, compiled.inputs or (Source("id"),))
+            began = time.monotonic()
+            kept = evaluate(
+                self._connection, compiled.sql, compiled.parameters, table, began + self._seconds - spent
+            )
+            spent += time.monotonic() - began
+            found.append(ids[kept])
+        answer = np.concatenate(found)
+        return answer if np.all(answer[1:] > answer[:-1]) else np.sort(answer)
+
+    def _loader(self) -> Columns:
+        from imseek.search.where.columns import Columns
+
+        if self._columns is None:
+            self._columns = Columns(self._memory)
+        return self._columns
+
+    def _forget(self) -> None:
+        """Let the oldest answers go; the one that was just computed stays, whatever its size."""
+        limit = self._memory // 4
+        total = sum(one.nbytes for one in self._answers.values())
+        while len(self._answers) > 1 and (total > limit or len(self._answers) > _MOST_ANSWERS):
+            _, gone = self._answers.popitem(last=False)
+            total -= gone.nbytes
+
+
+_MOST_ANSWERS: Final = 256
+
+
+def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
+    group: list[Shard] = []
+    rows = 0
+    for shard in shards:
+        if group and rows + shard.rows > _ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+        group.append(shard)
+        rows += shard.rows
+    if group:
+        yield group

@@ -1,0 +1,67 @@
+"""Columns by name: the stored ones, those of ``vocabulary``, and near matches where a name is neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from imseek.errors import QueryError
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, Virtual
+
+#: How a stored column of a kind is read: wide, so that products of two small numbers do not overflow.
+_READ: Final[Mapping[Kind, str]] = {
+    Kind.BOOL: "{0}",
+    Kind.INT: "CAST({0} AS BIGINT)",
+    Kind.FLOAT: "CAST({0} AS DOUBLE)",
+    Kind.TEXT: "{0}",
+    Kind.TIME: "CAST({0} AS TIMESTAMP)",
+    Kind.DATE: "CAST({0} AS DATE)",
+}
+
+#: Unsigned 64-bit numbers, of which a BIGINT holds only half.
+_UNSIGNED: Final = "phash"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the columns of a collection are called. ``stored`` are those of its files, with their kinds."""
+
+    stored: Mapping[str, Kind]
+
+    def column(self, name: str, *, quoted: bool = False) -> Virtual:
+        """As written, else whatever the case of its letters. Raises QueryError."""
+        everything = self.all()
+        if name in everything:
+            return everything[name]
+        found = [one for one in everything if one.lower() == name.lower()]
+        if len(found) == 1:
+            return everything[found[0]]
+        if found:
+            raise QueryError(f"column {name!r} may be {' or '.join(found)}", hint='write it as it is, in "…"')
+        error = unknown("column", name, everything)
+        if quoted:
+            error.hint = f"{error.hint}; texts are written in single quotes: '{name}'"
+        raise error
+
+    def all(self) -> dict[str, Virtual]:
+        """Every column by its name. Ours go before a stored one of that name, which is then ``extra_<name>``."""
+        found = dict(VIRTUAL)
+        for name, kind in self.stored.items():
+            if name not in ("image_id", "content_hash"):
+                sql = "CAST({0} AS HUGEINT)" if name == _UNSIGNED else _READ[kind]
+                shown = f"extra_{name}" if name in VIRTUAL else name
+                found.setdefault(shown, Virtual(kind, (Source("stored", name),), sql))
+        for alias, name in ALIASES.items():
+            found.setdefault(alias, VIRTUAL[name])
+        return found
+
+
+def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
+    """For a name that is not there: near matches, or else all, as far as that is short."""
+    names = sorted(there_are)
+    near = get_close_matches(name.lower(), {one.lower() for one in names}, n=3, cutoff=0.6)
+    near_names = [one for match in near for one in names if one.lower() == match]
+    hint = f"did you mean {' or '.join(near_names)}?" if near_names else f"there are: {', '.join(names[:60])}"
+    return QueryError(f"no {what} {name!r}", hint=hint)

@@ -1,0 +1,189 @@
+"""What a filter may name: columns of our own making, and functions. docs/where.md lists the same, and a test compares.
+
+Templates are SQL for DuckDB. What DuckDB would write out twice (NULLIF does that to its argument) they write out
+themselves, so that ``compiling`` sees how large nesting makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """The type of an expression, as messages name it."""
+
+    BOOL = "true or false"
+    INT = "a whole number"
+    FLOAT = "a number"
+    TEXT = "text"
+    TIME = "a time"
+    DATE = "a date"
+    NULL = "NULL"
+
+
+NUMBERS: Final = frozenset({Kind.INT, Kind.FLOAT})
+TIMES: Final = frozenset({Kind.TIME, Kind.DATE})
+TEXTS: Final = frozenset({Kind.TEXT})
+ANY: Final = frozenset(Kind) - {Kind.NULL}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the values of a column come from: ``what`` is ``stored`` (a column of the shards' Parquet files),
+    ``place`` (``path`` or ``source``, by the catalog), ``tag`` (whether an image has the tag ``name``) or ``id``."""
+
+    what: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """A column made of others: ``{0}``, ``{1}`` in ``sql`` are its ``inputs``."""
+
+    kind: Kind
+    inputs: tuple[Source, ...]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of a fixed number of arguments, or, if ``variadic``, of one or more of one kind.
+
+    ``constants`` are positions where only a constant may stand. ``result`` is None where it is the kind of the first
+    argument.
+    """
+
+    arguments: tuple[frozenset[Kind], ...]
+    result: Kind | None
+    sql: str
+    optional: int = 0
+    variadic: bool = False
+    constants: frozenset[int] = frozenset()
+
+
+def _stored(*names: str) -> tuple[Source, ...]:
+    return tuple(Source("stored", name) for name in names)
+
+
+_PATH = (Source("place", "path"),)
+_TAKEN = _stored("taken_at")
+_NAME = "regexp_extract({0}, '[^/]*$')"
+
+#: A stored column of one of these names is reached as ``extra_<name>``.
+VIRTUAL: Final[Mapping[str, Virtual]] = {
+    "image_id": Virtual(Kind.INT, (Source("id"),), "{0}"),
+    "path": Virtual(Kind.TEXT, _PATH, "{0}"),
+    "folder": Virtual(Kind.TEXT, _PATH, "regexp_extract({0}, '^(/|.*?)/?[^/]*$', 1)"),
+    "name": Virtual(Kind.TEXT, _PATH, _NAME),
+    "extension": Virtual(
+        Kind.TEXT, _PATH, r"lower(regexp_extract({0}, '[^/]\.([A-Za-z0-9]{{1,16}})(?:[?#].*)?$', 1))"
+    ),
+    "source": Virtual(Kind.INT, (Source("place", "source"),), "{0}"),
+    "megapixels": Virtual(
+        Kind.FLOAT,
+        _stored("width", "height"),
+        "(CAST({0} AS DOUBLE) * CAST({1} AS DOUBLE) / CAST(1000000 AS DOUBLE))",
+    ),
+    "aspect": Virtual(
+        Kind.FLOAT,
+        _stored("width", "height"),
+        "(CASE WHEN {1} <> 0 THEN CAST({0} AS DOUBLE) / CAST({1} AS DOUBLE) END)",
+    ),
+    "content_hash": Virtual(Kind.TEXT, _stored("content_hash"), "lower(hex({0}))"),
+    "day": Virtual(Kind.DATE, _TAKEN, "CAST({0} AS DATE)"),
+    "year": Virtual(Kind.INT, _TAKEN, "year(CAST({0} AS TIMESTAMP))"),
+    "month": Virtual(Kind.INT, _TAKEN, "month(CAST({0} AS TIMESTAMP))"),
+}
+
+#: Other names of columns.
+ALIASES: Final[Mapping[str, str]] = {"ratio": "aspect", "date": "day", "filename": "name", "id": "image_id"}
+
+
+def _part(name: str) -> Function:
+    return Function((TIMES,), Kind.INT, f"{name}(CAST({{0}} AS TIMESTAMP))")
+
+
+def _of_text(name: str, result: Kind = Kind.TEXT, others: int = 0) -> Function:
+    holes = ", ".join(f"{{{n}}}" for n in range(others + 1))
+    return Function((TEXTS,) * (others + 1), result, f"{name}({holes})")
+
+
+#: Parts of times: of ``extract(… FROM time)``, and functions of the same names.
+PARTS: Final[Mapping[str, Function]] = {
+    "year": _part("year"),
+    "month": _part("month"),
+    "day": _part("day"),
+    "hour": _part("hour"),
+    "minute": _part("minute"),
+    "weekday": _part("isodow"),
+}
+
+#: Units that ``date_trunc`` cuts to.
+UNITS: Final = ("year", "month", "week", "day", "hour", "minute")
+
+_WHOLE = frozenset({Kind.INT})
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    **PARTS,
+    "date_trunc": Function(
+        (TEXTS, TIMES),
+        Kind.TIME,
+        "CAST(date_trunc({0}, CAST({1} AS TIMESTAMP)) AS TIMESTAMP)",
+        constants=frozenset({0}),
+    ),
+    "lower": _of_text("lower"),
+    "upper": _of_text("upper"),
+    "trim": _of_text("trim"),
+    "length": _of_text("length", Kind.INT),
+    "left": Function((TEXTS, _WHOLE), Kind.TEXT, "left({0}, {1})"),
+    "right": Function((TEXTS, _WHOLE), Kind.TEXT, "right({0}, {1})"),
+    "substring": Function((TEXTS, _WHOLE, _WHOLE), Kind.TEXT, "substring({0}, {1}, {2})"),
+    "starts_with": _of_text("starts_with", Kind.BOOL, 1),
+    "ends_with": _of_text("suffix", Kind.BOOL, 1),
+    "contains": _of_text("contains", Kind.BOOL, 1),
+    "regexp_matches": Function(
+        (TEXTS, TEXTS), Kind.BOOL, "regexp_matches({0}, {1})", constants=frozenset({1})
+    ),
+    "abs": Function((NUMBERS,), None, "abs({0})"),
+    "round": Function(
+        (NUMBERS, _WHOLE),
+        Kind.FLOAT,
+        "round(CAST({0} AS DOUBLE), CAST({1} AS INTEGER))",
+        optional=1,
+        constants=frozenset({1}),
+    ),
+    "floor": Function((NUMBERS,), Kind.FLOAT, "floor(CAST({0} AS DOUBLE))"),
+    "ceil": Function((NUMBERS,), Kind.FLOAT, "ceil(CAST({0} AS DOUBLE))"),
+    "sqrt": Function((NUMBERS,), Kind.FLOAT, "(CASE WHEN {0} >= 0 THEN sqrt(CAST({0} AS DOUBLE)) END)"),
+    "coalesce": Function((ANY,), None, "coalesce({0})", variadic=True),
+    "least": Function((ANY,), None, "least({0})", variadic=True),
+    "greatest": Function((ANY,), None, "greatest({0})", variadic=True),
+}
+
+#: Functions of imseek, whose arguments are constants.
+OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, longitude, kilometres)"}
+
+#: Mean radius of the earth in kilometres (IUGG).
+EARTH_KM: Final = 6371.0088
+
+#: The haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, all in degrees.
+HAVERSINE: Final = (
+    "(pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
+    "pow(sin(radians({1} - {3}) / 2), 2))"
+)
+
+#: What CAST takes, by the names that sqlglot gives to types.
+CASTS: Final[Mapping[str, tuple[Kind, str]]] = {
+    "BOOLEAN": (Kind.BOOL, "BOOLEAN"),
+    "INT": (Kind.INT, "BIGINT"),
+    "BIGINT": (Kind.INT, "BIGINT"),
+    "DOUBLE": (Kind.FLOAT, "DOUBLE"),
+    "FLOAT": (Kind.FLOAT, "DOUBLE"),
+    "TEXT": (Kind.TEXT, "VARCHAR"),
+    "VARCHAR": (Kind.TEXT, "VARCHAR"),
+    "DATE": (Kind.DATE, "DATE"),
+    "TIMESTAMP": (Kind.TIME, "TIMESTAMP"),
+}

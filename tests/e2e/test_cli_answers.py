@@ -1,0 +1,247 @@
+"""Pages, groups, near-duplicates, cutoff, many queries and several collections, as they are typed and printed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def album(cli, tmp_path) -> Path:
+    """30 pictures in two folders, of two colours each, from red to blue; the first twice."""
+    folder = tmp_path / "album"
+    for n in range(29):
+        below = folder / ("warm" if n < 15 else "cold")
+        below.mkdir(parents=True, exist_ok=True)
+        picture = Image.new("RGB", (40, 30), (255 - 8 * n, 4 * (n % 5), 8 * n))
+        picture.paste((8 * n, 8 * n, 60), (0, 0, 20, 10 + n % 15))
+        picture.save(below / f"{n:02}.png")
+    shutil.copyfile(folder / "warm" / "00.png", folder / "cold" / "copy.png")
+    assert cli("index", folder, "--encoder", "fake").code == 0
+    return folder
+
+
+def lines(schema_of: Any, text: str) -> list[dict[str, Any]]:
+    """JSON Lines, each as its schema wants it."""
+    found = []
+    for line in text.splitlines():
+        document = json.loads(line)
+        name = "error" if "error" in document else "search"
+        schema = json.loads(resources.files("imseek.ui").joinpath("schemas", f"{name}.json").read_text())
+        jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
+        found.append(document)
+    return found
+
+
+class TestPages:
+    def test_the_token_leads_through_all_hits(self, cli, album) -> None:
+        whole = cli("search", "red", "--json", "-n", "100").json("search")
+        assert (len(whole["hits"]), whole["next_page"]) == (30, None)
+        shown, arguments = [], ["search", "red", "--json", "-n", "8"]
+        page = cli(*arguments).json("search")
+        while True:
+            shown += page["hits"]
+            if page["next_page"] is None:
+                break
+            page = cli(*arguments, "--page", page["next_page"]).json("search")
+        assert shown == whole["hits"]
+
+    def test_a_table_says_how_to_go_on(self, cli, album) -> None:
+        outcome = cli("search", "red", "-n", "8", "--cutoff", "none")
+        token = outcome.err.splitlines()[-1].removeprefix("more: --page ")
+        following = cli("search", "red", "-n", "30", "--cutoff", "none", "--page", token)
+        assert len(following.out.splitlines()) == 23
+        assert "--page" not in following.err
+
+    def test_bad_tokens(self, cli, album) -> None:
+        token = cli("search", "red", "--json").json("search")["next_page"]
+        for words, given, message in (
+            ("blue", token, "belongs to another query"),
+            ("red", token[:-1], "is damaged"),
+            ("red", "nonsense", "is damaged"),
+        ):
+            outcome = cli("search", words, "--json", "--page", given)
+            assert outcome.code == 2
+            error = outcome.json("error")["error"]
+            assert error["type"] == "QueryError"
+            assert message in error["message"]
+            assert error["hint"]
+
+    def test_an_expired_one(self, cli, album) -> None:
+        token = cli("search", "red", "--json").json("search")["next_page"]
+        (album / "warm" / "05.png").unlink()
+        cli("index")
+        outcome = cli("search", "red", "--json", "--page", token)
+        error = outcome.json("error")["error"]
+        assert (outcome.code, error["type"]) == (1, "ExpiredPageError")
+        assert error["hint"] == "ask for the first page again"
+
+
+class TestGroups:
+    def test_in_the_table(self, cli, album) -> None:
+        outcome = cli("search", "red", "--group-by", "folder", "--per-group", "2", "--cutoff", "none")
+        shown = outcome.out.splitlines()
+        assert shown[0].split() == ["#", "score", "image"]
+        assert shown[1] == f"{album / 'cold'} (15 hits)", (
+            "the copy of the best is there, and has the lower id"
+        )
+        assert [line.split()[0] for line in shown[2:4]] == ["1", "2"]
+        assert shown[4] == f"{album / 'warm'} (15 hits)"
+        assert [line.split()[0] for line in shown[5:]] == ["3", "4"]
+
+    def test_in_json(self, cli, album) -> None:
+        found = cli("search", "red", "--group-by", "folder", "-n", "1", "--json").json("search")
+        assert found["groups"] == [{"name": str(album / "cold"), "size": 15, "hits": 3}]
+        assert len(found["hits"]) == 3
+        assert found["next_page"] is not None
+
+    def test_by_something_else(self, cli, album) -> None:
+        outcome = cli("search", "red", "--group-by", "mood")
+        assert outcome.code == 2
+        assert "folder" in outcome.err
+
+
+class TestStages:
+    def test_copies_are_one_line(self, cli, album) -> None:
+        found = cli("search", "red", "--collapse", "--json", "-n", "50").json("search")
+        copies = [hit for hit in found["hits"] if hit["duplicates"]]
+        first = copies[0]
+        assert Path(first["path"]).name in ("00.png", "copy.png")
+        assert first["duplicates"]
+        outcome = cli("search", "red", "--collapse", "-n", "50", "--cutoff", "none")
+        head, best, *_ = outcome.out.splitlines()
+        assert head.split() == ["#", "score", "same", "image"]
+        assert best.split()[2] == f"+{len(first['duplicates'])}"
+
+    def test_the_cutoff_is_on_in_tables_only(self, cli, album) -> None:
+        table = cli("search", "red", "-n", "50")
+        cut = int(table.out.splitlines()[-1].split()[1])
+        assert table.out.splitlines()[-1] == f"… {cut} more below the cutoff; --cutoff none shows them"
+        assert len(table.out.splitlines()) == 1 + (30 - cut) + 1 > 2
+        assert len(cli("search", "red", "-n", "50", "--cutoff", "none").out.splitlines()) == 31
+        assert len(cli("search", "red", "-n", "50", "-p").out.splitlines()) == 30
+        plain = cli("search", "red", "-n", "50", "--json").json("search")
+        assert (len(plain["hits"]), plain["cut"]) == (30, None)
+        asked = cli("search", "red", "-n", "50", "--json", "--cutoff", "auto").json("search")
+        assert (len(asked["hits"]), asked["cut"]) == (30 - cut, cut)
+
+    def test_min_score(self, cli, album) -> None:
+        plain = cli("search", "red", "-n", "50", "--json").json("search")["hits"]
+        found = cli("search", "red", "-n", "50", "--json", "--min-score", str(plain[4]["score"] - 1e-6))
+        assert found.json("search")["hits"] == plain[:5]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--min-score", "nan"],
+            ["--min-score", "lots"],
+            ["-n", "0"],
+            ["--per-group", "0"],
+            ["--diversity", "1.5"],
+            ["--sort", "size"],
+            ["--sort", "date", "--diversity", "0.5"],
+            ["--more", "99999"],
+            ["--where", "nonsense ("],
+            ["--vectors"],
+        ],
+    )
+    def test_what_is_refused(self, cli, album, arguments) -> None:
+        outcome = cli("search", "red", *arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err
+
+    def test_vectors(self, cli, album) -> None:
+        found = cli("search", "red", "--vectors", "--json", "-n", "2").json("search")
+        for hit in found["hits"]:
+            assert np.linalg.norm(hit["vector"]) == pytest.approx(1, abs=1e-5)
+        assert "vector" not in cli("search", "red", "--json").json("search")["hits"][0]
+
+
+class TestQueries:
+    def test_each_line_has_its_answer(self, cli, album, tmp_path) -> None:
+        file = tmp_path / "queries"
+        file.write_text('red\n\n{"text": "blue", "limit": 2}\nlime\n')
+        outcome = cli("search", "--queries", file, "-n", "3")
+        assert outcome.code == 0
+        found = lines(None, outcome.out)
+        assert [document["line"] for document in found] == [1, 3, 4]
+        for document, words, limit in zip(found, ("red", "blue", "lime"), (3, 2, 3), strict=True):
+            single = cli("search", words, "-n", str(limit), "--json").json("search")
+            assert document["hits"] == single["hits"]
+
+    def test_a_bad_line_is_named_and_the_others_are_answered(self, cli, album, tmp_path) -> None:
+        file = tmp_path / "queries"
+        file.write_text(
+            'red\n{"text": 5}\nblue\n{"text": "lime", "like": [{"image_id": 4711}]}\n{"text"\nlime\n'
+        )
+        outcome = cli("search", "--queries", file)
+        assert outcome.code == 1
+        found = lines(None, outcome.out)
+        assert [document["line"] for document in found] == [1, 2, 3, 4, 5, 6]
+        assert [document["line"] for document in found if "error" in document] == [2, 4, 5]
+        assert found[3]["error"]["type"] == "ImageNotFoundError"
+        for line in (2, 4, 5):
+            assert f"line {line}: " in outcome.err
+        assert found[5]["hits"] == cli("search", "lime", "--json").json("search")["hits"]
+
+    def test_the_library_gives_no_answer_at_all_where_the_collection_is_gone(self, cli, tmp_path) -> None:
+        file = tmp_path / "queries"
+        file.write_text("red\n")
+        outcome = cli("search", "--queries", file, "-c", str(tmp_path / "nowhere"))
+        assert (outcome.code, outcome.out) == (2, "")
+
+
+class TestSeveral:
+    @pytest.fixture
+    def two(self, cli, tmp_path) -> None:
+        for name, colours in {"a": ("red", "blue"), "b": ("orange", "red", "lime")}.items():
+            folder = tmp_path / f"of-{name}"
+            folder.mkdir()
+            for colour in colours:
+                Image.new("RGB", (40, 30), colour).save(folder / f"{colour}.png")
+            cli("index", folder, "-c", name, "--encoder", "fake")
+
+    def test_hits_carry_the_collection(self, cli, two) -> None:
+        outcome = cli("search", "red", "-c", "a", "-c", "b")
+        head, *rows = outcome.out.splitlines()
+        assert head.split() == ["#", "score", "collection", "image"]
+        assert [row.split()[2] for row in rows[:2]] == ["a", "b"]
+        assert len(rows) == 5
+        assert outcome.err.splitlines()[:2] == [
+            "collection: a (--collection)",
+            "collection: b (--collection)",
+        ]
+        found = cli("search", "red", "-c", "a", "-c", "b", "--json").json("search")
+        uuids = {one["uuid"]: one["name"] for one in found["collections"]}
+        assert [uuids[hit["collection"]] for hit in found["hits"][:2]] == ["a", "b"]
+        assert (found["searched"], [one["searched"] for one in found["collections"]]) == (5, [2, 3])
+        assert found["collection"]["name"] == "a"
+
+    def test_many_queries(self, cli, two, tmp_path) -> None:
+        file = tmp_path / "queries"
+        file.write_text("red\nblue\n")
+        found = lines(None, cli("search", "--queries", file, "-c", "a", "-c", "b").out)
+        assert [len(document["collections"]) for document in found] == [2, 2]
+
+    def test_the_same_twice_and_other_encoders(self, cli, two, pictures) -> None:
+        assert "named twice" in cli("search", "red", "-c", "a", "-c", "a").err
+        cli("index", pictures, "-c", "other", "--encoder", "fake:32")
+        outcome = cli("search", "red", "-c", "a", "-c", "other")
+        assert outcome.code == 2
+        assert "cannot be compared" in outcome.err
+
+    def test_one_is_opened(self, cli, two, tmp_path, monkeypatch) -> None:
+        import typer
+
+        opened: list[str] = []
+        monkeypatch.setattr(typer, "launch", lambda path: opened.append(path) or 0)
+        assert cli("search", "lime", "-c", "a", "-c", "b", "--open").code == 0
+        assert opened == [str(tmp_path / "of-b" / "lime.png")]

@@ -1,0 +1,73 @@
+"""Which generations a process answers from, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import imseek
+from imseek.errors import ExpiredPageError
+from imseek.search import editions
+from imseek.search.editions import Editions
+
+
+@pytest.fixture
+def root(collection: imseek.Collection, photos: Path) -> Path:
+    collection.index([photos])
+    return collection.path
+
+
+def new_generation(collection: imseek.Collection, photos: Path, name: str) -> int:
+    (photos / name).write_bytes((photos / "coffee.png").read_bytes())
+    collection.index()
+    return collection.info().generation
+
+
+def test_an_earlier_one_is_kept_only_where_it_is_paged(
+    collection: imseek.Collection, photos: Path, root: Path
+) -> None:
+    held = Editions(root, "faiss")
+    first = held.newest()
+    new_generation(collection, photos, "a.png")
+    assert held.newest() is not first
+    with pytest.raises(ExpiredPageError):
+        held.of(first.reader.generation)
+    second = held.newest()
+    second.paged = True
+    newest = new_generation(collection, photos, "b.png")
+    assert held.newest().reader.generation == newest
+    assert held.of(second.reader.generation) is second
+    assert held.of(newest) is held.newest()
+    with pytest.raises(ExpiredPageError, match=f"generation {newest + 1}"):
+        held.of(newest + 1)
+
+
+def test_not_for_ever(
+    collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Editions(root, "faiss")
+    first = held.newest()
+    first.paged = True
+    new_generation(collection, photos, "a.png")
+    assert held.of(first.reader.generation) is first
+    now = editions.time.monotonic()
+    monkeypatch.setattr(editions.time, "monotonic", lambda: now + editions.KEPT + 1)
+    with pytest.raises(ExpiredPageError):
+        held.of(first.reader.generation)
+
+
+def test_vectors_are_shared_between_generations(
+    collection: imseek.Collection, photos: Path, root: Path
+) -> None:
+    held = Editions(root, "faiss")
+    first = held.newest()
+    (space,) = first.reader.current.spaces
+    before = held.index(first, space)
+    first.paged = True
+    new_generation(collection, photos, "a.png")
+    after = held.index(held.newest(), space)
+    assert after.segments[0].rows is before.segments[0].rows
+    assert after._parts[0].flat is before._parts[0].flat  # type: ignore[attr-defined]
+    assert held.index(first, space) is before
+    assert (len(before), len(after)) == (8, 9)

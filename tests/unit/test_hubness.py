@@ -1,0 +1,70 @@
+"""Hubs: known biases, and a hub that is pushed back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imseek.encoders.checks import unit_rows
+from imseek.errors import UsageError
+from imseek.search.hubness import BANK_TEXTS, corrected, hub_bias
+from imseek.types import Float32
+
+
+def rows(seed: int, count: int, dim: int = 16) -> Float32:
+    return unit_rows(np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32))
+
+
+def test_the_bias_is_the_mean_of_the_best_scores_with_the_bank() -> None:
+    images = np.eye(3, dtype=np.float32)
+    bank = np.array([[0.6, 0.8, 0], [0, 1, 0], [0.8, 0, 0.6]], np.float32)
+    np.testing.assert_allclose(hub_bias(images, bank, 2), [0.7, 0.9, 0.3], atol=1e-6)
+    np.testing.assert_allclose(hub_bias(images, bank, 1), [0.8, 1.0, 0.6], atol=1e-6)
+    np.testing.assert_allclose(hub_bias(images, bank, 99), [1.4 / 3, 0.6, 0.2], atol=1e-6)
+
+
+def test_a_hub_no_longer_answers_everything() -> None:
+    """Questions of two kinds, each with an image of its own, and a hub between them that is nearer than either."""
+    hub = np.array([1, 1, 0, 0]) / np.sqrt(2)
+    images = np.array([[1, 0, 0.5, 0], [0, 1, 0, 0.5], hub], np.float32)
+    images = unit_rows(images)
+    asked = unit_rows(np.array([[0.7, 0.3, 0.05, 0], [0.3, 0.7, 0, 0.05]], np.float32))
+    bank = unit_rows(np.array([[0.5, 0.5, 0, 0], [0.6, 0.4, 0, 0], [0.4, 0.6, 0, 0]], np.float32))
+    scores = asked @ images.T
+    assert scores.argmax(axis=1).tolist() == [2, 2]
+    bias = hub_bias(images, bank, 3)
+    assert bias.argmax() == 2
+    assert [corrected(one, bias, 0.5).argmax() for one in scores] == [0, 1]
+
+
+def test_nothing_is_changed_by_a_weight_of_zero_or_by_equal_biases() -> None:
+    scores = np.array([0.3, 0.9, 0.5], np.float32)
+    bias = np.array([0.1, 0.8, 0.4], np.float32)
+    assert corrected(scores, bias, 0).tolist() == scores.tolist()
+    assert corrected(scores, np.full(3, 0.5, np.float32)).argsort().tolist() == scores.argsort().tolist()
+
+
+@given(st.integers(0, 50), st.integers(1, 12), st.integers(1, 12), st.integers(1, 15))
+def test_candidates_have_the_bias_that_they_have_among_all(seed: int, count: int, bank: int, k: int) -> None:
+    images, questions = rows(seed, count), rows(seed + 99, bank)
+    whole = hub_bias(images, questions, k)
+    assert whole.shape == (count,)
+    assert whole.dtype == np.float32
+    assert np.abs(whole).max() <= 1 + 1e-6
+    some = np.arange(0, count, 2)
+    np.testing.assert_allclose(hub_bias(images[some], questions, k), whole[some], atol=1e-6)
+    full = np.sort(images @ questions.T, axis=1)[:, ::-1]
+    np.testing.assert_allclose(whole, full[:, : min(k, bank)].mean(axis=1), atol=1e-6)
+
+
+def test_a_bank_is_needed() -> None:
+    with pytest.raises(UsageError, match="bank"):
+        hub_bias(rows(0, 3), rows(0, 0), 5)
+    with pytest.raises(UsageError, match="bank"):
+        hub_bias(rows(0, 3), rows(0, 3), 0)
+
+
+def test_the_words_of_the_bank_are_different_ones() -> None:
+    assert len(set(BANK_TEXTS)) == len(BANK_TEXTS) == 64

@@ -1,0 +1,90 @@
+"""Rankings: pages that are cut from them repeat nothing and leave nothing out, whatever an approximate index misses."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imseek.data.vectors import Matches
+from imseek.data.vectors.scores import top_k
+from imseek.search import ranking
+from imseek.search.ranking import ranked
+
+
+class Approximate:
+    """Finds some of the best: which ones depends on how many it is asked for, as with a real one."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        # Many of equal score.
+        self.scores = random.integers(0, max(2, count // 3), count).astype(np.float32)
+        self.seed = seed
+        self.asked: list[tuple[int, bool]] = []
+
+    def __call__(self, k: int, exact: bool) -> Matches:
+        self.asked.append((k, exact))
+        ids = np.arange(len(self.scores))
+        if not exact:
+            seen = np.random.default_rng((self.seed, k)).random(len(ids)) < 0.8
+            ids = ids[seen]
+        return top_k(ids, self.scores[ids], k)
+
+
+def pages(search: Approximate, first: int, others: list[int]) -> list[list[int]]:
+    """Pages to the last one, as the engine cuts them."""
+    found, offset, sizes = [], 0, iter([first, *others])
+    while True:
+        limit = next(sizes, 7)
+        count = min(offset + limit + 1, len(search.scores))
+        matches, _ = ranked(search, count, first + 1, exact=False)
+        found.append(matches.ids[offset : offset + limit].tolist())
+        offset += limit
+        if offset >= len(matches):
+            return found
+
+
+@given(
+    st.integers(1, 120), st.integers(0, 2**31), st.integers(1, 60), st.lists(st.integers(1, 30), max_size=6)
+)
+def test_pages_hold_every_image_once(count: int, seed: int, first: int, others: list[int]) -> None:
+    before, ranking.APPROXIMATE = ranking.APPROXIMATE, 40  # type: ignore[misc]
+    try:
+        shown = [i for page in pages(Approximate(count, seed), first, others) for i in page]
+    finally:
+        ranking.APPROXIMATE = before  # type: ignore[misc]
+    assert sorted(shown) == list(range(count))
+
+
+def test_the_first_page_is_what_its_search_found() -> None:
+    search = Approximate(500, 1)
+    matches, approximate = ranked(search, 11, 11, exact=False)
+    assert search.asked == [(11, False)]
+    assert approximate
+    assert matches.ids.tolist() == search(11, False).ids.tolist()
+
+
+def test_the_second_page_asks_deeper_and_keeps_the_first() -> None:
+    search = Approximate(5000, 2)
+    matches, _ = ranked(search, 21, 11, exact=False)
+    assert search.asked == [(11, False), (1000, False)]
+    first, deeper = search(11, False).ids.tolist(), search(1000, False).ids.tolist()
+    assert matches.ids.tolist() == (first + [i for i in deeper if i not in first])[:21]
+
+
+def test_beyond_a_thousand_all_is_exact_from_the_start_or_at_the_end() -> None:
+    search = Approximate(5000, 3)
+    matches, approximate = ranked(search, 1500, 1001, exact=False)
+    assert (search.asked, approximate) == ([(1500, True)], False)
+    assert matches.ids.tolist() == search(1500, True).ids.tolist()
+    search.asked.clear()
+    matches, approximate = ranked(search, 1500, 11, exact=False)
+    assert (search.asked, approximate) == ([(11, False), (1000, False), (1500, True)], True)
+    assert len(set(matches.ids.tolist())) == 1500
+
+
+def test_exact_searches_ask_once() -> None:
+    search = Approximate(100, 4)
+    matches, approximate = ranked(search, 30, 11, exact=True)
+    assert (search.asked, approximate) == ([(30, True)], False)
+    assert matches.scores.tolist() == sorted(search.scores.tolist(), reverse=True)[:30]
