@@ -2,9 +2,9 @@
 
     python bench/searching/own.py JSON
 
-``imseek`` is the whole call, `Collection.search(vector, metadata=False)`: the generation is checked, the snapshot
-asked, the tail scanned, the dead left out, candidates scored exactly, and places looked up. ``imseek-index`` is the
-vector index alone, as the engine holds it.
+``imseek`` is the whole call, `Collection.search(query, metadata=False)`, less the encoder: the generation is checked,
+the snapshot asked, the tail scanned, the dead left out, candidates scored exactly, and places looked up; a batch is
+`search_many`. ``imseek-index`` is the vector index alone, as the engine holds it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,11 @@ from searching import measure
 from searching.processes import timed
 
 import imseek
+from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
+from imseek.search.compose import Composer
 from imseek.search.query import Query, Term
+from imseek.types import SpaceInfo
 
 
 def collection_of(work: Path) -> Path:
@@ -67,30 +69,56 @@ def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
     return {"wall": run.wall, "cpu": run.cpu, "file_mb": size, "peak_mb": run.resident}
 
 
+class Given(Composer):
+    """Takes the n-th of the vectors that it is given for picture or word number n: no encoder is part of the time.
+
+    All else of a search goes its way; a raw vector would too, but is searched as words are, whatever it is.
+    """
+
+    queries: Any = None
+
+    def _term(
+        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo]
+    ) -> tuple[list[Any], tuple[str, ...]]:
+        number = int(term.text) if term.text is not None else term.image_id
+        return [self.queries[number]], ()
+
+
 class Whole:
-    """The whole call. It tunes itself, so it has no setting of ours."""
+    """The whole call. It has tuned itself, so it has no setting of ours; it knows the ``kind`` by its terms."""
 
     values: Sequence[int | None] = (None,)
+    kind = "text"
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def load(self) -> None:
         self.collection = imseek.open(self.root)
+        engine = self.collection._engine
+        self.composer = engine._composer = Given(engine._composer._encoder)
         self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
-        self.collection.search(_any_vector(self.collection), metadata=False)
+        self.ask(_any_vector(self.collection), 1, None)
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
-        return np.stack([self._rows(self._hits(query, k)) for query in queries])
+        """One query by `search`, several by `search_many`."""
+        self.composer.queries = queries
+        asked = [self._query(n, k) for n in range(len(queries))]
+        if len(asked) == 1:
+            found = [self.collection.search(asked[0], metadata=False)]
+        else:
+            found = self.collection.search_many(asked, metadata=False)
+        return [self._rows([hit.image_id for hit in answer.hits]) for answer in found]
 
     def filtered(self, query: Any, k: int, share: float) -> Any:
-        """With ``where``, so that its parsing and its evaluation count."""
-        asked = Query((Term(vector=query),), limit=k, where=f"draw < {share}")
+        """With ``where``: its parsing counts, its evaluation only the first time."""
+        self.composer.queries = query
+        asked = self._query(0, k, where=f"draw < {share}")
         return self._rows([hit.image_id for hit in self.collection.search(asked, metadata=False).hits])
 
-    def _hits(self, query: Any, k: int) -> list[int]:
-        found = self.collection.search(query, limit=k, metadata=False)
-        return [hit.image_id for hit in found.hits]
+    def _query(self, number: int, k: int, **more: Any) -> Query:
+        term = Term(text=str(number)) if self.kind == "text" else Term(image_id=number)
+        return Query((term,), limit=k, **more)
 
     def _rows(self, ids: Any) -> Any:
         """Row numbers of the vectors: the live ids in their order."""
@@ -98,23 +126,22 @@ class Whole:
 
 
 class Index(Whole):
-    """The vector index alone; a batch is asked at once. It is told what kind of queries they are, where it asks."""
-
-    kind = "text"
+    """The vector index alone; a batch is asked at once."""
 
     def load(self) -> None:
         super().load()
-        engine = self.collection._engine  # What the whole call is held against; there is no public way to it.
-        reader = engine.reader
-        with engine._lock:
-            self.index = engine._opened(reader, reader.current.image_spaces[0])
+        editions = self.collection._engine._editions  # There is no public way to the index: it is no promise.
+        edition = editions.newest()
+        self.index = editions.index(edition, edition.reader.current.image_spaces[0])
         self._told = "text" in inspect.signature(self.index.search).parameters
 
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
-        return np.stack([self._rows(matches.ids) for matches in self._search(queries, k)])
+        if not hasattr(self, "index"):
+            return super().ask(queries, k, value)
+        return [self._rows(matches.ids) for matches in self._search(queries, k)]
 
     def filtered_by(self, query: Any, k: int, allowed: IdSet) -> Any:
-        (matches,) = self._search(query[np.newaxis], k, allowed=allowed)
+        (matches,) = self._search(query, k, allowed=allowed)
         return self._rows(matches.ids)
 
     def _search(self, queries: Any, k: int, **options: Any) -> Any:
@@ -124,14 +151,13 @@ class Index(Whole):
 
 
 def measured(system: Whole, spec: dict[str, Any]) -> dict[str, Any]:
-    """As :func:`measure.measure`, kind by kind, since the index alone is told the kind."""
+    """As :func:`measure.measure`, but that the system is told the kind of the queries."""
     task = measure.Task(Path(spec["work"]))
     began = time.perf_counter()
     system.load()
     report: dict[str, Any] = {"load_s": time.perf_counter() - began, "loaded": measure.memory()}
     for kind in measure.KINDS:
-        if isinstance(system, Index):
-            system.kind = kind
+        system.kind = kind
         queries = task.queries[kind]
         recall = task.recall(kind, system.ask(queries, spec["k"], None), spec["k"])
         timed = measure.times(system, queries, spec["k"], None, spec["rounds"])
@@ -152,33 +178,34 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
     index.load()
     whole.load()
     drawn = vectors.draws(np.arange(spec["count"]))
-    has_where = "where" in {field.name for field in fields(Query)}
     report: dict[str, Any] = {}
     for share in spec["shares"]:
         allowed = IdSet(index.ids[drawn < share])
         for kind in measure.KINDS:
-            index.kind, queries = kind, task.queries[kind]
+            index.kind = whole.kind = kind
+            queries = task.queries[kind]
 
             def alone(n: int, queries: Any = queries, allowed: IdSet = allowed) -> Any:
-                return index.filtered_by(queries[n], k, allowed)
+                return index.filtered_by(queries[n : n + 1], k, allowed)
 
             def called(n: int, queries: Any = queries, share: float = share) -> Any:
-                return whole.filtered(queries[n], k, share)
+                return whole.filtered(queries[n : n + 1], k, share)
 
-            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone}
-            if has_where:
-                ways["imseek"] = called
+            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone, "imseek": called}
             for name, ask in ways.items():
+                began = time.perf_counter()
                 ask(0)
+                first = (time.perf_counter() - began) * 1000
                 p50, p99 = measure.latency(ask, len(queries))
                 recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
-                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall}
+                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall, "first": first}
     return report
 
 
 def _any_vector(collection: Any) -> Any:
-    query = np.zeros(collection.info().encoder.dim, np.float32)
-    query[0] = 1
+    """(1, dim) float32."""
+    query = np.zeros((1, collection.info().encoder.dim), np.float32)
+    query[0, 0] = 1
     return query
 
 
