@@ -174,10 +174,12 @@ OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, l
 #: Mean radius of the earth in kilometres (IUGG).
 EARTH_KM: Final = 6371.0088
 
-#: The haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, all in degrees.
-HAVERSINE: Final = (
-    "(pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
-    "pow(sin(radians({1} - {3}) / 2), 2))"
+#: Whether the haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, in degrees, is at
+#: most {4}; which it is not where {0} does not lie between {5} and {6}.
+NEAR: Final = (
+    "(CASE WHEN {0} NOT BETWEEN {5} AND {6} AND {1} IS NOT NULL THEN FALSE ELSE "
+    "pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
+    "pow(sin(radians({1} - {3}) / 2), 2) <= {4} END)"
 )
 
 #: What CAST takes, by the names that sqlglot gives to types.
