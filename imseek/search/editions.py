@@ -15,9 +15,10 @@ from imseek.data.vectors import IdSet, VectorIndex, open_index
 from imseek.errors import CorruptCollectionError, ExpiredPageError
 from imseek.types import Float32, SpaceInfo
 
-#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
-#: newer one but for what a merge has written anew.
+#: Seconds for which an earlier generation is kept, once a newer one has been taken up.
 KEPT: Final = 600.0
+#: Bytes of vectors that it may hold which the newer one does not: it goes at once where a merge has written more anew.
+OWN: Final = 256 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +82,10 @@ class Editions:
                         hint=f"imseek collection repair {self._root}",
                     )
                 edition.indexes[space.space_id] = index
+                if self._earlier is not None and edition is self._newest:
+                    theirs = self._earlier[1].indexes.get(space.space_id)
+                    if theirs is not None and _own_bytes(theirs, index) > OWN:
+                        self._earlier = None
             return index
 
     def renew(self) -> int:
@@ -118,6 +123,12 @@ class Editions:
         except OSError:
             return None
         return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+
+def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
+    """What the vectors of an index take that another one does not have."""
+    shared = {id(segment.rows) for segment in other.segments}
+    return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:
