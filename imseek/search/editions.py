@@ -117,7 +117,7 @@ class Editions:
             facts = (self._root / layout.CURRENT).stat()
         except OSError:
             return None
-        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:

@@ -362,6 +362,38 @@ def test_answers_and_columns_are_kept_within_a_bound(
     assert len(large.ids(newer, "width > 0")) == 25, "it can be used again"
 
 
+def test_a_filter_over_more_than_fits_keeps_what_fits(
+    collection: imseek.Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([pictures])
+    for n in range(3):
+        (pictures / f"new{n}.png").write_bytes(draw(n))
+        collection.index()
+    reader = Reader(collection.path)
+    shards = len(reader.current.shards)
+    assert shards == 4
+    reads: list[str] = []
+    real = facts.columns_of
+
+    def counted(reader: Reader, file: str, names: Any) -> Any:
+        reads.append(names[0])
+        return real(reader, file, names)
+
+    monkeypatch.setattr(facts, "columns_of", counted)
+    filters = Filters(memory=110)  # of columns of 4 bytes for each of 24 + 1 + 1 + 1 images
+    assert len(filters.ids(reader, "width > 0")) == 27
+    assert len(filters.ids(reader, "width > 1")) == 27
+    assert reads == ["width"] * shards, "all fit"
+    filters = Filters(memory=104)
+    for n in range(3):
+        assert len(filters.ids(reader, f"width > {n}")) == 27
+    assert reads == ["width"] * (2 * shards + 2), "the first three fit"
+    assert len(filters.ids(reader, "height > 0")) == 27
+    reads.clear()
+    assert len(filters.ids(reader, "height > 1")) == 27
+    assert reads == ["height"], "what was used longest ago makes room"
+
+
 def test_many_threads_get_the_same_answers(collection: imseek.Collection, pictures: Path) -> None:
     collection.index([pictures])
     reader, filters = Reader(collection.path), Filters()

@@ -70,18 +70,23 @@ def _stored(*names: str) -> tuple[Source, ...]:
 
 _PATH = (Source("place", "path"),)
 _TAKEN = _stored("taken_at")
-_NAME = "regexp_extract({0}, '[^/]*$')"
+_FOLDER = "parse_dirpath({0}, 'forward_slash')"
+_NAME = "parse_filename({0}, FALSE, 'forward_slash')"
 
 #: A stored column of one of these names is reached as ``extra_<name>``.
 VIRTUAL: Final[Mapping[str, Virtual]] = {
     "image_id": Virtual(Kind.INT, (Source("id"),), "{0}"),
     "path": Virtual(Kind.TEXT, _PATH, "{0}"),
-    "folder": Virtual(Kind.TEXT, _PATH, "regexp_extract({0}, '^(/|.*?)/?[^/]*$', 1)"),
+    "folder": Virtual(
+        Kind.TEXT,
+        _PATH,
+        f"(CASE WHEN {_FOLDER} = '' AND starts_with({{0}}, '/') THEN '/' ELSE {_FOLDER} END)",
+    ),
     "name": Virtual(Kind.TEXT, _PATH, _NAME),
     "extension": Virtual(
         Kind.TEXT, _PATH, r"lower(regexp_extract({0}, '[^/]\.([A-Za-z0-9]{{1,16}})(?:[?#].*)?$', 1))"
     ),
-    "source": Virtual(Kind.INT, (Source("place", "source"),), "{0}"),
+    "source": Virtual(Kind.INT, (Source("place", "source"),), "CAST({0} AS BIGINT)"),
     "megapixels": Virtual(
         Kind.FLOAT,
         _stored("width", "height"),
