@@ -68,18 +68,20 @@ class Bench:
         truth.prepare(self.work, self.count, o.dim, o.seed, o.queries, shares, peers)
 
     def built(self, system: str, threads: int) -> dict[str, Any]:
-        """What building took; done once, and again where ``--rebuild`` says so."""
+        """What building took; done once, and again for other options or where ``--rebuild`` says so."""
         shared = "imseek" if system in OWN else system
-        made_for = f"-{self.spec['memory']}" if shared == "autofaiss" else ""
-        kept = self.work / f"{shared}{made_for}.built.json"
-        again = shared in self.options.rebuild
-        if again or not kept.exists():
-            made = self.run("build", shared, threads)
+        names = {
+            "imseek": ("index", "index_memory", "target", "tail", "dead", "encoder"),
+            "autofaiss": ("memory",),
+        }
+        made_for = [self.spec[name] for name in names.get(shared, ())]
+        kept = self.work / f"{shared}.built.json"
+        found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+        if not found or found["made_for"] != made_for or shared in self.options.rebuild:
+            found = {**self.run("build", shared, threads), "made_for": made_for}
             self.options.rebuild = [other for other in self.options.rebuild if other != shared]
-            if "failed" in made:
-                return made
-            kept.write_text(json.dumps(made))
-        found: dict[str, Any] = json.loads(kept.read_text())
+            if "failed" not in found:
+                kept.write_text(json.dumps(found))
         return found
 
     def run(self, task: str, system: str, threads: int, **more: Any) -> dict[str, Any]:

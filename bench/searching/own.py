@@ -14,7 +14,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from searching import measure
 from searching.processes import timed
 
 import imseek
-from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.search.compose import Composer
 from imseek.search.query import Query, Term
@@ -77,10 +76,11 @@ class Given(Composer):
 
     queries: Any = None
 
-    def _term(
-        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo]
-    ) -> tuple[list[Any], tuple[str, ...]]:
-        number = int(term.text) if term.text is not None else term.image_id
+    def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Any]:
+        return {}
+
+    def _term(self, term: Term, *_: Any) -> tuple[list[Any], tuple[str, ...]]:
+        number = term.image_id if term.text is None else int(term.text)
         return [self.queries[number]], ()
 
 

@@ -211,9 +211,7 @@ class USearch(Peer):
 class AutoFaiss(Faiss):
     """What autofaiss chooses for the memory that the specification gives it."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__(spec)
-        self.file = f"autofaiss-{spec['memory']}.faiss"
+    file = "autofaiss.faiss"
 
     def build(self) -> None:
         from autofaiss import build_index

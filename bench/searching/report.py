@@ -96,7 +96,7 @@ def _claims(rows: Sequence[dict[str, Any]], ours: dict[str, Any] | None, target:
         return []
     lines = []
     peers = [r for r in rows if "failed" not in r and not r["system"].startswith("imseek")]
-    for kind in KINDS:
+    for kind in KINDS if peers else ():
         able = [row for row in peers if row[kind]["recall"] >= target]
         small = [row for row in able if row["asked"]["rss"] <= SAME_MEMORY * ours["asked"]["rss"]]
         lines.append(f"{kind}: imseek at recall {ours[kind]['recall']:.3f}")
