@@ -1,7 +1,8 @@
 """What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
 
 ``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
-``index.json`` what kind it is, how it is searched, and what recall was measured when it was built.
+``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
+fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.lists`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from imseek.errors import CorruptCollectionError
 INDEX = "faiss.index"
 COVERED = "covered.npy"
 FACTS = "index.json"
+LISTS = "faiss.lists"
+TABLE = "lists.npy"
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -131,6 +134,10 @@ class Covered:
     def has(self, ids: Ids) -> Bools:
         """(n,): which of ``ids`` the snapshot has."""
         return are_marked(self._marks, ids)
+
+    def ids(self) -> Ids:
+        """All of them, ascending."""
+        return np.flatnonzero(np.unpackbits(self._marks, bitorder="little"))
 
     def marked(self, ids: Ids) -> Bits:
         """As a bit for each id: those of ``ids`` that the snapshot has."""

@@ -31,7 +31,7 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 QUERIES = 400
 #: Recall is that of so many.
 K = 10
-_RESCORED = (20, 40, 80, 160, 320, 640, 1280)
+_RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
 #: How deep the truth goes, so that it holds for filters too.
 _DEEP = 1000
 #: What is asked for above the target: a half of the queries tells recall to about so much.
@@ -56,13 +56,12 @@ def query_rows(rows: int) -> Ids:
 def tuned(
     snapshot: Snapshot,
     rows: LiveRows,
-    ids: Ids,
     numbers: Ids,
     words: Float32 | None,
     modality: str,
     tell: Tell,
 ) -> Facts:
-    """The facts of a snapshot of ``rows`` (with these ``ids``), with how to search it and what it then finds.
+    """The facts of a snapshot of ``rows``, with how to search it and what it then finds.
 
     Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
     """
@@ -71,6 +70,7 @@ def tuned(
     asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
     tell(0.5)
     facts = snapshot.facts
+    ids = np.concatenate([ids for ids, _ in rows.blocks()])
     image, text = asked if modality == "image" else asked[::-1]
     image_tuned = tune(snapshot, image, facts.target, ids)
     tell(0.7)
@@ -199,9 +199,9 @@ def _probe_within(
 
 
 def _ladder(most: int) -> list[int]:
-    """Numbers up to ``most`` that grow by about a third, from a hundredth of it on."""
+    """Numbers up to ``most`` that grow by about a third, from a few hundredths of a hundredth of it on."""
     steps = [most]
-    while steps[-1] > max(4, most // 100):
+    while steps[-1] > max(4, most // 400):
         steps.append(int(steps[-1] * 0.75))
     return steps[::-1]
 
