@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imseek.data.reader import Reader, connect_read_only
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.reader import Reader
 from imseek.data.vectors.facts import Covered, read_facts
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy

@@ -1,9 +1,9 @@
 """Inverted lists in a file of our own, so that those of fast-scan codes can be mapped into memory too.
 
-FAISS maps its own files, but not the blocks of 32 codes by which fast scan works (André et al. 2015): it would read all
-of them whenever an index is opened. Its on-disk lists have room for them, though: a list is its codes, then its ids, and if
-a list has room for whole blocks, the codes lie as fast scan wants them. ``faiss.lists`` holds all lists, one after
-another; ``lists.npy`` (lists, 3) uint64 says how many rows each has, for how many there is room, and where it begins.
+FAISS maps its own files, but not the blocks of 32 codes by which fast scan works (André et al. 2015): it would read
+all of them whenever an index is opened. Its on-disk lists have room for them, though: a list is its codes, then its
+ids, and if it has room for whole blocks, the codes lie as fast scan wants them. ``faiss.lists`` holds all lists, one
+after another; ``lists.npy`` (lists, 3) uint64 says how many rows each has, how many would fit, and where it begins.
 """
 
 from __future__ import annotations
