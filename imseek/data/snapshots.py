@@ -36,7 +36,7 @@ from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
 from imseek.data.vectors.snapshot import Snapshot, imbalance, mapped
 from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
-from imseek.errors import StorageError, UsageError
+from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
@@ -157,12 +157,14 @@ def drop(writer: Writer, space_id: int) -> int:
 
 
 def drop_stale(writer: Writer) -> None:
-    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well."""
+    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well, and
+    those of spaces that are not in use."""
     reader = Reader(writer.root)
-    for space in reader.current.spaces:
-        info = info_of(reader, space.space_id)
-        if reader.snapshot_folder(space.space_id) is not None and (info is None or info.dead):
-            drop(writer, space.space_id)
+    in_use = {space.space_id for space in reader.current.spaces}
+    for space_id in map(int, reader.current.snapshots):
+        info = info_of(reader, space_id) if space_id in in_use else None
+        if info is None or info.dead:
+            drop(writer, space_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,10 @@ def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
 
 def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:
     """The lists there are, less the dead and with what has come since; None where they must be laid out anew."""
-    snapshot = reader.snapshot(space.space_id)
+    try:
+        snapshot = reader.snapshot(space.space_id)
+    except CorruptCollectionError:
+        return None
     folder = reader.snapshot_folder(space.space_id)
     if snapshot is None or folder is None or inverted_file(snapshot.index) is None:
         return None

@@ -118,14 +118,21 @@ class Covered:
         self._marks = marks
 
     @classmethod
-    def read(cls, folder: Path) -> Covered:
-        """Raises FileNotFoundError or CorruptCollectionError."""
+    def read(cls, folder: Path, rows: int) -> Covered:
+        """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
+
+        They are counted: an image that is marked and not in the index would never be found.
+        """
         try:
             marks = np.load(folder / COVERED, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # What damaged bytes make NumPy raise is not documented.
             raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
-        if marks.dtype != np.uint8 or marks.ndim != 1:
-            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {COVERED} holds no bits")
+        if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
+            raise CorruptCollectionError(
+                f"the vector index in {folder} is damaged: {COVERED} has not a bit for each of {rows:,} images"
+            )
         return cls(marks)
 
     def has(self, ids: Ids) -> Bools:

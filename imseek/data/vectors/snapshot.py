@@ -33,7 +33,8 @@ class Snapshot:
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
-        return cls(mapped(folder / INDEX), Covered.read(folder), read_facts(folder))
+        facts = read_facts(folder)
+        return cls(mapped(folder / INDEX), Covered.read(folder, facts.rows), facts)
 
     def candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
         """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
@@ -59,7 +60,7 @@ def mapped(path: Path) -> Any:
         raise FileNotFoundError(path)
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
         raise CorruptCollectionError(f"the vector index {path} is damaged: {error}") from error
 
 
