@@ -202,16 +202,17 @@ def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, t
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
     plan = _plan(reader, space, len(rows), policy, force)
-    outcome, generation = plan.outcome, reader.generation
+    outcome = plan.outcome
     if outcome == "dropped":
-        generation = drop(writer, space.space_id)
+        drop(writer, space.space_id)
     elif outcome in ("built", "extended"):
         try:
             outcome = _build(writer, reader, space, rows, plan, policy, tell)
         except Stopped:
             outcome = "interrupted"
+    if outcome in ("dropped", "built", "extended"):
         reader = reader.renewed()
-        generation = reader.generation
+    generation = reader.generation
     return BuildReport(
         space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id)
     )

@@ -42,7 +42,8 @@ class Effort:
 class Tuned:
     """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
 
-    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall.
+    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall; the
+    largest share first.
     """
 
     effort: Effort
@@ -51,11 +52,16 @@ class Tuned:
     filtered: tuple[tuple[float, int], ...] = ()
 
     def effort_for(self, share: float) -> Effort:
-        """The effort where a filter lets ``share`` of the images through."""
-        probe = self.effort.probe
+        """The effort where a filter lets ``share`` of the images through; between two shares, one between theirs."""
+        above, probe = 1.0, self.effort.probe
         for level, wanted in self.filtered:
-            if share <= level:
-                probe = max(probe, wanted)
+            wanted = max(probe, wanted)
+            if share >= level:
+                if probe and above > level:
+                    part = math.log(above / min(share, above)) / math.log(above / level)
+                    probe = math.ceil(probe * (wanted / probe) ** part)
+                break
+            above, probe = level, wanted
         return Effort(probe, self.effort.rescore)
 
 
