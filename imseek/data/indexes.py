@@ -41,7 +41,8 @@ def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
     if folder is None:
         return None
     try:
-        facts, covered = read_facts(folder), Covered.read(folder)
+        facts = read_facts(folder)
+        covered = Covered.read(folder, facts.rows)
     except (CorruptCollectionError, FileNotFoundError):
         return None
     inside = [int(np.count_nonzero(covered.has(s.ids) & s.searchable())) for s in reader.segments(space_id)]

@@ -38,7 +38,7 @@ from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
 from imseek.data.vectors.snapshot import Snapshot, imbalance, loaded, mapped
 from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
-from imseek.errors import StorageError, UsageError
+from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
@@ -159,12 +159,14 @@ def drop(writer: Writer, space_id: int) -> int:
 
 
 def drop_stale(writer: Writer) -> None:
-    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well."""
+    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well, and
+    those of spaces that are not in use."""
     reader = Reader(writer.root)
-    for space in reader.current.spaces:
-        info = info_of(reader, space.space_id)
-        if reader.snapshot_folder(space.space_id) is not None and (info is None or info.dead):
-            drop(writer, space.space_id)
+    in_use = {space.space_id for space in reader.current.spaces}
+    for space_id in map(int, reader.current.snapshots):
+        info = info_of(reader, space_id) if space_id in in_use else None
+        if info is None or info.dead:
+            drop(writer, space_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +204,17 @@ def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, t
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
     plan = _plan(reader, space, len(rows), policy, force)
-    outcome, generation = plan.outcome, reader.generation
+    outcome = plan.outcome
     if outcome == "dropped":
-        generation = drop(writer, space.space_id)
+        drop(writer, space.space_id)
     elif outcome in ("built", "extended"):
         try:
             outcome = _build(writer, reader, space, rows, plan, policy, tell)
         except Stopped:
             outcome = "interrupted"
+    if outcome in ("dropped", "built", "extended"):
         reader = reader.renewed()
-        generation = reader.generation
+    generation = reader.generation
     return BuildReport(
         space.space_id, outcome, time.monotonic() - started, generation, info_of(reader, space.space_id)
     )
@@ -316,7 +319,10 @@ def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
 
 def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:
     """The lists there are and what has come since; None where they must be laid out anew. The dead stay until then."""
-    snapshot = reader.snapshot(space.space_id)
+    try:
+        snapshot = reader.snapshot(space.space_id)
+    except CorruptCollectionError:
+        return None
     folder = reader.snapshot_folder(space.space_id)
     if snapshot is None or folder is None or inverted_file(snapshot.index) is None:
         return None

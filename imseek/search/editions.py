@@ -6,14 +6,18 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imseek.data import layout
 from imseek.data.current import read_current
+from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex, open_index
-from imseek.errors import CorruptCollectionError, ExpiredPageError
+from imseek.errors import CorruptCollectionError, ExpiredPageError, StaleGenerationError
 from imseek.types import Float32, SpaceInfo
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.snapshot import Snapshot
 
 #: Seconds for which an earlier generation is kept, once a newer one has been taken up.
 KEPT: Final = 600.0
@@ -27,7 +31,7 @@ class Edition:
 
     ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
     token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`), ``allowed`` the
-    images for which a condition holds.
+    images for which a condition holds. ``notes`` are on spaces whose approximate index is damaged.
     """
 
     reader: Reader
@@ -35,6 +39,7 @@ class Edition:
     before: dict[int, VectorIndex] = field(default_factory=dict)
     samples: dict[int, Float32] = field(default_factory=dict)
     allowed: dict[str, IdSet] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
     paged: bool = False
 
 
@@ -73,7 +78,7 @@ class Editions:
             if index is None:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
-                segments, snapshot = reader.segments(space.space_id), reader.snapshot(space.space_id)
+                segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
                 index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
                 missing = reader.current.images - len(index) - reader.silent(space.space_id)
                 if missing:
@@ -87,6 +92,24 @@ class Editions:
                     if theirs is not None and _own_bytes(theirs, index) > OWN:
                         self._earlier = None
             return index
+
+    def _snapshot(self, edition: Edition, space: SpaceInfo) -> Snapshot | None:
+        """None where there is none, or it is damaged: it is derived, and all that it finds is in the vectors too.
+
+        Raises StaleGenerationError where it is gone, and there is a newer generation.
+        """
+        try:
+            return edition.reader.snapshot(space.space_id)
+        except StaleGenerationError:
+            if read_current(self._root).generation != edition.reader.generation:
+                raise
+        except CorruptCollectionError:
+            pass
+        edition.notes[space.space_id] = (
+            f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
+            f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
+        )
+        return None
 
     def renew(self) -> int:
         """Forget what is open, since files of it are gone; returns the newest generation."""

@@ -169,7 +169,9 @@ class Engine:
         )
         beyond = asked.total > len(matches) == relevant
         cut = None if query.cutoff is None else 0 if beyond else asked.total - relevant
+        damaged = asked.edition.notes
         notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
+        notes += tuple(damaged[space.space_id] for space in asked.spaces if space.space_id in damaged)
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
         return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
 

@@ -45,7 +45,8 @@ class Effort:
 class Tuned:
     """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
 
-    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall.
+    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall; the
+    largest share first.
     """
 
     effort: Effort
@@ -54,11 +55,16 @@ class Tuned:
     filtered: tuple[tuple[float, int], ...] = ()
 
     def effort_for(self, share: float) -> Effort:
-        """The effort where a filter lets ``share`` of the images through."""
-        probe = self.effort.probe
+        """The effort where a filter lets ``share`` of the images through; between two shares, one between theirs."""
+        above, probe = 1.0, self.effort.probe
         for level, wanted in self.filtered:
-            if share <= level:
-                probe = max(probe, wanted)
+            wanted = max(probe, wanted)
+            if share >= level:
+                if probe and above > level:
+                    part = math.log(above / min(share, above)) / math.log(above / level)
+                    probe = math.ceil(probe * (wanted / probe) ** part)
+                break
+            above, probe = level, wanted
         return Effort(probe, self.effort.rescore)
 
 
@@ -121,14 +127,21 @@ class Covered:
         self._marks = marks
 
     @classmethod
-    def read(cls, folder: Path) -> Covered:
-        """Raises FileNotFoundError or CorruptCollectionError."""
+    def read(cls, folder: Path, rows: int) -> Covered:
+        """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
+
+        They are counted: an image that is marked and not in the index would never be found.
+        """
         try:
             marks = np.load(folder / COVERED, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # What damaged bytes make NumPy raise is not documented.
             raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
-        if marks.dtype != np.uint8 or marks.ndim != 1:
-            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {COVERED} holds no bits")
+        if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
+            raise CorruptCollectionError(
+                f"the vector index in {folder} is damaged: {COVERED} has not a bit for each of {rows:,} images"
+            )
         return cls(marks)
 
     def has(self, ids: Ids) -> Bools:

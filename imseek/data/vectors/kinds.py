@@ -26,6 +26,16 @@ _FIXED_BYTES = 64 << 20
 _TOGETHER = ((2, 3), (4, 5, 3), (8, 7, 5))
 
 
+#: Kinds whose searches take no parameters.
+_NO_PARAMETERS = (
+    faiss.IndexPQFastScan,
+    faiss.IndexPQ,
+    faiss.IndexNSG,
+    faiss.IndexRefine,
+    faiss.IndexAdditiveQuantizer,
+)
+
+
 def choose(rows: int, dim: int, memory: int) -> str | None:
     """The FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they are to be scanned.
 
@@ -73,8 +83,23 @@ def make(factory: str, dim: int) -> Any:
         ) from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:  # HNSW over PQ falls back to distances.
         raise UsageError(f"{factory} does not rank by inner product")
-    if inverted_file(index) is None and "IDMap" not in factory:
-        index = faiss.IndexIDMap2(index)
+    lists = inverted_file(index)
+    if lists is not None and lists.nlist < 1:
+        raise UsageError(f"{factory} has no lists")
+    if lists is None and "IDMap" not in factory:
+        index = _with_ids(index)
+    return index
+
+
+def _with_ids(index: Any) -> Any:
+    """``index``, which numbers its rows, with ids. They go below a transform: FAISS lets a filter pass through one as
+    it is, and translates its ids to numbers in an IDMap only."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return faiss.IndexIDMap2(index)
+    mapped = faiss.IndexIDMap2(faiss.downcast_index(index.index))
+    mapped.own_fields = True  # So far the transform owned what it holds: now each owns the next.
+    mapped.this.disown()
+    index.index = mapped
     return index
 
 
@@ -93,10 +118,12 @@ def _within(index: Any) -> Any:
 
 
 def takes_filters(index: Any) -> bool:
-    """Whether a selector of ids works with this kind. The others raise, or ignore it."""
-    inner = _within(index)
-    refuse = (faiss.IndexPQFastScan, faiss.IndexPQ, faiss.IndexNSG, faiss.IndexRefine)
-    return not isinstance(inner, refuse)
+    """Whether a selector of ids works with this kind. The others raise, or ignore it, or take ids for row numbers."""
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        index = faiss.downcast_index(index.index)
+        if isinstance(index, faiss.IndexPreTransform):
+            return False
+    return not isinstance(_within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
 
 
 def widest(index: Any) -> int:
@@ -114,7 +141,7 @@ def parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         return parameters(faiss.downcast_index(index.index), probe, selector)
-    if not takes_filters(index):
+    if isinstance(index, _NO_PARAMETERS):
         return None
     chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexHNSW):

@@ -36,7 +36,7 @@ class Snapshot:
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
         facts = read_facts(folder)
-        return cls(mapped(folder), Covered.read(folder), facts)
+        return cls(mapped(folder), Covered.read(folder, facts.rows), facts)
 
     def candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
         """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
@@ -78,7 +78,7 @@ def _read(folder: Path, flags: int) -> Any:
         raise FileNotFoundError(path)
     try:
         return faiss.read_index(str(path), flags)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
         raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
 
 
