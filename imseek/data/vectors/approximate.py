@@ -166,9 +166,9 @@ class SnapshotIndex:
         text: bool,
     ) -> list[Matches]:
         tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = tuned.effort_for(share) if choice is not None else tuned.effort
+        effort = (tuned.effort_for(share) if choice is not None else tuned.effort).deeper(k)
         marks = self._present if choice is None else choice.bits
-        count = min(effort.candidates(k), self._snapshot.facts.rows)
+        count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))
         tails = self._tail.search(queries, k, allowed=allowed) if len(self._tail) else []
         found = []

@@ -37,8 +37,15 @@ class Effort:
     probe: int
     rescore: int
 
-    def candidates(self, k: int) -> int:
-        return max(self.rescore, k + math.ceil(k * self.rescore / 20))
+    def deeper(self, k: int) -> Effort:
+        """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
+
+        Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
+        """
+        if k <= 10:
+            return self
+        probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
+        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)))
 
 
 @dataclass(frozen=True, slots=True)
