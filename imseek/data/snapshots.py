@@ -193,8 +193,9 @@ def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, forc
     same = code_of(info.kind) == code_of(factory) if policy.kind == "auto" else info.kind == factory
     if not same:
         return _Plan("built", factory)
-    due = info.tail > max(TAIL_ROWS, TAIL_SHARE * rows) or info.dead > DEAD_SHARE * info.rows
-    if not due and info.target == policy.recall:
+    if info.dead > DEAD_SHARE * info.rows:
+        return _Plan("built", factory)
+    if info.tail <= max(TAIL_ROWS, TAIL_SHARE * rows) and info.target == policy.recall:
         return _Plan("current", info.kind, info)
     return _Plan("extended", factory, info)
 
