@@ -435,7 +435,9 @@ def test_a_run_renews_when_much_has_come(root: Path, kind: str) -> None:
     lists = kind in ("IVF16,SQ8", "RR64,IVF16,RaBitQ2")
     assert note.startswith(f"vector index {'extended' if lists else 'built'} in ")
     told = known(root)
-    left = (ROWS + 90, 0, 50) if lists else (ROWS + 90 - 50, 0, 0)  # Lists that are kept keep the dead, unseen.
+    left = (
+        (ROWS + 90, 0, 50) if lists else (ROWS + 90 - 50, 0, 0)
+    )  # Lists that are kept keep the dead, unseen.
     assert (told.kind, told.rows, told.tail, told.dead) == (kind, *left)
     index, reference = index_of(root), index_of(root, "memory")
     found = index.search(QUERIES, 10)

@@ -42,7 +42,7 @@ class Effort:
 
         Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
         """
-        if k <= 10:
+        if k <= 16:
             return self
         probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
         return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)))

@@ -62,6 +62,7 @@ def attach(lists: Any, path: Path, table: Table) -> None:
     faiss.memcpy(mapped.lists.data(), faiss.swig_ptr(table), table.nbytes)
     mapped.totsize = path.stat().st_size
     mapped.read_only = True
+    mapped.prefetch_nthread = 0  # Else every search starts threads that read ahead.
     mapped.do_mmap()
     _give(lists, mapped)
 
