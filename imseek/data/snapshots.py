@@ -268,7 +268,8 @@ def _build(
     del made  # From here on the index is mapped, as it will be searched.
     opened = Snapshot(mapped(folder), Covered(marks), facts)
     words = _words(reader, space)
-    facts = tuned(opened, rows, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
+    with _usable(factory, len(rows), space.dim):
+        facts = tuned(opened, rows, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
     facts = replace(facts, seconds=round(time.monotonic() - began, 1))
     written[FACTS] = durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
 
@@ -305,17 +306,22 @@ class _Index:
 
 
 def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> _Index:
-    try:
+    with _usable(factory, len(rows), dim):
         index = build(rows, dim, factory, memory, spared, tell)
-    except (
-        RuntimeError
-    ) as error:  # Too few rows to train on, a number of bits that does not divide the width.
+    return _Index(index, factory, len(rows), imbalance(index))
+
+
+@contextmanager
+def _usable(factory: str, rows: int, dim: int) -> Iterator[None]:
+    """UsageError for what FAISS says of a kind: too few rows to train on, codes of a size that it cannot search."""
+    try:
+        yield
+    except RuntimeError as error:
         reason = str(error).rpartition("\n")[2].rpartition(": ")[2] or str(error)
         raise UsageError(
-            f"no {factory} index can be made of {len(rows):,} vectors of {dim} dimensions: {reason}",
+            f"no {factory} index can be made of {rows:,} vectors of {dim} dimensions: {reason}",
             hint="`imseek maintain --index auto` picks one that fits",
         ) from error
-    return _Index(index, factory, len(rows), imbalance(index))
 
 
 def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:

@@ -25,7 +25,7 @@ from imseek.types import IndexPolicy
 DIM = 8
 #: Every row is among the candidates that count, and codes keep the order of scores but for rounding.
 EXACT = ("Flat", "RR8,Flat", "SQfp16")
-KINDS = (*EXACT, "IVF2,SQ8", "HNSW4,SQ8", "RR8,IVF2,RaBitQ4", "PQ4x2")
+KINDS = (*EXACT, "IVF2,SQ8", "HNSW4,SQ8", "RR8,IVF2,RaBitQ4", "PQ4x3")
 
 #: Few of them, so that copies abound; the last is a row of zeros.
 POOL = np.concatenate([clustered(24, 1, DIM, clusters=6), np.zeros((1, DIM), np.float32)])
@@ -59,6 +59,7 @@ class Indexed(RuleBasedStateMachine):
         collection_of(self.root, encoder=f"fake:{DIM}")
         self.reader = Reader(self.root)
         self.index: VectorIndex | None = None
+        self.generation = -1
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -211,9 +212,9 @@ class Indexed(RuleBasedStateMachine):
 
     def _opened(self) -> VectorIndex:
         """As a searching process does it: from the index of the generation before."""
-        newer = self.reader.renewed()
-        if self.index is None or newer.generation != self.reader.generation:
-            self.reader = newer
+        self.reader = newer = self.reader.renewed()
+        if self.index is None or newer.generation != self.generation:
+            self.generation = newer.generation
             self.index = open_index(
                 "faiss", newer.segments(0), DIM, like=self.index, snapshot=newer.snapshot(0)
             )

@@ -151,7 +151,7 @@ class SnapshotIndex:
         choice = self._choices.get(allowed)
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
-            ids = np.concatenate([np.empty(0, np.int64), *found])
+            ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
             choice = _Choice(ids, self._snapshot.covered.marked(ids))
             self._choices[allowed] = choice
         return choice
