@@ -119,7 +119,7 @@ def _device(runtime: Runtime, machine: Machine) -> str:
         return "cuda:0" if machine.gpus else "mps" if machine.mps else "cpu"
     there = [f"cuda:{i} ({gpu.name})" for i, gpu in enumerate(machine.gpus)]
     there += (["mps"] if machine.mps else []) + ["cpu"]
-    device = "cuda:0" if runtime.device == "cuda" else runtime.device
+    device = "cuda:0" if runtime.device in ("cuda", "all") else runtime.device.partition(",")[0]
     if not any(name.split(" ")[0] == device for name in there):
         raise EncoderUnavailableError(
             f"torch finds no device {runtime.device} here, only {', '.join(there)}",

@@ -75,11 +75,12 @@ def make(factory: str, dim: int) -> Any:
 
 def inverted_file(index: Any) -> Any | None:
     """The IndexIVF within, or None."""
-    inner = _within(index)
+    inner = within(index)
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
-def _within(index: Any) -> Any:
+def within(index: Any) -> Any:
+    """The index inside of what maps ids or transforms vectors."""
     while True:
         if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
             index = faiss.downcast_index(index.index)
@@ -89,14 +90,14 @@ def _within(index: Any) -> Any:
 
 def takes_filters(index: Any) -> bool:
     """Whether a selector of ids works with this kind. The others raise, or ignore it."""
-    inner = _within(index)
+    inner = within(index)
     refuse = (faiss.IndexPQFastScan, faiss.IndexPQ, faiss.IndexNSG, faiss.IndexRefine)
     return not isinstance(inner, refuse)
 
 
 def widest(index: Any) -> int:
     """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
-    inner = _within(index)
+    inner = within(index)
     if isinstance(inner, faiss.IndexIVF):
         return max(1, int(inner.nlist) // 4)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
