@@ -85,16 +85,16 @@ def parameters_for(index: Any, count: int, probe: int) -> Any:
 
 def refusal(index: Any) -> str | None:
     """Why no GPU takes a FAISS index on the CPU; None where one should."""
-    index = within(index)
-    kind = type(index)
+    inner = within(index)  # which the outer one keeps alive
+    kind = type(inner)
     if kind is faiss.IndexHNSWCagra:
         return None if has_cagra() else "a CAGRA graph needs a FAISS that was built with cuVS"
-    if kind is faiss.IndexScalarQuantizer and index.sq.qtype == faiss.ScalarQuantizer.QT_fp16:
+    if kind is faiss.IndexScalarQuantizer and inner.sq.qtype == faiss.ScalarQuantizer.QT_fp16:
         return None
     if kind in (faiss.IndexFlatIP, faiss.IndexFlat):
         return None
     if kind in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
-        flat = isinstance(faiss.downcast_index(index.quantizer), faiss.IndexFlat)
+        flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
     return f"no GPU takes {kind.__name__.removeprefix('Index')}"
 
@@ -159,12 +159,14 @@ def _at_once(calls: Sequence[Callable[[], tuple[Float32, Ids]]]) -> list[tuple[F
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """Where an index is: ``asked`` counts queries until it moves, ``reason`` says why it does not."""
+    """Where an index is: ``asked`` counts queries until it moves, ``reason`` says why it does not, ``remark`` why the
+    CPU answered some query all the same."""
 
     asked: int = 0
     moving: bool = False
     copies: Copies | None = None
     reason: str | None = None
+    remark: str | None = None
 
 
 class Placement:
@@ -176,6 +178,11 @@ class Placement:
 
     def __init__(self, device: str) -> None:
         self._device = device
+        self._missing: str | None = None
+        try:
+            cards_of(device)
+        except LookupError as error:
+            self._missing = str(error)
         self._lock = threading.Lock()
         self._places: WeakKeyDictionary[Any, _Place] = WeakKeyDictionary()
 
@@ -183,15 +190,19 @@ class Placement:
     def note(self) -> str | None:
         """Why the CPU answers, where it does so against the user's wish."""
         with self._lock:
-            reasons = [place.reason for place in self._places.values() if place.reason]
-        return f"vectors are searched on the CPU: {reasons[0]}" if reasons else None
+            places = list(self._places.values())
+        reasons = [self._missing, *(place.reason or place.remark for place in places)]
+        reason = next(filter(None, reasons), None)
+        return None if reason is None else f"vectors are searched on the CPU: {reason}"
 
     def copies(self, index: Any, queries: int) -> Copies | None:
         """The copies of an index that is asked ``queries`` times; None where the CPU shall answer."""
+        if self._missing:
+            return None
         with self._lock:
             place = self._places.get(index)
             if place is None:
-                place = self._places[index] = _Place(reason=self._refusal(index))
+                place = self._places[index] = _Place(reason=refusal(index))
             place.asked += queries
             if place.copies is not None or place.reason or place.moving or place.asked < WORTH:
                 return place.copies
@@ -212,12 +223,9 @@ class Placement:
             place = self._places.setdefault(index, _Place())
             place.copies, place.reason = None, f"{self._device} failed ({_line(error)})"
 
-    def _refusal(self, index: Any) -> str | None:
-        try:
-            cards_of(self._device)
-        except LookupError as error:
-            return str(error)
-        return refusal(index)
+    def _remark(self, index: Any, remark: str) -> None:
+        with self._lock:
+            self._places.setdefault(index, _Place(reason=refusal(index))).remark = remark
 
     def draw(
         self,
@@ -229,6 +237,10 @@ class Placement:
         probe: int | None = None,
     ) -> Drawn | None:
         """The ``count`` best of the rows that pass, of which there is a ``share``; None where the CPU shall answer."""
+        if probe is not None and probe > MOST and isinstance(within(index), faiss.IndexIVF):
+            if passing is None:
+                self._remark(index, f"{probe:,} lists are to be probed, and a GPU probes {MOST:,}")
+            return None
         fetch = count if passing is None else math.ceil(count / max(share, 1e-9) * _SPARE[0]) + _SPARE[1]
         fetch = max(count, min(fetch, index.ntotal))
         if fetch > MOST or (copies := self.copies(index, len(queries))) is None:

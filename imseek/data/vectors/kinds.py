@@ -7,6 +7,7 @@ one of the wrong class in silence: so they are made here and nowhere else.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import faiss
@@ -24,6 +25,9 @@ _FIXED_BYTES = 64 << 20
 #: Codes by bytes per dimension, the truest first. RaBitQ (Gao and Long 2024; Gao et al. 2025, several bits) wants
 #: rotated vectors, and keeps two to five floats beside its bits.
 _CODES = (("SQ8", 1.0, 0), ("RaBitQ4", 0.5, 20), ("RaBitQ2", 0.25, 20), ("RaBitQ", 0.125, 8))
+
+#: CAGRA (Ootomo et al. 2023), which FAISS's factory does not know: a graph that only a GPU builds, its degree after it.
+_CAGRA = re.compile(r"CAGRA(\d*)")
 
 
 def choose(rows: int, dim: int, memory: int) -> str | None:
@@ -59,6 +63,8 @@ def code_of(factory: str) -> str:
 
 def make(factory: str, dim: int) -> Any:
     """An untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the ids."""
+    if (degree := cagra_degree(factory)) is not None:
+        return faiss.IndexIDMap2(faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT))
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -71,6 +77,27 @@ def make(factory: str, dim: int) -> Any:
     if inverted_file(index) is None and "IDMap" not in factory:
         index = faiss.IndexIDMap2(index)
     return index
+
+
+def cagra_degree(factory: str) -> int | None:
+    """The degree of the graph in ``CAGRA64`` (64 where none is given); None for another factory string.
+
+    Raises UsageError where no such graph can be built here.
+    """
+    match = _CAGRA.fullmatch(factory)
+    if match is None:
+        return None
+    degree = int(match[1] or 64)
+    if not 2 <= degree <= 512 or degree % 2:
+        raise UsageError(f"a CAGRA graph has an even degree from 2 to 512, not {degree}")
+    if not hasattr(faiss, "GpuIndexCagra"):
+        raise UsageError(
+            "this FAISS builds no CAGRA graphs: it was built without NVIDIA's cuVS",
+            hint="conda install -c pytorch faiss-gpu-cuvs has it; or IVF4096,SQ8, which needs no GPU",
+        )
+    if not faiss.get_num_gpus():
+        raise UsageError("a CAGRA graph is built on a GPU, and FAISS sees none")
+    return degree
 
 
 def inverted_file(index: Any) -> Any | None:

@@ -18,9 +18,6 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
 
-#: Lists that a GPU probes at most.
-WIDEST = 2048
-
 
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
@@ -59,7 +56,7 @@ class Snapshot:
         """
         if count < 1:
             return np.empty((len(queries), 0), np.int64)
-        if placement is None or probe > WIDEST:
+        if placement is None:
             return self._candidates(queries, count, probe, allowed)
         passing = None if allowed is None else functools.partial(are_marked, allowed)
         drawn = placement.draw(self.index, queries, count, passing, share, probe)
