@@ -163,6 +163,8 @@ class _Cagra:
 
 def _cloned(index: Any) -> Any:
     """Flat codes are decoded and added, as FAISS does: they may be lent."""
+    if isinstance(within(index), faiss.IndexHNSWCagra):
+        return index  # which FAISS's cloning would make a plain HNSW
     if not isinstance(index, faiss.IndexScalarQuantizer):
         return faiss.clone_index(index)
     made = faiss.IndexScalarQuantizer(index.d, faiss.ScalarQuantizer.QT_fp16, index.metric_type)
@@ -173,7 +175,7 @@ def _cloned(index: Any) -> Any:
 
 def _bytes(index: Any) -> int:
     inner = within(index)
-    return int(inner.ntotal) * int(inner.sa_code_size())
+    return int(inner.ntotal) * int(getattr(inner, "code_size", 4 * inner.d))
 
 
 def _takes(index: Any) -> None:

@@ -32,7 +32,7 @@ ROOM = 1 << 30
 #: A few lists are probed, and a few candidates scored.
 FEW = Tuned(Effort(6, 40), recall=0.9, queries=0)
 #: Moves to a GPU, each of another class.
-FACTORIES = ("Flat", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ8", "OPQ8,IVF16,PQ8")
+FACTORIES = ("Flat", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ2", "PCA24,IVF16,SQ8")
 
 
 def unit(rows: Any) -> Array:
@@ -232,6 +232,8 @@ def test_more_lists_than_a_card_probes_are_probed_by_the_cpu(cards: Cards) -> No
     [
         *((factory, None) for factory in FACTORIES),
         ("SQfp16", None),
+        ("OPQ8,IVF16,PQ8", None),
+        ("IVF16,PQ8x4", "8 bits"),
         ("SQ8", "ScalarQuantizer"),
         ("HNSW16", "HNSWFlat"),
         ("RR32,IVF16,RaBitQ", "IVFRaBitQ"),
@@ -322,12 +324,12 @@ def test_replicas_take_turns_and_share_batches(monkeypatch: pytest.MonkeyPatch, 
     assert sorted(cards.searched[2:]) == [(0, 1), (0, 1), (2, 1), (2, 1)]
 
 
-@pytest.mark.parametrize("factory", [None, "IVF16,SQ8", "IVF16,PQ8"])
+@pytest.mark.parametrize("factory", [None, "IVF16,SQ8", "IVF16,PQ2"])
 def test_an_index_too_large_for_a_card_is_spread(
     monkeypatch: pytest.MonkeyPatch, factory: str | None
 ) -> None:
     segments, asked = [segment(some_rows(3000))], some_rows(50, 1)
-    size = 3000 * {None: DIM * 2, "IVF16,SQ8": DIM, "IVF16,PQ8": 8}[factory]
+    size = 3000 * {None: DIM * 2, "IVF16,SQ8": DIM, "IVF16,PQ2": 2}[factory]
     cards = Cards(size * 2 // 3, size * 2 // 3).install(monkeypatch)
     placement = placement_on("all")
     if factory is None:

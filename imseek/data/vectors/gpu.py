@@ -93,6 +93,8 @@ def refusal(index: Any) -> str | None:
         return None
     if kind in (faiss.IndexFlatIP, faiss.IndexFlat):
         return None
+    if kind is faiss.IndexIVFPQ and inner.pq.nbits != 8:
+        return "GPUs take product quantizers of 8 bits only"
     if kind in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
         flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
