@@ -19,7 +19,7 @@ from faking_gpu import Cards
 import imseek
 from imseek.data.vectors import Matches, Segment, VectorIndex, gpu, open_index, placement_on
 from imseek.data.vectors.build import LiveRows, build
-from imseek.data.vectors.facts import Effort, Tuned
+from imseek.data.vectors.facts import Effort, Tuned, for_gpus
 from imseek.data.vectors.kinds import make
 from imseek.encoders import Runtime
 from imseek.encoders.device import Gpu, Machine, plan
@@ -246,6 +246,7 @@ def test_the_kinds_that_go_to_a_card(factory: str, reason: str | None) -> None:
     found = gpu.refusal(make(factory, DIM))
     assert (found is None) == (reason is None)
     assert (reason or "") in (found or "")
+    assert for_gpus(factory) == (reason is None)  # as `imseek info` says it, without a look at the index
 
 
 @pytest.mark.parametrize(
@@ -332,6 +333,7 @@ def test_an_index_too_large_for_a_card_is_spread(
     size = 3000 * {None: DIM * 2, "IVF16,SQ8": DIM, "IVF16,PQ2": 2}[factory]
     cards = Cards(size * 2 // 3, size * 2 // 3).install(monkeypatch)
     placement = placement_on("all")
+    assert placement is not None
     if factory is None:
         cpu, card = (open_index("faiss", segments, DIM, placement=p) for p in (None, placement))
     else:
@@ -344,8 +346,14 @@ def test_an_index_too_large_for_a_card_is_spread(
     for filtered in (None, allowed):
         assert_same(card.search(asked, 10, allowed=filtered), cpu.search(asked, 10, allowed=filtered))
     assert sorted(cards.searched) == [(0, 50), (0, 50), (1, 50), (1, 50)]
-    assert placement is not None
     assert placement.note is None
+    flat = snapshot.index if factory is not None else card._parts[0].flat  # type: ignore[attr-defined]
+    copies = placement.copies(flat, 1)
+    assert copies is not None
+    few = None if factory is None else faiss.SearchParametersIVF(nprobe=16)
+    expected = flat.search(asked, 10, params=few)[1]
+    found = copies.search(asked, 10, few)[1]
+    assert np.mean(found == expected) > 0.99  # but for what rounding exchanges
 
 
 def test_threads_never_meet_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
