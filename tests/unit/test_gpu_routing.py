@@ -81,10 +81,12 @@ def test_a_scan_on_a_card_finds_what_a_scan_finds(cards: Cards, k: int, queries:
     rows = some_rows(6000)
     segments = [segment(rows[:3500]), segment(rows[3500:], 3500)]
     asked = some_rows(queries, 1)
-    assert_same(
-        placed("faiss", segments).search(asked, k), open_index("memory", segments, DIM).search(asked, k)
-    )
-    assert bool(cards.searched) == (k < 3000)  # beyond 2,048 no GPU goes, as the fake would tell
+    placement = placement_on("all")
+    assert placement is not None
+    index = open_index("faiss", segments, DIM, placement=placement)
+    assert_same(index.search(asked, k), open_index("memory", segments, DIM).search(asked, k))
+    assert bool(cards.searched) == (k < 3000)  # beyond 2,048 no GPU goes
+    assert placement.note is None
 
 
 def test_the_dead_and_the_forbidden_are_drawn_and_not_shown(cards: Cards) -> None:
@@ -187,6 +189,32 @@ def test_a_snapshot_on_a_card_proposes_what_it_proposes_on_the_cpu(cards: Cards,
             found = {i for matches in card.search(asked, 10, allowed=allowed) for i in matches.ids.tolist()}
             assert not found & set(segments[0].ids[segments[0].dead].tolist())
             assert allowed is None or found <= set(allowed.tolist())
+
+
+@pytest.mark.usefixtures("everything_is_probed")
+@pytest.mark.parametrize("factory", [None, "IVF16,SQ8"])
+def test_half_of_the_rows_may_be_dead_or_forbidden_without_the_cpu(
+    cards: Cards, monkeypatch: pytest.MonkeyPatch, factory: str | None
+) -> None:
+    rows, asked, half = some_rows(4000), some_rows(20, 8), np.arange(0, 4000, 2)
+    whole, halved = [segment(rows)], [segment(rows, dead=half)]
+    expected = [open_index("memory", halved, DIM).search(asked, 10)] * 2
+    if factory is not None:
+        expected = [pair(segments, factory, whole)[0].search(asked, 10, allowed=allowed)
+                    for segments, allowed in ((halved, None), (whole, half + 1))]  # fmt: skip
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("the CPU was asked")
+
+    if factory is None:
+        monkeypatch.setattr("imseek.data.vectors.faiss_index._scan", never)
+    monkeypatch.setattr("imseek.data.vectors.snapshot.Snapshot._candidates", never)
+    snapshot = None if factory is None else snapshot_of(whole, DIM, factory=factory, tuned=FEW)
+    found = placed("faiss", halved, snapshot=snapshot).search(asked, 10)
+    filtered = placed("faiss", whole, snapshot=snapshot).search(asked, 10, allowed=half + 1)
+    monkeypatch.undo()
+    assert_same(found, expected[0])
+    assert_same(filtered, expected[1])
 
 
 @pytest.mark.usefixtures("everything_is_probed")
@@ -353,7 +381,7 @@ def test_an_index_too_large_for_a_card_is_spread(
     few = None if factory is None else faiss.SearchParametersIVF(nprobe=16)
     expected = flat.search(asked, 10, params=few)[1]
     found = copies.search(asked, 10, few)[1]
-    assert np.mean(found == expected) > 0.99  # but for what rounding exchanges
+    assert np.mean(found == expected) > 0.95  # but for what ties and rounding exchange
 
 
 def test_threads_never_meet_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
