@@ -15,12 +15,24 @@ from typing import Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 import pytest
+from approximating import snapshot_of
 
-from imseek.data.vectors import faiss_index, gpu
+from imseek.data.vectors import Matches, Segment, VectorIndex, faiss_index, gpu, open_index, placement_on
+from imseek.data.vectors.facts import Effort, Tuned
 from imseek.data.vectors.kinds import within
 
 _MOST = 2048
+
+Array = npt.NDArray[np.float32]
+
+DIM = 32
+ROOM = 1 << 30
+#: Moves to a GPU, each of another class.
+FACTORIES = ("Flat", "IVF16,Flat", "IVF16,SQ8", "IVF16,SQfp16", "IVF16,PQ2", "PCA24,IVF16,SQ8")
+#: A few lists are probed, and a few candidates scored.
+FEW = Tuned(Effort(6, 40), recall=0.9, queries=0)
 
 
 class Cards:
@@ -186,3 +198,43 @@ def _takes(index: Any) -> None:
     cagra = hasattr(faiss, "GpuIndexCagra") and isinstance(inner, faiss.IndexHNSWCagra)
     if not (isinstance(inner, known) or fp16 or cagra):
         raise RuntimeError("Error in clone_Index at c.cpp:1: Error: 'false' failed: not implemented on GPU")
+
+
+# -- rows, and indexes of them -------------------------------------------------------------------------------
+
+
+def unit(rows: Any) -> Array:
+    made: Array = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return made
+
+
+def some_rows(count: int, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((20, DIM))
+    return unit(centres[rng.integers(0, 20, count)] + 0.7 * rng.standard_normal((count, DIM)))
+
+
+def segment(rows: Any, first: int = 0, dead: Sequence[int] | npt.NDArray[Any] = ()) -> Segment:
+    stored = np.ascontiguousarray(np.asarray(rows).astype(np.float16))
+    return Segment(np.arange(first, first + len(stored)), stored, np.array(dead, np.uint32))
+
+
+def placed(kind: str, segments: Sequence[Segment], device: str = "all", **more: Any) -> VectorIndex:
+    return open_index(kind, segments, DIM, placement=placement_on(device), **more)
+
+
+def assert_same(found: Sequence[Matches], expected: Sequence[Matches]) -> None:
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.ids.tolist() == other.ids.tolist()
+        assert one.scores.tolist() == other.scores.tolist()
+
+
+def pair(
+    segments: Sequence[Segment], factory: str, built_of: Sequence[Segment], device: str = "all"
+) -> tuple[VectorIndex, VectorIndex]:
+    """The same snapshot on the CPU and on cards."""
+    snapshot = snapshot_of(built_of, DIM, factory=factory, tuned=FEW)
+    return open_index("faiss", segments, DIM, snapshot=snapshot), placed(
+        "faiss", segments, device, snapshot=snapshot
+    )

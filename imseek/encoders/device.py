@@ -67,8 +67,11 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
 
 
 def check_plain(runtime: Runtime, reference: str) -> None:
-    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have."""
-    if runtime.device not in ("auto", "cpu"):
+    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have.
+
+    ``all`` cards are for whatever can use them.
+    """
+    if runtime.device not in ("auto", "cpu", "all"):
         raise EncoderUnavailableError(
             f"{reference} runs on the CPU only, not on {runtime.device}", hint="leave the device to auto"
         )

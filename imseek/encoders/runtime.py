@@ -16,14 +16,15 @@ _DEVICE: Final = re.compile(r"auto|cpu|mps|all|cuda(:\d+(,\d+)*)?")
 class Runtime:
     """Decides on speed, and on nothing that changes what a vector means: no part of it is in the fingerprint.
 
-    ``device`` is ``auto`` (the best there is), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; of several cards, ``cuda:N,M``
-    or ``all``, the first encodes, and all of them search vectors. ``precision`` is that of
-    image vectors; ``auto`` is the fastest that keeps vectors true on the device (docs/encoders.md). ``batch_size``
-    is the number of pictures per run (None: found out), ``threads`` the processors that one call uses (None: all
-    that the process may use; torch's are the whole process's). ``exact_decode`` has every pixel of a picture
-    decoded, where a JPEG decoder could shrink while decoding. ``compile`` runs torch.compile first.
-    ``keep_verdict`` is whether what the first pictures say about a faster precision holds for later processes:
-    False, for pictures unlike those to come, has it found out anew and forgotten.
+    ``device`` is ``auto`` (the best there is), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; of several cards
+    (``cuda:N,M`` or ``all``) the first encodes and each searches vectors. An encoder that knows no cards refuses
+    them unless they are ``all``. ``precision`` is that of image vectors; ``auto`` is the fastest that keeps vectors
+    true on the device (docs/encoders.md). ``batch_size`` is the number of pictures per run (None: found out),
+    ``threads`` the processors that one call uses (None: all that the process may use; torch's are the whole
+    process's). ``exact_decode`` has every pixel of a picture decoded, where a JPEG decoder could shrink while
+    decoding. ``compile`` runs torch.compile first. ``keep_verdict`` is whether what the first pictures say about a
+    faster precision holds for later processes: False, for pictures unlike those to come, has it found out anew and
+    forgotten.
     Raises UsageError for values that are none of these.
     """
 
