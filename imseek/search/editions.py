@@ -12,11 +12,12 @@ from imseek.data import layout
 from imseek.data.current import read_current
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, VectorIndex, open_index
+from imseek.data.vectors import IdSet, VectorIndex, open_index, placement_on
 from imseek.errors import CorruptCollectionError, ExpiredPageError, StaleGenerationError
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
     from imseek.data.vectors.snapshot import Snapshot
 
 #: Seconds for which an earlier generation is kept, once a newer one has been taken up.
@@ -44,11 +45,13 @@ class Edition:
 
 
 class Editions:
-    """Safe to use from several threads."""
+    """Safe to use from several threads. ``device`` is where a user wants vectors searched."""
 
-    def __init__(self, root: Path, kind: str) -> None:
+    def __init__(self, root: Path, kind: str, device: str = "auto") -> None:
         self._root = root
         self._kind = kind
+        self._device = device
+        self._placement: Placement | None = None
         self._lock = threading.Lock()
         self._newest = Edition(Reader(root))
         self._earlier: tuple[float, Edition] | None = None
@@ -79,7 +82,16 @@ class Editions:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
                 segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
-                index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
+                if self._placement is None and self._kind == "faiss":
+                    self._placement = placement_on(self._device)
+                index = open_index(
+                    self._kind,
+                    segments,
+                    space.dim,
+                    like=like,
+                    snapshot=snapshot,
+                    placement=self._placement,
+                )
                 missing = reader.current.images - len(index) - reader.silent(space.space_id)
                 if missing:
                     raise CorruptCollectionError(
@@ -110,6 +122,12 @@ class Editions:
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
         )
         return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why vectors are not searched where the user wants it."""
+        note = None if self._placement is None else self._placement.note
+        return () if note is None else (note,)
 
     def renew(self) -> int:
         """Forget what is open, since files of it are gone; returns the newest generation."""

@@ -39,16 +39,18 @@ _FILTERS = 16
 
 
 class Engine:
-    """Searches one collection. Safe to use from several threads.
+    """Searches one collection. Safe to use from several threads. ``device`` may name the cards that search vectors.
 
     Each search answers from one generation; a new one is taken up between searches.
     """
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss") -> None:
+    def __init__(
+        self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
+    ) -> None:
         self._composer = Composer(encoder)
         self._references = References(self._composer)
         self._filters = Filters()
-        self._editions = Editions(root, kind)
+        self._editions = Editions(root, kind, device)
 
     @property
     def reader(self) -> Reader:
@@ -172,6 +174,7 @@ class Engine:
         damaged = asked.edition.notes
         notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
         notes += tuple(damaged[space.space_id] for space in asked.spaces if space.space_id in damaged)
+        notes += self._editions.notes
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
         return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
 

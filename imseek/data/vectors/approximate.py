@@ -11,7 +11,7 @@ import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,6 +24,9 @@ from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
 
 #: Results beyond these are asked for so rarely that they are found exactly.
 DEEPEST = 1000
@@ -38,10 +41,11 @@ _BROUGHT = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Choice:
-    """What one filter lets through: ids in all, and the bits of those in the snapshot."""
+    """What one filter lets through: ids in all, the bits of those in the snapshot, and their share of it."""
 
     ids: Ids
     bits: Bits
+    share: float
 
 
 class SnapshotIndex:
@@ -53,13 +57,20 @@ class SnapshotIndex:
     exact = False
 
     def __init__(
-        self, segments: Sequence[Segment], dim: int, snapshot: Snapshot, *, like: object = None
+        self,
+        segments: Sequence[Segment],
+        dim: int,
+        snapshot: Snapshot,
+        *,
+        like: object = None,
+        placement: Placement | None = None,
     ) -> None:
         if snapshot.facts.dim != dim or any(segment.rows.shape[1] != dim for segment in segments):
             raise CorruptCollectionError(f"vectors or an index of another width than {dim}")
         self._segments = tuple(segments)
         self._dim = dim
         self._snapshot = snapshot
+        self._placement = placement
         before = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
@@ -71,6 +82,7 @@ class SnapshotIndex:
         self._present = (
             None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
         )
+        self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._held: dict[int, Segment] = {} if before is None else before._held
         tail = [self._young(s, known) for s, known in zip(segments, covered, strict=True)]
         self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
@@ -152,7 +164,9 @@ class SnapshotIndex:
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
-            choice = _Choice(ids, self._snapshot.covered.marked(ids))
+            covered = int(np.count_nonzero(self._snapshot.covered.has(ids)))
+            share = covered / max(1, self._snapshot.facts.rows)
+            choice = _Choice(ids, self._snapshot.covered.marked(ids), share)
             self._choices[allowed] = choice
         return choice
 
@@ -176,8 +190,10 @@ class SnapshotIndex:
         found = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
+            within = marks if self._snapshot.filters else None
+            passing = self._present_share if choice is None else choice.share
             ids = self._snapshot.candidates(
-                block, count, effort.probe, marks if self._snapshot.filters else None
+                block, count, effort.probe, within, placement=self._placement, share=passing
             )
             for n, (query, drawn) in enumerate(zip(block, ids, strict=True), start):
                 met = self._allowed(drawn, choice)

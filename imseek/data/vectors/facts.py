@@ -8,6 +8,7 @@ fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vect
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,16 @@ LISTS = "faiss.lists"
 TABLE = "lists.npy"
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
+
+#: What FAISS has for GPUs, as factory strings: flat codes, and lists of them whose centres are flat too.
+_FOR_GPUS = re.compile(
+    r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)"
+)
+
+
+def for_gpus(factory: str) -> bool:
+    """Whether an index of this factory string can be searched on a GPU, as far as its kind is concerned."""
+    return _FOR_GPUS.fullmatch(factory) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ one of the wrong class in silence: so they are made here and nowhere else.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import faiss
@@ -34,6 +35,9 @@ _NO_PARAMETERS = (
     faiss.IndexRefine,
     faiss.IndexAdditiveQuantizer,
 )
+
+#: CAGRA (Ootomo et al. 2023), which FAISS's factory does not know: a graph that only a GPU builds, its degree after it.
+_CAGRA = re.compile(r"CAGRA(\d*)")
 
 
 def choose(rows: int, dim: int, memory: int) -> str | None:
@@ -74,6 +78,8 @@ def code_of(factory: str) -> str:
 
 def make(factory: str, dim: int) -> Any:
     """An untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the ids."""
+    if (degree := cagra_degree(factory)) is not None:
+        return faiss.IndexIDMap2(faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT))
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -103,13 +109,35 @@ def _with_ids(index: Any) -> Any:
     return index
 
 
+def cagra_degree(factory: str) -> int | None:
+    """The degree of the graph in ``CAGRA64`` (64 where none is given); None for another factory string.
+
+    Raises UsageError where no such graph can be built here.
+    """
+    match = _CAGRA.fullmatch(factory)
+    if match is None:
+        return None
+    degree = int(match[1] or 64)
+    if not 2 <= degree <= 512 or degree % 2:
+        raise UsageError(f"a CAGRA graph has an even degree from 2 to 512, not {degree}")
+    if not hasattr(faiss, "GpuIndexCagra"):
+        raise UsageError(
+            "this FAISS builds no CAGRA graphs: it was built without NVIDIA's cuVS",
+            hint="conda install -c pytorch faiss-gpu-cuvs has it; or IVF4096,SQ8, which needs no GPU",
+        )
+    if not faiss.get_num_gpus():
+        raise UsageError("a CAGRA graph is built on a GPU, and FAISS sees none")
+    return degree
+
+
 def inverted_file(index: Any) -> Any | None:
     """The IndexIVF within, or None."""
-    inner = _within(index)
+    inner = within(index)
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
-def _within(index: Any) -> Any:
+def within(index: Any) -> Any:
+    """The index inside of what maps ids or transforms vectors."""
     while True:
         if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
             index = faiss.downcast_index(index.index)
@@ -123,12 +151,12 @@ def takes_filters(index: Any) -> bool:
         index = faiss.downcast_index(index.index)
         if isinstance(index, faiss.IndexPreTransform):
             return False
-    return not isinstance(_within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
+    return not isinstance(within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
 
 
 def widest(index: Any) -> int:
     """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
-    inner = _within(index)
+    inner = within(index)
     if isinstance(inner, faiss.IndexIVF):
         return int(inner.nlist)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0

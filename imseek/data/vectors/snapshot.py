@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
@@ -11,10 +12,13 @@ import numpy.typing as npt
 
 from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import INDEX, LISTS, TABLE, Bits, Covered, Facts, read_facts
+from imseek.data.vectors.facts import INDEX, LISTS, TABLE, Bits, Covered, Facts, are_marked, read_facts
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters
 from imseek.errors import CorruptCollectionError
 from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
 
 
 class Snapshot:
@@ -38,13 +42,35 @@ class Snapshot:
         facts = read_facts(folder)
         return cls(mapped(folder), Covered.read(folder, facts.rows), facts)
 
-    def candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
+    def candidates(
+        self,
+        queries: Float32,
+        count: int,
+        probe: int,
+        allowed: Bits | None,
+        *,
+        placement: Placement | None = None,
+        share: float = 1.0,
+    ) -> Ids:
         """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
 
-        ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters.
+        ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters. With
+        a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed.
         """
         if count < 1:
             return np.empty((len(queries), 0), np.int64)
+        if placement is None:
+            return self._candidates(queries, count, probe, allowed)
+        passing = None if allowed is None else functools.partial(are_marked, allowed)
+        drawn = placement.draw(self.index, queries, count, passing, share, probe)
+        if drawn is None:
+            return self._candidates(queries, count, probe, allowed)
+        if not drawn.enough.all():
+            again = ~drawn.enough
+            drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
+        return drawn.ids
+
+    def _candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
         if allowed is None:
             return np.asarray(self.index.search(queries, count, params=parameters(self.index, probe))[1])
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
