@@ -365,7 +365,6 @@ def test_auto_scans_what_is_small_and_picks_by_memory(root: Path, monkeypatch: p
         ("LSH", {}),
         ("HNSW8,PQ8", {}),
         ("IVF16,PQ7", {}),  # of 64 dimensions
-        ("PQ16x2", {}),  # codes that can be made and not searched
         ("IVF4096,SQ8", {}),  # more lists than rows
         ("HNSW16,SQ8", {"memory": 1}),  # no row to train on
         ("Flat", {"memory": 0}),
