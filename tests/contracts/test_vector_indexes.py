@@ -174,7 +174,9 @@ def split(rows: Array, parts: int, dead: Iterable[int] = ()) -> list[Segment]:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("cards")])
 def test_cards_are_asked(kind: str, cards: Cards) -> None:
     before = len(cards.searched)
-    check(open_index(kind, segments := split(random_rows(300, 8, 1), 2), 8), random_rows(1, 8, 2), 5, segments)
+    check(
+        open_index(kind, segments := split(random_rows(300, 8, 1), 2), 8), random_rows(1, 8, 2), 5, segments
+    )
     assert len(cards.searched) > before
 
 
