@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 from imseek.data import layout
 from imseek.data.current import read_current
+from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex, open_index, placement_on
-from imseek.errors import CorruptCollectionError, ExpiredPageError
+from imseek.errors import CorruptCollectionError, ExpiredPageError, StaleGenerationError
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
+    from imseek.data.vectors.snapshot import Snapshot
 
-#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
-#: newer one but for what a merge has written anew.
+#: Seconds for which an earlier generation is kept, once a newer one has been taken up.
 KEPT: Final = 600.0
+#: Bytes of vectors that it may hold which the newer one does not: it goes at once where a merge has written more anew.
+OWN: Final = 256 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +32,7 @@ class Edition:
 
     ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
     token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`), ``allowed`` the
-    images for which a condition holds.
+    images for which a condition holds. ``notes`` are on spaces whose approximate index is damaged.
     """
 
     reader: Reader
@@ -37,6 +40,7 @@ class Edition:
     before: dict[int, VectorIndex] = field(default_factory=dict)
     samples: dict[int, Float32] = field(default_factory=dict)
     allowed: dict[str, IdSet] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
     paged: bool = False
 
 
@@ -77,7 +81,7 @@ class Editions:
             if index is None:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
-                segments, snapshot = reader.segments(space.space_id), reader.snapshot(space.space_id)
+                segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
                 if self._placement is None and self._kind == "faiss":
                     self._placement = placement_on(self._device)
                 index = open_index(
@@ -95,7 +99,29 @@ class Editions:
                         hint=f"imseek collection repair {self._root}",
                     )
                 edition.indexes[space.space_id] = index
+                if self._earlier is not None and edition is self._newest:
+                    theirs = self._earlier[1].indexes.get(space.space_id)
+                    if theirs is not None and _own_bytes(theirs, index) > OWN:
+                        self._earlier = None
             return index
+
+    def _snapshot(self, edition: Edition, space: SpaceInfo) -> Snapshot | None:
+        """None where there is none, or it is damaged: it is derived, and all that it finds is in the vectors too.
+
+        Raises StaleGenerationError where it is gone, and there is a newer generation.
+        """
+        try:
+            return edition.reader.snapshot(space.space_id)
+        except StaleGenerationError:
+            if read_current(self._root).generation != edition.reader.generation:
+                raise
+        except CorruptCollectionError:
+            pass
+        edition.notes[space.space_id] = (
+            f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
+            f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
+        )
+        return None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -137,7 +163,13 @@ class Editions:
             facts = (self._root / layout.CURRENT).stat()
         except OSError:
             return None
-        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+
+def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
+    """What the vectors of an index take that another one does not have."""
+    shared = {id(segment.rows) for segment in other.segments}
+    return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:

@@ -1,7 +1,8 @@
 """What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
 
 ``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
-``index.json`` what kind it is, how it is searched, and what recall was measured when it was built.
+``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
+fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.lists`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from imseek.errors import CorruptCollectionError
 INDEX = "faiss.index"
 COVERED = "covered.npy"
 FACTS = "index.json"
+LISTS = "faiss.lists"
+TABLE = "lists.npy"
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -45,15 +48,23 @@ class Effort:
     probe: int
     rescore: int
 
-    def candidates(self, k: int) -> int:
-        return max(self.rescore, k + math.ceil(k * self.rescore / 20))
+    def deeper(self, k: int) -> Effort:
+        """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
+
+        Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
+        """
+        if k <= 16:
+            return self
+        probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
+        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)))
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """For one kind of query: how it is searched, and the mean recall@10 that was measured so on other queries.
 
-    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall.
+    ``filtered`` has, by the share of images that a filter lets through, the ``probe`` that keeps that recall; the
+    largest share first.
     """
 
     effort: Effort
@@ -62,11 +73,16 @@ class Tuned:
     filtered: tuple[tuple[float, int], ...] = ()
 
     def effort_for(self, share: float) -> Effort:
-        """The effort where a filter lets ``share`` of the images through."""
-        probe = self.effort.probe
+        """The effort where a filter lets ``share`` of the images through; between two shares, one between theirs."""
+        above, probe = 1.0, self.effort.probe
         for level, wanted in self.filtered:
-            if share <= level:
-                probe = max(probe, wanted)
+            wanted = max(probe, wanted)
+            if share >= level:
+                if probe and above > level:
+                    part = math.log(above / min(share, above)) / math.log(above / level)
+                    probe = math.ceil(probe * (wanted / probe) ** part)
+                break
+            above, probe = level, wanted
         return Effort(probe, self.effort.rescore)
 
 
@@ -129,19 +145,30 @@ class Covered:
         self._marks = marks
 
     @classmethod
-    def read(cls, folder: Path) -> Covered:
-        """Raises FileNotFoundError or CorruptCollectionError."""
+    def read(cls, folder: Path, rows: int) -> Covered:
+        """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
+
+        They are counted: an image that is marked and not in the index would never be found.
+        """
         try:
             marks = np.load(folder / COVERED, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # What damaged bytes make NumPy raise is not documented.
             raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
-        if marks.dtype != np.uint8 or marks.ndim != 1:
-            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {COVERED} holds no bits")
+        if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
+            raise CorruptCollectionError(
+                f"the vector index in {folder} is damaged: {COVERED} has not a bit for each of {rows:,} images"
+            )
         return cls(marks)
 
     def has(self, ids: Ids) -> Bools:
         """(n,): which of ``ids`` the snapshot has."""
         return are_marked(self._marks, ids)
+
+    def ids(self) -> Ids:
+        """All of them, ascending."""
+        return np.flatnonzero(np.unpackbits(self._marks, bitorder="little"))
 
     def marked(self, ids: Ids) -> Bits:
         """As a bit for each id: those of ``ids`` that the snapshot has."""

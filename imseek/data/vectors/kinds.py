@@ -15,16 +15,26 @@ import faiss
 from imseek.errors import UsageError
 
 #: Up to so many bytes of float16 rows, an exact scan answers within milliseconds.
-EXACT_BYTES = 128 << 20
+EXACT_BYTES = 64 << 20
 #: Lists of an inverted file: FACTOR · √n of them, each trained on about so many rows.
 FACTOR = 4
 ROWS_PER_LIST = 40
-MAX_LISTS = 1 << 14
+MAX_LISTS = 1 << 13
 #: What an index takes beside its codes: FAISS, buffers, what a search allocates.
 _FIXED_BYTES = 64 << 20
-#: Codes by bytes per dimension, the truest first. RaBitQ (Gao and Long 2024; Gao et al. 2025, several bits) wants
-#: rotated vectors, and keeps two to five floats beside its bits.
-_CODES = (("SQ8", 1.0, 0), ("RaBitQ4", 0.5, 20), ("RaBitQ2", 0.25, 20), ("RaBitQ", 0.125, 8))
+#: Dimensions in each of the quarter bytes that a code is made of, the truest first: product quantisation into 16
+#: values, scanned by shuffles in registers (André et al. 2015). Rows are scored again, so it only has to come close.
+_TOGETHER = ((2, 3), (4, 5, 3), (8, 7, 5))
+
+
+#: Kinds whose searches take no parameters.
+_NO_PARAMETERS = (
+    faiss.IndexPQFastScan,
+    faiss.IndexPQ,
+    faiss.IndexNSG,
+    faiss.IndexRefine,
+    faiss.IndexAdditiveQuantizer,
+)
 
 #: CAGRA (Ootomo et al. 2023), which FAISS's factory does not know: a graph that only a GPU builds, its degree after it.
 _CAGRA = re.compile(r"CAGRA(\d*)")
@@ -39,14 +49,19 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
         return None
     lists = list_count(rows)
     fixed = _FIXED_BYTES + lists * dim * 4
-    for code, share, beside in _CODES:
-        if fixed + rows * (dim * share + beside + 8) <= memory:
-            rotation = f"RR{dim}," if code.startswith("RaBitQ") else ""
-            return f"{rotation}IVF{lists},{code}"
-    _, share, beside = _CODES[-1]
-    least = fixed + rows * (dim * share + beside + 8)
+    least = 0.0
+    for choices in _TOGETHER:
+        together = next((n for n in choices if dim % n == 0), None)
+        if together is None:
+            continue
+        least = fixed + rows * (dim / together / 2 + 8)
+        if least <= memory:
+            return f"IVF{lists},PQ{dim // together}x4fs"
+    scalar = fixed + rows * (dim + 8)
+    if scalar <= memory:  # Of a width that cannot be divided so.
+        return f"IVF{lists},SQ8"
     raise UsageError(
-        f"an index of {rows:,} vectors of {dim} dimensions takes at least {least / 1e9:.1f} GB",
+        f"an index of {rows:,} vectors of {dim} dimensions takes at least {(least or scalar) / 1e9:.1f} GB",
         hint="allow it more memory, or `--index none`: then every search reads all vectors",
     )
 
@@ -74,8 +89,23 @@ def make(factory: str, dim: int) -> Any:
         ) from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:  # HNSW over PQ falls back to distances.
         raise UsageError(f"{factory} does not rank by inner product")
-    if inverted_file(index) is None and "IDMap" not in factory:
-        index = faiss.IndexIDMap2(index)
+    lists = inverted_file(index)
+    if lists is not None and lists.nlist < 1:
+        raise UsageError(f"{factory} has no lists")
+    if lists is None and "IDMap" not in factory:
+        index = _with_ids(index)
+    return index
+
+
+def _with_ids(index: Any) -> Any:
+    """``index``, which numbers its rows, with ids. They go below a transform: FAISS lets a filter pass through one as
+    it is, and translates its ids to numbers in an IDMap only."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return faiss.IndexIDMap2(index)
+    mapped = faiss.IndexIDMap2(faiss.downcast_index(index.index))
+    mapped.own_fields = True  # So far the transform owned what it holds: now each owns the next.
+    mapped.this.disown()
+    index.index = mapped
     return index
 
 
@@ -116,17 +146,19 @@ def within(index: Any) -> Any:
 
 
 def takes_filters(index: Any) -> bool:
-    """Whether a selector of ids works with this kind. The others raise, or ignore it."""
-    inner = within(index)
-    refuse = (faiss.IndexPQFastScan, faiss.IndexPQ, faiss.IndexNSG, faiss.IndexRefine)
-    return not isinstance(inner, refuse)
+    """Whether a selector of ids works with this kind. The others raise, or ignore it, or take ids for row numbers."""
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        index = faiss.downcast_index(index.index)
+        if isinstance(index, faiss.IndexPreTransform):
+            return False
+    return not isinstance(within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
 
 
 def widest(index: Any) -> int:
     """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
     inner = within(index)
     if isinstance(inner, faiss.IndexIVF):
-        return max(1, int(inner.nlist) // 4)
+        return int(inner.nlist)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
 
 
@@ -137,7 +169,7 @@ def parameters(index: Any, probe: int, selector: Any | None = None) -> Any:
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         return parameters(faiss.downcast_index(index.index), probe, selector)
-    if not takes_filters(index):
+    if isinstance(index, _NO_PARAMETERS):
         return None
     chosen = {} if selector is None else {"sel": selector}
     if isinstance(index, faiss.IndexHNSW):

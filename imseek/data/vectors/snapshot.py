@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
+from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import INDEX, Bits, Covered, Facts, are_marked, read_facts
+from imseek.data.vectors.facts import INDEX, LISTS, TABLE, Bits, Covered, Facts, are_marked, read_facts
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters
 from imseek.errors import CorruptCollectionError
 from imseek.types import Float32
@@ -37,7 +39,8 @@ class Snapshot:
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
-        return cls(mapped(folder / INDEX), Covered.read(folder), read_facts(folder))
+        facts = read_facts(folder)
+        return cls(mapped(folder), Covered.read(folder, facts.rows), facts)
 
     def candidates(
         self,
@@ -76,20 +79,48 @@ class Snapshot:
         return np.asarray(self.index.search(queries, count, params=chosen)[1])
 
 
-def mapped(path: Path) -> Any:
-    """The FAISS index in a file, of which only what is used is read. It must never be added to.
+def mapped(folder: Path) -> Any:
+    """The FAISS index in a folder, of which only what is used is read. It must never be added to.
 
-    Raises FileNotFoundError, and CorruptCollectionError where FAISS cannot read it.
+    Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
+    index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
+    if (blocks := lists.in_blocks(index)) is not None:
+        lists.attach(blocks, folder / LISTS, _table(folder))
+    return index
+
+
+def loaded(folder: Path) -> Any:
+    """The same in memory, to be added to."""
+    index = _read(folder, 0)
+    if (blocks := lists.in_blocks(index)) is not None:
+        lists.load(blocks, folder / LISTS, _table(folder))
+    return index
+
+
+def _read(folder: Path, flags: int) -> Any:
+    path = folder / INDEX
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        raise CorruptCollectionError(f"the vector index {path} is damaged: {error}") from error
+        return faiss.read_index(str(path), flags)
+    except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+
+
+def _table(folder: Path) -> npt.NDArray[np.uint64]:
+    try:
+        table: npt.NDArray[np.uint64] = np.load(folder / TABLE, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+    # FAISS believes what it says: a list that ended beyond the file would end the process.
+    size = (folder / LISTS).stat().st_size
+    if table.dtype != np.uint64 or table.ndim != 2 or table.shape[1] != 3 or (table > size).any():
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {TABLE} is no table of lists")
+    return table
 
 
 def imbalance(index: Any) -> float:
     """How unevenly lists are filled: 1 if all are equally long; the time of a search grows by it."""
-    lists = inverted_file(index)
-    return 1.0 if lists is None else float(lists.invlists.imbalance_factor())
+    found = inverted_file(index)
+    return 1.0 if found is None else float(found.invlists.imbalance_factor())

@@ -31,13 +31,15 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 QUERIES = 400
 #: Recall is that of so many.
 K = 10
-_RESCORED = (20, 40, 80, 160, 320, 640, 1280)
+_RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
 #: How deep the truth goes, so that it holds for filters too.
 _DEEP = 1000
 #: What is asked for above the target: a half of the queries tells recall to about so much.
 _MARGIN = 0.004
 #: Seconds to score a candidate by its stored row, against which probing more lists is weighed.
 _SCORING = 5e-7
+#: Scores that differ by less are of equal rows: float32 products, in another order of summing.
+_SAME = 1e-6
 _LEVELS = (0.5, 0.1, SCANNED_SHARE)
 
 
@@ -56,13 +58,12 @@ def query_rows(rows: int) -> Ids:
 def tuned(
     snapshot: Snapshot,
     rows: LiveRows,
-    ids: Ids,
     numbers: Ids,
     words: Float32 | None,
     modality: str,
     tell: Tell,
 ) -> Facts:
-    """The facts of a snapshot of ``rows`` (with these ``ids``), with how to search it and what it then finds.
+    """The facts of a snapshot of ``rows``, with how to search it and what it then finds.
 
     Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
     """
@@ -71,6 +72,7 @@ def tuned(
     asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
     tell(0.5)
     facts = snapshot.facts
+    ids = np.concatenate([ids for ids, _ in rows.blocks()])
     image, text = asked if modality == "image" else asked[::-1]
     image_tuned = tune(snapshot, image, facts.target, ids)
     tell(0.7)
@@ -88,22 +90,31 @@ def tuned(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """Queries (n, dim) float32 of one kind with their neighbours, the nearest first; ``own`` has the ids of the rows
-    that are the queries (-1: none)."""
+    """Queries (n, dim) float32 of one kind with their neighbours, the nearest first, and the scores of these; ``own``
+    has the ids of the rows that are the queries (-1: none)."""
 
     queries: Float32
     own: Ids
     truth: tuple[Ids, ...] = ()
+    scores: tuple[Floats, ...] = ()
 
     def half(self, second: bool) -> Asked:
-        return Asked(self.queries[second::2], self.own[second::2], self.truth[second::2])
+        part = slice(int(second), None, 2)
+        return Asked(self.queries[part], self.own[part], self.truth[part], self.scores[part])
+
+    def within(self, ids: Ids) -> Asked:
+        """The same queries where only ``ids`` may be found."""
+        kept = [np.isin(one, ids, assume_unique=True) for one in self.truth]
+        truth = tuple(one[k] for one, k in zip(self.truth, kept, strict=True))
+        return replace(self, truth=truth, scores=tuple(s[k] for s, k in zip(self.scores, kept, strict=True)))
 
 
 def own_queries(rows: LiveRows, numbers: Ids) -> Asked:
-    """Stored rows as queries."""
+    """Stored rows as queries. A row of zeros asks nothing."""
     ids, vectors = rows.take(numbers)
-    vectors /= np.maximum(row_norms(vectors), 1e-12)[:, np.newaxis]
-    return Asked(vectors, ids)
+    norms = row_norms(vectors)
+    asking = norms > 0
+    return Asked(vectors[asking] / norms[asking, np.newaxis], ids[asking])
 
 
 def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
@@ -114,6 +125,8 @@ def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
     """
     rng = np.random.default_rng(seed)
     count, dim = vectors.shape
+    if not count:
+        return vectors
     mean = vectors.mean(axis=0)
     apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
     gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
@@ -138,11 +151,19 @@ def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
                 found = found[0][kept], found[1][kept]
                 bars[n] = found[1].min() if len(kept) == _DEEP else -np.inf
             best[n] = found
-    ranked = iter([ids[np.argsort(-scores, kind="stable")] for ids, scores in best])
-    return [
-        replace(one, truth=tuple(ids[ids != own] for own, ids in zip(one.own.tolist(), ranked, strict=False)))
-        for one in asked
-    ]
+    ranked = iter(best)
+    return [_ranked(one, [next(ranked) for _ in one.own]) for one in asked]
+
+
+def _ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
+    """``asked`` with its neighbours in order, and none its own."""
+    truth, scores = [], []
+    for own, (ids, found) in zip(asked.own.tolist(), best, strict=True):
+        order = np.lexsort((ids, -found))
+        order = order[ids[order] != own]
+        truth.append(ids[order])
+        scores.append(found[order])
+    return replace(asked, truth=tuple(truth), scores=tuple(scores))
 
 
 def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned:
@@ -153,11 +174,13 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
     first = asked.half(second=False)
     probes = _ladder(widest(snapshot.index))
     best: tuple[float, Effort] | None = None
-    for probe in probes:
+    for probe in probes if len(first.queries) else ():
         began = time.perf_counter()
         drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
         seconds = (time.perf_counter() - began) / len(first.queries)
         reached = [r for r in _RESCORED if _found(drawn[:, :r], first, K) >= min(1.0, target + _MARGIN)]
+        if best is not None and seconds > best[0]:
+            break  # Looking at more lists takes longer than all that was saved by scoring less.
         if not reached:
             continue
         cost = seconds + reached[0] * _SCORING
@@ -187,8 +210,7 @@ def _probe_within(
     """The least ``probe`` that reaches the target where a filter lets a random ``level`` of the images through."""
     kept = present[np.random.default_rng(1).random(len(present)) < level]
     allowed: Bits = bits(kept, int(present.max(initial=0)) + 1)
-    truth = tuple(ids[np.isin(ids, kept, assume_unique=True)] for ids in asked.truth)
-    within = replace(asked, truth=truth)
+    within = asked.within(kept)
     count = min(effort.rescore, max(1, len(kept)))
     probes = [p for p in _ladder(widest(snapshot.index)) if p >= effort.probe] or [effort.probe]
     for probe in probes:
@@ -199,20 +221,23 @@ def _probe_within(
 
 
 def _ladder(most: int) -> list[int]:
-    """Numbers up to ``most`` that grow by about a third, from a hundredth of it on."""
+    """Numbers up to ``most`` that grow by about a third, from a quarter of a hundredth of it on."""
     steps = [most]
-    while steps[-1] > max(4, most // 100):
+    while steps[-1] > max(4, most // 400):
         steps.append(int(steps[-1] * 0.75))
     return steps[::-1]
 
 
 def _found(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> float:
-    """The mean share of the nearest ``k`` that were found; of queries that have fewer, of those."""
-    shares = [
-        len(np.intersect1d(ids, truth[:k])) / min(k, len(truth))
-        for ids, truth in zip(drawn, asked.truth, strict=True)
-        if len(truth)
-    ]
+    """The mean share of the nearest ``k`` that were found; of queries that have fewer, of those.
+
+    What scores as the last of them does is as good: copies of a picture stand for one another.
+    """
+    shares = []
+    for ids, truth, scores in zip(drawn, asked.truth, asked.scores, strict=True):
+        if wanted := min(k, len(truth)):
+            good = truth[scores >= scores[wanted - 1] - _SAME]
+            shares.append(min(wanted, len(np.intersect1d(ids, good))) / wanted)
     return float(np.mean(shares)) if shares else 1.0
 
 

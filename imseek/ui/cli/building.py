@@ -57,6 +57,14 @@ def bytes_of(text: str) -> int:
     return int(float(match[1]) * (1024 ** list(_UNITS.values()).index(unit) if match[3] else unit))
 
 
+def check(memory: str | None, recall: float | None) -> None:
+    """What can be told before minutes of other work. Raises UsageError."""
+    if memory is not None:
+        bytes_of(memory)
+    if recall is not None and not 0 < recall <= 1:
+        raise UsageError(f"a recall lies between 0 and 1, and {recall} does not")
+
+
 def build(
     path: Path, kind: str | None, memory: str | None, recall: float | None, renew: bool | None
 ) -> tuple[tuple[BuildReport, ...], int]:
@@ -82,7 +90,7 @@ def build(
 def build_lines(reports: Sequence[BuildReport]) -> list[str]:
     """What a user reads after a build."""
     told = {
-        "scan": "so few vectors are scanned: exact, no index needed",
+        "scan": "all vectors are scanned: exact, and no index was built",
         "dropped": "no index from now on: searches read all vectors",
         "interrupted": "interrupted: what there was before is still in use",
     }

@@ -92,7 +92,7 @@ def maintain(
 
     if index is None and (memory, recall, renew) != (None, None, None):
         raise UsageError("--memory, --recall and --renew go with --index")
-
+    building.check(memory, recall)
     if reencode is not None and add_space is not None:
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
