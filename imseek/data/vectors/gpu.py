@@ -247,8 +247,8 @@ class Placement:
         fetch = max(count, min(fetch, index.ntotal))
         if fetch > MOST or (copies := self.copies(index, len(queries))) is None:
             return None
-        chosen = None if probe is None else parameters_for(index, fetch, probe)
         try:
+            chosen = None if probe is None else parameters_for(index, fetch, probe)
             scores, ids = copies.search(queries, fetch, chosen)
         except Exception as error:
             self.failed(index, error)
