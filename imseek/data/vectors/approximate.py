@@ -7,11 +7,10 @@ rows are read where they lie. A filter that lets few images through is exact too
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,6 +19,7 @@ from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.facts import Bits, are_marked
 from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
 from imseek.data.vectors.located import Located
+from imseek.data.vectors.mapping import Residence
 from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
@@ -35,8 +35,6 @@ GATHERED = 10_000
 SCANNED_SHARE = 0.02
 #: Queries whose candidates are held at the same time.
 _BLOCK = 256
-#: A row that is read may bring so many bytes of its file along, which the system has at hand.
-_BROUGHT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +72,8 @@ class SnapshotIndex:
         before = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
-        self._located = Located(segments, masks, dim)
+        self._residence = Residence([segment.rows for segment in segments], snapshot.facts.memory)
+        self._located = Located(segments, masks, dim, self._residence)
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
@@ -93,7 +92,6 @@ class SnapshotIndex:
         self._range = (min(lo, snapshot.facts.lo), max(hi, snapshot.facts.hi))
         self._choices: WeakKeyDictionary[IdSet, _Choice] = WeakKeyDictionary()
         self._whole: LentIndex | None = None
-        self._touched = 0
         self._lock = threading.Lock()
 
     def _young(self, segment: Segment, covered: Bools) -> Segment | None:
@@ -218,7 +216,6 @@ class SnapshotIndex:
         found, rows = self._located.rows(ids)
         if not len(found):
             return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
-        self._touch(len(found))
         return best_of(query, Segment(found, rows, np.empty(0, np.int64)), k, self._range)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
@@ -227,25 +224,5 @@ class SnapshotIndex:
             if self._whole is None:
                 self._whole = LentIndex(self._segments, self._dim, self._range)
         found = self._whole.search(queries, k, allowed=allowed)
-        self._touch(self._live)
+        self._residence.tend()
         return found
-
-    def _touch(self, rows: int) -> None:
-        """Give pages of the rows back to the system now and then, which has them at hand if they are read again.
-
-        Else a process that answers many queries would come to hold all of them.
-        """
-        self._touched += rows
-        if 2 * _BROUGHT * self._touched >= self._snapshot.facts.memory:
-            self._touched = 0
-            for segment in self._segments:
-                release(segment.rows)
-
-
-def release(rows: Any) -> None:
-    """Unmap the pages of a memory map, which stays usable; nothing for an array of another kind."""
-    while rows is not None:
-        if isinstance(rows, mmap.mmap):
-            rows.madvise(mmap.MADV_DONTNEED)
-            return
-        rows = getattr(rows, "base", None)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids, Segment
+from imseek.data.vectors.mapping import Residence
 
 #: Ids that are spread more thinly than one in so many are looked up by bisection.
 _SPREAD = 64
@@ -15,10 +16,13 @@ _SPREAD = 64
 class Located:
     """Looks up rows by id. ``live`` marks (n,) the rows of each segment that may be found."""
 
-    def __init__(self, segments: Sequence[Segment], live: Sequence[Bools], dim: int) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], live: Sequence[Bools], dim: int, residence: Residence
+    ) -> None:
         self._segments = tuple(segments)
         self._live = tuple(live)
         self._dim = dim
+        self._residence = residence
         self._starts = np.cumsum([0, *(len(s.ids) for s in segments)])
         count = int(self._starts[-1])
         last = max((int(s.ids[-1]) for s in segments if len(s.ids)), default=-1)
@@ -36,12 +40,12 @@ class Located:
         found = at >= 0
         ids, at = ids[found], at[found]
         if len(self._segments) == 1:
-            return ids, np.asarray(self._segments[0].rows[at])
+            return ids, self._residence.gathered(self._segments[0].rows, at)
         rows = np.empty((len(at), self._dim), np.float16)
         of = np.searchsorted(self._starts, at, "right") - 1
         for n in np.unique(of).tolist():
             mine = of == n
-            rows[mine] = self._segments[n].rows[at[mine] - self._starts[n]]
+            rows[mine] = self._residence.gathered(self._segments[n].rows, at[mine] - self._starts[n])
         return ids, rows
 
     @staticmethod
