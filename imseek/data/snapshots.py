@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
-from pathlib import Path
-from typing import Any
 
-import faiss
 import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -29,16 +26,16 @@ from imseek.data.indexes import POLICY, info_of, policy_of, policy_text
 from imseek.data.machine import memory_bytes
 from imseek.data.reader import Reader
 from imseek.data.schema import FOREVER
+from imseek.data.snapshot_making import Tell, extended, made_anew, stage, usable, write_array
 from imseek.data.system_errors import explained
-from imseek.data.vectors import lists
-from imseek.data.vectors.base import Ids, Segment
-from imseek.data.vectors.build import LiveRows, add, build
-from imseek.data.vectors.facts import COVERED, FACTS, INDEX, LISTS, TABLE, Covered, Facts, bits
-from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
-from imseek.data.vectors.snapshot import Snapshot, imbalance, loaded, mapped
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.facts import COVERED, FACTS, Covered, Facts, bits
+from imseek.data.vectors.kinds import choose, code_of, make
+from imseek.data.vectors.snapshot import Snapshot, mapped
 from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
-from imseek.errors import CorruptCollectionError, StorageError, UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
@@ -56,12 +53,6 @@ TAIL_ROWS = 20_000
 TAIL_SHARE = 0.05
 #: Dead rows in a snapshot, as a share, at which it is built anew.
 DEAD_SHARE = 0.2
-#: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
-GROWTH = 2.0
-IMBALANCE = 1.7
-
-#: Told the share of the work that is done, 0 to 1. It raises :class:`Stopped` to end it.
-Tell = Callable[[float], None]
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -237,16 +228,18 @@ def _build(
     spared = query_rows(len(rows))
     made = None
     if plan.outcome == "extended":
-        made = _extended(reader, space, len(rows), lambda share: tell(0.7 * share))
+        made = extended(reader, space, len(rows), lambda share: tell(0.7 * share))
     outcome = "built" if made is None else "extended"
     if made is None:
-        made = _made(rows, space.dim, plan.factory, _memory(policy), spared, lambda share: tell(0.7 * share))
+        made = made_anew(
+            rows, space.dim, plan.factory, _memory(policy), spared, lambda share: tell(0.7 * share)
+        )
     folder = writer.staging / f"index-{space.space_id}"
     durable.fresh_folder(folder)
-    written = _stage_index(made.index, folder)
+    written = stage(made.index, folder)
     ids = _covered_ids(rows, made.before)
     marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable.stage(folder / COVERED, partial(_write_array, marks))
+    written[COVERED] = durable.stage(folder / COVERED, partial(write_array, marks))
     facts = Facts(
         factory=made.factory,
         dim=space.dim,
@@ -268,7 +261,7 @@ def _build(
     del made  # From here on the index is mapped, as it will be searched.
     opened = Snapshot(mapped(folder), Covered(marks), facts)
     words = _words(reader, space)
-    with _usable(factory, len(rows), space.dim):
+    with usable(factory, len(rows), space.dim):
         facts = tuned(opened, rows, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
     facts = replace(facts, seconds=round(time.monotonic() - began, 1))
     written[FACTS] = durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
@@ -291,83 +284,10 @@ def _build(
     return outcome
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Index:
-    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then.
-
-    ``before`` is the snapshot that it was added to.
-    """
-
-    index: Any
-    factory: str
-    trained: int
-    imbalance: float
-    before: Snapshot | None = None
-
-
-def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> _Index:
-    with _usable(factory, len(rows), dim):
-        index = build(rows, dim, factory, memory, spared, tell)
-    return _Index(index, factory, len(rows), imbalance(index))
-
-
-@contextmanager
-def _usable(factory: str, rows: int, dim: int) -> Iterator[None]:
-    """UsageError for what FAISS says of a kind: too few rows to train on, codes of a size that it cannot search."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).rpartition("\n")[2].rpartition(": ")[2] or str(error)
-        raise UsageError(
-            f"no {factory} index can be made of {rows:,} vectors of {dim} dimensions: {reason}",
-            hint="`imseek maintain --index auto` picks one that fits",
-        ) from error
-
-
-def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:
-    """The lists there are and what has come since; None where they must be laid out anew. The dead stay until then."""
-    try:
-        snapshot = reader.snapshot(space.space_id)
-    except CorruptCollectionError:
-        return None
-    folder = reader.snapshot_folder(space.space_id)
-    if snapshot is None or folder is None or inverted_file(snapshot.index) is None:
-        return None
-    facts = snapshot.facts
-    if rows > GROWTH * facts.trained:
-        return None
-    covered = [(s, snapshot.covered.has(s.ids)) for s in reader.segments(space.space_id)]
-    young = [Segment(s.ids, s.rows, np.union1d(s.dead, np.flatnonzero(known))) for s, known in covered]
-    index = loaded(folder)
-    fresh = LiveRows(young)
-    if len(fresh):
-        add(index, fresh, tell)
-    if imbalance(index) > IMBALANCE * facts.imbalance:
-        return None
-    return _Index(index, facts.factory, facts.trained, facts.imbalance, snapshot)
-
-
-def _stage_index(index: Any, folder: Path) -> dict[str, durable.Written]:
-    """Write an index as it is mapped later. Its lists may be gone from it after that."""
-    written = {}
-    if (blocks := lists.in_blocks(index)) is not None:
-        table = lists.table_of(blocks)
-        written[LISTS] = durable.stage(folder / LISTS, partial(_write_all, lists.contents(blocks, table)))
-        written[TABLE] = durable.stage(folder / TABLE, partial(_write_array, table))
-        lists.emptied(blocks)
-    written[INDEX] = durable.stage(folder / INDEX, partial(_write, index))
-    return written
-
-
 def _covered_ids(space_rows: LiveRows, before: Snapshot | None) -> Ids:
     """Ids in an index of all live rows, and of those that were in the one that it was added to."""
     live_ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in space_rows.blocks())])
     return live_ids if before is None else np.union1d(live_ids, before.covered.ids())
-
-
-def _write_all(pieces: Iterable[Any], out: Any) -> None:
-    for piece in pieces:
-        out.write(piece)
 
 
 def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
@@ -387,30 +307,6 @@ def _retire(connection: Connection, generation: int, space_id: int) -> None:
         .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
         .values(died=generation)
     )
-
-
-def _write_array(array: Any, out: Any) -> None:
-    np.lib.format.write_array(out, array, version=(1, 0), allow_pickle=False)
-
-
-def _write(index: Any, out: Any) -> None:
-    """Through Python's file, which hashes what it is given. What the system says is raised as it says it."""
-    trouble: list[OSError] = []
-
-    def write(data: Any) -> int:
-        try:
-            out.write(data)
-        except OSError as error:
-            trouble.append(error)
-            raise
-        return len(data)
-
-    try:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
-    except Exception as error:
-        if trouble:
-            raise trouble[0] from error
-        raise
 
 
 def _memory(policy: IndexPolicy) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imseek.data import snapshots
+from imseek.data import snapshot_making
 from imseek.data.reader import Reader
 
 COLLECTION = "collection: default (the only one)\n"
@@ -180,14 +180,14 @@ class TestRefusals:
 @contextmanager
 def interrupted() -> Iterator[None]:
     """The first step of a build is when somebody presses Ctrl-C."""
-    real = snapshots.build
+    real = snapshot_making.build
 
     def build(*arguments):
         signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "build", build)
+        patch.setattr(snapshot_making, "build", build)
         yield
 
 
