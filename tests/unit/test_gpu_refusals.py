@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import replace
 from pathlib import Path
 
 import faiss
@@ -20,9 +19,8 @@ from imseek.data.vectors.kinds import make
 from imseek.encoders import Runtime
 from imseek.encoders.device import Gpu, Machine, check_plain, plan
 from imseek.errors import EncoderUnavailableError, UsageError
-from imseek.types import IndexInfo
 from imseek.ui.cli import doctor
-from imseek.ui.cli.building import index_facts
+from imseek.ui.cli.building import device_fact
 
 
 @pytest.fixture
@@ -171,15 +169,8 @@ def test_results_carry_one_note(
 
 
 def test_info_and_doctor_say_where_vectors_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = IndexInfo(
-        space_id=0, kind="IVF64,SQ8", rows=9, tail=0, dead=0, bytes=1, built="", seconds=1.0, target=0.9,
-        image_recall=1.0, text_recall=1.0, image_probe=1, text_probe=1, queries=1, texts="",
-    )  # fmt: skip
-    assert index_facts(index)[-1] == "searched on the CPU, on a GPU with --device cuda"
-    assert (
-        index_facts(replace(index, kind="RR64,IVF64,RaBitQ4"))[-1]
-        == "searched on the CPU, since no GPU takes it"
-    )
+    assert device_fact("IVF64,SQ8") == "searched on the CPU, on a GPU with --device cuda"
+    assert device_fact("IVF64,PQ8x4fs") == "searched on the CPU, since no GPU takes it"
     Cards().install(monkeypatch)
     assert doctor._faiss().message.endswith(": vectors are searched on the CPU")
     Cards(ROOM, ROOM).install(monkeypatch)

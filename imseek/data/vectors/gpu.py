@@ -29,7 +29,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Float16, Ids
 from imseek.data.vectors.fp16 import lent
-from imseek.data.vectors.kinds import parameters, within
+from imseek.data.vectors.kinds import list_count, parameters, within
 from imseek.types import Float32
 
 #: Queries before an index is copied to a card.
@@ -98,7 +98,8 @@ def refusal(index: Any) -> str | None:
     if kind in (faiss.IndexIVFFlat, faiss.IndexIVFScalarQuantizer, faiss.IndexIVFPQ):
         flat = isinstance(faiss.downcast_index(inner.quantizer), faiss.IndexFlat)
         return None if flat else "GPUs take inverted files whose centres are a flat list only"
-    return f"no GPU takes {kind.__name__.removeprefix('Index')}"
+    other = f"IVF{list_count(inner.ntotal)},SQ8"
+    return f"no GPU takes {kind.__name__.removeprefix('Index')}; `imseek maintain --index {other}` builds one for it"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

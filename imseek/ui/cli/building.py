@@ -116,11 +116,11 @@ def index_facts(index: IndexInfo) -> list[str]:
         f"{index.image_probe}), {index.text_recall:.3f} of text-like ones {printable(index.texts)} (probe "
         f"{index.text_probe}); target {index.target}",
     ]
-    lines += [", ".join(rest)] if rest else []
-    return [*lines, _device(index.kind)]
+    return [*lines, ", ".join(rest)] if rest else lines
 
 
-def _device(kind: str) -> str:
+def device_fact(kind: str) -> str:
+    """Where an index of this kind can be searched."""
     from imseek.data.vectors.facts import for_gpus
 
     return (

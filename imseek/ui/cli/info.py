@@ -11,7 +11,7 @@ import typer
 import imseek
 from imseek import library
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.building import index_facts, policy_line
+from imseek.ui.cli.building import device_fact, index_facts, policy_line
 from imseek.ui.cli.index import failures_table
 from imseek.ui.cli.output import count, say_collection, size, table
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
@@ -94,7 +94,9 @@ def _lines(found: CollectionInfo) -> list[str]:
         *(("" if n else "not in use", _other_space(other)) for n, other in enumerate(found.other_spaces)),
         *(
             ("" if n else "index", line)
-            for n, line in enumerate(line for built in found.indexes for line in index_facts(built))
+            for n, line in enumerate(
+                line for built in found.indexes for line in (*index_facts(built), device_fact(built.kind))
+            )
         ),
         ("" if found.indexes else "index", "" if found.indexes else found.index),
         ("indexing", "" if found.policy == IndexPolicy() else policy_line(found.policy)),
