@@ -34,7 +34,12 @@ class Snapshot:
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
         facts = read_facts(folder)
-        return cls(mapped(folder / INDEX), Covered.read(folder, facts.rows), facts)
+        index = mapped(folder / INDEX)
+        if (index.d, index.ntotal) != (facts.dim, facts.rows):
+            raise CorruptCollectionError(
+                f"the vector index in {folder} is damaged: {index.ntotal:,} vectors of {index.d} dimensions"
+            )
+        return cls(index, Covered.read(folder, facts.rows), facts)
 
     def candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
         """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
