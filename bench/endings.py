@@ -6,10 +6,11 @@ All take (n,) too, what neutral texts score with the images (None where there ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from statistics import NormalDist
 
 import numpy as np
 
-from imseek.search.cutoff import ROUNDING
+from imseek.search.cutoff import CLEAR, EXPECTED, ROUNDING
 
 Array = np.ndarray
 Way = Callable[..., Array]
@@ -103,8 +104,10 @@ def mixture(scores: Array, _: Array | None, least: float) -> Array:
     return np.array(ends)
 
 
-def stands_clear(scores: Array, neutral: Array | None, clear: float, near: float) -> Array:
-    """What is shipped, with other numbers; without neutral words where there are none."""
+def stands_clear(
+    scores: Array, neutral: Array | None, near: float, expected: float = EXPECTED, steps: float | None = None
+) -> Array:
+    """What is shipped, with other numbers, or with so many steps however many images there are."""
     middle, quartile = quantile(scores, 0.5), quantile(scores, 0.25)
     step = middle - quartile + ROUNDING
     if neutral is not None:
@@ -113,6 +116,8 @@ def stands_clear(scores: Array, neutral: Array | None, clear: float, near: float
         step = np.where(lower, usual - np.quantile(neutral, 0.25) + ROUNDING, step)
         middle = np.where(lower, usual, middle)
     best = scores.max(axis=1)
+    by_chance = NormalDist().inv_cdf(1 - min(0.5, expected / scores.shape[1])) / NormalDist().inv_cdf(0.75)
+    clear = max(CLEAR, by_chance) if steps is None else steps
     ends = middle + np.maximum(clear * step, near * (best - middle))
     return ends if neutral is None else np.where((scores > neutral).any(axis=1), ends, np.inf)
 

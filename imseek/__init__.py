@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imseek.search.query import Query, Term
     from imseek.several import search_all
     from imseek.types import (
+        BuildReport,
         CaptionReport,
         CollectionInfo,
         DropReport,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
         Hit,
         HitGroup,
         Image,
+        IndexInfo,
+        IndexPolicy,
         IndexReport,
         MergeReport,
         MissingPicture,
@@ -66,6 +69,9 @@ _HOMES = {
     "HitGroup": "imseek.types",
     "Image": "imseek.types",
     "IndexReport": "imseek.types",
+    "IndexPolicy": "imseek.types",
+    "IndexInfo": "imseek.types",
+    "BuildReport": "imseek.types",
     "MergeReport": "imseek.types",
     "Place": "imseek.types",
     "Problem": "imseek.types",
@@ -89,6 +95,7 @@ _HOMES = {
 _MODULES = ("captions", "errors", "jobs", "upkeep", "watch")
 
 __all__ = [
+    "BuildReport",
     "CaptionReport",
     "Collection",
     "CollectionInfo",
@@ -97,6 +104,8 @@ __all__ = [
     "Hit",
     "HitGroup",
     "Image",
+    "IndexInfo",
+    "IndexPolicy",
     "IndexReport",
     "MergeReport",
     "MissingPicture",

@@ -101,7 +101,8 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
 ) -> Collection:
     """Open the collection in the folder ``path``. Cheap: no encoder and no vectors are loaded yet.
 
-    ``runtime`` says on which device, how precisely and in how many threads vectors are computed. ``notify`` is given
+    ``runtime`` says on which device, how precisely and in how many threads vectors are computed; cards that it names
+    search vectors too, once there have been a few queries (docs/decisions/0016-gpu-search.md). ``notify`` is given
     a line before something that is done once and takes a while: the export of an encoder's text tower.
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
@@ -130,7 +131,7 @@ class Collection:
         #: By the fingerprint that is wanted and the modalities that they were loaded for.
         self._encoders = dict(_loaded or {})
         self._lock = threading.Lock()
-        self._engine = Engine(path, self._encoder)
+        self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
 
     def __enter__(self) -> Collection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Final
 
 from imseek.collection import Collection
 from imseek.errors import QueryError, UsageError
@@ -12,6 +13,9 @@ from imseek.search.asked import Window, answering_spaces, page_of
 from imseek.search.engine import Engine
 from imseek.search.query import By, Query, Question, as_query
 from imseek.types import SearchResult
+
+#: A page token counts its collections in one byte.
+MOST: Final = 255
 
 
 def search_all(
@@ -39,6 +43,8 @@ def search_all(
     uuids = [collection.uuid for collection in collections]
     if len({*uuids}) < len(uuids):
         raise UsageError("a collection is named twice")
+    if len(uuids) > MOST:
+        raise UsageError(f"{len(uuids)} collections at once: at most {MOST}")
     asked = as_query(query, limit, by)
     _check(asked, len(collections))
     first, *others = collections

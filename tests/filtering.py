@@ -98,7 +98,7 @@ WORDS = {
         "AND OR NOT IS NULL TRUE FALSE DISTINCT FROM BETWEEN IN LIKE ILIKE ESCAPE CASE WHEN THEN ELSE END"
     ),
     *words("CAST TRY_CAST AS BIGINT HUGEINT DOUBLE VARCHAR DATE TIMESTAMP BOOLEAN INTEGER"),
-    *words("suffix isodow regexp_extract hex asin sin cos radians pow least"),
+    *words("suffix isodow regexp_extract parse_filename parse_dirpath hex sin cos radians pow"),
     *vocabulary.FUNCTIONS,
 }
 LITERALS = re.findall(

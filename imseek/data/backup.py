@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data import durable, layout
-from imseek.data.reader import open_catalog
+from imseek.data.catalog_file import open_catalog
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imseek.data import backup, durable, layout
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import read_sealed
 from imseek.data.durable import Written
-from imseek.data.reader import connect_read_only
 from imseek.errors import CorruptCollectionError
 
 

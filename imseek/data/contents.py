@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imseek.data import layout
-from imseek.data.reader import FOREVER, chunks, connect_read_only, open_catalog
+from imseek.data.catalog_file import connect_read_only, open_catalog
+from imseek.data.reader import FOREVER, chunks
 from imseek.data.sqlite_errors import storage_error
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from imseek.data import backup, checksums, durable, layout
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, read_current, read_identity
 from imseek.data.durable import Written
 from imseek.data.migrations import check_version
-from imseek.data.reader import connect_read_only
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 
 T = TypeVar("T")

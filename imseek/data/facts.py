@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import layout, shards
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import Shard
 from imseek.data.places import locate
-from imseek.data.reader import Reader, SourceRow, connect_read_only
+from imseek.data.reader import Reader, SourceRow
 from imseek.types import display_path
 
 Int64 = npt.NDArray[np.int64]

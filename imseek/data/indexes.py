@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imseek.data.reader import Reader, connect_read_only
-from imseek.data.vectors.facts import INDEX, Covered, read_facts
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.reader import Reader
+from imseek.data.vectors.facts import Covered, read_facts
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
@@ -52,7 +53,7 @@ def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
         rows=facts.rows,
         tail=live - sum(inside),
         dead=facts.rows - sum(inside),
-        bytes=facts.sizes.get(INDEX, 0),
+        bytes=sum(facts.sizes.values()),
         built=facts.built,
         seconds=facts.seconds,
         target=facts.target,

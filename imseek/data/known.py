@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.places import INSIDE, base_folder, is_url, join, join_root, split
-from imseek.data.reader import FOREVER, connect_read_only
+from imseek.data.reader import FOREVER
 
 
 class LocalSource(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from imseek.data.reader import open_catalog
+from imseek.data.catalog_file import open_catalog
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import FormatVersionError
 

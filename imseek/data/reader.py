@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -18,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
+from imseek.data.catalog_file import HeldCatalog, connect_read_only
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
 from imseek.data.places import base_folder, join_root, locate, uri
-from imseek.data.sqlite_errors import storage_error
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
@@ -36,76 +35,12 @@ FOREVER = 2**63 - 1
 #: Name in ``meta`` of the generation that the last purge met: the catalog tells nothing of those before it.
 PURGED = "purged"
 
-#: What SQLite says where there is no room for the file through which it shares memory with writers.
-_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
-
 #: Ids per SQL statement, below SQLite's limit on variables in every build.
 _CHUNK = 500
 
 Int64 = npt.NDArray[np.int64]
 
 T = TypeVar("T")
-
-
-@contextmanager
-def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the catalog, for queries in the body of the ``with``.
-
-    Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now, and
-    FormatVersionError where a later imseek has changed what the query asks for.
-    """
-    path = root / layout.CATALOG
-    try:
-        with closing(open_catalog(path)) as connection:
-            yield connection
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            # The file is sound, the query does not fit it. Imported here: the read path has no SQLAlchemy.
-            from imseek.data.migrations import check_version
-
-            check_version(path)
-        raise storage_error(error, path) from error
-
-
-def open_catalog(path: Path) -> sqlite3.Connection:
-    """A connection for reading a catalog or a copy of one; one thread at a time may use it.
-
-    Where SQLite cannot make the files that it shares with writers, since the folder cannot be written or the disk is
-    full, there is no writer either. Then it is opened immutable. That passes over a write-ahead log; so where a dead
-    writer left one with content, SQLite is told that it has the catalog to itself, and keeps the index of the log in
-    memory.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connect = partial(sqlite3.connect, uri=True, timeout=10, check_same_thread=False)
-    wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    folded = not wal.exists() or wal.stat().st_size == 0
-    if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
-        connection = connect(uri)
-        try:
-            return _asked(connection)
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
-                raise
-    if folded:
-        return _asked(connect(f"{uri}&immutable=1"))
-    connection = connect(f"{uri}&vfs=unix-none")
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return _asked(connection)
-
-
-def _asked(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection, once SQLite has read the schema with it; closed where it cannot."""
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    except (
-        UnicodeDecodeError
-    ) as error:  # SQLite names what is wrong in the schema, in the bytes it has there.
-        connection.close()
-        raise sqlite3.DatabaseError("malformed database schema") from error
-    return connection
 
 
 class SourceRow(NamedTuple):
@@ -133,6 +68,8 @@ class Reader:
         self._inodes: dict[str, int] = {}
         self._silent: dict[str, Int64] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        self._roots: dict[int, SourceRow] = {}
+        self._catalog = HeldCatalog(root)
 
     def renewed(self) -> Reader:
         """A reader of the newest generation. It shares the files that both have, which never change.
@@ -144,6 +81,7 @@ class Reader:
         newer._inodes = {name: self._inodes[name] for name in still}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
         newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
+        newer._catalog = self._catalog
         folders = {str(newer.root / folder) for folder in newer.current.snapshots.values()}
         newer._snapshots = {name: kept for name, kept in self._snapshots.items() if name in folders}
         return newer
@@ -152,6 +90,7 @@ class Reader:
         """Let go of the mapped files, each of which holds a descriptor. A reader that is used again maps them anew."""
         self._arrays.clear()
         self._snapshots.clear()
+        self._catalog.close()
 
     @property
     def generation(self) -> int:
@@ -239,12 +178,14 @@ class Reader:
 
     def places(self, image_ids: Sequence[int]) -> dict[int, Place]:
         """Where images lie in this generation, as absolute paths; ids without a place are left out."""
-        with connect_read_only(self.root) as connection:
+        with self._catalog.reading() as connection:
             places = self._catalog_places(connection, image_ids)
-            sources = self._sources(connection)
+            # Where a source lies changes with the generation only.
+            if not self._roots.keys() >= {source_id for source_id, _ in places.values()}:
+                self._roots = self._sources(connection)
         found = {}
         for image_id, (source_id, path) in places.items():
-            source = sources[source_id]
+            source = self._roots[source_id]
             found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
         return found
 

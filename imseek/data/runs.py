@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.lock import may_be_alive
-from imseek.data.reader import connect_read_only
 from imseek.errors import StorageError
 
 RUNNING = "running"
@@ -44,7 +44,7 @@ class RunRow:
 def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None) -> list[RunRow]:
     """Runs of a collection, the newest first; only the one of ``run_id``, at most ``limit``.
 
-    Raises as :func:`imseek.data.reader.connect_read_only`.
+    Raises as :func:`imseek.data.catalog_file.connect_read_only`.
     """
     # All columns, whichever there are: a catalog that no writer has migrated yet lacks the later ones.
     query, values = "SELECT * FROM runs", []

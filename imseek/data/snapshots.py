@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -29,11 +30,12 @@ from imseek.data.machine import memory_bytes
 from imseek.data.reader import Reader
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
+from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids, Segment
 from imseek.data.vectors.build import LiveRows, add, build
-from imseek.data.vectors.facts import COVERED, FACTS, INDEX, Covered, Facts, bits
+from imseek.data.vectors.facts import COVERED, FACTS, INDEX, LISTS, TABLE, Covered, Facts, bits
 from imseek.data.vectors.kinds import choose, code_of, inverted_file, make
-from imseek.data.vectors.snapshot import Snapshot, imbalance, mapped
+from imseek.data.vectors.snapshot import Snapshot, imbalance, loaded, mapped
 from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
@@ -191,8 +193,9 @@ def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, forc
     same = code_of(info.kind) == code_of(factory) if policy.kind == "auto" else info.kind == factory
     if not same:
         return _Plan("built", factory)
-    due = info.tail > max(TAIL_ROWS, TAIL_SHARE * rows) or info.dead > DEAD_SHARE * info.rows
-    if not due and info.target == policy.recall:
+    if info.dead > DEAD_SHARE * info.rows:
+        return _Plan("built", factory)
+    if info.tail <= max(TAIL_ROWS, TAIL_SHARE * rows) and info.target == policy.recall:
         return _Plan("current", info.kind, info)
     return _Plan("extended", factory, info)
 
@@ -238,15 +241,16 @@ def _build(
     outcome = "built" if made is None else "extended"
     if made is None:
         made = _made(rows, space.dim, plan.factory, _memory(policy), spared, lambda share: tell(0.7 * share))
-    staged = {name: writer.staging / f"{space.space_id}-{name}" for name in (INDEX, COVERED, FACTS)}
-    written = {INDEX: durable.stage(staged[INDEX], partial(_write, made.index))}
-    ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in rows.blocks())])
+    folder = writer.staging / f"index-{space.space_id}"
+    durable.fresh_folder(folder)
+    written = _stage_index(made.index, folder)
+    ids = _covered_ids(rows, made.before)
     marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable.stage(staged[COVERED], partial(_write_array, marks))
+    written[COVERED] = durable.stage(folder / COVERED, partial(_write_array, marks))
     facts = Facts(
         factory=made.factory,
         dim=space.dim,
-        rows=len(rows),
+        rows=int(made.index.ntotal),
         trained=made.trained,
         imbalance=made.imbalance,
         lo=lo,
@@ -262,25 +266,25 @@ def _build(
     )
     factory = made.factory
     del made  # From here on the index is mapped, as it will be searched.
-    opened = Snapshot(mapped(staged[INDEX]), Covered(marks), facts)
+    opened = Snapshot(mapped(folder), Covered(marks), facts)
     words = _words(reader, space)
     with _usable(factory, len(rows), space.dim):
-        facts = tuned(opened, rows, ids, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
+        facts = tuned(opened, rows, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
     facts = replace(facts, seconds=round(time.monotonic() - began, 1))
-    written[FACTS] = durable.stage(staged[FACTS], methodcaller("write", facts.sealed()))
+    written[FACTS] = durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
 
     def change(connection: Connection, generation: int) -> None:
         _retire(connection, generation, space.space_id)
-        folder = layout.snapshot(space.space_id, generation)
+        final = layout.snapshot(space.space_id, generation)
         moved = [
             files.StagedFile(
-                staged[name], f"{folder}/{name}", KIND, len(rows), written[name], space_id=space.space_id
+                folder / name, f"{final}/{name}", KIND, facts.rows, found, space_id=space.space_id
             )
-            for name in (INDEX, COVERED, FACTS)
+            for name, found in written.items()
         ]
         files.publish(writer, connection, generation, None, moved)
         last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
-        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": folder, "factory": factory}
+        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": factory}
         connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
 
     writer.apply(change)
@@ -289,12 +293,16 @@ def _build(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Index:
-    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then."""
+    """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then.
+
+    ``before`` is the snapshot that it was added to.
+    """
 
     index: Any
     factory: str
     trained: int
     imbalance: float
+    before: Snapshot | None = None
 
 
 def _made(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> _Index:
@@ -317,7 +325,7 @@ def _usable(factory: str, rows: int, dim: int) -> Iterator[None]:
 
 
 def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index | None:
-    """The lists there are, less the dead and with what has come since; None where they must be laid out anew."""
+    """The lists there are and what has come since; None where they must be laid out anew. The dead stay until then."""
     try:
         snapshot = reader.snapshot(space.space_id)
     except CorruptCollectionError:
@@ -330,20 +338,36 @@ def _extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> _Index
         return None
     covered = [(s, snapshot.covered.has(s.ids)) for s in reader.segments(space.space_id)]
     young = [Segment(s.ids, s.rows, np.union1d(s.dead, np.flatnonzero(known))) for s, known in covered]
-    living = np.concatenate([np.empty(0, np.int64), *(s.ids[known & s.searchable()] for s, known in covered)])
-    index = faiss.read_index(str(folder / INDEX))
-    kept = snapshot.covered.marked(living)
-    living_only = faiss.IDSelectorBitmap(len(kept), faiss.swig_ptr(kept))
-    try:
-        index.remove_ids(faiss.IDSelectorNot(living_only))
-    except RuntimeError:  # Codes in blocks (fast scan) cannot be taken apart.
-        return None
+    index = loaded(folder)
     fresh = LiveRows(young)
     if len(fresh):
         add(index, fresh, tell)
     if imbalance(index) > IMBALANCE * facts.imbalance:
         return None
-    return _Index(index, facts.factory, facts.trained, facts.imbalance)
+    return _Index(index, facts.factory, facts.trained, facts.imbalance, snapshot)
+
+
+def _stage_index(index: Any, folder: Path) -> dict[str, durable.Written]:
+    """Write an index as it is mapped later. Its lists may be gone from it after that."""
+    written = {}
+    if (blocks := lists.in_blocks(index)) is not None:
+        table = lists.table_of(blocks)
+        written[LISTS] = durable.stage(folder / LISTS, partial(_write_all, lists.contents(blocks, table)))
+        written[TABLE] = durable.stage(folder / TABLE, partial(_write_array, table))
+        lists.emptied(blocks)
+    written[INDEX] = durable.stage(folder / INDEX, partial(_write, index))
+    return written
+
+
+def _covered_ids(space_rows: LiveRows, before: Snapshot | None) -> Ids:
+    """Ids in an index of all live rows, and of those that were in the one that it was added to."""
+    live_ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in space_rows.blocks())])
+    return live_ids if before is None else np.union1d(live_ids, before.covered.ids())
+
+
+def _write_all(pieces: Iterable[Any], out: Any) -> None:
+    for piece in pieces:
+        out.write(piece)
 
 
 def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import Current
 from imseek.data.indexes import infos, policy_of
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
-from imseek.data.reader import Reader, connect_read_only
+from imseek.data.reader import Reader
 from imseek.data.runs import json_object, running_writer
 from imseek.types import CollectionInfo, Failure, IndexInfo, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
 

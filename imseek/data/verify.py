@@ -16,11 +16,11 @@ from sqlalchemy.pool import StaticPool
 from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, live
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import Current
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
 from imseek.data.migrations import migrate
-from imseek.data.reader import connect_read_only
 from imseek.data.writer import listed_folder_files
 from imseek.types import Problem, VerifyReport
 

@@ -67,8 +67,11 @@ def plan(runtime: Runtime, image_size: int, machine: Machine | None = None) -> P
 
 
 def check_plain(runtime: Runtime, reference: str) -> None:
-    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have."""
-    if runtime.device not in ("auto", "cpu"):
+    """Raise EncoderUnavailableError for choices that an encoder on the CPU in fp32, without torch, does not have.
+
+    ``all`` cards are for whatever can use them.
+    """
+    if runtime.device not in ("auto", "cpu", "all"):
         raise EncoderUnavailableError(
             f"{reference} runs on the CPU only, not on {runtime.device}", hint="leave the device to auto"
         )
@@ -119,7 +122,7 @@ def _device(runtime: Runtime, machine: Machine) -> str:
         return "cuda:0" if machine.gpus else "mps" if machine.mps else "cpu"
     there = [f"cuda:{i} ({gpu.name})" for i, gpu in enumerate(machine.gpus)]
     there += (["mps"] if machine.mps else []) + ["cpu"]
-    device = "cuda:0" if runtime.device == "cuda" else runtime.device
+    device = "cuda:0" if runtime.device in ("cuda", "all") else runtime.device.partition(",")[0]
     if not any(name.split(" ")[0] == device for name in there):
         raise EncoderUnavailableError(
             f"torch finds no device {runtime.device} here, only {', '.join(there)}",

@@ -31,7 +31,8 @@ def answer(found: Sequence[Sifted], digest: bytes, wanted: Wanted) -> SearchResu
     first = found[0].asked
     query, window = first.query, first.window
     facts: Facts = first.facts if len(found) == 1 else JoinedFacts([one.asked.facts for one in found])
-    shaped = arrange(_together(found), query, facts, window.offset)
+    more = not window.whole and any(one.beyond for one in found)
+    shaped = arrange(_together(found), query, facts, window.offset, more=more)
     names = {i: _name(members.key) for members in shaped.groups for i in members.positions}
     hits = _hits(found, shaped.pool, names, wanted)
     groups = tuple(
@@ -108,7 +109,7 @@ def _next_page(found: Sequence[Sifted], shaped: Shaped, digest: bytes) -> str | 
 def _notes(found: Sequence[Sifted], shaped: Shaped) -> tuple[str, ...]:
     """Each once: what was said of the terms, what is known of the encoders, and where the answer ends."""
     notes = [note for one in found for note in one.notes]
-    if shaped.following is None and any(one.ends for one in found):
+    if shaped.following is None and found[0].asked.window.whole and any(one.beyond for one in found):
         notes.append(
             f"the list ends with the {found[0].asked.count:,} best; a filter or a larger limit reaches further"
         )

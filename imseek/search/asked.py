@@ -35,15 +35,21 @@ class Window:
 
     @property
     def count(self) -> int:
-        """How many of the ranking it takes; one more than are shown tells whether there is a next page."""
-        return self.depth if self.whole else self.offset + self.limit + 1
+        """How many of the ranking it takes; one more than are shown tells whether there is a next page.
+
+        Not where that one would be the first to need an exact search.
+        """
+        if self.whole:
+            return self.depth
+        end = self.offset + self.limit
+        return end if end == APPROXIMATE else end + 1
 
     @classmethod
     def of(cls, query: Query, page: Page | None) -> Window:
         whole = looks_at_pool(query)
         if page is not None:
             return cls(page.offset, query.limit, page.depth, whole)
-        depth = max(POOL, query.limit) if whole else query.limit + 1
+        depth = max(POOL, query.limit) if whole else cls(0, query.limit, 0, whole=False).count
         return cls(0, query.limit, min(depth, _DEEPEST), whole)
 
 
@@ -125,15 +131,15 @@ class Asked:
 class Sifted:
     """The candidates of one collection that its stages have kept, best first.
 
-    ``cut`` counts the images below the cutoff, None where there is none; ``ends`` says that there are images beyond the
-    candidates which no page will show.
+    ``cut`` counts the images below the cutoff, None where there is none. ``beyond`` tells that there are images beyond
+    the candidates; another page may show them, unless the stages look at the pool alone.
     """
 
     asked: Asked
     pool: Pool
     cut: int | None
     approximate: bool
-    ends: bool
+    beyond: bool
     notes: tuple[str, ...]
 
 

@@ -1,8 +1,9 @@
 """Near-duplicates: which hits show the same picture, so that one can stand for all.
 
-Two signs, since each is blind where the other sees. Vectors of one encoder tell that two pictures mean the same, which
-very high cosines turn into "are the same". A perceptual hash (64-bit DCT) tells that two pictures look the same at
-32 × 32; pictures with little in them (drawings on white) share hashes by chance, so that the vectors have to agree.
+Two signs, since each is blind where the other sees. Vectors are near where two pictures mean the same, which two
+photographs of one thing do, and letters that mirror each other. Perceptual hashes (64-bit DCT) are near where they look
+the same at 32 × 32, but a crop or a frame shifts all of that. So the nearer one is, the less near the other has to be.
+The numbers were chosen on half A of the stamps of bench/near_duplicates.py.
 """
 
 from __future__ import annotations
@@ -16,23 +17,15 @@ from imseek.types import Float32
 
 Positions = npt.NDArray[np.int64]
 
-#: The same picture by its vector alone.
-SAME: Final = 0.98
-#: The same picture if the hashes differ in at most ``BITS`` of 64 bits too.
-ALIKE: Final = 0.90
-BITS: Final = 6
+#: The same picture: at least this cosine, and hashes that differ in at most so many of 64 bits.
+ALIKE: Final = ((0.80, 10), (0.90, 16))
+#: The same where a hash is missing.
+SAME: Final = 0.99
 
 _ONES: Final = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
-def stand_ins(
-    vectors: Float32,
-    hashes: npt.NDArray[np.uint64],
-    *,
-    same: float = SAME,
-    alike: float = ALIKE,
-    bits: int = BITS,
-) -> Positions:
+def stand_ins(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
     """For each of m hits, best first, the position of the one that stands for it: (m,) int64; its own, if none does.
 
     ``vectors`` is (m, dim) unit rows; ``hashes`` (m,), where 0 says nothing. A hit is stood for by the best hit that is
@@ -45,15 +38,21 @@ def stand_ins(
     cosines = vectors @ vectors.T
     for n in range(count):
         before = np.flatnonzero(first[:n])
-        near = cosines[n, before] >= same
-        if hashes[n]:
-            close = (hashes[before] != 0) & (hamming(hashes[before], hashes[n]) <= bits)
-            near |= close & (cosines[n, before] >= alike)
-        found = before[near]
+        found = before[same_picture(cosines[n, before], hashes[before], hashes[n])]
         first[n] = not found.size
         if found.size:
             stands[n] = found[0]
     return stands
+
+
+def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint64) -> npt.NDArray[np.bool_]:
+    """(m,): which of the pictures with these hashes, and these cosines to another one of hash ``one``, are the same."""
+    known = (hashes != 0) & (one != 0)
+    apart = hamming(hashes, one)
+    same: npt.NDArray[np.bool_] = ~known & (cosines >= SAME)
+    for least, most in ALIKE:
+        same |= known & (cosines >= least) & (apart <= most)
+    return same
 
 
 def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64) -> npt.NDArray[np.int64]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,25 @@ class Composer:
             self._checked.add(space.space_id)
         return encoder
 
-    def compose(self, query: Query, reader: Reader, spaces: Sequence[SpaceInfo]) -> Composed:
+    def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Float32]:
+        """The vectors of all texts in queries to one space, encoded together, which takes a third of the time."""
+        texts = dict.fromkeys(term.text for query in queries for term in query.terms if term.text is not None)
+        if len(texts) < 2:
+            return {}
+        return dict(zip(texts, self.encoder(space, "text").encode_texts(list(texts)), strict=True))
+
+    def compose(
+        self,
+        query: Query,
+        reader: Reader,
+        spaces: Sequence[SpaceInfo],
+        texts: Mapping[str, Float32] = MappingProxyType({}),
+    ) -> Composed:
         """In each space, the direction that its terms make together (see ``blend``), normalised.
 
         The share of a space is as the plain sum of its terms is long.
+
+        ``texts`` are vectors that are there already (:meth:`texts_of`).
 
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError.
         """
@@ -61,7 +77,7 @@ class Composer:
         notes: tuple[str, ...] = ()
         heaviest = max(abs(term.weight) for term in query.terms)  # only ratios count
         for term in query.terms:
-            found, said = self._term(term, reader, spaces)
+            found, said = self._term(term, reader, spaces, texts)
             for n, vector in enumerate(found):
                 vectors[n].append(_unit(vector, "a term"))
                 weights[n].append(term.weight / heaviest)
@@ -84,12 +100,14 @@ class Composer:
         return rows
 
     def _term(
-        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo]
+        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
         """A vector in each of the spaces that the term speaks to: all, or only the first."""
         if term.text is not None:
             encoder = self.encoder(spaces[0], "text")
-            return [encoder.encode_texts([term.text])[0]], encoder.notes([term.text])
+            known = texts.get(term.text)
+            vector = encoder.encode_texts([term.text])[0] if known is None else known
+            return [vector], encoder.notes([term.text])
         if term.picture is not None or term.url is not None:
             encoders = [self.encoder(space, "image") for space in spaces]
             pixels = _pixels(term, shared_draft_size(encoders))

@@ -12,16 +12,18 @@ from imseek.data import layout
 from imseek.data.current import read_current
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, VectorIndex, open_index
+from imseek.data.vectors import IdSet, VectorIndex, open_index, placement_on
 from imseek.errors import CorruptCollectionError, ExpiredPageError, StaleGenerationError
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
     from imseek.data.vectors.snapshot import Snapshot
 
-#: Seconds for which an earlier generation is kept, once a newer one has been taken up. Its vectors are those of the
-#: newer one but for what a merge has written anew.
+#: Seconds for which an earlier generation is kept, once a newer one has been taken up.
 KEPT: Final = 600.0
+#: Bytes of vectors that it may hold which the newer one does not: it goes at once where a merge has written more anew.
+OWN: Final = 256 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -43,11 +45,13 @@ class Edition:
 
 
 class Editions:
-    """Safe to use from several threads."""
+    """Safe to use from several threads. ``device`` is where a user wants vectors searched."""
 
-    def __init__(self, root: Path, kind: str) -> None:
+    def __init__(self, root: Path, kind: str, device: str = "auto") -> None:
         self._root = root
         self._kind = kind
+        self._device = device
+        self._placement: Placement | None = None
         self._lock = threading.Lock()
         self._newest = Edition(Reader(root))
         self._earlier: tuple[float, Edition] | None = None
@@ -78,7 +82,16 @@ class Editions:
                 reader = edition.reader
                 like = edition.before.pop(space.space_id, None)
                 segments, snapshot = reader.segments(space.space_id), self._snapshot(edition, space)
-                index = open_index(self._kind, segments, space.dim, like=like, snapshot=snapshot)
+                if self._placement is None and self._kind == "faiss":
+                    self._placement = placement_on(self._device)
+                index = open_index(
+                    self._kind,
+                    segments,
+                    space.dim,
+                    like=like,
+                    snapshot=snapshot,
+                    placement=self._placement,
+                )
                 missing = reader.current.images - len(index) - reader.silent(space.space_id)
                 if missing:
                     raise CorruptCollectionError(
@@ -86,6 +99,10 @@ class Editions:
                         hint=f"imseek collection repair {self._root}",
                     )
                 edition.indexes[space.space_id] = index
+                if self._earlier is not None and edition is self._newest:
+                    theirs = self._earlier[1].indexes.get(space.space_id)
+                    if theirs is not None and _own_bytes(theirs, index) > OWN:
+                        self._earlier = None
             return index
 
     def _snapshot(self, edition: Edition, space: SpaceInfo) -> Snapshot | None:
@@ -105,6 +122,12 @@ class Editions:
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"
         )
         return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why vectors are not searched where the user wants it."""
+        note = None if self._placement is None else self._placement.note
+        return () if note is None else (note,)
 
     def renew(self) -> int:
         """Forget what is open, since files of it are gone; returns the newest generation."""
@@ -140,7 +163,13 @@ class Editions:
             facts = (self._root / layout.CURRENT).stat()
         except OSError:
             return None
-        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
+        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+
+def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:
+    """What the vectors of an index take that another one does not have."""
+    shared = {id(segment.rows) for segment in other.segments}
+    return sum(segment.rows.nbytes for segment in index.segments if id(segment.rows) not in shared)
 
 
 def expired(generation: int, newest: int) -> ExpiredPageError:

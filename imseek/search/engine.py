@@ -7,7 +7,7 @@ generation all that is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,14 +22,14 @@ from imseek.errors import ExpiredPageError, StaleGenerationError
 from imseek.search.answers import Wanted, answer
 from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.compose import Composed, Composer, EncoderSource
-from imseek.search.editions import Edition, Editions, expired
+from imseek.search.editions import Edition, Editions
 from imseek.search.fusion import best_of_many
-from imseek.search.query import Query
+from imseek.search.query import By, Query
 from imseek.search.ranking import ranked
 from imseek.search.references import References
 from imseek.search.shaping import Pool, check, sift
 from imseek.search.where import Filters
-from imseek.types import SearchResult
+from imseek.types import Float32, SearchResult
 
 T = TypeVar("T")
 
@@ -39,16 +39,18 @@ _FILTERS = 16
 
 
 class Engine:
-    """Searches one collection. Safe to use from several threads.
+    """Searches one collection. Safe to use from several threads. ``device`` may name the cards that search vectors.
 
     Each search answers from one generation; a new one is taken up between searches.
     """
 
-    def __init__(self, root: Path, encoder: EncoderSource, *, kind: str = "faiss") -> None:
+    def __init__(
+        self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
+    ) -> None:
         self._composer = Composer(encoder)
         self._references = References(self._composer)
         self._filters = Filters()
-        self._editions = Editions(root, kind)
+        self._editions = Editions(root, kind, device)
 
     @property
     def reader(self) -> Reader:
@@ -69,11 +71,13 @@ class Engine:
 
         def ask() -> list[SearchResult]:
             newest = self._editions.newest()
+            texts = self._texts(queries, newest.reader)
             asked, digests = [], []
             for query in queries:
                 page, digest = page_of(query, [newest.reader.identity.uuid])
                 generation = None if page is None else page.generations[0]
-                asked.append(self.prepare(query, Window.of(query, page), newest, generation))
+                window = Window.of(query, page)
+                asked.append(self.prepare(query, window, newest, generation, texts=texts.get(query.by)))
                 digests.append(digest)
             found = self.find(asked)
             return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
@@ -85,7 +89,10 @@ class Engine:
         return self.until_whole(lambda: question(self.reader))
 
     def until_whole(self, ask: Callable[[], T]) -> T:
-        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one."""
+        """An answer of one generation. If a writer has taken its files away meanwhile, there is a newer one.
+
+        A page of that generation has expired then: it cannot go on in another.
+        """
         failed = -1
         while True:
             try:
@@ -121,27 +128,21 @@ class Engine:
         newest: Edition | None = None,
         generation: int | None = None,
         composed: Composed | None = None,
+        texts: Mapping[str, Float32] | None = None,
     ) -> Asked:
         """What is asked of which generation: that of a page token, or else the newest.
 
-        ``composed`` are the vectors of the query, where they are there already.
+        ``composed`` are the vectors of the query, ``texts`` those of texts in it, where they are there already.
         """
         check(query)
         edition = newest or self._editions.newest()
         if generation is not None and generation != edition.reader.generation:
             edition = self._editions.of(generation)
         reader = edition.reader
-        try:
-            spaces = answering_spaces(reader.current, query)
-            indexes = tuple(self._editions.index(edition, space) for space in spaces)
-            composed = composed or self._composer.compose(query, reader, spaces)
-            allowed = self._allowed(query, edition)
-        except ExpiredPageError:
-            raise
-        except StaleGenerationError as error:
-            if generation is not None:  # A page cannot go on in another generation.
-                raise expired(generation, self._editions.newest().reader.generation) from error
-            raise
+        spaces = answering_spaces(reader.current, query)
+        indexes = tuple(self._editions.index(edition, space) for space in spaces)
+        composed = composed or self._composer.compose(query, reader, spaces, texts or {})
+        allowed = self._allowed(query, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)
         if query.more or query.less:
@@ -173,9 +174,19 @@ class Engine:
         damaged = asked.edition.notes
         notes = asked.composed.notes + tuple(space.note for space in asked.spaces if space.note)
         notes += tuple(damaged[space.space_id] for space in asked.spaces if space.space_id in damaged)
+        notes += self._editions.notes
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
-        ends = asked.window.whole and beyond and not reached
-        return Sifted(asked, pool, cut, approximate, ends, notes)
+        return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
+
+    def _texts(self, queries: Sequence[Query], reader: Reader) -> dict[By, Mapping[str, Float32]]:
+        """What the texts of many queries are in the spaces that they are asked of."""
+        found: dict[By, Mapping[str, Float32]] = {}
+        if len(queries) > 1:
+            for by in {query.by for query in queries}:
+                alike = [query for query in queries if query.by == by]
+                space = answering_spaces(reader.current, alike[0])[0]
+                found[by] = self._composer.texts_of(alike, space)
+        return found
 
     def _allowed(self, query: Query, edition: Edition) -> IdSet | None:
         """The images that the query's condition holds for; None where it has none. Raises QueryError."""

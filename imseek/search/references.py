@@ -58,10 +58,10 @@ class References:
         scores = sample_scores(samples, asked.composed.units, asked.composed.shares)
         if not asked.text:
             same = int(np.count_nonzero(pool.scores >= SAME))  # A picture is never irrelevant to itself.
-            return pool.take(range(max(same, cut(pool.scores, background(scores)))))
+            return pool.take(range(max(same, cut(pool.scores, background(scores, searched=asked.total)))))
         neutral = self._encoded(asked.spaces[0], NEUTRAL_TEXTS)
         best = asked.rows(pool.take(range(min(COMPARED, len(pool)))).ids)[0]
-        known = background(scores, neutral_scores(samples[0], neutral))
+        known = background(scores, neutral_scores(samples[0], neutral), searched=asked.total)
         return pool.take(range(cut(pool.scores, known, neutral_scores(best, neutral))))
 
     def without_hubs(self, asked: Asked, pool: Pool) -> Pool:

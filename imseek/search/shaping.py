@@ -150,8 +150,11 @@ def sift(pool: Pool, query: Query, facts: Facts, judges: Judges) -> tuple[Pool, 
     return (collapsed(pool, facts) if query.collapse else pool), relevant
 
 
-def arrange(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
-    """The other stages, for what was kept: the page that begins after ``offset`` hits or groups."""
+def arrange(pool: Pool, query: Query, facts: Facts, offset: int, *, more: bool = False) -> Shaped:
+    """The other stages, for what was kept: the page that begins after ``offset`` hits or groups.
+
+    ``more`` tells that the ranking goes on after the candidates.
+    """
     if query.diversity:
         pool = spread(pool, facts, query.diversity)
     if _sorts_all(query):
@@ -160,7 +163,7 @@ def arrange(pool: Pool, query: Query, facts: Facts, offset: int) -> Shaped:
         page = pool.take(range(len(pool))[offset : offset + query.limit])
         if query.sort == "date" and not _sorts_all(query):
             page = newest_first(page, facts)
-        return Shaped(page, following=_following(offset, query.limit, len(pool)))
+        return Shaped(page, following=_following(offset, query.limit, len(pool) + more))
     return _grouped(pool, query, facts, offset)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from approximating import snapshot_of
+from faking_gpu import ROOM, Cards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +24,8 @@ from imseek.data.vectors.approximate import SnapshotIndex
 Array = npt.NDArray[np.float32]
 
 #: The last is an approximate index that looks at every row, so that what it says is exact: of all of them, or of the
-#: first two thirds by id while the rest are a tail.
-KINDS = ("memory", "faiss", "snapshot", "snapshot and tail")
+#: first two thirds by id while the rest are a tail. What is on cards has candidates of a fake of FAISS's GPU layer.
+KINDS = ("memory", "faiss", "snapshot", "snapshot and tail", "faiss on cards", "snapshot and tail on cards")
 DIMS = (8, 384, 512, 1395)
 TOLERANCE = 1e-5
 NONE_DEAD = np.empty(0, np.uint32)
@@ -34,8 +35,10 @@ NONE = np.empty(0, np.int64)
 def open_index(
     kind: str, segments: Sequence[Segment], dim: int, *, like: VectorIndex | None = None
 ) -> VectorIndex:
+    placement = vectors.placement_on("all") if kind.endswith(" on cards") else None
+    kind = kind.removesuffix(" on cards")
     if not kind.startswith("snapshot"):
-        return vectors.open_index(kind, segments, dim, like=like)
+        return vectors.open_index(kind, segments, dim, like=like, placement=placement)
     if isinstance(like, SnapshotIndex):
         made = like.snapshot
     else:
@@ -45,7 +48,14 @@ def open_index(
             dim,
             upto=2**31 if kind == "snapshot" else int(np.quantile(ids, 2 / 3)) if ids.size else 0,
         )
-    return vectors.open_index("faiss", segments, dim, like=like, snapshot=made)
+    return vectors.open_index("faiss", segments, dim, like=like, snapshot=made, placement=placement)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cards() -> Iterator[Cards]:
+    """Two of them, which are asked from the first query on."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield Cards(ROOM, ROOM).install(patch)
 
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -159,6 +169,15 @@ def split(rows: Array, parts: int, dead: Iterable[int] = ()) -> list[Segment]:
         segment(rows[p::parts], range(p, len(rows), parts), [i // parts for i in gone if i % parts == p])
         for p in range(parts)
     ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("cards")])
+def test_cards_are_asked(kind: str, cards: Cards) -> None:
+    before = len(cards.searched)
+    check(
+        open_index(kind, segments := split(random_rows(300, 8, 1), 2), 8), random_rows(1, 8, 2), 5, segments
+    )
+    assert len(cards.searched) > before
 
 
 # -- what is found --------------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ import imseek
 from durability.stage import draw
 from imseek.data import files, layout, schema
 from imseek.data.backup import generation_of
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.columns import put_columns
-from imseek.data.reader import Reader, connect_read_only
+from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
 ALIVE = f"died = {schema.FOREVER}"

@@ -21,6 +21,7 @@ NEVER = {
     "skimage",
     "sklearn",
     "sqlalchemy",
+    "sqlglot",
     "streamlit",
     "timm",
     "torch",

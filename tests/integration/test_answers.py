@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import ranking
+from imseek.search import asked, ranking
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +128,16 @@ class TestPages:
         monkeypatch.setattr(FaissIndex, "search", search)
         monkeypatch.setattr(FaissIndex, "exact", False)
         monkeypatch.setattr(ranking, "APPROXIMATE", 20)
+        monkeypatch.setattr(asked, "APPROXIMATE", 20)
         with imseek.open(many.path) as opened:
             pages = all_pages(opened, words("a cat", limit=5), [5, 3])
             assert all(page.approximate for page in pages)
             assert sorted(i for page in pages for i in ids(page)) == list(range(48))
             exact = opened.search(words("a cat", limit=5, exact=True))
             assert not exact.approximate
+            boundary = all_pages(opened, words("a cat", limit=20), [20])
+            assert sorted(i for page in boundary for i in ids(page)) == list(range(48))
+            assert [len(page) for page in boundary] == [20, 20, 8]
             assert ids(exact) == ids(many.search(words("a cat", limit=5, exact=True)))
 
     def test_of_another_query(self, many: imseek.Collection) -> None:
@@ -201,6 +206,42 @@ class TestPages:
             collection.search(words("a cat", limit=3, page=first.next_page))
         assert caught.value.hint == "ask for the first page again"
 
+    def test_while_a_writer_goes_on(self, collection: imseek.Collection, photos: Path) -> None:
+        """From the first page to the last, an answer is one of its generation, or it says that it has expired."""
+        collection.index([photos])
+        done, wrong, ended, expired = threading.Event(), [], 0, 0
+
+        def write() -> None:
+            for n in range(12):
+                (photos / "coffee.png").rename(photos / "moving")
+                collection.index()
+                (photos / "moving").rename(photos / "coffee.png")
+                (photos / f"{n}.png").write_bytes((photos / "camera.png").read_bytes())
+                collection.index()
+            done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            with imseek.open(collection.path) as reader:
+                while not done.is_set():
+                    query = words("a cat", limit=2)
+                    try:
+                        pages = all_pages(reader, query, [2, 3])
+                    except ExpiredPageError:
+                        expired += 1
+                        continue
+                    shown = [i for page in pages for i in ids(page)]
+                    ended += 1
+                    if len({page.generation for page in pages}) > 1 or len({*shown}) != len(shown):
+                        wrong.append(pages)
+                    if len(shown) != pages[0].searched:
+                        wrong.append(pages)
+        finally:
+            writer.join()
+        assert wrong == []
+        assert ended > 3, (ended, expired)
+
 
 class TestOrder:
     def test_min_score_keeps_those_that_reach_it(self, many: imseek.Collection) -> None:
@@ -246,17 +287,17 @@ class TestOrder:
 
     def test_diversity_is_marginal_relevance(self, many: imseek.Collection) -> None:
         whole = many.search(words("a cat", limit=100), vectors=True)
-        lo, hi = min(hit.score for hit in whole), max(hit.score for hit in whole)
-        left, taken = list(whole), [whole[0]]
-        left.remove(whole[0])
+        rows = np.stack([np.float64(hit.vector) for hit in whole])  # type: ignore[arg-type]
+        alike = rows @ rows.T / np.std((rows @ rows.T)[np.triu_indices(len(rows), 1)])
+        relevance = np.array([hit.score for hit in whole])
+        relevance /= relevance.std()
+        taken, left = [0], list(range(1, len(rows)))
         while len(taken) < 8:
-            marginal = [
-                0.5 * (hit.score - lo) / (hi - lo)
-                - 0.5 * max(float(np.dot(hit.vector, other.vector)) for other in taken)  # type: ignore[arg-type]
-                for hit in left
-            ]
+            marginal = [0.5 * relevance[i] - 0.5 * max(alike[i, j] for j in taken) for i in left]
             taken.append(left.pop(int(np.argmax(marginal))))
-        assert ids(many.search(words("a cat", limit=8, diversity=0.5))) == ids(taken)
+        found = many.search(words("a cat", limit=8, diversity=0.5))
+        assert ids(found) == [whole[i].image_id for i in taken]
+        assert ids(found) != ids(whole)[:8]
 
 
 class TestGroups:
@@ -475,6 +516,20 @@ class TestBatch:
         many.search_many([f"picture {n}" for n in range(20)])
         assert asked == [20]
 
+    def test_texts_are_encoded_together(self, many: imseek.Collection, monkeypatch: Any) -> None:
+        from imseek.encoders.fake import FakeEncoder
+
+        encoded: list[list[str]] = []
+        real = FakeEncoder.encode_texts
+
+        def encode(self: Any, texts: Any) -> Any:
+            encoded.append(list(texts))
+            return real(self, texts)
+
+        monkeypatch.setattr(FakeEncoder, "encode_texts", encode)
+        many.search_many(["red", 3, "blue", "red"])
+        assert encoded == [["red", "blue"]]
+
     def test_a_query_that_cannot_be_answered_raises(self, many: imseek.Collection) -> None:
         with pytest.raises(ImageNotFoundError):
             many.search_many(["a cat", 12345])
@@ -568,6 +623,25 @@ class TestSeveral:
             imseek.search_all([two[0], other], "a cat")
         with pytest.raises(QueryError, match="captions"):
             imseek.search_all(two, "a cat", by="caption")
+
+    def test_files_that_go_meanwhile(self, two: list[imseek.Collection], tmp_path: Path) -> None:
+        """A purge takes the files of an opened collection away at once: it is searched in its newest generation."""
+        with imseek.open(two[0].path) as a, imseek.open(two[1].path) as b:
+            b._engine._editions.newest()
+            real, calls = b._engine.find, []
+
+            def find(asked: Any) -> Any:
+                calls.append(asked[0].reader.generation)
+                if len(calls) == 1:
+                    (tmp_path / "photos1" / "chelsea.png").unlink()
+                    two[1].index()
+                    raise StaleGenerationError("gone")
+                return real(asked)
+
+            b._engine.find = find  # type: ignore[method-assign]
+            result = imseek.search_all([a, b], "a cat", limit=100)
+            assert calls[1] > calls[0]
+            assert (len(result), [one.images for one in result.collections]) == (8, [4, 4])
 
     def test_a_generation_that_has_gone(self, two: list[imseek.Collection], tmp_path: Path) -> None:
         first = imseek.search_all(two, words("a cat", limit=2))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 import threading
+import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +17,17 @@ import pytest
 from PIL import ExifTags, Image
 from sourcing.picture import draw
 from sourcing.tables import csv_lines
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 import imseek
 from imseek.data import facts, schema
+from imseek.data.catalog import set_meta
 from imseek.data.columns import put_columns
-from imseek.data.reader import Reader
+from imseek.data.reader import PURGED, Reader
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, QueryError, StaleGenerationError
-from imseek.search.where import Filters
+from imseek.search.where import Filters, locked
+from imseek.search.where import filters as where_filters
 from imseek.types import Image as Known
 
 PLACES = {"oslo": (59.913, 10.752), "sydney": (-33.857, 151.215), "suva": (-18.13, 178.44)}
@@ -206,6 +212,94 @@ def test_what_has_died_moved_or_come_is_seen_in_the_next_generation_only(
     check(filters, collection, PICTURES)
 
 
+def test_a_move_alone_is_seen(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
+    collection.index([pictures])
+    before = Reader(collection.path)
+    where = "folder LIKE '%/elsewhere'"
+    assert filters.ids(before, where).tolist() == []
+    (pictures / "elsewhere").mkdir()
+    (pictures / "IMG_12.jpg").rename(pictures / "elsewhere" / "a.jpg")
+    assert collection.index().moved == 1
+    after = Reader(collection.path)
+    assert [shard.dead for shard in after.current.shards] == [shard.dead for shard in before.current.shards]
+    found = check(filters, collection, {where: lambda i, m: "/elsewhere/" in path(i)})
+    assert len(found[where]) == 1
+    assert filters.ids(before, f"{where} AND TRUE").tolist() == []
+    assert filters.ids(after, f"{where} AND TRUE").tolist() == found[where]
+
+
+def test_tags_come_and_go(collection: imseek.Collection, pictures: Path, filters: Filters) -> None:
+    collection.index([pictures])
+    tag(collection, 7, "best")
+    with_tag = Reader(collection.path)
+    with Writer(collection.path, "test") as writer:
+        writer.apply(lambda c, generation: c.execute(update(schema.tags).values(died=generation)) and None)
+    assert filters.ids(with_tag, "tag('best')").tolist() == [7]
+    assert filters.ids(Reader(collection.path), "tag('best')").tolist() == []
+
+
+def test_a_purge_meanwhile_leaves_no_answer_from_a_lost_history(
+    collection: imseek.Collection, pictures: Path, filters: Filters
+) -> None:
+    collection.index([pictures])
+    reader = Reader(collection.path)
+    with Writer(collection.path, "test") as writer:
+        writer.apply(lambda c, generation: set_meta(c, PURGED, generation))
+    for where in ("tag('best')", "path = ''"):
+        with pytest.raises(StaleGenerationError):
+            filters.ids(reader, where)
+    assert len(filters.ids(reader, "width > 0")) == 24
+
+
+def test_paths_in_archives_and_of_lists_are_as_they_are_shown(
+    collection: imseek.Collection, tmp_path: Path, filters: Filters
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("below/one.png", draw(1))
+        archive.writestr("two.png", draw(2))
+    (tmp_path / "three.png").write_bytes(draw(3))
+    (tmp_path / os.fsdecode(b"f\xffur.png")).write_bytes(draw(4))
+    collection.index([tmp_path / "a.zip"])
+    collection.index(names=[tmp_path / "three.png", tmp_path / os.fsdecode(b"f\xffur.png")])
+    images = everything(collection)
+    assert len(images) == 4
+    reader = Reader(collection.path)
+    for image_id, image in images.items():
+        folder, _, name = path(image).rpartition("/")
+        for column, value in (("path", path(image)), ("folder", folder), ("name", name)):
+            found = filters.ids(reader, f"{column} = '{value}'").tolist()
+            assert found == [image_id] or column == "folder", (column, value)
+            assert image_id in found, (column, value)
+    names = {path(image).removeprefix(str(tmp_path)) for image in images.values()}
+    assert names == {"/a.zip!/below/one.png", "/a.zip!/two.png", "/three.png", "/f\\xffur.png"}
+
+
+def test_shards_are_asked_in_groups_and_share_the_time(
+    collection: imseek.Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([pictures])
+    for n in range(2):
+        (pictures / f"new{n}.png").write_bytes(draw(n))
+        collection.index()
+    reader = Reader(collection.path)
+    expected = Filters().ids(reader, "height < 60").tolist()
+    assert len(expected) == 10
+    # Where an image was encoded again, a younger shard has older ids.
+    reader.current = dataclasses.replace(reader.current, shards=reader.current.shards[::-1])
+    monkeypatch.setattr(where_filters, "_ROWS_AT_ONCE", 1)
+    left: list[float] = []
+    real = locked.evaluate
+
+    def slow(*given: Any) -> Any:
+        left.append(given[-1] - time.monotonic())
+        time.sleep(0.2)
+        return real(*given)
+
+    monkeypatch.setattr(locked, "evaluate", slow)
+    assert Filters(seconds=5).ids(reader, "height < 60").tolist() == expected
+    assert [round(one * 5) for one in left] == [25, 24, 23]
+
+
 def test_quarantined_images_are_left_out(
     collection: imseek.Collection, pictures: Path, filters: Filters
 ) -> None:
@@ -302,6 +396,8 @@ def test_derived_columns_go_before_extra_ones_where_they_have_a_value(
     assert filters.ids(reader, "sharp >= 1").tolist() == [0, 2, 3], (
         "NaN is no value: what lies below it shows"
     )
+    assert filters.ids(reader, "sharp < 100").tolist() == [0, 1, 2, 3]
+    assert filters.ids(reader, "sharp IN (0.5, 1.5)").tolist() == [1, 3]
     assert filters.ids(reader, "label = 'cat'").tolist() == [1]
     assert filters.ids(reader, "label IS NULL AND none IS NULL").tolist() == [0, 2, 3]
 
@@ -360,6 +456,38 @@ def test_answers_and_columns_are_kept_within_a_bound(
     assert reads == ["height"], "of the new shard"
     large.close()
     assert len(large.ids(newer, "width > 0")) == 25, "it can be used again"
+
+
+def test_a_filter_over_more_than_fits_keeps_what_fits(
+    collection: imseek.Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([pictures])
+    for n in range(3):
+        (pictures / f"new{n}.png").write_bytes(draw(n))
+        collection.index()
+    reader = Reader(collection.path)
+    shards = len(reader.current.shards)
+    assert shards == 4
+    reads: list[str] = []
+    real = facts.columns_of
+
+    def counted(reader: Reader, file: str, names: Any) -> Any:
+        reads.append(names[0])
+        return real(reader, file, names)
+
+    monkeypatch.setattr(facts, "columns_of", counted)
+    filters = Filters(memory=110)  # of columns of 4 bytes for each of 24 + 1 + 1 + 1 images
+    assert len(filters.ids(reader, "width > 0")) == 27
+    assert len(filters.ids(reader, "width > 1")) == 27
+    assert reads == ["width"] * shards, "all fit"
+    filters = Filters(memory=104)
+    for n in range(3):
+        assert len(filters.ids(reader, f"width > {n}")) == 27
+    assert reads == ["width"] * (2 * shards + 2), "the first three fit"
+    assert len(filters.ids(reader, "height > 0")) == 27
+    reads.clear()
+    assert len(filters.ids(reader, "height > 1")) == 27
+    assert reads == ["height"], "what was used longest ago makes room"
 
 
 def test_many_threads_get_the_same_answers(collection: imseek.Collection, pictures: Path) -> None:

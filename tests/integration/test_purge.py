@@ -43,6 +43,7 @@ from imseek.errors import (
     StaleGenerationError,
 )
 from imseek.search.query import as_query
+from imseek.types import IndexPolicy
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -198,34 +199,34 @@ def test_the_number_of_a_removed_source_is_not_given_again(case: Case) -> None:
     assert new == {max(numbers) + 1}
 
 
-def test_snapshots_and_strays_go_unless_the_catalog_has_them_live(case: Case) -> None:
-    folders = {"3": FOREVER, "2": 3}
-    with Writer(case.root, "test") as writer, writer.catalog.transaction() as connection:
-        for number, died in folders.items():
-            folder = f"spaces/0/index/{number}"
-            (case.root / folder).mkdir(parents=True)
-            (case.root / folder / "faiss.index").write_bytes(number.encode())
-            row = {
-                "snapshot_id": int(number),
-                "space_id": 0,
-                "folder": folder,
-                "factory": "Flat",
-                "facts": "{}",
-            }
-            connection.execute(insert(schema.snapshots).values(**row, born=1, died=died))
-            file = {
-                "path": f"{folder}/faiss.index",
-                "kind": "snapshot",
-                "row_count": 0,
-                "size": 1,
-                "sha256": "",
-            }
-            connection.execute(insert(schema.files).values(**file, born=1, died=died))
-    (case.root / "spaces" / "0" / "img_emb" / "stray").write_bytes(b"")
+def test_an_index_without_the_dead_stays_and_strays_go(case: Case) -> None:
     upkeep.purge(case.root)
-    assert [path.read_bytes() for path in case.root.rglob("faiss.index")] == [b"3"]
-    assert ask(case.root, "SELECT snapshot_id FROM snapshots") == [(3,)]
+    for _ in range(2):
+        upkeep.build_index(case.root, IndexPolicy(kind="Flat"))
+    (case.root / "spaces" / "0" / "img_emb" / "stray").write_bytes(b"")
+    (kept,) = ask(case.root, f"SELECT folder FROM snapshots WHERE died = {FOREVER}")
+    assert len(list(case.root.rglob("faiss.index"))) == 2
+    upkeep.purge(case.root)
+    assert list(case.root.rglob("faiss.index")) == [case.root / kept[0] / "faiss.index"]
+    assert ask(case.root, "SELECT folder FROM snapshots") == [kept]
     assert list(case.root.rglob("stray")) == []
+
+
+def test_an_index_that_holds_the_dead_is_built_again(case: Case) -> None:
+    """Its codes are the vectors themselves, so that they can be looked for."""
+    upkeep.build_index(case.root, IndexPolicy(kind="Flat"))
+    with imseek.open(case.root) as collection:
+        hits = collection.search(np.ones(64), limit=1000, metadata=False)
+        hit = next(hit for hit in hits if hit.path and Path(hit.path).is_file())
+        gone = Reader(case.root).vector(hit.image_id, 0).astype(np.float32).tobytes()
+        Path(str(hit.path)).unlink()
+        collection.index()
+    (before,) = case.root.rglob("faiss.index")
+    assert gone in before.read_bytes()
+    upkeep.purge(case.root)
+    (after,) = case.root.rglob("faiss.index")
+    assert after != before
+    assert gone not in after.read_bytes()
 
 
 # -- readers at work -----------------------------------------------------------------------------------------

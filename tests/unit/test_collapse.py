@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imseek.search.collapse import ALIKE, BITS, SAME, hamming, stand_ins
+from imseek.search.collapse import ALIKE, SAME, hamming, stand_ins
 
 
 def at(*angles: float) -> np.ndarray:
@@ -22,27 +23,30 @@ def angle(cosine: float) -> float:
     return float(np.arccos(cosine))
 
 
-def test_by_the_vector_alone() -> None:
-    close, apart = angle(SAME + 0.001), angle(SAME - 0.001)
-    assert stand_ins(at(0, close), hashes(0, 0)).tolist() == [0, 0]
-    assert stand_ins(at(0, apart), hashes(0, 0)).tolist() == [0, 1]
+def apart(bits: int) -> np.ndarray:
+    """Two hashes that differ in so many bits."""
+    base = (1 << 63) | 1
+    return hashes(base, base ^ (((1 << bits) - 1) << 1))
 
 
-def test_by_the_hash_where_vectors_agree() -> None:
-    alike, unlike = angle(ALIKE + 0.01), angle(ALIKE - 0.01)
-    near = (1 << BITS) - 1
-    far = (1 << (BITS + 1)) - 1
-    base = 1 << 40
-    assert stand_ins(at(0, alike), hashes(base, base ^ near)).tolist() == [0, 0]
-    assert stand_ins(at(0, alike), hashes(base, base ^ far)).tolist() == [0, 1]
-    assert stand_ins(at(0, unlike), hashes(base, base)).tolist() == [0, 1]
+@pytest.mark.parametrize(("least", "most"), ALIKE)
+def test_by_vector_and_hash(least: float, most: int) -> None:
+    alike, unlike = angle(least + 0.005), angle(least - 0.005)
+    assert stand_ins(at(0, alike), apart(most)).tolist() == [0, 0]
+    assert stand_ins(at(0, alike), apart(most + 1)).tolist() == [0, 1]
+    assert stand_ins(at(0, unlike), apart(most)).tolist() == [0, 1]
 
 
-def test_a_hash_of_zero_says_nothing() -> None:
-    alike = angle(ALIKE + 0.01)
-    assert stand_ins(at(0, alike), hashes(0, 0)).tolist() == [0, 1]
-    assert stand_ins(at(0, alike), hashes(0, 1)).tolist() == [0, 1]
-    assert stand_ins(at(0, alike), hashes(1, 0)).tolist() == [0, 1]
+def test_what_is_near_by_one_sign_alone_is_not_the_same() -> None:
+    assert stand_ins(at(0, 0), apart(17)).tolist() == [0, 1], "as b and d"
+    assert stand_ins(at(0, angle(0.79)), apart(0)).tolist() == [0, 1]
+    assert stand_ins(at(0, angle(0.85)), apart(11)).tolist() == [0, 1], "not alike enough for so many bits"
+
+
+@pytest.mark.parametrize("known", [(0, 0), (0, 1), (1, 0)])
+def test_a_hash_of_zero_says_nothing(known: tuple[int, int]) -> None:
+    assert stand_ins(at(0, angle(SAME + 0.001)), hashes(*known)).tolist() == [0, 0]
+    assert stand_ins(at(0, angle(SAME - 0.001)), hashes(*known)).tolist() == [0, 1]
 
 
 def test_chains_do_not_join() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,11 +13,13 @@ from hypothesis.extra import numpy as npst
 from imseek.errors import UsageError
 from imseek.search.cutoff import (
     CLEAR,
+    EXPECTED,
     FEWEST,
     NEAR,
     ROUNDING,
     Background,
     background,
+    clear_steps,
     cut,
     neutral_scores,
     sample_scores,
@@ -27,15 +31,16 @@ def floats(*values: float) -> Float32:
     return np.array(values, np.float32)
 
 
-#: 101 irrelevant images: median 0.20, lower quartile 0.175.
+#: 101 irrelevant images: median 0.20, lower quartile 0.175, 2.5 steps are clear of it.
 BULK = np.linspace(0.15, 0.25, 101, dtype=np.float32)
 BEHIND = background(BULK)
 
 
 def test_the_background_is_median_and_step_down_to_the_lower_quartile() -> None:
-    assert BEHIND.images == 101
+    assert BEHIND.sampled == BEHIND.searched == 101
     assert BEHIND.level == pytest.approx(0.20, abs=1e-6)
     assert BEHIND.step == pytest.approx(0.025 + ROUNDING, abs=1e-6)
+    assert BEHIND.clear == pytest.approx(0.20 + 2.5 * 0.026, abs=1e-6)
 
 
 def test_what_is_relevant_in_the_sample_moves_the_background_little() -> None:
@@ -45,8 +50,8 @@ def test_what_is_relevant_in_the_sample_moves_the_background_little() -> None:
 
 
 def test_images_that_stand_clear_are_kept_and_the_rest_is_cut() -> None:
-    # Clear of the bulk: above 0.20 + 3 × 0.026 = 0.278. Near to the best: above 0.20 + 0.3 × 0.2 = 0.26.
-    assert cut(floats(0.40, 0.35, 0.29, 0.27, 0.25, 0.2), BEHIND) == 3
+    # Clear of the bulk: above 0.20 + 2.5 × 0.026 = 0.265. Near to the best: above 0.20 + 0.3 × 0.2 = 0.26.
+    assert cut(floats(0.40, 0.35, 0.27, 0.262, 0.25, 0.2), BEHIND) == 3
 
 
 def test_a_high_best_score_ends_the_list_earlier() -> None:
@@ -94,6 +99,26 @@ def test_from_twenty_images_on_lists_are_cut() -> None:
     assert cut(scores, background(scores)) == 1
 
 
+@pytest.mark.parametrize("searched", [1_000, 100_000, 10_000_000])
+def test_among_more_images_it_takes_more_to_stand_clear(searched: int) -> None:
+    """Of normal scores, so many are beyond: with a quartile at 0.6745 deviations."""
+    deviations = clear_steps(searched) * 0.6744898
+    assert searched * math.erfc(deviations / math.sqrt(2)) / 2 == pytest.approx(EXPECTED, rel=1e-4)
+
+
+def test_among_few_images_the_least_number_of_steps_counts() -> None:
+    assert [clear_steps(searched) for searched in (0, 1, 16, 17, 100)] == [CLEAR] * 5
+    assert clear_steps(200) > CLEAR
+
+
+def test_what_was_searched_counts_and_not_what_was_sampled() -> None:
+    scores = floats(0.34, 0.32, 0.30)  # 5.4, 4.6 and 3.8 steps above
+    assert cut(scores, background(BULK, searched=1_000)) == 3  # 3.6 steps are clear
+    assert cut(scores, background(BULK, searched=5_000)) == 2  # 4.4
+    assert cut(scores, background(BULK, searched=20_000)) == 1  # 5.0
+    assert cut(scores, background(BULK, searched=200_000)) == 0  # 5.8
+
+
 def test_no_scores() -> None:
     assert cut(floats(), BEHIND) == 0
 
@@ -124,7 +149,9 @@ def test_neutral_scores_are_the_mean_over_the_texts() -> None:
 SCORES = npst.arrays(np.float32, st.integers(1, 60), elements=st.floats(-1, 1, width=32)).map(
     lambda scores: np.sort(scores)[::-1]
 )
-BEHINDS = st.builds(Background, st.integers(0, 200), st.floats(-1, 1), st.floats(ROUNDING, 1))
+BEHINDS = st.builds(
+    Background, st.integers(0, 200), st.integers(0, 10**7), st.floats(-1, 1), st.floats(ROUNDING, 1)
+)
 
 
 @given(SCORES, BEHINDS)
@@ -137,7 +164,7 @@ def test_a_part_of_the_list_is_kept_and_nothing_beside_it(scores: Float32, behin
 
 @given(SCORES, BEHINDS, st.integers(1, 59))
 def test_a_longer_list_keeps_the_same_beginning(scores: Float32, behind: Background, short: int) -> None:
-    if behind.images < FEWEST or scores[0] - scores[-1] < 2 * ROUNDING:
+    if behind.sampled < FEWEST or scores[0] - scores[-1] < 2 * ROUNDING:
         return
     first = scores[:short]
     if first[0] - first[-1] >= 2 * ROUNDING:
@@ -155,11 +182,11 @@ def test_higher_scores_below_the_best_never_lower_the_count(
 
 @given(SCORES, st.floats(0.25, 4), st.floats(-0.5, 0.5))
 def test_scale_and_offset_of_scores_do_not_matter(scores: Float32, scale: float, offset: float) -> None:
-    behind = Background(100, 0.2, 0.03)
+    behind = Background(100, 1000, 0.2, 0.03)
     moved = (scores.astype(np.float64) * scale + offset).astype(np.float32)
-    other = Background(100, 0.2 * scale + offset, 0.03 * scale)
+    other = Background(100, 1000, 0.2 * scale + offset, 0.03 * scale)
     above = scores.astype(np.float64) - behind.level
-    edge = max(CLEAR * behind.step, NEAR * above[0])
+    edge = max(clear_steps(1000) * behind.step, NEAR * above[0])
     if np.abs(above - edge).min() > 1e-5 and above[0] - above[-1] > 10 * ROUNDING:
         assert cut(moved, other) == cut(scores, behind)
 

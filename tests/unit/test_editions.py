@@ -71,3 +71,27 @@ def test_vectors_are_shared_between_generations(
     assert after._parts[0].flat is before._parts[0].flat  # type: ignore[attr-defined]
     assert held.index(first, space) is before
     assert (len(before), len(after)) == (8, 9)
+
+
+def test_not_where_a_merge_has_written_much_anew(
+    collection: imseek.Collection, photos: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Editions(root, "faiss")
+    first = held.newest()
+    (space,) = first.reader.current.spaces
+    before = held.index(first, space)
+    first.paged = True
+    for n in range(7):  # the eighth shard brings a merge
+        new_generation(collection, photos, f"{n}.png")
+    imseek.upkeep.merge(root)
+    (merged,) = held.newest().reader.current.shards
+    assert merged.shard_id > 0, "all is written anew"
+    monkeypatch.setattr(editions, "OWN", before.segments[0].rows.nbytes)
+    held.index(held.newest(), space)
+    assert held.of(first.reader.generation) is first
+    held.newest().indexes.clear()
+    monkeypatch.setattr(editions, "OWN", before.segments[0].rows.nbytes - 1)
+    assert held.of(first.reader.generation) is first, "nothing of the newer one is open yet"
+    held.index(held.newest(), space)
+    with pytest.raises(ExpiredPageError):
+        held.of(first.reader.generation)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from imseek.data.vectors import Matches
 from imseek.data.vectors.scores import top_k
 from imseek.search import ranking
+from imseek.search.asked import Window
+from imseek.search.pages import Page
+from imseek.search.query import Query, Term
 from imseek.search.ranking import ranked
 
 
@@ -88,3 +93,17 @@ def test_exact_searches_ask_once() -> None:
     matches, approximate = ranked(search, 30, 11, exact=True)
     assert (search.asked, approximate) == ([(30, True)], False)
     assert matches.scores.tolist() == sorted(search.scores.tolist(), reverse=True)[:30]
+
+
+def test_a_page_that_ends_at_a_thousand_needs_no_exact_search() -> None:
+    query = Query((Term(text="red"),), limit=1000)
+    window = Window.of(query, None)
+    assert (window.count, window.depth) == (1000, 1000)
+    assert Window.of(replace(query, limit=999), None).count == 1000
+    assert Window.of(replace(query, limit=1001), None).count == 1002
+    page = Page((1,), 900, 11, bytes(12))
+    assert Window.of(replace(query, limit=100), page).count == 1000
+    assert Window.of(replace(query, limit=101), page).count == 1002
+    search = Approximate(5000, 5)
+    ranked(search, window.count, window.depth, exact=False)
+    assert search.asked == [(1000, False)]

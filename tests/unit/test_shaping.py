@@ -30,7 +30,9 @@ class Told:
     groups: dict[int, Hashable]
 
     def vectors(self, pool: Pool) -> Any:
-        return np.array([self.rows[i] for i in pool.ids.tolist()], np.float32).reshape(len(pool), -1)
+        return np.array([self.rows[i] for i in pool.ids.tolist()], np.float32).reshape(
+            len(pool), -1 if len(pool) else 2
+        )
 
     def hashes(self, pool: Pool) -> Any:
         return np.array([self.phash.get(i, 0) for i in pool.ids.tolist()], np.uint64)
@@ -65,32 +67,61 @@ def test_a_plain_page_and_whether_there_is_another() -> None:
     assert (ids(beyond), beyond.following) == ([], None)
 
 
-def test_min_score_and_floor_are_the_lowest_that_stay() -> None:
+class Judge:
+    """Keeps the first ``count``; turns the order around."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def kept(self, pool: Pool) -> Pool:
+        return pool.take(range(min(self.count, len(pool))))
+
+    def without_hubs(self, pool: Pool) -> Pool:
+        return pool.ordered_by(-pool.scores)
+
+
+def sifted(pool: Pool, query: Query, facts: Told = NOTHING, judge: Judge | None = None) -> Pool:
+    return sift(pool, query, facts, judge or Judge(0))[0]
+
+
+def test_min_score_is_the_lowest_that_stays() -> None:
     candidates = pool(0.9, 0.5, 0.4999, 0.1)
-    kept = sift(candidates, replace(QUERY, min_score=0.5), NOTHING)
-    assert kept.ids.tolist() == [10, 11]
-    assert sift(candidates, QUERY, NOTHING, 0.4).ids.tolist() == [10, 11, 12]
-    assert sift(candidates, replace(QUERY, min_score=1.0), NOTHING).ids.tolist() == []
+    assert sifted(candidates, replace(QUERY, min_score=0.5)).ids.tolist() == [10, 11]
+    assert sifted(candidates, replace(QUERY, min_score=1.0)).ids.tolist() == []
+    assert sifted(candidates, QUERY).ids.tolist() == [10, 11, 12, 13]
 
 
 def test_min_score_is_compared_as_scores_are_stored() -> None:
-    """0.3 as a float64 is above the float32 nearest to 0.3: the hit of score 0.3 must stay all the same."""
-    score = np.float32(0.3)
-    kept = sift(pool(float(score)), replace(QUERY, min_score=0.3), NOTHING)
-    assert kept.ids.tolist() == [10]
+    """0.3 is below the float32 nearest to it, and 0.7 above: hits of these scores must stay all the same."""
+    for score in (0.3, 0.7):
+        assert sifted(pool(float(np.float32(score))), replace(QUERY, min_score=score)).ids.tolist() == [10]
+
+
+def test_the_cutoff_counts_before_the_minimum_score() -> None:
+    query = replace(QUERY, cutoff="auto", min_score=0.8)
+    kept, relevant = sift(pool(0.9, 0.8, 0.7, 0.6), query, NOTHING, Judge(3))
+    assert (kept.ids.tolist(), relevant) == ([10, 11], 3)
+    assert sift(pool(0.9, 0.8), QUERY, NOTHING, Judge(0))[1] == 2
+
+
+def test_hubs_change_the_order_and_no_score() -> None:
+    kept = sifted(pool(0.9, 0.8, 0.7), replace(QUERY, hubness=True, min_score=0.75))
+    assert (kept.ids.tolist(), kept.scores.tolist()) == ([11, 10], np.array([0.8, 0.9], np.float32).tolist())
 
 
 def test_collapsed_hits_know_whom_they_stand_for() -> None:
     told = replace(NOTHING, rows={10: [1, 0], 11: [0, 1], 12: [1, 0], 13: [0, 1], 14: [1, 0]})
-    kept = sift(pool(0.9, 0.8, 0.7, 0.6, 0.5), replace(QUERY, collapse=True), told)
+    kept = sifted(pool(0.9, 0.8, 0.7, 0.6, 0.5), replace(QUERY, collapse=True), told)
     assert kept.ids.tolist() == [10, 11]
     assert kept.others == ((12, 14), (13,))
     assert kept.scores.tolist() == np.array([0.9, 0.8], np.float32).tolist()
 
 
-def test_the_floor_comes_before_collapsing() -> None:
-    told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0]})
-    kept = sift(pool(0.9, 0.1), replace(QUERY, collapse=True, min_score=0.5), told)
+def test_what_is_cut_is_no_duplicate() -> None:
+    told = replace(NOTHING, rows={10: [1, 0], 11: [1, 0], 12: [1, 0]})
+    kept = sifted(pool(0.9, 0.6, 0.1), replace(QUERY, collapse=True, min_score=0.5), told)
+    assert kept.others == ((11,),)
+    kept = sifted(pool(0.9, 0.6, 0.1), replace(QUERY, collapse=True, cutoff="auto"), told, Judge(1))
     assert kept.others == ((),)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from filtering import COLUMNS, ROWS, check_sql, rows_of
 
-from imseek.errors import QueryError
-from imseek.search.where import locked
+from imseek.errors import ImseekError, QueryError
+from imseek.search.where import grammar, locked
 from imseek.search.where.compiling import compile_filter
 from imseek.search.where.grammar import MAX_LENGTH
 
@@ -129,6 +129,7 @@ MEANINGS: dict[str, list[int]] = {
     "near(-33.86, 151.2, 0)": [1],
     "near(0, -179.9, 23)": [3],
     "NOT near(0, -179.9, 22)": [0, 1, 3],
+    "\"width\" > 3000 AND caption <> '\u200d\u202e\n'": [0],
     "near(-59.91, -169.25, 20015)": [1, 3],
     "near(-59.91, -169.25, 20016)": [0, 1, 3],
     "near(-59.91, -169.25, 1e9)": [0, 1, 3],
@@ -330,6 +331,9 @@ ATTACKS = {
     "{" * 3000: "nested more than 24",
     "CAST(" * 700: "nested more than 24",
     "width/(" * 20 + "width" + ")" * 20 + " > 1": "too large",
+    "DATE(" * 20 + "width" + ")" * 20 + " = 1": "too many ways",
+    "struct(" * 20 + "width" + ")" * 20 + " = 1": "too many ways",
+    "struct(" * 23: "",
     # unicode
     "ｗｉｄｔｈ > 1": "no column",
     "width ＞ 1": "",
@@ -337,6 +341,7 @@ ATTACKS = {
     "wid\u202eth > 1": "invisible",
     "width\u00a0> 1 AND \u00a0": "",
     "width > 1\0": "",
+    '"wid\u202eth" > 1': "no column",
     "caption = 'a\0b'": "invisible",
     "caption = '\ud800'": "invisible",
     "format = ‘JPEG’": "straight",
@@ -404,12 +409,23 @@ def test_what_is_refused_before_the_database(where: str) -> None:
         compile_filter(where, COLUMNS)
     assert ATTACKS[where] in f"{caught.value} ({caught.value.hint})"
     assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
 
 
 def test_a_filter_is_text() -> None:
     for wrong in (None, 3, b"flag", True):
         with pytest.raises(QueryError, match="is text, not"):
             compile_filter(wrong, COLUMNS)  # type: ignore[arg-type]
+
+
+def test_the_compiled_sqlglot_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("interpreted classes cannot inherit from compiled")
+
+    monkeypatch.setattr(grammar.ImseekWhere.Parser, "__init__", refuse)
+    with pytest.raises(ImseekError, match="sqlglotc") as caught:
+        compile_filter("flag", COLUMNS)
+    assert caught.value.hint == "pip uninstall sqlglotc"
 
 
 @pytest.mark.parametrize(

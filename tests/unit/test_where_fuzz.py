@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -196,6 +197,40 @@ def test_filters_mean_what_sql_says(connection: Any, meaning: Meaning, rows: lis
         assert re.search("nested more|at most 4000|too large|Overflow", str(error)), error  # noqa: PT017
         return
     assert found == [n for n, row in enumerate(rows) if value(row) is True], where
+
+
+LATITUDE = st.floats(-90, 90) | st.sampled_from([-90.0, -89.9999, 0.0, 59.91, 90.0])
+LONGITUDE = st.floats(-180, 180) | st.sampled_from([-180.0, -179.9999, 0.0, 180.0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    LATITUDE,
+    LONGITUDE,
+    st.floats(0, 21_000) | st.sampled_from([0, 1e-3, 1, 20_000, 10**9]),
+    st.lists(st.tuples(st.none() | LATITUDE, st.none() | LONGITUDE), min_size=1, max_size=9),
+)
+def test_near_is_a_distance_on_a_sphere(
+    connection: Any, latitude: float, longitude: float, km: float, points: list[tuple[Any, Any]]
+) -> None:
+    columns = {"latitude": [one for one, _ in points], "longitude": [one for _, one in points]}
+    where = f"near({latitude:f}, {longitude:f}, {km:f})"
+    inside = rows_of(connection, where, columns, len(points))
+    outside = rows_of(connection, f"NOT {where}", columns, len(points))
+    here = unit(float(f"{latitude:f}"), float(f"{longitude:f}"))
+    for n, point in enumerate(points):
+        if None in point:
+            assert n not in inside + outside
+            continue
+        # The chord, which is exact for small angles too, where products of sines and cosines are not.
+        distance = 2 * 6371.0088 * math.asin(min(1.0, math.dist(here, unit(*point)) / 2))
+        if abs(distance - km) > 1e-3:
+            assert (n in inside, n in outside) == (distance <= km, distance > km), (point, distance)
+
+
+def unit(latitude: float, longitude: float) -> tuple[float, float, float]:
+    a, b = math.radians(latitude), math.radians(longitude)
+    return math.cos(a) * math.cos(b), math.cos(a) * math.sin(b), math.sin(a)
 
 
 #: A step that wraps an expression, what is wrapped at first, and what makes the whole true or false.

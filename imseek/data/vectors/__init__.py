@@ -9,9 +9,10 @@ from imseek.data.vectors.base import IdSet, Matches, Segment, VectorIndex
 from imseek.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
     from imseek.data.vectors.snapshot import Snapshot
 
-__all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index"]
+__all__ = ["IdSet", "Matches", "Segment", "VectorIndex", "open_index", "placement_on"]
 
 
 def open_index(
@@ -21,10 +22,13 @@ def open_index(
     *,
     like: VectorIndex | None = None,
     snapshot: Snapshot | None = None,
+    placement: Placement | None = None,
 ) -> VectorIndex:
     """An index over ``segments`` of vectors of width ``dim``. ``kind`` is ``"faiss"`` or ``"memory"``.
 
     With a ``snapshot`` of the space, a ``"faiss"`` index is approximate; whatever the snapshot lacks is scanned.
+
+    With a ``placement``, candidates come from the cards that it names, and answers stay what they are.
 
     What the index ``like``, if it is of the same kind, has made of a segment is taken over where ``rows`` is
     the very same array: only new shards cost a copy, changed dead rows cost nothing, and what only the old
@@ -38,15 +42,34 @@ def open_index(
 
         return MemoryIndex(segments, dim, like=like)
     if kind == "faiss":
-        try:
-            from imseek.data.vectors.faiss_index import FaissIndex
-        except ModuleNotFoundError as error:
-            if error.name != "faiss":
-                raise
-            raise MissingExtraError("faiss", "cpu") from error
+        _need_faiss()
+        from imseek.data.vectors.faiss_index import FaissIndex
+
         if snapshot is not None:
             from imseek.data.vectors.approximate import SnapshotIndex
 
-            return SnapshotIndex(segments, dim, snapshot, like=like)
-        return FaissIndex(segments, dim, like=like)
+            return SnapshotIndex(segments, dim, snapshot, like=like, placement=placement)
+        return FaissIndex(segments, dim, like=like, placement=placement)
     raise UsageError(f"unknown kind of vector index: {kind}", hint="the kinds are faiss and memory")
+
+
+def placement_on(device: str) -> Placement | None:
+    """What has candidates computed on a device as users name it; None for others than CUDA cards.
+
+    Raises MissingExtraError.
+    """
+    if device != "all" and not device.startswith("cuda"):
+        return None
+    _need_faiss()
+    from imseek.data.vectors.gpu import Placement
+
+    return Placement(device)
+
+
+def _need_faiss() -> None:
+    try:
+        import faiss  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "faiss":
+            raise
+        raise MissingExtraError("faiss", "cpu") from error

@@ -11,7 +11,7 @@ import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,10 +19,14 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.facts import Bits, are_marked
 from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
+from imseek.data.vectors.located import Located
 from imseek.data.vectors.scores import top_k, unit_queries
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError, QueryError
 from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
 
 #: Results beyond these are asked for so rarely that they are found exactly.
 DEEPEST = 1000
@@ -31,16 +35,17 @@ GATHERED = 10_000
 SCANNED_SHARE = 0.02
 #: Queries whose candidates are held at the same time.
 _BLOCK = 256
-#: Rows that are read here and there before their pages are given back; each may have brought its neighbours along.
-_RELEASE = 4096
+#: A row that is read may bring so many bytes of its file along, which the system has at hand.
+_BROUGHT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Choice:
-    """What one filter lets through: ids in all, and the bits of those in the snapshot."""
+    """What one filter lets through: ids in all, the bits of those in the snapshot, and their share of it."""
 
     ids: Ids
     bits: Bits
+    share: float
 
 
 class SnapshotIndex:
@@ -52,16 +57,24 @@ class SnapshotIndex:
     exact = False
 
     def __init__(
-        self, segments: Sequence[Segment], dim: int, snapshot: Snapshot, *, like: object = None
+        self,
+        segments: Sequence[Segment],
+        dim: int,
+        snapshot: Snapshot,
+        *,
+        like: object = None,
+        placement: Placement | None = None,
     ) -> None:
         if snapshot.facts.dim != dim or any(segment.rows.shape[1] != dim for segment in segments):
             raise CorruptCollectionError(f"vectors or an index of another width than {dim}")
         self._segments = tuple(segments)
         self._dim = dim
         self._snapshot = snapshot
+        self._placement = placement
         before = like if isinstance(like, SnapshotIndex) else None
         masks = [segment.searchable() for segment in segments]
         self._live = sum(int(np.count_nonzero(mask)) for mask in masks)
+        self._located = Located(segments, masks, dim)
         covered = [snapshot.covered.has(segment.ids) for segment in segments]
         live_ids = [s.ids[mask & known] for s, mask, known in zip(segments, masks, covered, strict=True)]
         in_snapshot = np.concatenate([np.empty(0, np.int64), *live_ids])
@@ -69,6 +82,7 @@ class SnapshotIndex:
         self._present = (
             None if len(in_snapshot) == snapshot.facts.rows else snapshot.covered.marked(in_snapshot)
         )
+        self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._held: dict[int, Segment] = {} if before is None else before._held
         tail = [self._young(s, known) for s, known in zip(segments, covered, strict=True)]
         self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
@@ -149,8 +163,10 @@ class SnapshotIndex:
         choice = self._choices.get(allowed)
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
-            ids = np.concatenate([np.empty(0, np.int64), *found])
-            choice = _Choice(ids, self._snapshot.covered.marked(ids))
+            ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+            covered = int(np.count_nonzero(self._snapshot.covered.has(ids)))
+            share = covered / max(1, self._snapshot.facts.rows)
+            choice = _Choice(ids, self._snapshot.covered.marked(ids), share)
             self._choices[allowed] = choice
         return choice
 
@@ -166,19 +182,21 @@ class SnapshotIndex:
         text: bool,
     ) -> list[Matches]:
         tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = tuned.effort_for(share) if choice is not None else tuned.effort
+        effort = (tuned.effort_for(share) if choice is not None else tuned.effort).deeper(k)
         marks = self._present if choice is None else choice.bits
-        count = min(effort.candidates(k), self._snapshot.facts.rows)
+        count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))
         tails = self._tail.search(queries, k, allowed=allowed) if len(self._tail) else []
         found = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
+            within = marks if self._snapshot.filters else None
+            passing = self._present_share if choice is None else choice.share
             ids = self._snapshot.candidates(
-                block, count, effort.probe, marks if self._snapshot.filters else None
+                block, count, effort.probe, within, placement=self._placement, share=passing
             )
             for n, (query, drawn) in enumerate(zip(block, ids, strict=True), start):
-                met = self._living(drawn, choice)
+                met = self._allowed(drawn, choice)
                 matches = self._scored(query, met, k)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
@@ -189,31 +207,19 @@ class SnapshotIndex:
                 found.append(matches)
         return found
 
-    def _living(self, drawn: Ids, choice: _Choice | None) -> Ids:
-        """Those of the ids proposed that may be found, ascending: no index is trusted with that alone."""
+    @staticmethod
+    def _allowed(drawn: Ids, choice: _Choice | None) -> Ids:
+        """Those of the ids proposed that a filter lets through, ascending: no index is trusted with that alone."""
         ids = np.unique(drawn[drawn >= 0])
-        marks = self._present if choice is None else choice.bits
-        return ids if marks is None else ids[are_marked(marks, ids)]
+        return ids if choice is None else ids[are_marked(choice.bits, ids)]
 
     def _scored(self, query: Float32, ids: Ids, k: int) -> Matches:
-        """The best ``k`` of ``ids`` (ascending, each live), by their stored rows."""
-        kept, rows = [], []
-        for segment in self._segments:
-            at = np.searchsorted(segment.ids, ids)
-            inside = at < len(segment.ids)
-            inside[inside] = segment.ids[at[inside]] == ids[inside]
-            at = at[inside]
-            if len(segment.dead):  # An image may have left a row behind where it lay before.
-                at = np.setdiff1d(at, segment.dead, assume_unique=True)
-            if at.size:
-                kept.append(segment.ids[at])
-                rows.append(np.asarray(segment.rows[at]))
-        if not kept:
+        """The best ``k`` of ``ids`` (ascending), by their stored rows; those that are not live are passed over."""
+        found, rows = self._located.rows(ids)
+        if not len(found):
             return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
-        order = np.argsort(found := np.concatenate(kept))
         self._touch(len(found))
-        drawn = Segment(found[order], np.concatenate(rows)[order], np.empty(0, np.int64))
-        return best_of(query, drawn, k, self._range)
+        return best_of(query, Segment(found, rows, np.empty(0, np.int64)), k, self._range)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
         """Exact: every row is read where it lies."""
@@ -221,7 +227,7 @@ class SnapshotIndex:
             if self._whole is None:
                 self._whole = LentIndex(self._segments, self._dim, self._range)
         found = self._whole.search(queries, k, allowed=allowed)
-        self._touch(_RELEASE)
+        self._touch(self._live)
         return found
 
     def _touch(self, rows: int) -> None:
@@ -230,7 +236,7 @@ class SnapshotIndex:
         Else a process that answers many queries would come to hold all of them.
         """
         self._touched += rows
-        if self._touched >= _RELEASE:
+        if 2 * _BROUGHT * self._touched >= self._snapshot.facts.memory:
             self._touched = 0
             for segment in self._segments:
                 release(segment.rows)

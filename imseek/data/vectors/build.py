@@ -13,9 +13,9 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
-from imseek.data.vectors.kinds import ROWS_PER_LIST, inverted_file, make
+from imseek.data.vectors.kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make
 from imseek.data.vectors.scores import row_norms
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32
 
 #: Of k-means over the lists' centres (Lloyd 1982); more of them change recall by less than its error.
@@ -81,6 +81,8 @@ def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
 
     Raises UsageError for a factory string that cannot be used.
     """
+    if (degree := cagra_degree(factory)) is not None:
+        return _cagra(rows, dim, degree, memory, tell)
     index = make(factory, dim)
     lists = inverted_file(index)
     wanted = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
@@ -104,6 +106,39 @@ def add(index: Any, rows: LiveRows, tell: Tell) -> None:
         index.add_with_ids(block.astype(np.float32), ids)
         done += len(ids)
         tell(done / len(rows))
+
+
+def _cagra(rows: LiveRows, dim: int, degree: int, memory: int, tell: Tell) -> Any:
+    """A CAGRA graph, made on the first GPU and kept as FAISS's HNSW of one level, which a CPU searches too.
+
+    It wants all rows at once, and keeps them in float32. Raises UsageError where they do not fit twice.
+    """
+    if (needed := 2 * len(rows) * dim * 4) > memory:
+        raise UsageError(
+            f"a CAGRA graph of {len(rows):,} vectors takes {needed / 1e9:.1f} GB to build",
+            hint="allow it more memory, or take IVF4096,SQ8",
+        )
+    ids, vectors = np.empty(len(rows), np.int64), np.empty((len(rows), dim), np.float32)
+    done = 0
+    for block_ids, block in rows.blocks():
+        ids[done : done + len(block)], vectors[done : done + len(block)] = block_ids, block
+        done += len(block)
+        tell(0.2 * done / len(rows))
+    settings = faiss.GpuIndexCagraConfig()
+    settings.graph_degree, settings.intermediate_graph_degree = degree, 2 * degree
+    card = faiss.GpuIndexCagra(faiss.StandardGpuResources(), dim, faiss.METRIC_INNER_PRODUCT, settings)
+    card.train(vectors)
+    del vectors
+    tell(0.8)
+    graph = faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT)
+    graph.base_level_only = True
+    index = faiss.IndexIDMap2(graph)
+    card.copyTo(graph)
+    index.ntotal = graph.ntotal
+    faiss.copy_array_to_vector(ids, index.id_map)
+    index.construct_rev_map()
+    tell(1.0)
+    return index
 
 
 def _lay_out(index: Any, lists: Any, sample: Float32, tell: Tell) -> None:

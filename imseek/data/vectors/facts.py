@@ -1,12 +1,14 @@
 """What is known of a FAISS snapshot without opening it: which images it has, how it is searched, what it finds.
 
 ``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
-``index.json`` what kind it is, how it is searched, and what recall was measured when it was built.
+``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
+fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.lists`).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,8 +24,20 @@ from imseek.errors import CorruptCollectionError
 INDEX = "faiss.index"
 COVERED = "covered.npy"
 FACTS = "index.json"
+LISTS = "faiss.lists"
+TABLE = "lists.npy"
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
+
+#: What FAISS has for GPUs, as factory strings: flat codes, and lists of them whose centres are flat too.
+_FOR_GPUS = re.compile(
+    r"((OPQ|PCA|RR|ITQ)\w*,)*(IDMap2?,)?(Flat|SQfp16|IVF\d+,(Flat|SQ\w+|PQ\d+(x8)?(np)?)|CAGRA\d*)"
+)
+
+
+def for_gpus(factory: str) -> bool:
+    """Whether an index of this factory string can be searched on a GPU, as far as its kind is concerned."""
+    return _FOR_GPUS.fullmatch(factory) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +48,15 @@ class Effort:
     probe: int
     rescore: int
 
-    def candidates(self, k: int) -> int:
-        return max(self.rescore, k + math.ceil(k * self.rescore / 20))
+    def deeper(self, k: int) -> Effort:
+        """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
+
+        Measured is only that for ten; these are rules of thumb (docs/decisions/0018-approximate-index.md).
+        """
+        if k <= 16:
+            return self
+        probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
+        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +165,10 @@ class Covered:
     def has(self, ids: Ids) -> Bools:
         """(n,): which of ``ids`` the snapshot has."""
         return are_marked(self._marks, ids)
+
+    def ids(self) -> Ids:
+        """All of them, ascending."""
+        return np.flatnonzero(np.unpackbits(self._marks, bitorder="little"))
 
     def marked(self, ids: Ids) -> Bits:
         """As a bit for each id: those of ``ids`` that the snapshot has."""

@@ -16,9 +16,10 @@ wrong place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
@@ -30,6 +31,11 @@ from imseek.data.vectors.fp16 import flat, lent
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
 
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
+
+#: The least bytes of codes that are worth a copy on a GPU.
+LEAST_BYTES = 8 << 20
 # FAISS scans fp16 codes with vector instructions only where the width is a multiple of 8, best of 16, else
 # one number at a time (14 times slower at width 1395). So rows are padded with zeros.
 WIDTH_MULTIPLE = 16
@@ -44,13 +50,14 @@ class _FlatPart(Part):
     """A segment with its FAISS index, and the range ``lo`` to ``hi`` of the norms of its rows.
 
     ``codes`` is a view (n, dim) of the rows as FAISS holds them, in memory that ``flat`` owns: they are in RAM,
-    while a memory map may have to be read again.
+    while a memory map may have to be read again. ``finite`` says whether dead rows are finite too.
     """
 
     flat: Any
     codes: Float16
     lo: float
     hi: float
+    finite: bool = True
 
     def cosines(self, query: Float32, at: Ids) -> Float32:
         """Exact scores of the rows ``at`` (m,)."""
@@ -68,6 +75,17 @@ class FaissIndex(ExactIndex[_FlatPart]):
     Memory: 2 bytes per dimension (rounded up to a multiple of 16) and 4 for the norm, per vector.
     """
 
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        dim: int,
+        *,
+        like: object = None,
+        placement: Placement | None = None,
+    ) -> None:
+        self._placement = placement
+        super().__init__(segments, dim, like=like)
+
     def _load(self, segment: Segment) -> _FlatPart:
         norms = all_norms(segment)
         width = -(-self.dim // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
@@ -80,9 +98,10 @@ class FaissIndex(ExactIndex[_FlatPart]):
             codes = memory.view(np.float16).reshape(count, width)[:, : self.dim]
             codes[:] = segment.rows
             index.ntotal = count
-        usual = norms[np.isfinite(norms) & (norms > 0)]  # a row of zeros has score and raw product 0
+        finite = np.isfinite(norms)
+        usual = norms[finite & (norms > 0)]  # a row of zeros has score and raw product 0
         lo, hi = (float(usual.min()), float(usual.max())) if usual.size else (1.0, 1.0)
-        return _FlatPart(segment, norms, index, codes, lo, hi)
+        return _FlatPart(segment, norms, index, codes, lo, hi, bool(finite.all()))
 
     @property
     def norm_range(self) -> tuple[float, float]:
@@ -90,7 +109,7 @@ class FaissIndex(ExactIndex[_FlatPart]):
         return min((p.lo for p in self._parts), default=1.0), max((p.hi for p in self._parts), default=1.0)
 
     def _best(self, queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
-        return _proved(queries, k, scopes)
+        return _proved(queries, k, scopes, self._placement)
 
 
 class LentIndex(FaissIndex):
@@ -115,17 +134,19 @@ def best_of(query: Float32, segment: Segment, k: int, norm_range: tuple[float, f
     return _proved(query[np.newaxis], min(k, count), [scope])[0]
 
 
-def _proved(queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches]:
+def _proved(
+    queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]], placement: Placement | None = None
+) -> list[Matches]:
     """The exact top ``k`` of each query; the scopes hold at least ``k`` > 0 rows together."""
     first = k + k // 32 + 32
     best: list[Matches] = []
     for start in range(0, len(queries), QUERY_BLOCK):
         block = queries[start : start + QUERY_BLOCK]
-        for query, matches in zip(block, _top(block, k, first, scopes), strict=True):
+        for query, matches in zip(block, _top(block, k, first, scopes, placement), strict=True):
             fetch = first
             while matches is None:
                 fetch *= 8
-                (matches,) = _top(query[np.newaxis], k, fetch, scopes)
+                (matches,) = _top(query[np.newaxis], k, fetch, scopes, None)
             best.append(matches)
     return best
 
@@ -134,14 +155,15 @@ def _proved(queries: Float32, k: int, scopes: Sequence[Scope[_FlatPart]]) -> lis
 class _Drawn:
     """Candidates of one part for q queries.
 
-    ``at`` (q, m) are row numbers, ``scores`` (q, m) theirs to within :func:`_error`, and no row of the part
-    that was not drawn has an exact score above ``ceilings`` (q,).
+    ``at`` (q, m) are row numbers, ``scores`` (q, m) theirs to within ``error``, and no row of the part that was not
+    drawn has an exact score above ``ceilings`` (q,).
     """
 
     part: _FlatPart
     at: Ids
     scores: Float32
     ceilings: npt.NDArray[np.float64]
+    error: float
 
 
 def _error(width: int) -> float:
@@ -149,12 +171,24 @@ def _error(width: int) -> float:
     return 4 * width * 2.0**-24
 
 
-def _top(queries: Float32, k: int, fetch: int, scopes: Sequence[Scope[_FlatPart]]) -> list[Matches | None]:
+def _card_error(width: int) -> float:
+    """The same of a GPU, which rounds queries to float16 (2⁻¹¹ of each number, 2⁻²⁵ below the normal ones), and sums in
+    float32, if not rounding to the nearest; twice of all that."""
+    return 2 * (_error(width) + 2.0**-11 + math.sqrt(width) * 2.0**-25)
+
+
+def _top(
+    queries: Float32,
+    k: int,
+    fetch: int,
+    scopes: Sequence[Scope[_FlatPart]],
+    placement: Placement | None,
+) -> list[Matches | None]:
     """The top ``k`` of each query from ``fetch`` candidates of each scope; None where that is not proved."""
-    drawn = [_draw(queries, min(fetch, scope.count), scope) for scope in scopes]
+    drawn = [_draw(queries, min(fetch, scope.count), scope, placement) for scope in scopes]
     scores = np.concatenate([candidates.scores for candidates in drawn], axis=1)
     # Below this no candidate is among the best: the k-th may be one error too high, another one too low.
-    enough = np.partition(scores, -k, axis=1)[:, -k] - 2 * _error(drawn[0].part.flat.d)
+    enough = np.partition(scores, -k, axis=1)[:, -k] - 2 * max(candidates.error for candidates in drawn)
     ceilings = np.max([candidates.ceilings for candidates in drawn], axis=0)
     top: list[Matches | None] = []
     for i, query in enumerate(queries):
@@ -169,17 +203,38 @@ def _top(queries: Float32, k: int, fetch: int, scopes: Sequence[Scope[_FlatPart]
     return top
 
 
-def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> _Drawn:
+def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement | None) -> _Drawn:
     """The ``fetch`` rows of a scope that FAISS ranks first."""
     part = scope.part
     padded = np.zeros((len(queries), part.flat.d), np.float32)
     padded[:, : queries.shape[1]] = queries
-    raw, at = (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
+    found = None if placement is None else _from_card(padded, fetch, scope, placement)
+    error = _error(part.flat.d) if found is None else _card_error(part.flat.d)
+    raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
     ceilings = np.full(len(queries), -np.inf)
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)
-        ceilings = last / np.where(last > 0, part.lo, part.hi) + _error(part.flat.d)
-    return _Drawn(part, at, scores_of(raw, part.norms_of(at)), ceilings)
+        ceilings = last / np.where(last > 0, part.lo, part.hi) + error
+    return _Drawn(part, at, scores_of(raw, part.norms_of(at)), ceilings, error)
+
+
+def _from_card(
+    queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Placement
+) -> tuple[Float32, Ids] | None:
+    """What :func:`_scan` finds, from a GPU; None where the CPU shall find it."""
+    part = scope.part
+    if not part.finite or part.codes.nbytes < LEAST_BYTES:
+        return None
+    rows = len(scope.mask)
+    passing = None if scope.count == rows else scope.mask.__getitem__
+    drawn = placement.draw(part.flat, queries, fetch, passing, scope.count / rows)
+    if drawn is None:
+        return None
+    raw, at = drawn.scores, drawn.ids
+    again = ~drawn.enough | (at < 0).any(axis=1)
+    if again.any():
+        raw[again], at[again] = _scan(queries[again], fetch, scope)
+    return raw, at
 
 
 def _scan(queries: Float32, fetch: int, scope: Scope[_FlatPart]) -> tuple[Float32, Ids]:

@@ -7,6 +7,7 @@ one of the wrong class in silence: so they are made here and nowhere else.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import faiss
@@ -14,16 +15,16 @@ import faiss
 from imseek.errors import UsageError
 
 #: Up to so many bytes of float16 rows, an exact scan answers within milliseconds.
-EXACT_BYTES = 128 << 20
+EXACT_BYTES = 64 << 20
 #: Lists of an inverted file: FACTOR · √n of them, each trained on about so many rows.
 FACTOR = 4
 ROWS_PER_LIST = 40
-MAX_LISTS = 1 << 14
+MAX_LISTS = 1 << 13
 #: What an index takes beside its codes: FAISS, buffers, what a search allocates.
 _FIXED_BYTES = 64 << 20
-#: Codes by bytes per dimension, the truest first. RaBitQ (Gao and Long 2024; Gao et al. 2025, several bits) wants
-#: rotated vectors, and keeps two to five floats beside its bits.
-_CODES = (("SQ8", 1.0, 0), ("RaBitQ4", 0.5, 20), ("RaBitQ2", 0.25, 20), ("RaBitQ", 0.125, 8))
+#: Dimensions in each of the quarter bytes that a code is made of, the truest first: product quantisation into 16
+#: values, scanned by shuffles in registers (André et al. 2015). Rows are scored again, so it only has to come close.
+_TOGETHER = ((2, 3), (4, 5, 3), (8, 7, 5))
 
 
 #: Kinds whose searches take no parameters.
@@ -35,6 +36,9 @@ _NO_PARAMETERS = (
     faiss.IndexAdditiveQuantizer,
 )
 
+#: CAGRA (Ootomo et al. 2023), which FAISS's factory does not know: a graph that only a GPU builds, its degree after it.
+_CAGRA = re.compile(r"CAGRA(\d*)")
+
 
 def choose(rows: int, dim: int, memory: int) -> str | None:
     """The FAISS factory string for ``rows`` vectors in ``memory`` bytes; None where they are to be scanned.
@@ -45,14 +49,19 @@ def choose(rows: int, dim: int, memory: int) -> str | None:
         return None
     lists = list_count(rows)
     fixed = _FIXED_BYTES + lists * dim * 4
-    for code, share, beside in _CODES:
-        if fixed + rows * (dim * share + beside + 8) <= memory:
-            rotation = f"RR{dim}," if code.startswith("RaBitQ") else ""
-            return f"{rotation}IVF{lists},{code}"
-    _, share, beside = _CODES[-1]
-    least = fixed + rows * (dim * share + beside + 8)
+    least = 0.0
+    for choices in _TOGETHER:
+        together = next((n for n in choices if dim % n == 0), None)
+        if together is None:
+            continue
+        least = fixed + rows * (dim / together / 2 + 8)
+        if least <= memory:
+            return f"IVF{lists},PQ{dim // together}x4fs"
+    scalar = fixed + rows * (dim + 8)
+    if scalar <= memory:  # Of a width that cannot be divided so.
+        return f"IVF{lists},SQ8"
     raise UsageError(
-        f"an index of {rows:,} vectors of {dim} dimensions takes at least {least / 1e9:.1f} GB",
+        f"an index of {rows:,} vectors of {dim} dimensions takes at least {(least or scalar) / 1e9:.1f} GB",
         hint="allow it more memory, or `--index none`: then every search reads all vectors",
     )
 
@@ -69,6 +78,8 @@ def code_of(factory: str) -> str:
 
 def make(factory: str, dim: int) -> Any:
     """An untrained index. Raises UsageError for a string that FAISS does not understand, or that loses the ids."""
+    if (degree := cagra_degree(factory)) is not None:
+        return faiss.IndexIDMap2(faiss.IndexHNSWCagra(dim, degree // 2, faiss.METRIC_INNER_PRODUCT))
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -98,13 +109,35 @@ def _with_ids(index: Any) -> Any:
     return index
 
 
+def cagra_degree(factory: str) -> int | None:
+    """The degree of the graph in ``CAGRA64`` (64 where none is given); None for another factory string.
+
+    Raises UsageError where no such graph can be built here.
+    """
+    match = _CAGRA.fullmatch(factory)
+    if match is None:
+        return None
+    degree = int(match[1] or 64)
+    if not 2 <= degree <= 512 or degree % 2:
+        raise UsageError(f"a CAGRA graph has an even degree from 2 to 512, not {degree}")
+    if not hasattr(faiss, "GpuIndexCagra"):
+        raise UsageError(
+            "this FAISS builds no CAGRA graphs: it was built without NVIDIA's cuVS",
+            hint="conda install -c pytorch faiss-gpu-cuvs has it; or IVF4096,SQ8, which needs no GPU",
+        )
+    if not faiss.get_num_gpus():
+        raise UsageError("a CAGRA graph is built on a GPU, and FAISS sees none")
+    return degree
+
+
 def inverted_file(index: Any) -> Any | None:
     """The IndexIVF within, or None."""
-    inner = _within(index)
+    inner = within(index)
     return inner if isinstance(inner, faiss.IndexIVF) else None
 
 
-def _within(index: Any) -> Any:
+def within(index: Any) -> Any:
+    """The index inside of what maps ids or transforms vectors."""
     while True:
         if isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexIDMap2):
             index = faiss.downcast_index(index.index)
@@ -118,14 +151,14 @@ def takes_filters(index: Any) -> bool:
         index = faiss.downcast_index(index.index)
         if isinstance(index, faiss.IndexPreTransform):
             return False
-    return not isinstance(_within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
+    return not isinstance(within(index), (*_NO_PARAMETERS, faiss.IndexIVFAdditiveQuantizer))
 
 
 def widest(index: Any) -> int:
     """The largest ``probe`` that is worth trying; 0 where a kind has no such parameter."""
-    inner = _within(index)
+    inner = within(index)
     if isinstance(inner, faiss.IndexIVF):
-        return max(int(inner.nlist) // 4, min(int(inner.nlist), 16))
+        return int(inner.nlist)
     return 4096 if isinstance(inner, faiss.IndexHNSW) else 0
 
 

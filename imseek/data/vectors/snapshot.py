@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
+from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import INDEX, Bits, Covered, Facts, read_facts
+from imseek.data.vectors.facts import INDEX, LISTS, TABLE, Bits, Covered, Facts, are_marked, read_facts
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters
 from imseek.errors import CorruptCollectionError
 from imseek.types import Float32
+
+if TYPE_CHECKING:
+    from imseek.data.vectors.gpu import Placement
 
 
 class Snapshot:
@@ -34,20 +40,42 @@ class Snapshot:
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
         facts = read_facts(folder)
-        index = mapped(folder / INDEX)
+        index = mapped(folder)
         if (index.d, index.ntotal) != (facts.dim, facts.rows):
             raise CorruptCollectionError(
                 f"the vector index in {folder} is damaged: {index.ntotal:,} vectors of {index.d} dimensions"
             )
         return cls(index, Covered.read(folder, facts.rows), facts)
 
-    def candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
+    def candidates(
+        self,
+        queries: Float32,
+        count: int,
+        probe: int,
+        allowed: Bits | None,
+        *,
+        placement: Placement | None = None,
+        share: float = 1.0,
+    ) -> Ids:
         """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
 
-        ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters.
+        ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters. With
+        a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed.
         """
         if count < 1:
             return np.empty((len(queries), 0), np.int64)
+        if placement is None:
+            return self._candidates(queries, count, probe, allowed)
+        passing = None if allowed is None else functools.partial(are_marked, allowed)
+        drawn = placement.draw(self.index, queries, count, passing, share, probe)
+        if drawn is None:
+            return self._candidates(queries, count, probe, allowed)
+        if not drawn.enough.all():
+            again = ~drawn.enough
+            drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
+        return drawn.ids
+
+    def _candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
         if allowed is None:
             return np.asarray(self.index.search(queries, count, params=parameters(self.index, probe))[1])
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
@@ -56,20 +84,48 @@ class Snapshot:
         return np.asarray(self.index.search(queries, count, params=chosen)[1])
 
 
-def mapped(path: Path) -> Any:
-    """The FAISS index in a file, of which only what is used is read. It must never be added to.
+def mapped(folder: Path) -> Any:
+    """The FAISS index in a folder, of which only what is used is read. It must never be added to.
 
-    Raises FileNotFoundError, and CorruptCollectionError where FAISS cannot read it.
+    Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
+    index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
+    if (blocks := lists.in_blocks(index)) is not None:
+        lists.attach(blocks, folder / LISTS, _table(folder))
+    return index
+
+
+def loaded(folder: Path) -> Any:
+    """The same in memory, to be added to."""
+    index = _read(folder, 0)
+    if (blocks := lists.in_blocks(index)) is not None:
+        lists.load(blocks, folder / LISTS, _table(folder))
+    return index
+
+
+def _read(folder: Path, flags: int) -> Any:
+    path = folder / INDEX
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(path), flags)
     except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
-        raise CorruptCollectionError(f"the vector index {path} is damaged: {error}") from error
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+
+
+def _table(folder: Path) -> npt.NDArray[np.uint64]:
+    try:
+        table: npt.NDArray[np.uint64] = np.load(folder / TABLE, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+    # FAISS believes what it says: a list that ended beyond the file would end the process.
+    size = (folder / LISTS).stat().st_size
+    if table.dtype != np.uint64 or table.ndim != 2 or table.shape[1] != 3 or (table > size).any():
+        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {TABLE} is no table of lists")
+    return table
 
 
 def imbalance(index: Any) -> float:
     """How unevenly lists are filled: 1 if all are equally long; the time of a search grows by it."""
-    lists = inverted_file(index)
-    return 1.0 if lists is None else float(lists.invlists.imbalance_factor())
+    found = inverted_file(index)
+    return 1.0 if found is None else float(found.invlists.imbalance_factor())

@@ -31,7 +31,7 @@ Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 QUERIES = 400
 #: Recall is that of so many.
 K = 10
-_RESCORED = (20, 40, 80, 160, 320, 640, 1280)
+_RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
 #: How deep the truth goes, so that it holds for filters too.
 _DEEP = 1000
 #: What is asked for above the target: a half of the queries tells recall to about so much.
@@ -58,13 +58,12 @@ def query_rows(rows: int) -> Ids:
 def tuned(
     snapshot: Snapshot,
     rows: LiveRows,
-    ids: Ids,
     numbers: Ids,
     words: Float32 | None,
     modality: str,
     tell: Tell,
 ) -> Facts:
-    """The facts of a snapshot of ``rows`` (with these ``ids``), with how to search it and what it then finds.
+    """The facts of a snapshot of ``rows``, with how to search it and what it then finds.
 
     Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
     """
@@ -73,6 +72,7 @@ def tuned(
     asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
     tell(0.5)
     facts = snapshot.facts
+    ids = np.concatenate([ids for ids, _ in rows.blocks()])
     image, text = asked if modality == "image" else asked[::-1]
     image_tuned = tune(snapshot, image, facts.target, ids)
     tell(0.7)
@@ -179,6 +179,8 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
         drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
         seconds = (time.perf_counter() - began) / len(first.queries)
         reached = [r for r in _RESCORED if _found(drawn[:, :r], first, K) >= min(1.0, target + _MARGIN)]
+        if best is not None and seconds > best[0]:
+            break  # Looking at more lists takes longer than all that was saved by scoring less.
         if not reached:
             continue
         cost = seconds + reached[0] * _SCORING
@@ -219,9 +221,9 @@ def _probe_within(
 
 
 def _ladder(most: int) -> list[int]:
-    """Numbers up to ``most`` that grow by about a third, from a hundredth of it on."""
+    """Numbers up to ``most`` that grow by about a third, from a quarter of a hundredth of it on."""
     steps = [most]
-    while steps[-1] > max(4, most // 100):
+    while steps[-1] > max(4, most // 400):
         steps.append(int(steps[-1] * 0.75))
     return steps[::-1]
 

@@ -45,7 +45,9 @@ class Columns:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._used = 0
-        self._kept: OrderedDict[_Key, Any] = OrderedDict()
+        self._turn = 0
+        #: By which filter each was used last, and the column; in the order of use.
+        self._kept: OrderedDict[_Key, tuple[int, Any]] = OrderedDict()
         self._schemas: dict[str, Mapping[str, pa.DataType]] = {}
 
     @property
@@ -74,20 +76,29 @@ class Columns:
         return {name: shards.common_type(kinds) for name, kinds in found.items()}
 
     def read(self, reader: Reader, types: Mapping[str, pa.DataType]) -> Reading:
+        self._turn += 1
         return Reading(self, reader, types)
 
     def get(self, key: _Key) -> Any:
-        if key in self._kept:
+        turn, value = self._kept.get(key, (0, None))
+        if turn:
+            self._kept[key] = self._turn, value
             self._kept.move_to_end(key)
-        return self._kept.get(key)
+        return value
 
     def keep(self, key: _Key, value: Any) -> None:
-        old = self._kept.pop(key, None)
-        self._kept[key] = value
-        self._used += value.nbytes - (0 if old is None else old.nbytes)
-        while self._used > self._memory and self._kept:
-            _, gone = self._kept.popitem(last=False)
-            self._used -= gone.nbytes
+        """Unless all that is kept was used by this filter: one that reads more than fits would else find nothing of
+        it the next time."""
+        _, old = self._kept.pop(key, (0, None))
+        self._used -= 0 if old is None else old.nbytes
+        while self._kept and self._used + value.nbytes > self._memory:
+            oldest = next(iter(self._kept))
+            if self._kept[oldest][0] == self._turn:
+                return
+            self._used -= self._kept.pop(oldest)[1].nbytes
+        if self._used + value.nbytes <= self._memory:
+            self._kept[key] = self._turn, value
+            self._used += value.nbytes
 
 
 class Reading:
@@ -207,11 +218,11 @@ class Reading:
         rows = pa.array(at, mask=lost)
         return {
             "path": pa.chunked_array(texts, pa.string()).take(rows),
-            "source": pa.chunked_array([pa.array(np.concatenate(numbers))]).take(rows),
+            "source": pa.chunked_array([pa.array(np.concatenate(numbers).astype(np.int32))]).take(rows),
         }
 
 
-_PLACE_TYPES: Final = {"path": pa.string(), "source": pa.int64()}
+_PLACE_TYPES: Final = {"path": pa.string(), "source": pa.int32()}
 
 
 def kind_of(kind: pa.DataType) -> Kind:

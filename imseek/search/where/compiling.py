@@ -297,8 +297,10 @@ class _Compiler:
         # Of what grows with the distance, up to half around the earth, beyond which everything is near.
         angle = kilometres / v.EARTH_KM
         most = math.sin(angle / 2) ** 2 if angle < math.pi else 2.0
-        haversine = v.HAVERSINE.format(*sqls, number_sql(latitude), number_sql(longitude))
-        return Typed(f"({haversine} <= {number_sql(most)})", Kind.BOOL)
+        band = math.degrees(angle) + 1e-6  # of latitudes, outside of which no sine needs to be computed
+        edges = [number_sql(latitude - band), number_sql(latitude + band)]
+        constants = [number_sql(one) for one in (latitude, longitude, most)]
+        return Typed(v.NEAR.format(*sqls, *constants, *edges), Kind.BOOL)
 
     # -- kinds -----------------------------------------------------------------------------------------
 

@@ -14,10 +14,12 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.parser import Parser
 from sqlglot.tokens import Token, Tokenizer, TokenType
 
-from imseek.errors import QueryError
+from imseek.errors import ImseekError, QueryError
 
 #: Longest text of a filter, in characters.
 MAX_LENGTH: Final = 4000
+#: How many steps the parser may take; 4,000 characters that make sense take some 4,000.
+MAX_STEPS: Final = 20_000
 #: How deep brackets, CASE and signs before a value may be nested: sqlglot takes some 25 of Python's 1,000 frames each.
 MAX_NESTING: Final = 24
 
@@ -26,6 +28,7 @@ _HINT = "the grammar is in docs/where.md"
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE}
+_QUOTED = {TokenType.STRING, TokenType.IDENTIFIER}
 _TYPOGRAPHIC = frozenset("‘’‚‛“”„«»´`")
 _STATEMENTS = (
     "select",
@@ -64,6 +67,13 @@ class ImseekWhere(Dialect):  # type: ignore[misc]
             "CASE": Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]
         }
 
+        def _advance(self, times: int = 1) -> None:
+            """Counts the steps: where sqlglot tries one reading after the other, nesting can multiply them."""
+            self._taken = getattr(self, "_taken", 0) + 1
+            if self._taken > MAX_STEPS:
+                raise QueryError("there are too many ways to read the filter", hint=_HINT)
+            super()._advance(times)
+
 
 def parse(text: str) -> exp.Expr:
     """The tree of one expression. Raises QueryError, with the place where the text goes wrong."""
@@ -81,7 +91,7 @@ def parse(text: str) -> exp.Expr:
     _check(tokens)
     try:
         # As a condition, not as a statement: sqlglot then knows neither SELECT at the top, nor UNION, nor AS.
-        trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse_into(exp.Condition, tokens, text)
+        trees = _parser(dialect).parse_into(exp.Condition, tokens, text)
     except RecursionError as error:
         raise too_deep() from error
     except ParseError as error:
@@ -93,6 +103,16 @@ def parse(text: str) -> exp.Expr:
     return trees[0]
 
 
+def _parser(dialect: ImseekWhere) -> Any:
+    try:
+        return dialect.parser(error_level=ErrorLevel.IMMEDIATE)
+    except TypeError as error:
+        # The compiled sqlglot takes no dialect but its own, which knows too much.
+        raise ImseekError(
+            "filters cannot be read with the compiled sqlglot (sqlglotc)", hint="pip uninstall sqlglotc"
+        ) from error
+
+
 def _check(tokens: list[Token]) -> None:
     """What can be refused before parsing: comments, semicolons, and what would make the parser recurse deeply."""
     if not tokens:
@@ -101,9 +121,9 @@ def _check(tokens: list[Token]) -> None:
     for token in tokens:
         # Texts may hold what joins and directs letters in many scripts; the rest of a filter is what one sees.
         odd = "\0" in token.text or any("\ud800" <= c <= "\udfff" for c in token.text)
-        if odd or (token.token_type != TokenType.STRING and not token.text.isprintable()):
-            raise QueryError("a filter holds no control or invisible characters outside texts")
-        if token.token_type != TokenType.STRING and any(c in _TYPOGRAPHIC for c in token.text):
+        if odd or not (token.token_type in _QUOTED or token.text.isprintable()):
+            raise QueryError("a filter holds no control or invisible characters outside quotes")
+        if token.token_type not in _QUOTED and any(c in _TYPOGRAPHIC for c in token.text):
             raise QueryError(
                 f"`{shown(token.text)}` is not a quoted text",
                 hint="texts are written in straight single quotes, column names in straight double ones",
@@ -140,7 +160,7 @@ def _told(error: ParseError, text: str) -> str:
         return f"the filter makes no sense as an expression: {shown(text)}"
     before, at, after = where["start_context"][-20:], where["highlight"], where["end_context"][:20]
     end = "" if after.strip() else ", or what follows is missing"
-    return f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}"
+    return shown(f"the filter goes wrong at `{at}`{end}: {before}▸{at}◂{after}", 190)
 
 
 def _hint(text: str) -> str:
@@ -149,4 +169,6 @@ def _hint(text: str) -> str:
 
 
 def shown(text: str, limit: int = 60) -> str:
+    """For messages: one short line."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

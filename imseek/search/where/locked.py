@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,6 +45,13 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _interrupt(cursor: duckdb.DuckDBPyConnection) -> None:
+    import duckdb
+
+    with suppress(duckdb.Error):  # it may have ended and been closed just now
+        cursor.interrupt()
+
+
 def evaluate(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
@@ -59,7 +67,7 @@ def evaluate(
     import duckdb
 
     cursor = connection.cursor()
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), cursor.interrupt)
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), _interrupt, (cursor,))
     timer.daemon = True
     timer.start()
     try:

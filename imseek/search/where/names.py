@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from imseek.errors import QueryError
+from imseek.search.where.grammar import shown
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, Virtual
 
 #: How a stored column of a kind is read: wide, so that products of two small numbers do not overflow.
@@ -42,7 +43,7 @@ class Names:
             raise QueryError(f"column {name!r} may be {' or '.join(found)}", hint='write it as it is, in "…"')
         error = unknown("column", name, everything)
         if quoted:
-            error.hint = f"{error.hint}; texts are written in single quotes: '{name}'"
+            error.hint = f"{error.hint}; texts are written in single quotes: '{shown(name)}'"
         raise error
 
     def all(self) -> dict[str, Virtual]:
@@ -64,4 +65,4 @@ def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
     near = get_close_matches(name.lower(), {one.lower() for one in names}, n=3, cutoff=0.6)
     near_names = [one for match in near for one in names if one.lower() == match]
     hint = f"did you mean {' or '.join(near_names)}?" if near_names else f"there are: {', '.join(names[:60])}"
-    return QueryError(f"no {what} {name!r}", hint=hint)
+    return QueryError(f"no {what} {shown(name)!r}", hint=hint)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel
 
 from imseek.errors import QueryError
 from imseek.search.where.grammar import shown
@@ -40,6 +41,6 @@ def too_large() -> QueryError:
 
 def quoted(node: exp.Expr) -> str:
     try:
-        return f"`{shown(node.sql())}`"
+        return f"`{shown(node.sql(unsupported_level=ErrorLevel.IGNORE))}`"
     except Exception:  # what sqlglot raises for trees that make no sense is not documented
         return f"`{type(node).__name__}`"

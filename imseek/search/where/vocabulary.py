@@ -70,18 +70,23 @@ def _stored(*names: str) -> tuple[Source, ...]:
 
 _PATH = (Source("place", "path"),)
 _TAKEN = _stored("taken_at")
-_NAME = "regexp_extract({0}, '[^/]*$')"
+_FOLDER = "parse_dirpath({0}, 'forward_slash')"
+_NAME = "parse_filename({0}, FALSE, 'forward_slash')"
 
 #: A stored column of one of these names is reached as ``extra_<name>``.
 VIRTUAL: Final[Mapping[str, Virtual]] = {
     "image_id": Virtual(Kind.INT, (Source("id"),), "{0}"),
     "path": Virtual(Kind.TEXT, _PATH, "{0}"),
-    "folder": Virtual(Kind.TEXT, _PATH, "regexp_extract({0}, '^(/|.*?)/?[^/]*$', 1)"),
+    "folder": Virtual(
+        Kind.TEXT,
+        _PATH,
+        f"(CASE WHEN {_FOLDER} = '' AND starts_with({{0}}, '/') THEN '/' ELSE {_FOLDER} END)",
+    ),
     "name": Virtual(Kind.TEXT, _PATH, _NAME),
     "extension": Virtual(
         Kind.TEXT, _PATH, r"lower(regexp_extract({0}, '[^/]\.([A-Za-z0-9]{{1,16}})(?:[?#].*)?$', 1))"
     ),
-    "source": Virtual(Kind.INT, (Source("place", "source"),), "{0}"),
+    "source": Virtual(Kind.INT, (Source("place", "source"),), "CAST({0} AS BIGINT)"),
     "megapixels": Virtual(
         Kind.FLOAT,
         _stored("width", "height"),
@@ -169,10 +174,12 @@ OWN: Final[Mapping[str, str]] = {"tag": "tag('name')", "near": "near(latitude, l
 #: Mean radius of the earth in kilometres (IUGG).
 EARTH_KM: Final = 6371.0088
 
-#: The haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, all in degrees.
-HAVERSINE: Final = (
-    "(pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
-    "pow(sin(radians({1} - {3}) / 2), 2))"
+#: Whether the haversine (Sinnott 1984) of the angle between {0}, {1} and a constant point {2}, {3}, in degrees, is at
+#: most {4}; which it is not where {0} does not lie between {5} and {6}.
+NEAR: Final = (
+    "(CASE WHEN {0} NOT BETWEEN {5} AND {6} AND {1} IS NOT NULL THEN FALSE ELSE "
+    "pow(sin(radians({0} - {2}) / 2), 2) + cos(radians({0})) * cos(radians({2})) * "
+    "pow(sin(radians({1} - {3}) / 2), 2) <= {4} END)"
 )
 
 #: What CAST takes, by the names that sqlglot gives to types.

@@ -116,7 +116,16 @@ def index_facts(index: IndexInfo) -> list[str]:
         f"{index.image_probe}), {index.text_recall:.3f} of text-like ones {printable(index.texts)} (probe "
         f"{index.text_probe}); target {index.target}",
     ]
-    return [*lines, ", ".join(rest)] if rest else lines
+    lines += [", ".join(rest)] if rest else []
+    return [*lines, _device(index.kind)]
+
+
+def _device(kind: str) -> str:
+    from imseek.data.vectors.facts import for_gpus
+
+    return (
+        f"searched on the CPU, {'on a GPU with --device cuda' if for_gpus(kind) else 'since no GPU takes it'}"
+    )
 
 
 def policy_line(policy: IndexPolicy) -> str:

@@ -87,8 +87,25 @@ def _base_packages() -> Check:
 def _faiss() -> Check:
     found = [f"{name} {number}" for name in _FAISS_PACKAGES if (number := _version(name))]
     if found:
-        return Check("faiss", "ok", ", ".join(found))
+        try:
+            return Check("faiss", "ok", f"{', '.join(found)}: {_searched_on()}")
+        except ImportError as error:  # A library that it was built with, such as CUDA's, may be missing.
+            return Check(
+                "faiss", "fail", f"{', '.join(found)} does not load: {error}", "pip install '.[cpu]'"
+            )
     return Check("faiss", "fail", "not installed", "in imseek's folder: pip install '.[cpu]' (or '.[gpu]')")
+
+
+def _searched_on() -> str:
+    """Where vectors can be searched."""
+    from imseek.data.vectors.gpu import card_count
+
+    seen = card_count()
+    if not seen:
+        return "vectors are searched on the CPU"
+    return (
+        f"vectors are searched on the CPU, with --device cuda or all on {seen} GPU{'s' if seen > 1 else ''}"
+    )
 
 
 def _device() -> Check:

@@ -20,7 +20,8 @@ def print_table(result: SearchResult, by: By, names: Mapping[str, str]) -> None:
     """Hits, and below them what there is to say. ``names`` are those of the collections, by UUID."""
     print(_listed(result, by, names) if result.hits else "no hits")
     if result.cut:
-        print(f"… {result.cut:,} more below the cutoff; --cutoff none shows them")
+        more = "more " if result.hits else ""
+        print(f"… {result.cut:,} {more}below the cutoff; --cutoff none shows them")
     if len(result.spaces) > 1:
         shares = (f"{share.weight:.0%} {printable(share.encoder)}" for share in result.spaces)
         print(f"score: the mean of the cosines in {len(result.spaces)} spaces ({', '.join(shares)})")

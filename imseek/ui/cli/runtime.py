@@ -18,7 +18,10 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
         "device": (
             "auto",
             Annotated[
-                str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+                str,
+                typer.Option(
+                    "--device", metavar="DEVICE", help="auto, cpu, mps, cuda, cuda:N, cuda:N,M or all."
+                ),
             ],
         ),
         "precision": (

@@ -27,9 +27,10 @@ import imseek
 from durability.recipes.drawing import EXIF, draw
 from imseek.data import files, layout, schema
 from imseek.data.catalog import FileStat
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.columns import put_columns
 from imseek.data.merge import merge
-from imseek.data.reader import Reader, connect_read_only
+from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
 ARCHIVE = Path(__file__).with_name("format_1.tar.xz")

@@ -1,0 +1,313 @@
+"""Makes a collection of many vectors without a picture: the hard ones of bench/vectors.py, in imseek's own format.
+
+    python bench/big.py --count 1000000 --out DIR [--dim 512] [--encoder fake:512] [--dead 0.01]
+    python bench/big.py --append 4096 --out DIR
+
+Files and catalog are as `imseek index` leaves them after merging: shards of about a million rows, published and
+recorded through imseek's own writer, with made-up metadata (size, format, date, camera, `0012/000012345.jpg` as the
+place, and a column `draw`, evenly spread between 0 and 1, to filter by). Only the rows of the catalog go in in bulk:
+ten million of them would take an hour one by one. Its indexes are dropped before and made again after. So
+`imseek info`, `search`, `maintain` and `collection verify` take it for any other collection.
+
+The live images are the rows of `vectors.blocks`, in order of id. `--dead` is the share of further rows that are
+stored and dead, as of pictures that were removed. `--append` adds the next rows in commits of 4,096, as a tail that
+no snapshot covers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection
+
+import imseek
+from imseek.data import files, layout, shards
+from imseek.data.batch import Batch, NewImage
+from imseek.data.catalog import LIVE, FileStat
+from imseek.data.commit import commit
+from imseek.data.reader import Reader
+from imseek.data.schema import FOREVER
+from imseek.data.sources import add
+from imseek.data.writer import Writer
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import vectors
+
+#: Rows of a shard: whole blocks, about as many as merging makes. 1 % of dead ones leave it below the million of merges.
+SHARD = 15 * vectors.ROWS
+#: Rows of a commit of the tail.
+COMMIT = 4096
+#: Dead rows come from blocks that no collection gets to.
+_FAR = 1 << 24
+_CAMERAS = (
+    None,
+    "Canon EOS 5D Mark IV",
+    "NIKON D750",
+    "Apple iPhone 12",
+    "samsung SM-G991B",
+    "SONY ILCE-7M3",
+)
+_SIZES = np.array(
+    [(4032, 3024), (3024, 4032), (6000, 4000), (1920, 1080), (1200, 1600), (640, 480)], np.int32
+)
+_INDEXED = ("images", "places")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Seconds by part of the work."""
+
+    vectors: float
+    catalog: float
+    rest: float
+
+
+def make(
+    root: Path,
+    count: int,
+    dim: int = vectors.DIM,
+    seed: int = 0,
+    encoder: str | None = None,
+    dead: float = 0.0,
+) -> Made:
+    """A collection of ``count`` live images in the folder ``root``, which must not hold one."""
+    with imseek.create(root, encoder=encoder or f"fake:{dim}") as made:
+        width = made.info().encoder.dim
+    if width != dim:
+        raise SystemExit(f"vectors of {dim} numbers, and the encoder makes {width}: --dim {width}")
+    began = time.perf_counter()
+    spent = {"vectors": 0.0, "catalog": 0.0}
+    with Writer(root, "bench") as writer:
+        source = add(writer, "folder", b"/nowhere/photos").source_id
+        indexes = _without_indexes(writer)
+        killed: list[int] = []
+        for start in range(0, count, SHARD):
+            live = min(SHARD, count - start)
+            killed += _add_shard(writer, source, start, live, round(live * dead), dim, seed, spent)
+            print(f"\r{start + live:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
+        at = time.perf_counter()
+
+        def finish(connection: Connection, generation: int) -> None:
+            raw = _raw(connection)
+            for statement in indexes:
+                raw.execute(statement)
+            for shard in sorted(files.bury(connection, generation, killed)):
+                files.write_dead(writer, connection, generation, shard)
+
+        writer.apply(finish)
+        spent["catalog"] += time.perf_counter() - at
+    print(file=sys.stderr)
+    return Made(**spent, rest=time.perf_counter() - began - sum(spent.values()))
+
+
+def append(root: Path, count: int, seed: int = 0) -> None:
+    """Adds the next ``count`` rows, as many small commits."""
+    reader = Reader(root)
+    (space,) = reader.current.image_spaces
+    start = reader.current.images
+    with Writer(root, "bench") as writer:
+        source = writer.catalog.sources()[0].source_id
+        for at in range(start, start + count, COMMIT):
+            rows = np.concatenate(list(vectors.rows(at, min(at + COMMIT, start + count), space.dim, seed)))
+            numbers = np.arange(at, at + len(rows))
+            table = _metadata(numbers, np.random.default_rng([seed, 9, at]), numbers)
+            facts = [{k: v for k, v in row.items() if k != "image_id"} for row in table.to_pylist()]
+            batch = Batch(
+                new=[
+                    NewImage(
+                        source,
+                        _path(at + n),
+                        FileStat(facts[n]["bytes"], 0, 0, at + n + 1, 1),
+                        facts[n]["content_hash"],
+                        facts[n],
+                        {space.space_id: row},
+                    )
+                    for n, row in enumerate(rows)
+                ]
+            )
+            commit(writer, batch)
+
+
+def live_ids(root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(images,) the id of each live image: the n-th is that of row n of `vectors.blocks`."""
+    reader = Reader(root)
+    found = [np.delete(reader.shard_ids(shard), reader.dead_rows(shard)) for shard in reader.current.shards]
+    return np.sort(np.concatenate(found))
+
+
+def _add_shard(
+    writer: Writer,
+    source: int,
+    start: int,
+    live: int,
+    dead: int,
+    dim: int,
+    seed: int,
+    spent: dict[str, float],
+) -> list[int]:
+    """Returns the ids of those that are to die."""
+    taken = writer.take_ids(live + dead)
+    shard_id = writer.take_shard()
+    ids = np.arange(taken.start, taken.stop)
+    rng = np.random.default_rng([seed, 8, start])
+    # The dead lie among the others: a run of them would be cheap to skip.
+    place = np.sort(rng.choice(live + dead, dead, replace=False))
+    is_dead = np.zeros(live + dead, np.bool_)
+    is_dead[place] = True
+    gone = vectors.block(_FAR + start // SHARD, dim, seed)
+    gone = gone[np.arange(dead) % len(gone)]
+
+    def rows() -> Iterator[vectors.Float16]:
+        at = used = 0
+        for made in vectors.rows(start, start + live, dim, seed):
+            while len(made):
+                # As many positions as take all of the block's rows, with the dead between them.
+                span = is_dead[at : at + len(made)]
+                out = np.empty((len(span), dim), np.float16)
+                killed = int(span.sum())
+                out[span] = gone[used : used + killed]
+                out[~span] = made[: len(span) - killed]
+                made = made[len(span) - killed :]
+                at, used = at + len(span), used + killed
+                yield out
+        if at < len(is_dead):
+            yield gone[used:]
+
+    began = time.perf_counter()
+    numbers = np.full(live + dead, start)  # What the dead have is all one.
+    numbers[~is_dead] = np.arange(start, start + live)
+    table = _metadata(ids, rng, numbers)
+    hashes = table.column("content_hash").combine_chunks().buffers()[1].to_pybytes()
+    blocks = shards.Blocks(live + dead, dim, rows())
+    staged = [
+        files.stage(writer, layout.metadata(shard_id), "metadata", table),
+        files.stage(writer, layout.ids(shard_id), "ids", ids),
+        files.stage(writer, layout.vectors(0, shard_id), "vectors", blocks, space_id=0),
+    ]
+    spent["vectors"] += time.perf_counter() - began
+    began = time.perf_counter()
+
+    def change(connection: Connection, generation: int) -> None:
+        files.add_shard(writer, connection, generation, shard_id, len(ids), staged)
+        raw = _raw(connection)
+        found = f"INSERT INTO images VALUES (?, ?, {shard_id}, '{LIVE}', {generation}, {FOREVER})"
+        each = (hashes[i : i + 32] for i in range(0, len(hashes), 32))
+        raw.executemany(found, zip(ids.tolist(), each, strict=True))
+        raw.execute(
+            "INSERT INTO places SELECT image_id + 1, image_id, ?, "
+            "CAST(printf('%04d/%09d.jpg', image_id / 10000, image_id) AS BLOB), "
+            "200000 + image_id % 4000000, 0, 0, image_id + 1, 1, born, died "
+            "FROM images WHERE image_id BETWEEN ? AND ?",
+            (source, int(ids[0]), int(ids[-1])),
+        )
+
+    writer.apply(change)
+    spent["catalog"] += time.perf_counter() - began
+    return [int(i) for i in ids[is_dead]]
+
+
+def _path(number: int) -> bytes:
+    return b"tail/%09d.jpg" % number
+
+
+def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
+    """Of images with these ids, which are the rows of these numbers."""
+    n = len(ids)
+    sizes = _SIZES[rng.integers(0, len(_SIZES), n)]
+    first = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    taken = first + rng.integers(0, 17 * 365 * 86_400, n) * 1000
+    undated = rng.random(n) < 0.1
+    camera = pa.DictionaryArray.from_arrays(
+        pa.array(rng.integers(0, len(_CAMERAS), n), pa.int32()), pa.array(_CAMERAS, pa.string())
+    ).cast(pa.string())
+    located = rng.random(n) < 0.3
+    columns = {
+        "image_id": pa.array(ids, pa.int64()),
+        "content_hash": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(32), n, [None, pa.py_buffer(rng.bytes(32 * n))]
+        ),
+        "width": pa.array(sizes[:, 0]),
+        "height": pa.array(sizes[:, 1]),
+        "format": pa.array(np.where(rng.random(n) < 0.9, "JPEG", "PNG")),
+        "mode": pa.array(np.full(n, "RGB")),
+        "frames": pa.array(np.ones(n, np.int32)),
+        "bytes": pa.array(200_000 + np.asarray(ids, np.int64) % 4_000_000),
+        "phash": pa.array(rng.integers(1, 2**64, n, np.uint64, endpoint=False)),
+        "orientation": pa.array(np.ones(n, np.int8)),
+        "taken_at": pa.array(taken.astype("datetime64[ms]"), pa.timestamp("ms"), mask=undated),
+        "taken_at_zone": pa.nulls(n, pa.int16()),
+        "camera": camera,
+        "lens": pa.nulls(n, pa.string()),
+        "latitude": pa.array(rng.uniform(-60, 70, n), mask=~located),
+        "longitude": pa.array(rng.uniform(-180, 180, n), mask=~located),
+        "caption": pa.nulls(n, pa.string()),
+    }
+    draw = pa.field("draw", pa.float64())
+    return pa.table(
+        [*columns.values(), pa.array(vectors.draws(numbers))], schema=pa.schema([*shards.INTRINSIC, draw])
+    )
+
+
+def _without_indexes(writer: Writer) -> list[str]:
+    """Drops the indexes of the big tables; returns what makes them again, word by word."""
+    statements: list[str] = []
+
+    def change(connection: Connection, _generation: int) -> None:
+        raw = _raw(connection)
+        raw.execute("PRAGMA cache_size = -400000")
+        for table in _INDEXED:
+            query = (
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL"
+            )
+            for name, sql in raw.execute(query, (table,)).fetchall():
+                statements.append(sql)
+                raw.execute(f"DROP INDEX {name}")
+
+    writer.apply(change)
+    return statements
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--append", type=int)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dim", type=int, default=vectors.DIM)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--encoder", help="whose collection it is to be; of width --dim")
+    parser.add_argument("--dead", type=float, default=0.01)
+    parser.add_argument("--replace", action="store_true", help="delete what is at --out before")
+    options = parser.parse_args()
+    if options.append:
+        append(options.out, options.append, options.seed)
+        return
+    if options.replace:
+        shutil.rmtree(options.out, ignore_errors=True)
+    began = time.perf_counter()
+    made = make(options.out, options.count, options.dim, options.seed, options.encoder, options.dead)
+    print(
+        f"{options.count:,} images in {time.perf_counter() - began:.0f} s: vectors and metadata "
+        f"{made.vectors:.0f}, catalog {made.catalog:.0f}, rest (backup, checksums) {made.rest:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What diversity does: how alike the ten first hits are, and how many of them are still right.
+
+    python bench/diversity.py [--stamps DIR] [--half B]
+
+Captions of stamps are the queries, stamps of the same half the collection (bench/stamps.py: right is what has the same
+noun or lies in the same folder). Alike is the mean cosine of all pairs among the ten. `imseek.search.diversity` takes
+the 200 best and divides scores and cosines by their deviations; beside it, both as they are, and scores stretched to
+0 … 1. What counts is how many are right among answers equally alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from stamps import read_half
+
+from imseek.search.diversity import diverse
+from imseek.search.shaping import DIVERSE
+
+
+def plain(relevance: np.ndarray, vectors: np.ndarray, diversity: float, count: int) -> list[int]:
+    nearest, taken = np.full(len(relevance), -np.inf), [0]
+    while len(taken) < count:
+        nearest = np.maximum(nearest, vectors @ vectors[taken[-1]])
+        marginal = (1 - diversity) * relevance - diversity * nearest
+        marginal[taken] = -np.inf
+        taken.append(int(np.argmax(marginal)))
+    return taken
+
+
+WAYS = {
+    "deviations": lambda scores, vectors, d: diverse(scores, vectors, d)[:10].tolist(),
+    "as they are": lambda scores, vectors, d: plain(scores, vectors, d, 10),
+    "stretched": lambda scores, vectors, d: plain((scores - scores.min()) / np.ptp(scores), vectors, d, 10),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--half", default="B")
+    options = parser.parse_args()
+    half = read_half(options.half, options.stamps)
+    scores = half.texts @ half.images.T
+    print(f"half {options.half}: {len(scores)} queries; right@10, alike")
+    print("diversity  " + "  ".join(f"{way:>13s}" for way in WAYS))
+    for diversity in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0):
+        cells = []
+        for way in WAYS.values():
+            right, alike = [], []
+            for query, row in enumerate(scores):
+                best = np.argsort(-row, kind="stable")[:DIVERSE]
+                ten = best[way(row[best], half.images[best], diversity)]
+                right.append(half.relevant[query, ten].mean())
+                alike.append((half.images[ten] @ half.images[ten].T)[np.triu_indices(10, 1)].mean())
+            cells.append(f"{np.mean(right):.3f}  {np.mean(alike):.3f}")
+        print(f"{diversity:9.1f}  " + "  ".join(f"{cell:>13s}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

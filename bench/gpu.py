@@ -1,0 +1,176 @@
+"""Search by a GPU beside the CPU, in one run: building, copying, and how many queries a second at which recall.
+
+    python bench/gpu.py [--count 1000000] [--device all] [--kinds flat IVF4096,SQ8 IVF4096,PQ64 CAGRA64]
+
+Needs a CUDA card and a FAISS with code for it (`faiss-gpu`; for CAGRA one that was built with cuVS); without, it says
+so and exits with 2. The vectors are those of bench/vectors.py. Each kind is built and tuned as imseek builds it, for a
+recall of ``--recall``, and asked through the same code as in a collection: one query at a time, all at once, and with
+filters.
+Recall@10 is against an exact scan of the CPU, of text-like queries, which are the harder ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+Float32 = npt.NDArray[np.float32]
+
+K = 10
+#: Text-like queries that an index is tuned on, and none of those that are measured.
+TUNED_ON = 400
+#: Rows of a segment.
+ROWS = 1 << 18
+#: Seconds that a measurement takes at least.
+LEAST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of one query at a time: the median and the 99th percentile in ms; of all together: queries per second."""
+
+    p50: float
+    p99: float
+    batch: float
+    recall: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--recall", type=float, default=0.95)
+    parser.add_argument("--device", default="all")
+    parser.add_argument("--kinds", nargs="+", default=["flat", "IVF4096,SQ8", "IVF4096,PQ64", "CAGRA64"])
+    options = parser.parse_args(arguments)
+
+    from imseek.data.vectors import gpu
+
+    try:
+        cards = gpu.cards_of(options.device)
+    except LookupError as error:
+        print(f"bench/gpu.py needs a CUDA card: {error}. Nothing was measured.", file=sys.stderr)
+        return 2
+    run(options, cards)
+    return 0
+
+
+def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
+    import faiss
+    import vectors
+
+    from imseek.data.vectors import IdSet, Segment, gpu, open_index, placement_on
+    from imseek.errors import UsageError
+
+    segments, start = [], 0
+    for rows in vectors.blocks(options.count, options.dim, rows=vectors.ROWS):
+        if segments and len(segments[-1]) * vectors.ROWS < ROWS:
+            segments[-1].append(rows)
+        else:
+            segments.append([rows])
+    parts = []
+    for blocks in segments:
+        joined = np.concatenate(blocks)
+        parts.append(Segment(np.arange(start, start + len(joined)), joined, np.empty(0, np.int64)))
+        start += len(joined)
+    texts, _ = vectors.text_queries(options.queries + TUNED_ON, options.dim)
+    asked, words = texts[TUNED_ON:], texts[:TUNED_ON]
+    chosen = vectors.draws(np.arange(options.count))
+    filters = {
+        share: None if share == 1 else IdSet(np.flatnonzero(chosen < share)) for share in (1, 0.5, 0.1)
+    }
+    exact = open_index("faiss", parts, options.dim)
+    truth = {share: exact.search(asked, K, allowed=allowed) for share, allowed in filters.items()}
+    print(
+        f"{options.count:,} x {options.dim}, {options.queries} text-like queries, cards {list(cards)}, "
+        f"{faiss.omp_get_max_threads()} threads, FAISS {faiss.__version__} ({faiss.get_compile_options().strip()})"
+    )
+    gpu.WORTH = 1
+    for kind in options.kinds:
+        snapshot, rate = None, ""
+        if kind != "flat":
+            began = time.perf_counter()
+            try:
+                snapshot = built(parts, kind, words, options)
+            except UsageError as error:
+                print(f"\n{kind}: {error}")
+                continue
+            rate = f", built in {time.perf_counter() - began:.1f} s"
+        placement = placement_on(options.device)
+        assert placement is not None
+        cpu = exact if snapshot is None else open_index("faiss", parts, options.dim, snapshot=snapshot)
+        card = open_index("faiss", parts, options.dim, snapshot=snapshot, placement=placement)
+        began = time.perf_counter()
+        card.search(asked[:1], K, text=True)
+        print(f"\n{kind}{rate}, copied to the cards in {time.perf_counter() - began:.2f} s")
+        print("filter  where      p50 ms   p99 ms   queries/s  recall@10")
+        for share, allowed in filters.items():
+            measured = {}
+            for where, index in (("CPU", cpu), ("card", card)):
+                measured[where] = speed(
+                    lambda q, i=index, a=allowed: i.search(q, K, allowed=a, text=True), asked, truth[share]
+                )
+                one = measured[where]
+                print(
+                    f"{share:<8g}{where:<8}{one.p50:9.2f}{one.p99:9.2f}{one.batch:12,.0f}{one.recall:11.4f}"
+                )
+            faster = measured["card"].batch / measured["CPU"].batch
+            print(f"        ratio   {measured['CPU'].p50 / measured['card'].p50:9.2f}x{'':8}{faster:12.2f}x")
+        if placement.note:
+            print(f"  not a measurement of the card: {placement.note}")
+
+
+def built(segments: Sequence[Any], factory: str, words: Float32, options: argparse.Namespace) -> Any:
+    """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
+    from imseek.data.vectors.build import LiveRows, build
+    from imseek.data.vectors.facts import Covered, Facts, bits
+    from imseek.data.vectors.snapshot import Snapshot, imbalance
+    from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
+
+    rows = LiveRows(segments)
+    numbers = query_rows(len(rows))
+    index = build(rows, options.dim, factory, 1 << 36, numbers, lambda _: None)
+    ids = np.arange(len(rows))
+    lo, hi = rows.norm_range()
+    facts = Facts(
+        factory=factory, dim=options.dim, rows=len(rows), trained=len(rows), imbalance=imbalance(index), lo=lo, hi=hi,
+        target=options.recall, memory=1 << 36, built="", seconds=0.0, image=UNTUNED, text=UNTUNED, texts="",
+    )  # fmt: skip
+    snapshot = Snapshot(index, Covered(bits(ids, (len(rows) // 8 + 1) * 8)), facts)
+    snapshot.facts = tuned(snapshot, rows, ids, numbers, words, "image", lambda _: None)
+    return snapshot
+
+
+def speed(search: Callable[[Float32], Any], asked: Float32, truth: Sequence[Any]) -> Speed:
+    search(asked[:64])
+    search(asked)
+    times: list[float] = []
+    while sum(times) < LEAST:
+        for n in range(min(200, len(asked))):
+            began = time.perf_counter()
+            search(asked[n : n + 1])
+            times.append(time.perf_counter() - began)
+    batches: list[float] = []
+    while sum(batches) < LEAST:
+        began = time.perf_counter()
+        found = search(asked)
+        batches.append(time.perf_counter() - began)
+    pairs = zip(found, truth, strict=True)
+    recall = np.mean([len(np.intersect1d(one.ids, true.ids)) / max(1, len(true)) for one, true in pairs])
+    p50, p99 = np.percentile(np.array(times) * 1000, [50, 99])
+    return Speed(float(p50), float(p99), len(asked) / float(np.median(batches)), float(recall))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

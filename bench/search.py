@@ -1,0 +1,186 @@
+"""Search in hard vectors, beside its peers: time, recall and memory at the same recall, threads and queries.
+
+    python bench/search.py [--count 1000000] [--threads 1 2] [--systems imseek faiss-ivf hnswlib ...]
+    python bench/search.py --filtered               # by the share of images that a filter leaves
+    python bench/search.py --cold ["a red car"]     # whole processes, from their start to their answer
+    python bench/search.py --growth                 # imseek alone, 10,000 to 10 million
+
+Each system runs in a process of its own, in the environment of its own library (bench/README.md says how to make
+them), over the same vectors (bench/vectors.py) and the same queries, and is built once (files stay in --work). Its one
+parameter is set to the smallest that reaches the recall that is wanted, for each kind of query by itself; imseek has
+tuned itself when its index was built. imseek searches a collection with dead rows and a tail that came after its index.
+Ratios are the row over imseek's whole call in the same column: above 1 the row is slower, or larger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from searching import cold, report, truth
+from searching.processes import environment
+
+HERE = Path(__file__).parent / "searching"
+OWN = ("imseek", "imseek-index")
+PEERS = ("numpy-flat", "faiss-flat", "faiss-flat16", "faiss-ivf", "hnswlib", "usearch", "autofaiss")
+SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
+
+
+class Bench:
+    """Runs the tasks of one number of vectors, and keeps what they report."""
+
+    def __init__(self, options: argparse.Namespace, count: int) -> None:
+        self.options, self.count = options, count
+        self.work = options.work / str(count)
+        memory = options.memory or 1.15 * count * options.dim * 2 / 1e9
+        self.spec = {
+            "work": str(self.work),
+            "count": count,
+            "dim": options.dim,
+            "seed": options.seed,
+            "k": options.limit,
+            "target": options.recall,
+            "rounds": options.rounds,
+            "tail": options.tail,
+            "dead": options.dead,
+            "encoder": options.encoder,
+            "index": options.index,
+            "index_memory": options.index_memory,
+            "shares": SHARES,
+            "memory": f"{memory * 1000:.0f}MB",
+            "build_memory": f"{max(2.0, 2 * memory):.0f}GB",
+        }
+
+    def prepare(self) -> None:
+        peers = any(system not in OWN for system in self.options.systems)
+        shares = SHARES if self.options.filtered else ()
+        known = self.work / "truth.json"
+        if not self.options.filtered and known.exists() and list(SHARES) == json.loads(known.read_text())[4]:
+            shares = SHARES  # More than is needed is there.
+        o = self.options
+        truth.prepare(self.work, self.count, o.dim, o.seed, o.queries, shares, peers)
+
+    def built(self, system: str, threads: int) -> dict[str, Any]:
+        """What building took; done once, and again for other options or where ``--rebuild`` says so."""
+        shared = "imseek" if system in OWN else system
+        names = {
+            "imseek": ("index", "index_memory", "target", "tail", "dead", "encoder"),
+            "autofaiss": ("memory",),
+        }
+        made_for = [self.spec[name] for name in names.get(shared, ())]
+        kept = self.work / f"{shared}.built.json"
+        found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+        if not found or found["made_for"] != made_for or shared in self.options.rebuild:
+            found = {**self.run("build", shared, threads), "made_for": made_for}
+            self.options.rebuild = [other for other in self.options.rebuild if other != shared]
+            if "failed" not in found:
+                kept.write_text(json.dumps(found))
+        return found
+
+    def run(self, task: str, system: str, threads: int, **more: Any) -> dict[str, Any]:
+        """The report of one task in a process of its own; ``{"failed": why}`` where it ended otherwise."""
+        spec = {**self.spec, "task": task, "system": system, "threads": threads, **more}
+        script = HERE / ("own.py" if system in OWN else "peers.py")
+        print(f"{self.count:,}: {task} {system}, {threads} thread(s)", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            [self.python(system), str(script), json.dumps(spec)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(threads, system in OWN),
+        )
+        if done.returncode:
+            return {"failed": f"exit {done.returncode}"}
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def python(self, system: str) -> str:
+        if system in OWN:
+            return sys.executable
+        name = "autofaiss" if system == "autofaiss" else "ann"
+        return str(self.options.peers / name / "bin" / "python")
+
+
+def compare(bench: Bench) -> list[dict[str, Any]]:
+    rows = []
+    for system in bench.options.systems:
+        built = bench.built(system, max(bench.options.threads))
+        for threads in bench.options.threads:
+            found = built if "failed" in built else bench.run("ask", system, threads)
+            row = {"system": system, "threads": threads, "count": bench.count, "built": built, **found}
+            rows.append(row)
+            report.keep(bench.options.work, row)
+    return rows
+
+
+def filtered(bench: Bench) -> dict[str, Any]:
+    """By name, kind and share. The peer searches at the setting that gives it the wanted recall without a filter."""
+    threads = bench.options.threads[0]
+    found: dict[str, Any] = {}
+    for system in ("imseek-index", "faiss-ivf"):
+        built = bench.built(system, max(bench.options.threads))
+        more: dict[str, Any] = {}
+        if system == "faiss-ivf" and "failed" not in built:
+            asked = bench.run("ask", system, threads)
+            if "failed" in asked:
+                continue
+            more["values"] = {kind: asked[kind]["value"] for kind in ("image", "text")}
+        done = built if "failed" in built else bench.run("filtered", system, threads, **more)
+        found.update({} if "failed" in done else done)
+    report.keep(bench.options.work, {"filtered": found, "count": bench.count, "threads": threads})
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, nargs="+")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--systems", nargs="+", choices=[*OWN, *PEERS], default=None)
+    parser.add_argument("--filtered", action="store_true")
+    parser.add_argument("--cold", nargs="?", const="a red car", metavar="WORDS")
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--queries", type=int, default=500, help="of each kind")
+    parser.add_argument("--limit", type=int, default=10)
+    parser.add_argument("--recall", type=float, default=0.99)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dead", type=float, default=0.01, help="share of dead rows in imseek's collection")
+    parser.add_argument("--tail", type=int, default=8192, help="rows that come after imseek's index")
+    parser.add_argument("--encoder", help="of the collection; for --cold, one that knows words")
+    parser.add_argument(
+        "--index", default="auto", help="imseek's kind of index: auto, none, or of FAISS's factory"
+    )
+    parser.add_argument("--index-memory", type=float, help="GB that it may take")
+    parser.add_argument(
+        "--memory", type=float, help="GB for autofaiss; by default that of float16 rows and 15 %%"
+    )
+    parser.add_argument("--rebuild", nargs="*", default=[], choices=["imseek", *PEERS])
+    parser.add_argument("--work", type=Path, default=Path("/tmp/imseek-search"))
+    parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
+    options = parser.parse_args()
+    counts = options.count or (GROWTH if options.growth else (1_000_000,))
+    options.systems = options.systems or (OWN if options.growth else (*OWN, *PEERS))
+    rows: list[dict[str, Any]] = []
+    for count in counts:
+        bench = Bench(options, count)
+        bench.prepare()
+        if options.cold is not None:
+            print(cold.compare(bench, options.cold))
+        elif options.filtered:
+            print(report.filtered_table(filtered(bench), count, SHARES))
+        else:
+            rows += compare(bench)
+    if rows:
+        print(report.table(rows, options.recall))
+    return int(any("failed" in row for row in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

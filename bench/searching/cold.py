@@ -1,0 +1,75 @@
+"""Whole processes, from their start to their answer: `imseek search`, and peers that open their file and ask once."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from searching.processes import environment, throw_out, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Runs after the uncached one.
+RUNS = 9
+
+
+def compare(bench: Any, words: str) -> str:
+    """A table: files in the cache of the disk (medians), and the first run after they were thrown out of it."""
+    query = bench.work / "query.npy"
+    np.save(query, np.load(bench.work / "text.npy")[0])
+    threads = bench.options.threads[0]
+    root = bench.work / "collection"
+    programs: dict[str, tuple[list[str], Path]] = {}
+    for system in bench.options.systems:
+        if "failed" in (built := bench.built(system, max(bench.options.threads))):
+            print(f"{system}: {built['failed']}", file=sys.stderr)
+        elif system == "imseek":
+            mine = [sys.executable, "-m", "imseek", "search", "--collection", str(root)]
+            offered = subprocess.run([*mine[:4], "--help"], capture_output=True, text=True).stdout
+            if "--vector" in offered:
+                programs["imseek search --vector"] = [*mine, "--vector", str(query)], root
+            programs[f"imseek search {words!r}"] = [*mine, words], root
+        elif system in ("faiss-ivf", "hnswlib", "usearch", "autofaiss"):
+            value = _setting(bench, system)
+            spec = {**bench.spec, "task": "cold", "system": system, "threads": threads}
+            spec |= {"query": str(query), "value": value}
+            script = str(Path(__file__).parent / "peers.py")
+            programs[f"{system} at {value}"] = [bench.python(system), script, json.dumps(spec)], bench.work
+    lines = [f"\n{bench.count:,} vectors, {threads} thread(s): a process, from start to answer"]
+    lines.append(f"{'':32}{'s':>8}{'CPU s':>8}{'peak MB':>9}{'uncached s':>12}{'x imseek':>10}")
+    first: float | None = None
+    for name, (command, files) in programs.items():
+        env = environment(threads, name.startswith("imseek"))
+        timed(command, env)  # Some do things once, such as exporting a tower.
+        throw_out(files)
+        uncached = timed(command, env)
+        runs = [timed(command, env) for _ in range(RUNS)]
+        if any(run.code for run in (uncached, *runs)):
+            lines.append(f"{name:32} exit {uncached.code}")
+            continue
+        wall = statistics.median(run.wall for run in runs)
+        first = first or wall
+        cpu = statistics.median(run.cpu for run in runs)
+        resident = max(run.resident for run in runs)
+        lines.append(
+            f"{name:32}{wall:8.3f}{cpu:8.3f}{resident:9.0f}{uncached.wall:12.2f}{wall / first:10.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _setting(bench: Any, system: str) -> int | None:
+    """What the system reached the wanted recall with, from the record of runs; else in the middle of its scale."""
+    record = bench.options.work / "results.jsonl"
+    known: Sequence[dict[str, Any]] = (
+        [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    )
+    for row in reversed(known):
+        if row.get("system") == system and row.get("count") == bench.count and "text" in row:
+            return row["text"]["value"]  # type: ignore[no-any-return]
+    return 256

@@ -1,0 +1,150 @@
+"""What is measured of any system, in whatever environment it lives: NumPy and the standard library only."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+KINDS = ("image", "text")
+#: Scores closer than this are equal: float32 sums of one product differ by more, in another order.
+EQUAL = 2e-6
+#: Settings whose recall is below the target by more than FAR on so many queries are not looked at with all.
+GLANCE = 100
+FAR = 0.04
+#: Seconds that a round of single queries may take before it is cut short.
+PATIENCE = 15.0
+
+
+class System(Protocol):
+    """``values`` are settings of one parameter, from fast to thorough; [None] where there is none."""
+
+    values: Sequence[int | None]
+
+    def load(self) -> None: ...
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        """(q, k) row numbers for (q, dim) float32 unit ``queries``; -1 where there are fewer."""
+        ...
+
+
+class Task:
+    """The queries and their right answers, from the folder that searching/truth.py fills."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.queries = {kind: np.load(work / f"{kind}.npy") for kind in KINDS}
+        self._truth = np.load(work / "truth.npz")
+
+    def recall(self, kind: str, found: Any, k: int, share: float = 1.0) -> float:
+        """Of the ``k`` best (all that there are, if fewer), how many were found; any of equal score will do.
+
+        ``found`` are the answers to the first queries. ``share`` < 1: among the rows whose draw is below it.
+        """
+        ids = self._truth[f"{kind} {share} ids"][: len(found)]
+        scores = self._truth[f"{kind} {share} scores"][: len(found)]
+        there = (ids >= 0).sum(axis=1)
+        right = total = 0
+        for mine, best, score, count in zip(found, ids, scores, there, strict=True):
+            wanted = min(k, int(count))
+            if wanted:
+                good = best[:count][score[:count] >= score[wanted - 1] - EQUAL]
+                right += min(wanted, len(np.intersect1d(np.asarray(mine)[:k], good)))
+                total += wanted
+        return right / max(1, total)
+
+
+def measure(system: System, task: Task, k: int, target: float, rounds: int) -> dict[str, Any]:
+    """Loads a system; finds for each kind of query the fastest setting that reaches ``target``, and times that."""
+    began = time.perf_counter()
+    system.load()
+    report: dict[str, Any] = {"load_s": time.perf_counter() - began, "loaded": memory()}
+    for kind in KINDS:
+        queries = task.queries[kind]
+
+        def recall(value: int | None, kind: str = kind, queries: Any = queries) -> float:
+            some = task.recall(kind, system.ask(queries[:GLANCE], k, value), k)
+            if some < target - FAR and len(system.values) > 1:
+                return some
+            return task.recall(kind, system.ask(queries, k, value), k)
+
+        value, reached = smallest(system.values, recall, target)
+        report[kind] = {"value": value, "recall": reached, **times(system, queries, k, value, rounds)}
+    return {**report, "asked": memory()}
+
+
+def smallest(
+    values: Sequence[int | None], recall: Callable[[int | None], float], target: float
+) -> tuple[int | None, float]:
+    """The first value that reaches the target, and its recall; else the one of the highest recall."""
+    tried: list[tuple[float, int | None]] = []
+    for value in values:
+        tried.append((recall(value), value))
+        if tried[-1][0] >= target:
+            return value, tried[-1][0]
+    best = max(recall for recall, _ in tried)
+    return next((value, found) for found, value in tried if found == best)
+
+
+def times(system: System, queries: Any, k: int, value: int | None, rounds: int) -> dict[str, float]:
+    """Medians over rounds: milliseconds of single queries, of the clock and (``cpu``, their mean) of all processors,
+    which other programs on the machine disturb less; and queries a second when all are asked at once."""
+    for query in queries[:5]:
+        system.ask(query[np.newaxis], k, value)
+    quantiles, rates = [], []
+    for _ in range(rounds):
+        quantiles.append(_round(lambda n: system.ask(queries[n : n + 1], k, value), len(queries)))
+        few = queries[: max(32, min(len(queries), int(1000 * PATIENCE / quantiles[-1][0])))]
+        began = time.perf_counter()
+        system.ask(few, k, value)
+        rates.append(len(few) / (time.perf_counter() - began))
+    p50, p99, cpu = (float(one) for one in np.median(quantiles, axis=0))
+    spread = float(np.ptp([one[0] for one in quantiles]) / p50)
+    return {"p50": p50, "p99": p99, "cpu": cpu, "qps": float(np.median(rates)), "spread": spread}
+
+
+def latency(ask: Callable[[int], object], count: int) -> tuple[float, float]:
+    """p50 and p99 in milliseconds of asking ``ask(0)`` and so on, one after the other."""
+    return _round(ask, count)[:2]
+
+
+def _round(ask: Callable[[int], object], count: int) -> tuple[float, float, float]:
+    spent: list[float] = []
+    began, worked = clocks()
+    for n in range(count):
+        at = time.perf_counter()
+        ask(n)
+        spent.append(time.perf_counter() - at)
+        if time.perf_counter() - began > PATIENCE and n >= 20:
+            break
+    cpu = (time.process_time() - worked) / len(spent) * 1000
+    p50, p99 = np.percentile(spent, [50, 99]) * 1000
+    return float(p50), float(p99), cpu
+
+
+def memory() -> dict[str, float]:
+    """Resident MB of this process: all of it, and its anonymous part (what no file on disk backs)."""
+    found = {}
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
+        name, amount = line.split()[:2]
+        found[name] = int(amount) * 1024 / 1e6
+    return {"rss": found["Rss:"], "anonymous": found["Anonymous:"]}
+
+
+def spent(began: Sequence[float]) -> dict[str, float]:
+    """Wall and processor seconds since ``began``, a :func:`clocks`."""
+    now = clocks()
+    return {"wall": now[0] - began[0], "cpu": now[1] - began[1]}
+
+
+def clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def say(report: Any) -> None:
+    """The one line that the harness reads: the last of the output."""
+    print(json.dumps(report), flush=True)

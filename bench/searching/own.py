@@ -1,0 +1,228 @@
+"""imseek, measured as its peers are, in a process of its own. Started by bench/search.py.
+
+    python bench/searching/own.py JSON
+
+``imseek`` is the whole call, `Collection.search(query, metadata=False)`, less the encoder: the generation is checked,
+the snapshot asked, the tail scanned, the dead left out, candidates scored exactly, and places looked up; a batch is
+`search_many`. ``imseek-index`` is the vector index alone, as the engine holds it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import vectors
+from searching import measure
+from searching.processes import timed
+
+import imseek
+from imseek.data.vectors import IdSet
+from imseek.search.compose import Composer
+from imseek.search.query import Query, Term
+from imseek.types import SpaceInfo
+
+
+def collection_of(work: Path) -> Path:
+    return work / "collection"
+
+
+def build(spec: dict[str, Any]) -> dict[str, Any]:
+    """The collection, then its index, which alone is timed, then the rows that come after it."""
+    import big  # Here: what it imports would count as memory of the searches.
+
+    root, count = collection_of(Path(spec["work"])), int(spec["count"])
+    shutil.rmtree(root, ignore_errors=True)
+    tail = min(int(spec["tail"]), count // 10)
+    big.make(root, count - tail, spec["dim"], spec["seed"], spec["encoder"], spec["dead"])
+    report = build_index(root, spec)
+    big.append(root, tail, spec["seed"])
+    np.save(root.with_name("ids.npy"), big.live_ids(root))
+    return report
+
+
+def build_index(root: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    """Time, memory and size of the snapshot, built in a process of its own as `imseek maintain --index` does it."""
+    before = _size(root)
+    policy = {"kind": spec["index"], "recall": spec["target"]}
+    if spec["index_memory"]:
+        policy["memory"] = round(spec["index_memory"] * 1e9)
+    program = (
+        "import json, sys; from imseek import upkeep; from imseek.types import IndexPolicy; "
+        "print(*upkeep.build_index(sys.argv[1], IndexPolicy(**json.loads(sys.argv[2]))), sep='\\n')"
+    )
+    run = timed([sys.executable, "-c", program, str(root), json.dumps(policy)], shown=True)
+    if run.code:
+        raise SystemExit(f"building the index ended with {run.code}")
+    size = (_size(root) - before) / 1e6
+    return {"wall": run.wall, "cpu": run.cpu, "file_mb": size, "peak_mb": run.resident}
+
+
+class Given(Composer):
+    """Takes the n-th of the vectors that it is given for picture or word number n: no encoder is part of the time.
+
+    All else of a search goes its way; a raw vector would too, but is searched as words are, whatever it is.
+    """
+
+    queries: Any = None
+
+    def texts_of(self, queries: Sequence[Query], space: SpaceInfo) -> Mapping[str, Any]:
+        return {}
+
+    def _term(self, term: Term, *_: Any) -> tuple[list[Any], tuple[str, ...]]:
+        number = term.image_id if term.text is None else int(term.text)
+        return [self.queries[number]], ()
+
+
+class Whole:
+    """The whole call. It has tuned itself, so it has no setting of ours; it knows the ``kind`` by its terms."""
+
+    values: Sequence[int | None] = (None,)
+    kind = "text"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def load(self) -> None:
+        self.collection = imseek.open(self.root)
+        engine = self.collection._engine
+        self.composer = engine._composer = Given(engine._composer._encoder)
+        self.ids = np.load(self.root.with_name("ids.npy"), mmap_mode="r")
+        self.ask(_any_vector(self.collection), 1, None)
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        """One query by `search`, several by `search_many`."""
+        self.composer.queries = queries
+        asked = [self._query(n, k) for n in range(len(queries))]
+        if len(asked) == 1:
+            found = [self.collection.search(asked[0], metadata=False)]
+        else:
+            found = self.collection.search_many(asked, metadata=False)
+        return [self._rows([hit.image_id for hit in answer.hits]) for answer in found]
+
+    def filtered(self, query: Any, k: int, share: float) -> Any:
+        """With ``where``: its parsing counts, its evaluation only the first time."""
+        self.composer.queries = query
+        asked = self._query(0, k, where=f"draw < {share}")
+        return self._rows([hit.image_id for hit in self.collection.search(asked, metadata=False).hits])
+
+    def _query(self, number: int, k: int, **more: Any) -> Query:
+        term = Term(text=str(number)) if self.kind == "text" else Term(image_id=number)
+        return Query((term,), limit=k, **more)
+
+    def _rows(self, ids: Any) -> Any:
+        """Row numbers of the vectors: the live ids in their order."""
+        return np.searchsorted(self.ids, np.asarray(ids, np.int64))
+
+
+class Index(Whole):
+    """The vector index alone; a batch is asked at once."""
+
+    def load(self) -> None:
+        super().load()
+        editions = self.collection._engine._editions  # There is no public way to the index: it is no promise.
+        edition = editions.newest()
+        self.index = editions.index(edition, edition.reader.current.image_spaces[0])
+        self._told = "text" in inspect.signature(self.index.search).parameters
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        if not hasattr(self, "index"):
+            return super().ask(queries, k, value)
+        return [self._rows(matches.ids) for matches in self._search(queries, k)]
+
+    def filtered_by(self, query: Any, k: int, allowed: IdSet) -> Any:
+        (matches,) = self._search(query, k, allowed=allowed)
+        return self._rows(matches.ids)
+
+    def _search(self, queries: Any, k: int, **options: Any) -> Any:
+        if self._told:
+            options["text"] = self.kind == "text"
+        return self.index.search(queries, k, **options)
+
+
+def measured(system: Whole, spec: dict[str, Any]) -> dict[str, Any]:
+    """As :func:`measure.measure`, but that the system is told the kind of the queries."""
+    task = measure.Task(Path(spec["work"]))
+    began = time.perf_counter()
+    system.load()
+    report: dict[str, Any] = {"load_s": time.perf_counter() - began, "loaded": measure.memory()}
+    for kind in measure.KINDS:
+        system.kind = kind
+        queries = task.queries[kind]
+        recall = task.recall(kind, system.ask(queries, spec["k"], None), spec["k"])
+        timed = measure.times(system, queries, spec["k"], None, spec["rounds"])
+        report[kind] = {"value": None, "recall": recall, **timed}
+    snapshot = getattr(getattr(system, "index", None), "snapshot", None)
+    if snapshot is None:
+        return {**report, "asked": measure.memory()}
+    facts = snapshot.facts
+    for kind in measure.KINDS:
+        report[kind]["value"] = getattr(facts, kind).effort.probe  # What it has tuned itself to.
+    return {**report, "asked": measure.memory(), "kind": facts.factory}
+
+
+def filtered(spec: dict[str, Any]) -> dict[str, Any]:
+    """At each share of images that pass: the index with ids prepared once, and the whole call with ``where``."""
+    task, k = measure.Task(Path(spec["work"])), spec["k"]
+    index, whole = Index(collection_of(task.work)), Whole(collection_of(task.work))
+    index.load()
+    whole.load()
+    drawn = vectors.draws(np.arange(spec["count"]))
+    report: dict[str, Any] = {}
+    for share in spec["shares"]:
+        allowed = IdSet(index.ids[drawn < share])
+        for kind in measure.KINDS:
+            index.kind = whole.kind = kind
+            queries = task.queries[kind]
+
+            def alone(n: int, queries: Any = queries, allowed: IdSet = allowed) -> Any:
+                return index.filtered_by(queries[n : n + 1], k, allowed)
+
+            def called(n: int, queries: Any = queries, share: float = share) -> Any:
+                return whole.filtered(queries[n : n + 1], k, share)
+
+            ways: dict[str, Callable[[int], Any]] = {"imseek-index": alone, "imseek": called}
+            for name, ask in ways.items():
+                began = time.perf_counter()
+                ask(0)
+                first = (time.perf_counter() - began) * 1000
+                p50, p99 = measure.latency(ask, len(queries))
+                recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
+                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall, "first": first}
+    return report
+
+
+def _any_vector(collection: Any) -> Any:
+    """(1, dim) float32."""
+    query = np.zeros((1, collection.info().encoder.dim), np.float32)
+    query[0, 0] = 1
+    return query
+
+
+def _size(root: Path) -> int:
+    return sum(file.stat().st_size for file in (root / "spaces").rglob("*") if file.is_file())
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    root = collection_of(Path(spec["work"]))
+    if spec["task"] == "build":
+        measure.say(build(spec))
+    elif spec["task"] == "filtered":
+        measure.say(filtered(spec))
+    else:
+        measure.say(measured(Index(root) if spec["system"] == "imseek-index" else Whole(root), spec))
+
+
+if __name__ == "__main__":
+    main()

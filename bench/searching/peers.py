@@ -1,0 +1,321 @@
+"""One peer, in its own process and its own environment: builds its index, or measures it. Started by bench/search.py.
+
+    python bench/searching/peers.py JSON
+
+Needs NumPy and the peer's own library. The JSON object names the task (build, ask, filtered, cold), the system, the
+folder with rows and queries, and the numbers of both; the last line of the output is the report, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import vectors
+from searching import measure
+
+#: Settings of searches, from fast to thorough.
+EFS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
+PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+#: Graphs: neighbours of a node, and candidates while it is built.
+LINKS = 32
+BUILD = 200
+#: IVF: points per list that k-means is given, and its rounds.
+POINTS = 40
+ROUNDS = 10
+
+
+class Peer:
+    """``spec`` is the JSON object that the process was started with."""
+
+    values: Sequence[int | None] = (None,)
+    file: str | None = None
+    #: Of a search in a cold process, where the peer can map its file instead of reading it.
+    mapped = False
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.threads = int(spec["threads"])
+        self.work = Path(spec["work"])
+        self.spec = spec
+
+    @property
+    def path(self) -> Path:
+        return self.work / str(self.file)
+
+    @property
+    def rows(self) -> Any:
+        """(count, dim) float16, mapped."""
+        return np.load(self.work / "rows.npy", mmap_mode="r")
+
+    def blocks(self) -> Iterator[tuple[int, Any]]:
+        """Row numbers and float32 rows."""
+        rows = self.rows
+        for start in range(0, len(rows), vectors.ROWS):
+            yield start, rows[start : start + vectors.ROWS].astype(np.float32)
+
+    def build(self) -> None:
+        """Writes the index to :attr:`path`. The exact ones have none."""
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        raise NotImplementedError
+
+
+class NumPyFlat(Peer):
+    """All products by BLAS, in float32."""
+
+    def load(self) -> None:
+        self.held = np.concatenate([block for _, block in self.blocks()])
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        found = []
+        for start in range(0, len(queries), 16):
+            scores = queries[start : start + 16] @ self.held.T
+            nearest = np.argpartition(scores, -k, axis=1)[:, -k:]
+            order = np.argsort(-np.take_along_axis(scores, nearest, axis=1), axis=1)
+            found.append(np.take_along_axis(nearest, order, axis=1))
+        return np.concatenate(found)
+
+
+class Faiss(Peer):
+    def load(self) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(self.threads)
+        self.index = faiss.read_index(str(self.path), faiss.IO_FLAG_MMAP if self.mapped else 0)
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        return self.index.search(queries, k)[1]
+
+
+class FaissFlat(Faiss):
+    codec = "Flat"
+
+    def load(self) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(self.threads)
+        self.index = faiss.index_factory(self.rows.shape[1], self.codec, faiss.METRIC_INNER_PRODUCT)
+        for _, block in self.blocks():
+            if not self.index.is_trained:
+                self.index.train(block)
+            self.index.add(block)
+
+
+class FaissFlat16(FaissFlat):
+    codec = "SQfp16"
+
+
+class FaissIvf(Faiss):
+    """4√n lists of float16 rows: the raw call that imseek's own is held against."""
+
+    file = "ivf.faiss"
+    values = PROBES
+
+    def build(self) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(self.threads)
+        rows, dim = self.rows, self.rows.shape[1]
+        lists = int(4 * len(rows) ** 0.5)
+        index = faiss.index_factory(dim, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+        ivf = faiss.extract_index_ivf(index)
+        ivf.cp.niter, ivf.cp.max_points_per_centroid = ROUNDS, POINTS
+        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[: POINTS * lists])
+        index.train(rows[chosen].astype(np.float32))
+        for _, block in self.blocks():
+            index.add(block)
+        faiss.write_index(index, str(self.path))
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        import faiss
+
+        return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=value))[1]
+
+    def chosen(self, query: Any, k: int, value: int, bitmap: Any) -> Any:
+        """(k,): the search passes over rows that the packed ``bitmap`` does not mark."""
+        import faiss
+
+        selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
+        params = faiss.SearchParametersIVF(nprobe=value, sel=selector)
+        return self.index.search(query, k, params=params)[1][0]
+
+
+class Hnswlib(Peer):
+    file = "hnswlib.bin"
+    values = EFS
+
+    def build(self) -> None:
+        import hnswlib
+
+        index = hnswlib.Index(space="ip", dim=self.rows.shape[1])
+        index.init_index(max_elements=len(self.rows), ef_construction=BUILD, M=LINKS, random_seed=0)
+        for start, block in self.blocks():
+            index.add_items(block, np.arange(start, start + len(block)), num_threads=self.threads)
+        index.save_index(str(self.path))
+
+    def load(self) -> None:
+        import hnswlib
+
+        self.index = hnswlib.Index(space="ip", dim=int(self.spec["dim"]))
+        self.index.load_index(str(self.path))
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        self.index.set_ef(value)
+        return self.index.knn_query(queries, k, num_threads=self.threads)[0].astype(np.int64)
+
+
+class USearch(Peer):
+    """In half precision: a third of hnswlib's memory."""
+
+    file = "usearch.bin"
+    values = EFS
+
+    def _new(self) -> Any:
+        from usearch.index import Index
+
+        return Index(
+            ndim=int(self.spec["dim"]), metric="ip", dtype="f16", connectivity=LINKS, expansion_add=BUILD
+        )
+
+    def build(self) -> None:
+        index = self._new()
+        for start, block in self.blocks():
+            index.add(np.arange(start, start + len(block)), block.astype(np.float16), threads=self.threads)
+        index.save(str(self.path))
+
+    def load(self) -> None:
+        self.index = self._new()
+        if self.mapped:
+            self.index.view(str(self.path))
+        else:
+            self.index.load(str(self.path))
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        self.index.expansion_search = value
+        threads = min(self.threads, len(queries))
+        found = self.index.search(queries.astype(np.float16), k, threads=threads).keys
+        return np.asarray(found, np.int64).reshape(len(queries), -1)
+
+
+class AutoFaiss(Faiss):
+    """What autofaiss chooses for the memory that the specification gives it."""
+
+    file = "autofaiss.faiss"
+
+    def build(self) -> None:
+        from autofaiss import build_index
+
+        folder = self.work / "autofaiss-rows"
+        folder.mkdir(exist_ok=True)
+        link = folder / "rows.npy"
+        if not link.exists():
+            os.link(self.work / "rows.npy", link)
+        build_index(
+            embeddings=str(folder),
+            index_path=str(self.path),
+            index_infos_path=str(self.path) + ".json",
+            max_index_memory_usage=self.spec["memory"],
+            current_memory_available=self.spec["build_memory"],
+            metric_type="ip",
+            nb_cores=self.threads,
+            verbose=30,
+        )
+
+    def load(self) -> None:
+        import faiss
+
+        super().load()
+        self.space = faiss.ParameterSpace()
+        self.kind = json.loads(Path(str(self.path) + ".json").read_text())["index_key"]
+        self.values = EFS if self.kind.startswith("HNSW") else PROBES if "IVF" in self.kind else (None,)
+        self._set: int | None = None
+
+    def ask(self, queries: Any, k: int, value: int | None) -> Any:
+        if value is not None and value != self._set:
+            self.space.set_index_parameters(self.index, self._parameters(value))
+            self._set = value
+        return super().ask(queries, k, value)
+
+    def _parameters(self, value: int) -> str:
+        if self.kind.startswith("HNSW"):
+            return f"efSearch={value}"
+        # A graph finds the lists: as many candidates as it is to find, at the least.
+        coarse = f",quantizer_efSearch={2 * value}" if "_HNSW" in self.kind else ""
+        return f"nprobe={value}{coarse}"
+
+
+SYSTEMS: dict[str, type[Peer]] = {
+    "numpy-flat": NumPyFlat,
+    "faiss-flat": FaissFlat,
+    "faiss-flat16": FaissFlat16,
+    "faiss-ivf": FaissIvf,
+    "hnswlib": Hnswlib,
+    "usearch": USearch,
+    "autofaiss": AutoFaiss,
+}
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    peer = SYSTEMS[spec["system"]](spec)
+    if spec["task"] == "build":
+        began = measure.clocks()
+        peer.build()
+        size = peer.path.stat().st_size / 1e6 if peer.file else 0.0
+        measure.say({**measure.spent(began), "file_mb": size})
+    elif spec["task"] == "ask":
+        task = measure.Task(peer.work)
+        report = measure.measure(peer, task, spec["k"], spec["target"], spec["rounds"])
+        measure.say({**report, "kind": getattr(peer, "kind", "")})
+    elif spec["task"] == "filtered":
+        assert isinstance(peer, FaissIvf)
+        measure.say(filtered(peer, spec))
+    else:  # cold: one query, the process is measured from outside
+        peer.mapped = True
+        peer.load()
+        query = np.load(spec["query"])[np.newaxis]
+        print(peer.ask(query, spec["k"], spec["value"]).tolist())
+
+
+def filtered(peer: FaissIvf, spec: dict[str, Any]) -> dict[str, Any]:
+    """At each share of rows that pass: filtered after a search for more, and within it; at the setting of no filter."""
+    peer.load()
+    task = measure.Task(peer.work)
+    k, count = spec["k"], spec["count"]
+    drawn = vectors.draws(np.arange(count))
+    report: dict[str, Any] = {}
+    for share in spec["shares"]:
+        bitmap = np.packbits(drawn < share, bitorder="little")
+        # Half as many again as it takes on average, and no more than FAISS's heaps are good for.
+        fetch = int(min(count, max(2 * k, 1.5 * k / share), 10_000))
+        for kind in measure.KINDS:
+            queries, value = task.queries[kind], spec["values"][kind]
+
+            def after(n: int, queries: Any = queries, value: int = value, fetch: int = fetch) -> Any:
+                found = peer.ask(queries[n : n + 1], fetch, value)[0]
+                found = found[found >= 0]
+                return found[drawn[found] < share][:k]  # noqa: B023 - called before the next share
+
+            def within(n: int, queries: Any = queries, value: int = value, bitmap: Any = bitmap) -> Any:
+                return peer.chosen(queries[n : n + 1], k, value, bitmap)
+
+            for name, ask in (("post-filter", after), ("in the search", within)):
+                p50, p99 = measure.latency(ask, len(queries))
+                recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
+                report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall}
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Processes of the harness: what they inherit, and what they have used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds, and resident MB at the most; ``code`` is the exit status."""
+
+    wall: float
+    cpu: float
+    resident: float
+    code: int
+
+
+#: Runs its arguments and writes what they took to the file descriptor that is the first. A process of its own, and a
+#: small one: Linux counts to the most memory of a program also what whoever started it had (getrusage, ru_maxrss).
+_LAUNCHER = """
+import json, os, sys, time
+out, *command = sys.argv[1:]
+began = time.perf_counter()
+child = os.posix_spawnp(command[0], command, os.environ)
+_, status, usage = os.wait4(child, 0)
+wall = time.perf_counter() - began
+report = wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, os.waitstatus_to_exitcode(status)
+os.write(int(out), json.dumps(report).encode())
+"""
+
+
+def timed(command: Sequence[str], env: Mapping[str, str] | None = None, *, shown: bool = False) -> Run:
+    """Runs a command to its end; what it prints goes to our stderr, or nowhere."""
+    out = sys.stderr if shown else subprocess.DEVNULL
+    read, write = os.pipe()
+    try:
+        launcher = [sys.executable, "-S", "-E", "-c", _LAUNCHER, str(write), *command]
+        subprocess.run(launcher, stdout=out, stderr=out, env=env, pass_fds=[write], check=True)
+    finally:
+        os.close(write)
+    with os.fdopen(read) as pipe:
+        return Run(*json.loads(pipe.read()))
+
+
+def environment(threads: int, own: bool) -> dict[str, str]:
+    """For a process that computes in so many threads; that of imseek finds this checkout."""
+    counts = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    found = {**os.environ, **dict.fromkeys(counts, str(threads))}
+    found.pop("PYTHONPATH", None)  # Ours is not for the environments of others.
+    if own:
+        found["PYTHONPATH"] = str(Path(__file__).parents[2])
+    return found
+
+
+def throw_out(folder: Path) -> None:
+    """Asks the system to forget what it holds in memory of the files of a folder."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            try:
+                os.fdatasync(descriptor)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,75 @@
+"""The right answers: the best rows for each query, by brute force, a block of rows in memory at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import vectors
+from searching.measure import KINDS
+
+#: Answers that are kept per query, so that those which tie with the last one wanted are among them.
+KEPT = 32
+
+
+def prepare(
+    work: Path, count: int, dim: int, seed: int, asked: int, shares: tuple[float, ...], rows_too: bool
+) -> None:
+    """Fills the folder ``work`` with queries, right answers and, for those who need it, ``rows.npy``, unless there."""
+    work.mkdir(parents=True, exist_ok=True)
+    stamp = json.dumps([count, dim, seed, asked, shares, KEPT])
+    written = work / "truth.json"
+    if rows_too and not (work / "rows.npy").exists():
+        vectors.write_npy(work / "rows.part.npy", count, dim, seed)
+        (work / "rows.part.npy").rename(work / "rows.npy")
+    if written.exists() and written.read_text() == stamp:
+        return
+    queries = {
+        "image": vectors.image_queries(asked, dim, seed),
+        "text": vectors.text_queries(asked, dim, seed)[0],
+    }
+    for kind in KINDS:
+        np.save(work / f"{kind}.npy", queries[kind])
+    began = time.perf_counter()
+    everything = np.concatenate([queries[kind] for kind in KINDS])
+    heaps = {share: faiss.ResultHeap(len(everything), KEPT, keep_max=True) for share in (1.0, *shares)}
+    start = 0
+    for stored in vectors.blocks(count, dim, seed):
+        rows = stored.astype(np.float32)
+        rows /= np.sqrt(
+            (rows * rows).sum(axis=1, keepdims=True)
+        )  # A score is over the norm of the stored row.
+        drawn = vectors.draws(np.arange(start, start + len(rows)))
+        for share, heap in heaps.items():
+            at = np.flatnonzero(drawn < share)
+            if len(at):
+                few = min(KEPT, len(at))
+                scores, nearest = faiss.knn(everything, rows[at], few, metric=faiss.METRIC_INNER_PRODUCT)
+                heap.add_result(*_padded(scores, start + at[nearest]))
+        start += len(rows)
+        print(f"\rright answers: {start:,} of {count:,} rows", end="", file=sys.stderr, flush=True)
+    found: dict[str, Any] = {}
+    for share, heap in heaps.items():
+        heap.finalize()
+        for n, kind in enumerate(KINDS):
+            mine = slice(n * asked, (n + 1) * asked)
+            there = heap.D[mine] > -2
+            found[f"{kind} {share} ids"] = np.where(there, heap.I[mine], -1)
+            found[f"{kind} {share} scores"] = np.where(there, heap.D[mine], -2)
+    np.savez(work / "truth.npz", **found)
+    written.write_text(stamp)
+    print(f" in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+
+
+def _padded(scores: Any, ids: Any) -> tuple[Any, Any]:
+    """To the width of the heap: fewer rows than that may pass a filter."""
+    missing = ((0, 0), (0, KEPT - scores.shape[1]))
+    return (
+        np.pad(scores, missing, constant_values=-3).astype(np.float32),
+        np.pad(ids, missing, constant_values=-1).astype(np.int64),
+    )

@@ -1,0 +1,254 @@
+"""Hard vectors, fixed once: what indexes are measured on where no encoder and no pictures are needed.
+
+    python bench/vectors.py --check [--count 100000]          # prints the properties, and asserts them
+    python bench/vectors.py --npy FILE --count 1000000        # writes them as float16 .npy
+
+Images: a mixture of 20,000 classes in 300 superclasses with Zipf's frequencies, spread within a class by a normal
+distribution whose covariance is of low rank with a power-law spectrum, around a common mean, with copies and
+near-copies among them: random pairs have a cosine of 0.44, the 10th neighbour one of 0.8, the participation ratio of
+the covariance (sum of the eigenvalues, squared, over the sum of their squares) is about 64. Text-like queries lie
+across a gap, share 160 axes of the pictures and are mostly noise there: a random cosine of 0.13, 0.25 to the picture
+that they are about, and 0.4 to the best ten. Their neighbours are spread over many cells, so that an IVF of 4√n
+lists that probes 16 of them finds 0.6 of them, among 100,000 as among a million.
+
+Vectors are made block by block: a block depends on the seed and its number only, whatever the count, so that ten
+million never lie in memory. They are the same on every machine up to the rounding of its BLAS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float16 = npt.NDArray[np.float16]
+Float32 = npt.NDArray[np.float32]
+
+DIM = 512
+#: Rows of a block.
+ROWS = 65_536
+CLASSES = 20_000
+SUPERCLASSES = 300
+#: Axes along which pictures of one class differ, and how many of these words speak of.
+RANK = 256
+TEXT_AXES = 160
+#: Shares of the squared length: of the common mean; of what is left, by superclass and by class, else within a class.
+MEAN = 0.44
+SUPER = 0.28
+CLASS = 0.35
+#: Zipf's exponent, and the rank that the most frequent class would have, so that it stays below a per cent.
+ZIPF = 1.0
+ZIPF_SHIFT = 20.0
+#: Eigenvalues fall as 1 / (i + SPECTRUM).
+SPECTRUM = 4.0
+#: Shares of rows that are copies of another one of their block, and near-copies (cosine 0.99).
+COPIES = 0.005
+NEAR_COPIES = 0.015
+#: A text-like query: coefficients of the mean and of its content, and how much of the content its picture explains.
+TEXT_MEAN = 0.2
+TEXT_CONTENT = 0.7
+TEXT_ABOUT = 0.25
+
+_MODEL, _IMAGES, _HELD_OUT, _TEXTS = range(4)  # Streams of random numbers of one seed.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """``chances`` (classes,) cumulative; ``centres`` (classes, dim), the mean included; ``within`` (rank, dim).
+
+    ``mean`` (dim,) and ``gap`` (dim,) are unit vectors, ``axes`` (rank, dim) orthonormal, ``widths`` (rank,) the
+    square roots of the eigenvalues, which add up to 1, and ``spoken`` the numbers of the axes of words.
+    """
+
+    chances: npt.NDArray[np.float64]
+    centres: Float32
+    within: Float32
+    mean: Float32
+    gap: Float32
+    axes: Float32
+    widths: Float32
+    spoken: npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=2)
+def mixture(dim: int = DIM, seed: int = 0) -> Mixture:
+    rng = np.random.default_rng([seed, _MODEL])
+    rank = min(RANK, dim // 2)
+    basis = np.linalg.qr(rng.standard_normal((dim, dim)))[0].T.astype(np.float32)
+    axes, mean, gap = basis[:rank], basis[rank], basis[rank + 1]
+    eigenvalues = 1 / (np.arange(rank) + SPECTRUM)
+    widths = np.sqrt(eigenvalues / eigenvalues.sum()).astype(np.float32)
+    spread = widths[:, np.newaxis] * axes * np.float32(np.sqrt(1 - MEAN))
+    upper = rng.standard_normal((SUPERCLASSES, rank), dtype=np.float32)
+    weights = zipf(SUPERCLASSES)
+    of = rng.choice(SUPERCLASSES, CLASSES, p=weights / weights.sum())
+    lower = rng.standard_normal((CLASSES, rank), dtype=np.float32)
+    latent = np.float32(np.sqrt(SUPER)) * upper[of] + np.float32(np.sqrt(CLASS)) * lower
+    centres = latent @ spread + np.float32(np.sqrt(MEAN)) * mean
+    within = np.float32(np.sqrt(1 - SUPER - CLASS)) * spread
+    chances = np.cumsum(zipf(CLASSES))
+    spoken = np.sort(rng.choice(rank, min(TEXT_AXES, rank * 5 // 8), replace=False))
+    return Mixture(chances / chances[-1], centres, within, mean, gap, axes, widths, spoken)
+
+
+def zipf(count: int) -> npt.NDArray[np.float64]:
+    """Frequencies of ranks 0 to ``count`` - 1, not yet adding up to 1."""
+    return np.asarray((np.arange(count) + ZIPF_SHIFT) ** -ZIPF, np.float64)
+
+
+def blocks(count: int, dim: int = DIM, seed: int = 0, rows: int = ROWS) -> Iterator[Float16]:
+    """``count`` unit rows, in float16, as blocks (rows, dim) of which the last may be shorter.
+
+    A larger ``count`` begins with the same rows. Other ``rows`` make other vectors.
+    """
+    for number, start in enumerate(range(0, count, rows)):
+        # Whole, and then cut: so it is the same for every count.
+        yield block(number, dim, seed, rows)[: count - start]
+
+
+def rows(start: int, stop: int, dim: int = DIM, seed: int = 0) -> Iterator[Float16]:
+    """The rows from ``start`` to before ``stop`` of :func:`blocks`, as arrays of at most a block."""
+    for number in range(start // ROWS, -(-stop // ROWS)):
+        first = number * ROWS
+        yield block(number, dim, seed)[max(0, start - first) : stop - first]
+
+
+def block(number: int, dim: int = DIM, seed: int = 0, rows: int = ROWS) -> Float16:
+    """(rows, dim) float16: the block of this number, from 0."""
+    rng = np.random.default_rng([seed, _IMAGES, number])
+    made = _draw(mixture(dim, seed), rng, rows)
+    copies, near = int(rows * COPIES), int(rows * NEAR_COPIES)
+    at = rng.permutation(rows)[: 2 * (copies + near)]
+    copied, originals = at[: copies + near], at[copies + near :]
+    made[copied] = made[originals]
+    noise = rng.standard_normal((near, dim), dtype=np.float32) * np.float32(0.14 / np.sqrt(dim))
+    made[copied[copies:]] += noise
+    return _unit(made).astype(np.float16)
+
+
+def draws(rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    """(n,) numbers evenly spread over [0, 1), one for each row number: what benches filter by.
+
+    Multiples of the golden ratio (Weyl 1916), so that a share s of any run of rows lies below s.
+    """
+    scrambled = np.asarray(rows, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (scrambled >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def image_queries(n: int, dim: int = DIM, seed: int = 0) -> Float32:
+    """(n, dim) float32 unit rows, drawn like the pictures and none of them."""
+    return _unit(_draw(mixture(dim, seed), np.random.default_rng([seed, _HELD_OUT]), n))
+
+
+def text_queries(n: int, dim: int = DIM, seed: int = 0) -> tuple[Float32, npt.NDArray[np.int64]]:
+    """(n, dim) float32 unit rows, and for each the row number (below ROWS) of the picture that it is about."""
+    model, rng = mixture(dim, seed), np.random.default_rng([seed, _TEXTS])
+    targets = rng.integers(0, ROWS, n)
+    axes, widths = model.axes[model.spoken], model.widths[model.spoken]
+    shown = _unit(block(0, dim, seed)[targets].astype(np.float32) @ axes.T)
+    noise = _unit(rng.standard_normal((n, len(axes)), dtype=np.float32) * widths)
+    content = _unit(np.float32(TEXT_ABOUT) * shown + np.float32(np.sqrt(1 - TEXT_ABOUT**2)) * noise) @ axes
+    across = np.sqrt(1 - TEXT_MEAN**2 - TEXT_CONTENT**2)
+    made = TEXT_MEAN * model.mean + TEXT_CONTENT * content + across * model.gap
+    return _unit(made.astype(np.float32)), targets
+
+
+def write_npy(path: Path, count: int, dim: int = DIM, seed: int = 0) -> None:
+    """The vectors as a float16 ``.npy`` file, a block in memory at a time."""
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count, dim))
+    start = 0
+    for made in blocks(count, dim, seed):
+        out[start : start + len(made)] = made
+        start += len(made)
+    out.flush()
+
+
+def _draw(model: Mixture, rng: np.random.Generator, n: int) -> Float32:
+    """(n, dim) float32, not yet of length 1."""
+    of = np.minimum(np.searchsorted(model.chances, rng.random(n)), len(model.chances) - 1)
+    made: Float32 = rng.standard_normal((n, len(model.within)), dtype=np.float32) @ model.within
+    made += model.centres[of]
+    return made
+
+
+def _unit(rows: Float32) -> Float32:
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
+    unit: Float32 = rows / norms
+    return unit
+
+
+def check(count: int, dim: int, seed: int, asked: int = 300) -> list[str]:
+    """Prints the properties of the first ``count`` vectors; returns what is not as it is said above."""
+    import faiss
+
+    images, (texts, about) = image_queries(asked, dim, seed), text_queries(asked, dim, seed)
+    queries = np.concatenate([images, texts])
+    lists = int(4 * count**0.5)
+    quantizer = faiss.IndexFlatIP(dim)
+    index = faiss.IndexIVFScalarQuantizer(
+        quantizer, dim, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.cp.niter, index.cp.max_points_per_centroid = 8, 30
+    heap = faiss.ResultHeap(len(queries), 10, keep_max=True)
+    made, began = 0.0, time.perf_counter()
+    sample = np.concatenate([b.astype(np.float32) for b in blocks(min(count, 2 * ROWS), dim, seed)])
+    index.train(sample)
+    start = 0
+    for at in range(0, count, ROWS):
+        began_block = time.perf_counter()
+        stored = block(at // ROWS, dim, seed)[: count - at]
+        made += time.perf_counter() - began_block
+        rows = stored.astype(np.float32)
+        index.add(rows)
+        cosines, nearest = faiss.knn(queries, rows, 10, metric=faiss.METRIC_INNER_PRODUCT)
+        heap.add_result(cosines, start + nearest)
+        start += len(rows)
+    heap.finalize()
+    print(f"{count:,} x {dim}, seed {seed}: {count / made / 1e3:.0f} thousand rows a second made; ", end="")
+    print(f"{time.perf_counter() - began:.0f} s in all, imbalance {index.invlists.imbalance_factor():.2f}")
+    centred = np.linalg.eigvalsh(np.cov(sample[: 50 * dim].T))
+    pairs = sample[:2000] @ sample[2000:4000].T
+    across = texts @ sample[:20_000].T
+    index.nprobe = 16
+    _, found = index.search(queries, 10)
+    recalls = [len(np.intersect1d(a, b)) / 10 for a, b in zip(found, heap.I, strict=True)]
+    figures = {  # name: (value, least, most)
+        "cosine of random pictures": (pairs.mean(), 0.40, 0.48),
+        "its standard deviation": (pairs.std(), 0.06, 0.10),
+        "participation ratio": (centred.sum() ** 2 / (centred**2).sum(), 50, 78),
+        "cosine of a picture to its 10th": (heap.D[:asked, 9].mean(), 0.70, 0.86),
+        "cosine of a text to a random picture": (across.mean(), 0.10, 0.16),
+        "cosine of a text to its picture": ((texts * sample[about]).sum(1).mean(), 0.20, 0.30),
+        "cosine of a text to its 10th": (heap.D[asked:, 9].mean(), 0.30, 0.45),
+        "recall@10 of pictures, nprobe 16": (np.mean(recalls[:asked]), 0.80, 1.0),
+        "recall@10 of texts, nprobe 16": (np.mean(recalls[asked:]), 0.40, 0.80),
+    }
+    for name, (value, _, _) in figures.items():
+        print(f"  {name:38} {value:7.3f}")
+    return [f"{name}: {v:.3f}" for name, (v, least, most) in figures.items() if not least <= v < most]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--npy", type=Path)
+    parser.add_argument("--count", type=int, default=100_000, help="at least 65,536 to check")
+    parser.add_argument("--dim", type=int, default=DIM)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.npy:
+        write_npy(options.npy, options.count, options.dim, options.seed)
+    faults = check(options.count, options.dim, options.seed) if options.check else []
+    print("\n".join(f"not as it should be: {fault}" for fault in faults), end="\n" if faults else "")
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
