@@ -25,11 +25,14 @@ from imseek.types import IndexPolicy
 DIM = 8
 #: Every row is among the candidates that count, and codes keep the order of scores but for rounding.
 EXACT = ("Flat", "RR8,Flat", "SQfp16")
-KINDS = (*EXACT, "IVF2,SQ8", "HNSW4,SQ8", "RR8,IVF2,RaBitQ4", "PQ4x3")
+KINDS = (*EXACT, "IVF8,SQ8", "HNSW4,SQ8", "RR8,IVF8,RaBitQ4", "PQ4x3")
 
 #: Few of them, so that copies abound; the last is a row of zeros.
 POOL = np.concatenate([clustered(24, 1, DIM, clusters=6), np.zeros((1, DIM), np.float32)])
 QUERIES = clustered(3, 2, DIM, clusters=6)
+
+DEPTHS = (1, 4, 13, 25, 39, 60)
+SHARES = (0.5, 0.0, 1.0, 0.1, 0.02)
 
 picks = st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=14)
 shares = st.floats(0, 1, allow_nan=False)
@@ -49,7 +52,8 @@ class Indexed(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for module, name, value in (
             (merge, "FACTOR", 3),
-            (snapshots, "TAIL_ROWS", 10),
+            (snapshots, "TAIL_ROWS", 25),
+            (snapshots, "DEAD_SHARE", 0.6),
             (snapshots, "TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
             (approximate, "DEEPEST", 40),
@@ -60,6 +64,7 @@ class Indexed(RuleBasedStateMachine):
         self.reader = Reader(self.root)
         self.index: VectorIndex | None = None
         self.generation = -1
+        self.steps = 0
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -171,8 +176,14 @@ class Indexed(RuleBasedStateMachine):
 
     # -- what holds --------------------------------------------------------------------------------------
 
-    @rule(k=st.integers(1, 60), share=st.sampled_from([None, 0.0, 0.02, 0.1, 0.5, 1.0]), text=st.booleans())
-    def search(self, k: int, share: float | None, text: bool) -> None:
+    @invariant()
+    def searches_agree(self) -> None:
+        """One of each kind of search after every step; the next step asks others."""
+        self.steps += 1
+        for n, share in enumerate((None, SHARES[self.steps % len(SHARES)])):
+            self._search(DEPTHS[(self.steps + 2 * n) % len(DEPTHS)], share, text=self.steps % 2 == n)
+
+    def _search(self, k: int, share: float | None, *, text: bool) -> None:
         index, reference = self._opened(), index_of(self.root, "memory")
         allowed = None
         if share is not None:
@@ -231,7 +242,7 @@ class Indexed(RuleBasedStateMachine):
 
 TestIndexed = Indexed.TestCase
 TestIndexed.settings = settings(
-    max_examples=12,
+    max_examples=30,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -40,7 +40,12 @@ class Snapshot:
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
         facts = read_facts(folder)
-        return cls(mapped(folder), Covered.read(folder, facts.rows), facts)
+        index = mapped(folder)
+        if (index.d, index.ntotal) != (facts.dim, facts.rows):
+            raise CorruptCollectionError(
+                f"the vector index in {folder} is damaged: {index.ntotal:,} vectors of {index.d} dimensions"
+            )
+        return cls(index, Covered.read(folder, facts.rows), facts)
 
     def candidates(
         self,
