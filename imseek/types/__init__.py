@@ -1,0 +1,85 @@
+"""Values that cross the borders between packages: frozen dataclasses, no behaviour beyond derived facts."""
+
+from __future__ import annotations
+
+from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.facts import (
+    CollectionInfo,
+    IndexInfo,
+    IndexPolicy,
+    OtherSpace,
+    SourceInfo,
+    SpaceInfo,
+    SpaceSummary,
+)
+from imseek.types.pictures import (
+    Float32,
+    Image,
+    ImageFacts,
+    Pixels,
+    Place,
+    SkipReason,
+    display_path,
+    path_json,
+)
+from imseek.types.runs import (
+    Failure,
+    IndexReport,
+    Progress,
+    ProgressCallback,
+    SourceOptions,
+    SpaceRun,
+    StopRequest,
+)
+from imseek.types.upkeep import (
+    BuildReport,
+    CaptionReport,
+    DropReport,
+    MergeReport,
+    MissingPicture,
+    Problem,
+    PurgeReport,
+    ReencodeReport,
+    RepairReport,
+    VerifyReport,
+)
+
+__all__ = [
+    "BuildReport",
+    "CaptionReport",
+    "CollectionInfo",
+    "DropReport",
+    "Failure",
+    "Float32",
+    "Hit",
+    "HitGroup",
+    "Image",
+    "ImageFacts",
+    "IndexInfo",
+    "IndexPolicy",
+    "IndexReport",
+    "MergeReport",
+    "MissingPicture",
+    "OtherSpace",
+    "Pixels",
+    "Place",
+    "Problem",
+    "Progress",
+    "ProgressCallback",
+    "PurgeReport",
+    "ReencodeReport",
+    "RepairReport",
+    "SearchResult",
+    "Searched",
+    "SkipReason",
+    "SourceInfo",
+    "SourceOptions",
+    "SpaceInfo",
+    "SpaceRun",
+    "SpaceShare",
+    "SpaceSummary",
+    "StopRequest",
+    "VerifyReport",
+    "display_path",
+    "path_json",
+]

@@ -1,0 +1,113 @@
+"""Pictures, where they lie, and what is known of them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Float32: TypeAlias = npt.NDArray[np.float32]
+
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+class SkipReason(StrEnum):
+    """Why a file was not indexed. Codes are stable: they are stored and printed in JSON."""
+
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TIMEOUT = "timeout"
+    UNREADABLE = "unreadable"
+    BROKEN_LINK = "broken_link"
+    LINK_LOOP = "link_loop"
+    NOT_A_FILE = "not_a_file"
+    VANISHED = "vanished"
+    CHANGED = "changed_while_reading"
+    MISSING_CODEC = "missing_codec"
+    ENCODER_FAILED = "encoder_failed"
+    FETCH_FAILED = "fetch_failed"
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    BAD_VECTOR = "bad_vector"
+    NO_PICTURES = "no_pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the bytes of a picture say about it, independent of where it lies.
+
+    ``width`` and ``height`` are pixels after EXIF orientation; ``phash`` is a 64-bit perceptual hash
+    (unsigned); ``latitude`` and ``longitude`` are degrees (WGS 84); ``taken_at`` is ISO 8601 as the camera
+    wrote it, with a zone only where EXIF states one.
+    """
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    frames: int = 1
+    phash: int = 0
+    orientation: int = 1
+    taken_at: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    caption: str | None = None
+    extra: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image lies: a path of bytes, since file names need not be text, and a URI.
+
+    Inside an archive the path is ``/a/b.zip!/c.jpg`` and the URI ``zip://c.jpg::file:///a/b.zip``; a row of a table is
+    ``file:///a/b.parquet#row=7``; of a picture on the web both are its URL. :meth:`imseek.Collection.read` opens all.
+    """
+
+    source_id: int
+    path: bytes
+    uri: str = ""
+
+    @property
+    def display(self) -> str:
+        """The path as printable text: undecodable and control characters are escaped."""
+        return display_path(self.path)
+
+
+def display_path(path: bytes) -> str:
+    """``path`` as one printable line; bytes that are not UTF-8 and control characters appear as escapes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def path_json(path: bytes) -> dict[str, str]:
+    """``path`` for JSON: ``{"path": …}``, with ``path_b64`` beside it where the bytes are not UTF-8."""
+    try:
+        return {"path": path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": display_path(path), "path_b64": base64.b64encode(path).decode("ascii")}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture at one place, as a collection knows it.
+
+    ``place`` is None for an image whose place was lost and not yet found again (after a repair).
+    ``metadata`` holds the intrinsic facts, the typed ``extra`` columns and the derived columns by name.
+    """
+
+    image_id: int
+    place: Place | None
+    content_hash: str
+    metadata: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
