@@ -209,6 +209,21 @@ def test_a_filter_that_says_the_opposite_of_the_query(
         )
 
 
+def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``not in the folder of this picture`` does: nearly all images are left, and none of the nearest lists' own."""
+    monkeypatch.setattr(approximate, "GATHERED", 0)
+    root = collection_of(tmp_path / "c", clustered(6000, 1, clusters=150))
+    build(root, "IVF128,SQ8")
+    index, reference = index_of(root), index_of(root, "memory")
+    shares = []
+    for query in clustered(30, 5, clusters=150):
+        (near,) = reference.search(query[np.newaxis], 60)
+        rest = IdSet(np.setdiff1d(np.arange(6000), near.ids))
+        wanted = reference.search(query[np.newaxis], 10, allowed=rest)
+        shares.append(recall(index.search(query[np.newaxis], 10, allowed=rest), wanted))
+    assert np.mean(shares) > 0.8
+
+
 @pytest.mark.parametrize("kind", [*WHOLE, "IDMap2,RR64,Flat", "PCA64,IDMap2,Flat"])
 def test_exact_codes_find_all_of_what_a_filter_lets_through(
     root: Path, kind: str, monkeypatch: pytest.MonkeyPatch
