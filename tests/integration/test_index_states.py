@@ -242,7 +242,7 @@ class Indexed(RuleBasedStateMachine):
 
 TestIndexed = Indexed.TestCase
 TestIndexed.settings = settings(
-    max_examples=30,
+    max_examples=18,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -34,9 +34,11 @@ from imseek.data.commit import commit
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, approximate, kinds, tuning
-from imseek.data.vectors.facts import COVERED, FACTS, INDEX
+from imseek.data.vectors.facts import COVERED, FACTS, INDEX, TABLE
+from imseek.data.vectors.lists import Table
+from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.writer import Writer
-from imseek.errors import UsageError
+from imseek.errors import CorruptCollectionError, UsageError
 from imseek.search.query import Query, Term
 from imseek.types import BuildReport, IndexInfo, IndexPolicy
 
@@ -51,6 +53,7 @@ KINDS = (
     "RR64,Flat",
     "PCA48,HNSW16,SQ8",
     "IVF16,PQ8x4fs",
+    "IVF16,RaBitQfs",
     "IVF16_HNSW8,SQ8",
     "PQ16x4",
     "IVF16,RQ6x4",
@@ -204,6 +207,21 @@ def test_a_filter_that_says_the_opposite_of_the_query(
             index.search(query[np.newaxis], 10, allowed=far, exact=True),
             reference.search(query[np.newaxis], 10, allowed=far),
         )
+
+
+def test_a_filter_that_leaves_out_what_is_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``not in the folder of this picture`` does: nearly all images are left, and none of the nearest lists' own."""
+    monkeypatch.setattr(approximate, "GATHERED", 0)
+    root = collection_of(tmp_path / "c", clustered(6000, 1, clusters=150))
+    build(root, "IVF128,SQ8")
+    index, reference = index_of(root), index_of(root, "memory")
+    shares = []
+    for query in clustered(30, 5, clusters=150):
+        (near,) = reference.search(query[np.newaxis], 60)
+        rest = IdSet(np.setdiff1d(np.arange(6000), near.ids))
+        wanted = reference.search(query[np.newaxis], 10, allowed=rest)
+        shares.append(recall(index.search(query[np.newaxis], 10, allowed=rest), wanted))
+    assert np.mean(shares) > 0.8
 
 
 @pytest.mark.parametrize("kind", [*WHOLE, "IDMap2,RR64,Flat", "PCA64,IDMap2,Flat"])
@@ -703,6 +721,35 @@ def test_damage_is_told_and_searches_are_exact(root: Path, name: str, how: str) 
     upkeep.build_index(root)
     assert known(root).kind == "IVF16,SQ8"
     assert upkeep.verify(root).ok
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table[:-1],
+        lambda table: np.concatenate([table, table]),
+        lambda table: table + np.array([0, 32, 0], np.uint64) * 20,
+        lambda table: table + np.array([10_000, 0, 0], np.uint64),
+        lambda table: table + np.array([0, 0, 70_000], np.uint64),
+        lambda table: table.astype(np.int64),
+        lambda table: table.reshape(-1),
+    ],
+    ids=["fewer lists", "more lists", "more room", "more rows", "further on", "other numbers", "flat"],
+)
+def test_a_table_of_lists_that_reaches_too_far(root: Path, change: Callable[[Table], Table]) -> None:
+    """FAISS would believe it, and read what is not there."""
+    build(root, "IVF16,PQ16x4fs")
+    folder = Reader(root).snapshot_folder(0)
+    assert folder is not None
+    table = np.load(folder / TABLE)
+    assert table.shape == (16, 3)
+    (folder / TABLE).unlink()
+    np.save(folder / TABLE, change(table))
+    with pytest.raises(CorruptCollectionError, match="damaged"):
+        Snapshot.open(folder)
+    (folder / TABLE).unlink()
+    np.save(folder / TABLE, table)
+    assert Snapshot.open(folder).index.ntotal == ROWS
 
 
 def test_it_goes_while_a_process_searches(root: Path) -> None:

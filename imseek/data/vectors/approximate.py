@@ -33,6 +33,9 @@ DEEPEST = 1000
 #: Up to so many allowed images, and up to this share of all, each is scored.
 GATHERED = 10_000
 SCANNED_SHARE = 0.02
+#: A filter is not by chance: one that keeps nearly all may leave out the very images that the query is near to ("not in
+#: this folder"). So it is searched as one of this share at most.
+UNLIKE = 0.1
 #: Queries whose candidates are held at the same time.
 _BLOCK = 256
 
@@ -180,7 +183,7 @@ class SnapshotIndex:
         text: bool,
     ) -> list[Matches]:
         tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = (tuned.effort_for(share) if choice is not None else tuned.effort).deeper(k)
+        effort = (tuned.effort_for(min(share, UNLIKE)) if choice is not None else tuned.effort).deeper(k)
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))

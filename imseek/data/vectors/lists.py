@@ -22,8 +22,13 @@ Table = npt.NDArray[np.uint64]
 
 
 def in_blocks(index: Any) -> Any | None:
-    """The inverted file within ``index`` whose lists are blocks of codes, or None."""
+    """The inverted file within ``index`` whose lists are blocks of codes, or None.
+
+    RaBitQ's blocks hold more than codes, which on-disk lists have no room for: FAISS reads these itself.
+    """
     lists = inverted_file(index)
+    if isinstance(lists, faiss.IndexIVFRaBitQFastScan):
+        return None
     return lists if isinstance(lists, faiss.IndexIVFFastScan) else None
 
 
@@ -35,6 +40,15 @@ def table_of(lists: Any) -> Table:
     room = (sizes + per - np.uint64(1)) // per * per
     taken = room * np.uint64(_code_bytes(blocks) + 8)
     return np.stack([sizes, room, np.concatenate([[0], np.cumsum(taken)[:-1]]).astype(np.uint64)], axis=1)
+
+
+def fits(lists: Any, table: Table, size: int) -> bool:
+    """Whether ``table`` can be that of an index whose lists take ``size`` bytes. FAISS believes what it says."""
+    if table.dtype != np.uint64 or table.shape != (lists.nlist, 3) or (table > size).any():
+        return False
+    sizes, room, starts = table.T
+    ends = starts + room * np.uint64(lists.M2 // 2 + 8)  # No overflow: none is larger than a file.
+    return bool((sizes <= room).all() and (room % np.uint64(lists.bbs) == 0).all() and (ends <= size).all())
 
 
 def contents(lists: Any, table: Table) -> Iterator[npt.NDArray[np.uint8]]:

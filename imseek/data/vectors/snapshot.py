@@ -91,7 +91,7 @@ def mapped(folder: Path) -> Any:
     """
     index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
     if (blocks := lists.in_blocks(index)) is not None:
-        lists.attach(blocks, folder / LISTS, _table(folder))
+        lists.attach(blocks, folder / LISTS, _table(folder, blocks))
     return index
 
 
@@ -99,7 +99,7 @@ def loaded(folder: Path) -> Any:
     """The same in memory, to be added to."""
     index = _read(folder, 0)
     if (blocks := lists.in_blocks(index)) is not None:
-        lists.load(blocks, folder / LISTS, _table(folder))
+        lists.load(blocks, folder / LISTS, _table(folder, blocks))
     return index
 
 
@@ -113,14 +113,15 @@ def _read(folder: Path, flags: int) -> Any:
         raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
 
 
-def _table(folder: Path) -> npt.NDArray[np.uint64]:
+def _table(folder: Path, blocks: Any) -> npt.NDArray[np.uint64]:
     try:
         table: npt.NDArray[np.uint64] = np.load(folder / TABLE, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
         raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
-    # FAISS believes what it says: a list that ended beyond the file would end the process.
-    size = (folder / LISTS).stat().st_size
-    if table.dtype != np.uint64 or table.ndim != 2 or table.shape[1] != 3 or (table > size).any():
+    # A list that ended beyond the file would end the process.
+    if not lists.fits(blocks, table, (folder / LISTS).stat().st_size):
         raise CorruptCollectionError(f"the vector index in {folder} is damaged: {TABLE} is no table of lists")
     return table
 
