@@ -49,7 +49,8 @@ class TestBuilding:
         before = found(cli)
         outcome = cli("maintain", "--index", "IVF2,SQ8", "--memory", "512MiB", "--recall", "0.9")
         assert (outcome.code, outcome.err) == (0, COLLECTION)
-        first, second = outcome.out.splitlines()
+        first, second, *rest = outcome.out.splitlines()
+        assert all(line.startswith("  ") for line in rest)
         assert re.fullmatch(
             r"vector index built in \d+ s: IVF2,SQ8, 40 images, \d\.\d kB, built \d{4}-\S+\+00:00", first
         )
