@@ -13,7 +13,12 @@ from imseek.data.current import read_current
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex, open_index, placement_on
-from imseek.errors import CorruptCollectionError, ExpiredPageError, StaleGenerationError
+from imseek.errors import (
+    CollectionNotFoundError,
+    CorruptCollectionError,
+    ExpiredPageError,
+    StaleGenerationError,
+)
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
@@ -58,6 +63,7 @@ class Editions:
         self._seen: tuple[int, ...] | None = None  # the file that told of the newest
 
     def newest(self) -> Edition:
+        """Raises CollectionNotFoundError where the collection is gone, or another one lies in its place."""
         with self._lock:
             return self._refreshed()
 
@@ -132,7 +138,9 @@ class Editions:
     def renew(self) -> int:
         """Forget what is open, since files of it are gone; returns the newest generation."""
         with self._lock:
-            self._newest, self._earlier, self._seen = Edition(Reader(self._root)), None, None
+            reader = Reader(self._root)
+            self._check(reader.identity.uuid)
+            self._newest, self._earlier, self._seen = Edition(reader), None, None
             return self._newest.reader.generation
 
     def close(self) -> None:
@@ -146,7 +154,9 @@ class Editions:
         held, seen = self._newest, self._look()
         # A commit puts another file in its place, so that one look at the old one's saves reading it.
         is_new = seen is None or seen != self._seen
-        if is_new and read_current(self._root).generation != held.reader.generation:
+        current = read_current(self._root) if is_new else held.reader.current
+        self._check(current.uuid)
+        if current.generation != held.reader.generation:
             reader = held.reader.renewed()
             in_use = {space.space_id for space in reader.current.spaces}
             before = {**held.before, **held.indexes}
@@ -156,6 +166,14 @@ class Editions:
             self._earlier = None
         self._seen = seen
         return self._newest
+
+    def _check(self, uuid: str) -> None:
+        """Ids, generations and names of files mean something else in another collection."""
+        if uuid != self._newest.reader.identity.uuid:
+            raise CollectionNotFoundError(
+                f"another collection has taken the place of the one that was opened at {self._root}",
+                hint="open it again",
+            )
 
     def _look(self) -> tuple[int, ...] | None:
         """What tells one ``current.json`` from another; None where it cannot be seen."""

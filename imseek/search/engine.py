@@ -77,7 +77,9 @@ class Engine:
                 page, digest = page_of(query, [newest.reader.identity.uuid])
                 generation = None if page is None else page.generations[0]
                 window = Window.of(query, page)
-                asked.append(self.prepare(query, window, newest, generation, texts=texts.get(query.by)))
+                # An earlier generation may have had another encoder.
+                known = texts.get(query.by) if generation in (None, newest.reader.generation) else None
+                asked.append(self.prepare(query, window, newest, generation, texts=known))
                 digests.append(digest)
             found = self.find(asked)
             return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]

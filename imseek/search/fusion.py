@@ -50,6 +50,8 @@ def best(parts: Sequence[Part], k: int, allowed: IdSet | None = None, *, exact: 
     while True:
         lists = [_search(part, fetch, allowed, exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
+        if not len(ids):  # nothing is allowed
+            return lists[0]
         matches = top_k(ids, _mean(parts, [_scores(part, ids) for part in parts]), k)
         if all(len(found) < fetch for found in lists):  # they hold all there are
             return matches

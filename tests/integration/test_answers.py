@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import Query, Term
+from imseek import Query, Term, upkeep
 from imseek.data.reader import Reader
 from imseek.errors import (
     ExpiredPageError,
@@ -178,6 +178,20 @@ class TestPages:
             collection.search(words("a cat", page=first.next_page))
         assert isinstance(caught.value, StaleGenerationError)
         assert caught.value.hint == "ask for the first page again"
+
+    def test_of_an_encoder_that_is_no_longer_in_use_beside_other_queries(
+        self, collection: imseek.Collection, photos: Path
+    ) -> None:
+        """Texts of many queries are encoded together, but only for one encoder."""
+        collection.index([photos])
+        first = collection.search(words("a cat", limit=3))
+        page = words("a cat", limit=3, page=first.next_page)
+        alone = collection.search(page)
+        upkeep.reencode(collection.path, "fake:32")
+        rest, other = collection.search_many([page, words("a dog", limit=3)])
+        assert (rest.generation, rest.encoder, list(rest)) == (alone.generation, alone.encoder, list(alone))
+        assert other.encoder == "fake:32"
+        assert list(other) == list(collection.search(words("a dog", limit=3)))
 
     def test_of_a_generation_that_another_process_does_not_have(
         self, collection: imseek.Collection, photos: Path
@@ -429,6 +443,14 @@ class TestWhere:
                 Query((Term(picture=picture),), limit=4, diversity=0.3, collapse=True, cutoff="auto")
             )
             assert spread[0].image_id == whole[0].image_id
+
+    def test_that_holds_for_nothing(self, tmp_path: Path, photos: Path) -> None:
+        with imseek.create(tmp_path / "two", encoder="fake", also=["fake:32"]) as made:
+            made.index([photos])
+            for term in (Term(picture=photos / "coffee.png"), Term(text="a cat")):
+                for more in ({}, {"cutoff": "auto"}, {"exact": True}, {"group_by": "day", "hubness": True}):
+                    result = made.search(Query((term,), where="width < 0", **more))
+                    assert (list(result), result.searched, result.next_page) == ([], 0, None)
 
     def test_what_is_no_condition(self, many: imseek.Collection) -> None:
         with pytest.raises(QueryError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 import imseek
-from imseek.errors import ExpiredPageError
+from imseek.errors import CollectionNotFoundError, ExpiredPageError
 from imseek.search import editions
 from imseek.search.editions import Editions
 
@@ -95,3 +96,18 @@ def test_not_where_a_merge_has_written_much_anew(
     held.index(held.newest(), space)
     with pytest.raises(ExpiredPageError):
         held.of(first.reader.generation)
+
+
+def test_another_collection_in_its_place(root: Path, tmp_path: Path, photos: Path) -> None:
+    """Of the same generation, so that its vectors and its places could be taken for those of the first."""
+    held = Editions(root, "faiss")
+    first = held.newest().reader
+    shutil.rmtree(root)
+    with imseek.create(root, encoder="fake") as other:
+        other.index([photos])
+        assert other.info().generation == first.generation
+        assert other.uuid != first.identity.uuid
+    for ask in (held.newest, lambda: held.of(first.generation), held.renew):
+        with pytest.raises(CollectionNotFoundError, match="another collection") as caught:
+            ask()
+        assert caught.value.hint == "open it again"

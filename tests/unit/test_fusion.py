@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from imseek.data.vectors import Matches, Segment, VectorIndex, open_index
+from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.scores import top_k
 from imseek.search.fusion import Part, best
 from imseek.types import Float32
@@ -144,6 +144,18 @@ def test_fewer_images_than_asked_for_and_none() -> None:
             for d in DIMS[:2]
         ]
         assert len(best(parts, 50)) == count
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_nothing_is_allowed(exact: bool) -> None:
+    rng = np.random.default_rng(2)
+    parts = [
+        Part(open_index("faiss", segments(unit(rng.standard_normal((50, d)))), d), unit(np.ones(d)), 0.5)
+        for d in DIMS[:2]
+    ]
+    for ids in ([], [1000]):
+        found = best(parts, 3, IdSet(ids), exact=exact)
+        assert (found.ids.tolist(), found.scores.tolist()) == ([], [])
 
 
 def test_one_space_is_searched_as_ever() -> None:
