@@ -109,7 +109,7 @@ class HeldCatalog:
         with self._lock:
             key = self._look()
             if self._connection is None or key != self._key:
-                self._connection = None
+                self._let_go()
                 with _told(self._path):
                     self._connection, self._key = open_catalog(self._path), key
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from imseek.data import durable
 from imseek.data.reader import Reader
 from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids, Segment
-from imseek.data.vectors.build import LiveRows, add, build
+from imseek.data.vectors.build import LiveRows, Tell, add, build
 from imseek.data.vectors.facts import INDEX, LISTS, TABLE
 from imseek.data.vectors.kinds import inverted_file
 from imseek.data.vectors.snapshot import Snapshot, imbalance, loaded
@@ -26,9 +26,6 @@ from imseek.types import SpaceInfo
 #: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
 GROWTH = 2.0
 IMBALANCE = 1.7
-
-#: Told the share of the work that is done, 0 to 1. It raises to end the work.
-Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

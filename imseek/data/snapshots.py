@@ -26,20 +26,19 @@ from imseek.data.indexes import POLICY, info_of, policy_of, policy_text
 from imseek.data.machine import memory_bytes
 from imseek.data.reader import Reader
 from imseek.data.schema import FOREVER
-from imseek.data.snapshot_making import Tell, extended, made_anew, stage, usable, write_array
+from imseek.data.snapshot_making import extended, made_anew, stage, usable, write_array
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.build import LiveRows, Tell
 from imseek.data.vectors.facts import COVERED, FACTS, Covered, Facts, bits
 from imseek.data.vectors.kinds import choose, code_of, make
 from imseek.data.vectors.snapshot import Snapshot, mapped
-from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
+from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
 from imseek.errors import StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
-    IndexInfo,
     IndexPolicy,
     Progress,
     ProgressCallback,
@@ -166,7 +165,6 @@ class _Plan:
 
     outcome: str
     factory: str = ""
-    info: IndexInfo | None = None
 
 
 def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, force: bool) -> _Plan:
@@ -182,13 +180,11 @@ def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, forc
     if info is None or force:
         return _Plan("built", factory)
     same = code_of(info.kind) == code_of(factory) if policy.kind == "auto" else info.kind == factory
-    if not same:
-        return _Plan("built", factory)
-    if info.dead > DEAD_SHARE * info.rows:
+    if not same or info.dead > DEAD_SHARE * info.rows:
         return _Plan("built", factory)
     if info.tail <= max(TAIL_ROWS, TAIL_SHARE * rows) and info.target == policy.recall:
-        return _Plan("current", info.kind, info)
-    return _Plan("extended", factory, info)
+        return _Plan("current")
+    return _Plan("extended", factory)
 
 
 def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: Tell) -> BuildReport:
@@ -257,6 +253,9 @@ def _build(
         texts="",
         sizes={name: found.size for name, found in written.items()},
     )
+    if made.before is not None:  # An image in it that is suspended now may come back.
+        lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
+        facts = replace(facts, lo=lo, hi=hi)
     factory = made.factory
     del made  # From here on the index is mapped, as it will be searched.
     opened = Snapshot(mapped(folder), Covered(marks), facts)
@@ -297,7 +296,7 @@ def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
         return None
     stored = LiveRows(reader.segments(captions.space_id))
     wanted = query_rows(len(stored))
-    return stored.take(wanted)[1] if len(wanted) == len(query_rows(1 << 30)) else None
+    return stored.take(wanted)[1] if len(wanted) == QUERIES else None
 
 
 def _retire(connection: Connection, generation: int, space_id: int) -> None:

@@ -149,15 +149,14 @@ class SnapshotIndex:
         if allowed is None:
             if exact or k > DEEPEST:
                 return self._scan(queries, k, None)
-            return self._probe(queries, k, None, None, 1.0, text)
+            return self._probe(queries, k, None, None, text)
         allowed = allowed if isinstance(allowed, IdSet) else IdSet(allowed)
         choice = self._choice(allowed)
-        share = len(choice.ids) / max(1, self._live)
         if len(choice.ids) <= max(GATHERED, k):
             return [self._scored(query, choice.ids, k) for query in queries]
-        if exact or k > DEEPEST or share <= SCANNED_SHARE or not self._snapshot.filters:
+        if exact or k > DEEPEST or self._share(choice) <= SCANNED_SHARE or not self._snapshot.filters:
             return self._scan(queries, k, allowed)
-        return self._probe(queries, k, allowed, choice, share, text)
+        return self._probe(queries, k, allowed, choice, text)
 
     def _choice(self, allowed: IdSet) -> _Choice:
         """What is prepared for a filter, once."""
@@ -165,11 +164,15 @@ class SnapshotIndex:
         if choice is None:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
-            covered = int(np.count_nonzero(self._snapshot.covered.has(ids)))
-            share = covered / max(1, self._snapshot.facts.rows)
-            choice = _Choice(ids, self._snapshot.covered.marked(ids), share)
+            marks = self._snapshot.covered.marked(ids)
+            share = int(np.count_nonzero(np.unpackbits(marks))) / max(1, self._snapshot.facts.rows)
+            choice = _Choice(ids, marks, share)
             self._choices[allowed] = choice
         return choice
+
+    def _share(self, choice: _Choice) -> float:
+        """Of the live images, how many are let through."""
+        return len(choice.ids) / max(1, self._live)
 
     # -- the three ways ------------------------------------------------------------------------------------
 
@@ -179,11 +182,12 @@ class SnapshotIndex:
         k: int,
         allowed: IdSet | None,
         choice: _Choice | None,
-        share: float,
         text: bool,
     ) -> list[Matches]:
         tuned = self._snapshot.facts.text if text else self._snapshot.facts.image
-        effort = (tuned.effort_for(min(share, UNLIKE)) if choice is not None else tuned.effort).deeper(k)
+        effort = (
+            tuned.effort if choice is None else tuned.effort_for(min(self._share(choice), UNLIKE))
+        ).deeper(k)
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))

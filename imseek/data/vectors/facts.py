@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -126,6 +126,21 @@ class Facts:
             raise ValueError(f"no facts of an index: {error}") from error
 
 
+def damaged(folder: Path, what: object) -> CorruptCollectionError:
+    return CorruptCollectionError(f"the vector index in {folder} is damaged: {what}")
+
+
+def read_array(path: Path) -> npt.NDArray[Any]:
+    """Raises FileNotFoundError or CorruptCollectionError."""
+    try:
+        found: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
+        raise damaged(path.parent, error) from error
+    return found
+
+
 def read_facts(folder: Path) -> Facts:
     """Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged."""
     try:
@@ -134,7 +149,7 @@ def read_facts(folder: Path) -> Facts:
             if (found := (folder / name).stat().st_size) != size:
                 raise ValueError(f"{name} has {found} bytes instead of {size}")
     except ValueError as error:
-        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+        raise damaged(folder, error) from error
     return facts
 
 
@@ -150,16 +165,9 @@ class Covered:
 
         They are counted: an image that is marked and not in the index would never be found.
         """
-        try:
-            marks = np.load(folder / COVERED, allow_pickle=False)
-        except OSError:
-            raise
-        except Exception as error:  # What damaged bytes make NumPy raise is not documented.
-            raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+        marks = read_array(folder / COVERED)
         if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
-            raise CorruptCollectionError(
-                f"the vector index in {folder} is damaged: {COVERED} has not a bit for each of {rows:,} images"
-            )
+            raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
         return cls(marks)
 
     def has(self, ids: Ids) -> Bools:

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from imseek.data.vectors.base import Float16, Ids, Matches, Segment
 from imseek.data.vectors.exact import ExactIndex, Part, Scope, all_norms
 from imseek.data.vectors.fp16 import flat, lent
+from imseek.data.vectors.mapping import release
 from imseek.data.vectors.scores import blocks, cosines, scores_of, top_k
 from imseek.types import Float32
 
@@ -211,6 +212,8 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Plac
     found = None if placement is None else _from_card(padded, fetch, scope, placement)
     error = _error(part.flat.d) if found is None else _card_error(part.flat.d)
     raw, at = found or (_multiply if len(queries) >= BATCH else _scan)(padded, fetch, scope)
+    if part.norms is None:  # The rows are lent: all that is mapped of them is resident now.
+        release(part.segment.rows)
     ceilings = np.full(len(queries), -np.inf)
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)

@@ -8,14 +8,6 @@ import faiss
 import numpy as np
 
 from imseek.data.vectors.base import Float16
-from imseek.types import Float32
-
-
-def decoded(rows: Float16) -> Float32:
-    """``rows`` (m, dim) as float32. Several times as fast as NumPy's cast."""
-    quantizer = faiss.ScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_fp16)
-    wide: Float32 = quantizer.decode(np.ascontiguousarray(rows).view(np.uint8))
-    return wide
 
 
 def flat(width: int) -> Any:

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import INDEX, LISTS, TABLE, Bits, Covered, Facts, are_marked, read_facts
+from imseek.data.vectors.facts import (
+    INDEX,
+    LISTS,
+    TABLE,
+    Bits,
+    Covered,
+    Facts,
+    are_marked,
+    damaged,
+    read_array,
+    read_facts,
+)
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters
-from imseek.errors import CorruptCollectionError
 from imseek.types import Float32
 
 if TYPE_CHECKING:
@@ -42,9 +51,7 @@ class Snapshot:
         facts = read_facts(folder)
         index = mapped(folder)
         if (index.d, index.ntotal) != (facts.dim, facts.rows):
-            raise CorruptCollectionError(
-                f"the vector index in {folder} is damaged: {index.ntotal:,} vectors of {index.d} dimensions"
-            )
+            raise damaged(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
         return cls(index, Covered.read(folder, facts.rows), facts)
 
     def candidates(
@@ -110,20 +117,15 @@ def _read(folder: Path, flags: int) -> Any:
     try:
         return faiss.read_index(str(path), flags)
     except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
-        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+        raise damaged(folder, error) from error
 
 
-def _table(folder: Path, blocks: Any) -> npt.NDArray[np.uint64]:
-    try:
-        table: npt.NDArray[np.uint64] = np.load(folder / TABLE, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
-        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {error}") from error
+def _table(folder: Path, blocks: Any) -> lists.Table:
+    table = read_array(folder / TABLE)
     # A list that ended beyond the file would end the process.
     if not lists.fits(blocks, table, (folder / LISTS).stat().st_size):
-        raise CorruptCollectionError(f"the vector index in {folder} is damaged: {TABLE} is no table of lists")
-    return table
+        raise damaged(folder, f"{TABLE} is no table of lists")
+    return table.astype(np.uint64, copy=False)
 
 
 def imbalance(index: Any) -> float:

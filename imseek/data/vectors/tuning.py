@@ -9,16 +9,16 @@ some, else made from rows. The effort is chosen on one half of the queries, reca
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.approximate import SCANNED_SHARE, SnapshotIndex
+from imseek.data.vectors.approximate import SCANNED_SHARE, UNLIKE, SnapshotIndex
 from imseek.data.vectors.base import Ids, Matches
-from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.build import LiveRows, Tell
 from imseek.data.vectors.facts import Bits, Effort, Facts, Tuned, bits
 from imseek.data.vectors.kinds import widest
 from imseek.data.vectors.scores import row_norms
@@ -40,14 +40,11 @@ _MARGIN = 0.004
 _SCORING = 5e-7
 #: Scores that differ by less are of equal rows: float32 products, in another order of summing.
 _SAME = 1e-6
-_LEVELS = (0.5, 0.1, SCANNED_SHARE)
-
+#: Shares that filters are measured at: none is searched as one that lets more through; below the last they are exact.
+_LEVELS = (UNLIKE, SCANNED_SHARE)
 
 #: Of an index that nobody has looked at yet.
 UNTUNED = Tuned(Effort(1, _RESCORED[0]), 0.0, 0)
-
-#: Told the share of the work that is done.
-Tell = Callable[[float], None]
 
 
 def query_rows(rows: int) -> Ids:
