@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ POINTS = 40
 ROUNDS = 10
 
 
-class Peer:
+class Peer(ABC):
     """``spec`` is the JSON object that the process was started with."""
 
     values: Sequence[int | None] = (None,)
@@ -61,14 +62,14 @@ class Peer:
         for start in range(0, len(rows), vectors.ROWS):
             yield start, rows[start : start + vectors.ROWS].astype(np.float32)
 
-    def build(self) -> None:
-        """Writes the index to :attr:`path`. The exact ones have none."""
+    def build(self) -> None:  # noqa: B027 - the exact ones have nothing to build
+        """Writes the index to :attr:`path`."""
 
-    def load(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def load(self) -> None: ...
 
-    def ask(self, queries: Any, k: int, value: int | None) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def ask(self, queries: Any, k: int, value: int | None) -> Any: ...
 
 
 class NumPyFlat(Peer):

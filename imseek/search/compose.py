@@ -16,7 +16,7 @@ from imseek.data.reader import Reader
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
-from imseek.search.blend import SHORTEST, Float64, blend, sample_rows
+from imseek.search.blend import SHORTEST, Float64, blend
 from imseek.search.query import Query, Term
 from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
@@ -40,7 +40,6 @@ class Composer:
     def __init__(self, encoder: EncoderSource) -> None:
         self._encoder = encoder
         self._checked: set[int] = set()
-        self._samples: dict[int, tuple[int, Float32]] = {}  # by space, of which generation
 
     def encoder(self, space: SpaceInfo, modality: str) -> Encoder:
         """With the proof that it made the space's vectors. Raises EncoderMismatchError."""
@@ -62,13 +61,15 @@ class Composer:
         query: Query,
         reader: Reader,
         spaces: Sequence[SpaceInfo],
+        sample: Callable[[SpaceInfo], Float32],
         texts: Mapping[str, Float32] = MappingProxyType({}),
     ) -> Composed:
         """In each space, the direction that its terms make together (see ``blend``), normalised.
 
         The share of a space is as the plain sum of its terms is long.
 
-        ``texts`` are vectors that are there already (:meth:`texts_of`).
+        ``sample`` gives rows (n, dim) of a space, and is asked where there are several terms. ``texts`` are vectors
+        that are there already (:meth:`texts_of`).
 
         Raises QueryError, MediaError, ImageNotFoundError, EncoderMismatchError.
         """
@@ -84,20 +85,11 @@ class Composer:
             notes += said
         units, lengths = [], []
         for space, terms, theirs in zip(spaces, vectors, weights, strict=True):
-            direction, length = blend(terms, theirs, self._sample(reader, space, len(terms)))
+            rows = sample(space) if len(terms) > 1 else np.empty((0, space.dim), np.float32)
+            direction, length = blend(terms, theirs, rows)
             units.append(_unit(direction, "the query").astype(np.float32))
             lengths.append(length)
         return Composed(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
-
-    def _sample(self, reader: Reader, space: SpaceInfo, terms: int) -> Float32:
-        """Rows of the space, read once per generation; none for a single term, which needs none."""
-        if terms < 2:
-            return np.empty((0, space.dim), np.float32)
-        generation, rows = self._samples.get(space.space_id, (-1, None))
-        if rows is None or generation != reader.generation:
-            rows = sample_rows(reader.segments(space.space_id))
-            self._samples[space.space_id] = reader.generation, rows
-        return rows
 
     def _term(
         self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]

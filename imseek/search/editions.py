@@ -19,6 +19,7 @@ from imseek.errors import (
     ExpiredPageError,
     StaleGenerationError,
 )
+from imseek.search.blend import SAMPLE, sample_rows
 from imseek.types import Float32, SpaceInfo
 
 if TYPE_CHECKING:
@@ -36,17 +37,25 @@ class Edition:
     """One generation, its reader, and the indexes that were opened of it, by space.
 
     ``before`` are indexes of an earlier generation, which new ones are made from; ``paged`` tells that somebody holds a
-    token for more of this one. ``samples`` are rows of live images (:mod:`imseek.search.references`), ``allowed`` the
+    token for more of this one. ``samples`` are those that were asked for, by space and size, ``allowed`` the
     images for which a condition holds. ``notes`` are on spaces whose approximate index is damaged.
     """
 
     reader: Reader
     indexes: dict[int, VectorIndex] = field(default_factory=dict)
     before: dict[int, VectorIndex] = field(default_factory=dict)
-    samples: dict[int, Float32] = field(default_factory=dict)
+    samples: dict[tuple[int, int], Float32] = field(default_factory=dict)
     allowed: dict[str, IdSet] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     paged: bool = False
+
+    def sample(self, space: SpaceInfo, most: int = SAMPLE) -> Float32:
+        """At most ``most`` rows (n, dim) of live images, the same in all spaces and whenever they are asked for."""
+        key = space.space_id, most
+        if key not in self.samples:
+            rows = sample_rows(self.reader.segments(space.space_id), most)
+            self.samples[key] = rows.reshape(-1, space.dim)
+        return self.samples[key]
 
 
 class Editions:

@@ -143,7 +143,7 @@ class Engine:
         reader = edition.reader
         spaces = answering_spaces(reader.current, query)
         indexes = tuple(self._editions.index(edition, space) for space in spaces)
-        composed = composed or self._composer.compose(query, reader, spaces, texts or {})
+        composed = composed or self._composer.compose(query, reader, spaces, edition.sample, texts or {})
         allowed = self._allowed(query, edition)
         total = len(indexes[0]) if allowed is None else indexes[0].count(allowed)
         asked = Asked(query, window, edition, spaces, indexes, composed, allowed, total)

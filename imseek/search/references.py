@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imseek.search.asked import Asked
-from imseek.search.blend import sample_rows
 from imseek.search.collapse import SAME
 from imseek.search.compose import Composed, Composer
 from imseek.search.cutoff import (
@@ -87,14 +86,8 @@ class References:
         return self._texts[key]
 
     def _samples(self, asked: Asked) -> list[Float32]:
-        """Per space (s, dim) float32 rows: the same live images in all, the same whenever a generation is asked."""
-        found = []
-        for space, index in zip(asked.spaces, asked.indexes, strict=True):
-            held = asked.edition.samples
-            if space.space_id not in held:
-                held[space.space_id] = sample_rows(index.segments, SAMPLE).reshape(-1, space.dim)
-            found.append(held[space.space_id])
-        return found
+        """Per space (s, dim) float32 rows, of the same live images in all."""
+        return [asked.edition.sample(space, SAMPLE) for space in asked.spaces]
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,10 +123,10 @@ def test_a_single_term_scores_its_cosine_whatever_its_weight(indexed: imseek.Col
 
 
 def test_a_single_term_reads_no_sample(indexed: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("a sample was read")
 
-    monkeypatch.setattr("imseek.search.compose.sample_rows", refuse)
+    monkeypatch.setattr("imseek.search.editions.sample_rows", refuse)
     assert len(indexed.search("red")) == 10
     with pytest.raises(AssertionError, match="a sample was read"):
         indexed.search(imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue"))))
@@ -137,12 +137,12 @@ def test_the_sample_is_read_once_per_generation(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(segments: list[Segment]) -> npt.NDArray[np.float32]:
-        rows = blend.sample_rows(segments)
+    def counted(segments: list[Segment], most: int) -> npt.NDArray[np.float32]:
+        rows = blend.sample_rows(segments, most)
         sizes.append(len(rows))
         return rows
 
-    monkeypatch.setattr("imseek.search.compose.sample_rows", counted)
+    monkeypatch.setattr("imseek.search.editions.sample_rows", counted)
     query = imseek.Query((imseek.Term(text="red"), imseek.Term(text="blue")))
     for _ in range(3):
         indexed.search(query)
