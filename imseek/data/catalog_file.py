@@ -123,6 +123,11 @@ class HeldCatalog:
         with self._lock:
             self._let_go()
 
+    def __del__(self) -> None:
+        # Many readers are dropped without being closed, and Python's connections are in cycles: they would wait for the
+        # garbage collector, with SQLite's files beside the catalog.
+        self._let_go()
+
     def _let_go(self) -> None:
         if self._connection is not None and self._key[:1] == (os.getpid(),):
             with suppress(sqlite3.Error):

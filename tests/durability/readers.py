@@ -64,7 +64,7 @@ class Figures:
         if self.wal_bytes > LARGEST_LOG:
             found.append(f"the log grew to {self.wal_bytes:,} bytes")
         for memory in self.memory:
-            # Ids, vectors and dead rows of the shards of one generation, and a few that every process has.
+            # Ids, vectors and dead rows of the shards of the generations that are kept, and a few of every process.
             if memory.mapped > 3 * memory.shards or memory.descriptors > 3 * memory.shards + 12:
                 found.append(f"files that are not used stay open: {memory}")
         third = max(1, len(self.memory) // 3)
@@ -297,17 +297,18 @@ class ReaderProcess:
         mapped = len([line for line in maps.splitlines() if f"{self.root}/" in line and ".npy" in line])
         descriptors = len(os.listdir("/proc/self/fd"))
         info = self.kept.info()
+        # The generation before is kept too, while somebody may ask for more pages of it.
+        earlier = self.kept._engine._editions._earlier
+        shards = info.shards + (0 if earlier is None else len(earlier[1].reader.current.shards))
         return (
-            Memory(searched, info.shards, resident, descriptors, mapped)
-            if info.generation == searched
-            else None
+            Memory(searched, shards, resident, descriptors, mapped) if info.generation == searched else None
         )
 
 
 def read(home: Path, number: int, seed: int) -> None:
-    from imseek.data import reader
+    from imseek.data import catalog_file, reader
 
-    open_catalog, stale = reader.open_catalog, reader.Reader._stale
+    open_catalog, stale = catalog_file.open_catalog, reader.Reader._stale
 
     def impatient(path: Path) -> sqlite3.Connection:
         connection = open_catalog(path)
@@ -318,7 +319,7 @@ def read(home: Path, number: int, seed: int) -> None:
         process.counts["found its generation gone"] += 1
         return stale(self, name)
 
-    reader.open_catalog = impatient
+    catalog_file.open_catalog = impatient
     reader.Reader._stale = counted  # type: ignore[method-assign]
     process = ReaderProcess(home, number, seed)
     process.run()

@@ -151,9 +151,9 @@ def trial(
     shutil.copytree(template, own)
     witness = Witness(own)
     if not name.startswith("repair") and (Stage(own).root / "current.json").exists():
-        reader = Reader(Stage(own).root)
-        witness.may(reader.generation, facts_of(reader))
-        witness.did(reader.generation)
+        with closing(Reader(Stage(own).root)) as reader:
+            witness.may(reader.generation, facts_of(reader))
+            witness.did(reader.generation)
     found: Counter[str] = Counter()
     kills: list[dict[str, Any]] = []
     in_a_row = 1 if chance.random() < 0.7 else chance.randrange(2, 5)
