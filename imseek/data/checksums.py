@@ -9,7 +9,8 @@ catalog has no checksum until a writer has ended in peace; SQLite's own checks a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -57,11 +58,26 @@ def of_catalog(root: Path) -> Written:
     """Of the catalog's content, whether or not a write-ahead log holds some of it.
 
     Through SQLite, never by opening the file: closing it would drop the locks that SQLite holds on it in this
-    process (sqlite.org/howtocorrupt.html, 2.2).
+    process (sqlite.org/howtocorrupt.html, 2.2). The bytes are those of its serialisation, page by page: all at once
+    they would have to fit into memory, and SQLite makes no more than two gigabytes of them.
     """
     with connect_read_only(root) as connection:
-        content = connection.serialize()
-    return Written(len(content), hashlib.sha256(content).hexdigest())
+        seen, size = hashlib.sha256(), 0
+        for page in _pages(connection):
+            seen.update(page)
+            size += len(page)
+    return Written(size, seen.hexdigest())
+
+
+def _pages(connection: sqlite3.Connection) -> Iterator[bytes]:
+    """The content of a database, in order and as of one moment."""
+    try:
+        pages = connection.execute("SELECT data FROM sqlite_dbpage ORDER BY pgno")
+    except sqlite3.OperationalError:  # SQLite was built without it.
+        yield connection.serialize()
+        return
+    for (page,) in pages:
+        yield page
 
 
 def begin(root: Path, staging: Path, uuid: str) -> Checksums:

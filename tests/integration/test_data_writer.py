@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.data import backup, durable, layout, sources
+from imseek.data import backup, checksums, durable, layout, sources
 from imseek.data import files as data_files
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
 from imseek.data.catalog import FileStat
@@ -465,6 +465,34 @@ def test_the_catalog_is_recorded_as_it_was_left(root: Path) -> None:
     assert recorded[layout.CATALOG] == durable.digest_of(root / layout.CATALOG), "no log is left beside it"
     for name in layout.BACKUPS:
         assert recorded[name] == durable.digest_of(root / name)
+
+
+def test_the_checksum_of_a_catalog_is_that_of_its_serialisation(root: Path) -> None:
+    """Made page by page: SQLite serialises no more than two gigabytes, which ten million images take."""
+    with Writer(root, "test") as writer:
+        for n in range(60):
+            commit(writer, Batch(new=[image(n)]))
+        assert (root / f"{layout.CATALOG}-wal").stat().st_size > 0
+        with closing(sqlite3.connect(root / layout.CATALOG)) as connection:
+            content = connection.serialize()
+        found = of_catalog(root)
+    assert (found.size, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_checksum_of_a_catalog_where_sqlite_gives_no_pages(
+    root: Path,
+) -> None:
+    with closing(_without_pages(root)) as connection:
+        (content,) = checksums._pages(connection)
+    assert durable.Written(len(content), hashlib.sha256(content).hexdigest()) == of_catalog(root)
+
+
+def _without_pages(root: Path) -> sqlite3.Connection:
+    class Connection(sqlite3.Connection):
+        def execute(self, query: str, *parameters: Any) -> sqlite3.Cursor:
+            return super().execute(query.replace("sqlite_dbpage", "no_such_table"), *parameters)
+
+    return sqlite3.connect(root / layout.CATALOG, factory=Connection)
 
 
 def test_the_log_stays_small(root: Path) -> None:
