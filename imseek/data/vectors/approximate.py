@@ -86,7 +86,7 @@ class SnapshotIndex:
         )
         self._present_share = len(in_snapshot) / max(1, snapshot.facts.rows)
         self._held: dict[int, Segment] = {} if before is None else before._held
-        tail = [self._young(s, known) for s, known in zip(segments, covered, strict=True)]
+        tail = [self._young(*one) for one in zip(segments, masks, covered, strict=True)]
         self._held = {id(s.rows): young for s, young in zip(segments, tail, strict=True) if young is not None}
         self._tail: FaissIndex = FaissIndex(
             [young for young in tail if young is not None], dim, like=None if before is None else before._tail
@@ -97,18 +97,21 @@ class SnapshotIndex:
         self._whole: LentIndex | None = None
         self._lock = threading.Lock()
 
-    def _young(self, segment: Segment, covered: Bools) -> Segment | None:
-        """What of a segment the snapshot does not cover; the same arrays as before where that is the same."""
-        if not covered.any():
-            return segment if len(segment.ids) else None
-        if covered.all():
+    def _young(self, segment: Segment, live: Bools, covered: Bools) -> Segment | None:
+        """What of a segment is live and not covered; the same arrays as before where that is the same.
+
+        The dead are left out where they lie: a snapshot never had those that were dead when it was made.
+        """
+        young = live & ~covered
+        if not young.any():
             return None
-        at = np.flatnonzero(~covered)
-        dead = np.flatnonzero(np.isin(at, segment.dead))
+        if not covered.any():
+            return segment
+        at = np.flatnonzero(young)
         before = self._held.get(id(segment.rows))
         if before is not None and np.array_equal(before.ids, segment.ids[at]):
-            return Segment(before.ids, before.rows, dead)
-        return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), dead)
+            return before
+        return Segment(segment.ids[at], np.ascontiguousarray(segment.rows[at]), np.empty(0, np.int64))
 
     @property
     def dim(self) -> int:

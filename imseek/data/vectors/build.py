@@ -14,6 +14,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Float16, Ids, Segment
 from imseek.data.vectors.kinds import ROWS_PER_LIST, cagra_degree, inverted_file, make
+from imseek.data.vectors.mapping import release
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32
@@ -50,6 +51,7 @@ class LiveRows:
             mine = at[numbers[first:last] - self._starts[n]]
             ids.append(segment.ids[mine])
             rows.append(np.asarray(segment.rows[mine]).astype(np.float32))
+            release(segment.rows)
         return np.concatenate(ids), np.concatenate(rows)
 
     def blocks(self) -> Iterator[tuple[Ids, Float16]]:
@@ -58,6 +60,7 @@ class LiveRows:
             for start in range(0, len(at), _BLOCK):
                 mine = at[start : start + _BLOCK]
                 yield segment.ids[mine], np.asarray(segment.rows[mine])
+                release(segment.rows)  # Else all that was read would stay resident.
 
     def norm_range(self) -> tuple[float, float]:
         """The smallest and the largest norm of a row that is not all zeros. Reads every row.
