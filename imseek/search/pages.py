@@ -102,9 +102,12 @@ def digest(query: Any, collections: Sequence[str]) -> bytes:
     for uuid in collections:
         _update(seen, uuid)
     for field in fields(query):
-        if field.name not in _FREE:
+        value = getattr(query, field.name)
+        # Most are what they are by default, and telling so takes less time than hashing them.
+        unsaid = type(value) is type(field.default) and value == field.default
+        if field.name not in _FREE and not unsaid:
             _update(seen, field.name)
-            _update(seen, getattr(query, field.name))
+            _update(seen, value)
     return seen.digest()[:_DIGEST]
 
 

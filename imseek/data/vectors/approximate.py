@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.facts import Bits, are_marked
+from imseek.data.vectors.facts import Bits, K, are_marked
 from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
 from imseek.data.vectors.located import Located
 from imseek.data.vectors.mapping import Residence
@@ -200,16 +200,17 @@ class SnapshotIndex:
             block = queries[start : start + _BLOCK]
             within = marks if self._snapshot.filters else None
             passing = self._present_share if choice is None else choice.share
-            ids = self._snapshot.candidates(
+            drawn = self._snapshot.candidates(
                 block, count, effort.probe, within, placement=self._placement, share=passing
             )
-            for n, (query, drawn) in enumerate(zip(block, ids, strict=True), start):
-                met = self._allowed(drawn, choice)
-                matches = self._scored(query, met, k)
+            met = np.count_nonzero(drawn.ids >= 0, axis=1)
+            near = drawn.near(max(k, K), effort.slack)
+            for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
+                matches = self._scored(query, self._allowed(ids, choice), k)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
-                if len(matches) < wanted or (choice is not None and 2 * len(met) < count):
+                if len(matches) < wanted or (choice is not None and 2 * met[n - start] < count):
                     # The lists that were probed hold few that are allowed: a filter that says what the query says.
                     (matches,) = self._scan(query[np.newaxis], k, allowed)
                 found.append(matches)

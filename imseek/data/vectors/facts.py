@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +26,9 @@ COVERED = "covered.npy"
 FACTS = "index.json"
 LISTS = "faiss.lists"
 TABLE = "lists.npy"
+
+#: Recall is measured for so many results, and efforts are those for them.
+K = 10
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -43,10 +46,12 @@ def for_gpus(factory: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How hard one search tries: lists that are probed (``efSearch`` of a graph, 0 where there is nothing to say),
-    and how many candidates are scored again for ten results."""
+    and which candidates are scored again for ten results: at most ``rescore``, and of these the ones that by their
+    codes score at most ``slack`` less than the tenth (None: all)."""
 
     probe: int
     rescore: int
+    slack: float | None = None
 
     def deeper(self, k: int) -> Effort:
         """The effort for ``k`` results. What lies deeper is spread over more lists, and errors of codes weigh more.
@@ -56,7 +61,7 @@ class Effort:
         if k <= 16:
             return self
         probe = math.ceil(self.probe * (1 + math.log2(k / 10) / 4))
-        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)))
+        return Effort(probe, k + math.ceil(self.rescore * math.sqrt(k / 10)), self.slack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Tuned:
                     probe = math.ceil(probe * (wanted / probe) ** part)
                 break
             above, probe = level, wanted
-        return Effort(probe, self.effort.rescore)
+        return replace(self.effort, probe=probe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -28,6 +28,19 @@ from imseek.types import Float32
 
 if TYPE_CHECKING:
     from imseek.data.vectors.gpu import Placement
+
+
+class Candidates(NamedTuple):
+    """``scores`` float32 by their codes and ``ids`` int64, both (q, count), best first; id -1 where fewer were met."""
+
+    scores: Float32
+    ids: Ids
+
+    def near(self, k: int, slack: float | None) -> Ids:
+        """The ids (q, count) with -1 for those that score more than ``slack`` below the ``k``-th; None: all stay."""
+        if slack is None or k >= self.scores.shape[1]:
+            return self.ids
+        return np.where(self.scores >= self.scores[:, k - 1 : k] - slack, self.ids, -1)
 
 
 class Snapshot:
@@ -63,14 +76,14 @@ class Snapshot:
         *,
         placement: Placement | None = None,
         share: float = 1.0,
-    ) -> Ids:
-        """Ids (q, count) of the rows that rank first by their codes; -1 where fewer were met.
+    ) -> Candidates:
+        """The ``count`` rows that rank first by their codes.
 
         ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters. With
         a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed.
         """
         if count < 1:
-            return np.empty((len(queries), 0), np.int64)
+            return Candidates(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
         if placement is None:
             return self._candidates(queries, count, probe, allowed)
         passing = None if allowed is None else functools.partial(are_marked, allowed)
@@ -79,16 +92,16 @@ class Snapshot:
             return self._candidates(queries, count, probe, allowed)
         if not drawn.enough.all():
             again = ~drawn.enough
-            drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
-        return drawn.ids
+            drawn.scores[again], drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
+        return Candidates(drawn.scores, drawn.ids)
 
-    def _candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Ids:
+    def _candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Candidates:
         if allowed is None:
-            return np.asarray(self.index.search(queries, count, params=parameters(self.index, probe))[1])
+            return Candidates(*self.index.search(queries, count, params=parameters(self.index, probe)))
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
         selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
         chosen = parameters(self.index, probe, selector)
-        return np.asarray(self.index.search(queries, count, params=chosen)[1])
+        return Candidates(*self.index.search(queries, count, params=chosen))
 
 
 def mapped(folder: Path) -> Any:

@@ -19,25 +19,26 @@ import numpy.typing as npt
 from imseek.data.vectors.approximate import SCANNED_SHARE, UNLIKE, SnapshotIndex
 from imseek.data.vectors.base import Ids, Matches
 from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.facts import Bits, Effort, Facts, Tuned, bits
+from imseek.data.vectors.facts import Bits, Effort, Facts, K, Tuned, bits
 from imseek.data.vectors.kinds import widest
 from imseek.data.vectors.scores import row_norms
-from imseek.data.vectors.snapshot import Snapshot
+from imseek.data.vectors.snapshot import Candidates, Snapshot
 from imseek.types import Float32
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 #: Queries of each kind, half of them to choose by and half to measure with.
 QUERIES = 400
-#: Recall is that of so many.
-K = 10
 _RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
+#: How far below the tenth a candidate may score by its codes. What is off by more is rare, and where many images are
+#: about as good as the tenth, more must be scored than where few are.
+_SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: How deep the truth goes, so that it holds for filters too.
 _DEEP = 1000
 #: What is asked for above the target: a half of the queries tells recall to about so much.
 _MARGIN = 0.004
 #: Seconds to score a candidate by its stored row, against which probing more lists is weighed.
-_SCORING = 5e-7
+_SCORING = 7e-7
 #: Scores that differ by less are of equal rows: float32 products, in another order of summing.
 _SAME = 1e-6
 #: Shares that filters are measured at: none is searched as one that lets more through; below the last they are exact.
@@ -169,21 +170,22 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
     ``recall`` is not measured yet. ``present`` are the ids of all images in the snapshot.
     """
     first = asked.half(second=False)
+    wanted = min(1.0, target + _MARGIN)
     probes = _ladder(widest(snapshot.index))
     best: tuple[float, Effort] | None = None
     for probe in probes if len(first.queries) else ():
         began = time.perf_counter()
         drawn = snapshot.candidates(first.queries, min(_RESCORED[-1], snapshot.facts.rows), probe, None)
         seconds = (time.perf_counter() - began) / len(first.queries)
-        reached = [r for r in _RESCORED if _found(drawn[:, :r], first, K) >= min(1.0, target + _MARGIN)]
         if best is not None and seconds > best[0]:
             break  # Looking at more lists takes longer than all that was saved by scoring less.
-        if not reached:
+        found = _least_scored(drawn, first, wanted, probe)
+        if found is None:
             continue
-        cost = seconds + reached[0] * _SCORING
-        if best is None or cost < best[0]:
-            best = (cost, Effort(probe, reached[0]))
-        if reached[0] == _RESCORED[0]:
+        scored, effort = found
+        if best is None or seconds + scored * _SCORING < best[0]:
+            best = (seconds + scored * _SCORING, effort)
+        if scored <= _RESCORED[0]:
             break
     effort = Effort(probes[-1], _RESCORED[-1]) if best is None else best[1]
     filtered = []
@@ -191,6 +193,21 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
         for level in _LEVELS:
             filtered.append((level, _probe_within(snapshot, first, target, effort, present, level)))
     return Tuned(effort, 0.0, 0, tuple(filtered))
+
+
+def _least_scored(drawn: Candidates, asked: Asked, wanted: float, probe: int) -> tuple[float, Effort] | None:
+    """How few of the candidates need scoring on the average for a recall of ``wanted``, and which; None if all do not
+    suffice."""
+    best: tuple[float, Effort] | None = None
+    for slack in (None, *reversed(_SLACKS)):
+        near = drawn.near(K, slack)
+        rescore = next((r for r in _RESCORED if _found(near[:, :r], asked, K) >= wanted), None)
+        if rescore is None:
+            break
+        scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())
+        if best is None or scored < best[0]:
+            best = (scored, Effort(probe, rescore, slack))
+    return best
 
 
 def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) -> Tuned:
@@ -212,7 +229,7 @@ def _probe_within(
     probes = [p for p in _ladder(widest(snapshot.index)) if p >= effort.probe] or [effort.probe]
     for probe in probes:
         drawn = snapshot.candidates(asked.queries, count, probe, allowed)
-        if _found(drawn, within, K) >= target:
+        if _found(drawn.near(K, effort.slack), within, K) >= target:
             return probe
     return probes[-1]
 

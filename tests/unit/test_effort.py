@@ -1,0 +1,59 @@
+"""Which candidates an approximate index scores again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from imseek.data.vectors import Segment
+from imseek.data.vectors.approximate import SnapshotIndex
+from imseek.data.vectors.facts import Effort, Facts, Tuned
+from imseek.data.vectors.snapshot import Candidates
+from tests.approximating import snapshot_of
+
+SCORES = np.array([[0.9, 0.8, 0.75, 0.5], [0.9, -3.4e38, -3.4e38, -3.4e38]], np.float32)
+IDS = np.array([[7, 3, 9, 1], [4, -1, -1, -1]])
+
+
+def test_those_far_below_the_kth_are_left_out() -> None:
+    candidates = Candidates(SCORES, IDS)
+    assert candidates.near(2, 0.06).tolist() == [[7, 3, 9, -1], [4, -1, -1, -1]]
+    assert candidates.near(1, 0.06).tolist() == [[7, -1, -1, -1], [4, -1, -1, -1]]
+    assert candidates.near(2, None) is candidates.ids
+    assert candidates.near(9, 0.0) is candidates.ids  # fewer than k: none is far below the k-th
+
+
+def test_a_deeper_search_measures_from_its_own_end() -> None:
+    assert Effort(4, 40, 0.02).deeper(1000).slack == 0.02
+    assert Tuned(Effort(4, 40, 0.02), 1.0, 0, ((0.1, 16),)).effort_for(0.05) == Effort(16, 40, 0.02)
+
+
+def test_only_what_is_near_by_its_codes_is_scored() -> None:
+    """Codes of one bit per number rank badly: with little slack the best is lost, with much it is found."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((500, 64)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    query = rows[:1] + 0.6 * rng.standard_normal((1, 64)).astype(np.float32) / 8
+    query /= np.linalg.norm(query)
+    segment = Segment(np.arange(500), rows.astype(np.float16), np.empty(0, np.int64))
+    best = set(np.argsort(-(rows @ query[0]))[:10].tolist())
+    found = {}
+    for slack in (0.0, 0.5, None):
+        tuned = Tuned(Effort(1, 500, slack), 1.0, 0)
+        index = SnapshotIndex([segment], 64, snapshot_of([segment], 64, factory="PQ16x4", tuned=tuned))
+        found[slack] = set(index.search(query.astype(np.float32), 10)[0].ids.tolist())
+    assert found[None] == best == found[0.5]
+    assert len(found[0.0] & best) < 10
+
+
+def test_facts_are_read_as_written_and_without_slack() -> None:
+    segment = Segment(np.arange(4), np.eye(4, dtype=np.float16), np.empty(0, np.int64))
+    facts = snapshot_of([segment], 4).facts
+    with_slack = replace(facts, image=Tuned(Effort(3, 40, 0.015), 0.99, 10))
+    assert Facts.read(with_slack.sealed()) == with_slack
+    from imseek.data.durable import seal, unseal
+
+    document = unseal(with_slack.sealed())
+    del document["image"]["effort"]["slack"]  # as written before there was any
+    assert Facts.read(seal(document)).image.effort == Effort(3, 40, None)
