@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.duplicates import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicatePair,
+    DuplicateReport,
+    Judgement,
+    KeepRule,
+    Verdict,
+)
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,
@@ -49,6 +59,11 @@ __all__ = [
     "CaptionReport",
     "CollectionInfo",
     "DropReport",
+    "Duplicate",
+    "DuplicateGroup",
+    "DuplicateKind",
+    "DuplicatePair",
+    "DuplicateReport",
     "Failure",
     "Float32",
     "Hit",
@@ -58,6 +73,8 @@ __all__ = [
     "IndexInfo",
     "IndexPolicy",
     "IndexReport",
+    "Judgement",
+    "KeepRule",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
@@ -79,6 +96,7 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "StopRequest",
+    "Verdict",
     "VerifyReport",
     "display_path",
     "path_json",

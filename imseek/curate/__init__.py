@@ -1,0 +1,1 @@
+"""Order among pictures that are there more than once: candidates, pairs, groups, judgements, plans, undo."""
