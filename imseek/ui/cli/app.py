@@ -24,6 +24,7 @@ from imseek.ui.cli import (
     collection,
     demo,
     doctor,
+    duplicates,
     encoders,
     extract,
     index,
@@ -52,6 +53,7 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 captions.register(app)
+duplicates.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")
