@@ -130,6 +130,7 @@ def _section(
             f"<dt>{name}</dt><dd>{value if value == keeper[name] else f'<mark>{value}</mark>'}</dd>"
             for name, value in _facts(member, names).items()
         )
+        rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
         said = f"keep: {_escaped(group.reason)}" if is_keeper else _related(member.pair)
         cards.append(
             f"<figure{' class=keep' if is_keeper else ''}>{_linked(member, pictures.tag(member, read))}"
@@ -152,7 +153,6 @@ def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
         "taken": _escaped((member.taken_at or "not known").replace("T", " ")),
         "name": f"<bdi>{_escaped(name)}</bdi>",
         "folder": f"<bdi>{_escaped(folder)}</bdi>",
-        "id": str(member.image_id),
     }
     if names:
         facts["collection"] = _escaped(names.get(member.collection, member.collection))
@@ -167,8 +167,9 @@ def _split(path: bytes) -> tuple[str, str]:
 def _related(pair: DuplicatePair | None) -> str:
     if pair is None:
         return ""
-    said = [WORDS[pair.kind], "judged" if pair.judged else f"{percent(pair.confidence)} sure"]
+    said = [WORDS[pair.kind]]
     if pair.kind != "exact":
+        said.append("judged" if pair.judged else f"{percent(pair.confidence)} sure")
         known = (("cosine", pair.cosine), ("pixels correlate", pair.correlation))
         said += [f"{name} {value:.3f}" for name, value in known if value is not None]
         if pair.distance is not None:
@@ -228,7 +229,8 @@ figcaption p { margin: .5rem 0; font-size: .9rem; }
 dl { margin: 0; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .7rem; font-size: .85rem; }
 dt { color: var(--grey); }
 dd { margin: 0; overflow-wrap: anywhere; }
-mark { background: var(--mark); color: var(--marked); border-radius: 3px; padding: 0 .2em; }
+mark { background: var(--mark); color: var(--marked); border-radius: 3px; padding: 0 .2em;
+  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .more { align-self: center; color: var(--grey); }
 @media (max-width: 32rem) { .row { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }
   body { padding: .6rem; } figure { padding: .4rem; } img, .none { height: 8rem; }

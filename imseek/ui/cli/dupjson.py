@@ -31,6 +31,7 @@ def duplicates(
         "bytes": report.bytes,
         "notes": list(report.notes),
         "written": {what: jsonout.path(os.fsencode(path.absolute())) for what, path in written.items()},
+        "plan": None,
         "groups": [_group(group) for group in report.groups],
     }
 

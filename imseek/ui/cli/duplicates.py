@@ -140,8 +140,8 @@ class _Files:
 
     def check(self) -> None:
         """Before the search. Raises UsageError and ImseekError."""
-        named = [path.absolute() for path in (self.csv, self.html) if path is not None]
-        if len(set(named)) < len(named):
+        named = [path for path in (self.csv, self.html) if path is not None]
+        if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
         for path in named:
             check_new(path, force=self.force)
