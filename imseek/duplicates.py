@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import small
+from imseek.data.contents import HashLookup
 from imseek.data.current import read_current
+from imseek.data.durable import digest_of
 from imseek.data.reader import Reader
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.types import (
@@ -176,6 +178,102 @@ def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], 
             taken_at=None if taken is None else taken.isoformat(timespec="seconds"),
         )
     return found, facts
+
+
+def judge(
+    collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict
+) -> tuple[Judgement, ...]:
+    """Say of pictures that each is the ``"same"`` as each other one, or ``"different"``; remembered for good.
+
+    Images are ids, or files that need not be indexed: a judgement is about contents. It takes the place of an earlier
+    one about the same two. Raises UsageError (fewer than two contents, no such file), ImageNotFoundError, LockedError.
+    """
+    from imseek.data import judgements as stored
+    from imseek.data.writer import Writer
+
+    if verdict not in get_args(Verdict):
+        raise UsageError(f"{verdict!r} is no verdict", hint=f"one of {', '.join(get_args(Verdict))}")
+    root = _path(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    with Writer(root, "judge") as writer:
+        return stored.put(writer, pairs, verdict)
+
+
+def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
+    """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
+    from imseek.data import judgements as stored
+    from imseek.data.writer import Writer
+
+    root = _path(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    with Writer(root, "judge --forget") as writer:
+        return stored.remove(writer, pairs)
+
+
+def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
+    """All that was said, the latest first."""
+    from imseek.data import judgements as stored
+
+    return stored.read(_path(collection))
+
+
+def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """By content (hexadecimal sha256) the ids, ascending, of the live images that have it now."""
+    lookup = HashLookup(_path(collection))
+    try:
+        return {content: tuple(lookup.find_all(bytes.fromhex(content))) for content in contents}
+    finally:
+        lookup.close()
+
+
+def plan(
+    collection: AnyCollection,
+    report: DuplicateReport,
+    action: Action,
+    *,
+    to: AnyPath | None = None,
+    tag: str = TAG,
+    protect: Sequence[AnyPath] = (),
+) -> Plan:
+    """What is to be done to all images of a report but the keepers. Nothing is touched; :func:`apply` does it.
+
+    ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
+    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect`` is to be touched.
+    Raises UsageError.
+    """
+    from imseek.curate import plans
+
+    return plans.make(_path(collection), report, action, to=to, tag=tag, protect=_folders(protect))
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """What ``plan(…).save(path)`` has written, perhaps edited since. Raises PlanError, which names the entry."""
+    from imseek.curate.plans import Plan
+
+    return Plan.load(path)
+
+
+def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
+    """Hexadecimal sha256 of two or more different contents, ascending."""
+    if isinstance(images, str | bytes | os.PathLike):
+        raise UsageError(f"images are a list, not {images!r}")
+    reader = Reader(root)
+    found = set()
+    for image in images:
+        if isinstance(image, int):
+            found.add(reader.image(image).content_hash)
+            continue
+        path = Path(os.fsdecode(image)).expanduser()
+        try:
+            found.add(digest_of(path).sha256)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(found) < 2:
+        raise UsageError(
+            "a judgement is of two contents, and these are the same file",
+            hint="images of the same bytes need none",
+        )
+    return sorted(found)
 
 
 def _folders(paths: Sequence[AnyPath]) -> tuple[bytes, ...]:
