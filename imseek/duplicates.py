@@ -10,44 +10,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, get_args
+from typing import Final, Protocol, TypeAlias, get_args
 
-from imseek.curate import small
+from imseek.curate import finding
+from imseek.curate.finding import Wanted
 from imseek.data.contents import HashLookup
-from imseek.data.current import read_current
 from imseek.data.durable import digest_of
 from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
-from imseek.types import (
-    Duplicate,
-    DuplicateGroup,
-    DuplicateKind,
-    DuplicatePair,
-    DuplicateReport,
-    KeepRule,
-    ProgressCallback,
-)
+from imseek.search.editions import Editions
+from imseek.search.where import Filters
+from imseek.types import DuplicateKind, DuplicateReport, Judgement, KeepRule, ProgressCallback, Verdict
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
+#: What `tag` gives where no other is named.
+TAG: Final = "duplicate"
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
-
-_COLUMNS: Final = (
-    *(
-        "content_hash",
-        "width",
-        "height",
-        "bytes",
-        "format",
-        "taken_at",
-        "camera",
-        "lens",
-        "latitude",
-        "caption",
-    ),
-)
 
 
 class HasPath(Protocol):
@@ -93,91 +75,20 @@ def find(
     if against is not None:
         raise UsageError("two collections cannot be compared yet")
     root = _path(collection)
-    while True:
-        reader = Reader(root)
-        try:
-            return _find(reader, wanted, keep, _folders(prefer), _folders(protect), where, progress, stop)
-        except StaleGenerationError:  # A writer has taken its files away meanwhile.
-            if read_current(root).generation == reader.generation:
-                raise
-
-
-def _find(
-    reader: Reader,
-    kinds: Sequence[DuplicateKind],
-    keep: KeepRule,
-    prefer: Sequence[bytes],
-    protect: Sequence[bytes],
-    where: str | None,
-    progress: ProgressCallback | None,
-    stop: threading.Event | None,
-) -> DuplicateReport:
-    allowed = None
-    if where is not None:
-        from imseek.search.where import Filters
-
-        allowed = Filters().ids(reader, where)
-    found = small.contents(reader, allowed)
-    pairs = list(small.pairs(reader, found, kinds, progress, stop))
-    counted: dict[str, int] = {kind: sum(pair.kind == kind for pair in pairs) for kind in kinds}
-    if "exact" in counted:
-        counted["exact"] = sum(len(ids) * (len(ids) - 1) // 2 for ids in found.copies.values())
-    sets = small.grouped(pairs)
-    if "exact" in kinds:
-        taken = {i for group in sets for i in group}
-        sets = [sorted(j for i in group for j in found.copies.get(i, [i])) for group in sets]
-        sets += [list(ids) for first, ids in found.copies.items() if first not in taken]
-    known = {(pair.a, pair.b): pair for pair in pairs}
-    first_of = {i: first for first, ids in found.copies.items() for i in ids}
-    members, facts = _members(reader, [i for group in sets for i in group])
-
-    def pair_of(a: int, b: int) -> DuplicatePair:
-        one, other = sorted((first_of.get(a, a), first_of.get(b, b)))
-        if one == other:
-            return small.exact(a, b)
-        pair = known[one, other]
-        values = pair.kind, pair.confidence, pair.cosine, pair.distance
-        return DuplicatePair(min(a, b), max(a, b), *values)
-
-    keeping = small.Keeping(keep, prefer, protect)
-    groups = []
-    for group in sets:
-        ordered, reason = keeping.ordered([members[i] for i in group], facts)
-        keeper, *others = ordered
-        rest = [replace(one, pair=pair_of(keeper.image_id, one.image_id)) for one in others]
-        loosest = max(KINDS.index(pair_of(a, b).kind) for a, b in combinations(group, 2))
-        groups.append(DuplicateGroup(KINDS[loosest], (keeper, *rest), reason))
-    groups.sort(key=lambda g: (KINDS.index(g.kind), -sum(m.bytes for m in g.others), g.keeper.image_id))
-    return DuplicateReport(
-        collection=reader.identity.uuid,
-        generation=reader.generation,
-        searched=found.images,
-        groups=tuple(groups),
-        pairs=counted,
-        interrupted=stop is not None and stop.is_set(),
-    )
-
-
-def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, dict[str, Any]]]:
-    """Images by id, and what is stored of them."""
-    facts = reader.intrinsics(ids, _COLUMNS)
-    places = reader.places(ids)
-    found = {}
-    for image_id in ids:
-        row = facts[image_id]
-        taken = row.get("taken_at")
-        found[image_id] = Duplicate(
-            collection=reader.identity.uuid,
-            image_id=image_id,
-            place=places.get(image_id),
-            content_hash=row["content_hash"].hex(),
-            width=row["width"],
-            height=row["height"],
-            bytes=row["bytes"],
-            format=row["format"],
-            taken_at=None if taken is None else taken.isoformat(timespec="seconds"),
-        )
-    return found, facts
+    editions = Editions(root, "faiss")
+    try:
+        while True:
+            edition = editions.newest()
+            reader = edition.reader
+            try:
+                allowed = None if where is None else IdSet(Filters().ids(reader, where))
+                asked = Wanted(wanted, keep, _folders(prefer), _folders(protect), allowed, where or "")
+                return finding.find(reader, partial(editions.index, edition), asked, progress, stop)
+            except StaleGenerationError:  # A writer has taken its files away meanwhile.
+                if editions.renew() == reader.generation:
+                    raise
+    finally:
+        editions.close()
 
 
 def judge(

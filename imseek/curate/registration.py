@@ -75,9 +75,7 @@ class _Fit:
 
     def scaled(self, a: tuple[float, float], b: tuple[float, float]) -> _Fit:
         """The same between pictures whose sides are ``a`` and ``b`` times as long: (height, width)."""
-        return _Fit(
-            self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1]
-        )
+        return _Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
 
 
 def whole(a: Look, b: Look, orientation: int | None = None) -> Registration:
@@ -185,7 +183,10 @@ def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
             (1 / ratio[0], 1 / ratio[1]), (1.0, 1.0)
         )
     fit = _refined(a, b, fit, 3)
-    rows, columns = _covered(a.shape[0], b.shape[0], fit.sy, fit.ty), _covered(a.shape[1], b.shape[1], fit.sx, fit.tx)
+    rows, columns = (
+        _covered(a.shape[0], b.shape[0], fit.sy, fit.ty),
+        _covered(a.shape[1], b.shape[1], fit.sx, fit.tx),
+    )
     covered = len(rows) * len(columns)
     overlap_a, overlap_b = covered / a.size, min(1.0, covered * fit.sy * fit.sx / b.size)
     if len(rows) < 6 or len(columns) < 6:
@@ -219,7 +220,9 @@ def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
         basis = np.stack([down * y, down, right * x, right]).reshape(4, -1)
         weighed = basis * weight.reshape(-1)
         normal = weighed @ basis.T
-        step = np.linalg.solve(normal + 1e-3 * np.trace(normal) / 4 * np.eye(4) + 1e-6 * np.eye(4), weighed @ error.reshape(-1))
+        step = np.linalg.solve(
+            normal + 1e-3 * np.trace(normal) / 4 * np.eye(4) + 1e-6 * np.eye(4), weighed @ error.reshape(-1)
+        )
         # In pixels of `a`; each is sy (sx) pixels of b.
         fit = _Fit(
             float(fit.sy * (1 + step[0] / a.shape[0])),

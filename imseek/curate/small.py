@@ -1,148 +1,71 @@
-"""Duplicates in collections that are small enough to compare every content with every other one.
-
-The first means of :mod:`imseek.duplicates`: copies by content hash at any size, the other kinds by vectors and
-perceptual hashes, a block of rows at a time, up to ``MOST`` contents.
-"""
+"""What pairs are and which one of a group is to stay, by simple means, until there are better ones."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from imseek.data.facts import columns_of
-from imseek.data.layout import metadata
-from imseek.data.reader import Reader
-from imseek.errors import UsageError
-from imseek.search.collapse import hamming, same_picture
-from imseek.search.facts import unit_rows
-from imseek.types import Duplicate, DuplicateKind, DuplicatePair, KeepRule, Progress, ProgressCallback
+from imseek.curate.alike import distances
+from imseek.curate.candidates import Candidates
+from imseek.curate.contents import Contents
+from imseek.curate.groups import Confirm
+from imseek.curate.orientations import ORIENTATIONS, turn_hashes
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.joins import Rows
+from imseek.search.collapse import ALIKE, SAME
+from imseek.types import Duplicate, DuplicateKind, DuplicatePair, KeepRule
 
-Ids = npt.NDArray[np.int64]
-
-#: So many contents are compared all with all.
-MOST: Final = 50_000
 #: Two pictures of one scene: at least this cosine.
 SCENE: Final = 0.90
-_BLOCK: Final = 512
-_ORDER: Final[Mapping[DuplicateKind, int]] = {"exact": 0, "same": 1, "inside": 2, "scene": 3}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Contents:
-    """``ids`` (n,) int64, ascending: the lowest image id of each content; ``phashes`` (n,) uint64; ``copies``: the
-    ids of all images of a content that has several, ascending, by the lowest. ``images`` counts all."""
-
-    ids: Ids
-    phashes: npt.NDArray[np.uint64]
-    copies: Mapping[int, Sequence[int]]
-    images: int
-
-
-def contents(reader: Reader, allowed: Ids | None = None) -> Contents:
-    """Of the live images of a generation, or those of them that are ``allowed``. Raises StaleGenerationError."""
-    ids, hashes, phashes = [np.empty(0, np.int64)], [np.empty(0, "V32")], [np.empty(0, np.uint64)]
-    for shard in reader.current.shards:
-        table = columns_of(reader, metadata(shard.shard_id), ["image_id", "content_hash", "phash"])
-        live = np.ones(len(table), np.bool_)
-        live[reader.dead_rows(shard)] = False
-        found = table["image_id"].to_numpy()[live]
-        stored = np.array(table["content_hash"].to_pylist(), "V32").reshape(-1)[live]
-        chosen = np.ones(len(found), np.bool_) if allowed is None else np.isin(found, allowed)
-        ids.append(found[chosen])
-        hashes.append(stored[chosen])
-        phashes.append(table["phash"].to_numpy()[live][chosen].astype(np.uint64))
-    all_ids, all_hashes = np.concatenate(ids), np.concatenate(hashes)
-    order = np.argsort(all_ids, kind="stable")
-    all_ids, all_hashes = all_ids[order], all_hashes[order]
-    _, first, inverse, counts = np.unique(
-        all_hashes.view((np.uint8, 32)), axis=0, return_index=True, return_inverse=True, return_counts=True
-    )
-    together = np.split(np.argsort(inverse.reshape(-1), kind="stable"), np.cumsum(counts)[:-1])
-    copies = {int(all_ids[together[n][0]]): all_ids[together[n]].tolist() for n in np.flatnonzero(counts > 1)}
-    first = np.sort(first)
-    return Contents(all_ids[first], np.concatenate(phashes)[order][first], copies, len(all_ids))
-
-
-def pairs(
-    reader: Reader,
-    found: Contents,
-    kinds: Iterable[DuplicateKind],
-    progress: ProgressCallback | None = None,
-    stop: threading.Event | None = None,
-) -> Iterator[DuplicatePair]:
-    """Of contents that differ, ``a`` < ``b``. Ends early where ``stop`` is set.
-
-    Raises UsageError where there are too many to compare all with all.
-    """
-    wanted = set(kinds) & {"same", "scene"}
-    if not wanted or len(found.ids) < 2:
-        return
-    if len(found.ids) > MOST:
-        raise UsageError(
-            f"{len(found.ids):,} different pictures are more than the {MOST:,} that can be compared now",
-            hint="--kind exact, or a part of them with --where",
+def pairs(found: Candidates, contents: Contents, kinds: Collection[DuplicateKind]) -> Iterator[DuplicatePair]:
+    """The candidates that are of one of ``kinds``, by the limits of :mod:`imseek.search.collapse`."""
+    for a, b, distance, code, cosine in zip(
+        found.a, found.b, found.distance, found.orientation, found.cosine, strict=True
+    ):
+        known = distance <= 64
+        same = any(cosine >= least and distance <= most for least, most in ALIKE) if known else cosine >= SAME
+        if same and "same" in kinds:
+            kind: DuplicateKind = "same"
+        elif cosine >= SCENE and "scene" in kinds:
+            kind = "scene"
+        else:
+            continue
+        yield DuplicatePair(
+            int(contents.ids[a]),
+            int(contents.ids[b]),
+            kind,
+            confidence=0.9 if kind == "same" else 0.5,
+            cosine=None if np.isnan(cosine) else min(1.0, float(cosine)),
+            distance=int(distance) if known else None,
+            orientation=ORIENTATIONS[code] if known else "",
         )
-    rows = np.concatenate([unit_rows(reader, found.ids, s) for s in reader.current.image_spaces], axis=1)
-    rows /= np.sqrt(np.float32(len(reader.current.image_spaces)))
-    began = time.monotonic()
-    for start in range(0, len(rows), _BLOCK):
-        if stop is not None and stop.is_set():
-            return
-        cosines = rows[start : start + _BLOCK] @ rows[start:].T
-        for n, near in enumerate(cosines):
-            a = start + n
-            beside, hashes = near[n + 1 :], found.phashes[a + 1 :]
-            alike = same_picture(beside, hashes, found.phashes[a]) & ("same" in wanted)
-            scene = (beside >= SCENE) & ("scene" in wanted)
-            for b in np.flatnonzero(alike | scene):
-                apart = int(hamming(hashes[b : b + 1], found.phashes[a])[0])
-                yield DuplicatePair(
-                    int(found.ids[a]),
-                    int(found.ids[a + 1 + b]),
-                    "same" if alike[b] else "scene",
-                    confidence=0.9 if alike[b] else 0.5,
-                    cosine=min(float(beside[b]), 1.0),
-                    distance=apart,
-                )
-        if progress is not None:
-            done = min(start + _BLOCK, len(rows))
-            progress(Progress("comparing", done, len(rows), 0, time.monotonic() - began))
 
 
-def exact_pairs(found: Contents) -> Iterator[DuplicatePair]:
-    """Of each content that several images have: its first image with each of the others."""
-    for first, all_of_it in found.copies.items():
-        for other in all_of_it:
-            if other != first:
-                yield exact(first, other)
+def confirmed(contents: Contents, index: VectorIndex, kinds: Collection[DuplicateKind]) -> Confirm:
+    """Tells by the same limits of two images, the first ones of their contents, that nobody has proposed."""
+    rows = Rows(index.segments, index.dim)
 
+    def ask(a: int, b: int) -> DuplicatePair | None:
+        ids = np.array([a]), np.array([b])
+        one, other = (contents.positions(image) for image in ids)
+        apart, codes = distances(
+            contents.phashes[one], contents.phashes[other], turn_hashes, len(ORIENTATIONS)
+        )
+        cosine = rows.cosines(ids[0], rows, ids[1])
+        return next(pairs(Candidates(one, other, apart, codes, cosine), contents, kinds), None)
 
-def exact(a: int, b: int) -> DuplicatePair:
-    return DuplicatePair(min(a, b), max(a, b), "exact", confidence=1.0, cosine=1.0, distance=0)
-
-
-def grouped(found: Iterable[DuplicatePair]) -> list[list[int]]:
-    """Sets of ids of which each two are a pair, the surest pairs first; each id is in one set at most."""
-    known = {(pair.a, pair.b): pair for pair in found}
-    groups: dict[int, list[int]] = {}
-    surest = sorted(known.values(), key=lambda p: (_ORDER[p.kind], -p.confidence, -(p.cosine or 0), p.a, p.b))
-    for pair in surest:
-        one, other = groups.get(pair.a, [pair.a]), groups.get(pair.b, [pair.b])
-        if one is not other and all((min(a, b), max(a, b)) in known for a in one for b in other):
-            joined = sorted(one + other)
-            groups.update(dict.fromkeys(joined, joined))
-    return [group for i, group in sorted(groups.items()) if group[0] == i]
+    return ask
 
 
 def richness(facts: Mapping[str, Any]) -> int:
     """How many of the facts that a re-encoding tends to lose are there."""
-    return sum(facts.get(name) is not None for name in ("taken_at", "camera", "lens", "latitude", "caption"))
+    names = ("taken_at", "camera", "lens", "latitude", "caption")
+    return sum(facts.get(name) is not None for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
-    from imseek.library import Resolved
     from imseek.curate.plans import Plan
+    from imseek.library import Resolved
     from imseek.types import (
         ActedFile,
         ApplyReport,

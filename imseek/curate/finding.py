@@ -1,0 +1,143 @@
+"""From the images of one generation to groups of duplicates: contents → candidates → pairs → groups with a keeper."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from imseek.curate import candidates, small
+from imseek.curate.contents import Contents, of_generation
+from imseek.curate.groups import KINDS, Confirm, Grouping, grouped
+from imseek.curate.orientations import turn_hashes
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.types import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicatePair,
+    DuplicateReport,
+    KeepRule,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+#: Opens the index of a space in the generation that is looked at.
+OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
+
+#: Ways that a picture can lie.
+_TURNS: Final = 8
+_COLUMNS: Final = (
+    *("content_hash", "width", "height", "bytes", "format", "taken_at", "camera", "lens"),
+    *("latitude", "caption"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; see :func:`imseek.duplicates.find`. ``where`` is in words what ``allowed`` limits it to."""
+
+    kinds: Sequence[DuplicateKind]
+    keep: KeepRule = "best"
+    prefer: Sequence[bytes] = ()
+    protect: Sequence[bytes] = ()
+    allowed: IdSet | None = None
+    where: str = ""
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    wanted: Wanted,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """The groups of duplicates in one generation. Raises StaleGenerationError, CorruptCollectionError."""
+    contents = of_generation(reader, wanted.allowed)
+    pairs: list[DuplicatePair] = []
+    notes: tuple[str, ...] = ()
+    interrupted = False
+    confirm: Confirm = _nobody
+    if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+        index = open_index(reader.current.image_spaces[0])
+        proposed = candidates.find(
+            candidates.side_of(reader, contents, index),
+            turn=turn_hashes,
+            turns=_TURNS,
+            keep=reader.root,
+            scope="" if wanted.allowed is None else hashlib.sha256(wanted.where.encode()).hexdigest(),
+            progress=progress,
+            stop=stop,
+        )
+        notes, interrupted = proposed.notes, proposed.interrupted
+        pairs = list(small.pairs(proposed, contents, wanted.kinds))
+        confirm = small.confirmed(contents, index, wanted.kinds)
+    copies = (
+        {first: ids.tolist() for first, ids in contents.copies.items()} if "exact" in wanted.kinds else {}
+    )
+    made = grouped(pairs, copies, confirm)
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_with_keepers(reader, made, wanted),
+        pairs=_counted(pairs, contents, wanted.kinds),
+        notes=notes,
+        interrupted=interrupted,
+    )
+
+
+def _nobody(a: int, b: int) -> DuplicatePair | None:
+    """The answer where nothing but equal contents is looked for."""
+    del a, b
+    return None
+
+
+def _counted(
+    pairs: Sequence[DuplicatePair], contents: Contents, kinds: Sequence[DuplicateKind]
+) -> dict[str, int]:
+    counts: dict[str, int] = dict.fromkeys(kinds, 0)
+    for pair in pairs:
+        counts[pair.kind] += 1
+    if "exact" in counts:
+        sizes = (len(ids) for ids in contents.copies.values())
+        counts["exact"] = sum(size * (size - 1) // 2 for size in sizes)
+    return counts
+
+
+def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
+    """In the order of reports: by kind, then by what is beside the keepers."""
+    keeping = small.Keeping(wanted.keep, wanted.prefer, wanted.protect)
+    members, facts = _members(reader, sorted({i for group in made.groups for i in group.members}))
+    groups = []
+    for group in made.groups:
+        (keeper, *others), reason = keeping.ordered([members[i] for i in group.members], facts)
+        related = [replace(one, pair=made.pair(keeper.image_id, one.image_id)) for one in others]
+        groups.append(DuplicateGroup(group.kind, (keeper, *related), reason))
+    groups.sort(key=lambda g: (KINDS.index(g.kind), -sum(m.bytes for m in g.others), g.keeper.image_id))
+    return tuple(groups)
+
+
+def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, dict[str, Any]]]:
+    """Images by id, and what is stored of them."""
+    facts = reader.intrinsics(ids, _COLUMNS)
+    places = reader.places(ids)
+    found = {}
+    for image_id in ids:
+        row = facts[image_id]
+        taken = row.get("taken_at")
+        found[image_id] = Duplicate(
+            collection=reader.identity.uuid,
+            image_id=image_id,
+            place=places.get(image_id),
+            content_hash=row["content_hash"].hex(),
+            width=row["width"],
+            height=row["height"],
+            bytes=row["bytes"],
+            format=row["format"],
+            taken_at=None if taken is None else taken.isoformat(timespec="seconds"),
+        )
+    return found, facts
