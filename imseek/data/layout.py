@@ -15,10 +15,16 @@ LOCK = "writer.lock"
 STAGING = "staging"
 CACHE = "cache"
 JOBS = "jobs"
+UNDO = "undo"
 METADATA = "metadata"
 SPACES = "spaces"
 DEAD = "dead"
 COLUMNS = "columns"
+
+#: A folder that pictures are put away in, beside others of a source, and the file that marks any such folder: what
+#: lies in it is never scanned.
+QUARANTINE = ".imseek-quarantine"
+QUARANTINE_MARKER = "IMSEEK-QUARANTINE.txt"
 
 #: Files that SQLite keeps beside the catalog while it is open, or leaves there after a crash.
 CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
@@ -41,6 +47,7 @@ _TOP_LEVEL = frozenset(
         STAGING,
         CACHE,
         JOBS,
+        UNDO,
     }
     | {*LISTED_FOLDERS}
 )
@@ -52,6 +59,16 @@ def holds_collection(names: Collection[str]) -> bool:
     ``collection.json`` alone does not tell: other programs have files of that name.
     """
     return COLLECTION in names and (CATALOG in names or CURRENT in names)
+
+
+def is_quarantine(names: Collection[str]) -> bool:
+    """Whether a folder with these names in it holds pictures that were put away."""
+    return QUARANTINE_MARKER in names
+
+
+def journal(undo_id: str) -> str:
+    """What was done to files, so that it can be undone."""
+    return f"{UNDO}/{undo_id}.jsonl"
 
 
 def is_ours(name: str) -> bool:

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from imseek.types.acts import (
+    ActedFile,
+    Action,
+    ApplyReport,
+    FileAction,
+    Outcome,
+    PlannedFile,
+    PlannedGroup,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
+)
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
 from imseek.types.duplicates import (
     Duplicate,
@@ -55,6 +68,9 @@ from imseek.types.upkeep import (
 )
 
 __all__ = [
+    "ActedFile",
+    "Action",
+    "ApplyReport",
     "BuildReport",
     "CaptionReport",
     "CollectionInfo",
@@ -65,6 +81,7 @@ __all__ = [
     "DuplicatePair",
     "DuplicateReport",
     "Failure",
+    "FileAction",
     "Float32",
     "Hit",
     "HitGroup",
@@ -78,13 +95,17 @@ __all__ = [
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
+    "Outcome",
     "Pixels",
     "Place",
+    "PlannedFile",
+    "PlannedGroup",
     "Problem",
     "Progress",
     "ProgressCallback",
     "PurgeReport",
     "ReencodeReport",
+    "RefusedFile",
     "RepairReport",
     "SearchResult",
     "Searched",
@@ -96,6 +117,9 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "StopRequest",
+    "UndoInfo",
+    "UndoReport",
+    "UndoneFile",
     "Verdict",
     "VerifyReport",
     "display_path",
