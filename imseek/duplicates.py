@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import finding
 from imseek.curate.finding import Wanted
+#STORED
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
 from imseek.data.reader import Reader
@@ -24,11 +25,28 @@ from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.search.editions import Editions
 from imseek.search.where import Filters
-from imseek.types import DuplicateKind, DuplicateReport, Judgement, KeepRule, ProgressCallback, Verdict
+from imseek.types import (
+    Action,
+    ApplyReport,
+    DuplicateKind,
+    DuplicateReport,
+    Judgement,
+    KeepRule,
+    ProgressCallback,
+    UndoInfo,
+    UndoReport,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from imseek.curate.plans import Plan
+
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 #: What `tag` gives where no other is named.
 TAG: Final = "duplicate"
+#: Who says what `judge` stores.
+PERSON: Final = "person"
 RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
 
@@ -97,35 +115,41 @@ def judge(
     """Say of pictures that each is the ``"same"`` as each other one, or ``"different"``; remembered for good.
 
     Images are ids, or files that need not be indexed: a judgement is about contents. It takes the place of an earlier
-    one about the same two. Raises UsageError (fewer than two contents, no such file), ImageNotFoundError, LockedError.
+    one about the same two. Returns what holds now, by content. Raises UsageError (fewer than two contents, no such
+    file), ImageNotFoundError, LockedError.
     """
-    from imseek.data import judgements as stored
-    from imseek.data.writer import Writer
+    from imseek.curate.patience import writing
 
-    if verdict not in get_args(Verdict):
-        raise UsageError(f"{verdict!r} is no verdict", hint=f"one of {', '.join(get_args(Verdict))}")
     root = _path(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    with Writer(root, "judge") as writer:
-        return stored.put(writer, pairs, verdict)
+    made = [stored.said(a, b, verdict, PERSON) for a, b in pairs]
+    with writing(root, "judge") as writer:
+        stored.record(writer, made)
+    return _judged(root, pairs)
 
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
     """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
-    from imseek.data import judgements as stored
-    from imseek.data.writer import Writer
+    from imseek.curate.patience import writing
 
     root = _path(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
-    with Writer(root, "judge --forget") as writer:
-        return stored.remove(writer, pairs)
+    before = _judged(root, pairs)
+    if before:
+        with writing(root, "judge --forget") as writer:
+            stored.withdraw(writer, pairs)
+    return before
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
     """All that was said, the latest first."""
-    from imseek.data import judgements as stored
+    found = stored.read(_path(collection))
+    return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
 
-    return stored.read(_path(collection))
+
+def _judged(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
+    wanted = set(pairs)
+    return tuple(one for one in stored.read(root) if (one.a, one.b) in wanted)
 
 
 def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -154,7 +178,12 @@ def plan(
     """
     from imseek.curate import plans
 
-    return plans.make(_path(collection), report, action, to=to, tag=tag, protect=_folders(protect))
+    if action not in get_args(Action):
+        raise UsageError(
+            f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
+        )
+    folder = None if to is None else _folders([to])[0]
+    return plans.make(report, action, root=_path(collection), to=folder, tag=tag, protect=_folders(protect))
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
@@ -162,6 +191,50 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     from imseek.curate.plans import Plan
 
     return Plan.load(path)
+
+
+def apply(
+    collection: AnyCollection,
+    plan: Plan,
+    *,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ApplyReport:
+    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+
+    Each file, and its keeper, is read again before it is touched; one that has changed or gone is left alone, and told.
+    :func:`undo` brings all back. Cut short, the same call goes on; ``stop`` ends it between two files. Raises PlanError
+    for a plan that cannot be trusted, before anything is touched; LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.curate import apply as applying
+
+    return applying.apply(_path(collection), plan, dry_run, progress, stop)
+
+
+def undo(
+    collection: AnyCollection,
+    undo_id: str | None = None,
+    *,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> UndoReport:
+    """Bring back what :func:`apply` has done last, or under an id; or (``dry_run``) tell what would come back.
+
+    Files that cannot be brought back now are left alone, and told; the same call tries again. Raises UsageError where
+    there is nothing to undo, LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.curate import undo as undoing
+
+    return undoing.undo(_path(collection), undo_id, dry_run, progress, stop)
+
+
+def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
+    """What was done to files, the newest first."""
+    from imseek.curate import journal
+
+    return journal.list_(_path(collection))
 
 
 def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:

@@ -20,6 +20,7 @@ import typer
 from imseek._version import __version__
 from imseek.errors import ImseekError
 from imseek.ui.cli import (
+    apply,
     captions,
     collection,
     demo,
@@ -30,6 +31,7 @@ from imseek.ui.cli import (
     index,
     info,
     jobs,
+    judge,
     maintain,
     search,
     source,
@@ -54,6 +56,8 @@ index.register(app)
 search.register(app)
 captions.register(app)
 duplicates.register(app)
+judge.register(app)
+apply.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")

@@ -40,7 +40,7 @@ _DONE: Final[Mapping[str, str]] = {
 def register(app: typer.Typer) -> None:
     app.command("apply", epilog=examples("imseek apply plan.json", "imseek apply plan.json --yes"))(apply)
     app.command(
-        "undo", epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f --yes")
+        "undo", epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f2e3d --yes")
     )(undo)
 
 
@@ -187,10 +187,10 @@ def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> lis
     """Those that were left alone first: they are what somebody has to look at."""
     from imseek.types import display_path
 
-    ordered = sorted(files, key=lambda file: file.outcome != "left")
+    ordered: list[ActedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")
     rows = []
     for file in ordered[:limit]:
-        to = getattr(file, "to", None)
+        to: bytes | None = getattr(file, "to", None)
         beside = f": {printable(file.reason)}" if file.reason else ""
         beside += f" → {display_path(to)}" if to is not None else ""
         rows.append((file.outcome, file.action, str(file.image_id), f"{display_path(file.path)}{beside}"))
