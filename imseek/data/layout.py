@@ -20,6 +20,7 @@ METADATA = "metadata"
 SPACES = "spaces"
 DEAD = "dead"
 COLUMNS = "columns"
+JUDGEMENTS = "judgements"
 
 #: A folder that pictures are put away in, beside others of a source, and the file that marks any such folder: what
 #: lies in it is never scanned.
@@ -33,7 +34,7 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 _KINDS = {"image": "img_emb", "text": "text_emb"}
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
-LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
+LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS)
 
 _TOP_LEVEL = frozenset(
     {
@@ -115,6 +116,17 @@ def dead(shard_id: int, generation: int) -> str:
 
 def column(name: str, shard_id: int, generation: int) -> str:
     return f"{COLUMNS}/{name}/{shard_id:06d}.{generation}.parquet"
+
+
+def judgements(generation: int) -> str:
+    """All judgements, as they were from this generation on."""
+    return f"{JUDGEMENTS}/all.{generation}.json"
+
+
+def judgements_of(path: str) -> int | None:
+    """The generation of a file of :func:`judgements`, from its name; None for other files."""
+    generation = path.removeprefix(f"{JUDGEMENTS}/all.").removesuffix(".json")
+    return int(generation) if generation.isdecimal() and path == judgements(int(generation)) else None
 
 
 def space_of(path: str) -> int | None:
