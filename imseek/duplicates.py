@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import finding
 from imseek.curate.finding import Wanted
-#STORED
+from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
 from imseek.data.reader import Reader

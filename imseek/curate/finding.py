@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from imseek.curate import candidates, small
+from imseek.curate import candidates, judging, small
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.groups import KINDS, Confirm, Grouping, grouped
 from imseek.curate.orientations import turn_hashes
@@ -57,6 +57,7 @@ def find(
 ) -> DuplicateReport:
     """The groups of duplicates in one generation. Raises StaleGenerationError, CorruptCollectionError."""
     contents = of_generation(reader, wanted.allowed)
+    judged = judging.of(reader.root, contents)
     pairs: list[DuplicatePair] = []
     notes: tuple[str, ...] = ()
     interrupted = False
@@ -74,17 +75,19 @@ def find(
         )
         notes, interrupted = proposed.notes, proposed.interrupted
         pairs = list(small.pairs(proposed, contents, wanted.kinds))
+        pairs = judged.settled(pairs, wanted.kinds)
         confirm = small.confirmed(contents, index, wanted.kinds)
     copies = (
         {first: ids.tolist() for first, ids in contents.copies.items()} if "exact" in wanted.kinds else {}
     )
-    made = grouped(pairs, copies, confirm)
+    made = grouped(pairs, copies, confirm, judged.different)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
         groups=_with_keepers(reader, made, wanted),
         pairs=_counted(pairs, contents, wanted.kinds),
+        judged=judged.left_out,
         notes=notes,
         interrupted=interrupted,
     )

@@ -40,7 +40,8 @@ _DONE: Final[Mapping[str, str]] = {
 def register(app: typer.Typer) -> None:
     app.command("apply", epilog=examples("imseek apply plan.json", "imseek apply plan.json --yes"))(apply)
     app.command(
-        "undo", epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f2e3d --yes")
+        "undo",
+        epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f2e3d --yes"),
     )(undo)
 
 
