@@ -103,7 +103,8 @@ def decorate(root: Path) -> dict[str, int]:
     """Tags, derived columns, a judgement, an image in quarantine, thumbnails. Returns the ids by name."""
     reader = Reader(root)
     ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
-    by_name = {Path(os.fsdecode(place.path)).stem: i for i, place in reader.places(ids).items()}
+    places = {i: Path(os.fsdecode(place.path)) for i, place in reader.places(ids).items()}
+    by_name = {path.stem: i for i, path in places.items()}
     with Writer(root, "test") as writer:
         numbers = {i: i + 1 / 7 for i in ids}
         put_columns(
@@ -124,6 +125,8 @@ def decorate(root: Path) -> dict[str, int]:
                 files.write_dead(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
+    away = places[by_name["quarantined"]]
+    away.rename(away.with_suffix(".away"))  # A file that lies at its place is searched again.
     (root / layout.CACHE / "64").mkdir(parents=True)
     for name, image_id in by_name.items():
         content_hash = reader.metadata([image_id])[image_id]["content_hash"]
