@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from imseek.curate import candidates, judging, small
+from imseek.curate import judging, small
+from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.groups import KINDS, Confirm, Grouping, grouped
-from imseek.curate.orientations import turn_hashes
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.types import (
@@ -28,8 +28,6 @@ from imseek.types import (
 #: Opens the index of a space in the generation that is looked at.
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
-#: Ways that a picture can lie.
-_TURNS: Final = 8
 _COLUMNS: Final = (
     *("content_hash", "width", "height", "bytes", "format", "taken_at", "camera", "lens"),
     *("latitude", "caption"),
@@ -58,29 +56,18 @@ def find(
     """The groups of duplicates in one generation. Raises StaleGenerationError, CorruptCollectionError."""
     contents = of_generation(reader, wanted.allowed)
     judged = judging.of(reader.root, contents)
-    pairs: list[DuplicatePair] = []
-    notes: tuple[str, ...] = ()
-    interrupted = False
-    confirm: Confirm = _nobody
-    if set(wanted.kinds) - {"exact"} and len(contents) > 1:
-        index = open_index(reader.current.image_spaces[0])
-        proposed = candidates.find(
-            candidates.side_of(reader, contents, index),
-            turn=turn_hashes,
-            turns=_TURNS,
-            keep=reader.root,
-            scope="" if wanted.allowed is None else hashlib.sha256(wanted.where.encode()).hexdigest(),
-            progress=progress,
-            stop=stop,
-        )
-        notes, interrupted = proposed.notes, proposed.interrupted
-        pairs = list(small.pairs(proposed, contents, wanted.kinds))
-        pairs = judged.settled(pairs, wanted.kinds)
-        confirm = small.confirmed(contents, index, wanted.kinds)
-    copies = (
-        {first: ids.tolist() for first, ids in contents.copies.items()} if "exact" in wanted.kinds else {}
-    )
-    made = grouped(pairs, copies, confirm, judged.different)
+    copies = contents.copies if "exact" in wanted.kinds else {}
+    alike = {first: ids.tolist() for first, ids in copies.items()}
+    compared = Compared([])
+    with ExitStack() as stack:
+        confirm: Confirm = _nobody
+        if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+            index = open_index(reader.current.image_spaces[0])
+            comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds))
+            compared = comparing.find(wanted.where, progress, stop)
+            confirm = comparing.confirm
+        pairs = judged.settled(compared.pairs, wanted.kinds)
+        made = grouped(pairs, alike, confirm, judged.different)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
@@ -88,8 +75,8 @@ def find(
         groups=_with_keepers(reader, made, wanted),
         pairs=_counted(pairs, contents, wanted.kinds),
         judged=judged.left_out,
-        notes=notes,
-        interrupted=interrupted,
+        notes=compared.notes,
+        interrupted=compared.interrupted,
     )
 
 

@@ -1,65 +1,12 @@
-"""What pairs are and which one of a group is to stay, by simple means, until there are better ones."""
+"""Which one of a group is to stay."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-
-from imseek.curate.alike import distances
-from imseek.curate.candidates import Candidates
-from imseek.curate.contents import Contents
-from imseek.curate.groups import Confirm
-from imseek.curate.orientations import ORIENTATIONS, turn_hashes
-from imseek.data.vectors import VectorIndex
-from imseek.data.vectors.joins import Rows
-from imseek.search.collapse import ALIKE, SAME
-from imseek.types import Duplicate, DuplicateKind, DuplicatePair, KeepRule
-
-#: Two pictures of one scene: at least this cosine.
-SCENE: Final = 0.90
-
-
-def pairs(found: Candidates, contents: Contents, kinds: Collection[DuplicateKind]) -> Iterator[DuplicatePair]:
-    """The candidates that are of one of ``kinds``, by the limits of :mod:`imseek.search.collapse`."""
-    for a, b, distance, code, cosine in zip(
-        found.a, found.b, found.distance, found.orientation, found.cosine, strict=True
-    ):
-        known = distance <= 64
-        same = any(cosine >= least and distance <= most for least, most in ALIKE) if known else cosine >= SAME
-        if same and "same" in kinds:
-            kind: DuplicateKind = "same"
-        elif cosine >= SCENE and "scene" in kinds:
-            kind = "scene"
-        else:
-            continue
-        yield DuplicatePair(
-            int(contents.ids[a]),
-            int(contents.ids[b]),
-            kind,
-            confidence=0.9 if kind == "same" else 0.5,
-            cosine=None if np.isnan(cosine) else min(1.0, float(cosine)),
-            distance=int(distance) if known else None,
-            orientation=ORIENTATIONS[code] if known else "",
-        )
-
-
-def confirmed(contents: Contents, index: VectorIndex, kinds: Collection[DuplicateKind]) -> Confirm:
-    """Tells by the same limits of two images, the first ones of their contents, that nobody has proposed."""
-    rows = Rows(index.segments, index.dim)
-
-    def ask(a: int, b: int) -> DuplicatePair | None:
-        ids = np.array([a]), np.array([b])
-        one, other = (contents.positions(image) for image in ids)
-        apart, codes = distances(
-            contents.phashes[one], contents.phashes[other], turn_hashes, len(ORIENTATIONS)
-        )
-        cosine = rows.cosines(ids[0], rows, ids[1])
-        return next(pairs(Candidates(one, other, apart, codes, cosine), contents, kinds), None)
-
-    return ask
+from imseek.types import Duplicate, KeepRule
 
 
 def richness(facts: Mapping[str, Any]) -> int:
