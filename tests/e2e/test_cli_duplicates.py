@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -89,6 +90,20 @@ class TestTable:
         assert outcome.out.splitlines()[-1] == "1 more group (-n shows more, --html and --csv have all)"
         assert len(cli("duplicates", "-n", "0").out.splitlines()) == 1
 
+    def test_of_a_large_group_the_first_are_shown(self, cli, tmp_path, photo_files) -> None:
+        folder = tmp_path / "many"
+        folder.mkdir()
+        for n in range(15):
+            shutil.copyfile(photo_files[3], folder / f"{n:02}.jpg")
+        cli("index", folder, "--encoder", "fake")
+        shown = cli("duplicates", "--kind", "exact").out.splitlines()
+        assert len(shown) == 1 + 1 + 12 + 1 + 1
+        assert shown[-2:] == [
+            "      and 3 more",
+            f"1 group (1 exact) among 15 images; 14 images beside the keepers, "
+            f"{14 * photo_files[3].stat().st_size / 1e6:.1f} MB",
+        ]
+
     def test_nothing_found(self, cli, photos) -> None:
         cli("index", photos, "--encoder", "fake")
         outcome = cli("duplicates", "--kind", "exact")
@@ -108,6 +123,37 @@ class TestTable:
             "0 image\n", "0 images\n"
         )
         assert cli("duplicates", "-c", "few", "--json").json("duplicates")["groups"] == []
+
+
+class TestInterrupted:
+    @pytest.fixture
+    def stopped(self, monkeypatch) -> None:
+        """Ctrl-C, a moment after the start."""
+        from imseek.ui.cli import duplicates
+
+        class Stopped(duplicates.StopSignals):
+            def __enter__(self) -> Stopped:
+                super().__enter__()
+                signal.raise_signal(signal.SIGINT)
+                return self
+
+        monkeypatch.setattr(duplicates, "StopSignals", Stopped)
+
+    def test_it_says_so_and_ends_with_the_code_of_the_signal(self, cli, album, stopped) -> None:
+        outcome = cli("duplicates")
+        assert outcome.code == 130
+        assert outcome.err.splitlines()[-1] == (
+            "interrupted: there may be more; the same command goes on from here"
+        )
+        found = cli("duplicates", "--json")
+        assert found.code == 130
+        assert found.json("duplicates")["interrupted"]
+
+    def test_no_plan_is_made_of_half_an_answer(self, cli, album, stopped) -> None:
+        outcome = cli("duplicates", "--plan", "p", "--action", "tag")
+        assert outcome.code == 130
+        assert "so no plan was written" in outcome.err
+        assert not Path("p").exists()
 
 
 class TestWhatIsAsked:

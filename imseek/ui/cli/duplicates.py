@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imseek.ui.duplicates_page import Thumbnail
 
 _KINDS: Final = ("exact", "same")
+#: So many images of a group are shown.
+_MEMBERS: Final = 12
 #: So many files that a plan leaves alone are shown.
 _REFUSED: Final = 20
 #: Pixels.
@@ -161,7 +163,8 @@ def duplicates(
         if planned is not None and planned.files:
             say(f"look at it, then: imseek apply {shlex.quote(str(plan))}")
     if report.interrupted:
-        say("interrupted: there may be more; the same command goes on from here")
+        unplanned = "" if action is None else ", so no plan was written"
+        say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
     return signals.exit_code if report.interrupted else 0
 
 
@@ -282,15 +285,17 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     from imseek.ui.duplicates_page import WORDS
 
     head = ["", "kind", "sure", "pixels", "size", "format", "id", *(["collection"] if names else []), "image"]
-    rows = [_row(group, member, names) for group in groups for member in group.members]
+    rows = [_row(group, member, names) for group in groups for member in group.members[:_MEMBERS]]
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
         freed = size(sum(member.bytes for member in group.others))
         images = f"{count(len(group.members), 'image')}, {freed} beside the keeper"
         out.append(f"{number}. {WORDS[group.kind]}, {images}; kept: {printable(group.reason)}")
-        out += rest[: len(group.members)]
-        del rest[: len(group.members)]
+        out += rest[: len(group.members[:_MEMBERS])]
+        del rest[: len(group.members[:_MEMBERS])]
+        if len(group.members) > _MEMBERS:
+            out.append(f"      and {len(group.members) - _MEMBERS:,} more")
     return out
 
 
