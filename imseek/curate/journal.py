@@ -137,7 +137,7 @@ class Journal:
             if self.states[n] != "left":
                 counts[intent.action] = counts.get(intent.action, 0) + 1
                 held += intent.size if self.states[n] in ("done", "meant") else 0
-        notes = (f"{self.damaged} lines of {self.file} are damaged",) if self.damaged else ()
+        notes = (f"{self.damaged} lines of {self.file} could not be read",) if self.damaged else ()
         return UndoInfo(self.undo_id, self.created, self.state, counts, held, notes)
 
 

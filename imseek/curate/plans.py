@@ -220,8 +220,8 @@ def place_of(held: Held | None, sources: dict[int, SourceAt]) -> tuple[bytes, st
     if is_url(source.root) or is_url(held.path):
         return b"", "it lies on the web"
     if source.kind not in FILE_KINDS or INSIDE in held.path:
-        what = "an archive" if source.kind == "archive" else "a table"
-        return b"", f"it lies in {what}, or {what} names it"
+        archived = source.kind == "archive"
+        return b"", "it lies in an archive" if archived else "it lies in a table, or a table names it"
     return join(source.root, held.path), ""
 
 
