@@ -22,6 +22,7 @@ from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
+from imseek.encoders import registry
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.search.editions import Editions
 from imseek.search.where import Filters
@@ -33,6 +34,7 @@ from imseek.types import (
     Judgement,
     KeepRule,
     ProgressCallback,
+    SpaceInfo,
     UndoInfo,
     UndoReport,
     Verdict,
@@ -40,6 +42,7 @@ from imseek.types import (
 
 if TYPE_CHECKING:
     from imseek.curate.plans import Plan
+    from imseek.encoders.base import Encoder
 
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
@@ -101,12 +104,16 @@ def find(
             try:
                 allowed = None if where is None else IdSet(Filters().ids(reader, where))
                 asked = Wanted(wanted, keep, _folders(prefer), _folders(protect), allowed, where or "")
-                return finding.find(reader, partial(editions.index, edition), asked, progress, stop)
+                return finding.find(reader, partial(editions.index, edition), _load, asked, progress, stop)
             except StaleGenerationError:  # A writer has taken its files away meanwhile.
                 if editions.renew() == reader.generation:
                     raise
     finally:
         editions.close()
+
+
+def _load(space: SpaceInfo) -> Encoder:
+    return registry.load(space.encoder, modalities=("image",), fingerprint=space.fingerprint)
 
 
 def judge(

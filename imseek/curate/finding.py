@@ -12,6 +12,7 @@ from imseek.curate import judging, small
 from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.groups import KINDS, Confirm, Grouping, grouped
+from imseek.curate.limits import Load, thresholds
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.types import (
@@ -49,21 +50,27 @@ class Wanted:
 def find(
     reader: Reader,
     open_index: OpenIndex,
+    load: Load,
     wanted: Wanted,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
-    """The groups of duplicates in one generation. Raises StaleGenerationError, CorruptCollectionError."""
+    """The groups of duplicates in one generation. ``load`` is asked for an encoder whose limits are not known.
+
+    Raises StaleGenerationError, CorruptCollectionError.
+    """
     contents = of_generation(reader, wanted.allowed)
     judged = judging.of(reader.root, contents)
     copies = contents.copies if "exact" in wanted.kinds else {}
     alike = {first: ids.tolist() for first, ids in copies.items()}
     compared = Compared([])
+    notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         confirm: Confirm = _nobody
         if set(wanted.kinds) - {"exact"} and len(contents) > 1:
             index = open_index(reader.current.image_spaces[0])
-            comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds))
+            limits, notes = thresholds(reader, contents, load, progress)
+            comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds, limits))
             compared = comparing.find(wanted.where, progress, stop)
             confirm = comparing.confirm
         pairs = judged.settled(compared.pairs, wanted.kinds)
@@ -75,7 +82,7 @@ def find(
         groups=_with_keepers(reader, made, wanted),
         pairs=_counted(pairs, contents, wanted.kinds),
         judged=judged.left_out,
-        notes=compared.notes,
+        notes=notes + compared.notes,
         interrupted=compared.interrupted,
     )
 
