@@ -41,7 +41,7 @@ def judged(
 def _images_of(
     wanted: Collection[str], ids: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint8]
 ) -> dict[str, list[int]]:
-    """Ids by content hash in hexadecimal. Few contents are judged, and many are here: a part of the hash comes first."""
+    """Ids by content hash in hexadecimal. Few are judged, many are here: a part of the hash is compared first."""
     parts = np.array(sorted({int(one[:16], 16) for one in wanted}), np.uint64)
     found: dict[str, list[int]] = {}
     for start in range(0, len(ids), _BLOCK):
@@ -55,8 +55,8 @@ def _images_of(
 def applied(pairs: Iterable[DuplicatePair], judgements: Judged) -> tuple[list[DuplicatePair], int]:
     """Pairs less those that were called different, how many these were, and plus those that were called the same.
 
-    A pair that was found and called the same has kind *same*, if it is not stricter, is certain, and keeps what was
-    measured of it. So nobody need look at it again.
+    Pairs are of different contents. One that was found and called the same has kind *same*, is certain, and keeps what
+    was measured of it.
     """
     kept, left_out, found = [], 0, set()
     for pair in pairs:

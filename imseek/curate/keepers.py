@@ -25,7 +25,7 @@ RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 #: Columns that say nothing of how much is known: every picture has them, or another one says it. What is left is what
 #: an edit or a messenger tends to lose.
 _PLAIN: Final = frozenset(
-    [
+    {
         "image_id",
         "content_hash",
         "width",
@@ -36,8 +36,8 @@ _PLAIN: Final = frozenset(
         "bytes",
         "phash",
         "orientation",
-        "longitude",
-    ]
+    }
+    | {"longitude"}
 )
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
