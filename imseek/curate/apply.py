@@ -23,7 +23,7 @@ from imseek.curate import journal as journals
 from imseek.curate.checking import check
 from imseek.curate.inherit import Heirs
 from imseek.curate.journal import Intent, Journal, State
-from imseek.curate.looking import LeftAloneError, Looking, Ready, explained, quarantine_spot
+from imseek.curate.looking import AlreadyError, LeftAloneError, Looking, Ready, explained, quarantine_spot
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING, Plan
 from imseek.data import moving, quarantine
@@ -115,7 +115,7 @@ class _Run:
                 try:
                     ready = self._look(looking, item)
                 except LeftAloneError as error:
-                    self._tell_left(item, str(error))
+                    self._tell_left(item, error)
                     continue
                 if ready is None:
                     self._files.append(_acted(item, "already"))
@@ -163,7 +163,7 @@ class _Run:
                 else:
                     self._files.append(_acted(item, "already"))
             except LeftAloneError as error:
-                self._tell_left(item, str(error))
+                self._tell_left(item, error)
         if settled:
             self._finish(settled)
         if ready:
@@ -209,7 +209,7 @@ class _Run:
                 to = self._one(looking, item, intent, found)
             except LeftAloneError as error:
                 states[item.n] = "left"
-                self._tell_left(item, str(error))
+                self._tell_left(item, error)
             else:
                 states[item.n] = "done"
                 self._done(item, "done", found.content.info, to)
@@ -256,7 +256,7 @@ class _Run:
             try:
                 base, to = self._target(looking, item, found)
             except LeftAloneError as error:
-                self._tell_left(item, str(error))
+                self._tell_left(item, error)
                 continue
             mine = item.keeper.collection is None
             tags, columns = (
@@ -315,8 +315,9 @@ class _Run:
         self._read += ready.content.info.st_size
         return ready
 
-    def _tell_left(self, item: Item, reason: str) -> None:
-        self._files.append(_acted(item, "left", reason=reason))
+    def _tell_left(self, item: Item, why: LeftAloneError) -> None:
+        outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
+        self._files.append(_acted(item, outcome, reason=str(why)))
 
     def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
         self._files.append(_acted(item, outcome, to=to))

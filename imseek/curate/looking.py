@@ -29,6 +29,10 @@ class LeftAloneError(Exception):
     """Nothing is done to a file, and why. It does not leave this package."""
 
 
+class AlreadyError(LeftAloneError):
+    """Nothing needs to be done to a file, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
@@ -126,7 +130,8 @@ class Looking:
         except LeftAloneError as error:
             raise LeftAloneError(f"its keeper: {error}") from error
         if content is not None and os.path.samestat(content.info, found.info):
-            raise LeftAloneError("it is the keeper under another name (a hard link): there are no two copies")
+            reason = "it is the keeper under another name (a hard link): there are no two copies"
+            raise AlreadyError(reason) if file.action == "hard-link" else LeftAloneError(reason)
         if content is not None and file.action in LINKING:
             if content.sha256 != found.sha256:
                 raise LeftAloneError("it has other bytes than the keeper")

@@ -92,7 +92,7 @@ def test_there_and_back(
         assert ids_by_path(root) == ids
     report = collection.index([photos])
     assert (report.added, report.removed, report.changed) == (0, 0, 0)
-    assert apply(root, plan, dry_run=False).counts in ({"already": 3}, {"left": 3})
+    assert apply(root, plan, dry_run=False).counts == {"already": 3}
     assert undo(root).counts == {"would": 3}
     back = undo(root, dry_run=False)
     assert back.counts == {"done": 3}, back
