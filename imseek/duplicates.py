@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import finding
 from imseek.curate.finding import Wanted
+from imseek.curate.keepers import RULES, Folders
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
@@ -50,7 +51,6 @@ KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 TAG: Final = "duplicate"
 #: Who says what `judge` stores.
 PERSON: Final = "person"
-RULES: Final[tuple[KeepRule, ...]] = get_args(KeepRule)
 
 
 class HasPath(Protocol):
@@ -103,7 +103,7 @@ def find(
             reader = edition.reader
             try:
                 allowed = None if where is None else IdSet(Filters().ids(reader, where))
-                asked = Wanted(wanted, keep, _folders(prefer), _folders(protect), allowed, where or "")
+                asked = Wanted(wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "")
                 return finding.find(reader, partial(editions.index, edition), _load, asked, progress, stop)
             except StaleGenerationError:  # A writer has taken its files away meanwhile.
                 if editions.renew() == reader.generation:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from imseek.curate import judging, small
 from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
-from imseek.curate.groups import KINDS, Confirm, Grouping, grouped
+from imseek.curate.groups import KINDS, Confirm, Group, Grouping, grouped
+from imseek.curate.judging import judged
+from imseek.curate.keepers import Folders, keeper, richness
 from imseek.curate.limits import Load, thresholds
+from imseek.data import judgements
+from imseek.data.facts import tags_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.types import (
@@ -29,10 +32,10 @@ from imseek.types import (
 #: Opens the index of a space in the generation that is looked at.
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
-_COLUMNS: Final = (
-    *("content_hash", "width", "height", "bytes", "format", "taken_at", "camera", "lens"),
-    *("latitude", "caption"),
-)
+
+NOWHERE: Final = Folders()
+#: Images whose metadata is held at the same time.
+_TOGETHER: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class Wanted:
 
     kinds: Sequence[DuplicateKind]
     keep: KeepRule = "best"
-    prefer: Sequence[bytes] = ()
-    protect: Sequence[bytes] = ()
+    prefer: Folders = NOWHERE
+    protect: Folders = NOWHERE
     allowed: IdSet | None = None
     where: str = ""
 
@@ -60,7 +63,7 @@ def find(
     Raises StaleGenerationError, CorruptCollectionError.
     """
     contents = of_generation(reader, wanted.allowed)
-    judged = judging.of(reader.root, contents)
+    said = judged(judgements.read(reader.root), contents)
     copies = contents.copies if "exact" in wanted.kinds else {}
     alike = {first: ids.tolist() for first, ids in copies.items()}
     compared = Compared([])
@@ -73,15 +76,15 @@ def find(
             comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds, limits))
             compared = comparing.find(wanted.where, progress, stop)
             confirm = comparing.confirm
-        pairs = judged.settled(compared.pairs, wanted.kinds)
-        made = grouped(pairs, alike, confirm, judged.different)
+        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        made = grouped(pairs, alike, confirm, said.different)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
         groups=_with_keepers(reader, made, wanted),
         pairs=_counted(pairs, contents, wanted.kinds),
-        judged=judged.left_out,
+        judged=left_out,
         notes=notes + compared.notes,
         interrupted=compared.interrupted,
     )
@@ -107,34 +110,52 @@ def _counted(
 
 def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
     """In the order of reports: by kind, then by what is beside the keepers."""
-    keeping = small.Keeping(wanted.keep, wanted.prefer, wanted.protect)
-    members, facts = _members(reader, sorted({i for group in made.groups for i in group.members}))
-    groups = []
-    for group in made.groups:
-        (keeper, *others), reason = keeping.ordered([members[i] for i in group.members], facts)
-        related = [replace(one, pair=made.pair(keeper.image_id, one.image_id)) for one in others]
-        groups.append(DuplicateGroup(group.kind, (keeper, *related), reason))
+    groups: list[DuplicateGroup] = []
+    for some in _batches(made.groups):
+        members, rich = _members(reader, sorted({i for group in some for i in group.members}))
+
+        def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
+            return rich[one.image_id]
+
+        for group in some:
+            of_group = [members[i] for i in group.members]
+            chosen = keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            first, *others = chosen.members
+            related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+            groups.append(DuplicateGroup(group.kind, (first, *related), chosen.reason))
     groups.sort(key=lambda g: (KINDS.index(g.kind), -sum(m.bytes for m in g.others), g.keeper.image_id))
     return tuple(groups)
 
 
-def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, dict[str, Any]]]:
-    """Images by id, and what is stored of them."""
-    facts = reader.intrinsics(ids, _COLUMNS)
-    places = reader.places(ids)
+def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """Some at a time, in their order."""
+    some: list[Group] = []
+    held = 0
+    for group in groups:
+        some.append(group)
+        held += len(group.members)
+        if held >= _TOGETHER:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, int]]:
+    """Images by id, and how much is known of each."""
+    facts, places = reader.metadata(ids), reader.places(ids)
+    tags = tags_of(reader, ids)
     found = {}
     for image_id in ids:
         row = facts[image_id]
-        taken = row.get("taken_at")
         found[image_id] = Duplicate(
             collection=reader.identity.uuid,
             image_id=image_id,
             place=places.get(image_id),
-            content_hash=row["content_hash"].hex(),
+            content_hash=row["content_hash"],
             width=row["width"],
             height=row["height"],
             bytes=row["bytes"],
             format=row["format"],
-            taken_at=None if taken is None else taken.isoformat(timespec="seconds"),
+            taken_at=row.get("taken_at"),
         )
-    return found, facts
+    return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from imseek.curate.contents import Contents
-from imseek.data import judgements
-from imseek.data.contents import HashLookup
-from imseek.types import DuplicateKind, DuplicatePair
+from imseek.types import DuplicateKind, DuplicatePair, Judgement
+
+_BLOCK = 65_536
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """Pairs of contents, each by the first images of the two. ``left_out`` counts pairs that were found all the same
-    though a person has called them different."""
+    """Pairs of contents that a person has called the ``same``, and ``different``, each by the first images of both."""
 
     same: frozenset[frozenset[int]] = frozenset()
     different: frozenset[frozenset[int]] = frozenset()
-    left_out: int = field(default=0, init=False)
 
     def settled(
         self, pairs: Iterable[DuplicatePair], kinds: Collection[DuplicateKind]
-    ) -> list[DuplicatePair]:
-        """Pairs of different contents after what was said: without those that are none; and where the *same* are looked
-        for, with all that are, marked."""
+    ) -> tuple[list[DuplicatePair], int]:
+        """Pairs of different contents less those that were called different, and how many these were.
+
+        Where *same* is among ``kinds``, those that were called that are it, for certain, and found or not.
+        """
         missing = set(self.same) if "same" in kinds else set()
-        kept = []
+        kept, left_out = [], 0
         for pair in pairs:
             both = frozenset((pair.a, pair.b))
             if both in self.different:
-                self.left_out += 1
+                left_out += 1
             elif both in missing:
                 missing.discard(both)
                 kept.append(replace(pair, kind="same", confidence=1.0, judged=True))
@@ -41,28 +40,27 @@ class Judged:
                 kept.append(pair)
         for a, b in sorted(map(sorted, missing)):
             kept.append(DuplicatePair(a, b, "same", 1.0, judged=True))
-        return kept
+        return kept, left_out
 
 
-def of(root: Path, contents: Contents) -> Judged:
-    """The judgements of which both contents are among these. Raises as :func:`imseek.data.judgements.read`."""
-    said = judgements.read(root)
-    first: dict[str, int] = {}
-    lookup = HashLookup(root)
-    try:
-        for content in {content for one in said for content in (one.a, one.b)}:
-            ids = np.array(lookup.find_all(bytes.fromhex(content)), np.int64)
-            known = ids[contents.positions(ids) >= 0]  # Of an earlier generation, or a part, perhaps none.
-            if len(known):
-                first[content] = int(known[0])
-    finally:
-        lookup.close()
-    both = {
-        verdict: frozenset(
-            frozenset((first[one.a], first[one.b]))
-            for one in said
-            if one.verdict == verdict and one.a in first and one.b in first
-        )
-        for verdict in judgements.VERDICTS
-    }
-    return Judged(both["same"], both["different"])
+def judged(judgements: Iterable[Judgement], contents: Contents) -> Judged:
+    """Those of which both contents are here; others are passed over: they may come back."""
+    said = list(judgements)
+    first = _first_images({end for one in said for end in (one.a, one.b)}, contents)
+    both: dict[str, set[frozenset[int]]] = {"same": set(), "different": set()}
+    for one in said:
+        if one.a in first and one.b in first:
+            both[one.verdict].add(frozenset((first[one.a], first[one.b])))
+    return Judged(frozenset(both["same"]), frozenset(both["different"]))
+
+
+def _first_images(wanted: Collection[str], contents: Contents) -> Mapping[str, int]:
+    """By content (hexadecimal). Few are judged, many are here: a part of the hash is compared first."""
+    parts = np.array(sorted({int(one[:16], 16) for one in wanted}), np.uint64)
+    found = {}
+    for start in range(0, len(contents) if len(parts) else 0, _BLOCK):
+        block = np.ascontiguousarray(contents.hashes[start : start + _BLOCK, :8]).view(">u8").reshape(-1)
+        for n in (start + np.flatnonzero(np.isin(block.astype(np.uint64), parts))).tolist():
+            if (content := contents.hashes[n].tobytes().hex()) in wanted:
+                found[content] = int(contents.ids[n])
+    return found

@@ -91,7 +91,7 @@ class Folders:
 def _absolute(folder: AnyPath) -> bytes:
     path = os.fsencode(folder)
     # Bytes, which pathlib does not take.
-    return path if b"://" in path else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
+    return path if b"://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _real(path: bytes) -> bytes:
