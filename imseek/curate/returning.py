@@ -62,9 +62,17 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -
         with folder_of(kept) as there, folder_of(spot) as here:
             back = _compare(journal, intent, kept, there, here, dry_run)
             if back is not None:
+                _forget(journal, intent, dry_run)
                 return back
         _move_back(journal, intent, kept, spot, dry_run)
     return Back(True)
+
+
+def _forget(journal: Journal, intent: Intent, dry_run: bool) -> None:
+    """The record in the trash of a file that was taken out of it by an earlier try, which was cut short then."""
+    place = journal.trashed.get(intent.n)
+    if intent.action == "trash" and not dry_run and place is not None and not os.path.lexists(place):
+        trash.forget(place)
 
 
 def _where(journal: Journal, intent: Intent) -> Spot | None:
@@ -96,7 +104,9 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if moving.same_inode(held, lies) or (journal.states[intent.n] == "meant" and _is(there, sha256)):
+    if moving.same_inode(held, lies) or (
+        journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
+    ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
