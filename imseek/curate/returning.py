@@ -58,24 +58,21 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -
     with told():
         if intent.action in ("hard-link", "reflink"):
             return _part_from_keeper(journal, intent, spot, dry_run)
-        kept = _where(journal, intent)
+        kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
             back = _compare(journal, intent, kept, there, here, dry_run)
             if back is not None:
-                _forget(journal, intent, dry_run)
+                if intent.action == "trash" and not dry_run:
+                    place = journal.trashed.get(intent.n)
+                    if place is None or not os.path.lexists(place):
+                        trash.forget(intent.full, place)
                 return back
         _move_back(journal, intent, kept, spot, dry_run)
     return Back(True)
 
 
-def _forget(journal: Journal, intent: Intent, dry_run: bool) -> None:
-    """The record in the trash of a file that was taken out of it by an earlier try, which was cut short then."""
-    place = journal.trashed.get(intent.n)
-    if intent.action == "trash" and not dry_run and place is not None and not os.path.lexists(place):
-        trash.forget(place)
-
-
-def _where(journal: Journal, intent: Intent) -> Spot | None:
+def where(journal: Journal, intent: Intent) -> Spot | None:
+    """Where a file was put, as far as is known; it may not be there any more."""
     if intent.action == "quarantine":
         return target_of(intent)
     place = journal.trashed.get(intent.n)
@@ -135,7 +132,7 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
             moving.move(there, here, content, part_of(journal, intent))
             moving.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
-        trash.forget(kept.full)
+        trash.forget(intent.full, kept.full)
 
 
 def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
