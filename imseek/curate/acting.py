@@ -26,6 +26,8 @@ folder. Delete nothing here that you may want back.
 def prepare_quarantine(folder: bytes) -> None:
     """Make a folder of quarantine, with its marker, both durable. Raises StorageError, OSError."""
     path = Path(os.fsdecode(folder))
+    if path.is_symlink():
+        raise LeftAloneError(f"{path} is a symbolic link: nothing is put away there")
     durable.sync_folders(durable.make_folder(path))
     marker = path / layout.QUARANTINE_MARKER
     with suppress(FileExistsError):
@@ -150,6 +152,8 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
                     if (found := trash.find(intent.full, sha256)) is None:
                         raise LeftAloneError(GONE)
                     journal.note_trashed(intent.n, found)
+                if here is not None:
+                    trash.forget(intent.full)
                 return here is None
             return _settle_move(intent, at, sha256, part_of(journal, intent))
 

@@ -22,7 +22,7 @@ from imseek.curate import acting, inherit
 from imseek.curate import journal as journals
 from imseek.curate.checking import check
 from imseek.curate.inherit import Heirs
-from imseek.curate.journal import Intent, Journal, State
+from imseek.curate.journal import AWAY, Intent, Journal, State
 from imseek.curate.looking import AlreadyError, LeftAloneError, Looking, Ready, explained, quarantine_spot
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING, Plan
@@ -232,7 +232,7 @@ class _Run:
     def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Files that have not moved after all: their images are searched again, and nothing was inherited."""
         numbers = {intent.n for intent in intents}
-        still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] != "left"]
+        still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
         taken = inherit.taking(self._writer, intents, still, journal.undo_id)
         kept = [intent.image_id for intent in intents if intent.action in MOVING]
         change = Change(

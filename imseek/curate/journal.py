@@ -25,8 +25,11 @@ from imseek.errors import UsageError
 from imseek.types import Action, UndoInfo
 
 FORMAT: Final = 1
-#: What has come of a file: it is not known yet, it is done, it was left alone, it is back, it cannot be had any more.
-State: TypeAlias = Literal["meant", "done", "left", "undone", "gone"]
+#: What has come of a file: it is not known yet, it is done, it was left alone; it is on its way back, it is back, it
+#: cannot be had any more.
+State: TypeAlias = Literal["meant", "done", "left", "returning", "undone", "gone"]
+#: States of files that are to be brought back, as far as is known.
+AWAY: Final = frozenset({"meant", "done", "returning"})
 _NAME: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -126,8 +129,8 @@ class Journal:
     @property
     def state(self) -> Literal["unfinished", "done", "undone", "partly"]:
         states = {state for state in self.states.values() if state != "left"}
-        if "undone" in states or "gone" in states:
-            return "partly" if states & {"done", "meant"} else "undone"
+        if states & {"returning", "undone", "gone"}:
+            return "partly" if states & AWAY else "undone"
         return "done" if self.ended and "meant" not in states else "unfinished"
 
     def info(self) -> UndoInfo:
@@ -136,7 +139,7 @@ class Journal:
         for n, intent in self.intents.items():
             if self.states[n] != "left":
                 counts[intent.action] = counts.get(intent.action, 0) + 1
-                held += intent.size if self.states[n] in ("done", "meant") else 0
+                held += intent.size if self.states[n] in AWAY else 0
         notes = (f"{self.damaged} lines of {self.file} could not be read",) if self.damaged else ()
         return UndoInfo(self.undo_id, self.created, self.state, counts, held, notes)
 

@@ -58,16 +58,21 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -
     with told():
         if intent.action in ("hard-link", "reflink"):
             return _part_from_keeper(journal, intent, spot, dry_run)
-        kept = _where(journal, intent)
+        kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
             back = _compare(journal, intent, kept, there, here, dry_run)
             if back is not None:
+                if intent.action == "trash" and not dry_run:
+                    place = journal.trashed.get(intent.n)
+                    if place is None or not os.path.lexists(place):
+                        trash.forget(intent.full, place)
                 return back
         _move_back(journal, intent, kept, spot, dry_run)
     return Back(True)
 
 
-def _where(journal: Journal, intent: Intent) -> Spot | None:
+def where(journal: Journal, intent: Intent) -> Spot | None:
+    """Where a file was put, as far as is known; it may not be there any more."""
     if intent.action == "quarantine":
         return target_of(intent)
     place = journal.trashed.get(intent.n)
@@ -96,7 +101,9 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if moving.same_inode(held, lies) or (journal.states[intent.n] == "meant" and _is(there, sha256)):
+    if moving.same_inode(held, lies) or (
+        journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
+    ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
@@ -125,7 +132,7 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
             moving.move(there, here, content, part_of(journal, intent))
             moving.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
-        trash.forget(kept.full)
+        trash.forget(intent.full, kept.full)
 
 
 def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:

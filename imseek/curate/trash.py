@@ -40,12 +40,19 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
     return None
 
 
-def forget(place: bytes) -> None:
-    """The record of a file that was taken out of the trash."""
-    folder, name = os.path.split(place)
-    if os.path.basename(folder) == b"files":
+def forget(path: bytes, place: bytes | None = None) -> None:
+    """Clear away the record of a file that was taken out of its ``place``, or, where that is not known, all records of
+    files that lay at ``path`` and are not in the trash: a kill came between the record and the move."""
+    if place is not None:
+        folder, name = os.path.split(place)
         with suppress(OSError):
             os.unlink(os.path.join(os.path.dirname(folder), b"info", name + _INFO))
+        return
+    for trash, top in _trashes(path):
+        for name, _ in _records(trash, top, path):
+            if not os.path.lexists(os.path.join(trash, b"files", name)):
+                with suppress(OSError):
+                    os.unlink(os.path.join(trash, b"info", name + _INFO))
 
 
 def spot(place: bytes) -> Spot:

@@ -17,7 +17,7 @@ from typing import Final
 from imseek.curate import inherit
 from imseek.curate import journal as journals
 from imseek.curate.apply import BATCH, MOVING, placings
-from imseek.curate.journal import Intent, Journal, State
+from imseek.curate.journal import AWAY, Intent, Journal, State
 from imseek.curate.looking import LeftAloneError
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING
@@ -33,7 +33,7 @@ from imseek.errors import UsageError
 from imseek.types import Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
 
 #: States of files that there is something to undo of. A file that was gone may be there again.
-_OPEN: Final = frozenset({"done", "meant", "gone"})
+_OPEN: Final = AWAY | {"gone"}
 
 
 def undo(
@@ -64,7 +64,7 @@ def _journal(root: Path, undo_id: str | None) -> Journal:
     if undo_id is not None:
         return journals.find(root, undo_id)
     for journal in journals.journals(root):
-        if {"done", "meant"} & set(journal.states.values()):
+        if AWAY & set(journal.states.values()):
             return journal
     raise UsageError("nothing was done that could be undone", hint="imseek undo --list")
 
@@ -109,10 +109,15 @@ class _Run:
 
     def execute(self, writer: Writer) -> list[UndoneFile]:
         told: list[UndoneFile] = []
+        states = self._journal.states
         for start in range(0, len(self._intents), BATCH):
             if self._stop.is_set():
                 break
-            results = list(self._results(self._intents[start : start + BATCH], dry_run=False))
+            batch = self._intents[start : start + BATCH]
+            # A copy that is found at a place later is ours then, and not one that somebody has put there.
+            returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
+            self._journal.note(returning)
+            results = list(self._results(batch, dry_run=False))
             self._record(writer, results)
             told += [_told(result, "done") for result in results]
         return told
@@ -139,9 +144,7 @@ class _Run:
         commit(writer, self._batch(back, held))
         numbers = {intent.n for intent in back}
         states = self._journal.states
-        still = [
-            i for n, i in self._journal.intents.items() if n not in numbers and states[n] in ("done", "meant")
-        ]
+        still = [i for n, i in self._journal.intents.items() if n not in numbers and states[n] in AWAY]
         taken = inherit.taking(writer, back, still, self._journal.undo_id)
         # Of one that another file took the place of, the next scan tells what has become.
         kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]

@@ -124,6 +124,11 @@ def same(one: os.stat_result, other: os.stat_result) -> bool:
     return _key(one) == _key(other)
 
 
+def _bytes_key(info: os.stat_result) -> tuple[int, ...]:
+    """The same as far as a new name leaves it: that is a change of its own (ctime)."""
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
 def _key(info: os.stat_result) -> tuple[int, ...]:
     return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
@@ -158,9 +163,9 @@ def move(source: At, target: At, content: Content, part: bytes) -> None:
             raise
         return
     moved = look(target)
-    if not same_inode(moved, content.info):
+    if moved is None or _bytes_key(moved) != _bytes_key(content.info):
         _rename(target, source)
-        raise ChangingError("another file took its place")
+        raise ChangingError("it was changed, or another file took its place, just now")
     sync(target, source)
 
 
