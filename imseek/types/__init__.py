@@ -35,6 +35,8 @@ from imseek.types.pictures import (
 from imseek.types.runs import (
     Failure,
     IndexReport,
+    KnownPicture,
+    KnownReason,
     Progress,
     ProgressCallback,
     SourceOptions,
@@ -75,6 +77,8 @@ __all__ = [
     "IndexReport",
     "Judgement",
     "KeepRule",
+    "KnownPicture",
+    "KnownReason",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
