@@ -9,6 +9,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ WORDS = "File Edit View Window Help Search Open Share Download Reply Forward Tod
 PHOTOS = (
     "astronaut.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png",
     "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg",
-    "text.png", "color.png", "logo.png", "brick.png", "grass.png", "gravel.png",
+    "text.png", "logo.png", "brick.png", "grass.png", "gravel.png",
 )  # fmt: skip
 
 
@@ -79,9 +80,9 @@ def made(half: str, stamps: Path) -> list[Made]:
 
 
 def relation(whole: Made, part: Made) -> str:
-    """``inside``: the part, all of which is of one original, lies in the whole. ``near``: some of it does, or most of
-    the whole is the part. Empty: neither."""
-    if whole is part or len(part.shows) != 1 or part.kind in ("collage", "screenshot"):
+    """``inside``: the part, all of which is of one original, lies in the whole. ``cut``: it does so with its edges cut
+    off. ``near``: little of it does, or most of the whole is the part. Empty: neither."""
+    if whole is part or part.kind in ("collage", "screenshot"):
         return "near" if _share_something(whole, part) else ""
     (own,) = part.shows
     best = ""
@@ -89,11 +90,11 @@ def relation(whole: Made, part: Made) -> str:
         if shown.original != own.original or (common := _area(_common(shown.of, own.of))) <= 0:
             continue
         held = common / _area(own.of)
-        scale = _area(shown.at) / _area(shown.of)
-        of_whole = common * scale / _size(whole)
+        of_whole = common * _area(shown.at) / _area(shown.of) / _size(whole)
         if held >= 0.97 and of_whole < 0.85:
             return "inside"
-        best = "near"
+        cut = whole.kind == "collage" and part.kind == "original" and 0.55 <= held < 0.97
+        best = "cut" if cut else best or "near"
     return best
 
 
@@ -103,6 +104,7 @@ def _share_something(one: Made, other: Made) -> bool:
     )
 
 
+@lru_cache(maxsize=2048)
 def _size(picture: Made) -> float:
     with Image.open(io.BytesIO(picture.data)) as opened:
         return float(opened.width * opened.height)
@@ -159,7 +161,9 @@ def _collage(name: str, used: dict[str, Image.Image], chance: np.random.Generato
             size = max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio))
             place = x + (w - size[0]) // 2, y + (h - size[1]) // 2
         sheet.paste(picture.resize(size, Image.Resampling.BICUBIC, box=of), place)
-        shows.append(Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1]))))
+        shows.append(
+            Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1])))
+        )
     return Made(name, "collage", _jpeg(sheet, 85), tuple(shows))
 
 
@@ -198,14 +202,22 @@ def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Gener
         stretch = float(chance.uniform(0.85, 1.18))
         w = min(picture.width, round(picture.width * share**0.5 * stretch))
         h = min(picture.height, round(picture.height * share**0.5 / stretch))
-        left, top = int(chance.integers(0, picture.width - w + 1)), int(chance.integers(0, picture.height - h + 1))
+        left, top = (
+            int(chance.integers(0, picture.width - w + 1)),
+            int(chance.integers(0, picture.height - h + 1)),
+        )
         part = picture.crop((left, top, left + w, top + h))
         if np.asarray(part.convert("L"), np.float32).std() >= SHOWS:
             scale = float(chance.uniform(0.7, 1.4))
             size = max(48, round(w * scale)), max(48, round(h * scale))
             of = (float(left), float(top), float(left + w), float(top + h))
             data = _jpeg(part.resize(size, Image.Resampling.BICUBIC), 80)
-            return Made(f"crop-{share:g}/{name}", f"crop {share:g}", data, (Shown(name, of, (0.0, 0.0, float(size[0]), float(size[1]))),))
+            return Made(
+                f"crop-{share:g}/{name}",
+                f"crop {share:g}",
+                data,
+                (Shown(name, of, (0.0, 0.0, float(size[0]), float(size[1]))),),
+            )
     return None
 
 

@@ -111,7 +111,7 @@ def swapped(one: Registration) -> Registration:
 
 def best_orientation(a: Look, b: Look) -> int:
     """The code by which ``b`` correlates best with ``a``, both squeezed into a square."""
-    first, second = unit(resized(a, _SQUARE, _SQUARE)), unit(resized(b, _SQUARE, _SQUARE))
+    first, second = _unit(_resized(a, _SQUARE, _SQUARE)), _unit(_resized(b, _SQUARE, _SQUARE))
     # A turn that does not follow the proportions is one only if nothing else is as near.
     found = [float((first * turn(second, code)).sum()) for code in range(len(ORIENTATIONS))]
     wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
@@ -124,7 +124,7 @@ def best_orientation(a: Look, b: Look) -> int:
 def _search(a: Look, b: Look) -> tuple[float, _Fit]:
     """``b`` at each scale over each place of ``a`` that holds it: the greatest correlation, and where."""
     shrink = min(1.0, _COARSE / max(a.shape))
-    small = resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
+    small = _resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
     height, width = small.shape
     small = small - small.mean()
     # As large as it can be and still lie within.
@@ -136,14 +136,14 @@ def _search(a: Look, b: Look) -> tuple[float, _Fit]:
     sizes = [size for size in dict.fromkeys(sizes) if size[0] <= height and size[1] <= width]
     templates = np.zeros((len(sizes), height, width), np.float32)
     for n, (h, w) in enumerate(sizes):
-        templates[n, :h, :w] = unit(resized(b, h, w))
+        templates[n, :h, :w] = _unit(_resized(b, h, w))
     spectra = np.conj(np.fft.rfft2(templates)) * np.fft.rfft2(small)
     numerators = np.fft.irfft2(spectra, s=(height, width))
-    sums, squares = summed(small), summed(small * small)
+    sums, squares = _summed(small), _summed(small * small)
     best, fit = -1.0, _Fit(b.shape[0] / a.shape[0], 0.0, b.shape[1] / a.shape[1], 0.0)
     for n, (h, w) in enumerate(sizes):
         area = h * w
-        variance = windows(squares, h, w) - windows(sums, h, w) ** 2 / area
+        variance = _windows(squares, h, w) - _windows(sums, h, w) ** 2 / area
         # A window of nothing correlates with nothing.
         norm = np.sqrt(np.maximum(variance, area * _NOISE**2))
         field = numerators[n, : height - h + 1, : width - w + 1] / norm
@@ -158,11 +158,11 @@ def _search(a: Look, b: Look) -> tuple[float, _Fit]:
     return best, fit
 
 
-def summed(picture: Float32) -> np.ndarray:
+def _summed(picture: Float32) -> np.ndarray:
     return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
-def windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
+def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
     return sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
 
 
@@ -179,7 +179,7 @@ def _measured(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
 def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
     if max(a.shape) > 1.5 * _COARSE:
         shrink = _COARSE / max(a.shape)
-        coarse = resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
+        coarse = _resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
         ratio = coarse.shape[0] / a.shape[0], coarse.shape[1] / a.shape[1]
         fit = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(
             (1 / ratio[0], 1 / ratio[1]), (1.0, 1.0)
@@ -192,7 +192,7 @@ def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
         return Registration(code, overlap_a, overlap_b, 0.0, 0.0, 1.0, 0.0)
     first = a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     second = _sampled(b, rows, columns, fit)
-    correlation = float((unit(first) * unit(second)).sum())
+    correlation = float((_unit(first) * _unit(second)).sum())
     agreement, drift, detail = _by_tiles(first, second)
     return Registration(code, overlap_a, overlap_b, correlation, agreement, drift / max(a.shape), detail)
 
@@ -284,7 +284,7 @@ def _affine(x: Look, y: Look) -> tuple[float, float]:
     return gain, mean_y - gain * mean_x
 
 
-def unit(picture: Look) -> Float32:
+def _unit(picture: Look) -> Float32:
     centred = picture - picture.mean()
     norm = float(np.sqrt((centred * centred).sum()))
     return centred / norm if norm > 1e-6 else centred
@@ -317,6 +317,6 @@ def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Floa
     return made
 
 
-def resized(picture: Look, height: int, width: int) -> Float32:
+def _resized(picture: Look, height: int, width: int) -> Float32:
     fit = _Fit(picture.shape[0] / height, 0.0, picture.shape[1] / width, 0.0)
     return _sampled(picture, np.arange(height), np.arange(width), fit)
