@@ -18,11 +18,12 @@ LEAST_SIDE = 100
 #: So many stamps of a half get copies; the others are siblings that are to be told from them.
 STAMPS = 100
 PAGES = 12
-WORDS = (
+_TEXT = (
     "harbour window letter garden bridge silver morning station paper winter market river engine yellow basket "
     "island candle summer pocket village mirror orange ticket forest copper bottle ladder thunder carpet violin "
     "meadow pepper rocket saddle temple tunnel walnut anchor button castle desert falcon guitar hammer jacket kettle"
-).split()
+)
+WORDS = _TEXT.split()
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def _stamps(half: str, folder: Path) -> Iterator[Original]:
         if mark not in seen:  # Two have the same pixels.
             seen.add(mark)
             flat = name.removesuffix(".png").replace("/", "_")
-            yield Original(flat, "stamp", Image.fromarray(pixels), name in chosen)
+            if pixels.std() < 8:  # A black I that fills its picture, and the like: nothing to recognise.
+                yield Original(flat, "blank", Image.fromarray(pixels), False)
+            else:
+                yield Original(flat, "stamp", Image.fromarray(pixels), name in chosen)
 
 
 def page(layout: int, seed: int) -> Image.Image:
@@ -84,12 +88,19 @@ def page(layout: int, seed: int) -> Image.Image:
     picture = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, width, 44), fill=("#234", "#eee", "#735")[layout])
-    draw.text((20, 8), "Messages of today", font=ImageFont.load_default(24), fill=("white", "black", "white")[layout])
+    draw.text(
+        (20, 8),
+        "Messages of today",
+        font=ImageFont.load_default(24),
+        fill=("white", "black", "white")[layout],
+    )
     font = ImageFont.load_default(17)
     for top in range(64, height - 30, 27):
         if layout == 0 and (top // 27) % 7 == 0:
             continue
-        draw.text((24, top), " ".join(rng.choice(WORDS, (12, 9, 13)[layout]).tolist()), font=font, fill="#222")
+        draw.text(
+            (24, top), " ".join(rng.choice(WORDS, (12, 9, 13)[layout]).tolist()), font=font, fill="#222"
+        )
     return picture
 
 
@@ -132,9 +143,13 @@ def _blanks() -> Iterator[Original]:
     scanned = np.random.default_rng(3).normal(247, 2, (300, 400, 1)).clip(0, 255).astype(np.uint8)
     yield Original("blank-scanned", "blank", Image.fromarray(np.repeat(scanned, 3, axis=2)), False)
     slope = np.linspace(200, 255, 300).astype(np.uint8)[:, None, None]
-    yield Original("blank-slope", "blank", Image.fromarray(np.broadcast_to(slope, (300, 400, 3)).copy()), False)
+    yield Original(
+        "blank-slope", "blank", Image.fromarray(np.broadcast_to(slope, (300, 400, 3)).copy()), False
+    )
     across = np.linspace(255, 190, 400).astype(np.uint8)[None, :, None]
-    yield Original("blank-across", "blank", Image.fromarray(np.broadcast_to(across, (300, 400, 3)).copy()), False)
+    yield Original(
+        "blank-across", "blank", Image.fromarray(np.broadcast_to(across, (300, 400, 3)).copy()), False
+    )
 
 
 def encoded(picture: Image.Image, form: str, quality: int = 90) -> bytes:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFont
-
 from duplicating.originals import encoded
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 Way = Callable[[Image.Image, np.random.Generator], tuple[bytes, str]]
 
@@ -58,7 +57,12 @@ def _text(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     top = float(rng.uniform(0.05, 0.8) * picture.height)
     place = (picture.width * 0.06, top)
     draw.text(
-        place, "SUMMER SALE 50 %", font=ImageFont.load_default(size), fill="white", stroke_width=2, stroke_fill="black"
+        place,
+        "SUMMER SALE 50 %",
+        font=ImageFont.load_default(size),
+        fill="white",
+        stroke_width=2,
+        stroke_fill="black",
     )
     return written
 
@@ -115,7 +119,9 @@ def another_shot(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     height, width = pixels.shape[:2]
     side = max(height, width)
     coarse = rng.normal(size=(2, 5, 5)).astype(np.float32)
-    field = np.stack([np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)) for one in coarse])
+    field = np.stack(
+        [np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)) for one in coarse]
+    )
     field *= rng.uniform(0.01, 0.03) * side / np.hypot(*field).max()
     zoom = 1 + rng.uniform(0, 0.04)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)

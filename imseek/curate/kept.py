@@ -62,7 +62,9 @@ class Kept:
         if self._folder is None:
             return None
         try:
-            with np.load(self._folder / f"{name}.npz", allow_pickle=False) as file:
+            path = self._folder / f"{name}.npz"
+            # Opened here, since NumPy does not close what it cannot read.
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = tuple(file[f"arr_{n}"] for n in range(len(kinds)))
         except Exception:  # What damaged bytes make NumPy raise is not documented.
             return None

@@ -70,7 +70,8 @@ def look(pixels: Pixels, side: int = SIDE) -> Small:
     shrink = min(1.0, side / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     small = pixels if size == (height, width) else resize(pixels, size)
-    return np.rint(small.astype(np.float32) @ _LUMA).astype(np.uint8)
+    luminance: Small = np.rint(small.astype(np.float32) @ _LUMA).astype(np.uint8)
+    return luminance
 
 
 def _size(small: Small | None) -> int:

@@ -8,8 +8,9 @@ Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and
 a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it cannot show.
 
 What two pictures of one class share - a white ground, a page's layout, an outline - makes a high correlation over all.
-So that is asked tile by tile, and a tile counts by how much there is to see in it. Another shot of the same scene
-agrees in most tiles, but they have moved against each other; copies have not: `drift`.
+So that is asked tile by tile, of what is left when the mean of each row and of each column of a tile is taken away:
+lines of text make stripes, axes and frames make lines, but which words and which curves they are is in the rest.
+Another shot of the same scene agrees in most tiles, but they have moved against each other; copies have not: `drift`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,20 @@ Look = Float32
 #: Side of the squares over which orientations are compared, and of the grid on which one is looked for in the other.
 _SQUARE: Final = 24
 _COARSE: Final = 48
+_FINE: Final = 96
 #: How much smaller one may lie in the other, in steps that move no edge by more than half a pixel of the coarse grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
+_FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
+#: Less than so many rows or columns in common say nothing.
+_LEAST: Final = 6
 #: A tile is about so many pixels wide.
 _TILE: Final = 14
 #: Grey levels (standard deviation) that compression and rounding make where there is nothing to see.
 _NOISE: Final = 3.0
+#: The same in what is left of a tile without the means of its rows and columns; and from where on more of it is not
+#: more to see, so that a line of text written over a picture does not outweigh it.
+_FAINT: Final = 1.0
+_PLAIN: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +52,8 @@ class Registration:
     ``orientation`` is the code (0 … 7) by which ``b`` is turned. ``overlap_a`` and ``overlap_b`` are the shares of
     either area that the other covers. ``correlation`` is that of luminance over the overlap, −1 … 1; ``agreement`` the
     mean of that of its tiles, each weighed by the detail in it, 0 … 1. ``drift`` is how far tiles have moved against
-    each other: the weighed median, as a share of the longer side. ``detail`` is the mean standard deviation of tiles
-    in grey levels: near 0, nothing else means anything.
+    each other: the weighed median, in pixels of a grid whose longer side has ``pixels``. ``detail`` is the mean
+    standard deviation of what tiles have of their own, in grey levels: at 0, nothing else means anything.
     """
 
     orientation: int
@@ -54,6 +63,7 @@ class Registration:
     agreement: float
     drift: float
     detail: float
+    pixels: int
 
     @property
     def overlap(self) -> float:
@@ -75,24 +85,27 @@ class _Fit:
 
     def scaled(self, a: tuple[float, float], b: tuple[float, float]) -> _Fit:
         """The same between pictures whose sides are ``a`` and ``b`` times as long: (height, width)."""
-        return _Fit(
-            self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1]
-        )
+        return _Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
 
 
 def whole(a: Look, b: Look, orientation: int | None = None) -> Registration:
     """All of ``b`` over all of ``a``, in the orientation given, or the best of the eight."""
     code = best_orientation(a, b) if orientation is None else orientation
-    turned = np.ascontiguousarray(turn(b, code))
+    turned = np.ascontiguousarray(turn(b, INVERSE[code]))
     fit = _Fit(turned.shape[0] / a.shape[0], 0.0, turned.shape[1] / a.shape[1], 0.0)
     return _measured(a, turned, code, fit)
 
 
-def inside(a: Look, b: Look, orientation: int = 0) -> Registration:
-    """One somewhere inside the other, at half its size or larger; the better of both ways around."""
-    turned = np.ascontiguousarray(turn(b, orientation))
-    peak, fit = _search(a, turned)
-    other, back = _search(turned, a)
+def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Registration:
+    """One somewhere inside the other, at half its size or larger; the better of both ways around.
+
+    ``fine`` looks on a grid of twice as many pixels a side, which takes five times as long: lines of text are no more
+    than stripes on the other one.
+    """
+    turned = np.ascontiguousarray(turn(b, INVERSE[orientation]))
+    grid = _FINE if fine else _COARSE
+    peak, fit = _search(a, turned, grid)
+    other, back = _search(turned, a, grid)
     return _measured(a, turned, orientation, fit if peak >= other else back.inverse())
 
 
@@ -106,32 +119,34 @@ def swapped(one: Registration) -> Registration:
         one.agreement,
         one.drift,
         one.detail,
+        one.pixels,
     )
 
 
 def best_orientation(a: Look, b: Look) -> int:
-    """The code by which ``b`` correlates best with ``a``, both squeezed into a square."""
+    """How ``b`` is turned beside ``a``: the code by which the two correlate best, both squeezed into a square."""
     first, second = _unit(_resized(a, _SQUARE, _SQUARE)), _unit(_resized(b, _SQUARE, _SQUARE))
     # A turn that does not follow the proportions is one only if nothing else is as near.
-    found = [float((first * turn(second, code)).sum()) for code in range(len(ORIENTATIONS))]
+    found = [float((turn(first, code) * second).sum()) for code in range(len(ORIENTATIONS))]
     wide = (a.shape[1] > a.shape[0]) != (b.shape[1] > b.shape[0])
-    return max(range(len(found)), key=lambda code: (found[code] + 0.02 * ((code > 3) == wide), -code))
+    return max(
+        range(len(found)), key=lambda code: (round(found[code] + 0.02 * ((code > 3) == wide), 3), -code)
+    )
 
 
 # -- looking for one inside the other ------------------------------------------------------------------------
 
 
-def _search(a: Look, b: Look) -> tuple[float, _Fit]:
+def _search(a: Look, b: Look, grid: int) -> tuple[float, _Fit]:
     """``b`` at each scale over each place of ``a`` that holds it: the greatest correlation, and where."""
-    shrink = min(1.0, _COARSE / max(a.shape))
-    small = _resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
+    small, ratio = _shrunk(a, grid)
     height, width = small.shape
     small = small - small.mean()
     # As large as it can be and still lie within.
     largest = min(height / b.shape[0], width / b.shape[1])
     sizes = [
         (max(6, round(b.shape[0] * largest * scale)), max(6, round(b.shape[1] * largest * scale)))
-        for scale in _SCALES
+        for scale in (_SCALES if grid == _COARSE else _FINE_SCALES)
     ]
     sizes = [size for size in dict.fromkeys(sizes) if size[0] <= height and size[1] <= width]
     templates = np.zeros((len(sizes), height, width), np.float32)
@@ -154,7 +169,7 @@ def _search(a: Look, b: Look) -> tuple[float, _Fit]:
             best = worth
             sy, sx = b.shape[0] / h, b.shape[1] / w
             found = _Fit(sy, -top * sy, sx, -left * sx)
-            fit = found.scaled((a.shape[0] / height, a.shape[1] / width), (1.0, 1.0))
+            fit = found.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
     return best, fit
 
 
@@ -163,7 +178,7 @@ def _summed(picture: Float32) -> np.ndarray:
 
 
 def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
-    return sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])
 
 
 # -- refining, and measuring ---------------------------------------------------------------------------------
@@ -178,34 +193,39 @@ def _measured(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
 
 def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
     if max(a.shape) > 1.5 * _COARSE:
-        shrink = _COARSE / max(a.shape)
-        coarse = _resized(a, max(8, round(a.shape[0] * shrink)), max(8, round(a.shape[1] * shrink)))
-        ratio = coarse.shape[0] / a.shape[0], coarse.shape[1] / a.shape[1]
-        fit = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(
-            (1 / ratio[0], 1 / ratio[1]), (1.0, 1.0)
-        )
-    fit = _refined(a, b, fit, 3)
-    rows, columns = _covered(a.shape[0], b.shape[0], fit.sy, fit.ty), _covered(a.shape[1], b.shape[1], fit.sx, fit.tx)
+        coarse, ratio = _shrunk(a, _COARSE)
+        back = 1 / ratio[0], 1 / ratio[1]
+        refined = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
+        # Fine stripes are others on a coarse grid.
+        if _correlation(a, b, refined) > _correlation(a, b, fit):
+            fit = refined
+    fit = _refined(a, b, fit, 5)
+    rows, columns = _covered(a, b, fit)
     covered = len(rows) * len(columns)
     overlap_a, overlap_b = covered / a.size, min(1.0, covered * fit.sy * fit.sx / b.size)
-    if len(rows) < 6 or len(columns) < 6:
-        return Registration(code, overlap_a, overlap_b, 0.0, 0.0, 1.0, 0.0)
-    first = a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    second = _sampled(b, rows, columns, fit)
+    if len(rows) < _LEAST or len(columns) < _LEAST:
+        return Registration(code, overlap_a, overlap_b, 0.0, 0.0, 0.0, 0.0, max(a.shape))
+    first, second = _over(a, b, rows, columns, fit)
     correlation = float((_unit(first) * _unit(second)).sum())
     agreement, drift, detail = _by_tiles(first, second)
-    return Registration(code, overlap_a, overlap_b, correlation, agreement, drift / max(a.shape), detail)
+    return Registration(code, overlap_a, overlap_b, correlation, agreement, drift, detail, max(a.shape))
+
+
+def _correlation(a: Look, b: Look, fit: _Fit) -> float:
+    rows, columns = _covered(a, b, fit)
+    if len(rows) < _LEAST or len(columns) < _LEAST:
+        return -1.0
+    first, second = _over(a, b, rows, columns, fit)
+    return float((_unit(first) * _unit(second)).sum())
 
 
 def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
     """Gauss-Newton: a = gain · b(fit) + offset, in the least squares over the overlap, large residuals held down."""
     for _ in range(steps):
-        rows = _covered(a.shape[0], b.shape[0], fit.sy, fit.ty)
-        columns = _covered(a.shape[1], b.shape[1], fit.sx, fit.tx)
-        if len(rows) < 6 or len(columns) < 6:
+        rows, columns = _covered(a, b, fit)
+        if len(rows) < _LEAST or len(columns) < _LEAST:
             return fit
-        target = a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        moved = _sampled(b, rows, columns, fit)
+        target, moved = _over(a, b, rows, columns, fit)
         gain, offset = _affine(moved, target)
         if gain <= 0:
             return fit
@@ -219,7 +239,8 @@ def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
         basis = np.stack([down * y, down, right * x, right]).reshape(4, -1)
         weighed = basis * weight.reshape(-1)
         normal = weighed @ basis.T
-        step = np.linalg.solve(normal + 1e-3 * np.trace(normal) / 4 * np.eye(4) + 1e-6 * np.eye(4), weighed @ error.reshape(-1))
+        held = np.diag(1e-4 * np.diag(normal) + 1e-6)
+        step = np.linalg.solve(normal + held, weighed @ error.reshape(-1))
         # In pixels of `a`; each is sy (sx) pixels of b.
         fit = _Fit(
             float(fit.sy * (1 + step[0] / a.shape[0])),
@@ -237,36 +258,50 @@ def _by_tiles(first: Look, second: Look) -> tuple[float, float, float]:
     gain, offset = _affine(second, first)
     error = first - gain * second - offset
     down, right = np.gradient(gain * second)
-    edges = [_edges(side) for side in first.shape]
-    area = np.outer(np.diff(edges[0]), np.diff(edges[1]))
-
-    def total(values: Float32) -> np.ndarray:
-        return np.add.reduceat(np.add.reduceat(values, edges[0][:-1], axis=0), edges[1][:-1], axis=1)
-
-    mean_a, mean_b = total(first) / area, total(second) / area
-    var_a = np.maximum(total(first * first) / area - mean_a**2, 0)
-    var_b = np.maximum(total(second * second) / area - mean_b**2, 0)
-    shared = total(first * second) / area - mean_a * mean_b
-    alike = shared / (np.sqrt(var_a * var_b) + _NOISE**2)
-    weight = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _NOISE, 0) * area
-    detail = float((weight / area).mean())
+    tiles = _Tiles(first.shape[0], first.shape[1])
+    a, b = tiles.own(first), tiles.own(second)
+    var_a, var_b = tiles.means(a * a), tiles.means(b * b)
+    alike = tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2)
+    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
+    weight = np.minimum(seen, _PLAIN) * tiles.area
     if weight.sum() <= 0:
         return 0.0, 0.0, 0.0
     agreement = float((weight * np.clip(alike, 0, 1)).sum() / weight.sum())
     # The shift of each tile that takes most of its error away; nothing to see holds it at 0.
-    yy, xx, xy = total(down * down), total(right * right), total(down * right)
-    ye, xe = total(down * error), total(right * error)
-    held = area * _NOISE**2 / 4
+    yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
+    ye, xe = tiles.means(down * error), tiles.means(right * error)
+    held = _NOISE**2 / 4
     determinant = (yy + held) * (xx + held) - xy**2
     shift_y = ((xx + held) * ye - xy * xe) / determinant
     shift_x = ((yy + held) * xe - xy * ye) / determinant
     drift = _weighed_median(np.hypot(shift_y, shift_x), weight)
-    return agreement, drift, detail
+    return agreement, drift, float((seen * tiles.area).sum() / tiles.area.sum())
 
 
-def _edges(side: int) -> np.ndarray:
-    """Where tiles begin, and the end: about _TILE wide, two at least."""
-    return np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64)
+class _Tiles:
+    """A picture cut into tiles of about equal size, two at least in either direction."""
+
+    def __init__(self, height: int, width: int) -> None:
+        rows, columns = (
+            np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64) for side in (height, width)
+        )
+        self._rows, self._columns = rows[:-1], columns[:-1]
+        self._heights, self._widths = np.diff(rows)[:, None], np.diff(columns)[None]
+        self.area = self._heights * self._widths
+
+    def means(self, picture: np.ndarray) -> np.ndarray:
+        """(tiles down, tiles across)."""
+        rows = np.add.reduceat(picture, self._rows, axis=0)
+        return np.asarray(np.add.reduceat(rows, self._columns, axis=1) / self.area)
+
+    def own(self, picture: Look) -> np.ndarray:
+        """The picture less the mean of each row and column of each tile."""
+        across = np.add.reduceat(picture, self._columns, axis=1) / self._widths
+        along = np.add.reduceat(picture, self._rows, axis=0) / self._heights
+        mean = np.add.reduceat(across, self._rows, axis=0) / self._heights
+        plain = np.repeat(across - np.repeat(mean, self._heights[:, 0], axis=0), self._widths[0], axis=1)
+        left: np.ndarray = picture - plain - np.repeat(along, self._heights[:, 0], axis=0)
+        return left
 
 
 def _weighed_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -287,24 +322,34 @@ def _affine(x: Look, y: Look) -> tuple[float, float]:
 def _unit(picture: Look) -> Float32:
     centred = picture - picture.mean()
     norm = float(np.sqrt((centred * centred).sum()))
-    return centred / norm if norm > 1e-6 else centred
+    return np.asarray(centred / norm if norm > 1e-6 else centred, np.float32)
 
 
 # -- resampling ----------------------------------------------------------------------------------------------
 
 
-def _covered(count: int, other: int, scale: float, shift: float) -> np.ndarray:
-    """Which of ``count`` pixels have their centre over one of the other picture's."""
-    centres = scale * (np.arange(count) + 0.5) + shift
-    return np.flatnonzero((centres >= 0.5 * min(1, scale)) & (centres <= other - 0.5 * min(1, scale)))
+def _covered(a: Look, b: Look, fit: _Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of ``a`` whose centres lie over ``b``; there is no gap in them."""
+    found = []
+    for count, other, scale, shift in (
+        (a.shape[0], b.shape[0], fit.sy, fit.ty),
+        (a.shape[1], b.shape[1], fit.sx, fit.tx),
+    ):
+        centres = scale * (np.arange(count) + 0.5) + shift
+        found.append(np.flatnonzero((centres >= 0.25) & (centres <= other - 0.25)))
+    return found[0], found[1]
+
+
+def _over(a: Look, b: Look, rows: np.ndarray, columns: np.ndarray, fit: _Fit) -> tuple[Look, Look]:
+    """The two over each other, where they do lie over each other."""
+    return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], _sampled(b, rows, columns, fit)
 
 
 def _sampled(b: Look, rows: np.ndarray, columns: np.ndarray, fit: _Fit) -> Float32:
     """``b`` at pixels of ``a``: scale and shift are along the axes, so that two products of matrices do it."""
     down = _weights(rows, b.shape[0], fit.sy, fit.ty)
     right = _weights(columns, b.shape[1], fit.sx, fit.tx)
-    sampled: Float32 = down @ b @ right.T
-    return sampled
+    return np.asarray(down @ b @ right.T, np.float32)
 
 
 def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Float32:
@@ -313,10 +358,16 @@ def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Floa
     apart = np.abs(np.arange(count) + 0.5 - centres)
     weights = np.maximum(1 - apart / max(1.0, scale), 0).astype(np.float32)
     sums = weights.sum(axis=1, keepdims=True)
-    made: Float32 = weights / np.where(sums > 0, sums, 1)
-    return made
+    return np.asarray(weights / np.where(sums > 0, sums, 1), np.float32)
 
 
 def _resized(picture: Look, height: int, width: int) -> Float32:
     fit = _Fit(picture.shape[0] / height, 0.0, picture.shape[1] / width, 0.0)
     return _sampled(picture, np.arange(height), np.arange(width), fit)
+
+
+def _shrunk(picture: Look, side: int) -> tuple[Look, tuple[float, float]]:
+    """Its longer side ``side`` at most, and by what (height, width) were multiplied."""
+    shrink = min(1.0, side / max(picture.shape))
+    height, width = (max(8, round(length * shrink)) for length in picture.shape)
+    return _resized(picture, height, width), (height / picture.shape[0], width / picture.shape[1])

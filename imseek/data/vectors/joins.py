@@ -22,7 +22,7 @@ from imseek.types import Float32
 if TYPE_CHECKING:
     from imseek.data.vectors.snapshot import Snapshot
 
-#: Lists that are probed at most, and candidates that are drawn from them: at first, and where all of these seem near. Of
+#: Lists that are probed at most, and candidates that are drawn: at first, and where all of these seem near. Of
 #: 767 pairs of cosine .9 and more among 100,000 hard vectors, 4 lists and 128 candidates find all.
 PROBED: Final = 16
 DRAWN: Final = 128
