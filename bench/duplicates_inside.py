@@ -3,7 +3,7 @@
     python bench/duplicates_inside.py [--stamps DIR] [--half B] [--names]
 
 Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
-area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 120 stamps of
+area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
 which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.inside.
 
 Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or

@@ -23,8 +23,8 @@ from imseek.media import decode
 Box = tuple[float, float, float, float]
 
 #: Stamps that things are made of, and those that are only there to be mistaken for others.
-STAMPS, OTHERS = 60, 120
-COLLAGES, SCREENSHOTS = 16, 32
+STAMPS, OTHERS = 40, 80
+COLLAGES, SCREENSHOTS = 12, 24
 #: Shares of the area that crops have.
 CROPS = (0.6, 0.4, 0.25, 0.15)
 #: Grey levels (standard deviation) without which a crop shows nothing.

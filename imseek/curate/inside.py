@@ -61,7 +61,7 @@ class Rules:
     agreement: float = 0.9
     drift: float = 0.02
     detail: float = 4.0
-    visible: float = 0.9
+    visible: float = 0.85
     cut: float = 0.55
     filled: float = 0.7
     largest: float = 0.9
@@ -217,14 +217,17 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     share = (at.bottom - at.top) * (at.right - at.left)
     if at.correlation < rules.correlation or share > rules.largest:
         return None
-    laid = laid_over(_around(picture, at), part)
+    around = _around(picture, at)
+    laid = laid_over(around, part)
+    # Of the place that was found, not of what lies around it.
+    filled = laid.overlap_a * around.size / (share * picture.size)
     visible = rules.visible if at.whole else rules.cut
     fits = (
         laid.agreement >= rules.agreement
         and laid.drift <= rules.drift
         and laid.detail >= rules.detail
         and laid.overlap_b >= visible
-        and laid.overlap_a >= rules.filled
+        and filled >= rules.filled
     )
     return (at, laid) if fits else None
 
