@@ -7,9 +7,9 @@ area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn 
 which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.inside.
 
 Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
-screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen. A
-pair that is found counts as wrong where the two have nothing in common; those that share a part, without one being in
-the other, are counted by themselves. Tiles, rules and thresholds were chosen on half A.
+screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
+A pair that is found counts as wrong where the two have nothing in common; those that share a part, without one being
+in the other, are counted by themselves. Tiles, rules and thresholds were chosen on half A.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def main() -> None:
     print(f"| all | {len(every)} | {np.mean(every):.3f} |")
     print(f"found {len(pairs)}: right {right}, share a part {verdicts['near']}, wrong {wrong}")
     print(
-        f"precision {right / max(1, right + wrong):.3f}, {right / max(1, len(pairs)):.3f} with those that share a part"
+        f"precision {right / max(1, right + wrong):.3f}; {right / max(1, len(pairs)):.3f} of all that was found"
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from imseek.curate.contents import Digests, Ids
 from imseek.curate.located import Ground, Location
-from imseek.curate.looks import SIDE, look
+from imseek.curate.looks import Looks, look
 from imseek.curate.registration import Look, Registration
 from imseek.curate.registration import inside as laid_over
 from imseek.curate.tiles import Tiled, Tiler
@@ -39,8 +38,6 @@ PHASE: Final = "pictures inside pictures"
 WHOLE_SIDE: Final = 320
 #: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
 _MARGIN: Final = 0.02
-#: Looks at parts that are held: 25 kB each.
-_HELD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,29 +94,13 @@ class Found:
     interrupted: bool = False
 
 
-class _Parts:
-    """Looks at pictures as parts, the last ones kept."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self._held: OrderedDict[int, Look | None] = OrderedDict()
-
-    def __call__(self, position: int) -> Look | None:
-        if position not in self._held:
-            self._held[position] = seen(self._read, position, SIDE)
-            if len(self._held) > _HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(position)
-        return self._held[position]
-
-
 def find(
     ids: Ids,
     hashes: Digests,
     rows: Callable[[Ids], Float32],
     index: VectorIndex,
     tiler: Tiler,
-    read: Callable[[int], bytes],
+    read: Callable[[int], bytes | None],
     *,
     rules: Rules = Rules(),
     progress: ProgressCallback | None = None,
@@ -128,12 +109,11 @@ def find(
     """Which pictures lie in which, among contents with these ``ids`` (n,), ascending, and ``hashes`` (n, 32).
 
     ``rows`` gives the unit rows (m, dim) of ids, and ``index`` finds them: both of the space that ``tiler`` encodes
-    for. ``read`` gives the bytes of the n-th picture, or raises MediaError or OSError. Memory: 40 bytes for each
-    picture, and 300 MB.
+    for. ``read`` gives the bytes of the n-th picture, or None. Memory: 150 bytes for each picture, and 500 MB.
     """
     began = time.monotonic()
     allowed = IdSet(ids)
-    parts = _Parts(read)
+    parts = Looks(read)
     pairs: list[Inside] = []
     done = looked_at = 0
     missing: set[int] = set()
@@ -145,7 +125,7 @@ def find(
             if stop is not None and stop.is_set():
                 break
             if candidates:
-                picture = seen(read, n, WHOLE_SIDE)
+                picture = _seen(read, n)
                 if picture is None:
                     missing.add(n)
                     continue
@@ -161,15 +141,18 @@ def find(
 def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
     """Where a part lies in a picture and how well it fits there; None where it does not lie in it.
 
-    Looks are of sides up to ``WHOLE_SIDE`` and ``SIDE`` (:func:`seen`).
+    Looks are luminance (h, w) float32, of a longer side of up to ``WHOLE_SIDE`` and 160 pixels.
     """
     return _judged(Ground(whole), whole, part, rules)
 
 
-def seen(read: Callable[[int], bytes], position: int, side: int) -> Look | None:
-    """Luminance (h, w) float32 of a picture, the longer side ``side``; None where it cannot be had."""
+def _seen(read: Callable[[int], bytes | None], position: int) -> Look | None:
+    """A picture in which others are looked for; None where it cannot be had."""
     try:
-        return look(decode(read(position), min_side=side).pixels, side).astype(np.float32)
+        data = read(position)
+        if data is None:
+            return None
+        return look(decode(data, min_side=WHOLE_SIDE).pixels, WHOLE_SIDE).astype(np.float32)
     except (MediaError, OSError):
         return None
 
@@ -200,12 +183,12 @@ def _candidates(
 
 
 def _confirmed(
-    n: int, picture: Look, candidates: list[tuple[int, float]], parts: _Parts, rules: Rules
+    n: int, picture: Look, candidates: list[tuple[int, float]], parts: Looks, rules: Rules
 ) -> Iterator[Inside]:
     ground = Ground(picture)
     for position, cosine in sorted(candidates):
         part = parts(position)
-        if part is None or (judged := _judged(ground, picture, part, rules)) is None:
+        if part is None or (judged := _judged(ground, picture, part.astype(np.float32), rules)) is None:
             continue
         at, laid = judged
         box = (at.left, at.top, at.right, at.bottom)

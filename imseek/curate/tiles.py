@@ -126,7 +126,7 @@ class TileStore:
 class Tiler:
     """Gives the tile vectors of pictures, from the store where it has them.
 
-    ``read`` gives the bytes of the n-th picture, or raises MediaError or OSError; it is called in several threads.
+    ``read`` gives the bytes of the n-th picture, or None; it is called in several threads.
     Pictures that cannot be had are counted in ``missing``.
     """
 
@@ -134,7 +134,7 @@ class Tiler:
         self,
         store: TileStore,
         encoder: Encoder,
-        read: Callable[[int], bytes],
+        read: Callable[[int], bytes | None],
         tiles: Sequence[Tile] = TILES,
     ) -> None:
         self._store, self._encoder, self._read, self._tiles = store, encoder, read, tuple(tiles)
@@ -175,7 +175,9 @@ class Tiler:
     def _prepared(self, n: int) -> list[npt.NDArray[Any]]:
         """The tiles of a picture as its encoder takes them; none where it cannot be had."""
         try:
-            pixels = decode(self._read(n), min_side=2 * self._encoder.info.image_size).pixels
+            if (data := self._read(n)) is None:
+                return []
+            pixels = decode(data, min_side=2 * self._encoder.info.image_size).pixels
         except (MediaError, OSError):
             return []
         return [self._encoder.prepare(cut(pixels, tile)) for tile in self._tiles]
