@@ -48,6 +48,8 @@ from imseek.types.pictures import (
 from imseek.types.runs import (
     Failure,
     IndexReport,
+    KnownPicture,
+    KnownReason,
     Progress,
     ProgressCallback,
     SourceOptions,
@@ -92,6 +94,8 @@ __all__ = [
     "IndexReport",
     "Judgement",
     "KeepRule",
+    "KnownPicture",
+    "KnownReason",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",

@@ -125,6 +125,18 @@ def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> di
         "seconds": round(report.seconds, 3),
         "notes": list(report.notes),
         "failures": [_failure(failure) for failure in report.failures],
+        "known": report.known,
+        "known_pictures": [
+            {
+                "source_id": one.source_id,
+                **_path(one.path),
+                "content_hash": one.content_hash,
+                "reason": one.reason,
+                "collection": _path(one.collection),
+                "image_id": one.image_id,
+            }
+            for one in report.known_pictures
+        ],
     }
 
 
