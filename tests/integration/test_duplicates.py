@@ -171,3 +171,84 @@ class TestJudging:
         assert duplicates.images_of(made, [first.a, "0" * 64])["0" * 64] == ()
         assert duplicates.forget(made, [0, 1]) == (first,)
         assert duplicates.judgements(made) == ()
+
+
+@pytest.fixture(scope="module")
+def collages(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """Photographs, and a page that shows two of them."""
+    folder = tmp_path_factory.mktemp("collages")
+    sheet = Image.new("RGB", (1000, 420), "white")
+    for n, path in enumerate(photo_files):
+        shutil.copyfile(path, folder / path.name)
+        if path.name in ("coffee.png", "chelsea.png"):
+            with Image.open(path) as opened:
+                sheet.paste(opened.convert("RGB").resize((460, 307)), (20 + 480 * (n % 2), 50))
+    sheet.save(folder / "page.jpg", quality=90)
+    with imseek.create(folder.parent / "inside", encoder="builtin") as collection:
+        collection.index([folder])
+    return folder.parent / "inside"
+
+
+class TestInside:
+    def test_both_stay_and_no_plan_touches_them(self, collages: Path) -> None:
+        report = duplicates.find(collages, kinds=["exact", "same", "inside"])
+        assert {group.kind for group in report.groups} == {"inside"}
+        assert sorted(sorted(one) for one in names(report)) == [
+            ["chelsea.png", "page.jpg"],
+            ["coffee.png", "page.jpg"],
+        ]
+        assert all(group.keeps(member) for group in report.groups for member in group.members)
+        assert (report.surplus, report.bytes, report.pairs["inside"]) == (0, 0, 2)
+        assert duplicates.plan(collages, report, "trash").files == ()
+
+    def test_only_on_request(self, collages: Path) -> None:
+        assert duplicates.find(collages).groups == ()
+
+
+class TestAgainst:
+    @pytest.fixture
+    def other(self, tmp_path: Path, album: Path) -> Path:
+        folder = tmp_path / "other"
+        folder.mkdir()
+        shutil.copyfile(album / "china.jpg", folder / "temple.jpg")
+        with Image.open(album / "rocket.jpg") as opened:
+            opened.resize((320, 213)).save(folder / "rocket small.jpg", quality=80)
+        with imseek.create(tmp_path / "theirs", encoder="builtin") as collection:
+            collection.index([folder])
+        return tmp_path / "theirs"
+
+    def test_the_image_of_the_other_collection_is_the_keeper(self, made: Path, other: Path) -> None:
+        report = duplicates.find(made, against=other)
+        assert names(report) == [
+            ["temple.jpg", "china copy.jpg", "china.jpg"],
+            ["rocket small.jpg", "rocket.jpg"],
+        ]
+        assert report.pairs == {"exact": 1, "same": 1}
+        uuids = {imseek.open(path).uuid: path for path in (made, other)}
+        assert report.against == next(uuid for uuid, path in uuids.items() if path == other)
+        for group in report.groups:
+            assert group.keeper.collection == report.against
+            for one in group.others:
+                assert one.collection == report.collection
+                assert one.pair is not None
+                assert (one.pair.a, one.pair.b) == (one.image_id, group.keeper.image_id)
+        assert report.groups[1].reason == "the other collection has it, with fewer pixels"
+        plan = duplicates.plan(made, report, "tag")
+        assert len(plan.files) == 3
+        assert not duplicates.apply(made, plan).counts.get("left")
+
+    def test_the_other_way_round(self, made: Path, other: Path) -> None:
+        report = duplicates.find(other, kinds=["exact"], against=made, where="name = 'temple.jpg'")
+        assert (report.searched, len(report.groups)) == (1, 1)
+        assert report.groups[0].reason == "the other collection has it"
+
+    def test_judgements_hold(self, made: Path, other: Path, album: Path) -> None:
+        small = other.parent / "other" / "rocket small.jpg"
+        duplicates.judge(other, [small, album / "rocket.jpg"], "different")
+        report = duplicates.find(made, kinds=["same"], against=other)
+        assert (report.groups, report.judged) == ((), 1)
+
+    def test_what_makes_no_sense(self, made: Path, other: Path) -> None:
+        for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):
+            with pytest.raises(UsageError):
+                duplicates.find(made, **asked)  # type: ignore[arg-type]

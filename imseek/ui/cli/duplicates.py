@@ -289,9 +289,10 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
-        freed = size(sum(member.bytes for member in group.others))
-        images = f"{count(len(group.members), 'image')}, {freed} beside the keeper"
-        out.append(f"{number}. {WORDS[group.kind]}, {images}; kept: {printable(group.reason)}")
+        freed = size(sum(member.bytes for member in group.surplus))
+        beside = f", {freed} beside the keeper; kept" if group.surplus else ""
+        images = count(len(group.members), "image")
+        out.append(f"{number}. {WORDS[group.kind]}, {images}{beside}: {printable(group.reason)}")
         out += rest[: len(group.members[:_MEMBERS])]
         del rest[: len(group.members[:_MEMBERS])]
         if len(group.members) > _MEMBERS:
@@ -304,7 +305,7 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
 
     pair = member.pair
     return [
-        "keep" if member is group.keeper else "",
+        "keep" if group.keeps(member) else "",
         "" if pair is None else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
