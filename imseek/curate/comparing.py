@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -15,18 +15,19 @@ import numpy as np
 from imseek.curate import candidates, inside
 from imseek.curate.alike import distances
 from imseek.curate.classify import DEFAULTS, INSIDE_CONFIDENCE, KINDS, UNKNOWN, Pairs, Thresholds, classify
-from imseek.curate.contents import Contents, Ids
-from imseek.curate.hamming import Bits
+from imseek.curate.contents import Contents
+from imseek.curate.kept import Kept, digest
 from imseek.curate.looks import Looks
 from imseek.curate.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.originals import Originals
 from imseek.curate.tiles import Tiler, TileStore
+from imseek.curate.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
 from imseek.encoders.base import Encoder
 from imseek.search.facts import unit_rows
-from imseek.types import DuplicateKind, DuplicatePair, Float32, Progress, ProgressCallback
+from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback
 
 PHASE: Final = "looking at pictures"
 
@@ -96,8 +97,21 @@ class Comparing:
             if progress is not None:
                 progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
-        near = (proposed.a, proposed.b, proposed.distance, proposed.orientation, proposed.cosine)
-        found = self._classified(*near, tell, stop)
+        contents = self._contents
+        found = looked(
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
+            self._looks,
+            self._thresholds,
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            Kept(self._reader.root, digest("looked", where)),
+            tell,
+            stop,
+        )
         return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
 
     def find_inside(
@@ -152,22 +166,10 @@ class Comparing:
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
-        pairs = self._worded(self._classified(one, other, apart, codes, cosine, None, None))
+        known = np.minimum(apart, np.uint8(UNKNOWN))
+        near = (one, other, known, codes, cosine, self._looks)
+        pairs = self._worded(classify(*near, thresholds=self._thresholds))
         return pairs[0] if pairs else None
-
-    def _classified(
-        self,
-        a: Ids,
-        b: Ids,
-        distance: Bits,
-        orientation: Bits,
-        cosine: Float32,
-        progress: Callable[[int, int], None] | None,
-        stop: threading.Event | None,
-    ) -> Pairs:
-        apart = np.minimum(distance, np.uint8(UNKNOWN))
-        near = (a, b, apart, orientation, cosine, self._looks)
-        return classify(*near, thresholds=self._thresholds, progress=progress, stop=stop)
 
     def _worded(self, found: Pairs) -> list[DuplicatePair]:
         pairs = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -252,3 +254,83 @@ class TestAgainst:
         for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):
             with pytest.raises(UsageError):
                 duplicates.find(made, **asked)  # type: ignore[arg-type]
+
+
+class TestLookedAtOnce:
+    @pytest.fixture
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The ids of pictures that are read."""
+        from imseek.curate.originals import Originals
+
+        read: list[int] = []
+        real = Originals.read
+        monkeypatch.setattr(Originals, "read", lambda self, i: read.append(i) or real(self, i))
+        return read
+
+    @pytest.fixture
+    def own(self, album: Path, tmp_path: Path) -> Iterator[tuple[imseek.Collection, Path]]:
+        folder = tmp_path / "photos"
+        shutil.copytree(album, folder)
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            yield collection, folder
+
+    def test_a_second_search_opens_no_picture(self, own, opened) -> None:
+        first = duplicates.find(own[0])
+        assert len(set(opened)) >= 5
+        opened.clear()
+        assert duplicates.find(own[0]) == first
+        assert opened == []
+
+    def test_what_could_not_be_read_is_tried_again(self, own, opened) -> None:
+        collection, folder = own
+        (folder / "cat.jpg").rename(folder / "away")
+        assert any("could not be read" in note for note in duplicates.find(collection).notes)
+        (folder / "away").rename(folder / "cat.jpg")
+        report = duplicates.find(collection)
+        assert report.notes == ()
+        assert sorted(names(report)[1:]) == sorted(SAME)
+
+    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened) -> None:
+        collection, folder = own
+        duplicates.find(collection)
+        with Image.open(folder / "rocket.jpg") as picture:
+            picture.resize((320, 213)).save(folder / "rocket small.jpg")
+        collection.index()
+        report = duplicates.find(collection)
+        assert ["rocket.jpg", "rocket small.jpg"] in names(report)
+        assert len(report.groups) == 4
+
+    def test_damaged_parts_are_made_again(self, own, opened) -> None:
+        collection, _ = own
+        first = duplicates.find(collection)
+        kept = list((collection.path / "cache" / "duplicates").rglob("looked-*.npz"))
+        assert kept
+        for path in kept:
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            path.write_bytes(data)
+        opened.clear()
+        assert duplicates.find(collection) == first
+        assert opened
+
+    def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
+        collection, _ = own
+        monkeypatch.setattr("imseek.curate.verdicts._BITS", 0)  # A run for each picture.
+        whole = duplicates.find(collection)
+        all_of_them = len(opened)
+        shutil.rmtree(collection.path / "cache" / "duplicates")
+        opened.clear()
+        stop = threading.Event()
+
+        def after_some(now: Progress) -> None:
+            if now.phase == "looking at pictures" and now.done >= 3:
+                stop.set()
+
+        first = duplicates.find(collection, progress=after_some, stop=stop)
+        assert first.interrupted
+        before = len(set(opened))
+        opened.clear()
+        assert duplicates.find(collection) == whole
+        assert len(set(opened)) > 0
+        assert before
