@@ -10,9 +10,9 @@ from imseek.curate import trash
 from imseek.curate.acting import beside, folder_of, part_of, target_of, told
 from imseek.curate.journal import Intent, Journal
 from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
-from imseek.data import moving
-from imseek.data.moving import At, Content, Spot
+from imseek.data import copying, moving, spots
 from imseek.data.quarantine import SourceAt
+from imseek.data.spots import At, Content, Spot
 from imseek.types import display_path
 
 NEITHER = "it is neither at its place nor where it was put"
@@ -87,8 +87,8 @@ def _compare(
     """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
     if there is not None and not dry_run:
         moving.drop(At(there.folder, part_of(journal, intent)))
-    held = None if there is None else moving.look(there)
-    lies = None if here is None else moving.look(here)
+    held = None if there is None else spots.look(there)
+    lies = None if here is None else spots.look(here)
     sha256 = bytes.fromhex(intent.content_hash)
     same = here is not None and lies is not None and _is(here, sha256)
     if held is None or there is None or kept is None:
@@ -101,21 +101,21 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if moving.same_inode(held, lies) or (
+    if spots.same_inode(held, lies) or (
         journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
     ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
-                moving.sync(here)
+                spots.sync(here)
             moving.drop(there)
         return Back(True)
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
 def _is(at: At, sha256: bytes) -> bool:
-    with suppress(OSError, moving.ChangingError):
-        return moving.read(at).sha256 == sha256
+    with suppress(OSError, spots.ChangingError):
+        return spots.read(at).sha256 == sha256
     return False
 
 
@@ -123,20 +123,20 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
-    with moving.opened(kept) as there:
+    with spots.opened(kept) as there:
         content = _unchanged(there, intent, kept)
         check_writable(there)
         if dry_run:
             return
-        with moving.opened(spot, make=True) as here:
+        with spots.opened(spot, make=True) as here:
             moving.move(there, here, content, part_of(journal, intent))
-            moving.restore_facts(here, intent.mode, intent.mtime_ns)
+            copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
 
 
 def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
-    content = moving.read(at)
+    content = spots.read(at)
     if content.sha256.hex() != intent.content_hash:
         raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
     return content
@@ -145,12 +145,12 @@ def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
 def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: bool) -> Back:
     """A file of its own again, with the mode and mtime that it had."""
     with folder_of(spot) as at:
-        if at is None or moving.look(at) is None:
+        if at is None or spots.look(at) is None:
             raise GoneError("it is not there any more")
         new, old = beside(journal, intent, at)
         if not dry_run:
             moving.settle_replaced(at, new, old, bytes.fromhex(intent.content_hash))
-        content = moving.read(at)
+        content = spots.read(at)
         if content.sha256.hex() != intent.content_hash:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
@@ -159,9 +159,10 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
         if dry_run:
             return Back(True)
         try:
-            moving.write_copy(at, new)
-            moving.restore_facts(new, intent.mode, intent.mtime_ns)
-            if moving.read(new).sha256 != content.sha256:
+            copying.write_copy(at, new)
+            copying.restore_attributes(new, intent.owner, intent.attributes)
+            copying.restore_facts(new, intent.mode, intent.mtime_ns)
+            if spots.read(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
             moving.replace(at, new, old, content)
         finally:
