@@ -178,8 +178,8 @@ def _settle_move(intent: Intent, at: At | None, sha256: bytes, part: bytes) -> b
             spots.sync(target)
             moving.drop(at)
             return True
-        # Copied to another disk, and the original not ended yet.
-        if spots.read(target).sha256 != sha256:
+        # Copied to another disk, and the original not ended yet; if that copy is not ours, another name is taken.
+        if there.st_mtime_ns != intent.mtime_ns or spots.read(target).sha256 != sha256:
             return False
         content = spots.read(at)
         if content.sha256 != sha256:

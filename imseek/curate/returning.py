@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -101,9 +102,7 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if spots.same_inode(held, lies) or (
-        journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
-    ):
+    if spots.same_inode(held, lies) or (_is_ours(journal, intent, held, lies) and _is(there, sha256)):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
@@ -111,6 +110,15 @@ def _compare(
             moving.drop(there)
         return Back(True)
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
+
+
+def _is_ours(journal: Journal, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
+    """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
+    if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
+        return False
+    if journal.states[intent.n] == "meant":
+        return lies.st_ino == intent.inode
+    return journal.states[intent.n] == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
 
 
 def _is(at: At, sha256: bytes) -> bool:

@@ -154,6 +154,9 @@ class _Run:
         quarantine.make(writer, change)
         noted: dict[int, State] = {intent.n: "undone" for intent in back}
         noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
+        # What lies at their places, now or later, is not ours.
+        left = (r.intent.n for r in results if r.back is None and not r.gone)
+        noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
 
     def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
