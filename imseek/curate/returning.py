@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from imseek.curate import trash
 from imseek.curate.acting import beside, folder_of, part_of, target_of, told
-from imseek.curate.journal import Intent, Journal
+from imseek.curate.journal import Intent, Journal, State
 from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
 from imseek.data import copying, moving, spots
 from imseek.data.quarantine import SourceAt
@@ -52,8 +52,8 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
     return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
 
 
-def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -> Back:
-    """Raises LeftAloneError, GoneError, StorageError."""
+def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, dry_run: bool) -> Back:
+    """``before`` is what was known of the file before this try. Raises LeftAloneError, GoneError, StorageError."""
     if intent.action == "tag":
         return Back(True)
     with told():
@@ -61,7 +61,7 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -
             return _part_from_keeper(journal, intent, spot, dry_run)
         kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
-            back = _compare(journal, intent, kept, there, here, dry_run)
+            back = _compare(journal, intent, before, (kept, there, here), dry_run)
             if back is not None:
                 if intent.action == "trash" and not dry_run:
                     place = journal.trashed.get(intent.n)
@@ -83,9 +83,14 @@ def where(journal: Journal, intent: Intent) -> Spot | None:
 
 
 def _compare(
-    journal: Journal, intent: Intent, kept: Spot | None, there: At | None, here: At | None, dry_run: bool
+    journal: Journal,
+    intent: Intent,
+    before: State,
+    places: tuple[Spot | None, At | None, At | None],
+    dry_run: bool,
 ) -> Back | None:
     """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
+    kept, there, here = places
     if there is not None and not dry_run:
         moving.drop(At(there.folder, part_of(journal, intent)))
     held = None if there is None else spots.look(there)
@@ -102,7 +107,7 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if spots.same_inode(held, lies) or (_is_ours(journal, intent, held, lies) and _is(there, sha256)):
+    if spots.same_inode(held, lies) or (_is_ours(before, intent, held, lies) and _is(there, sha256)):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
@@ -112,13 +117,13 @@ def _compare(
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
-def _is_ours(journal: Journal, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
+def _is_ours(before: State, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
     """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
     if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
         return False
-    if journal.states[intent.n] == "meant":
+    if before == "meant":
         return lies.st_ino == intent.inode
-    return journal.states[intent.n] == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
+    return before == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
 
 
 def _is(at: At, sha256: bytes) -> bool:

@@ -97,6 +97,7 @@ class _Run:
             for n, intent in sorted(journal.intents.items(), reverse=True)
             if journal.states[n] in _OPEN
         ]
+        self._before = dict(journal.states)
         self._count = 0
 
     def report(self, generation: int, files: Sequence[UndoneFile], *, dry: bool = True) -> UndoReport:
@@ -128,7 +129,9 @@ class _Run:
                 return
             intent, spot = located(recorded, self._sources.get(recorded.source_id))
             try:
-                yield _Result(intent, bring_back(self._journal, intent, spot, dry_run=dry_run))
+                yield _Result(
+                    intent, bring_back(self._journal, intent, spot, self._before[intent.n], dry_run=dry_run)
+                )
             except GoneError as error:
                 yield _Result(intent, None, str(error), gone=True, other=error.other)
             except LeftAloneError as error:
