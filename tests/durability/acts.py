@@ -130,12 +130,12 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data import durable, moving
+        from imseek.data import copying, durable, moving
 
         for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "link", "fsync", "utime", "fchmod"):
             setattr(os, name, self._before(name, getattr(os, name)))
         self._noreplace(moving)
-        moving._write = self._within("write", moving._write, 1)  # type: ignore[assignment]
+        copying._write = self._within("write", copying._write, 1)  # type: ignore[assignment]
         durable.append = self._within("append", durable.append, 1)  # type: ignore[assignment]
         event.listen(Engine, "commit", lambda _: self._happens("commit"))
 
@@ -248,7 +248,7 @@ def _set_up(case: Case) -> None:
     import send2trash
     import send2trash.plat_other as linux
 
-    from imseek.data import moving
+    from imseek.data import copying, moving
 
     send2trash.send2trash = linux.send2trash
     os.environ["HOME"], os.environ["XDG_DATA_HOME"] = str(case.home), str(case.trash)
@@ -261,7 +261,7 @@ def _set_up(case: Case) -> None:
 
         moving.rename_noreplace = none
     if case.way == "reflink":  # Where the file system has none, a copy takes the way of a clone.
-        moving.write_clone = moving.write_copy
+        copying.write_clone = copying.write_copy
 
 
 def _plan(case: Case) -> None:

@@ -20,7 +20,7 @@ from imseek.curate import journal, plans
 from imseek.curate.apply import apply
 from imseek.curate.plans import Plan
 from imseek.curate.undo import undo
-from imseek.data import layout, moving, tags
+from imseek.data import copying, layout, moving, spots, tags
 from imseek.data.writer import Writer
 from imseek.errors import LockedError, PlanError, UsageError
 from imseek.types import ApplyReport
@@ -129,7 +129,7 @@ def test_a_reflink_there_and_back(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the file system has none, the clone is a copy: what is around it is the same."""
-    monkeypatch.setattr(moving, "write_clone", moving.write_copy)
+    monkeypatch.setattr(copying, "write_clone", copying.write_copy)
     before, inodes = state(photos), [path.stat().st_ino for path in twins]
     assert done(collection, planned(collection, twins, "reflink")).counts == {"done": 3}
     assert state(photos) == before
@@ -315,7 +315,7 @@ def test_quarantine_on_another_disk(
     target = Path("/dev/shm") / f"imseek-acts-{os.getpid()}"
     assert Path("/dev/shm").stat().st_dev != photos.stat().st_dev
     before = state(photos)
-    real = moving._write
+    real = copying._write
 
     def write(fd: int, block: bytes) -> None:
         real(fd, block[:100])
@@ -323,7 +323,7 @@ def test_quarantine_on_another_disk(
             raise OSError(28, "No space left on device")
         real(fd, block[100:])
 
-    monkeypatch.setattr(moving, "_write", write)
+    monkeypatch.setattr(copying, "_write", write)
     try:
         report = done(collection, planned(collection, twins, to=target))
         if full:
@@ -360,7 +360,7 @@ def test_a_folder_that_cannot_be_written(
             return False
         return real_access(path, mode, dir_fd=dir_fd, **options)  # type: ignore[arg-type]
 
-    def rename(source: moving.At, target: moving.At) -> None:
+    def rename(source: spots.At, target: spots.At) -> None:
         if source.name == b"b.png":
             raise PermissionError(13, "Permission denied")
         real_move(source, target)
@@ -652,7 +652,7 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
     plan = planned(collection, twins[:2], "hard-link")
     real = moving.replace
 
-    def replace(target: moving.At, new: moving.At, kept: moving.At, content: moving.Content) -> None:
+    def replace(target: spots.At, new: spots.At, kept: spots.At, content: spots.Content) -> None:
         with twins[1].open("ab") as file:
             file.write(b"late")
         real(target, new, kept, content)
