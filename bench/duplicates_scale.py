@@ -56,16 +56,16 @@ def planted(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
     return chosen
 
 
-def with_planted(held: contents.Contents, radius: int) -> tuple[contents.Contents, Ids]:
+def with_planted(held: contents.Contents, count: int, radius: int) -> tuple[contents.Contents, Ids]:
     phashes = held.phashes.copy()
-    pairs = planted(phashes, radius)
+    pairs = planted(phashes[:count], radius)
     return contents.Contents(held.ids, held.hashes, phashes, held.copies), pairs
 
 
-def side(root: Path, radius: int) -> tuple[candidates.Side, Ids]:
+def side(root: Path, count: int, radius: int) -> tuple[candidates.Side, Ids]:
     reader = Reader(root)
     space = reader.current.space
-    held, pairs = with_planted(contents.of_generation(reader), radius)
+    held, pairs = with_planted(contents.of_generation(reader), count, radius)
     index = open_index(
         "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
     )
@@ -97,7 +97,7 @@ def work(spec: dict[str, Any]) -> None:
     root = Path(spec["root"])
     memory = Memory()
     began, used = time.perf_counter(), time.process_time()
-    one, _ = side(root, spec["radius"])
+    one, _ = side(root, spec["count"], spec["radius"])
     phases: dict[str, list[float]] = {"reading contents, opening": [0.0, time.perf_counter() - began]}
 
     def progress(now: Progress) -> None:
@@ -146,15 +146,14 @@ def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
     print(f"  {told['phases']}", *told["notes"], sep="\n  ")
 
 
-def recalls(root: Path, radius: int) -> None:
-    one, pairs = side(root, radius)
+def recalls(root: Path, count: int, radius: int) -> None:
+    one, pairs = side(root, count, radius)
     assert one.index is not None
     found = np.load(root.with_name("found.npz"))
     width = len(one.contents)
     keys = found["a"] * width + found["b"]
     wanted = np.sort(pairs, axis=1) @ np.array([width, 1])
     print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
-    (segment,) = [s for s in one.index.segments if len(s.ids)][:1]
     asked = np.sort(np.random.default_rng(0).choice(width, min(ASKED, width), replace=False))
     rows = candidates.Rows(one.index.segments, one.index.dim)
     queries = _units(rows.of(one.contents.ids[asked])[1])
@@ -183,11 +182,11 @@ def _units(rows: Any) -> Any:
     return np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
 
 
-def hashing(root: Path, radius: int, asked: int = 5000) -> None:
+def hashing(root: Path, count: int, radius: int, asked: int = 5000) -> None:
     """Our multi-index hashing beside FAISS's: seconds for the same queries, and whether they find the same."""
     import faiss
 
-    one, _ = side(root, radius)
+    one, _ = side(root, count, radius)
     hashes = np.unique(one.contents.phashes)
     queries = hashes[:: max(1, len(hashes) // asked)][:asked]
     began = time.perf_counter()
@@ -205,10 +204,10 @@ def hashing(root: Path, radius: int, asked: int = 5000) -> None:
         np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1
     )
     spent = time.perf_counter() - began - added
-    count = int(np.count_nonzero(distances <= radius))
+    right = int(np.count_nonzero(distances <= radius))
     print(
         f"{len(queries):,} queries among {len(hashes):,} hashes: tables {built:.2f} s, near {ours:.2f} s, "
-        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {spent:.2f} s, {count:,} pairs ({limits[-1]:,} returned)"
+        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {spent:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
     )
 
 
@@ -234,13 +233,21 @@ def main() -> None:
         (report,) = upkeep.build_index(root, IndexPolicy())
         print(f"{options.count:,} images; index: {report.outcome} in {report.seconds:.0f} s")
     shutil.rmtree(root / "cache", ignore_errors=True)
-    spec = {"root": str(root), "radius": options.radius, "cosine": options.cosine, "turns": options.turns}
+    spec = {
+        "root": str(root),
+        "count": options.count,
+        "radius": options.radius,
+        "cosine": options.cosine,
+        "turns": options.turns,
+    }
     apart("nothing kept", spec, keep=False)
-    recalls(root, options.radius)
+    recalls(root, options.count, options.radius)
     apart("keeping", spec, keep=True)
     apart("again", spec, keep=True)
+    big.append(root, 1)
+    apart("after one image more", spec, keep=True)
     if options.against_faiss:
-        hashing(root, options.radius)
+        hashing(root, options.count, options.radius)
 
 
 if __name__ == "__main__":

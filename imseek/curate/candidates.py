@@ -50,12 +50,14 @@ class Reach:
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """Contents of one collection, and the index of the space that they are compared in: None where vectors are not to
-    be compared, since the other collection has another encoder. ``name`` is the collection's UUID."""
+    be compared, since the other collection has another encoder. ``name`` is the collection's UUID; ``notes`` are passed
+    on."""
 
     name: str
     contents: Contents
     space: SpaceInfo
     index: VectorIndex | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,9 @@ class Candidates:
 
 def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
     """The contents of a generation in its first space of pictures, which is what ``index`` must be of."""
-    return Side(reader.identity.uuid, contents, reader.current.image_spaces[0], index)
+    space, *more = reader.current.image_spaces
+    notes = (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    return Side(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
 def find(
@@ -146,7 +150,7 @@ def _find(
         kept,
         telling,
     )
-    said = [*notes_on_hashes(alike, reach.alike)]
+    said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
     width = max(1, len(two.contents))
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None
