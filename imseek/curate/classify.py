@@ -42,15 +42,20 @@ class Thresholds:
     """What makes a pair. The defaults of the cosines are those of the encoder ``builtin``."""
 
     #: Bits in which hashes may differ, or the cosine from which on, a candidate is looked at.
-    near_bits: int = 8
+    near_bits: int = 10
     near_cosine: float = 0.75
     #: From this cosine on, the search of one inside the other is repeated on a fine grid: it is slow.
     fine_cosine: float = 0.90
-    #: Agreement of pixels from which on it is one picture.
+    #: Agreement of pixels from which on it is one picture; and where hashes differ in at most so many bits, so that
+    #: a line of text written over it weighs less.
     agreement: float = 0.70
+    agreement_alike: float = 0.60
+    alike_bits: int = 8
     #: How far tiles may have moved, as a share of the longer side or in pixels, whichever is more: else another shot.
-    drift: float = 0.0035
-    drift_pixels: float = 0.4
+    #: Half as much again where pixels agree nearly everywhere: clipped highlights move edges, too.
+    drift: float = 0.003
+    drift_pixels: float = 0.35
+    agreement_clear: float = 0.95
     #: The share of both that must lie over the other: a crop by 40 % leaves 60 %. Less is *inside*.
     overlap: float = 0.55
     #: The same scene: at least this cosine, or pixels that agree at least so much.
@@ -182,14 +187,14 @@ def judge(
     """One candidate, by its pixels. ``distance`` 64 and ``cosine`` NaN: not known."""
     a, b = first.astype(np.float32), second.astype(np.float32)
     laid = whole(a, b)
-    if not _holds(laid, thresholds):
+    if not _holds(laid, distance, thresholds):
         for fine in _searches(cosine, thresholds):
             other = inside(a, b, fine=fine)
             if other.agreement > laid.agreement:
                 laid = other
-            if _holds(laid, thresholds):
+            if _holds(laid, distance, thresholds):
                 break
-    return _verdict(laid, cosine, thresholds)
+    return _verdict(laid, distance, cosine, thresholds)
 
 
 def judge_unread(
@@ -212,17 +217,20 @@ def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
     return (False, True) if cosine >= thresholds.fine_cosine else (False,)
 
 
-def _holds(laid: Registration, thresholds: Thresholds) -> bool:
+def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Whether it is one picture that lies there."""
-    return laid.agreement >= thresholds.agreement and not _moved(laid, thresholds)
+    alike = distance <= thresholds.alike_bits and laid.overlap >= thresholds.overlap
+    least = thresholds.agreement_alike if alike else thresholds.agreement
+    return laid.agreement >= least and not _moved(laid, thresholds)
 
 
 def _moved(laid: Registration, thresholds: Thresholds) -> bool:
-    return laid.drift > max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    return laid.drift > (1.5 * most if laid.agreement >= thresholds.agreement_clear else most)
 
 
-def _verdict(laid: Registration, cosine: float, thresholds: Thresholds) -> Verdict:
-    if _holds(laid, thresholds):
+def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
+    if _holds(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
             return Verdict(SAME, _share(SAME_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:

@@ -16,6 +16,7 @@ Another shot of the same scene agrees in most tiles, but they have moved against
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,8 @@ _FINE: Final = 96
 #: How much smaller one may lie in the other, in steps that move no edge by more than half a pixel of the coarse grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
+#: Where luminance correlates less after the first steps, nothing will come of it.
+_HOPELESS: Final = 0.25
 #: Less than so many rows or columns in common say nothing.
 _LEAST: Final = 6
 #: A tile is about so many pixels wide.
@@ -142,6 +145,7 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, _Fit]:
     small, ratio = _shrunk(a, grid)
     height, width = small.shape
     small = small - small.mean()
+    shape, b = b.shape, _shrunk(b, grid * 3 // 2)[0]
     # As large as it can be and still lie within.
     largest = min(height / b.shape[0], width / b.shape[1])
     sizes = [
@@ -155,7 +159,7 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, _Fit]:
     spectra = np.conj(np.fft.rfft2(templates)) * np.fft.rfft2(small)
     numerators = np.fft.irfft2(spectra, s=(height, width))
     sums, squares = _summed(small), _summed(small * small)
-    best, fit = -1.0, _Fit(b.shape[0] / a.shape[0], 0.0, b.shape[1] / a.shape[1], 0.0)
+    best, fit = -1.0, _Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
     for n, (h, w) in enumerate(sizes):
         area = h * w
         variance = _windows(squares, h, w) - _windows(sums, h, w) ** 2 / area
@@ -167,7 +171,7 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, _Fit]:
         worth = float(field[top, left]) * min(1.0, (area / (height * width)) ** 0.1)
         if worth > best:
             best = worth
-            sy, sx = b.shape[0] / h, b.shape[1] / w
+            sy, sx = shape[0] / h, shape[1] / w
             found = _Fit(sy, -top * sy, sx, -left * sx)
             fit = found.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
     return best, fit
@@ -197,8 +201,11 @@ def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
         back = 1 / ratio[0], 1 / ratio[1]
         refined = _refined(coarse, b, fit.scaled(ratio, (1.0, 1.0)), 4).scaled(back, (1.0, 1.0))
         # Fine stripes are others on a coarse grid.
-        if _correlation(a, b, refined) > _correlation(a, b, fit):
+        before, after = _correlation(a, b, fit), _correlation(a, b, refined)
+        if after > before:
             fit = refined
+        if max(before, after) < _HOPELESS:
+            return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
     fit = _refined(a, b, fit, 5)
     rows, columns = _covered(a, b, fit)
     covered = len(rows) * len(columns)
@@ -259,7 +266,7 @@ def _by_tiles(first: Look, second: Look) -> tuple[float, float, float]:
     error = first - gain * second - offset
     down, right = np.gradient(gain * second)
     tiles = _Tiles(first.shape[0], first.shape[1])
-    a, b = tiles.own(first), tiles.own(second)
+    a, b = tiles.own(_smoothed(first)), tiles.own(_smoothed(second))
     var_a, var_b = tiles.means(a * a), tiles.means(b * b)
     alike = tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2)
     seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
@@ -302,6 +309,13 @@ class _Tiles:
         plain = np.repeat(across - np.repeat(mean, self._heights[:, 0], axis=0), self._widths[0], axis=1)
         left: np.ndarray = picture - plain - np.repeat(along, self._heights[:, 0], axis=0)
         return left
+
+
+def _smoothed(picture: Look) -> Float32:
+    """By (1, 2, 1) / 4 along either axis: what is finest is what resizing leaves of it, and no two ways agree on it."""
+    padded = np.pad(picture, 1, mode="edge")
+    along = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return np.asarray((along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]) / 16, np.float32)
 
 
 def _weighed_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -354,16 +368,28 @@ def _sampled(b: Look, rows: np.ndarray, columns: np.ndarray, fit: _Fit) -> Float
 
 def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Float32:
     """(m, count) float32: rows sum to 1; a triangle as wide as the step, so that nothing is passed over."""
-    centres = (scale * (places + 0.5) + shift)[:, None]
-    apart = np.abs(np.arange(count) + 0.5 - centres)
-    weights = np.maximum(1 - apart / max(1.0, scale), 0).astype(np.float32)
-    sums = weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights / np.where(sums > 0, sums, 1), np.float32)
+    centres = (scale * (places + 0.5) + (shift - 0.5)).astype(np.float32)
+    weights: Float32 = np.arange(count, dtype=np.float32) - centres[:, None]
+    np.abs(weights, out=weights)
+    if scale > 1:
+        weights *= np.float32(1 / scale)
+    np.subtract(1, weights, out=weights)
+    np.maximum(weights, 0, out=weights)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-6))
+    return weights
 
 
 def _resized(picture: Look, height: int, width: int) -> Float32:
-    fit = _Fit(picture.shape[0] / height, 0.0, picture.shape[1] / width, 0.0)
-    return _sampled(picture, np.arange(height), np.arange(width), fit)
+    down, right = _evenly(height, picture.shape[0]), _evenly(width, picture.shape[1])
+    return np.asarray(down @ picture @ right.T, np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _evenly(length: int, count: int) -> Float32:
+    """Weights that resize one axis; most pictures of a collection have one of a few shapes."""
+    weights = _weights(np.arange(length), count, count / length, 0.0)
+    weights.setflags(write=False)
+    return weights
 
 
 def _shrunk(picture: Look, side: int) -> tuple[Look, tuple[float, float]]:
