@@ -33,6 +33,9 @@ _HELD: Final = 1 << 20
 #: Of the hashes that have one value in a part, as many are compared with one query. Were hashes random, there would be
 #: a hundred million before a value had so many; thousands of nearly blank pages have them.
 CROWD: Final = 2048
+#: Of a query that has so many times as many near hashes as are kept no more are looked for: those that agree best in a
+#: part come first, so that the nearest are likely, but not certain, to be among them.
+_ENOUGH: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +72,10 @@ class Table:
 
     def near(self, queries: Hashes, radius: int, most: int) -> Near:
         """For each of ``queries`` (q,) the hashes within ``radius`` bits (0 to 31), at most ``most`` of them, the
-        nearest ones (the first ones, of those that are as near)."""
+        nearest ones (the first ones, of those that are as near): exactly, unless a query has four times as many.
+
+        Memory: 32 bytes for each of a million comparisons at a time, 32 for each query times ``most``.
+        """
         if not 0 <= radius < 32:
             raise ValueError(f"a radius of 0 to 31 bits, not {radius}")
         cut = np.zeros(len(queries), np.bool_)
@@ -77,7 +83,7 @@ class Table:
         for part, within in zip(self._parts, _within(radius), strict=True):
             if within < 0 or not len(self.hashes):
                 continue
-            for found in part.pairs(queries, within, radius, cut):
+            for found in part.pairs(queries, within, radius, _ENOUGH * most, cut):
                 pairs.append(found)
                 waiting += len(found)
                 if waiting > _HELD + 4 * most * len(queries):
@@ -106,12 +112,19 @@ class _Part:
     def _values(self, hashes: Hashes) -> npt.NDArray[np.uint16]:
         return (hashes >> self._shift).astype(np.uint16)
 
-    def pairs(self, queries: Hashes, within: int, radius: int, cut: npt.NDArray[np.bool_]) -> Iterator[Ids]:
+    def pairs(
+        self, queries: Hashes, within: int, radius: int, enough: int, cut: npt.NDArray[np.bool_]
+    ) -> Iterator[Ids]:
         """Pairs of which this part differs in at most ``within`` bits, and the whole in at most ``radius``: position of
-        the query times the number of hashes, plus that of the hash. ``cut`` is set for those that met a crowd."""
+        the query times the number of hashes, plus that of the hash.
+
+        Of a query that has ``enough`` of them no more are looked for. ``cut`` is set for those, and for queries that
+        met a crowd.
+        """
         total = np.int64(len(self._order))
         order = np.argsort(self._values(queries), kind="stable")  # neighbours look in the same places
         values, asked = self._values(queries)[order], queries[order]
+        hits = np.zeros(len(order), np.int64)
         for change in changes(within):
             looked = values ^ change
             starts, sizes = self._starts[looked], self._starts[looked.astype(np.int32) + 1]
@@ -125,7 +138,14 @@ class _Part:
                 of += rows.start
                 near = np.flatnonzero(count_bits(asked[of] ^ self._hashes[at]) <= radius)
                 if near.size:
+                    counts = np.bincount(of[near], minlength=len(hits))
+                    if counts.max() > enough:
+                        near = near[_places(of[near], counts) < enough]
+                    hits += counts
                     yield order[of[near]] * total + self._order[at[near]]
+            if (full := hits >= enough).any():
+                cut[order[full]] = True
+                order, values, asked, hits = order[~full], values[~full], asked[~full], hits[~full]
 
 
 def _within(radius: int) -> list[int]:
@@ -172,5 +192,9 @@ def nearest(query: Ids, found: Ids, distance: Bits, most: int, cut: npt.NDArray[
         return np.arange(len(query))
     cut |= counts > most
     order = np.lexsort((found, distance, query))
-    firsts = np.cumsum(counts) - counts
-    return np.sort(order[np.arange(len(order)) - firsts[query[order]] < most])
+    return np.sort(order[_places(query[order], counts) < most])
+
+
+def _places(groups: Ids, counts: Ids) -> Ids:
+    """Of members of groups, which come in order, ``counts`` of each: the place of each within its group, from 0."""
+    return np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups]

@@ -100,6 +100,7 @@ def test_where_thousands_share_a_part_only_some_are_compared(monkeypatch: pytest
 def test_pairs_are_shortened_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many near hashes as one likes do not add up in memory, and the nearest are still the nearest."""
     monkeypatch.setattr(hamming, "_HELD", 64)
+    monkeypatch.setattr(hamming, "_ENOUGH", 1000)
     hashes = drawn(400, 5)
     queries = hashes[::7]
     held = Table(hashes).near(queries, 12, 4)
@@ -109,6 +110,27 @@ def test_pairs_are_shortened_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None
         kept.setdefault(pair[0], []).append(pair)
     assert as_set(held) == {pair for pairs in kept.values() for pair in pairs[:4]}
     assert held.cut.tolist() == [len(kept[n]) > 4 for n in range(len(queries))]
+
+
+def test_a_crowd_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands that are near each other each finds a few, after a few comparisons."""
+    rng = np.random.default_rng(6)
+    crowd = np.unique(flipped(np.full(3000, 0x123456789ABCDEF, np.uint64), 4, rng))
+    compared = 0
+    counted = hamming.count_bits
+
+    def count(words: Hashes) -> hamming.Bits:
+        nonlocal compared
+        compared += words.size
+        return counted(words)
+
+    monkeypatch.setattr(hamming, "count_bits", count)
+    near = Table(crowd).near(crowd[:500], 10, 8)
+    assert np.bincount(near.query).tolist() == [8] * 500
+    assert near.distance.max() <= 10
+    assert near.cut.all()
+    # Each is found by itself, and all are within 8 bits: the first look is enough.
+    assert compared < 500 * (4 * hamming.CROWD + 4 * 8 * 8)
 
 
 def test_nothing_among_nothing() -> None:
