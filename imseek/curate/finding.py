@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from imseek.curate.classify import DEFAULTS, Thresholds
 from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.groups import KINDS, Confirm, Group, Grouping, grouped
 from imseek.curate.judging import judged
 from imseek.curate.keepers import Folders, keeper, richness
 from imseek.curate.limits import Load, thresholds
+from imseek.curate.linkage import Reach, Tell
 from imseek.data import judgements
 from imseek.data.facts import tags_of
 from imseek.data.reader import Reader
@@ -25,6 +28,7 @@ from imseek.types import (
     DuplicatePair,
     DuplicateReport,
     KeepRule,
+    Progress,
     ProgressCallback,
     SpaceInfo,
 )
@@ -33,6 +37,7 @@ from imseek.types import (
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
 
+GROUPING: Final = "grouping"
 #: Instead of a reason to keep one and not the other.
 PART: Final = "one is part of the other, so both stay"
 NOWHERE: Final = Folders()
@@ -72,6 +77,7 @@ def find(
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         confirm: Confirm = _nobody
+        limits = DEFAULTS
         if set(wanted.kinds) - {"exact"} and len(contents) > 1:
             space = reader.current.image_spaces[0]
             index = open_index(space)
@@ -83,7 +89,8 @@ def find(
                 insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
                 compared = compared.joined(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        made = grouped(pairs, alike, confirm, said.different)
+        tell = _telling(progress)
+        made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
@@ -92,8 +99,24 @@ def find(
         pairs=_counted(pairs, contents, wanted.kinds),
         judged=left_out,
         notes=notes + compared.notes,
-        interrupted=compared.interrupted,
+        interrupted=compared.interrupted or made.interrupted,
     )
+
+
+def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
+    """How near two pictures have to be to a third one, so that nobody has to look at the two: see groups."""
+    same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+    return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+
+
+def _telling(progress: ProgressCallback | None) -> Tell:
+    began = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(GROUPING, done, total, 0, time.monotonic() - began))
+
+    return tell
 
 
 def _nobody(a: int, b: int) -> DuplicatePair | None:
