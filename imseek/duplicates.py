@@ -96,6 +96,10 @@ def find(
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
     if keep not in RULES:
         raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
+    if keep == "path-priority" and not prefer:
+        raise UsageError(
+            "path-priority needs to know which folders come first", hint="prefer (--prefer) names them"
+        )
     if "inside" in wanted and against is not None:
         raise UsageError("pictures inside pictures are looked for within one collection only")
     root, theirs = _path(collection), None if against is None else _path(against)

@@ -67,13 +67,13 @@ def duplicates(
         ),
     ] = "best",
     prefer: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--prefer", metavar="FOLDER", help="Keep what lies there, the first named first; may be repeated."
         ),
     ] = None,
     protect: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
     ] = None,
     against: Annotated[
@@ -122,6 +122,7 @@ def duplicates(
 ) -> int:
     """Find pictures that are there more than once, and which of them to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
+    _check_folders([*(prefer or ()), *(protect or ())])
     files = _Files(csv, html, plan, force)
     files.check()
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
@@ -180,6 +181,13 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
         raise UsageError("--to goes with --action quarantine")
     if tag is not None and action != "tag":
         raise UsageError("--tag goes with --action tag")
+
+
+def _check_folders(named: Sequence[str]) -> None:
+    """Raises UsageError where one is not there: a misspelt folder protects nothing."""
+    for folder in named:
+        if "://" not in folder and not Path(folder).expanduser().exists():
+            raise UsageError(f"no folder {folder}")
 
 
 def _plan_lines(plan: Plan) -> list[str]:
