@@ -15,6 +15,7 @@ Another shot of the same scene agrees in most tiles, but they have moved against
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -34,6 +35,10 @@ _FINE: Final = 96
 #: How much smaller one may lie in the other, in steps that move no edge by more than half a pixel of the coarse grid.
 _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(17))
 _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
+#: Up to this share of a picture's height or width may be written over; it is looked for below this agreement, where
+#: the rest has more.
+_BAND: Final = 0.3
+_WRITTEN: Final = 0.85
 #: Where luminance correlates less after the first steps, nothing will come of it.
 _HOPELESS: Final = 0.25
 #: Less than so many rows or columns in common say nothing.
@@ -57,6 +62,9 @@ class Registration:
     mean of that of its tiles, each weighed by the detail in it, 0 … 1. ``drift`` is how far tiles have moved against
     each other: the weighed median, in pixels of a grid whose longer side has ``pixels``. ``detail`` is the mean
     standard deviation of what tiles have of their own, in grey levels: at 0, nothing else means anything.
+
+    ``rest_agreement`` and ``rest_drift`` are the same without the band across or down, of up to three tenths of the
+    picture, without which the pictures agree best: a line of text may be written over one of them.
     """
 
     orientation: int
@@ -67,6 +75,8 @@ class Registration:
     drift: float
     detail: float
     pixels: int
+    rest_agreement: float = 0.0
+    rest_drift: float = 0.0
 
     @property
     def overlap(self) -> float:
@@ -123,6 +133,8 @@ def swapped(one: Registration) -> Registration:
         one.drift,
         one.detail,
         one.pixels,
+        one.rest_agreement,
+        one.rest_drift,
     )
 
 
@@ -207,15 +219,35 @@ def _measured_on(a: Look, b: Look, code: int, fit: _Fit) -> Registration:
         if max(before, after) < _HOPELESS:
             return Registration(code, 0.0, 0.0, max(before, after), 0.0, 0.0, 0.0, max(a.shape))
     fit = _refined(a, b, fit, 5)
+    tiled, found = _laid(a, b, code, fit)
+    if tiled is not None and tiled.agreement < _WRITTEN < tiled.rest:
+        # What is written over one of them has pulled at the fit, too.
+        better, again = _laid(a, b, code, _refined(a, b, fit, 3, tiled.band))
+        return again if better is not None and better.rest > tiled.rest else found
+    return found
+
+
+def _laid(a: Look, b: Look, code: int, fit: _Fit) -> tuple[_Tiled | None, Registration]:
     rows, columns = _covered(a, b, fit)
     covered = len(rows) * len(columns)
     overlap_a, overlap_b = covered / a.size, min(1.0, covered * fit.sy * fit.sx / b.size)
     if len(rows) < _LEAST or len(columns) < _LEAST:
-        return Registration(code, overlap_a, overlap_b, 0.0, 0.0, 0.0, 0.0, max(a.shape))
+        return None, Registration(code, overlap_a, overlap_b, 0.0, 0.0, 0.0, 0.0, max(a.shape))
     first, second = _over(a, b, rows, columns, fit)
     correlation = float((_unit(first) * _unit(second)).sum())
-    agreement, drift, detail = _by_tiles(first, second)
-    return Registration(code, overlap_a, overlap_b, correlation, agreement, drift, detail, max(a.shape))
+    tiled = _by_tiles(first, second, int(rows[0]), int(columns[0]))
+    return tiled, Registration(
+        code,
+        overlap_a,
+        overlap_b,
+        correlation,
+        tiled.agreement,
+        tiled.drift,
+        tiled.detail,
+        max(a.shape),
+        tiled.rest,
+        tiled.rest_drift,
+    )
 
 
 def _correlation(a: Look, b: Look, fit: _Fit) -> float:
@@ -226,8 +258,9 @@ def _correlation(a: Look, b: Look, fit: _Fit) -> float:
     return float((_unit(first) * _unit(second)).sum())
 
 
-def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
-    """Gauss-Newton: a = gain · b(fit) + offset, in the least squares over the overlap, large residuals held down."""
+def _refined(a: Look, b: Look, fit: _Fit, steps: int, band: _Band | None = None) -> _Fit:
+    """Gauss-Newton: a = gain · b(fit) + offset, in the least squares over the overlap, large residuals held down;
+    without the pixels of ``a`` in ``band``."""
     for _ in range(steps):
         rows, columns = _covered(a, b, fit)
         if len(rows) < _LEAST or len(columns) < _LEAST:
@@ -242,6 +275,8 @@ def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
         right *= gain
         spread = 2 * float(np.median(np.abs(error))) + _NOISE
         weight = 1 / (1 + (error / spread) ** 2)
+        if band is not None:
+            weight[band.over(rows, columns)] = 0
         y, x = rows[:, None] / a.shape[0], columns[None] / a.shape[1]
         basis = np.stack([down * y, down, right * x, right]).reshape(4, -1)
         weighed = basis * weight.reshape(-1)
@@ -260,20 +295,47 @@ def _refined(a: Look, b: Look, fit: _Fit, steps: int) -> _Fit:
     return fit
 
 
-def _by_tiles(first: Look, second: Look) -> tuple[float, float, float]:
-    """Agreement, drift in pixels, and detail of two pictures of one size that lie over each other."""
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """Rows (or columns) of ``a`` from ``start`` to before ``stop``, all the way across (down)."""
+
+    across: bool
+    start: int
+    stop: int
+
+    def over(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray | slice]:
+        """Index of its pixels in what is cut out of ``a`` by these rows and columns."""
+        along = rows if self.across else columns
+        inside = (along >= self.start) & (along < self.stop)
+        return (inside, slice(None)) if self.across else (slice(None), inside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiled:
+    """What the tiles say: of all, and of the rest without ``band``. Drift is in pixels."""
+
+    agreement: float
+    drift: float
+    detail: float
+    rest: float
+    rest_drift: float
+    band: _Band | None = None
+
+
+def _by_tiles(first: Look, second: Look, top: int, left: int) -> _Tiled:
+    """Of two pictures of one size that lie over each other, cut out of ``a`` from row ``top``, column ``left`` on."""
     gain, offset = _affine(second, first)
     error = first - gain * second - offset
     down, right = np.gradient(gain * second)
     tiles = _Tiles(first.shape[0], first.shape[1])
     a, b = tiles.own(_smoothed(first)), tiles.own(_smoothed(second))
     var_a, var_b = tiles.means(a * a), tiles.means(b * b)
-    alike = tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2)
+    alike = np.clip(tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
     seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
     weight = np.minimum(seen, _PLAIN) * tiles.area
     if weight.sum() <= 0:
-        return 0.0, 0.0, 0.0
-    agreement = float((weight * np.clip(alike, 0, 1)).sum() / weight.sum())
+        return _Tiled(0.0, 0.0, 0.0, 0.0, 0.0)
+    agreement = float((weight * alike).sum() / weight.sum())
     # The shift of each tile that takes most of its error away; nothing to see holds it at 0.
     yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
     ye, xe = tiles.means(down * error), tiles.means(right * error)
@@ -281,8 +343,36 @@ def _by_tiles(first: Look, second: Look) -> tuple[float, float, float]:
     determinant = (yy + held) * (xx + held) - xy**2
     shift_y = ((xx + held) * ye - xy * xe) / determinant
     shift_x = ((yy + held) * xe - xy * ye) / determinant
-    drift = _weighed_median(np.hypot(shift_y, shift_x), weight)
-    return agreement, drift, float((seen * tiles.area).sum() / tiles.area.sum())
+    shifts = np.hypot(shift_y, shift_x)
+    drift = _weighed_median(shifts, weight)
+    detail = float((seen * tiles.area).sum() / tiles.area.sum())
+    rest, across, start, stop = _without_a_band(alike, weight)
+    if rest <= agreement:
+        return _Tiled(agreement, drift, detail, agreement, drift)
+    kept = weight.copy()
+    kept[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
+    edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
+    band = _Band(across, origin + int(edges[start]), origin + int(edges[stop]))
+    return _Tiled(agreement, drift, detail, rest, _weighed_median(shifts, kept), band)
+
+
+def _without_a_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
+    """The greatest agreement of what is beside a band, whether the band goes across, and its first and last but one
+    row (column) of tiles. What is beside must be a quarter of all there is to see, or it is no evidence."""
+    best = (0.0, True, 0, 0)
+    for across in (True, False):
+        right, total = (
+            np.append(0.0, values.sum(axis=1 if across else 0).cumsum())
+            for values in (weight * alike, weight)
+        )
+        for width in range(1, math.ceil(_BAND * (len(total) - 1)) + 1):
+            kept = total[-1] - total[width:] + total[:-width]
+            shares = (right[-1] - right[width:] + right[:-width]) / np.maximum(kept, 1e-9)
+            shares[kept < total[-1] / 4] = 0
+            start = int(shares.argmax())
+            if shares[start] > best[0]:
+                best = (float(shares[start]), across, start, start + width)
+    return best
 
 
 class _Tiles:
@@ -292,6 +382,7 @@ class _Tiles:
         rows, columns = (
             np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64) for side in (height, width)
         )
+        self.rows, self.columns = rows, columns
         self._rows, self._columns = rows[:-1], columns[:-1]
         self._heights, self._widths = np.diff(rows)[:, None], np.diff(columns)[None]
         self.area = self._heights * self._widths
