@@ -89,18 +89,30 @@ class Grouping:
         if one == other:
             return DuplicatePair(a, b, "exact", 1.0, cosine=1.0, distance=0, correlation=1.0)
         u, v = self._nodes.node_of(one), self._nodes.node_of(other)
+        if min(u, v) < 0:
+            return None
         if u == v:
-            return self._nodes.judged(a, b, one, other)
+            found = self._nodes.judged(one, other)
+            return (
+                DuplicatePair(a, b, "same", 1.0, judged=True)
+                if found is None
+                else self._seen(found, a, b, one)
+            )
         found = self._linkage.known.get((min(u, v), max(u, v)))
         if found is None:
             return self._around(a, b, u, v)
-        turned = self._nodes.node_of(self._nodes.content_of(found.a)) != u
+        first = found.a if self._nodes.node_of(self._nodes.content_of(found.a)) == u else found.b
+        return self._seen(found, a, b, self._nodes.content_of(first))
+
+    def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
+        """A pair as it is of the images ``a`` and ``b``, where ``first`` is the content that ``a`` stands for."""
+        turned = self._nodes.content_of(found.a) != first
         orientation = _TURNED_BACK.get(found.orientation, found.orientation) if turned else found.orientation
         return replace(found, a=a, b=b, orientation=orientation)
 
     def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
         linkage = self._linkage
-        if min(u, v) < 0 or linkage.group[u] != linkage.group[v]:
+        if linkage.group[u] != linkage.group[v]:
             return None
         for third in (linkage.around.get(node) for node in (u, v)):
             if third is not None and third not in (u, v):

@@ -78,6 +78,9 @@ def test_a_pair_seen_from_a_copy_is_turned_the_other_way() -> None:
     found = grouped([pair(1, 5, orientation="rotated 90")], {1: [1, 9]}, never)
     assert found.pair(1, 5) == pair(1, 5, orientation="rotated 90")
     assert found.pair(5, 9) == pair(5, 9, orientation="rotated 270")
+    said = pair(1, 5, orientation="rotated 90", judged=True)
+    found = grouped([said], {1: [1, 9]}, never)
+    assert found.pair(9, 5) == pair(5, 9, orientation="rotated 270", judged=True)
 
 
 def test_scene_groups_are_made_of_whole_groups_of_the_same() -> None:
@@ -423,6 +426,7 @@ def test_of_two_that_nobody_compared_it_is_said_what_follows() -> None:
     assert follows == pair(1, 8, confidence=pytest.approx(0.7))  # type: ignore[arg-type]
     assert found.pair(0, 8) == given[-1]
     assert found.pair(1, 99) is None
+    assert found.pair(98, 99) is None
 
 
 def test_stopped_it_asks_no_more_and_keeps_what_it_has() -> None:
