@@ -107,7 +107,8 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if spots.same_inode(held, lies) or (_is_ours(before, intent, held, lies) and _is(there, sha256)):
+    ours = intent.action == "quarantine" or intent.n in journal.trashed
+    if spots.same_inode(held, lies) or (ours and _is_ours(before, intent, held, lies) and _is(there, sha256)):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:

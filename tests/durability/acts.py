@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ class Case:
 
     @property
     def action(self) -> str:
-        return "quarantine" if self.way in ("links", "disk") else self.way
+        return "quarantine" if self.way in ("links", "disk", "copies") else self.way
 
 
 def prepare(home: str) -> None:
@@ -221,6 +222,35 @@ def all_are_there(case: Case, facts: dict[str, Any]) -> None:
             assert sha256 == facts["files"][name][0], f"{name} has other bytes"
 
 
+def survivor(home: str, way: str, steps: Sequence[str]) -> None:
+    """What comes after a power cut, which takes times and modes away in the model: bytes, ids, tags come back."""
+    case = Case(home, way, home)
+    case.away = [case.photos]
+    _set_up(case)
+    facts = json.loads((case.home / "facts.json").read_text())
+    all_are_there(case, facts)
+    for step in steps:
+        STEPS[step](case)
+    now = facts_of(case)
+    for name, (sha256, *_) in facts["files"].items():
+        assert now["files"][name][0] == sha256, name
+    assert (now["ids"], now["known"]) == (facts["ids"], facts["known"])
+
+
+def main(home: str, way: str, command: str) -> None:
+    """To be recorded."""
+    case = Case(home, way, home)
+    _set_up(case)
+    STEPS[command](case)
+
+
+def plan(home: str, way: str) -> None:
+    """What comes before a recording."""
+    case = Case(home, way, home)
+    _set_up(case)
+    _plan(case)
+
+
 def restored(case: Case, facts: dict[str, Any]) -> None:
     """All is as it was before, with ids and tags, and nothing of ours lies about."""
     import imseek
@@ -260,6 +290,12 @@ def _set_up(case: Case) -> None:
             raise OSError(38, "Function not implemented")
 
         moving.rename_noreplace = none
+    if case.way == "copies":  # As to another disk, while a recording sees one folder.
+
+        def elsewhere(*_: object) -> None:
+            raise OSError(18, "Invalid cross-device link")
+
+        moving.rename_noreplace = elsewhere
     if case.way == "reflink":  # Where the file system has none, a copy takes the way of a clone.
         copying.write_clone = copying.write_copy
 
@@ -317,3 +353,7 @@ def index(case: Case) -> None:
 
 
 STEPS = {"apply": apply, "undo": undo, "index": index}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
