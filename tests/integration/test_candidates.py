@@ -139,12 +139,18 @@ def test_codes_that_say_little_are_looked_through_deeper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where all that was drawn seems near and few are, more is drawn."""
-    root = collection_of(tmp_path / "collection", clustered(400, 0))
+    root = collection_of(tmp_path / "collection", clustered(700, 0))
     monkeypatch.setattr(joins, "DRAWN", 4)
     monkeypatch.setattr(joins, "_floor", lambda *_: -1.0)
-    one = side(root, "snapshot")
-    reach = Reach(neighbours=400, cosine=0.6)
-    check(by_ids(candidates.find(one, reach=reach), one), by_comparing(one, reach=reach))
+    reader = Reader(root)
+    segments = reader.segments(0)
+    made = snapshot_of(segments, 64, factory="PQ2x4")
+    index = open_index("faiss", segments, 64, snapshot=made)
+    one = candidates.side_of(reader, contents.of_generation(reader), index)
+    reach = Reach(neighbours=12, cosine=0.88)
+    found = candidates.find(one, reach=reach)
+    check(by_ids(found, one), by_comparing(one, reach=reach))
+    assert found.notes == ()
 
 
 def test_an_approximate_index_finds_what_is_very_near(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def _probe(
                 again.append(few)
                 settled = ~np.isin(query, few)
                 query, ids, cosines = query[settled], ids[settled], cosines[settled]
-            elif few.size:
+            elif count < facts.rows:
                 found.more(few)
             found.add(query, ids, cosines)
         wanted = np.concatenate([wanted[:0], *again])
