@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from imseek.curate.classify import Look, Pairs, Positions, Thresholds, classify
 from imseek.curate.contents import Digests, Ids
@@ -22,8 +23,16 @@ from imseek.types import Float32
 
 _STAGE: Final = "looked"
 _BITS: Final = 10
-#: Which of a run, and its kind, confidence, orientation and correlation.
-_KINDS: Final = (np.int64, np.uint8, np.float32, np.uint8, np.float32)
+#: What a run has found: which of its candidates, and these arrays of :class:`Pairs`.
+_MADE: Final[dict[str, type[np.generic]]] = {
+    "kind": np.uint8,
+    "confidence": np.float32,
+    "orientation": np.uint8,
+    "correlation": np.float32,
+    "agreement": np.float32,
+    "overlap": np.float32,
+}
+_KINDS: Final[tuple[type[np.generic], ...]] = (np.int64, *_MADE.values())
 
 
 def looked(
@@ -71,7 +80,7 @@ def looked(
                 break
             if not made.unread:
                 chosen = _places(a[run], b[run], made)
-                kept.save(name, (chosen, made.kind, made.confidence, made.orientation, made.correlation))
+                kept.save(name, (chosen, *(getattr(made, part) for part in _MADE)))
     if progress is not None:
         progress(sum(one.done for one in found), len(a))
     return _joined(found, len(a))
@@ -92,31 +101,18 @@ def _places(a: Positions, b: Positions, made: Pairs) -> Positions:
 
 
 def _restored(
-    facts: tuple[Positions, Positions, Bits, Bits, Float32],
-    chosen: Positions,
-    kind: Bits,
-    confidence: Float32,
-    orientation: Bits,
-    correlation: Float32,
+    facts: tuple[Positions, Positions, Bits, Bits, Float32], chosen: Positions, *made: npt.NDArray[Any]
 ) -> Pairs:
     a, b, distance, _, cosine = facts
+    kind, confidence, orientation, correlation, agreement, overlap = made
     return Pairs(
-        a[chosen],
-        b[chosen],
-        kind,
-        confidence,
-        distance[chosen],
-        orientation,
-        cosine[chosen],
-        correlation,
-        looked=0,
-        unread=0,
-        done=len(a),
-    )
+        a[chosen], b[chosen], kind, confidence, distance[chosen], orientation, cosine[chosen],
+        correlation, agreement, overlap, looked=0, unread=0, done=len(a),
+    )  # fmt: skip
 
 
 def _joined(parts: Sequence[Pairs], total: int) -> Pairs:
-    def joined(name: str, kind: type[np.generic]) -> np.ndarray:
+    def joined(name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
         return np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
 
     done = sum(part.done for part in parts)
@@ -129,8 +125,10 @@ def _joined(parts: Sequence[Pairs], total: int) -> Pairs:
         joined("orientation", np.uint8),
         joined("cosine", np.float32),
         joined("correlation", np.float32),
-        sum(part.looked for part in parts),
-        sum(part.unread for part in parts),
-        done,
-        done < total,
+        joined("agreement", np.float32),
+        joined("overlap", np.float32),
+        looked=sum(part.looked for part in parts),
+        unread=sum(part.unread for part in parts),
+        done=done,
+        interrupted=done < total,
     )
