@@ -158,11 +158,11 @@ def duplicates(
     else:
         print("\n".join(lines(report, limit, names)))
         if planned is not None:
-            print("\n".join(_plan_lines(planned)))
+            print("\n".join(_plan_lines(planned, report)))
         for what, path in written.items():
             say(f"wrote {printable(str(path))} ({what})")
         if planned is not None and planned.files:
-            say(f"look at it, then: imseek apply {shlex.quote(str(plan))}")
+            say(f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}")
     if report.interrupted:
         unplanned = "" if action is None else ", so no plan was written"
         say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
@@ -190,12 +190,14 @@ def _check_folders(named: Sequence[str]) -> None:
             raise UsageError(f"no folder {folder}")
 
 
-def _plan_lines(plan: Plan) -> list[str]:
+def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """What the plan would do, and the first of what it cannot do."""
     out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
     if plan.refused:
         out.append(f"{count(len(plan.refused), 'file')} it leaves alone:")
-        rows = [(printable(one.reason), display(one.path, one.image_id)) for one in plan.refused[:_REFUSED]]
+        mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
+        where = {member.image_id: _shown(member) for member in mine}
+        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_REFUSED]]
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _REFUSED:
             out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
@@ -321,12 +323,9 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
-        display(b"" if member.place is None else member.place.path, member.image_id),
+        _shown(member),
     ]
 
 
-def display(path: bytes, image_id: int) -> str:
-    """Where an image lies, for people; ``path`` is empty where that is not known."""
-    from imseek.types import display_path
-
-    return display_path(path) if path else f"(image {image_id}: place unknown)"
+def _shown(member: Duplicate) -> str:
+    return f"(image {member.image_id}: place unknown)" if member.place is None else member.place.display
