@@ -32,6 +32,9 @@ _FINE_SCALES: Final = tuple(float(scale) for scale in 0.9775 ** np.arange(33))
 _WRITTEN: Final = 0.85
 #: Where luminance correlates less after the first steps, nothing will come of it.
 _HOPELESS: Final = 0.25
+#: The least that the search finds where one is inside the other: of 300 crops and framed copies, all but the blankest
+#: had .54; of pictures of other things, three quarters had less than .5.
+_FOUND: Final = 0.5
 #: Less than so many rows or columns in common say nothing.
 _LEAST: Final = 6
 
@@ -85,6 +88,8 @@ def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Reg
     grid = _FINE if fine else _COARSE
     peak, fit = _search(a, turned, grid)
     other, back = _search(turned, a, grid)
+    if max(peak, other) < _FOUND:
+        return Registration(orientation, 0.0, 0.0, max(peak, other), 0.0, 0.0, 0.0, max(a.shape))
     return _measured(a, turned, orientation, fit if peak >= other else back.inverse())
 
 
