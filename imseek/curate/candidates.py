@@ -87,7 +87,9 @@ class Candidates:
 def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
     """The contents of a generation in its first space of pictures, which is what ``index`` must be of."""
     space, *more = reader.current.image_spaces
-    notes = (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    notes = (
+        (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    )
     return Side(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
