@@ -33,17 +33,17 @@ class Counting:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.hashes = self.vectors = 0
-        near, table_near = joins.near, alike.Table.near
+        near, table_near = joins.Join.near, alike.Table.near
 
-        def count_vectors(index: object, rows: npt.NDArray[np.float16], *more: object) -> object:
+        def count_vectors(join: joins.Join, rows: npt.NDArray[np.float16], least: float, most: int) -> object:
             self.vectors += len(rows)
-            return near(index, rows, *more)  # type: ignore[arg-type]
+            return near(join, rows, least, most)
 
         def count_hashes(table: alike.Table, queries: contents.Hashes, *more: int) -> object:
             self.hashes += len(queries)
             return table_near(table, queries, *more)
 
-        patch.setattr("imseek.curate.neighbours.near", count_vectors)
+        patch.setattr(joins.Join, "near", count_vectors)
         patch.setattr(alike.Table, "near", count_hashes)
 
     def taken(self) -> tuple[int, int]:
