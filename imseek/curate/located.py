@@ -23,6 +23,10 @@ _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(30))
 _LEAST: Final = 7
 #: Grey levels (standard deviation) of a window that shows nothing.
 _NOISE: Final = 4.0
+#: Side of the squares in which corners are looked for; what makes one, as a share of the variance, and at least.
+_SQUARE: Final = 16
+_CORNER: Final = 0.002
+_FAINT: Final = 1.0
 #: Pictures longer or wider than this many times the other side are looked for by their middle as well: collages cut
 #: pictures to the shape of their cells.
 _SQUARE_ENOUGH: Final = 1.12
@@ -39,6 +43,27 @@ class Location:
     bottom: float
     right: float
     whole: bool
+
+
+def corners(part: Look) -> int:
+    """In how many squares of 16 × 16 pixels there is something that fits in one place only.
+
+    That is a corner or texture: an edge can be shifted along itself, and a crop that shows no more than one lies
+    anywhere. The lesser eigenvalue of the structure tensor tells them apart (J. Shi, C. Tomasi, "Good features to
+    track", 1994); it is asked for a share of the picture's own variance, so that dark pictures have corners too.
+    """
+    down, right = np.gradient(part)
+    yy, xx, xy = _by_squares(down * down), _by_squares(right * right), _by_squares(down * right)
+    least = (yy + xx) / 2 - np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+    return int(np.count_nonzero(least >= max(_FAINT, _CORNER * float(part.var()))))
+
+
+def _by_squares(values: Float32) -> Float32:
+    """Means over squares; what is left over at two edges is left out."""
+    rows, columns = (max(1, side // _SQUARE) for side in values.shape)
+    h, w = (min(side, _SQUARE) for side in values.shape)
+    means: Float32 = values[: rows * h, : columns * w].reshape(rows, h, columns, w).mean(axis=(1, 3))
+    return means
 
 
 class Ground:
