@@ -26,7 +26,7 @@ from quality import find_stamps
 
 import imseek
 from imseek.curate import contents, inside
-from imseek.curate.tiles import TILES, Tiler, TileStore
+from imseek.curate.tile_vectors import TILES, Tiler, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load

@@ -1,9 +1,9 @@
 """Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
 
 The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
-(:mod:`imseek.curate.tiles`), and each of these vectors is compared with the vectors of whole pictures: what is nearest
-to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a coarse grid
-(:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
+(:mod:`imseek.curate.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures: what is
+nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a
+coarse grid (:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
 
 It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
 """
@@ -23,9 +23,10 @@ import numpy.typing as npt
 from imseek.curate.contents import Digests, Ids
 from imseek.curate.located import Ground, Location, corners
 from imseek.curate.looks import Looks, look
-from imseek.curate.registration import Look, Registration
+from imseek.curate.registration import Registration
 from imseek.curate.registration import inside as laid_over
-from imseek.curate.tiles import Tiled, Tiler
+from imseek.curate.resampling import Look
+from imseek.curate.tile_vectors import Tiled, Tiler
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import MediaError

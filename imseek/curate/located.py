@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.registration import Look, _resized, _summed, _unit, _windows
+from imseek.curate.registration import _summed, _windows
+from imseek.curate.resampling import Look, resized, unit
 from imseek.types import Float32
 
 #: Longer side of the grid, in pixels.
@@ -53,16 +54,16 @@ def corners(part: Look) -> int:
     track", 1994); it is asked for a share of the picture's own variance, so that dark pictures have corners too.
     """
     down, right = np.gradient(part)
-    yy, xx, xy = _by_squares(down * down), _by_squares(right * right), _by_squares(down * right)
+    yy, xx, xy = (_by_squares(np.asarray(one)) for one in (down * down, right * right, down * right))
     least = (yy + xx) / 2 - np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     return int(np.count_nonzero(least >= max(_FAINT, _CORNER * float(part.var()))))
 
 
-def _by_squares(values: Float32) -> Float32:
+def _by_squares(values: np.ndarray) -> np.ndarray:
     """Means over squares; what is left over at two edges is left out."""
     rows, columns = (max(1, side // _SQUARE) for side in values.shape)
     h, w = (min(side, _SQUARE) for side in values.shape)
-    means: Float32 = values[: rows * h, : columns * w].reshape(rows, h, columns, w).mean(axis=(1, 3))
+    means: np.ndarray = values[: rows * h, : columns * w].reshape(rows, h, columns, w).mean(axis=(1, 3))
     return means
 
 
@@ -71,7 +72,7 @@ class Ground:
 
     def __init__(self, picture: Look) -> None:
         shrink = min(1.0, GRID / max(picture.shape))
-        small = _resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
+        small = resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
         self._shape = small.shape
         small = small - small.mean()
         self._spectrum = np.fft.rfft2(small)
@@ -98,7 +99,7 @@ class Ground:
             return best
         templates = np.zeros((len(sizes), height, width), np.float32)
         for n, (h, w) in enumerate(sizes):
-            templates[n, :h, :w] = _unit(_resized(part, h, w))
+            templates[n, :h, :w] = unit(resized(part, h, w))
         numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._shape)
         for n, (h, w) in enumerate(sizes):
             field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)

@@ -1,198 +1,149 @@
-"""Vectors of parts of pictures, kept in the cache of a collection, so that none is encoded twice.
+"""How well two pictures agree that lie over each other, tile by tile.
 
-They are looked up by content hash, so that they survive moves, copies and re-indexing. Nothing depends on them: what is
-damaged or not there is made again, and where nothing can be written the work is done all the same.
+What two pictures of one class share - a white ground, a page's layout, an outline - makes a high correlation over all.
+So that is asked tile by tile, of what is left when the mean of each row and of each column of a tile is taken away:
+lines of text make stripes, axes and frames make lines, but which words and which curves they are is in the rest.
+Another shot of the same scene agrees in most tiles, but they have moved against each other; copies have not: `drift`.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from imseek.curate.contents import Digests
-from imseek.curate.kept import digest
-from imseek.data import layout
-from imseek.encoders.base import Encoder
-from imseek.errors import MediaError
-from imseek.indexer.load import unit_rows
-from imseek.indexer.workers import OrderedMap
-from imseek.media.decode import decode
-from imseek.types import Pixels
+from imseek.curate.resampling import Look, affine
+from imseek.types import Float32
 
-Float16: TypeAlias = npt.NDArray[np.float16]
-
-#: Left, top, width and height of a part, as shares of the picture's sides.
-Tile: TypeAlias = tuple[float, float, float, float]
-
-#: Pictures whose tiles are encoded and kept together.
-BLOCK: Final = 32
-#: Seconds that reading and decoding one picture may take.
-SECONDS: Final = 60.0
+#: A tile is about so many pixels wide.
+_TILE: Final = 14
+#: Grey levels (standard deviation) that compression and rounding make where there is nothing to see.
+NOISE: Final = 3.0
+#: The same in what is left of a tile without the means of its rows and columns; and from where on more of it is not
+#: more to see, so that a line of text written over a picture does not outweigh it.
+_FAINT: Final = 1.0
+_PLAIN: Final = 4.0
+#: Up to this share of a picture's height or width may be written over.
+_BAND: Final = 0.3
 
 
-def overlapping(side: float) -> tuple[Tile, ...]:
-    """Five tiles of this share of the sides: in the corners and in the middle."""
-    rest = 1 - side
-    corners = ((0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest), (rest / 2, rest / 2))
-    return tuple((left, top, side, side) for left, top in corners)
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Rows (or columns) of ``a`` from ``start`` to before ``stop``, all the way across (down)."""
+
+    across: bool
+    start: int
+    stop: int
+
+    def over(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray | slice]:
+        """Index of its pixels in what is cut out of ``a`` by these rows and columns."""
+        along = rows if self.across else columns
+        inside = (along >= self.start) & (along < self.stop)
+        return (inside, slice(None)) if self.across else (slice(None), inside)
 
 
-def grid(count: int) -> tuple[Tile, ...]:
-    """``count`` × ``count`` tiles that lie side by side."""
-    return tuple((x / count, y / count, 1 / count, 1 / count) for y in range(count) for x in range(count))
-
-
-#: Of 79 tiles of eleven kinds, these 14 find most for what they cost (bench/duplicates_inside.py --layouts).
-TILES: Final = (*overlapping(0.6), *grid(3))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Tiled:
-    """``at`` (m,) are places among what was asked for, ``rows`` (m, tiles, dim) float16 unit rows, of which one that
-    could not be encoded is all zeros."""
+    """What the tiles say: of all, and of the rest without ``band``. Drift is in pixels."""
 
-    at: npt.NDArray[np.int64]
-    rows: Float16
-
-
-class TileStore:
-    """The tile vectors that are kept, of one encoder (``fingerprint``) and one set of tiles.
-
-    ``root`` is the collection's folder; None keeps nothing. Memory: 32 bytes and some for each picture that is kept.
-    """
-
-    def __init__(self, root: Path | None, fingerprint: str, dim: int, tiles: Sequence[Tile] = TILES) -> None:
-        self._shape = (len(tiles), dim)
-        key = digest(fingerprint, tuple(tiles))
-        self._folder = None if root is None else root / layout.CACHE / "tiles" / key
-        self._where: dict[bytes, tuple[Path, int]] = {}
-        self._open: tuple[Path, Float16] | None = None
-        for path in [] if self._folder is None else _listed(self._folder):
-            if (hashes := self._read(path, "hashes")) is not None:
-                self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
-
-    def __contains__(self, content_hash: bytes) -> bool:
-        return content_hash in self._where
-
-    def get(self, content_hash: bytes) -> Float16 | None:
-        """The rows (tiles, dim) of a picture; None where they are not kept, or damaged."""
-        if (found := self._where.get(content_hash)) is None:
-            return None
-        path, n = found
-        if self._open is None or self._open[0] != path:
-            rows = self._read(path, "rows")
-            if rows is None:
-                self._where = {key: at for key, at in self._where.items() if at[0] != path}
-                return None
-            self._open = (path, rows)
-        rows = self._open[1]
-        return rows[n] if n < len(rows) else None
-
-    def add(self, hashes: Digests, rows: Float16) -> None:
-        """Keep the rows (m, tiles, dim) of pictures."""
-        if self._folder is None or not len(hashes):
-            return
-        path = self._folder / f"{digest(hashes)}.npz"
-        written = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with written.open("wb") as file:
-                np.savez(file, hashes=hashes, rows=rows)
-            written.replace(path)
-        except OSError:  # A full disk, a read-only one: then they are not kept.
-            with suppress(OSError):
-                written.unlink(missing_ok=True)
-            return
-        self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
-
-    def _read(self, path: Path, name: str) -> npt.NDArray[Any] | None:
-        kind, shape = (np.uint8, (32,)) if name == "hashes" else (np.float16, self._shape)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                found: npt.NDArray[Any] = file[name]  # Its CRC-32 is checked, as in every ZIP file.
-        except Exception:  # What damaged bytes make NumPy raise is not documented.
-            return None
-        return found if found.dtype == kind and found.shape[1:] == shape else None
+    agreement: float
+    drift: float
+    detail: float
+    rest: float
+    rest_drift: float
+    band: Band | None = None
 
 
-class Tiler:
-    """Gives the tile vectors of pictures, from the store where it has them.
+def by_tiles(first: Look, second: Look, top: int, left: int) -> Tiled:
+    """Of two pictures of one size that lie over each other, cut out of ``a`` from row ``top``, column ``left`` on."""
+    gain, offset = affine(second, first)
+    error = first - gain * second - offset
+    down, right = np.gradient(gain * second)
+    tiles = _Tiles(first.shape[0], first.shape[1])
+    a, b = tiles.own(_smoothed(first)), tiles.own(_smoothed(second))
+    var_a, var_b = tiles.means(a * a), tiles.means(b * b)
+    alike = np.clip(tiles.means(a * b) / (np.sqrt(var_a * var_b) + _FAINT**2), 0, 1)
+    seen = np.maximum(np.sqrt(np.maximum(var_a, var_b)) - _FAINT, 0)
+    weight = np.minimum(seen, _PLAIN) * tiles.area
+    if weight.sum() <= 0:
+        return Tiled(0.0, 0.0, 0.0, 0.0, 0.0)
+    agreement = float((weight * alike).sum() / weight.sum())
+    # The shift of each tile that takes most of its error away; nothing to see holds it at 0.
+    yy, xx, xy = tiles.means(down * down), tiles.means(right * right), tiles.means(down * right)
+    ye, xe = tiles.means(down * error), tiles.means(right * error)
+    held = NOISE**2 / 4
+    determinant = (yy + held) * (xx + held) - xy**2
+    shift_y = ((xx + held) * ye - xy * xe) / determinant
+    shift_x = ((yy + held) * xe - xy * ye) / determinant
+    shifts = np.hypot(shift_y, shift_x)
+    drift = _weighed_median(shifts, weight)
+    detail = float((seen * tiles.area).sum() / tiles.area.sum())
+    rest, across, start, stop = _without_a_band(alike, weight)
+    if rest <= agreement:
+        return Tiled(agreement, drift, detail, agreement, drift)
+    kept = weight.copy()
+    kept[(slice(start, stop), slice(None)) if across else (slice(None), slice(start, stop))] = 0
+    edges, origin = (tiles.rows, top) if across else (tiles.columns, left)
+    band = Band(across, origin + int(edges[start]), origin + int(edges[stop]))
+    return Tiled(agreement, drift, detail, rest, _weighed_median(shifts, kept), band)
 
-    ``read`` gives the bytes of the n-th picture, or None; it is called in several threads.
-    Pictures that cannot be had are counted in ``missing``.
-    """
 
-    def __init__(
-        self,
-        store: TileStore,
-        encoder: Encoder,
-        read: Callable[[int], bytes | None],
-        tiles: Sequence[Tile] = TILES,
-    ) -> None:
-        self._store, self._encoder, self._read, self._tiles = store, encoder, read, tuple(tiles)
-        self.missing: set[int] = set()
-        self.encoded = 0
-
-    def __call__(self, hashes: Digests, stop: threading.Event | None = None) -> Iterator[Tiled]:
-        """Blocks of the pictures that have these content hashes, in their order. Ends early where ``stop`` is set; what
-        has been given out by then is kept."""
-        for start in range(0, len(hashes), BLOCK):
-            if stop is not None and stop.is_set():
-                return
-            block = range(start, min(start + BLOCK, len(hashes)))
-            known = {n: self._store.get(hashes[n].tobytes()) for n in block}
-            self._encode(hashes, [n for n in block if known[n] is None], known)
-            there = {n: rows for n, rows in known.items() if rows is not None}
-            if there:
-                yield Tiled(np.array(list(there), np.int64), np.stack(list(there.values())))
-
-    def _encode(self, hashes: Digests, wanted: Sequence[int], known: dict[int, Float16 | None]) -> None:
-        made: dict[int, Float16] = {}
-        workers = len(os.sched_getaffinity(0))
-        each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
-            self._prepared, workers=workers, lookahead=2 * workers, deadline=SECONDS, late=lambda _: []
+def _without_a_band(alike: np.ndarray, weight: np.ndarray) -> tuple[float, bool, int, int]:
+    """The greatest agreement of what is beside a band, whether the band goes across, and its first and last but one
+    row (column) of tiles. What is beside must be a quarter of all there is to see, or it is no evidence."""
+    best = (0.0, True, 0, 0)
+    for across in (True, False):
+        right, total = (
+            np.append(0.0, values.sum(axis=1 if across else 0).cumsum())
+            for values in (weight * alike, weight)
         )
-        for n, prepared in zip(wanted, each(wanted) if wanted else (), strict=True):
-            if not prepared:
-                self.missing.add(n)
-                continue
-            rows = unit_rows(self._encoder, prepared)
-            zeros = np.zeros(self._encoder.info.dim, np.float16)
-            made[n] = np.stack([zeros if isinstance(row, str) else row for row in rows])
-            self.encoded += len(rows)
-        if made:
-            self._store.add(hashes[list(made)], np.stack(list(made.values())))
-            known.update(made)
-
-    def _prepared(self, n: int) -> list[npt.NDArray[Any]]:
-        """The tiles of a picture as its encoder takes them; none where it cannot be had."""
-        try:
-            if (data := self._read(n)) is None:
-                return []
-            pixels = decode(data, min_side=2 * self._encoder.info.image_size).pixels
-        except (MediaError, OSError):
-            return []
-        return [self._encoder.prepare(cut(pixels, tile)) for tile in self._tiles]
+        for width in range(1, math.ceil(_BAND * (len(total) - 1)) + 1):
+            kept = total[-1] - total[width:] + total[:-width]
+            shares = (right[-1] - right[width:] + right[:-width]) / np.maximum(kept, 1e-9)
+            shares[kept < total[-1] / 4] = 0
+            start = int(shares.argmax())
+            if shares[start] > best[0]:
+                best = (float(shares[start]), across, start, start + width)
+    return best
 
 
-def cut(pixels: Pixels, tile: Tile) -> Pixels:
-    """A part of a picture, of 8 pixels at least where it has so many."""
-    height, width = pixels.shape[:2]
-    top, left = round(tile[1] * height), round(tile[0] * width)
-    bottom, right = round((tile[1] + tile[3]) * height), round((tile[0] + tile[2]) * width)
-    return np.ascontiguousarray(pixels[top : max(bottom, top + 8), left : max(right, left + 8)])
+class _Tiles:
+    """A picture cut into tiles of about equal size, two at least in either direction."""
+
+    def __init__(self, height: int, width: int) -> None:
+        rows, columns = (
+            np.linspace(0, side, max(2, round(side / _TILE)) + 1).astype(np.int64) for side in (height, width)
+        )
+        self.rows, self.columns = rows, columns
+        self._rows, self._columns = rows[:-1], columns[:-1]
+        self._heights, self._widths = np.diff(rows)[:, None], np.diff(columns)[None]
+        self.area = self._heights * self._widths
+
+    def means(self, picture: np.ndarray) -> np.ndarray:
+        """(tiles down, tiles across)."""
+        rows = np.add.reduceat(picture, self._rows, axis=0)
+        return np.asarray(np.add.reduceat(rows, self._columns, axis=1) / self.area)
+
+    def own(self, picture: Look) -> np.ndarray:
+        """The picture less the mean of each row and column of each tile."""
+        across = np.add.reduceat(picture, self._columns, axis=1) / self._widths
+        along = np.add.reduceat(picture, self._rows, axis=0) / self._heights
+        mean = np.add.reduceat(across, self._rows, axis=0) / self._heights
+        plain = np.repeat(across - np.repeat(mean, self._heights[:, 0], axis=0), self._widths[0], axis=1)
+        left: np.ndarray = picture - plain - np.repeat(along, self._heights[:, 0], axis=0)
+        return left
 
 
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.glob("*.npz"))
-    except OSError:
-        return []
+def _smoothed(picture: Look) -> Float32:
+    """By (1, 2, 1) / 4 along either axis: what is finest is what resizing leaves of it, and no two ways agree on it."""
+    padded = np.pad(picture, 1, mode="edge")
+    along = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return np.asarray((along[:, :-2] + 2 * along[:, 1:-1] + along[:, 2:]) / 16, np.float32)
+
+
+def _weighed_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = values.argsort(axis=None)
+    passed = weights.reshape(-1)[order].cumsum()
+    return float(values.reshape(-1)[order][int(np.searchsorted(passed, passed[-1] / 2))])

@@ -73,8 +73,9 @@ def _pairs(
 def test_a_slight_crop_is_the_same_picture(coffee: Picture, share: float) -> None:
     verdict = judge(30, 0.9, _small(coffee), _small(_cut(coffee, share)))
     assert verdict.kind == SAME
-    assert verdict.correlation is not None
-    assert verdict.correlation > 0.95
+    assert verdict.laid is not None
+    assert verdict.laid.correlation > 0.95
+    assert verdict.laid.overlap == pytest.approx(1 - share, abs=0.05)
 
 
 def test_a_deep_crop_is_inside(coffee: Picture) -> None:
@@ -140,7 +141,7 @@ def test_candidates_that_cannot_be_pairs_are_not_read() -> None:
 
 def test_without_a_vector_pixels_decide(coffee: Picture) -> None:
     assert judge(4, float("nan"), _small(coffee), _small(_cut(coffee, 0.3))).kind == SAME
-    assert judge_unread(2, 0, float("nan")) == Verdict(0, 0.0, read=False)
+    assert judge_unread(2, 0, float("nan")) == Verdict(0, 0.0)
 
 
 def test_it_stops_when_told_and_says_how_far_it_came(coffee: Picture) -> None:
