@@ -20,7 +20,7 @@ from imseek.curate.kept import Kept, digest
 from imseek.curate.looks import Looks
 from imseek.curate.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.originals import Originals
-from imseek.curate.tiles import Tiler, TileStore
+from imseek.curate.tile_vectors import Tiler, TileStore
 from imseek.curate.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
