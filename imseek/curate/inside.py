@@ -215,22 +215,28 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     if corners(part) < rules.corners:
         return None
     at = ground.locate(part)
-    share = (at.bottom - at.top) * (at.right - at.left)
-    if at.correlation < rules.correlation or share > rules.largest:
+    if at.correlation < rules.correlation:
         return None
-    around = _around(picture, at)
-    laid = laid_over(around, part)
-    # Of the place that was found, not of what lies around it.
-    filled = laid.overlap_a * around.size / (share * picture.size)
-    visible = rules.visible if at.whole else rules.cut
-    fits = (
+    # Of whose middle was found, the rest is there too, or cut off.
+    for place in (at,) if at.whole else (at.of_all(part), at):
+        if place.share <= rules.largest:
+            around = _around(picture, place)
+            laid = laid_over(around, part)
+            # Of the place that was found, not of what lies around it.
+            filled = laid.overlap_a * around.size / (place.share * picture.size)
+            if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):
+                return place, laid
+    return None
+
+
+def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bool:
+    return (
         laid.agreement >= rules.agreement
         and laid.drift <= rules.drift * laid.pixels
         and laid.detail >= rules.detail
         and laid.overlap_b >= visible
         and filled >= rules.filled
     )
-    return (at, laid) if fits else None
 
 
 def _around(picture: Look, at: Location) -> npt.NDArray[np.float32]:

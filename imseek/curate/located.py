@@ -44,6 +44,20 @@ class Location:
     right: float
     whole: bool
 
+    @property
+    def share(self) -> float:
+        """Of the picture's area."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def of_all(self, part: Look) -> Location:
+        """Where all of the part lies whose middle has been found here, as far as it is within the picture."""
+        side = min(part.shape)
+        down, right = ((edge / side - 1) / 2 for edge in part.shape)
+        height, width = self.bottom - self.top, self.right - self.left
+        top, bottom = max(0.0, self.top - down * height), min(1.0, self.bottom + down * height)
+        left, right_edge = max(0.0, self.left - right * width), min(1.0, self.right + right * width)
+        return Location(self.correlation, top, left, bottom, right_edge, whole=True)
+
 
 def corners(part: Look) -> int:
     """In how many squares of 16 × 16 pixels there is something that fits in one place only.
