@@ -33,7 +33,7 @@ NEUTRAL_TEXTS: Final = ("a photo", "a picture")
 SAMPLE: Final = 4096
 #: As many of the best images are compared with neutral words.
 COMPARED: Final = 100
-#: With fewer images nothing is cut: of those stamps that are found first, a quarter would be among 120, a third among 80.
+#: With fewer images nothing is cut: of right answers that come first, a quarter would be among 120, a third among 80.
 FEWEST: Final = 200
 
 EXPECTED: Final = 8.0
