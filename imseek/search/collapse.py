@@ -55,8 +55,8 @@ def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint6
     return same
 
 
-def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64) -> npt.NDArray[np.int64]:
-    """In how many bits each of ``hashes`` (m,) differs from ``one``: (m,) int64."""
+def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """In how many bits each of ``hashes`` (m,) differs from ``one``, which may be (m,) too: (m,) int64."""
     differing = np.ascontiguousarray(hashes ^ one).view(np.uint8).reshape(len(hashes), 8)
     counted: npt.NDArray[np.int64] = _ONES[differing].sum(axis=1, dtype=np.int64)
     return counted

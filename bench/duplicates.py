@@ -1,0 +1,263 @@
+"""Which pictures imseek calls the same, beside imagededup and ImageHash, over known alterations and hard negatives.
+
+    python bench/duplicates.py [--stamps DIR] [--cache DIR] [--peer PYTHON]
+
+A set is made of Tux Paint stamps, the photographs of scikit-image and scikit-learn, pages of text and charts: 21
+known ways of altering each (`duplicating/ways.py`), other shots of the same scene, and pictures that are much alike but
+not the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash
+of the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one
+of the ways; other shots and other pictures are not. Every threshold was chosen on half A, ours in
+imseek.curate.classify and each peer's here, the one of the greatest F1; half B is for reporting.
+
+Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
+imagededup's CNN needs weights from download.pytorch.org; where they cannot be had, "cosine alone" stands for it: the
+same method (the cosine of a network's features against a threshold) with the network that imseek ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from duplicating.made import Made, make
+from duplicating.ways import BEYOND, WAYS
+from quality import find_stamps
+
+from imseek.curate.classify import INSIDE, SAME, SCENE, Pairs, Thresholds, classify
+from imseek.curate.looks import Looks
+from imseek.curate.orientations import nearest_turn
+from imseek.encoders.cache import cache_dir
+from imseek.search.collapse import hamming
+
+PEERS = Path(__file__).parent / "duplicating" / "peers.py"
+OURS = "**imseek**"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The m pairs that are asked about: positions ``i``, ``j``; ``way`` is how one was made of the other, "other" where
+    they are of different pictures; ``family`` that of the picture as it came."""
+
+    i: np.ndarray
+    j: np.ndarray
+    way: np.ndarray
+    family: np.ndarray
+    copy: np.ndarray
+
+    @property
+    def true(self) -> np.ndarray:
+        return np.isin(self.way, list(WAYS))
+
+    @property
+    def beyond(self) -> np.ndarray:
+        """Neither right nor wrong."""
+        return np.isin(self.way, list(BEYOND))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method calls the same (m,) bool, with the threshold chosen for it."""
+
+    name: str
+    found: np.ndarray
+    threshold: str
+
+
+def asked_of(made: Made) -> Asked:
+    way = np.array([one.way for one in made.entries])
+    source = np.array([one.source for one in made.entries])
+    family = np.array([one.family for one in made.entries])
+    i, j = np.triu_indices(len(way), 1)
+    kept = (way[i] == "") | (way[j] == "")
+    i, j = i[kept], j[kept]
+    # The one that came first is the original.
+    i, j = np.where(way[i] == "", i, j), np.where(way[i] == "", j, i)
+    same = source[i] == source[j]
+    return Asked(i, j, np.where(same, way[j], "other"), family[i], way[j])
+
+
+def scores(right: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
+    """Precision, recall and F1; a precision of nothing found is 1."""
+    hits = int((right & found).sum())
+    precision = hits / max(1, int(found.sum())) if found.any() else 1.0
+    recall = hits / max(1, int(right.sum()))
+    return precision, recall, 2 * precision * recall / max(1e-9, precision + recall)
+
+
+def peers(made: Made, python: Path) -> dict[str, np.ndarray]:
+    """(n,) uint64 hashes by method, computed once."""
+    out = made.folder / "peers.npz"
+    if not out.exists():
+        subprocess.run([str(python), str(PEERS), str(made.folder), str(out)], check=True)
+    stored = np.load(out)
+    print(", ".join(stored["versions"].tolist()), file=sys.stderr)
+    return {name: stored[name] for name in stored.files if name != "versions"}
+
+
+def by_threshold(
+    a: np.ndarray, b: np.ndarray, asked_a: Asked, choices: np.ndarray, text: Callable[[float], str], name: str
+) -> Result:
+    """The threshold of the greatest F1 on half A (distances ``a``), applied to half B (``b``)."""
+    counted = ~asked_a.beyond
+    right = asked_a.true[counted]
+    best = max(choices, key=lambda most: scores(right, (a <= most)[counted])[2])
+    return Result(name, b <= best, text(float(best)))
+
+
+def ours(made: Made, asked: Asked, thresholds: Thresholds) -> tuple[np.ndarray, Pairs]:
+    """(m,) kinds of all that is asked about, and the pairs found; says how long it took."""
+    cosine = np.einsum("ij,ij->i", made.vectors[asked.i], made.vectors[asked.j]).astype(np.float32)
+    distance, orientation = nearest_turn(made.hashes[asked.i], made.hashes[asked.j])
+    distance[(made.hashes[asked.i] == 0) | (made.hashes[asked.j] == 0)] = 64
+    near = np.flatnonzero((distance <= thresholds.near_bits) | (cosine >= thresholds.near_cosine))
+    looks = Looks(lambda position: (made.folder / made.entries[position].file).read_bytes())
+    started = time.process_time()
+    pairs = classify(
+        asked.i[near],
+        asked.j[near],
+        distance[near],
+        orientation[near],
+        cosine[near],
+        looks,
+        thresholds=thresholds,
+    )
+    spent = time.process_time() - started
+    print(
+        f"{len(near):,} candidates of {len(asked.i):,} pairs, {asked.true[near].sum() / asked.true.sum():.4f} of those "
+        f"that are the same; {1000 * spent / len(near):.1f} ms of CPU each, decoding included",
+        file=sys.stderr,
+    )
+    kinds = np.zeros(len(asked.i), np.uint8)
+    place = {
+        pair: n for n, pair in zip(near.tolist(), zip(asked.i[near], asked.j[near], strict=True), strict=True)
+    }
+    order = [place[pair] for pair in zip(pairs.a, pairs.b, strict=True)]
+    kinds[order] = pairs.kind
+    return kinds, pairs
+
+
+def table(asked: Asked, results: list[Result]) -> None:
+    """Per way: precision, recall, F1 of each method. Wrong are pairs of other pictures with copies made so."""
+    print("\n| | " + " | ".join(result.name for result in results) + " |")
+    print("|---|" + "---|" * len(results))
+    print("| threshold | " + " | ".join(result.threshold for result in results) + " |")
+
+    def row(name: str, kept: np.ndarray) -> None:
+        cells = []
+        for result in results:
+            p, r, f = scores(asked.true[kept], result.found[kept])
+            cells.append(f"{p:.3f} / {r:.3f} / {f:.3f}")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+    for way in WAYS:
+        row(way, asked.copy == way)
+    counted = ~asked.beyond & ~np.isin(asked.copy, list(BEYOND))
+    for family in ("photo", "stamp", "page", "chart"):
+        row(f"all ways, {family}s", counted & (asked.family == family))
+    row("**all**, other shots apart", counted & (asked.way != "shot"))
+    row("**all**", counted)
+    shots = asked.way == "shot"
+    cells = [f"{int(result.found[shots].sum())} of {int(shots.sum())}" for result in results]
+    print("| other shots called the same | " + " | ".join(cells) + " |")
+    other = asked.way == "other"
+    print(
+        "| other pictures called the same | "
+        + " | ".join(f"{int(result.found[other].sum())}" for result in results)
+        + " |"
+    )
+    cut = asked.beyond
+    cells = [f"{result.found[cut].mean():.3f}" for result in results]
+    print("| crop 60 %, called the same | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
+    parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
+    parser.add_argument(
+        "--show", type=int, default=0, help="name so many pairs that were called the same and are not"
+    )
+    options = parser.parse_args()
+    stamps = options.stamps or find_stamps()
+    halves = {half: make(half, stamps, options.cache) for half in "AB"}
+    asked = {half: asked_of(made) for half, made in halves.items()}
+    hashes = {half: peers(made, options.peer) for half, made in halves.items()}
+    results = []
+    kinds, pairs = {}, {}
+    for half in "AB":
+        kinds[half], pairs[half] = ours(halves[half], asked[half], Thresholds())
+    results.append(Result(OURS, kinds["B"] == SAME, ""))
+    for name in hashes["A"]:
+        apart = {
+            half: hamming(hashes[half][name][asked[half].i], hashes[half][name][asked[half].j])
+            for half in "AB"
+        }
+        results.append(
+            by_threshold(
+                apart["A"], apart["B"], asked["A"], np.arange(33), lambda most: f"{most:.0f} bits", name
+            )
+        )
+    away = {
+        half: 1 - np.einsum("ij,ij->i", made.vectors[asked[half].i], made.vectors[asked[half].j])
+        for half, made in halves.items()
+    }
+    results.append(
+        by_threshold(
+            away["A"],
+            away["B"],
+            asked["A"],
+            np.arange(0.005, 0.4, 0.005),
+            lambda most: f"{1 - most:.3f}",
+            "cosine alone",
+        )
+    )
+    for half in "AB":
+        files, originals = len(halves[half].entries), len({one.source for one in halves[half].entries})
+        print(
+            f"half {half}: {files} files of {originals} pictures, {int(asked[half].true.sum())} pairs that are the same"
+        )
+    print("\nprecision / recall / F1 on half B")
+    table(asked["B"], results)
+    for half in "AB":
+        calibration(half, asked[half], pairs[half])
+    if options.show:
+        show(halves["B"], asked["B"], kinds["B"], options.show)
+
+
+def calibration(half: str, asked: Asked, pairs: Pairs) -> None:
+    """Of pairs by kind and confidence stated: how many, and the share of them that are what they are called."""
+    way = {pair: str(one) for one, pair in zip(asked.way, zip(asked.i, asked.j, strict=True), strict=True)}
+    truth = np.array([way[pair] for pair in zip(pairs.a, pairs.b, strict=True)])
+    print(f"\nhalf {half}: | kind | stated | pairs | right |\n|---|---|---|---|")
+    right = {
+        SAME: np.isin(truth, list(WAYS)),
+        INSIDE: np.isin(truth, list(WAYS) + list(BEYOND)),
+        SCENE: truth != "other",
+    }
+    for kind, name in ((SAME, "same"), (INSIDE, "inside"), (SCENE, "scene")):
+        of_kind = pairs.kind == kind
+        for stated in np.unique(pairs.confidence[of_kind]):
+            bin_ = of_kind & (pairs.confidence == stated)
+            print(f"| {name} | {stated:.2f} | {int(bin_.sum())} | {right[kind][bin_].mean():.3f} |")
+
+
+def show(made: Made, asked: Asked, kinds: np.ndarray, count: int) -> None:
+    wrong = np.flatnonzero((kinds == SAME) & ~asked.true & ~asked.beyond)
+    missed = np.flatnonzero((kinds != SAME) & asked.true)
+    for label, rows in (("wrong", wrong), ("missed", missed)):
+        for n in rows[:: max(1, len(rows) // count)][:count].tolist():
+            a, b = made.entries[asked.i[n]], made.entries[asked.j[n]]
+            print(f"{label}: {a.source} ({a.file}) | {b.source} {b.way} ({b.file}) | {kinds[n]}")
+
+
+if __name__ == "__main__":
+    main()

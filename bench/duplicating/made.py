@@ -1,0 +1,100 @@
+"""The set of a half, written as files once, with what imseek stores of each: vector and perceptual hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from duplicating.originals import encoded, originals
+from duplicating.ways import BEYOND, WAYS, another_shot
+
+from imseek.encoders import load
+from imseek.media import decode
+
+#: Changes whenever the set does.
+EDITION = 4
+#: Other shots of each photograph, and of every second other picture that gets copies.
+SHOTS = 4
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. ``source`` is the original's name; ``way`` how it was made of it: "" for the original itself, a key of
+    WAYS or BEYOND, or "shot"."""
+
+    file: str
+    source: str
+    family: str
+    way: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The n files of a half; ``vectors`` (n, dim) float32 unit rows that went through float16, ``hashes`` (n,)."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    vectors: np.ndarray
+    hashes: np.ndarray
+
+
+def make(half: str, stamps: Path, cache: Path) -> Made:
+    folder = cache / f"duplicates-{EDITION}-{half}"
+    listing = folder / "entries.json"
+    if not listing.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = _write(half, stamps, folder)
+        listing.write_text(json.dumps([asdict(one) for one in entries]))
+    entries = [Entry(**one) for one in json.loads(listing.read_text())]
+    vectors, hashes = _facts(folder, entries)
+    return Made(folder, tuple(entries), vectors, hashes)
+
+
+def _write(half: str, stamps: Path, folder: Path) -> list[Entry]:
+    entries = []
+
+    def add(source: str, family: str, way: str, data: bytes, form: str) -> None:
+        name = f"{len(entries):05d}.{'jpg' if form == 'jpeg' else form}"
+        (folder / name).write_bytes(data)
+        entries.append(Entry(name, source, family, way))
+
+    copied = 0
+    for original in originals(half, stamps):
+        picture = original.picture.convert("RGB")
+        seed = int.from_bytes(hashlib.sha256(original.name.encode()).digest()[:4], "big")
+        rng = np.random.default_rng(seed)
+        # The stereo pair is two shots of one scene.
+        source = original.name.replace("motorcycle_right", "motorcycle_left")
+        if source != original.name:
+            add(source, original.family, "shot", encoded(picture, "png"), "png")
+            continue
+        add(source, original.family, "", encoded(picture, "png"), "png")
+        if not original.copied:
+            continue
+        for way, alter in (*WAYS.items(), *BEYOND.items()):
+            add(source, original.family, way, *alter(picture, rng))
+        copied += 1
+        shots = SHOTS if original.family == "photo" else copied % 2 if original.family == "stamp" else 0
+        for _ in range(shots):
+            add(source, original.family, "shot", encoded(another_shot(picture, rng), "jpeg", 92), "jpeg")
+    return entries
+
+
+def _facts(folder: Path, entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
+    encoder = load("builtin")
+    kept = folder / f"facts-{encoder.fingerprint()[:12]}.npz"
+    if not kept.exists():
+        rows, hashes = [], []
+        for start in range(0, len(entries), BATCH):
+            read = [decode((folder / one.file).read_bytes()) for one in entries[start : start + BATCH]]
+            rows.append(encoder.encode_images(np.stack([encoder.prepare(one.pixels) for one in read])))
+            hashes += [one.facts.phash or 0 for one in read]
+        vectors = np.concatenate(rows).astype(np.float16).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        np.savez(kept, vectors=vectors, hashes=np.array(hashes, np.uint64))
+    stored = np.load(kept)
+    return stored["vectors"], stored["hashes"]

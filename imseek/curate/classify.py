@@ -1,0 +1,252 @@
+"""Candidates → pairs: of which kind, how sure, and how the second picture is turned.
+
+Hash and vector propose; pixels decide. A candidate is looked at where its hashes or its vectors are near enough that it
+may be a copy; then all of one picture is laid over all of the other, and where that does not hold and the vectors
+still say they may share something, one is looked for inside the other. Thresholds are few, and were chosen on half A
+of bench/duplicates.py, as were the confidences: the share, among the candidates of that half, of pairs with such an
+agreement that are what they are called. docs/duplicates.md has the figures for half B.
+
+Only cosines depend on the encoder: :mod:`imseek.curate.calibration` finds them for another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.curate.looks import Small
+from imseek.curate.registration import Registration, inside, whole
+from imseek.types import Float32
+from imseek.types.duplicates import DuplicateKind
+
+Positions: TypeAlias = npt.NDArray[np.int64]
+#: The picture at a position, small; None if it cannot be read any more.
+Look: TypeAlias = Callable[[int], Small | None]
+
+#: Kinds by code; the first says that a candidate is no pair.
+KINDS: Final[tuple[DuplicateKind | None, ...]] = (None, "exact", "same", "inside", "scene")
+SAME: Final = 2
+INSIDE: Final = 3
+SCENE: Final = 4
+#: A distance that says nothing: one of the hashes is not known.
+UNKNOWN: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What makes a pair. The defaults of the cosines are those of the encoder ``builtin``."""
+
+    #: Bits in which hashes may differ, or the cosine from which on, a candidate is looked at.
+    near_bits: int = 10
+    near_cosine: float = 0.75
+    #: From this cosine on, the search of one inside the other is repeated on a fine grid: it is slow.
+    fine_cosine: float = 0.90
+    #: Agreement of pixels from which on it is one picture; and where hashes differ in at most so many bits, so that
+    #: a line of text written over it weighs less.
+    agreement: float = 0.70
+    agreement_alike: float = 0.60
+    alike_bits: int = 8
+    #: How far tiles may have moved, as a share of the longer side or in pixels, whichever is more: else another shot.
+    #: Half as much again where pixels agree nearly everywhere: clipped highlights move edges, too.
+    drift: float = 0.003
+    drift_pixels: float = 0.35
+    agreement_clear: float = 0.95
+    #: The share of both that must lie over the other: a crop by 40 % leaves 60 %. Less is *inside*.
+    overlap: float = 0.55
+    #: The same scene: at least this cosine, or pixels that agree at least so much.
+    scene_cosine: float = 0.95
+    scene_agreement: float = 0.50
+    #: The same picture where pixels cannot be asked: at most so many bits, and at least this cosine.
+    unread_bits: int = 4
+    unread_cosine: float = 0.90
+
+
+DEFAULTS: Final = Thresholds()
+
+#: By what was measured on half A: from this value on, that share. See bench/duplicates.py, which prints them.
+SAME_CONFIDENCE: Final = ((0.70, 0.90), (0.80, 0.95), (0.90, 0.99))
+INSIDE_CONFIDENCE: Final = ((0.70, 0.80),)
+SCENE_CONFIDENCE: Final = ((0.0, 0.5),)
+UNREAD_CONFIDENCE: Final = ((0.0, 0.8),)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one candidate is. ``kind`` is a position in KINDS; ``correlation`` is None where pixels were not asked."""
+
+    kind: int
+    confidence: float
+    orientation: int = 0
+    correlation: float | None = None
+    read: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """n pairs, as arrays: ``a``, ``b`` int64 positions, ``kind`` uint8 (of KINDS), ``confidence`` float32,
+    ``distance`` and ``orientation`` uint8, ``cosine`` and ``correlation`` float32, NaN where not known.
+
+    ``looked`` counts candidates whose pixels were compared, ``unread`` those whose pixels were wanted and could not be
+    had; ``interrupted`` tells that ``stop`` was set: the pairs are those of the first ``done`` candidates.
+    """
+
+    a: Positions
+    b: Positions
+    kind: npt.NDArray[np.uint8]
+    confidence: Float32
+    distance: npt.NDArray[np.uint8]
+    orientation: npt.NDArray[np.uint8]
+    cosine: Float32
+    correlation: Float32
+    looked: int
+    unread: int
+    done: int
+    interrupted: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.unread:
+            return ()
+        return (
+            f"{self.unread:,} candidates were judged by hash and vector alone, since a picture could not be read: "
+            "less sure",
+        )
+
+
+def classify(
+    a: Positions,
+    b: Positions,
+    distance: npt.NDArray[np.uint8],
+    orientation: npt.NDArray[np.uint8],
+    cosine: Float32,
+    look: Look,
+    *,
+    thresholds: Thresholds = DEFAULTS,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Event | None = None,
+) -> Pairs:
+    """The pairs among n candidates: arrays (n,), a distance of 64 and a cosine of NaN where they are not known.
+
+    ``look`` is asked for one pair at a time, in the order of the candidates: those of one ``a`` should stand together.
+    ``progress`` is told how many are done, of how many, every now and then.
+    """
+    found: list[tuple[int, Verdict]] = []
+    looked = unread = done = 0
+    for n in range(len(a)):
+        if n % 64 == 0:
+            if progress is not None:
+                progress(n, len(a))
+            if stop is not None and stop.is_set():
+                break
+        done = n + 1
+        near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
+        if not worth_a_look(near[0], near[2], thresholds):
+            continue
+        first, second = look(int(a[n])), look(int(b[n]))
+        if first is None or second is None:
+            unread += 1
+            verdict = judge_unread(*near, thresholds)
+        else:
+            looked += 1
+            verdict = judge(near[0], near[2], first, second, thresholds)
+        if verdict.kind:
+            found.append((n, verdict))
+    if progress is not None and done == len(a):
+        progress(done, len(a))
+    chosen = np.array([n for n, _ in found], np.int64)
+    verdicts = [verdict for _, verdict in found]
+    return Pairs(
+        a[chosen],
+        b[chosen],
+        np.array([one.kind for one in verdicts], np.uint8),
+        np.array([one.confidence for one in verdicts], np.float32),
+        distance[chosen],
+        np.array([one.orientation for one in verdicts], np.uint8),
+        cosine[chosen],
+        np.array([np.nan if one.correlation is None else one.correlation for one in verdicts], np.float32),
+        looked,
+        unread,
+        done,
+        done < len(a),
+    )
+
+
+def worth_a_look(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
+    """Whether a candidate can be anything at all. A cosine of NaN compares as less."""
+    return distance <= thresholds.near_bits or cosine >= thresholds.near_cosine
+
+
+def judge(
+    distance: int, cosine: float, first: Small, second: Small, thresholds: Thresholds = DEFAULTS
+) -> Verdict:
+    """One candidate, by its pixels. ``distance`` 64 and ``cosine`` NaN: not known."""
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    laid = whole(a, b)
+    if not _holds(laid, distance, thresholds):
+        for fine in _searches(cosine, thresholds):
+            other = inside(a, b, fine=fine)
+            if other.agreement > laid.agreement:
+                laid = other
+            if _holds(laid, distance, thresholds):
+                break
+    return _verdict(laid, distance, cosine, thresholds)
+
+
+def judge_unread(
+    distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS
+) -> Verdict:
+    """One candidate of which a picture cannot be read any more, by what is on record: less sure."""
+    if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
+        return Verdict(SAME, _share(UNREAD_CONFIDENCE, cosine), orientation, read=False)
+    if cosine >= thresholds.scene_cosine:
+        return Verdict(SCENE, _share(SCENE_CONFIDENCE, 0), read=False)
+    return Verdict(0, 0.0, read=False)
+
+
+def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
+    """Whether to search on a fine grid, for each search. Without a cosine, all."""
+    if np.isnan(cosine):
+        return (False, True)
+    if cosine < thresholds.near_cosine:
+        return ()
+    return (False, True) if cosine >= thresholds.fine_cosine else (False,)
+
+
+def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
+    """Whether it is one picture that lies there."""
+    alike = distance <= thresholds.alike_bits and laid.overlap >= thresholds.overlap
+    least = thresholds.agreement_alike if alike else thresholds.agreement
+    return laid.agreement >= least and not _moved(laid, thresholds)
+
+
+def _moved(laid: Registration, thresholds: Thresholds) -> bool:
+    most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
+    return laid.drift > (1.5 * most if laid.agreement >= thresholds.agreement_clear else most)
+
+
+def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
+    if _holds(laid, distance, thresholds):
+        if laid.overlap >= thresholds.overlap:
+            return Verdict(SAME, _share(SAME_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation)
+        if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
+            return Verdict(
+                INSIDE, _share(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation
+            )
+    agreeing = laid.agreement >= thresholds.scene_agreement and laid.overlap >= thresholds.overlap
+    if laid.detail and (agreeing or cosine >= thresholds.scene_cosine):
+        return Verdict(SCENE, _share(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation)
+    return Verdict(0, 0.0, laid.orientation, laid.correlation)
+
+
+def _share(bins: Sequence[tuple[float, float]], value: float) -> float:
+    """What was measured for the bin of ``value``; below all of them, for the first."""
+    share = bins[0][1]
+    for start, measured in bins:
+        if value >= start:
+            share = measured
+    return share

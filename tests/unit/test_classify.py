@@ -1,0 +1,168 @@
+"""Candidates of real photographs become pairs of the right kind."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from imseek.curate.classify import (
+    DEFAULTS,
+    INSIDE,
+    SAME,
+    SCENE,
+    Pairs,
+    Verdict,
+    classify,
+    judge,
+    judge_unread,
+)
+from imseek.curate.looks import Small, look
+from imseek.curate.orientations import nearest_turn, turn
+from imseek.media import decode, perceptual_hash
+
+Picture = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def coffee(photo_files: list[Path]) -> Picture:
+    return decode(next(path for path in photo_files if path.stem == "coffee").read_bytes()).pixels
+
+
+@pytest.fixture(scope="module")
+def stereo() -> tuple[Picture, Picture]:
+    """Two shots of one scene, from two places a hand's breadth apart."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    left, right = (
+        decode((folder / f"motorcycle_{side}.png").read_bytes()).pixels for side in ("left", "right")
+    )
+    return left, right
+
+
+def _small(pixels: Picture) -> Small:
+    return look(np.ascontiguousarray(pixels))
+
+
+def _cut(pixels: Picture, share: float) -> Picture:
+    side = np.sqrt(1 - share)
+    height, width = round(pixels.shape[0] * side), round(pixels.shape[1] * side)
+    return pixels[-height:, :width]
+
+
+def _pairs(
+    candidates: list[tuple[int, int, int, float]], looks: list[Small | None], **options: object
+) -> Pairs:
+    a, b, distance, cosine = zip(*candidates, strict=True)
+    return classify(
+        np.array(a, np.int64),
+        np.array(b, np.int64),
+        np.array(distance, np.uint8),
+        np.zeros(len(a), np.uint8),
+        np.array(cosine, np.float32),
+        lambda position: looks[position],
+        **options,  # type: ignore[arg-type]  # those of classify, by name
+    )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+def test_a_slight_crop_is_the_same_picture(coffee: Picture, share: float) -> None:
+    verdict = judge(30, 0.9, _small(coffee), _small(_cut(coffee, share)))
+    assert verdict.kind == SAME
+    assert verdict.correlation is not None
+    assert verdict.correlation > 0.95
+
+
+def test_a_deep_crop_is_inside(coffee: Picture) -> None:
+    assert judge(30, 0.9, _small(coffee), _small(_cut(coffee, 0.65))).kind == INSIDE
+    assert judge(30, 0.9, _small(_cut(coffee, 0.65)), _small(coffee)).kind == INSIDE
+
+
+def test_a_turned_picture_is_the_same_whatever_its_vector_says(coffee: Picture) -> None:
+    turned = np.ascontiguousarray(turn(coffee, 6))
+    hashes = [np.array([perceptual_hash(one)], np.uint64) for one in (coffee, turned)]
+    distance, code = nearest_turn(hashes[0], hashes[1])
+    assert distance[0] <= DEFAULTS.near_bits
+    verdict = judge(int(distance[0]), 0.1, _small(coffee), _small(turned))
+    assert (verdict.kind, verdict.orientation) == (SAME, 6)
+    assert int(code[0]) == 6
+
+
+def test_another_shot_is_a_scene_and_not_the_same(stereo: tuple[Picture, Picture]) -> None:
+    left, right = (_small(one) for one in stereo)
+    assert judge(4, 0.99, left, right).kind == SCENE
+    assert judge(4, 0.99, left, left).kind == SAME
+
+
+def test_different_photographs_are_no_pair(photo_files: list[Path]) -> None:
+    looks = [_small(decode(path.read_bytes()).pixels) for path in photo_files]
+    for n, first in enumerate(looks):
+        for second in looks[:n]:
+            assert judge(8, 0.8, first, second).kind == 0
+
+
+def test_blank_pictures_are_no_pair() -> None:
+    white, grey = np.full((60, 80), 255, np.uint8), np.full((60, 80), 200, np.uint8)
+    assert judge(0, 1.0, white, grey).kind == 0
+    assert judge(64, float("nan"), white, white).kind == 0
+
+
+def test_what_cannot_be_read_is_judged_by_hash_and_vector_and_said(coffee: Picture) -> None:
+    looks = [_small(coffee), None, _small(coffee)]
+    pairs = _pairs([(0, 1, 2, 0.97), (0, 2, 2, 0.97), (1, 2, 20, 0.8)], looks)
+    assert (pairs.a.tolist(), pairs.b.tolist(), pairs.kind.tolist()) == ([0, 0], [1, 2], [SAME, SAME])
+    assert pairs.confidence[0] < pairs.confidence[1]
+    assert np.isnan(pairs.correlation[0])
+    assert pairs.correlation[1] > 0.99
+    assert (pairs.looked, pairs.unread) == (1, 2)
+    assert pairs.notes[0].startswith("2 candidates were judged by hash and vector alone")
+    assert _pairs([(0, 2, 2, 0.97)], looks).notes == ()
+
+
+def test_candidates_that_cannot_be_pairs_are_not_read() -> None:
+    def refuse(position: int) -> Small | None:
+        raise AssertionError(position)
+
+    found = classify(
+        np.array([0, 0]),
+        np.array([1, 2]),
+        np.array([9, 255], np.uint8),
+        np.zeros(2, np.uint8),
+        np.array([0.7, np.nan], np.float32),
+        refuse,
+    )
+    assert (len(found.a), found.looked, found.done) == (0, 0, 2)
+
+
+def test_without_a_vector_pixels_decide(coffee: Picture) -> None:
+    assert judge(4, float("nan"), _small(coffee), _small(_cut(coffee, 0.3))).kind == SAME
+    assert judge_unread(2, 0, float("nan")) == Verdict(0, 0.0, read=False)
+
+
+def test_it_stops_when_told_and_says_how_far_it_came(coffee: Picture) -> None:
+    stop = threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done:
+            stop.set()
+
+    pairs = _pairs([(0, 0, 0, 1.0)] * 130, [_small(coffee[::8, ::8])], progress=progress, stop=stop)
+    assert pairs.interrupted
+    assert pairs.done == len(pairs.a) == 64
+    assert seen == [(0, 130), (64, 130)]
+    assert not _pairs([(0, 0, 0, 1.0)], [_small(coffee)]).interrupted
+
+
+def test_confidence_grows_with_agreement(coffee: Picture) -> None:
+    rng = np.random.default_rng(0)
+    small = _small(coffee)
+    noisy = (small + rng.normal(0, 7, small.shape)).clip(0, 255).astype(np.uint8)
+    clear, unclear = judge(0, 1.0, small, small), judge(0, 1.0, small, noisy)
+    assert clear.kind == unclear.kind == SAME
+    assert clear.confidence > unclear.confidence

@@ -1,0 +1,156 @@
+"""The pixel check on real photographs: copies that are found, and pictures that are told from each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from imseek.curate.looks import SIDE, Looks, look
+from imseek.curate.orientations import INVERSE, ORIENTATIONS, turn
+from imseek.curate.registration import Look, best_orientation, inside, swapped, whole
+from imseek.media import decode
+from imseek.media.resize import resize
+
+Pictures = dict[str, npt.NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def pictures(photo_files: list[Path]) -> Pictures:
+    return {path.stem: decode(path.read_bytes()).pixels for path in photo_files}
+
+
+def _look(pixels: npt.NDArray[np.uint8]) -> Look:
+    return look(np.ascontiguousarray(pixels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("code", range(len(ORIENTATIONS)))
+def test_a_turned_copy_lies_over_its_original(pictures: Pictures, code: int) -> None:
+    for name, pixels in pictures.items():
+        found = whole(_look(pixels), _look(turn(pixels, code)))
+        assert found.orientation == code, name
+        assert found.agreement > 0.95, name
+        assert found.overlap > 0.97, name
+        assert found.drift < 0.1, name
+
+
+def test_a_thumbnail_agrees_as_far_as_it_can_show(pictures: Pictures) -> None:
+    for name, pixels in pictures.items():
+        found = whole(_look(pixels), _look(resize(pixels, (pixels.shape[0] // 8, pixels.shape[1] // 8))))
+        assert (found.orientation, found.agreement > 0.9) == (0, True), name
+        assert found.pixels < SIDE, name
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0.3, 0.2), (0.1, 0.3)])
+def test_a_crop_is_found_where_it_was_cut_out(pictures: Pictures, corner: tuple[float, float]) -> None:
+    for name, pixels in pictures.items():
+        height, width = pixels.shape[:2]
+        top, left = round(corner[0] * height), round(corner[1] * width)
+        cropped = pixels[top : top + round(0.7 * height), left : left + round(0.7 * width)]
+        found = inside(_look(pixels), _look(cropped))
+        assert found.agreement > 0.9, name
+        assert found.overlap_a == pytest.approx(0.49, abs=0.03), name
+        assert found.overlap_b > 0.95, name
+        back = inside(_look(cropped), _look(pixels))
+        assert back.agreement > 0.9, name
+        assert back.overlap_b == pytest.approx(0.49, abs=0.03), name
+
+
+def test_a_framed_copy_is_found_within_its_frame(pictures: Pictures) -> None:
+    for name, pixels in pictures.items():
+        edge = round(0.1 * max(pixels.shape))
+        framed = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+        found = inside(_look(pixels), _look(framed))
+        assert found.agreement > 0.9, name
+        assert found.overlap_b == pytest.approx(pixels[..., 0].size / framed[..., 0].size, abs=0.05), name
+
+
+def test_different_pictures_do_not_agree(pictures: Pictures) -> None:
+    looks = [_look(pixels) for pixels in pictures.values()]
+    for n, first in enumerate(looks):
+        for second in looks[:n]:
+            assert whole(first, second).agreement < 0.5
+            assert inside(first, second).agreement < 0.6
+
+
+def test_things_that_moved_have_drifted(pictures: Pictures) -> None:
+    """Waves of two pixels in a picture 160 wide, as no scaling and shifting brings about."""
+    for name, pixels in pictures.items():
+        small = _look(pixels)
+        rows, columns = np.mgrid[: small.shape[0], : small.shape[1]]
+        moved = (columns + 2 * np.sin(rows / 8)).round().astype(int).clip(0, small.shape[1] - 1)
+        assert whole(small, small[rows, moved]).drift > 0.5, name
+        assert whole(small, small).drift == pytest.approx(0, abs=0.01), name
+
+
+def test_stripes_in_common_are_no_agreement() -> None:
+    """Lines of text at the same heights, of other words: as luminance they correlate."""
+    rng = np.random.default_rng(0)
+    lines = (np.arange(120) % 6 < 3)[:, None]
+    first, second = (
+        np.where(lines, 255 - 150 * (rng.random((120, 160)) < 0.7), 255).astype(np.float32) for _ in range(2)
+    )
+    found = whole(first, second)
+    assert found.correlation > 0.5
+    assert found.agreement < 0.3
+
+
+def test_blank_pictures_have_no_detail() -> None:
+    white, grey = np.full((100, 80), 255, np.float32), np.full((90, 160), 128, np.float32)
+    slope = np.linspace(0, 255, 160, dtype=np.float32)[None].repeat(120, axis=0)
+    for first, second in ((white, grey), (white, white), (white, slope), (slope, slope.T)):
+        for found in (whole(first, second), inside(first, second), inside(second, first, fine=True)):
+            assert found.detail == 0
+            assert found.agreement == 0
+
+
+def test_tiny_pictures_are_compared() -> None:
+    rng = np.random.default_rng(1)
+    for shape in ((1, 1), (1, 40), (3, 5), (8, 8)):
+        one = rng.uniform(0, 255, shape).astype(np.float32)
+        for found in (whole(one, one), inside(one, one), whole(one, np.full((50, 60), 9, np.float32))):
+            assert 0 <= found.agreement <= 1
+
+
+def test_which_comes_first_is_turned_around(pictures: Pictures) -> None:
+    first = _look(pictures["coffee"])
+    second = _look(turn(pictures["coffee"], 5)[20:, 40:])
+    here, there = whole(first, second), whole(second, first)
+    assert here.orientation == 5
+    assert there.orientation == INVERSE[5]
+    assert swapped(here).orientation == there.orientation
+    assert swapped(here).overlap_a == here.overlap_b
+
+
+def test_proportions_decide_between_turns_that_look_alike() -> None:
+    rows, columns = np.mgrid[:60, :100]
+    round_ = (255 * np.exp(-((rows - 29.5) ** 2 / 300 + (columns - 49.5) ** 2 / 800))).astype(np.float32)
+    assert best_orientation(round_, round_) == 0
+    assert best_orientation(round_, np.ascontiguousarray(round_.T)) == 4
+
+
+def test_looks_are_read_once_and_given_up_when_they_are_many(
+    pictures: Pictures, photo_files: list[Path]
+) -> None:
+    asked = []
+
+    def read(position: int) -> bytes | None:
+        asked.append(position)
+        if position == 2:
+            return b"no picture"
+        return None if position == 3 else photo_files[position].read_bytes()
+
+    looks = Looks(read, kept_bytes=60_000)
+    first = looks(0)
+    assert first is not None
+    assert max(first.shape) == SIDE
+    assert looks(0) is first
+    assert asked == [0]
+    assert looks(2) is None
+    assert looks(3) is None
+    assert looks.missing == 2
+    for position in (1, 4, 5, 0):
+        assert looks(position) is not None
+    assert asked == [0, 2, 3, 1, 4, 5, 0]
