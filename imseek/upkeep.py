@@ -95,7 +95,8 @@ def purge(
 
     Gone are vectors, metadata, places and tags of images that were removed or have changed. Of what still lies in a
     source, nothing is gone: ``index`` first where files have been deleted. Judgements stay: they speak of contents.
-    Records of what was done to files go once it has been undone. Searches go on meanwhile. An approximate index that held such an image is dropped, and built again at the end.
+    Records of what was done to files go once it has been undone. Searches go on meanwhile.
+    An approximate index that held such an image is dropped, and built again at the end.
 
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
     collection is damaged.

@@ -130,7 +130,7 @@ def test_candidates_that_cannot_be_pairs_are_not_read() -> None:
     found = classify(
         np.array([0, 0]),
         np.array([1, 2]),
-        np.array([9, 255], np.uint8),
+        np.array([11, 255], np.uint8),
         np.zeros(2, np.uint8),
         np.array([0.7, np.nan], np.float32),
         refuse,
@@ -162,7 +162,7 @@ def test_it_stops_when_told_and_says_how_far_it_came(coffee: Picture) -> None:
 def test_confidence_grows_with_agreement(coffee: Picture) -> None:
     rng = np.random.default_rng(0)
     small = _small(coffee)
-    noisy = (small + rng.normal(0, 7, small.shape)).clip(0, 255).astype(np.uint8)
+    noisy = (small + rng.normal(0, 11, small.shape)).clip(0, 255).astype(np.uint8)
     clear, unclear = judge(0, 1.0, small, small), judge(0, 1.0, small, noisy)
     assert clear.kind == unclear.kind == SAME
     assert clear.confidence > unclear.confidence

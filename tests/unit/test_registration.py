@@ -31,7 +31,7 @@ def test_a_turned_copy_lies_over_its_original(pictures: Pictures, code: int) -> 
     for name, pixels in pictures.items():
         found = whole(_look(pixels), _look(turn(pixels, code)))
         assert found.orientation == code, name
-        assert found.agreement > 0.95, name
+        assert found.agreement > 0.93, name
         assert found.overlap > 0.97, name
         assert found.drift < 0.1, name
 
