@@ -129,10 +129,10 @@ def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> di
         "known_pictures": [
             {
                 "source_id": one.source_id,
-                **_path(one.path),
+                **path(one.path),
                 "content_hash": one.content_hash,
                 "reason": one.reason,
-                "collection": _path(one.collection),
+                "collection": path(one.collection),
                 "image_id": one.image_id,
             }
             for one in report.known_pictures
