@@ -182,7 +182,7 @@ def classify(
 
 @cache
 def _pools() -> ThreadpoolController:
-    """What multiplies matrices. For pictures as small as these, waking its threads takes ten times as long as the work."""
+    """What multiplies matrices. For pictures as small as these, waking its threads takes ten times the work."""
     return ThreadpoolController()
 
 
