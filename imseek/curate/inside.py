@@ -232,7 +232,7 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
 def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bool:
     return (
         laid.agreement >= rules.agreement
-        and laid.drift <= rules.drift * laid.pixels
+        and laid.drift <= rules.drift
         and laid.detail >= rules.detail
         and laid.overlap_b >= visible
         and filled >= rules.filled
