@@ -232,6 +232,7 @@ class Collection:
         rehash: bool = False,
         retry_failed: bool = False,
         follow_symlinks: bool = False,
+        skip_known: bool | Sequence[AnyPath] = False,
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> IndexReport:
@@ -247,19 +248,31 @@ class Collection:
         again when they change, or with ``retry_failed``. Setting ``stop`` ends the run after a clean flush, and so do
         ``limit`` pictures that were read; where it is a :class:`imseek.types.StopRequest`, the record of the run says
         with which exit code. A file that cannot be used is reported in ``failures``, never raised.
+
+        With ``skip_known`` a picture that is new to its place is passed over where its content is stored already: with
+        True, by this collection at another place; else by one of the collections in these folders, of which this one
+        may be one. Live and quarantined images count. It is not decoded, not recorded, and listed in
+        ``known_pictures``; a run without ``skip_known`` takes it up. What is in the collection stays, and a move is a
+        move.
+
         With ``dry_run`` nothing is read or changed, and the report says what there is to do: ``added`` counts what is
         new, ``changed`` what may have changed, ``removed`` what is gone, before moves and copies are told apart.
 
-        Raises UsageError (no such path), MissingExtraError, LockedError, ReadOnlyError, EncoderMismatchError, and
-        StorageError where the disk is full or fails: what was committed before stays.
+        Raises UsageError (no such path), CollectionNotFoundError (of ``skip_known``), MissingExtraError, LockedError,
+        ReadOnlyError, EncoderMismatchError, and StorageError where the disk is full or fails: what was committed before
+        stays.
         """
         from imseek.data import snapshots
         from imseek.data.telling import telling
         from imseek.indexer.pipeline import Options, index
-        from imseek.indexer.plan import plan
+        from imseek.indexer.plan import READ_TO_KNOW, plan
         from imseek.indexer.scan import Settings
         from imseek.indexer.targets import targets
 
+        if isinstance(skip_known, str | bytes | os.PathLike):
+            raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
+        others = () if isinstance(skip_known, bool) else skip_known
+        known = [Path(os.fsdecode(_absolute(path))) for path in others] + [self.path] * (skip_known is True)
         settings = Settings(rehash=rehash, retry_failed=retry_failed, follow_symlinks=follow_symlinks)
         with self._writer("index") as writer:
             wanted = targets(
@@ -270,10 +283,11 @@ class Collection:
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
-                return plan(writer, wanted, settings, self._engine.reader.current.space.encoder)
+                planned = plan(writer, wanted, settings, self._engine.reader.current.space.encoder)
+                return replace(planned, notes=(*planned.notes, READ_TO_KNOW)) if known else planned
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()
-            options = Options(settings, limit)
+            options = Options(settings, limit, known)
             with telling(writer, progress, stop) as tell:
                 report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
                 if report.interrupted:

@@ -46,6 +46,7 @@ def watch(
     *,
     settle: float = 2.0,
     rescan: float = 3600.0,
+    skip_known: bool | Sequence[AnyPath] = False,
     stop: threading.Event | None = None,
     on_report: Callable[[IndexReport], object] | None = None,
     on_notice: Callable[[str], object] | None = None,
@@ -56,7 +57,7 @@ def watch(
     goes to ``on_report``. A path is taken up when nothing has happened to it for ``settle`` seconds. A folder that
     vanishes, is empty, or has become another one loses nothing: it is waited for. Every ``rescan`` seconds each
     folder is scanned as a whole. Where another writer has the collection, it is tried again. ``on_notice`` is given a
-    line for each thing of this kind.
+    line for each thing of this kind. ``skip_known`` is that of :meth:`Collection.index`.
 
     When this returns, what was under way is committed. Raises UsageError (no such folder), MissingExtraError,
     WatchError where the system does not let folders be followed, and what :meth:`Collection.index` raises but
@@ -75,7 +76,7 @@ def watch(
     folders = given or [source.root for source in known.local_sources(collection.path) if _is_folder(source)]
     if not folders:
         raise UsageError("there is no folder to follow", hint="imseek watch FOLDER")
-    watching = _Watch(collection, dict.fromkeys(folders), settle, rescan, stop, say)
+    watching = _Watch(collection, dict.fromkeys(folders), settle, rescan, skip_known, stop, say)
     try:
         for report in watching.runs():
             if on_report is not None:
@@ -116,10 +117,11 @@ class _Watch:
         folders: dict[bytes, None],
         settle: float,
         rescan: float,
+        skip_known: bool | Sequence[AnyPath],
         stop: threading.Event,
         say: Callable[[str], object],
     ) -> None:
-        self._collection = collection
+        self._collection, self._skip_known = collection, skip_known
         self._settle, self._rescan, self._stop, self._say = settle, rescan, stop, say
         now = time.monotonic()
         self._roots = [_Root(path, now) for path in folders]
@@ -362,7 +364,8 @@ class _Watch:
             return None
         began = time.monotonic()
         try:
-            report = self._collection.index(sorted(batch.wholes), names=sorted(batch.parts), stop=self._stop)
+            wholes, parts = sorted(batch.wholes), sorted(batch.parts)
+            report = self._collection.index(wholes, names=parts, skip_known=self._skip_known, stop=self._stop)
         except (LockedError, UsageError) as error:  # The latter where a folder has gone in this very moment.
             if self._retry_after == 1.0:
                 self._say(f"{error}; trying again")

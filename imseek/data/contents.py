@@ -14,16 +14,22 @@ from imseek.data.sqlite_errors import storage_error
 
 
 class HashLookup:
-    """Which live image holds some content. Sees each commit as it is made. Safe to use from several threads."""
+    """Which live image holds some content. Sees each commit as it is made. Safe to use from several threads.
 
-    def __init__(self, root: Path) -> None:
+    ``kept`` finds all that the collection keeps: also images that are quarantined, and those whose vector was lost.
+    """
+
+    def __init__(self, root: Path, *, kept: bool = False) -> None:
         self._root = root
+        self._which = (
+            "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
+        )
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
-        """The lowest id of a live image with this sha256 whose vector a search would find, or None.
+        """The lowest id of a live image with this sha256 whose vector a search would find (or is ``kept``), or None.
 
         None too once it is closed: a worker may still be at a file when its run has failed. Raises StorageError.
         """
@@ -37,8 +43,8 @@ class HashLookup:
     def _ask(self, content_hash: bytes, limit: int) -> list[int]:
         path = self._root / layout.CATALOG
         query = (
-            "SELECT image_id FROM images WHERE content_hash = ? AND died = ? AND shard_id IS NOT NULL "
-            "AND state = 'live' ORDER BY image_id LIMIT ?"
+            "SELECT image_id FROM images WHERE content_hash = ? AND died = ? "  # noqa: S608 - one of two constants
+            f"AND {self._which} ORDER BY image_id LIMIT ?"
         )
         with self._lock:  # Also held for closing: SQLite crashes where a query meets that.
             if self._closed:
@@ -56,6 +62,13 @@ class HashLookup:
             self._closed = True
             if self._connection is not None:
                 self._connection.close()
+
+
+def lost_contents(root: Path) -> frozenset[bytes]:
+    """The sha256 of live images whose vector was lost: their pictures are to be encoded again. As of now."""
+    query = "SELECT DISTINCT content_hash FROM images WHERE died = ? AND shard_id IS NULL"
+    with connect_read_only(root) as connection:
+        return frozenset(content_hash for (content_hash,) in connection.execute(query, (FOREVER,)))
 
 
 def same_contents(root: Path, image_ids: Sequence[int]) -> dict[int, tuple[bytes, list[int]]]:

@@ -14,6 +14,7 @@ from imseek.data.catalog import FileStat
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.errors import ImseekError, MediaError
 from imseek.indexer.expand import Ended
+from imseek.indexer.passing import Known, Passing
 from imseek.indexer.scan import RETRIED, Candidate, Skipped
 from imseek.indexer.sources.base import Content, Scalar
 from imseek.media.decode import decode
@@ -43,7 +44,7 @@ class Loaded:
     """A picture that was read: ``size`` bytes. ``picture`` is None where its content needs no encoding.
 
     ``caption`` and ``extra`` are what its source says of it; ``as_of`` is how many commits there had been when its
-    content was looked up.
+    content was looked up; ``known`` is where it was found that is to be passed over.
     """
 
     candidate: Candidate
@@ -54,6 +55,7 @@ class Loaded:
     caption: str | None
     extra: Mapping[str, Scalar]
     as_of: int
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,17 @@ class Picture:
 class Loader:
     """Called in several threads at once. ``is_stored`` tells by content hash whether a vector is at hand.
 
+    A picture that ``passing`` knows is not decoded, unless a vector of it that was lost here may have to be made.
     ``commits`` is for the run to count: what was looked up before one may be stored since.
     What is no candidate passes through, so that it keeps its place among them.
     """
 
-    def __init__(self, encoders: Sequence[Encoder], is_stored: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, encoders: Sequence[Encoder], is_stored: Callable[[bytes], bool], passing: Passing | None = None
+    ) -> None:
         self._encoders = encoders
         self._is_stored = is_stored
+        self._passing = passing or Passing()
         self._draft_size = shared_draft_size(encoders)
         self.commits = 0
 
@@ -91,11 +97,13 @@ class Loader:
             return self._failed(item, error.reason, str(error))
         if (taken := content.taken) is not None:
             picture = Picture(_told(taken.facts, content), (), taken.row)
-            return _loaded(item, content, taken.content_hash, picture, NOT_LOOKED_UP)
+            known = self._passing.find(taken.content_hash)
+            return _loaded(item, content, taken.content_hash, picture, NOT_LOOKED_UP, known)
         content_hash = hashlib.sha256(content.data).digest()
         as_of = self.commits  # before looking: a commit in between must not be missed
-        if self._is_stored(content_hash):
-            return _loaded(item, content, content_hash, None, as_of)
+        known = self._passing.find(content_hash)
+        if self._is_stored(content_hash) or (known is not None and content_hash not in self._passing.lost):
+            return _loaded(item, content, content_hash, None, as_of, known)
         try:
             decoded = decode(content.data, min_side=self._draft_size)
         except MediaError as error:
@@ -107,7 +115,7 @@ class Loader:
         except Exception as error:
             return Failed(item, content.stat, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
         picture = Picture(_told(decoded.facts, content), prepared)
-        return _loaded(item, content, content_hash, picture, as_of)
+        return _loaded(item, content, content_hash, picture, as_of, known)
 
     @staticmethod
     def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
@@ -122,13 +130,19 @@ class Loader:
 
 
 def _loaded(
-    candidate: Candidate, content: Content, content_hash: bytes, picture: Picture | None, as_of: int
+    candidate: Candidate,
+    content: Content,
+    content_hash: bytes,
+    picture: Picture | None,
+    as_of: int,
+    known: Known | None,
 ) -> Loaded:
     if candidate.found.where is not None:
         # What waits to be encoded or settled must not keep the bytes of rows in memory.
         candidate = replace(candidate, found=replace(candidate.found, where=None))
     size = len(content.data)
-    return Loaded(candidate, content.stat, content_hash, size, picture, content.caption, content.extra, as_of)
+    caption, extra = content.caption, content.extra
+    return Loaded(candidate, content.stat, content_hash, size, picture, caption, extra, as_of, known)
 
 
 def _told(facts: ImageFacts, content: Content) -> ImageFacts:

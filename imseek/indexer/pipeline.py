@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from types import MappingProxyType
 
 from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
@@ -20,19 +21,20 @@ from imseek.data.catalog import UNKNOWN_STAT, KnownPlace
 from imseek.data.commit import commit
 from imseek.data.contents import HashLookup
 from imseek.data.merge import merge_due
-from imseek.data.places import INSIDE, split
+from imseek.data.places import INSIDE, locate, split
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
 from imseek.indexer import taken
 from imseek.indexer.expand import Ended, expand
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
+from imseek.indexer.passing import Known, Passing
 from imseek.indexer.rows import Columns
 from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
 from imseek.indexer.storing import Storing
 from imseek.indexer.targets import Target, record
 from imseek.indexer.workers import OrderedMap
-from imseek.types import Failure, IndexReport, Progress, ProgressCallback
+from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
@@ -44,10 +46,12 @@ WEB_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``limit`` is how many pictures to read at most; the rest is for the next run."""
+    """``limit`` is how many pictures to read at most; the rest is for the next run. ``skip_known`` are folders of
+    collections, this one perhaps among them: a picture whose content one of them has is passed over."""
 
     scan: Settings = field(default_factory=Settings)
     limit: int | None = None
+    skip_known: Sequence[Path] = ()
 
 
 def index(
@@ -65,9 +69,10 @@ def index(
     ``encoders`` has that of every space of pictures by its id, the first space first, and ``captions`` that of the
     space of captions, where there is one.
     """
-    # Before a source is recorded: vectors of another encoder must leave nothing behind.
+    # Before a source is recorded: a wrong collection, or vectors of another encoder, must leave nothing behind.
+    passing = Passing(writer.root, options.skip_known)
     wanted, notes = taken.check(writer.catalog, wanted, encoders, options.scan)
-    run = Run(writer, encoders, captions, progress or (lambda _: None), stop or threading.Event())
+    run = Run(writer, encoders, captions, passing, progress or (lambda _: None), stop or threading.Event())
     report = run.execute(record(writer, wanted), options)
     return replace(report, notes=(*notes, *report.notes))
 
@@ -80,6 +85,7 @@ class Run:
         writer: Writer,
         encoders: Mapping[int, Encoder],
         captions: Mapping[int, Encoder],
+        passing: Passing,
         progress: ProgressCallback,
         stop: threading.Event,
     ) -> None:
@@ -88,13 +94,16 @@ class Run:
         self._stop = stop
         self._lookup = HashLookup(writer.root)
         self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
-        self._loader = Loader(tuple(encoders.values()), self._is_stored)
+        self._passing = passing
+        self._loader = Loader(tuple(encoders.values()), self._is_stored, passing)
         self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
         self._unsettled: set[int] = set()
         self._deferred: list[Loaded] = []
         self._batch = Batch()
         self._failures: list[Failure] = []
         self._reported: list[Failure] = []
+        self._known: list[KnownPicture] = []
+        self._known_reported: list[KnownPicture] = []
         self._counts: Counter[str] = Counter()
         self._read: list[ReadContainer] = []
         self._losing: list[ReadContainer] = []
@@ -143,6 +152,7 @@ class Run:
             self._flush()
         finally:
             self._lookup.close()
+            self._passing.close()
             for source in scan.sources:
                 source.close()
         late = (
@@ -154,6 +164,7 @@ class Run:
             seconds=time.monotonic() - self._started,
             interrupted=self._stop.is_set(),
             failures=tuple(self._reported),
+            known_pictures=tuple(self._known_reported),
             notes=tuple(dict.fromkeys((*self.report.notes, *late, *self._storing.notes()))),
         )
 
@@ -229,14 +240,15 @@ class Run:
         self._loader.commits += 1
         counted = {name: getattr(self.report, name) + n for name, n in self._counts.items()}
         self._reported += self._failures
+        self._known_reported += self._known
         spaces = self._storing.spaces
         self.report = replace(
             self.report, generation=generation, precision=spaces[0].precision, spaces=spaces, **counted
         )
         self._done += sum(
-            self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped")
+            self._counts[n] for n in ("unchanged", "added", "changed", "moved", "copied", "skipped", "known")
         )
-        self._batch, self._counts, self._failures = Batch(), Counter(), []
+        self._batch, self._counts, self._failures, self._known = Batch(), Counter(), [], []
         self._storing.committed()
         merge_due(self._writer)
         self._committed_at = time.monotonic()
@@ -255,7 +267,7 @@ class Run:
         if old is not None:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
-            if old is not None and loaded.reason not in TRANSIENT:
+            if old is not None and loaded.reason not in TRANSIENT and not old.quarantined:
                 # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
                 self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, expires=False))
@@ -304,13 +316,35 @@ class Run:
             self._read = []
 
     def _settle(self, loaded: Loaded) -> None:
-        """A content that is new to its place: a move, a copy, or a new image."""
+        """A content that is new to its place: a move, one to pass over, a copy, or a new image."""
         found = self._claim(loaded.content_hash)
-        if found is None or not found.stored:
+        if found is None and (known := self._known_as(loaded)) is not None:
+            self._pass_over(loaded, known)
+        elif found is None or not found.stored:
             self._storing.add(loaded, None if found is None else found.image_id)
         else:
             self._batch.moved.append(self._placing(loaded, found.image_id))
             self._counts["moved"] += 1
+
+    def _known_as(self, loaded: Loaded) -> Known | None:
+        """Where the content is that makes a picture one to pass over; this run may have stored it meanwhile."""
+        if loaded.known is not None or not self._passing.here:
+            return loaded.known
+        if self._storing.holds(loaded.content_hash):
+            return self._passing.stored_here(None)
+        return None if (held := self._held(loaded)) is None else self._passing.stored_here(held)
+
+    def _pass_over(self, loaded: Loaded, known: Known) -> None:
+        """Nothing is recorded, so that a run that is not asked to pass it over takes it up."""
+        candidate, old = loaded.candidate, loaded.candidate.known
+        if INSIDE in candidate.path:  # The next run opens its container again.
+            self._unfinished.add((candidate.source_id, split(candidate.path)[0]))
+        if old is not None and old.content_hash in self._homeless:  # Nothing takes its place.
+            waiting = self._homeless[old.content_hash]
+            waiting[:] = [replace(h, replaced=h.replaced and h.image_id != old.image_id) for h in waiting]
+        full = locate(candidate.target.root, candidate.path)
+        self._known.append(KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known))
+        self._counts["known"] += 1
 
     def _is_stored(self, content_hash: bytes) -> bool:
         return self._lookup.find(content_hash) is not None
@@ -335,7 +369,12 @@ class Run:
         return found
 
     def _displace(self, old: KnownPlace) -> None:
-        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run."""
+        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run.
+
+        Not so one whose file was put away: it waits to be brought back, and no other file is taken for it.
+        """
+        if old.quarantined:
+            return
         self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, replaced=True))
 
     def _placing(self, loaded: Loaded, image_id: int) -> Placing:
@@ -346,7 +385,7 @@ class Run:
     def _stored(self, new: NewImage, loaded: Loaded, copied: bool) -> None:
         old = loaded.candidate.known
         self._batch.new.append(new)
-        changed = old is not None and old.content_hash != loaded.content_hash
+        changed = old is not None and not old.quarantined and old.content_hash != loaded.content_hash
         self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
     def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:

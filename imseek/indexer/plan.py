@@ -11,6 +11,9 @@ from imseek.indexer.scan import Candidate, Settings, scan
 from imseek.indexer.targets import Target
 from imseek.types import Failure, IndexReport
 
+#: What a plan does not tell.
+READ_TO_KNOW = "which of the new pictures are known already is seen when they are read, not in a dry run"
+
 
 def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: str) -> IndexReport:
     """The report of a run that has not taken place; archives that may have changed are opened for their lists."""

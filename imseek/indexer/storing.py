@@ -55,6 +55,12 @@ class Storing:
         """How many pictures wait for the next batch."""
         return len(self._waiting)
 
+    def holds(self, content_hash: bytes) -> bool:
+        """Whether an image with this content was stored since the last commit. What waits is encoded to tell."""
+        if any(loaded.content_hash == content_hash for loaded, _, _ in self._waiting):
+            self.encode()
+        return content_hash in self._new
+
     @property
     def spaces(self) -> tuple[SpaceRun, ...]:
         """What encodes pictures, and how precisely: what a precision does to pictures may have changed that."""
@@ -137,7 +143,7 @@ class Storing:
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
-            inherits=candidate.is_named,
+            inherits=candidate.is_named and not (old is not None and old.quarantined),
         )
         self._new[loaded.content_hash] = new
         self._stored(new, loaded, copied)

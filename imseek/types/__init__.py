@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from imseek.types.acts import (
+    ActedFile,
+    Action,
+    ApplyReport,
+    FileAction,
+    Outcome,
+    PlannedFile,
+    PlannedGroup,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
+)
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
 from imseek.types.duplicates import (
     Duplicate,
@@ -35,6 +48,8 @@ from imseek.types.pictures import (
 from imseek.types.runs import (
     Failure,
     IndexReport,
+    KnownPicture,
+    KnownReason,
     Progress,
     ProgressCallback,
     SourceOptions,
@@ -55,6 +70,9 @@ from imseek.types.upkeep import (
 )
 
 __all__ = [
+    "ActedFile",
+    "Action",
+    "ApplyReport",
     "BuildReport",
     "CaptionReport",
     "CollectionInfo",
@@ -65,6 +83,7 @@ __all__ = [
     "DuplicatePair",
     "DuplicateReport",
     "Failure",
+    "FileAction",
     "Float32",
     "Hit",
     "HitGroup",
@@ -75,16 +94,22 @@ __all__ = [
     "IndexReport",
     "Judgement",
     "KeepRule",
+    "KnownPicture",
+    "KnownReason",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
+    "Outcome",
     "Pixels",
     "Place",
+    "PlannedFile",
+    "PlannedGroup",
     "Problem",
     "Progress",
     "ProgressCallback",
     "PurgeReport",
     "ReencodeReport",
+    "RefusedFile",
     "RepairReport",
     "SearchResult",
     "Searched",
@@ -96,6 +121,9 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "StopRequest",
+    "UndoInfo",
+    "UndoReport",
+    "UndoneFile",
     "Verdict",
     "VerifyReport",
     "display_path",

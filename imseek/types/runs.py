@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,26 @@ class Failure:
     path: bytes
     reason: str
     message: str
+
+
+#: Where the content of a picture is stored already: in the collection itself, or in another one.
+KnownReason: TypeAlias = Literal["known_here", "known_elsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPicture:
+    """A picture that was passed over, as asked (``skip_known``), since its content is stored already.
+
+    ``collection`` is the folder of the collection that has it, as ``image_id``; None: stored by this very run.
+    ``content_hash`` is hexadecimal sha256. It is no failure, and nothing of it is recorded.
+    """
+
+    source_id: int
+    path: bytes
+    content_hash: str
+    reason: KnownReason
+    collection: bytes
+    image_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +74,8 @@ class SpaceRun:
 class IndexReport:
     """What one run did. Every count but ``seen`` is of commits that returned.
 
-    ``encoder`` and ``precision`` are those of the first of ``spaces``.
+    ``encoder`` and ``precision`` are those of the first of ``spaces``. ``known`` counts ``known_pictures``, which were
+    passed over as asked, and are not among ``skipped``.
     """
 
     seen: int
@@ -76,6 +97,8 @@ class IndexReport:
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     spaces: tuple[SpaceRun, ...] = ()
+    known: int = 0
+    known_pictures: tuple[KnownPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

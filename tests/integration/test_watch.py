@@ -433,3 +433,15 @@ def test_without_its_library(
     with pytest.raises(MissingExtraError, match="watchfiles is not installed") as refusal:
         watching.watch(collection, [folder])
     assert "[watch]" in str(refusal.value.hint)
+
+
+def test_known_pictures_are_passed_over(
+    follow: Follow, collection: imseek.Collection, photos: Path, tmp_path: Path
+) -> None:
+    with imseek.create(tmp_path / "other", encoder="fake") as other:
+        other.index([photos / "below"])
+        follower = follow(photos, skip_known=[other.path])
+        assert (follower.reports[0].added, follower.reports[0].known) == (6, 2)
+        shutil.copyfile(photos / "below" / "china.jpg", photos / "again.jpg")
+        follower.until(lambda: follower.total("known") >= 3)
+        assert "again.jpg" not in follower.names()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.flags import with_groups
+from imseek.ui.cli.known import KNOWN_FLAGS
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
@@ -28,6 +30,7 @@ from imseek.ui.cli.transfer import download_bar
 if TYPE_CHECKING:
     from imseek import Collection, Runtime, SourceOptions
     from imseek.types import CollectionInfo, Failure, IndexReport
+    from imseek.ui.cli.known import SkipKnown
 
 AlsoOption: TypeAlias = Annotated[
     list[str] | None,
@@ -58,12 +61,14 @@ def register(app: typer.Typer) -> None:
             "find ~/Pictures -name '*.jpg' -print0 | imseek index - -0",
             "imseek index ~/Pictures --exclude thumbnails --dry-run",
             "imseek index",
+            "imseek index /media/card --skip-known",
+            "imseek index ~/new -c new --skip-known-in photos",
             "imseek index ~/Pictures --background",
         ),
     )(index)
 
 
-@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS)
+@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=KNOWN_FLAGS)
 def index(
     context: typer.Context,
     paths: Annotated[
@@ -114,6 +119,7 @@ def index(
     *,
     runtime: Runtime,
     source: SourceOptions | None,
+    known: SkipKnown,
 ) -> int:
     """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
     given, from_stdin = split_stdin(paths or [])
@@ -125,6 +131,7 @@ def index(
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
     source = with_named_encoder(source, given, encoder)
+    known.folders(chosen.path)  # A mistake in a name is seen before anything is made.
     opening = partial(
         _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json
     )
@@ -146,6 +153,7 @@ def index(
                 rehash=rehash,
                 retry_failed=retry_failed,
                 follow_symlinks=follow_symlinks,
+                skip_known=known.folders(chosen.path),
                 stop=signals.event,
             )
         if as_json:
@@ -195,7 +203,7 @@ def summary(report: IndexReport) -> list[str]:
     ]
     done = _counted(counts)
     lines = [f"{done}; {count(report.live, 'image')} in the collection ({report.seconds:.1f} s)"]
-    lines += [*_rate(report), *_skipped(report), *_notes(report)]
+    lines += [*_rate(report), *known_lines(report), *_skipped(report), *_notes(report)]
     if report.interrupted:
         lines.append("interrupted: what is counted above is kept; the same command goes on from here")
     return lines
@@ -212,6 +220,20 @@ def _rate(report: IndexReport) -> list[str]:
     return [
         f"{count(report.files_opened, 'file')} read ({size(report.bytes_read)}), {per_second:.1f} a second"
     ]
+
+
+def known_lines(report: IndexReport) -> list[str]:
+    """How many pictures were passed over, and who has them."""
+    if not report.known:
+        return []
+    counts = Counter((one.reason, one.collection) for one in report.known_pictures)
+    holders = [
+        f"{n:,} in this collection"
+        if reason == "known_here"
+        else f"{n:,} in {printable(os.fsdecode(collection))}"
+        for (reason, collection), n in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    return [f"{count(report.known, 'picture')} passed over, stored already: {', '.join(holders)}"]
 
 
 def _skipped(report: IndexReport) -> list[str]:
@@ -363,6 +385,7 @@ def _check_encoders(
 
 def _exit_code(report: IndexReport, *, strict: bool) -> int:
     touched = report.added + report.changed + report.moved + report.copied + report.unchanged + report.removed
+    touched += report.known
     if touched == 0 or (strict and report.skipped):
         return NOTHING_INDEXED
     return 0

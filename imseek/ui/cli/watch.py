@@ -11,14 +11,17 @@ import typer
 
 from imseek import library
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.flags import with_groups
+from imseek.ui.cli.known import KNOWN_FLAGS
 from imseek.ui.cli.output import count, say, say_collection
 from imseek.ui.cli.progress import StopSignals
-from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.types import IndexReport
+    from imseek.ui.cli.known import SkipKnown
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +31,7 @@ def register(app: typer.Typer) -> None:
     )(watch)
 
 
-@with_runtime()
+@with_groups(runtime=runtime_flags(), known=KNOWN_FLAGS)
 def watch(
     paths: Annotated[
         list[Path] | None,
@@ -53,6 +56,7 @@ def watch(
     as_json: JsonLinesOption = False,
     *,
     runtime: Runtime,
+    known: SkipKnown,
 ) -> int:
     """Follow folders: what is new, changed, moved or gone is indexed once it has come to rest. Ctrl-C ends it.
 
@@ -81,6 +85,7 @@ def watch(
             paths or [],
             settle=settle,
             rescan=rescan,
+            skip_known=known.folders(chosen.path),
             stop=signals.event,
             on_report=tell,
             on_notice=lambda line: say(printable(line)),
@@ -95,6 +100,7 @@ def _line(report: IndexReport) -> str:
         (report.moved, "moved"),
         (report.copied, "copied"),
         (report.removed, "removed"),
+        (report.known, "known already"),
         (len(report.failures), "skipped"),
     ]
     done = ", ".join(f"{n:,} {what}" for n, what in counts if n) or "nothing new"

@@ -1,0 +1,127 @@
+"""Pictures inside pictures: which of them are found, and what is found that is not so.
+
+    python bench/duplicates_inside.py [--stamps DIR] [--half B] [--calls 2] [--names]
+
+Collages of two to nine cells, screenshots with bars, lists and words around a picture, and crops of 60 to 15 % of the
+area, made of Tux Paint stamps and photographs of scikit-image and scikit-learn (inside_set.py), beside 80 stamps of
+which nothing is made. They are indexed as files with the built-in encoder, and searched by imseek.curate.inside.
+
+Recall is the share of pairs (a picture, one that lies in it) that are found, by kind; a crop of what is in a collage or
+screenshot lies in that too. Of a picture that a collage has cut to the shape of its cell, at least 55 % is to be seen.
+A pair that is found counts as wrong where the two have nothing in common; those that share a part, without one being
+in the other, are counted by themselves. Tiles, rules and thresholds were chosen on half A.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+from inside_set import Made, made, relation
+from quality import find_stamps
+
+import imseek
+from imseek.curate import contents, inside
+from imseek.curate.tiles import TILES, Tiler, TileStore
+from imseek.data.reader import Reader
+from imseek.data.vectors import open_index
+from imseek.encoders import load
+from imseek.search.facts import unit_rows
+
+
+def search(items: list[Made], folder: Path, calls: int) -> tuple[inside.Found, list[int], list[float]]:
+    """What the last call finds, which item each position is, and the seconds that each call took."""
+    files = folder / "pictures"
+    files.mkdir()
+    for n, item in enumerate(items):
+        (files / f"{n:04d}").with_suffix(".jpg" if item.data[:2] == b"\xff\xd8" else ".png").write_bytes(
+            item.data
+        )
+    with imseek.create(folder / "c", encoder="builtin") as collection:
+        report = collection.index([files])
+        assert report.live == len(items), report.failures
+        reader = Reader(collection.path)
+        held = contents.of_generation(reader)
+        places = reader.places(held.ids.tolist())
+        numbers = [int(Path(places[int(i)].display).stem) for i in held.ids]
+        space = reader.current.image_spaces[0]
+        index = open_index("faiss", reader.segments(space.space_id), space.dim)
+        encoder = load("builtin")
+        seconds = []
+        for _ in range(calls):
+            store = TileStore(collection.path, space.fingerprint, space.dim)
+            tiler = Tiler(store, encoder, lambda n: collection.read(int(held.ids[n])))
+            began = time.monotonic()
+            found = inside.find(
+                held.ids,
+                held.hashes,
+                lambda ids: unit_rows(reader, ids, space),
+                index,
+                tiler,
+                lambda n: collection.read(int(held.ids[n])),
+            )
+            seconds.append(time.monotonic() - began)
+        reader.close()
+    return found, numbers, seconds
+
+
+def kind_of(whole: Made, part: Made) -> str:
+    if whole.kind == "original":
+        return part.kind
+    return whole.kind if part.kind == "original" else f"crop, {whole.kind}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--half", choices="AB", default="B")
+    parser.add_argument(
+        "--calls", type=int, default=1, help="2: once more, with what the first call has kept"
+    )
+    parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
+    options = parser.parse_args()
+    items = list({item.data: item for item in made(options.half, options.stamps or find_stamps())}.values())
+    with tempfile.TemporaryDirectory() as folder:
+        found, numbers, seconds = search(items, Path(folder), options.calls)
+    pairs = {(numbers[one.whole], numbers[one.part]): one for one in found.pairs}
+    there: dict[str, list[bool]] = defaultdict(list)
+    verdicts: Counter[str] = Counter()
+    for a, whole in enumerate(items):
+        for b, part in enumerate(items):
+            said = relation(whole, part)
+            if said in ("inside", "cut"):
+                kind = kind_of(whole, part) + (", cut" if said == "cut" else "")
+                there[kind].append((a, b) in pairs)
+                if options.names and (a, b) not in pairs:
+                    print(f"missed  {whole.name} <- {part.name}")
+            if (a, b) in pairs:
+                verdicts[said] += 1
+                if options.names and said in ("", "near"):
+                    one = pairs[a, b]
+                    facts = f"{one.cosine:.3f} {one.agreement:.3f} {one.correlation:.3f} {one.visible:.2f}"
+                    print(f"{said or 'wrong':7s} {whole.name} <- {part.name} {facts}")
+    right, wrong = verdicts["inside"] + verdicts["cut"], verdicts[""]
+    print(f"half {options.half}: {len(items)} pictures ({dict(Counter(item.kind for item in items))})")
+    print(
+        f"{len(TILES)} tiles each, {found.encoded} encoded by the last call, {found.looked_at} pairs looked at"
+    )
+    print(f"seconds: {', '.join(f'{one:.0f}' for one in seconds)}")
+    print("| lies in it | pairs | recall |\n|---|---|---|")
+    for kind, hits in sorted(there.items()):
+        print(f"| {kind} | {len(hits)} | {np.mean(hits):.3f} |")
+    every = [hit for hits in there.values() for hit in hits]
+    print(f"| all | {len(every)} | {np.mean(every):.3f} |")
+    print(f"found {len(pairs)}: right {right}, share a part {verdicts['near']}, wrong {wrong}")
+    print(
+        f"precision {right / max(1, right + wrong):.3f}; {right / max(1, len(pairs)):.3f} of all that was found"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Time and memory of looking for duplicates among many, and what of those that are there is found.
+
+    python bench/duplicates_scale.py --count 100000 --work DIR [--against-faiss] [--turns 8] [--cosine 0.9]
+
+A collection of the hard vectors of bench/vectors.py, of which 2 in 100 are copies or near-copies of another one, with
+perceptual hashes in which pairs are planted: to each 50th image belongs one whose hash differs in 0 to 10 bits. Its
+vector index is built first, as `imseek maintain --index auto` does it. Then `candidates.find` runs in a process of its
+own: wall and processor time, the most memory that is not a mapped file, the most resident memory; from the start, once
+more with all parts kept, and after one image more.
+
+Recall is that of pairs of cosine .9 (.85, .95) and more to 2,000 images, which a scan finds, and of the planted pairs
+of hashes. `--against-faiss` asks FAISS's multi-index hashing (IndexBinaryMultiHash) for the same pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import big
+
+from imseek import upkeep
+from imseek.curate import candidates, contents, hamming
+from imseek.curate.orientations import turn_hashes
+from imseek.data.reader import Reader
+from imseek.data.vectors import open_index
+from imseek.types import IndexPolicy, Progress
+
+Ids = npt.NDArray[np.int64]
+
+#: One in so many images has a partner whose hash was planted.
+EVERY = 50
+#: Images whose pairs are looked up by a scan.
+ASKED = 2000
+
+
+def planted(hashes: npt.NDArray[np.uint64], radius: int) -> Ids:
+    """(m, 2): pairs of positions; the hash of the second becomes, in place, that of the first but for a few bits."""
+    rng = np.random.default_rng(len(hashes))
+    chosen = rng.permutation(len(hashes))[: 2 * (len(hashes) // EVERY)].reshape(-1, 2)
+    for n, (first, second) in enumerate(chosen.tolist()):
+        flipped = rng.choice(64, n % (radius + 1), replace=False).astype(np.uint64)
+        hashes[second] = hashes[first] ^ np.bitwise_or.reduce(np.uint64(1) << flipped, initial=np.uint64(0))
+    return chosen
+
+
+def with_planted(held: contents.Contents, radius: int) -> tuple[contents.Contents, Ids]:
+    phashes = held.phashes.copy()
+    pairs = planted(phashes, radius)
+    return contents.Contents(held.ids, held.hashes, phashes, held.copies), pairs
+
+
+def side(root: Path, radius: int) -> tuple[candidates.Side, Ids]:
+    reader = Reader(root)
+    space = reader.current.space
+    held, pairs = with_planted(contents.of_generation(reader), radius)
+    index = open_index(
+        "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
+    )
+    return candidates.side_of(reader, held, index), pairs
+
+
+class Memory(threading.Thread):
+    """The most memory of this process, looked at every 20 ms: all that is resident, and what is not a mapped file."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.resident = self.own = 0
+        self.begin = self.look()[1]
+        self.start()
+
+    def look(self) -> tuple[int, int]:
+        _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+        return resident * 4096, (resident - shared) * 4096
+
+    def run(self) -> None:
+        while True:
+            resident, own = self.look()
+            self.resident, self.own = max(self.resident, resident), max(self.own, own)
+            time.sleep(0.02)
+
+
+def work(spec: dict[str, Any]) -> None:
+    """In a process of its own: prints a JSON object, and leaves the pairs beside the collection."""
+    root = Path(spec["root"])
+    memory = Memory()
+    began, used = time.perf_counter(), time.process_time()
+    one, _ = side(root, spec["radius"])
+    phases: dict[str, list[float]] = {"reading contents, opening": [0.0, time.perf_counter() - began]}
+
+    def progress(now: Progress) -> None:
+        phases.setdefault(now.phase, [now.seconds, now.seconds])[1] = now.seconds
+
+    reach = candidates.Reach(radius=spec["radius"], cosine=spec["cosine"])
+    found = candidates.find(
+        one,
+        reach=reach,
+        turn=turn_hashes,
+        turns=spec["turns"],
+        keep=root if spec["keep"] else None,
+        progress=progress,
+    )
+    ended, spent = time.perf_counter(), time.process_time()
+    np.savez(root.with_name("found.npz"), a=found.a, b=found.b, cosine=found.cosine, distance=found.distance)
+    print(
+        json.dumps(
+            {
+                "wall": ended - began,
+                "cpu": spent - used,
+                "own_mb": (memory.own - memory.begin) / 1e6,
+                "resident_mb": memory.resident / 1e6,
+                "pairs": len(found),
+                "notes": found.notes,
+                "phases": {name: round(last - first, 1) for name, (first, last) in phases.items()},
+            }
+        )
+    )
+
+
+def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
+    run = subprocess.run(
+        [sys.executable, __file__, "--spec", json.dumps({**spec, "keep": keep})],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    told = json.loads(run.stdout)
+    print(
+        f"{title}: {told['wall']:.1f} s ({told['cpu']:.1f} s of processor), {told['pairs']:,} pairs, "
+        f"{told['own_mb']:.0f} MB of memory of its own, {told['resident_mb']:.0f} MB resident with mapped files"
+    )
+    print(f"  {told['phases']}", *told["notes"], sep="\n  ")
+
+
+def recalls(root: Path, radius: int) -> None:
+    one, pairs = side(root, radius)
+    assert one.index is not None
+    found = np.load(root.with_name("found.npz"))
+    width = len(one.contents)
+    keys = found["a"] * width + found["b"]
+    wanted = np.sort(pairs, axis=1) @ np.array([width, 1])
+    print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
+    (segment,) = [s for s in one.index.segments if len(s.ids)][:1]
+    asked = np.sort(np.random.default_rng(0).choice(width, min(ASKED, width), replace=False))
+    rows = candidates.Rows(one.index.segments, one.index.dim)
+    queries = _units(rows.of(one.contents.ids[asked])[1])
+    a, b, cosine = [], [], []
+    for segment in one.index.segments:
+        for start in range(0, len(segment.ids), 16_384):
+            part = slice(start, start + 16_384)
+            products = queries @ _units(segment.rows[part]).T
+            query, hit = np.nonzero(products >= 0.85)
+            a.append(asked[query])
+            b.append(one.contents.positions(segment.ids[part][hit]))
+            cosine.append(products[query, hit])
+    first, second, near = np.concatenate(a), np.concatenate(b), np.concatenate(cosine)
+    live = (second >= 0) & (first != second)
+    first, second, near = first[live], second[live], near[live]
+    key = np.minimum(first, second) * width + np.maximum(first, second)
+    for least in (0.85, 0.9, 0.95):
+        some = near >= least
+        if some.any():
+            print(f"  cosine {least} and more: {np.isin(key[some], keys).mean():.4f} of {some.sum():,} found")
+
+
+def _units(rows: Any) -> Any:
+    wide = rows.astype(np.float32)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.divide(wide, norms, out=np.zeros_like(wide), where=norms > 0)
+
+
+def hashing(root: Path, radius: int, asked: int = 5000) -> None:
+    """Our multi-index hashing beside FAISS's: seconds for the same queries, and whether they find the same."""
+    import faiss
+
+    one, _ = side(root, radius)
+    hashes = np.unique(one.contents.phashes)
+    queries = hashes[:: max(1, len(hashes) // asked)][:asked]
+    began = time.perf_counter()
+    table = hamming.Table(hashes)
+    built = time.perf_counter() - began
+    near = table.near(queries, radius, 1 << 20)
+    ours = time.perf_counter() - began - built
+    codes = hashes.view(np.uint8).reshape(-1, 8)
+    began = time.perf_counter()
+    theirs = faiss.IndexBinaryMultiHash(64, 4, 16)
+    theirs.nflip = radius // 4
+    theirs.add(codes)
+    added = time.perf_counter() - began
+    limits, distances, _ = theirs.range_search(
+        np.ascontiguousarray(queries).view(np.uint8).reshape(-1, 8), radius + 1
+    )
+    spent = time.perf_counter() - began - added
+    count = int(np.count_nonzero(distances <= radius))
+    print(
+        f"{len(queries):,} queries among {len(hashes):,} hashes: tables {built:.2f} s, near {ours:.2f} s, "
+        f"{len(near.query):,} pairs; FAISS {added:.2f} s, {spent:.2f} s, {count:,} pairs ({limits[-1]:,} returned)"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--radius", type=int, default=10)
+    parser.add_argument("--cosine", type=float, default=0.9)
+    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--against-faiss", action="store_true")
+    parser.add_argument("--reuse", action="store_true", help="take the collection that is there")
+    parser.add_argument("--spec", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.spec:
+        work(json.loads(options.spec))
+        return
+    root = options.work / "collection"
+    if not options.reuse:
+        shutil.rmtree(root, ignore_errors=True)
+        options.work.mkdir(parents=True, exist_ok=True)
+        big.make(root, options.count)
+        (report,) = upkeep.build_index(root, IndexPolicy())
+        print(f"{options.count:,} images; index: {report.outcome} in {report.seconds:.0f} s")
+    shutil.rmtree(root / "cache", ignore_errors=True)
+    spec = {"root": str(root), "radius": options.radius, "cosine": options.cosine, "turns": options.turns}
+    apart("nothing kept", spec, keep=False)
+    recalls(root, options.radius)
+    apart("keeping", spec, keep=True)
+    apart("again", spec, keep=True)
+    if options.against_faiss:
+        hashing(root, options.radius)
+
+
+if __name__ == "__main__":
+    main()

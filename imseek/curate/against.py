@@ -1,0 +1,196 @@
+"""What a collection has of another one: the same bytes, the same picture, the same scene.
+
+Train and test sets that share pictures, or a card of which most is on the disk already. The same bytes are found by
+content hash. For the rest, hashes and vectors propose and pixels decide, as within one collection; vectors only where
+both collections have a space of one encoder, since those of different ones cannot be compared.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.curate import candidates
+from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds, classify
+from imseek.curate.contents import Contents, Digests, Ids
+from imseek.curate.looks import Looks
+from imseek.curate.orientations import ORIENTATIONS, turn_hashes
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback, SpaceInfo
+
+PHASE: Final = "looking at pictures"
+
+#: Where the encoders differ.
+NO_VECTORS: Final = (
+    "the two collections have no encoder in common: pictures were proposed by their perceptual hashes alone, which "
+    "miss crops, and no scenes were looked for"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two collections. ``read`` gives the bytes of an image of it by its id, or None; ``index`` is that of
+    ``space``, which both have (:func:`shared_space`); None where they have none in common."""
+
+    reader: Reader
+    contents: Contents
+    read: Callable[[int], bytes | None]
+    space: SpaceInfo | None = None
+    index: VectorIndex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """``pairs``: ``a`` is an image of the one collection, ``b`` of the other, each the first of its content, in order.
+
+    ``notes`` tell what was left out or is less sure. ``interrupted``: the next call goes on; what there is of
+    ``pairs`` holds.
+    """
+
+    pairs: tuple[DuplicatePair, ...]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo] | None:
+    """The first space of pictures of ``one`` whose encoder the ``other`` has too, as each of them knows it."""
+    theirs = {space.fingerprint: space for space in reversed(other.current.image_spaces)}
+    for space in one.current.image_spaces:
+        if space.fingerprint in theirs:
+            return space, theirs[space.fingerprint]
+    return None
+
+
+def find(
+    one: Side,
+    other: Side,
+    kinds: Collection[DuplicateKind],
+    *,
+    thresholds: Thresholds = DEFAULTS,
+    where: str = "",
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Across:
+    """Which contents of ``one`` the ``other`` has, by these ``kinds`` (exact, same, scene).
+
+    ``where`` names a condition by which the contents of ``one`` were chosen. Memory grows with the number of contents
+    (:func:`imseek.curate.candidates.find`), never with the product of the two. Finished parts are kept in the cache of
+    ``one``. Raises StaleGenerationError and CorruptCollectionError.
+    """
+    mine, theirs = one.contents, other.contents
+    at, there = equal(mine.hashes, theirs.hashes)
+    pairs: list[DuplicatePair] = []
+    if "exact" in kinds:
+        pairs = [_exact(int(mine.ids[a]), int(theirs.ids[b])) for a, b in zip(at, there, strict=True)]
+    if not set(kinds) - {"exact"} or not len(mine) or not len(theirs):
+        return Across(tuple(pairs))
+    proposed = candidates.find(
+        _side(one),
+        _side(other),
+        reach=candidates.Reach(thresholds.near_bits, thresholds.near_cosine),
+        turn=turn_hashes,
+        turns=len(ORIENTATIONS),
+        keep=one.reader.root,
+        scope=where,
+        progress=progress,
+        stop=stop,
+    )
+    notes = (
+        proposed.notes if one.index is not None and other.index is not None else (NO_VECTORS, *proposed.notes)
+    )
+    if proposed.interrupted:
+        return Across(tuple(pairs), notes, interrupted=True)
+    width = len(theirs)
+    new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
+    found = _classified(one, other, proposed, new, thresholds, progress, stop)
+    pairs += _worded(found, mine.ids, theirs.ids, kinds)
+    pairs.sort(key=lambda pair: (pair.a, pair.b))
+    return Across(tuple(pairs), notes + found.notes, found.interrupted)
+
+
+def equal(one: Digests, other: Digests) -> tuple[Ids, Ids]:
+    """Positions (m,) int64 in either of contents (n, 32), each once, that have the same hash; in order of the first."""
+    words, others = (np.ascontiguousarray(side).view("V32").reshape(-1) for side in (one, other))
+    # The first 64 bits put them together; of two that have these in common, which nobody has ever seen, all decide.
+    heads, tails = (np.ascontiguousarray(side).view(np.uint64)[:, 0] for side in (one, other))
+    order = np.argsort(tails, kind="stable")
+    low = np.searchsorted(tails[order], heads, "left")
+    counts = np.searchsorted(tails[order], heads, "right") - low
+    a = np.repeat(np.arange(len(words)), counts)
+    b = order[np.repeat(low - (np.cumsum(counts) - counts), counts) + np.arange(len(a))]
+    same = words[a] == others[b]
+    return a[same], b[same]
+
+
+def _side(side: Side) -> candidates.Side:
+    space = side.space or side.reader.current.image_spaces[0]
+    return candidates.Side(side.reader.identity.uuid, side.contents, space, side.index)
+
+
+def _classified(
+    one: Side,
+    other: Side,
+    proposed: candidates.Candidates,
+    new: candidates.Bools,
+    thresholds: Thresholds,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+) -> Pairs:
+    """Positions of the other collection come after those of the one, so that both are looked at through one memory."""
+    count, began = len(one.contents), time.monotonic()
+
+    def read(position: int) -> bytes | None:
+        if position < count:
+            return one.read(int(one.contents.ids[position]))
+        return other.read(int(other.contents.ids[position - count]))
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
+
+    return classify(
+        proposed.a[new],
+        proposed.b[new] + count,
+        np.minimum(proposed.distance[new], np.uint8(UNKNOWN)),
+        proposed.orientation[new],
+        proposed.cosine[new],
+        Looks(read),
+        thresholds=thresholds,
+        progress=tell,
+        stop=stop,
+    )
+
+
+def _worded(found: Pairs, mine: Ids, theirs: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
+    pairs = []
+    for n in range(len(found.a)):
+        kind = KINDS[found.kind[n]]
+        if kind is not None and kind in kinds:
+            pairs.append(
+                DuplicatePair(
+                    int(mine[found.a[n]]),
+                    int(theirs[found.b[n] - len(mine)]),
+                    kind,
+                    confidence=round(float(found.confidence[n]), 6),
+                    cosine=_known(found.cosine[n]),
+                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
+                    correlation=_known(found.correlation[n]),
+                    orientation=ORIENTATIONS[found.orientation[n]],
+                )
+            )
+    return pairs
+
+
+def _exact(a: int, b: int) -> DuplicatePair:
+    return DuplicatePair(a, b, "exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)
+
+
+def _known(value: np.float32) -> float | None:
+    """A cosine or a correlation, which rounding may have carried beyond its bounds."""
+    return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

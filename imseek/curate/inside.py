@@ -1,0 +1,225 @@
+"""Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
+
+The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
+(:mod:`imseek.curate.tiles`), and each of these vectors is compared with the vectors of whole pictures: what is nearest
+to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a coarse grid
+(:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
+
+It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.curate.contents import Digests, Ids
+from imseek.curate.located import Ground, Location
+from imseek.curate.looks import Looks, look
+from imseek.curate.registration import Registration
+from imseek.curate.registration import inside as laid_over
+from imseek.curate.resampling import Look
+from imseek.curate.tiles import Tiled, Tiler
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.data.vectors.scores import row_norms
+from imseek.errors import MediaError
+from imseek.media.decode import decode
+from imseek.types import Float32, Progress, ProgressCallback
+
+PHASE: Final = "pictures inside pictures"
+
+#: Longer side of a picture in which others are looked for, in pixels: three abreast are as large as what is looked for.
+WHOLE_SIDE: Final = 320
+#: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
+_MARGIN: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is looked at, and what is believed. Chosen on half A of bench/duplicates_inside.py.
+
+    Of each tile the ``nearest`` pictures of at least ``cosine`` are candidates, of one picture ``most`` of them, those
+    first that are nearest to some tile. ``correlation`` is asked of the coarse look. ``agreement``, ``drift`` and
+    ``detail`` are those of :class:`Registration`. Of the part at least ``visible`` must lie in the whole (``cut``,
+    where only its middle was found), fill ``filled`` of the place that was found, and take at most ``largest`` of the
+    whole: what takes more is the same picture.
+    """
+
+    nearest: int = 10
+    cosine: float = 0.6
+    most: int = 40
+    correlation: float = 0.6
+    agreement: float = 0.9
+    drift: float = 0.02
+    detail: float = 4.0
+    visible: float = 0.85
+    cut: float = 0.55
+    filled: float = 0.7
+    largest: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The picture ``part`` lies in the picture ``whole``; both are positions in what was searched.
+
+    ``cosine`` is that of the part and the tile that is nearest to it; ``agreement`` and ``correlation`` are those of
+    their pixels (:class:`Registration`). ``box`` is left, top, right, bottom as shares of the whole, ``visible`` the
+    share of the part that is to be seen there.
+    """
+
+    whole: int
+    part: int
+    cosine: float
+    agreement: float
+    correlation: float
+    box: tuple[float, float, float, float]
+    visible: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``pairs`` by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new. Where it was
+    ``interrupted``, the next call encodes no tile again."""
+
+    pairs: tuple[Inside, ...]
+    missing: int
+    encoded: int
+    looked_at: int
+    interrupted: bool = False
+
+
+def find(
+    ids: Ids,
+    hashes: Digests,
+    rows: Callable[[Ids], Float32],
+    index: VectorIndex,
+    tiler: Tiler,
+    read: Callable[[int], bytes | None],
+    *,
+    rules: Rules = Rules(),
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Found:
+    """Which pictures lie in which, among contents with these ``ids`` (n,), ascending, and ``hashes`` (n, 32).
+
+    ``rows`` gives the unit rows (m, dim) of ids, and ``index`` finds them: both of the space that ``tiler`` encodes
+    for. ``read`` gives the bytes of the n-th picture, or None. Memory: 150 bytes for each picture, and 500 MB.
+    """
+    began = time.monotonic()
+    allowed = IdSet(ids)
+    parts = Looks(read)
+    pairs: list[Inside] = []
+    done = looked_at = 0
+    missing: set[int] = set()
+    for block in tiler(hashes, stop):
+        whole_rows = rows(ids[block.at])
+        for n, candidates in zip(
+            block.at.tolist(), _candidates(ids, block, whole_rows, index, allowed, rules), strict=True
+        ):
+            if stop is not None and stop.is_set():
+                break
+            if candidates:
+                picture = _seen(read, n)
+                if picture is None:
+                    missing.add(n)
+                    continue
+                looked_at += len(candidates)
+                pairs += _confirmed(n, picture, candidates, parts, rules)
+        done = int(block.at[-1]) + 1
+        if progress is not None:
+            progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
+    interrupted = stop is not None and stop.is_set()
+    return Found(tuple(pairs), len(missing | tiler.missing), tiler.encoded, looked_at, interrupted)
+
+
+def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
+    """Where a part lies in a picture and how well it fits there; None where it does not lie in it.
+
+    Looks are luminance (h, w) float32, of a longer side of up to ``WHOLE_SIDE`` and 160 pixels.
+    """
+    return _judged(Ground(whole), whole, part, rules)
+
+
+def _seen(read: Callable[[int], bytes | None], position: int) -> Look | None:
+    """A picture in which others are looked for; None where it cannot be had."""
+    try:
+        data = read(position)
+        if data is None:
+            return None
+        return look(decode(data, min_side=WHOLE_SIDE).pixels, WHOLE_SIDE).astype(np.float32)
+    except (MediaError, OSError):
+        return None
+
+
+def _candidates(
+    ids: Ids, block: Tiled, wholes: Float32, index: VectorIndex, allowed: IdSet, rules: Rules
+) -> Iterator[list[tuple[int, float]]]:
+    """For each picture of a block, positions of what may lie in it, with the greatest cosine to one of its tiles."""
+    queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
+    norms = row_norms(queries.reshape(-1, queries.shape[2])).reshape(queries.shape[:2])
+    asked = norms > 0  # What could not be encoded is nowhere.
+    unit = (queries[asked] / norms[asked][:, None]).astype(np.float32, copy=False)
+    answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
+    for n, count in zip(block.at.tolist(), asked.sum(axis=1).tolist(), strict=True):
+        ranks: dict[int, tuple[int, float]] = {}
+        for matches in islice(answers, count):
+            others = matches.ids != ids[n]
+            scores = matches.scores[others]
+            for rank, (image_id, score) in enumerate(
+                zip(matches.ids[others].tolist(), scores.tolist(), strict=True)
+            ):
+                if score >= rules.cosine:
+                    before = ranks.get(image_id, (rank, -1.0))
+                    ranks[image_id] = min(rank, before[0]), max(score, before[1])
+        order = sorted(ranks, key=lambda one: (ranks[one][0], -ranks[one][1], one))[: rules.most]
+        at = np.searchsorted(ids, np.array(order, np.int64)).tolist()
+        yield [(position, ranks[one][1]) for position, one in zip(at, order, strict=True)]
+
+
+def _confirmed(
+    n: int, picture: Look, candidates: list[tuple[int, float]], parts: Looks, rules: Rules
+) -> Iterator[Inside]:
+    ground = Ground(picture)
+    for position, cosine in sorted(candidates):
+        part = parts(position)
+        if part is None or (judged := _judged(ground, picture, part.astype(np.float32), rules)) is None:
+            continue
+        at, laid = judged
+        box = (at.left, at.top, at.right, at.bottom)
+        yield Inside(n, position, cosine, laid.agreement, laid.correlation, box, min(1.0, laid.overlap_b))
+
+
+def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Location, Registration] | None:
+    at = ground.locate(part)
+    share = (at.bottom - at.top) * (at.right - at.left)
+    if at.correlation < rules.correlation or share > rules.largest:
+        return None
+    around = _around(picture, at)
+    laid = laid_over(around, part)
+    # Of the place that was found, not of what lies around it.
+    filled = laid.overlap_a * around.size / (share * picture.size)
+    visible = rules.visible if at.whole else rules.cut
+    fits = (
+        laid.agreement >= rules.agreement
+        and laid.drift <= rules.drift
+        and laid.detail >= rules.detail
+        and laid.overlap_b >= visible
+        and filled >= rules.filled
+    )
+    return (at, laid) if fits else None
+
+
+def _around(picture: Look, at: Location) -> npt.NDArray[np.float32]:
+    height, width = picture.shape
+    top, left = (max(0.0, edge - _MARGIN) for edge in (at.top, at.left))
+    bottom, right = (min(1.0, edge + _MARGIN) for edge in (at.bottom, at.right))
+    return np.ascontiguousarray(
+        picture[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+    )

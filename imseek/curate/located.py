@@ -1,0 +1,90 @@
+"""Where in a picture another one may lie, whole or with its edges cut off: a quick look before the pixel check.
+
+The part is laid over the picture at each of a row of scales and each place by normalised cross-correlation (J. P.
+Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows), on a grid so
+coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.registration` on finer grids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.curate.resampling import Look, resized, summed, unit, windows
+from imseek.types import Float32
+
+#: Longer side of the grid, in pixels.
+GRID: Final = 64
+#: Edges of the part on the grid, from the largest that fits down to this share of that, in steps.
+_SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(30))
+#: A part of fewer pixels than this on the grid says nothing.
+_LEAST: Final = 7
+#: Grey levels (standard deviation) of a window that shows nothing.
+_NOISE: Final = 4.0
+#: Pictures longer or wider than this many times the other side are looked for by their middle as well: collages cut
+#: pictures to the shape of their cells.
+_SQUARE_ENOUGH: Final = 1.12
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """``correlation`` of the part with what lies in the box, −1 … 1: ``top``, ``left``, ``bottom``, ``right`` as shares
+    of the picture's sides. ``whole`` tells whether it is that of all of the part, or of the square in its middle."""
+
+    correlation: float
+    top: float
+    left: float
+    bottom: float
+    right: float
+    whole: bool
+
+
+class Ground:
+    """A picture in which others are looked for; what they have in common is computed once."""
+
+    def __init__(self, picture: Look) -> None:
+        shrink = min(1.0, GRID / max(picture.shape))
+        small = resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
+        self._shape = small.shape
+        small = small - small.mean()
+        self._spectrum = np.fft.rfft2(small)
+        self._sums, self._squares = summed(small), summed(small * small)
+
+    def locate(self, part: Look) -> Location:
+        """The best place of a part, of the same proportions or of the square in its middle."""
+        found = self._best(part, whole=True)
+        if max(part.shape) > _SQUARE_ENOUGH * min(part.shape):
+            side = min(part.shape)
+            top, left = ((edge - side) // 2 for edge in part.shape)
+            middle = self._best(part[top : top + side, left : left + side], whole=False)
+            # All of it, unless that is clearly worse.
+            found = max(found, middle, key=lambda one: one.correlation - 0.05 * (not one.whole))
+        return found
+
+    def _best(self, part: Look, *, whole: bool) -> Location:
+        height, width = self._shape
+        largest = min(height / part.shape[0], width / part.shape[1])
+        edges = [tuple(round(side * largest * scale) for side in part.shape) for scale in _SCALES]
+        sizes = [(min(h, height), min(w, width)) for h, w in dict.fromkeys(edges) if min(h, w) >= _LEAST]
+        best = Location(-1.0, 0.0, 0.0, 1.0, 1.0, whole)
+        if not sizes:
+            return best
+        templates = np.zeros((len(sizes), height, width), np.float32)
+        for n, (h, w) in enumerate(sizes):
+            templates[n, :h, :w] = unit(resized(part, h, w))
+        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._shape)
+        for n, (h, w) in enumerate(sizes):
+            field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
+            top, left = np.unravel_index(int(field.argmax()), field.shape)
+            if (score := float(field[top, left])) > best.correlation:
+                box = (top / height, left / width, (top + h) / height, (left + w) / width)
+                best = Location(score, float(box[0]), float(box[1]), float(box[2]), float(box[3]), whole)
+        return best
+
+    def _norms(self, h: int, w: int) -> Float32:
+        area = h * w
+        variance = windows(self._squares, h, w) - windows(self._sums, h, w) ** 2 / area
+        norms: Float32 = np.sqrt(np.maximum(variance, area * _NOISE**2))
+        return norms

@@ -1,0 +1,62 @@
+"""Flags of commands that may pass over pictures whose content is stored already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final
+
+import typer
+
+from imseek import library
+from imseek.ui.cli.flags import Group
+from imseek.ui.cli.texts import current_folder
+
+
+@dataclass(frozen=True, slots=True)
+class SkipKnown:
+    """``here``: what the collection itself has at another place; ``names``: what these collections have."""
+
+    here: bool
+    names: tuple[str, ...]
+
+    def folders(self, own: Path) -> tuple[Path, ...]:
+        """The folders of these collections, of which ``own`` is the one to index into, which may not be there yet.
+
+        Raises CollectionNotFoundError for one of the others.
+        """
+        cwd = current_folder() if self.names else own
+        others = [library.resolve(name, cwd=cwd, environ=os.environ).path for name in self.names]
+        return (own,) * self.here + tuple(others)
+
+
+# Two flags, since a value that may be left out would swallow the path behind it.
+KNOWN_FLAGS: Final = Group(
+    MappingProxyType(
+        {
+            "skip_known": (
+                False,
+                Annotated[
+                    bool,
+                    typer.Option(
+                        "--skip-known", help="Pass over pictures that the collection has at another place."
+                    ),
+                ],
+            ),
+            "skip_known_in": (
+                None,
+                Annotated[
+                    list[str] | None,
+                    typer.Option(
+                        "--skip-known-in",
+                        metavar="NAME|PATH",
+                        help="Pass over pictures that this collection has; may be repeated.",
+                    ),
+                ],
+            ),
+        }
+    ),
+    lambda values: SkipKnown(values["skip_known"], tuple(values["skip_known_in"] or ())),
+)

@@ -1,0 +1,107 @@
+"""Finished parts come back as they were, or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imseek.curate.kept import Arrays, Kept, digest
+
+PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
+KINDS = (np.int64, np.float32)
+
+
+def folder(root: Path) -> Path:
+    return root / "cache" / "duplicates" / "asked"
+
+
+def same(found: Arrays | None) -> bool:
+    return found is not None and all(
+        np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(found, PART, strict=True)
+    )
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    Kept(tmp_path, "asked").save("x-1", PART)
+    assert same(Kept(tmp_path, "asked").load("x-1", KINDS))
+    assert Kept(tmp_path, "asked").load("x-2", KINDS) is None
+    assert Kept(tmp_path, "else").load("x-1", KINDS) is None
+    assert os.listdir(folder(tmp_path)) == ["x-1.npz"]
+
+
+def test_every_damage_is_noticed(tmp_path: Path) -> None:
+    """Each byte of the arrays changed, and the file cut off anywhere."""
+    kept = Kept(tmp_path, "asked")
+    kept.save("x-1", PART)
+    path = folder(tmp_path) / "x-1.npz"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        found = kept.load("x-1", KINDS)
+        assert found is None or same(found), f"byte {at}"
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at])
+        assert kept.load("x-1", KINDS) is None
+    path.write_bytes(whole)
+    assert same(kept.load("x-1", KINDS))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (PART[0],),
+        (PART[0], PART[1].astype(np.float64)),
+        (PART[0], PART[1][:2]),
+        (PART[0], PART[1][:, np.newaxis]),
+        (PART[0].astype(object), PART[1]),
+    ],
+)
+def test_arrays_of_another_kind_are_none(tmp_path: Path, other: Arrays) -> None:
+    kept = Kept(tmp_path, "asked")
+    folder(tmp_path).mkdir(parents=True)
+    np.savez(folder(tmp_path) / "x-1.npz", *other)
+    assert kept.load("x-1", KINDS) is None
+
+
+def test_what_is_of_no_use_any_more_is_removed(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "asked")
+    for name in ("x-1", "x-2", "y-1"):
+        kept.save(name, PART)
+    (folder(tmp_path) / "x-3.77.part").write_bytes(b"of a process that was killed")
+    assert kept.only("x", {"x-2", "x-4"}) == {"x-2"}
+    assert sorted(os.listdir(folder(tmp_path))) == ["x-2.npz", "y-1.npz"]
+
+
+def test_only_what_was_asked_lately_is_kept(tmp_path: Path) -> None:
+    for n in range(12):
+        Kept(tmp_path, f"q{n:02}").save("x-1", PART)
+        os.utime(tmp_path / "cache" / "duplicates" / f"q{n:02}", (n, n))
+    assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(4, 12)]
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"a file where the folder should be")
+    kept = Kept(tmp_path, "asked")
+    kept.save("x-1", PART)
+    assert kept.load("x-1", KINDS) is None
+    assert kept.only("x", {"x-1"}) == set()
+    nowhere = Kept(None, "asked")
+    nowhere.save("x-1", PART)
+    assert nowhere.load("x-1", KINDS) is None
+
+
+def test_digests_tell_values_and_their_borders_apart() -> None:
+    one, two = np.array([1, 2]), np.array([3])
+    parts = [
+        (one, two),
+        (np.array([1]), np.array([2, 3])),
+        (two, one),
+        (one, two, ""),
+        ("one", "two"),
+        ("onetwo",),
+    ]
+    assert len({digest(*part) for part in parts}) == len(parts)
+    assert digest(one, "x") == digest(one.copy(), "x")
