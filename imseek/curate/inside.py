@@ -208,7 +208,7 @@ def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Lo
     visible = rules.visible if at.whole else rules.cut
     fits = (
         laid.agreement >= rules.agreement
-        and laid.drift <= rules.drift
+        and laid.drift <= rules.drift * laid.pixels
         and laid.detail >= rules.detail
         and laid.overlap_b >= visible
         and filled >= rules.filled
