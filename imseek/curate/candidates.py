@@ -112,8 +112,8 @@ def find(
     if it is. Vectors are those of the first space of pictures, where there are several. A content whose hash is 0 is
     proposed by its vector only; one whose row is all zeros is not proposed at all.
 
-    Memory, at most: 250 bytes for each content, 100 for each pair, of which there are at most twice ``alike`` plus
-    ``neighbours`` for each content, and 200 MB.
+    Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
+    ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).
     """
     telling = Telling(progress, stop)
     vectors = one.index is not None and (other is None or other.index is not None)
