@@ -26,14 +26,16 @@ from quality import find_stamps
 
 import imseek
 from imseek.curate import contents, inside
-from imseek.curate.tiles import TILES, Tiler, TileStore
+from imseek.curate.tile_vectors import TILES, Tiler, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load
 from imseek.search.facts import unit_rows
 
 
-def search(items: list[Made], folder: Path, calls: int) -> tuple[inside.Found, list[int], list[float]]:
+def search(
+    items: list[Made], folder: Path, calls: int, keep: Path | None
+) -> tuple[inside.Found, list[int], list[float]]:
     """What the last call finds, which item each position is, and the seconds that each call took."""
     files = folder / "pictures"
     files.mkdir()
@@ -53,7 +55,7 @@ def search(items: list[Made], folder: Path, calls: int) -> tuple[inside.Found, l
         encoder = load("builtin")
         seconds = []
         for _ in range(calls):
-            store = TileStore(collection.path, space.fingerprint, space.dim)
+            store = TileStore(keep or collection.path, space.fingerprint, space.dim)
             tiler = Tiler(store, encoder, lambda n: collection.read(int(held.ids[n])))
             began = time.monotonic()
             found = inside.find(
@@ -84,11 +86,12 @@ def main() -> None:
     parser.add_argument(
         "--calls", type=int, default=1, help="2: once more, with what the first call has kept"
     )
+    parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
     options = parser.parse_args()
     items = list({item.data: item for item in made(options.half, options.stamps or find_stamps())}.values())
     with tempfile.TemporaryDirectory() as folder:
-        found, numbers, seconds = search(items, Path(folder), options.calls)
+        found, numbers, seconds = search(items, Path(folder), options.calls, options.keep)
     pairs = {(numbers[one.whole], numbers[one.part]): one for one in found.pairs}
     there: dict[str, list[bool]] = defaultdict(list)
     verdicts: Counter[str] = Counter()

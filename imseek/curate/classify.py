@@ -49,16 +49,15 @@ class Thresholds:
     near_cosine: float = 0.75
     #: From this cosine on, the search of one inside the other is repeated on a fine grid: it is slow.
     fine_cosine: float = 0.90
-    #: Agreement of pixels from which on it is one picture; and where hashes differ in at most so many bits, so that
-    #: a line of text written over it weighs less.
+    #: Agreement of pixels from which on it is one picture; or that of the rest, where something may be written over it,
+    #: if hashes differ in at most so many bits.
     agreement: float = 0.70
-    agreement_alike: float = 0.60
-    alike_bits: int = 8
+    rest_agreement: float = 0.95
+    rest_bits: int = 16
     #: How far tiles may have moved, as a share of the longer side or in pixels, whichever is more: else another shot.
-    #: Half as much again where pixels agree nearly everywhere: clipped highlights move edges, too.
+    #: Half as much again where pixels agree as well as `rest_agreement`: clipped highlights move edges, too.
     drift: float = 0.003
     drift_pixels: float = 0.35
-    agreement_clear: float = 0.95
     #: The share of both that must lie over the other: a crop by 40 % leaves 60 %. Less is *inside*.
     overlap: float = 0.55
     #: The same scene: at least this cosine, or pixels that agree at least so much.
@@ -71,6 +70,12 @@ class Thresholds:
 
 DEFAULTS: Final = Thresholds()
 
+#: Where a part is left out of account, the rest must be of all.
+_WHOLE: Final = 0.85
+
+#: The correlation of all of one with all of the other, turned, from which on a part may be turned so.
+_LIKELY: Final = 0.5
+
 #: By what was measured on half A: from this value on, that share. See bench/duplicates.py, which prints them.
 SAME_CONFIDENCE: Final = ((0.70, 0.90), (0.80, 0.95), (0.90, 0.99))
 INSIDE_CONFIDENCE: Final = ((0.70, 0.80),)
@@ -80,19 +85,20 @@ UNREAD_CONFIDENCE: Final = ((0.0, 0.8),)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one candidate is. ``kind`` is a position in KINDS; ``correlation`` is None where pixels were not asked."""
+    """What one candidate is. ``kind`` is a position in KINDS; ``laid`` is how one picture lies over the other, None
+    where pixels were not asked."""
 
     kind: int
     confidence: float
     orientation: int = 0
-    correlation: float | None = None
-    read: bool = True
+    laid: Registration | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """n pairs, as arrays: ``a``, ``b`` int64 positions, ``kind`` uint8 (of KINDS), ``confidence`` float32,
-    ``distance`` and ``orientation`` uint8, ``cosine`` and ``correlation`` float32, NaN where not known.
+    ``distance`` and ``orientation`` uint8; ``cosine``, and ``correlation``, ``agreement`` and ``overlap`` as in
+    :class:`Registration`, float32, NaN where not known.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those whose pixels were wanted and could not be
     had; ``interrupted`` tells that ``stop`` was set: the pairs are those of the first ``done`` candidates.
@@ -106,6 +112,8 @@ class Pairs:
     orientation: npt.NDArray[np.uint8]
     cosine: Float32
     correlation: Float32
+    agreement: Float32
+    overlap: Float32
     looked: int
     unread: int
     done: int
@@ -172,12 +180,18 @@ def classify(
         distance[chosen],
         np.array([one.orientation for one in verdicts], np.uint8),
         cosine[chosen],
-        np.array([np.nan if one.correlation is None else one.correlation for one in verdicts], np.float32),
+        _of_pixels(verdicts, "correlation"),
+        _of_pixels(verdicts, "agreement"),
+        _of_pixels(verdicts, "overlap"),
         looked,
         unread,
         done,
         done < len(a),
     )
+
+
+def _of_pixels(verdicts: Sequence[Verdict], name: str) -> Float32:
+    return np.array([np.nan if one.laid is None else getattr(one.laid, name) for one in verdicts], np.float32)
 
 
 @cache
@@ -198,8 +212,8 @@ def judge(
     a, b = first.astype(np.float32), second.astype(np.float32)
     laid = whole(a, b)
     if not _holds(laid, distance, thresholds):
-        # A part may be turned too, which all of it over all of the other gives a guess of.
-        turns = dict.fromkeys((0, laid.orientation))
+        # A part may be turned too, which all of it over all of the other gives a guess of, if there is something to it.
+        turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
         for fine, code in product(_searches(cosine, thresholds), turns):
             other = inside(a, b, code, fine=fine)
             if other.agreement > laid.agreement:
@@ -214,10 +228,10 @@ def judge_unread(
 ) -> Verdict:
     """One candidate of which a picture cannot be read any more, by what is on record: less sure."""
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
-        return Verdict(SAME, _share(UNREAD_CONFIDENCE, cosine), orientation, read=False)
+        return Verdict(SAME, _share(UNREAD_CONFIDENCE, cosine), orientation)
     if cosine >= thresholds.scene_cosine:
-        return Verdict(SCENE, _share(SCENE_CONFIDENCE, 0), read=False)
-    return Verdict(0, 0.0, read=False)
+        return Verdict(SCENE, _share(SCENE_CONFIDENCE, 0))
+    return Verdict(0, 0.0)
 
 
 def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
@@ -231,28 +245,29 @@ def _searches(cosine: float, thresholds: Thresholds) -> Sequence[bool]:
 
 def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     """Whether it is one picture that lies there."""
-    alike = distance <= thresholds.alike_bits and laid.overlap >= thresholds.overlap
-    least = thresholds.agreement_alike if alike else thresholds.agreement
-    return laid.agreement >= least and not _moved(laid, thresholds)
-
-
-def _moved(laid: Registration, thresholds: Thresholds) -> bool:
     most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
-    return laid.drift > (1.5 * most if laid.agreement >= thresholds.agreement_clear else most)
+    if laid.agreement >= thresholds.rest_agreement:
+        return laid.drift <= 1.5 * most
+    if laid.agreement >= thresholds.agreement and laid.drift <= most:
+        return True
+    return (
+        laid.rest_agreement >= thresholds.rest_agreement
+        and laid.rest_drift <= 1.5 * most
+        and laid.overlap >= _WHOLE
+        and distance <= thresholds.rest_bits
+    )
 
 
 def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
     if _holds(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
-            return Verdict(SAME, _share(SAME_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation)
+            return Verdict(SAME, _share(SAME_CONFIDENCE, laid.agreement), laid.orientation, laid)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
-            return Verdict(
-                INSIDE, _share(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation
-            )
+            return Verdict(INSIDE, _share(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     agreeing = laid.agreement >= thresholds.scene_agreement and laid.overlap >= thresholds.overlap
     if laid.detail and (agreeing or cosine >= thresholds.scene_cosine):
-        return Verdict(SCENE, _share(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid.correlation)
-    return Verdict(0, 0.0, laid.orientation, laid.correlation)
+        return Verdict(SCENE, _share(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid)
+    return Verdict(0, 0.0, laid.orientation, laid)
 
 
 def _share(bins: Sequence[tuple[float, float]], value: float) -> float:

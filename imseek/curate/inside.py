@@ -1,9 +1,9 @@
 """Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
 
 The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
-(:mod:`imseek.curate.tiles`), and each of these vectors is compared with the vectors of whole pictures: what is nearest
-to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a coarse grid
-(:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
+(:mod:`imseek.curate.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures: what is
+nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a
+coarse grid (:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
 
 It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
 """
@@ -21,21 +21,24 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests, Ids
-from imseek.curate.located import Ground, Location
+from imseek.curate.located import Ground, Location, corners
 from imseek.curate.looks import Looks, look
-from imseek.curate.registration import Look, Registration
+from imseek.curate.registration import Registration
 from imseek.curate.registration import inside as laid_over
-from imseek.curate.tiles import Tiled, Tiler
+from imseek.curate.resampling import Look
+from imseek.curate.tile_vectors import Tiled, Tiler
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import MediaError
 from imseek.media.decode import decode
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.types import DuplicatePair, Float32, Progress, ProgressCallback
 
 PHASE: Final = "pictures inside pictures"
 
 #: Longer side of a picture in which others are looked for, in pixels: three abreast are as large as what is looked for.
 WHOLE_SIDE: Final = 320
+#: The share of pairs that are found on half A of bench/duplicates_inside.py and are so.
+CONFIDENCE: Final = 0.95
 #: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
 _MARGIN: Final = 0.02
 
@@ -45,8 +48,9 @@ class Rules:
     """What is looked at, and what is believed. Chosen on half A of bench/duplicates_inside.py.
 
     Of each tile the ``nearest`` pictures of at least ``cosine`` are candidates, of one picture ``most`` of them, those
-    first that are nearest to some tile. ``correlation`` is asked of the coarse look. ``agreement``, ``drift`` and
-    ``detail`` are those of :class:`Registration`. Of the part at least ``visible`` must lie in the whole (``cut``,
+    first that are nearest to some tile. A part must have ``corners`` in so many places, else it lies anywhere.
+    ``correlation`` is asked of the coarse look; ``agreement``, ``drift`` (in pixels) and ``detail`` are those of
+    :class:`Registration`. Of the part at least ``visible`` must lie in the whole (``cut``,
     where only its middle was found), fill ``filled`` of the place that was found, and take at most ``largest`` of the
     whole: what takes more is the same picture.
     """
@@ -54,13 +58,14 @@ class Rules:
     nearest: int = 10
     cosine: float = 0.6
     most: int = 40
-    correlation: float = 0.6
+    corners: int = 6
+    correlation: float = 0.65
     agreement: float = 0.9
-    drift: float = 0.02
-    detail: float = 4.0
+    drift: float = 0.8
+    detail: float = 0.5
     visible: float = 0.85
     cut: float = 0.55
-    filled: float = 0.7
+    filled: float = 0.6
     largest: float = 0.9
 
 
@@ -138,6 +143,17 @@ def find(
     return Found(tuple(pairs), len(missing | tiler.missing), tiler.encoded, looked_at, interrupted)
 
 
+def as_pairs(found: Found, ids: Ids) -> list[DuplicatePair]:
+    """What was found, by image ids: each pair once, the lower id first, in order. Which lies in which,
+    :class:`Inside` says."""
+    pairs: dict[tuple[int, int], DuplicatePair] = {}
+    for one in sorted(found.pairs, key=lambda one: one.agreement):
+        a, b = sorted((int(ids[one.whole]), int(ids[one.part])))
+        known = max(-1.0, min(1.0, one.cosine)), max(-1.0, min(1.0, one.correlation))
+        pairs[a, b] = DuplicatePair(a, b, "inside", CONFIDENCE, cosine=known[0], correlation=known[1])
+    return [pairs[key] for key in sorted(pairs)]
+
+
 def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
     """Where a part lies in a picture and how well it fits there; None where it does not lie in it.
 
@@ -196,23 +212,31 @@ def _confirmed(
 
 
 def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Location, Registration] | None:
-    at = ground.locate(part)
-    share = (at.bottom - at.top) * (at.right - at.left)
-    if at.correlation < rules.correlation or share > rules.largest:
+    if corners(part) < rules.corners:
         return None
-    around = _around(picture, at)
-    laid = laid_over(around, part)
-    # Of the place that was found, not of what lies around it.
-    filled = laid.overlap_a * around.size / (share * picture.size)
-    visible = rules.visible if at.whole else rules.cut
-    fits = (
+    at = ground.locate(part)
+    if at.correlation < rules.correlation:
+        return None
+    # Of whose middle was found, the rest is there too, or cut off.
+    for place in (at,) if at.whole else (at.of_all(part), at):
+        if place.share <= rules.largest:
+            around = _around(picture, place)
+            laid = laid_over(around, part)
+            # Of the place that was found, not of what lies around it.
+            filled = laid.overlap_a * around.size / (place.share * picture.size)
+            if _fits(laid, rules.visible if place.whole else rules.cut, filled, rules):
+                return place, laid
+    return None
+
+
+def _fits(laid: Registration, visible: float, filled: float, rules: Rules) -> bool:
+    return (
         laid.agreement >= rules.agreement
         and laid.drift <= rules.drift
         and laid.detail >= rules.detail
         and laid.overlap_b >= visible
         and filled >= rules.filled
     )
-    return (at, laid) if fits else None
 
 
 def _around(picture: Look, at: Location) -> npt.NDArray[np.float32]:

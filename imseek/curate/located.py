@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.registration import Look, _resized, _summed, _unit, _windows
+from imseek.curate.resampling import Look, resized, summed, unit, windows
 from imseek.types import Float32
 
 #: Longer side of the grid, in pixels.
@@ -23,6 +23,10 @@ _SCALES: Final = tuple(float(scale) for scale in 0.955 ** np.arange(30))
 _LEAST: Final = 7
 #: Grey levels (standard deviation) of a window that shows nothing.
 _NOISE: Final = 4.0
+#: Side of the squares in which corners are looked for; what makes one, as a share of the variance, and at least.
+_SQUARE: Final = 16
+_CORNER: Final = 0.002
+_FAINT: Final = 1.0
 #: Pictures longer or wider than this many times the other side are looked for by their middle as well: collages cut
 #: pictures to the shape of their cells.
 _SQUARE_ENOUGH: Final = 1.12
@@ -40,17 +44,52 @@ class Location:
     right: float
     whole: bool
 
+    @property
+    def share(self) -> float:
+        """Of the picture's area."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def of_all(self, part: Look) -> Location:
+        """Where all of the part lies whose middle has been found here, as far as it is within the picture."""
+        side = min(part.shape)
+        down, right = ((edge / side - 1) / 2 for edge in part.shape)
+        height, width = self.bottom - self.top, self.right - self.left
+        top, bottom = max(0.0, self.top - down * height), min(1.0, self.bottom + down * height)
+        left, right_edge = max(0.0, self.left - right * width), min(1.0, self.right + right * width)
+        return Location(self.correlation, top, left, bottom, right_edge, whole=True)
+
+
+def corners(part: Look) -> int:
+    """In how many squares of 16 × 16 pixels there is something that fits in one place only.
+
+    That is a corner or texture: an edge can be shifted along itself, and a crop that shows no more than one lies
+    anywhere. The lesser eigenvalue of the structure tensor tells them apart (J. Shi, C. Tomasi, "Good features to
+    track", 1994); it is asked for a share of the picture's own variance, so that dark pictures have corners too.
+    """
+    down, right = np.gradient(part)
+    yy, xx, xy = (_by_squares(np.asarray(one)) for one in (down * down, right * right, down * right))
+    least = (yy + xx) / 2 - np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+    return int(np.count_nonzero(least >= max(_FAINT, _CORNER * float(part.var()))))
+
+
+def _by_squares(values: np.ndarray) -> np.ndarray:
+    """Means over squares; what is left over at two edges is left out."""
+    rows, columns = (max(1, side // _SQUARE) for side in values.shape)
+    h, w = (min(side, _SQUARE) for side in values.shape)
+    means: np.ndarray = values[: rows * h, : columns * w].reshape(rows, h, columns, w).mean(axis=(1, 3))
+    return means
+
 
 class Ground:
     """A picture in which others are looked for; what they have in common is computed once."""
 
     def __init__(self, picture: Look) -> None:
         shrink = min(1.0, GRID / max(picture.shape))
-        small = _resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
+        small = resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
         self._shape = small.shape
         small = small - small.mean()
         self._spectrum = np.fft.rfft2(small)
-        self._sums, self._squares = _summed(small), _summed(small * small)
+        self._sums, self._squares = summed(small), summed(small * small)
 
     def locate(self, part: Look) -> Location:
         """The best place of a part, of the same proportions or of the square in its middle."""
@@ -73,7 +112,7 @@ class Ground:
             return best
         templates = np.zeros((len(sizes), height, width), np.float32)
         for n, (h, w) in enumerate(sizes):
-            templates[n, :h, :w] = _unit(_resized(part, h, w))
+            templates[n, :h, :w] = unit(resized(part, h, w))
         numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._shape)
         for n, (h, w) in enumerate(sizes):
             field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
@@ -85,6 +124,6 @@ class Ground:
 
     def _norms(self, h: int, w: int) -> Float32:
         area = h * w
-        variance = _windows(self._squares, h, w) - _windows(self._sums, h, w) ** 2 / area
+        variance = windows(self._squares, h, w) - windows(self._sums, h, w) ** 2 / area
         norms: Float32 = np.sqrt(np.maximum(variance, area * _NOISE**2))
         return norms

@@ -10,7 +10,8 @@ import pytest
 
 from imseek.curate.looks import SIDE, Looks, look
 from imseek.curate.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.registration import Look, best_orientation, inside, swapped, whole
+from imseek.curate.registration import best_orientation, inside, swapped, whole
+from imseek.curate.resampling import Look
 from imseek.media import decode
 from imseek.media.resize import resize
 

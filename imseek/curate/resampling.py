@@ -1,0 +1,113 @@
+"""One picture at the pixels of another: scale and shift along the axes, by two products of matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+
+from imseek.types import Float32
+
+#: Luminance of a picture, (h, w) float32, 0 … 255.
+Look: TypeAlias = Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Pixel (y, x) of ``a`` is (sy·y + ty, sx·x + tx) of ``b``, both counted from the upper left corner."""
+
+    sy: float
+    ty: float
+    sx: float
+    tx: float
+
+    def inverse(self) -> Fit:
+        return Fit(1 / self.sy, -self.ty / self.sy, 1 / self.sx, -self.tx / self.sx)
+
+    def scaled(self, a: tuple[float, float], b: tuple[float, float]) -> Fit:
+        """The same between pictures whose sides are ``a`` and ``b`` times as long: (height, width)."""
+        return Fit(self.sy * b[0] / a[0], self.ty * b[0], self.sx * b[1] / a[1], self.tx * b[1])
+
+
+def covered(a: Look, b: Look, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of ``a`` whose centres lie over ``b``; there is no gap in them."""
+    found = []
+    for count, other, scale, shift in (
+        (a.shape[0], b.shape[0], fit.sy, fit.ty),
+        (a.shape[1], b.shape[1], fit.sx, fit.tx),
+    ):
+        centres = scale * (np.arange(count) + 0.5) + shift
+        found.append(np.flatnonzero((centres >= 0.25) & (centres <= other - 0.25)))
+    return found[0], found[1]
+
+
+def over(a: Look, b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> tuple[Look, Look]:
+    """The two over each other, where they do lie over each other."""
+    return a[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], sampled(b, rows, columns, fit)
+
+
+def sampled(b: Look, rows: np.ndarray, columns: np.ndarray, fit: Fit) -> Float32:
+    """``b`` at pixels of ``a``: scale and shift are along the axes, so that two products of matrices do it."""
+    down = _weights(rows, b.shape[0], fit.sy, fit.ty)
+    right = _weights(columns, b.shape[1], fit.sx, fit.tx)
+    return np.asarray(down @ b @ right.T, np.float32)
+
+
+def _weights(places: np.ndarray, count: int, scale: float, shift: float) -> Float32:
+    """(m, count) float32: rows sum to 1; a triangle as wide as the step, so that nothing is passed over."""
+    centres = (scale * (places + 0.5) + (shift - 0.5)).astype(np.float32)
+    weights: Float32 = np.arange(count, dtype=np.float32) - centres[:, None]
+    np.abs(weights, out=weights)
+    if scale > 1:
+        weights *= np.float32(1 / scale)
+    np.subtract(1, weights, out=weights)
+    np.maximum(weights, 0, out=weights)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-6))
+    return weights
+
+
+def resized(picture: Look, height: int, width: int) -> Float32:
+    down, right = _evenly(height, picture.shape[0]), _evenly(width, picture.shape[1])
+    return np.asarray(down @ picture @ right.T, np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _evenly(length: int, count: int) -> Float32:
+    """Weights that resize one axis; most pictures of a collection have one of a few shapes."""
+    weights = _weights(np.arange(length), count, count / length, 0.0)
+    weights.setflags(write=False)
+    return weights
+
+
+def shrunk(picture: Look, side: int) -> tuple[Look, tuple[float, float]]:
+    """Its longer side ``side`` at most, and by what (height, width) were multiplied."""
+    shrink = min(1.0, side / max(picture.shape))
+    height, width = (max(8, round(length * shrink)) for length in picture.shape)
+    return resized(picture, height, width), (height / picture.shape[0], width / picture.shape[1])
+
+
+def affine(x: Look, y: Look) -> tuple[float, float]:
+    """Gain and offset by which ``x`` is nearest ``y``."""
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    flat = (x - mean_x).reshape(-1)
+    square = float(flat @ flat)
+    gain = float(flat @ (y - mean_y).reshape(-1)) / square if square > 0 else 0.0
+    return gain, mean_y - gain * mean_x
+
+
+def unit(picture: Look) -> Float32:
+    centred = picture - picture.mean()
+    norm = float(np.sqrt((centred * centred).sum()))
+    return np.asarray(centred / norm if norm > 1e-6 else centred, np.float32)
+
+
+def summed(picture: Float32) -> np.ndarray:
+    """(h + 1, w + 1) float64: sums over all that is above and to the left."""
+    return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Sums over each window of h by w, from what `summed` gives."""
+    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])
