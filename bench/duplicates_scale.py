@@ -128,6 +128,11 @@ def work(spec: dict[str, Any]) -> None:
     )
 
 
+def promised(images: int, pairs: int) -> float:
+    """The most memory in MB, as `candidates.find` states it."""
+    return 300 + (250 * images + 100 * pairs) / 1e6
+
+
 def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
     run = subprocess.run(
         [sys.executable, __file__, "--spec", json.dumps({**spec, "keep": keep})],
@@ -143,6 +148,9 @@ def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
         f"{told['own_mb']:.0f} MB of memory of its own, {told['resident_mb']:.0f} MB resident with mapped files"
     )
     print(f"  {told['phases']}", *told["notes"], sep="\n  ")
+    bound = promised(spec["count"], told["pairs"])
+    if told["own_mb"] > bound:
+        raise SystemExit(f"{told['own_mb']:.0f} MB are more than the {bound:.0f} that are promised")
 
 
 def recalls(root: Path, count: int, radius: int, least: float, images: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from comparing import by_comparing, by_ids, check, library_at, put, side, units_of
 from snapshotting import remove
 
+from imseek import upkeep
 from imseek.curate import alike, blocks, candidates, contents
 from imseek.curate.candidates import Reach
 from imseek.data.vectors import IdSet, joins
@@ -165,3 +166,25 @@ def test_where_nothing_can_be_kept_it_is_found_all_the_same(library: Path) -> No
     (library / "cache").write_bytes(b"")
     one = side(library)
     check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+
+
+def test_what_is_kept_is_no_part_of_the_collection(library: Path) -> None:
+    """It may be deleted, `verify` passes it over, and a purge takes it away: it names images that have gone."""
+    candidates.find(side(library), keep=library)
+    assert list((library / "cache").rglob("*.npz"))
+    assert upkeep.verify(library).problems == ()
+    upkeep.purge(library)
+    assert not (library / "cache").exists()
+    one = side(library)
+    check(by_ids(candidates.find(one, keep=library), one), by_comparing(one))
+
+
+def test_merging_shards_changes_nothing(library: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows move to another file; images, and so what is known of them, stay."""
+    found = candidates.find(side(library), keep=library)
+    upkeep.merge(library)
+    counting = Counting(monkeypatch)
+    one = side(library)
+    again = candidates.find(one, keep=library)
+    assert counting.taken() == (0, 0)
+    assert by_ids(again, one) == by_ids(found, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from comparing import contents_of, put
 from snapshotting import clustered, collection_of, remove
 
+from imseek.curate.contents import grouped
 from imseek.data.vectors import IdSet
 
 
@@ -35,6 +37,21 @@ def test_one_image_stands_for_equal_bytes(tmp_path: Path) -> None:
     few = contents_of(root, IdSet(np.array([4, 5]) + first))
     assert (few.ids - first).tolist() == [4, 5]
     assert len(few.copies) == 0
+
+
+def test_memory_is_a_number_of_bytes_for_each_image() -> None:
+    rng = np.random.default_rng(0)
+    for count in (10_000, 40_000):
+        ids = np.arange(count)
+        hashes = rng.integers(0, 256, (count, 32), np.uint8)
+        hashes[count // 2 :] = hashes[: count - count // 2]  # each is there twice
+        tracemalloc.start()
+        found = grouped(ids, hashes, np.zeros(count, np.uint64))
+        held, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(found) == count // 2
+        assert peak < 200 * count
+        assert held < 100 * count
 
 
 def test_contents_of_nothing(tmp_path: Path) -> None:
