@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -10,8 +11,9 @@ import numpy as np
 
 from imseek.curate.blocks import Block, Telling, each_block, joined
 from imseek.curate.contents import Contents, Hashes, Ids
-from imseek.curate.hamming import Bits, Table, count_bits, nearest, spread
+from imseek.curate.hamming import Bits, Near, Table, count_bits, nearest, spread
 from imseek.curate.kept import Arrays, Kept
+from imseek.encoders.checks import available_cpus
 
 PHASE: Final = "comparing hashes"
 
@@ -22,6 +24,8 @@ _KINDS: Final = (np.uint64, np.uint64)
 #: Distance of a pair of which one hash is not known.
 UNKNOWN: Final = 255
 _PAIRS: Final = 1 << 18
+#: Each takes 60 MB.
+_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +94,8 @@ def alike_pairs(
         table = Table(theirs.hashes[: block.upto])
         cut = np.zeros(len(asked), np.bool_)
         pairs = [np.empty(0, np.int64)]
-        for code in range(turns):
-            telling.tell(PHASE, int(groups.firsts[block.start]), len(contents))
-            found = table.near(turn(asked, code), radius, most + 1)
+        for found in _near(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
+            telling.tell(PHASE, block.start, len(groups.hashes))
             away = (asked[found.query] != table.hashes[found.found]) | (other is not None)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
             cut |= found.cut
@@ -129,6 +132,15 @@ def alike_pairs(
     key = np.unique(a * max(1, len(contents if other is None else other[0])) + b)
     a, b = np.divmod(key, max(1, len(contents if other is None else other[0])))
     return Alike(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
+
+
+def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iterator[Near]:
+    """What is near to each of several arrays of queries, a few of them at the same time: NumPy lets threads work."""
+    with ThreadPoolExecutor(min(_THREADS, available_cpus(), len(asked))) as pool:
+        try:
+            yield from pool.map(lambda queries: table.near(queries, radius, most), asked)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _equal(groups: _Groups, most: int) -> tuple[Ids, Ids, Ids]:

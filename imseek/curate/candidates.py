@@ -50,12 +50,14 @@ class Reach:
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """Contents of one collection, and the index of the space that they are compared in: None where vectors are not to
-    be compared, since the other collection has another encoder. ``name`` is the collection's UUID."""
+    be compared, since the other collection has another encoder. ``name`` is the collection's UUID; ``notes`` are passed
+    on."""
 
     name: str
     contents: Contents
     space: SpaceInfo
     index: VectorIndex | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,11 @@ class Candidates:
 
 def side_of(reader: Reader, contents: Contents, index: VectorIndex | None) -> Side:
     """The contents of a generation in its first space of pictures, which is what ``index`` must be of."""
-    return Side(reader.identity.uuid, contents, reader.current.image_spaces[0], index)
+    space, *more = reader.current.image_spaces
+    notes = (
+        (f"pictures were compared by the vectors of {space.encoder} only, the first space",) if more else ()
+    )
+    return Side(reader.identity.uuid, contents, space, index, notes if index is not None else ())
 
 
 def find(
@@ -106,8 +112,8 @@ def find(
     if it is. Vectors are those of the first space of pictures, where there are several. A content whose hash is 0 is
     proposed by its vector only; one whose row is all zeros is not proposed at all.
 
-    Memory, at most: 250 bytes for each content, 100 for each pair, of which there are at most twice ``alike`` plus
-    ``neighbours`` for each content, and 200 MB.
+    Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
+    ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).
     """
     telling = Telling(progress, stop)
     vectors = one.index is not None and (other is None or other.index is not None)
@@ -146,7 +152,7 @@ def _find(
         kept,
         telling,
     )
-    said = [*notes_on_hashes(alike, reach.alike)]
+    said = [*dict.fromkeys(one.notes + two.notes), *notes_on_hashes(alike, reach.alike)]
     width = max(1, len(two.contents))
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from imseek.data.facts import columns_of
 from imseek.data.layout import metadata
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Ids: TypeAlias = npt.NDArray[np.int64]
 Hashes: TypeAlias = npt.NDArray[np.uint64]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from imseek.data import layout
 
 #: What was asked lately: folders that are kept.
-_KEPT: Final = 8
+_KEPT: Final = 4
 #: To be raised when the meaning of a file changes.
 _VERSION: Final = "1"
 

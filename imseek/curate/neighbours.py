@@ -11,7 +11,7 @@ from imseek.curate.blocks import Block, Telling, each_block, joined
 from imseek.curate.contents import Contents, Ids
 from imseek.curate.kept import Arrays, Kept
 from imseek.data.vectors import IdSet, VectorIndex
-from imseek.data.vectors.joins import Rows, near
+from imseek.data.vectors.joins import Join, Rows
 from imseek.types import Float32
 
 PHASE: Final = "comparing vectors"
@@ -51,19 +51,19 @@ def near_pairs(
     Stopped.
     """
     theirs, others, name = other or (index, contents, "")
-    mine, whole = Rows(index.segments, index.dim), IdSet(others.ids)
+    mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))
 
     def work(block: Block) -> Arrays:
         # An approximate index takes as long for some of its rows as for all.
         upto = block.upto if theirs.exact else None
-        allowed = whole if upto is None else IdSet(others.ids[:upto])
+        join = whole if upto is None else Join(theirs, IdSet(others.ids[:upto]))
         parts: list[Arrays] = []
         for start in range(block.start, block.stop, _ASKED):
             telling.tell(PHASE, start, len(contents))
             ids, rows = mine.of(contents.ids[start : min(start + _ASKED, block.stop)])
             ids, rows = ids[rows.any(axis=1)], rows[rows.any(axis=1)]
             if len(ids):
-                found = near(theirs, rows, least, most + (not name), allowed)
+                found = join.near(rows, least, most + (not name))
                 a = ids[found.query]
                 away = (a != found.ids) if not name else np.ones(len(a), np.bool_)
                 parts.append((a[away], found.ids[away], found.cosines[away]))

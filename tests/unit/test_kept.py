@@ -79,7 +79,7 @@ def test_only_what_was_asked_lately_is_kept(tmp_path: Path) -> None:
     for n in range(12):
         Kept(tmp_path, f"q{n:02}").save("x-1", PART)
         os.utime(tmp_path / "cache" / "duplicates" / f"q{n:02}", (n, n))
-    assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(4, 12)]
+    assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(8, 12)]
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:

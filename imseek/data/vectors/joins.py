@@ -88,29 +88,78 @@ class Rows:
             release(segment.rows)
 
 
-def near(index: VectorIndex, rows: Float16, least: float, most: int, allowed: IdSet) -> Near:
-    """For each of ``rows`` (q, dim), as they are stored and none of them zeros, the ids among those ``allowed`` whose
-    cosine is at least ``least``; at most ``most`` of them, the nearest ones.
+class Join:
+    """An index, and which of its images may be found, made ready to be asked about many rows.
 
-    The cosine of two stored rows is the float32 sum of their products over the product of their norms: within rounding
-    what a search says, and the same from either side. Exact where the index is. Memory: 60 MB beside the queries in
-    float32 and what is found.
+    Memory: 20 bytes for each image; 60 MB while it is asked, beside the rows in float32 and what is found.
     """
-    queries = rows.astype(np.float32)
-    queries /= row_norms(queries)[:, np.newaxis]
-    masks = [segment.searchable(allowed) for segment in index.segments]
-    snapshot: Snapshot | None = getattr(index, "snapshot", None)
-    found = _Found(len(rows), most)
-    if snapshot is not None:
-        covered = [snapshot.covered.has(segment.ids) for segment in index.segments]
-        within = [segment.ids[m & c] for segment, m, c in zip(index.segments, masks, covered, strict=True)]
-        _probe(snapshot, Rows(index.segments, index.dim), rows, queries, least, np.concatenate(within), found)
-        masks = [mask & ~known for mask, known in zip(masks, covered, strict=True)]
-    for segment, mask in zip(index.segments, masks, strict=True):
-        if mask.any():
-            _scan(segment, mask, rows, queries, least, found)
-            release(segment.rows)
-    return found.all()
+
+    def __init__(self, index: VectorIndex, allowed: IdSet) -> None:
+        self._index = index
+        self._masks = [segment.searchable(allowed) for segment in index.segments]
+        self._snapshot: Snapshot | None = getattr(index, "snapshot", None)
+        if self._snapshot is not None:
+            facts = self._snapshot.facts
+            covered = [self._snapshot.covered.has(segment.ids) for segment in index.segments]
+            each = zip(index.segments, self._masks, covered, strict=True)
+            within = [segment.ids[mask & known] for segment, mask, known in each]
+            self._within = IdSet(np.concatenate([np.empty(0, np.int64), *within]))
+            # Where all of them are allowed no selector is needed, and some kinds take none.
+            every = len(self._within) == facts.rows or not self._snapshot.filters
+            self._marks = None if every else self._snapshot.covered.marked(self._within.ids)
+            self._masks = [mask & ~known for mask, known in zip(self._masks, covered, strict=True)]
+            self._rows = Rows(index.segments, index.dim)
+
+    def near(self, rows: Float16, least: float, most: int) -> Near:
+        """For each of ``rows`` (q, dim), as they are stored and none of them zeros, the allowed ids whose cosine is at
+        least ``least``; at most ``most`` of them, the nearest ones.
+
+        The cosine of two stored rows is the float32 sum of their products over the product of their norms: within
+        rounding what a search says, and the same from either side. Exact where the index is.
+        """
+        queries = rows.astype(np.float32)
+        queries /= row_norms(queries)[:, np.newaxis]
+        found = _Found(len(rows), most)
+        if self._snapshot is not None and len(self._within):
+            self._probe(self._snapshot, rows, queries, least, found)
+        for segment, mask in zip(self._index.segments, self._masks, strict=True):
+            if mask.any():
+                _scan(segment, mask, rows, queries, least, found)
+                release(segment.rows)
+        return found.all()
+
+    def _probe(
+        self, snapshot: Snapshot, rows: Float16, queries: Float32, least: float, found: _Found
+    ) -> None:
+        """What the snapshot proposes."""
+        facts = snapshot.facts
+        count = min(max(DRAWN, 4 * found.most), facts.rows)
+        probe = facts.image.effort.deeper(count).probe
+        if "IVF" in facts.factory:
+            probe = min(probe, PROBED)
+        floor = _floor(snapshot, self._rows, rows, queries, least, count, probe)
+        deepest, wanted = min(DEEPEST, facts.rows), np.arange(len(queries))
+        while len(wanted):
+            again = []
+            for start in range(0, len(wanted), _TOGETHER):
+                numbers = wanted[start : start + _TOGETHER]
+                drawn = snapshot.candidates(queries[numbers], count, probe, self._marks)
+                likely = (drawn.ids >= 0) & (drawn.scores >= floor)
+                query, column = np.nonzero(likely)
+                ids = drawn.ids[query, column]
+                known = self._within.marks(ids)
+                query, ids, cosines = _enough(self._rows, rows, numbers[query[known]], ids[known], least)
+                full = numbers[likely.all(axis=1)]  # What was not drawn may be near too.
+                few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
+                if count < deepest and few.size:
+                    again.append(few)
+                    settled = ~np.isin(query, few)
+                    query, ids, cosines = query[settled], ids[settled], cosines[settled]
+                elif count < facts.rows:
+                    found.more(few)
+                found.add(query, ids, cosines)
+            wanted = np.concatenate([wanted[:0], *again])
+            count = min(4 * count, deepest)
 
 
 class _Found:
@@ -180,50 +229,6 @@ def _hits(products: Float32, least: float, found: _Found, start: int) -> tuple[I
         enough[many[:, np.newaxis], best] = True
     query, hit = np.nonzero(enough)
     return query + start, hit
-
-
-def _probe(
-    snapshot: Snapshot,
-    stored: Rows,
-    rows: Float16,
-    queries: Float32,
-    least: float,
-    within: Ids,
-    found: _Found,
-) -> None:
-    """What a snapshot proposes of the ids ``within`` it."""
-    if not len(within):
-        return
-    facts, every = snapshot.facts, len(within) == snapshot.facts.rows
-    marks = None if every or not snapshot.filters else snapshot.covered.marked(within)
-    allowed = IdSet(within)
-    count = min(max(DRAWN, 4 * found.most), facts.rows)
-    probe = facts.image.effort.deeper(count).probe
-    if "IVF" in facts.factory:
-        probe = min(probe, PROBED)
-    floor = _floor(snapshot, stored, rows, queries, least, count, probe)
-    deepest, wanted = min(DEEPEST, facts.rows), np.arange(len(queries))
-    while len(wanted):
-        again = []
-        for start in range(0, len(wanted), _TOGETHER):
-            numbers = wanted[start : start + _TOGETHER]
-            drawn = snapshot.candidates(queries[numbers], count, probe, marks)
-            likely = (drawn.ids >= 0) & (drawn.scores >= floor)
-            query, column = np.nonzero(likely)
-            ids = drawn.ids[query, column]
-            known = allowed.marks(ids)
-            query, ids, cosines = _enough(stored, rows, numbers[query[known]], ids[known], least)
-            full = numbers[likely.all(axis=1)]  # What was not drawn may be near too.
-            few = full[np.bincount(query, minlength=len(queries))[full] <= found.most]
-            if count < deepest and few.size:
-                again.append(few)
-                settled = ~np.isin(query, few)
-                query, ids, cosines = query[settled], ids[settled], cosines[settled]
-            elif few.size:
-                found.more(few)
-            found.add(query, ids, cosines)
-        wanted = np.concatenate([wanted[:0], *again])
-        count = min(4 * count, deepest)
 
 
 def _enough(stored: Rows, rows: Float16, query: Ids, ids: Ids, least: float) -> tuple[Ids, Ids, Float32]:
