@@ -60,12 +60,12 @@ class Rules:
     most: int = 40
     corners: int = 6
     correlation: float = 0.65
-    agreement: float = 0.9
+    agreement: float = 0.88
     drift: float = 0.8
     detail: float = 0.5
-    visible: float = 0.85
-    cut: float = 0.55
-    filled: float = 0.6
+    visible: float = 0.9
+    cut: float = 0.5
+    filled: float = 0.5
     largest: float = 0.9
 
 
