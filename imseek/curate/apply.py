@@ -176,8 +176,10 @@ class _Run:
         if journal is None or (intent := journal.intents.get(item.n)) is None:
             return False
         match journal.states[item.n]:
+            case "done" if intent.action in MOVING:
+                return looking.is_absent(item.file)  # Else somebody has put it back.
             case "done":
-                return True
+                return intent.action != "hard-link"  # Whether it still is one is seen with the keeper.
             case "meant":
                 return acting.settle(journal, intent, looking.spot(item.file))
         return False
