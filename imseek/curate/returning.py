@@ -52,8 +52,13 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
     return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
 
 
-def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, dry_run: bool) -> Back:
-    """``before`` is what was known of the file before this try. Raises LeftAloneError, GoneError, StorageError."""
+def bring_back(
+    journal: Journal, intent: Intent, spot: Spot, before: State, unsynced: spots.Unsynced, *, dry_run: bool
+) -> Back:
+    """``before`` is what was known of the file before this try; that it is back is durable once ``unsynced`` is.
+
+    Raises LeftAloneError, GoneError, StorageError.
+    """
     if intent.action == "tag":
         return Back(True)
     with told():
@@ -68,7 +73,7 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, d
                     if place is None or not os.path.lexists(place):
                         trash.forget(intent.full, place)
                 return back
-        _move_back(journal, intent, kept, spot, dry_run)
+        _move_back(journal, intent, kept, spot, unsynced, dry_run)
     return Back(True)
 
 
@@ -133,7 +138,14 @@ def _is(at: At, sha256: bytes) -> bool:
     return False
 
 
-def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, dry_run: bool) -> None:
+def _move_back(
+    journal: Journal,
+    intent: Intent,
+    kept: Spot | None,
+    spot: Spot,
+    unsynced: spots.Unsynced,
+    dry_run: bool,
+) -> None:
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
@@ -143,7 +155,7 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
         if dry_run:
             return
         with spots.opened(spot, make=True) as here:
-            moving.move(there, here, content, part_of(journal, intent))
+            moving.move(there, here, content, part_of(journal, intent), unsynced)
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)

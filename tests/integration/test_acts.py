@@ -787,3 +787,19 @@ def test_no_room_for_the_journal(
         assert undo(collection.path, dry_run=False).counts.get("left", 0) == 0
     assert state(photos) == before
     assert ids_by_path(collection.path) == ids
+
+
+def test_put_back_by_hand_before_it_goes_on(
+    photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    plan, before, stop = planned(collection, twins), state(photos), threading.Event()
+    first = apply(collection.path, plan, dry_run=False, stop=stop, progress=lambda p: stop.set())
+    (file,) = first.files
+    assert file.to is not None
+    shutil.copy2(os.fsdecode(file.to), os.fsdecode(file.path))
+    unchanged(collection, photos)
+    again = done(collection, plan)
+    assert again.counts == {"done": 3}
+    assert Path(os.fsdecode(file.to)).exists()
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
