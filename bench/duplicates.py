@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -202,8 +203,11 @@ def main() -> None:
     hashes = {half: peers(made, options.peer) for half, made in halves.items()}
     results = []
     kinds, pairs = {}, {}
-    for half in "AB":
-        kinds[half], pairs[half] = ours(halves[half], asked[half], LOOSE)
+    with ProcessPoolExecutor(2) as pool:
+        for half, found in zip(
+            "AB", pool.map(ours, halves.values(), asked.values(), [LOOSE] * 2), strict=True
+        ):
+            kinds[half], pairs[half] = found
     results.append(Result(OURS, kinds["B"] == SAME, ""))
     for name in hashes["A"]:
         apart = {

@@ -17,16 +17,21 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, errors, jobs, upkeep, watch
+    from imseek import captions, duplicates, errors, jobs, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
     from imseek.several import search_all
     from imseek.types import (
+        ApplyReport,
         BuildReport,
         CaptionReport,
         CollectionInfo,
         DropReport,
+        Duplicate,
+        DuplicateGroup,
+        DuplicatePair,
+        DuplicateReport,
         Failure,
         Hit,
         HitGroup,
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
         IndexInfo,
         IndexPolicy,
         IndexReport,
+        Judgement,
         KnownPicture,
         MergeReport,
         MissingPicture,
@@ -52,6 +58,8 @@ if TYPE_CHECKING:
         SpaceRun,
         SpaceShare,
         SpaceSummary,
+        UndoInfo,
+        UndoReport,
         VerifyReport,
     )
 
@@ -92,16 +100,29 @@ _HOMES = {
     "SpaceRun": "imseek.types",
     "SpaceShare": "imseek.types",
     "SpaceSummary": "imseek.types",
+    "ApplyReport": "imseek.types",
+    "Duplicate": "imseek.types",
+    "DuplicateGroup": "imseek.types",
+    "DuplicatePair": "imseek.types",
+    "DuplicateReport": "imseek.types",
+    "Judgement": "imseek.types",
+    "UndoInfo": "imseek.types",
+    "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("captions", "errors", "jobs", "upkeep", "watch")
+_MODULES = ("captions", "duplicates", "errors", "jobs", "upkeep", "watch")
 
 __all__ = [
+    "ApplyReport",
     "BuildReport",
     "CaptionReport",
     "Collection",
     "CollectionInfo",
     "DropReport",
+    "Duplicate",
+    "DuplicateGroup",
+    "DuplicatePair",
+    "DuplicateReport",
     "Failure",
     "Hit",
     "HitGroup",
@@ -109,6 +130,7 @@ __all__ = [
     "IndexInfo",
     "IndexPolicy",
     "IndexReport",
+    "Judgement",
     "KnownPicture",
     "MergeReport",
     "MissingPicture",
@@ -130,10 +152,13 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "Term",
+    "UndoInfo",
+    "UndoReport",
     "VerifyReport",
     "__version__",
     "captions",
     "create",
+    "duplicates",
     "errors",
     "jobs",
     "open",

@@ -1,1 +1,280 @@
-"""Duplicates of a collection: found, judged, and put out of the way so that everything can be brought back."""
+"""Pictures that are there more than once: ``imseek.duplicates.find(collection)``, and what can be done with them.
+
+>>> report = imseek.duplicates.find("photos.imseek")      # doctest: +SKIP
+>>> for group in report.groups:
+...     print(group.keeper.place, [other.place for other in group.others], group.reason)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
+
+from imseek.curate import finding
+from imseek.curate.finding import Wanted
+from imseek.curate.keepers import RULES, Folders
+from imseek.data import judgements as stored
+from imseek.data.contents import HashLookup
+from imseek.data.durable import digest_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet
+from imseek.encoders import registry
+from imseek.errors import StaleGenerationError, UsageError
+from imseek.search.editions import Editions
+from imseek.search.where import Filters
+from imseek.types import (
+    Action,
+    ApplyReport,
+    DuplicateKind,
+    DuplicateReport,
+    Judgement,
+    KeepRule,
+    ProgressCallback,
+    SpaceInfo,
+    UndoInfo,
+    UndoReport,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from imseek.curate.plans import Plan
+    from imseek.encoders.base import Encoder
+
+
+KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
+#: What `tag` gives where no other is named.
+TAG: Final = "duplicate"
+#: Who says what `judge` stores.
+PERSON: Final = "person"
+
+
+class HasPath(Protocol):
+    """A :class:`imseek.Collection`."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
+AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def find(
+    collection: AnyCollection,
+    *,
+    kinds: Iterable[DuplicateKind] = ("exact", "same"),
+    keep: KeepRule = "best",
+    prefer: Sequence[AnyPath] = (),
+    protect: Sequence[AnyPath] = (),
+    against: AnyCollection | None = None,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """Groups of images that are duplicates of each other, each with the one that is proposed to stay.
+
+    ``kinds`` are those of pairs that count; ``keep`` is the rule by which one of a group is to stay, among those below
+    a folder of ``protect`` where there are any; with ``path-priority`` the first folder of ``prefer`` that holds one
+    decides. ``where`` leaves out images that do not meet a condition (docs/where.md). Changes nothing.
+
+    Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
+    """
+    wanted = tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in wanted if kind not in KINDS]:
+        raise UsageError(f"{unknown[0]!r} is no kind of duplicate", hint=f"one of {', '.join(KINDS)}")
+    if not wanted:
+        raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
+    if keep not in RULES:
+        raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
+    if "inside" in wanted:
+        raise UsageError("pictures inside pictures cannot be looked for yet")
+    if against is not None:
+        raise UsageError("two collections cannot be compared yet")
+    root = _path(collection)
+    editions = Editions(root, "faiss")
+    try:
+        while True:
+            edition = editions.newest()
+            reader = edition.reader
+            try:
+                allowed = None if where is None else IdSet(Filters().ids(reader, where))
+                asked = Wanted(wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "")
+                return finding.find(reader, partial(editions.index, edition), _load, asked, progress, stop)
+            except StaleGenerationError:  # A writer has taken its files away meanwhile.
+                if editions.renew() == reader.generation:
+                    raise
+    finally:
+        editions.close()
+
+
+def _load(space: SpaceInfo) -> Encoder:
+    return registry.load(space.encoder, modalities=("image",), fingerprint=space.fingerprint)
+
+
+def judge(
+    collection: AnyCollection, images: Sequence[int | AnyPath], verdict: Verdict
+) -> tuple[Judgement, ...]:
+    """Say of pictures that each is the ``"same"`` as each other one, or ``"different"``; remembered for good.
+
+    Images are ids, or files that need not be indexed: a judgement is about contents. It takes the place of an earlier
+    one about the same two. Returns what holds now, by content. Raises UsageError (fewer than two contents, no such
+    file), ImageNotFoundError, LockedError.
+    """
+    from imseek.curate.patience import writing
+
+    root = _path(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    made = [stored.said(a, b, verdict, PERSON) for a, b in pairs]
+    with writing(root, "judge") as writer:
+        stored.record(writer, made)
+    return _judged(root, pairs)
+
+
+def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
+    """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
+    from imseek.curate.patience import writing
+
+    root = _path(collection)
+    pairs = list(combinations(_contents_of(root, images), 2))
+    before = _judged(root, pairs)
+    if before:
+        with writing(root, "judge --forget") as writer:
+            stored.withdraw(writer, pairs)
+    return before
+
+
+def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
+    """All that was said, the latest first."""
+    found = stored.read(_path(collection))
+    return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
+
+
+def _judged(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ...]:
+    wanted = set(pairs)
+    return tuple(one for one in stored.read(root) if (one.a, one.b) in wanted)
+
+
+def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """By content (hexadecimal sha256) the ids, ascending, of the live images that have it now."""
+    lookup = HashLookup(_path(collection))
+    try:
+        return {content: tuple(lookup.find_all(bytes.fromhex(content))) for content in contents}
+    finally:
+        lookup.close()
+
+
+def plan(
+    collection: AnyCollection,
+    report: DuplicateReport,
+    action: Action,
+    *,
+    to: AnyPath | None = None,
+    tag: str = TAG,
+    protect: Sequence[AnyPath] = (),
+) -> Plan:
+    """What is to be done to all images of a report but the keepers. Nothing is touched; :func:`apply` does it.
+
+    ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
+    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect`` is to be touched.
+    Raises UsageError.
+    """
+    from imseek.curate import plans
+
+    if action not in get_args(Action):
+        raise UsageError(
+            f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
+        )
+    folder = None if to is None else _folders([to])[0]
+    return plans.make(report, action, root=_path(collection), to=folder, tag=tag, protect=_folders(protect))
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """What ``plan(…).save(path)`` has written, perhaps edited since. Raises PlanError, which names the entry."""
+    from imseek.curate.plans import Plan
+
+    return Plan.load(path)
+
+
+def apply(
+    collection: AnyCollection,
+    plan: Plan,
+    *,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ApplyReport:
+    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+
+    Each file, and its keeper, is read again before it is touched; one that has changed or gone is left alone, and told.
+    :func:`undo` brings all back. Cut short, the same call goes on; ``stop`` ends it between two files. Raises PlanError
+    for a plan that cannot be trusted, before anything is touched; LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.curate import apply as applying
+
+    return applying.apply(_path(collection), plan, dry_run, progress, stop)
+
+
+def undo(
+    collection: AnyCollection,
+    undo_id: str | None = None,
+    *,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> UndoReport:
+    """Bring back what :func:`apply` has done last, or under an id; or (``dry_run``) tell what would come back.
+
+    Files that cannot be brought back now are left alone, and told; the same call tries again. Raises UsageError where
+    there is nothing to undo, LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.curate import undo as undoing
+
+    return undoing.undo(_path(collection), undo_id, dry_run, progress, stop)
+
+
+def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
+    """What was done to files, the newest first."""
+    from imseek.curate import journal
+
+    return journal.list_(_path(collection))
+
+
+def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
+    """Hexadecimal sha256 of two or more different contents, ascending."""
+    if isinstance(images, str | bytes | os.PathLike):
+        raise UsageError(f"images are a list, not {images!r}")
+    reader = Reader(root)
+    found = set()
+    for image in images:
+        if isinstance(image, int):
+            found.add(reader.image(image).content_hash)
+            continue
+        path = Path(os.fsdecode(image)).expanduser()
+        try:
+            found.add(digest_of(path).sha256)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(found) < 2:
+        raise UsageError(
+            "a judgement is of two contents, and these are the same file",
+            hint="images of the same bytes need none",
+        )
+    return sorted(found)
+
+
+def _folders(paths: Sequence[AnyPath]) -> tuple[bytes, ...]:
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise UsageError(f"folders are a list, not {paths!r}")
+    # Bytes, which pathlib does not take.
+    return tuple(os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths)  # noqa: PTH100, PTH111
+
+
+def _path(collection: AnyCollection) -> Path:
+    if isinstance(collection, str | os.PathLike):
+        return Path(collection).expanduser().absolute()
+    return collection.path

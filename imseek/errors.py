@@ -9,7 +9,8 @@
     │   ├── ImageNotFoundError     no such image_id
     │   ├── JobNotFoundError       no such run
     │   ├── UnknownEncoderError    no such reference; near matches in the hint
-    │   └── QueryError
+    │   ├── QueryError
+    │   └── PlanError              a plan of what to do to files that cannot be trusted
     ├── JobError                   a job did not begin, or cannot be asked to stop
     ├── WatchError                 folders cannot be followed
     ├── MissingExtraError          an optional dependency is not installed
@@ -76,6 +77,10 @@ class UnknownEncoderError(UsageError):
 
 
 class QueryError(UsageError):
+    pass
+
+
+class PlanError(UsageError):
     pass
 
 

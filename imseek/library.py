@@ -157,8 +157,10 @@ def delete(path: Path, name: str) -> None:
     It is moved aside first, so that a deletion that is cut short leaves no half collection behind, and what
     an earlier one left beside it is removed too. A link is removed with the collection that it leads to.
     Raises UsageError for a folder that holds anything else, CollectionNotFoundError, LockedError while a
-    writer is at work, OSError.
+    writer is at work, OSError; UsageError too where files that were put away would be hard to bring back.
     """
+    from imseek.curate import journal
+
     link, path = path, path.resolve()
     if not is_collection(path):
         raise _no_collection(name)
@@ -166,6 +168,11 @@ def delete(path: Path, name: str) -> None:
         raise UsageError(
             f"{path} holds files that are not imseek's: {', '.join(strangers[:3])}",
             hint="move them away, then delete the collection",
+        )
+    if held := [one for one in journal.list_(path) if one.bytes]:
+        raise UsageError(
+            f"{path} knows how files that were put away can be brought back ({held[0].undo_id})",
+            hint="bring them back with `imseek undo`; if they may stay there, remove the folder `undo` in it",
         )
     aside = path.with_name(f"{_ASIDE}{path.name}-{os.getpid()}")
     _move(path, name, aside)

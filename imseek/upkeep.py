@@ -44,14 +44,20 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
 def repair(path: str | os.PathLike[str]) -> RepairReport:
     """Mend what can be mended, from shards, backups and the catalog; the report names what is lost.
 
-    Images whose vector is lost are encoded again by the next ``index``, under their old ids. Raises
+    Images whose vector is lost are encoded again by the next ``index``, under their old ids; those whose files are put
+    away are not taken for gone (:mod:`imseek.curate.undo`). Raises
     CollectionNotFoundError, LockedError, ReadOnlyError.
     """
+    from imseek.curate.recall import recall
     from imseek.data.repair import repair as repair_files
 
     root = Path(path).expanduser().absolute()
     with explained(root):
-        return repair_files(root)
+        report = repair_files(root)
+        if report.after.ok and (recalled := recall(root)):
+            line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
+            return replace(report, restored=(*report.restored, line), after=verify(root))
+        return report
 
 
 def merge(
@@ -89,11 +95,13 @@ def purge(
 
     Gone are vectors, metadata, places and tags of images that were removed or have changed. Of what still lies in a
     source, nothing is gone: ``index`` first where files have been deleted. Judgements stay: they speak of contents.
-    Searches go on meanwhile. An approximate index that held such an image is dropped, and built again at the end.
+    Records of what was done to files go once it has been undone. Searches go on meanwhile.
+    An approximate index that held such an image is dropped, and built again at the end.
 
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
     collection is damaged.
     """
+    from imseek.curate.recall import forget
     from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
     from imseek.data.telling import telling
@@ -101,6 +109,7 @@ def purge(
 
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --purge") as writer, telling(writer, progress, stop) as tell:
+        forget(root)
         report = purge_files(writer)
         return replace(report, notes=snapshots.renew_due(writer, tell, stop))
 

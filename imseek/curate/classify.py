@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from threading import Event
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from imseek.curate.looks import Small
 from imseek.curate.registration import Registration, inside, whole
@@ -69,6 +72,9 @@ DEFAULTS: Final = Thresholds()
 
 #: Where a part is left out of account, the rest must be of all.
 _WHOLE: Final = 0.85
+
+#: The correlation of all of one with all of the other, turned, from which on a part may be turned so.
+_LIKELY: Final = 0.5
 
 #: By what was measured on half A: from this value on, that share. See bench/duplicates.py, which prints them.
 SAME_CONFIDENCE: Final = ((0.70, 0.90), (0.80, 0.95), (0.90, 0.99))
@@ -142,25 +148,26 @@ def classify(
     """
     found: list[tuple[int, Verdict]] = []
     looked = unread = done = 0
-    for n in range(len(a)):
-        if n % 64 == 0:
-            if progress is not None:
-                progress(n, len(a))
-            if stop is not None and stop.is_set():
-                break
-        done = n + 1
-        near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
-        if not worth_a_look(near[0], near[2], thresholds):
-            continue
-        first, second = look(int(a[n])), look(int(b[n]))
-        if first is None or second is None:
-            unread += 1
-            verdict = judge_unread(*near, thresholds)
-        else:
-            looked += 1
-            verdict = judge(near[0], near[2], first, second, thresholds)
-        if verdict.kind:
-            found.append((n, verdict))
+    with _pools().limit(limits=1, user_api="blas"):
+        for n in range(len(a)):
+            if n % 64 == 0:
+                if progress is not None:
+                    progress(n, len(a))
+                if stop is not None and stop.is_set():
+                    break
+            done = n + 1
+            near = (int(distance[n]), int(orientation[n]), float(cosine[n]))
+            if not worth_a_look(near[0], near[2], thresholds):
+                continue
+            first, second = look(int(a[n])), look(int(b[n]))
+            if first is None or second is None:
+                unread += 1
+                verdict = judge_unread(*near, thresholds)
+            else:
+                looked += 1
+                verdict = judge(near[0], near[2], first, second, thresholds)
+            if verdict.kind:
+                found.append((n, verdict))
     if progress is not None and done == len(a):
         progress(done, len(a))
     chosen = np.array([n for n, _ in found], np.int64)
@@ -187,6 +194,12 @@ def _of_pixels(verdicts: Sequence[Verdict], name: str) -> Float32:
     return np.array([np.nan if one.laid is None else getattr(one.laid, name) for one in verdicts], np.float32)
 
 
+@cache
+def _pools() -> ThreadpoolController:
+    """What multiplies matrices. For pictures as small as these, waking its threads takes ten times the work."""
+    return ThreadpoolController()
+
+
 def worth_a_look(distance: int, cosine: float, thresholds: Thresholds = DEFAULTS) -> bool:
     """Whether a candidate can be anything at all. A cosine of NaN compares as less."""
     return distance <= thresholds.near_bits or cosine >= thresholds.near_cosine
@@ -199,8 +212,10 @@ def judge(
     a, b = first.astype(np.float32), second.astype(np.float32)
     laid = whole(a, b)
     if not _holds(laid, distance, thresholds):
-        for fine in _searches(cosine, thresholds):
-            other = inside(a, b, fine=fine)
+        # A part may be turned too, which all of it over all of the other gives a guess of, if there is something to it.
+        turns = dict.fromkeys((0, laid.orientation if laid.correlation >= _LIKELY else 0))
+        for fine, code in product(_searches(cosine, thresholds), turns):
+            other = inside(a, b, code, fine=fine)
             if other.agreement > laid.agreement:
                 laid = other
             if _holds(laid, distance, thresholds):

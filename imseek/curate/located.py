@@ -12,8 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.registration import _summed, _windows
-from imseek.curate.resampling import Look, resized, unit
+from imseek.curate.resampling import Look, resized, summed, unit, windows
 from imseek.types import Float32
 
 #: Longer side of the grid, in pixels.
@@ -90,7 +89,7 @@ class Ground:
         self._shape = small.shape
         small = small - small.mean()
         self._spectrum = np.fft.rfft2(small)
-        self._sums, self._squares = _summed(small), _summed(small * small)
+        self._sums, self._squares = summed(small), summed(small * small)
 
     def locate(self, part: Look) -> Location:
         """The best place of a part, of the same proportions or of the square in its middle."""
@@ -125,6 +124,6 @@ class Ground:
 
     def _norms(self, h: int, w: int) -> Float32:
         area = h * w
-        variance = _windows(self._squares, h, w) - _windows(self._sums, h, w) ** 2 / area
+        variance = windows(self._squares, h, w) - windows(self._sums, h, w) ** 2 / area
         norms: Float32 = np.sqrt(np.maximum(variance, area * _NOISE**2))
         return norms

@@ -6,7 +6,7 @@ inside the other at any of a row of scales, by normalised cross-correlation (J. 
 Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows). The guess is refined by
 Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and
 a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it cannot show.
-How well they agree then, :mod:`imseek.curate.tiles` says.
+How well they agree then, :mod:`imseek.curate.agreement` says.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Final
 
 import numpy as np
 
+from imseek.curate.agreement import NOISE, Band, Tiled, by_tiles
 from imseek.curate.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.resampling import Fit, Look, affine, covered, over, resized, shrunk, unit
-from imseek.curate.tiles import NOISE, Band, Tiled, by_tiles
-from imseek.types import Float32
+from imseek.curate.resampling import Fit, Look, affine, covered, over, resized, shrunk, summed, unit, windows
 
 #: Side of the squares over which orientations are compared, and of the grid on which one is looked for in the other.
 _SQUARE: Final = 24
@@ -141,11 +140,11 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
         templates[n, :h, :w] = unit(resized(b, h, w))
     spectra = np.conj(np.fft.rfft2(templates)) * np.fft.rfft2(small)
     numerators = np.fft.irfft2(spectra, s=(height, width))
-    sums, squares = _summed(small), _summed(small * small)
+    sums, squares = summed(small), summed(small * small)
     best, fit = -1.0, Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
     for n, (h, w) in enumerate(sizes):
         area = h * w
-        variance = _windows(squares, h, w) - _windows(sums, h, w) ** 2 / area
+        variance = windows(squares, h, w) - windows(sums, h, w) ** 2 / area
         # A window of nothing correlates with nothing.
         norm = np.sqrt(np.maximum(variance, area * NOISE**2))
         field = numerators[n, : height - h + 1, : width - w + 1] / norm
@@ -158,14 +157,6 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
             found = Fit(sy, -top * sy, sx, -left * sx)
             fit = found.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
     return best, fit
-
-
-def _summed(picture: Float32) -> np.ndarray:
-    return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-
-def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
-    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])
 
 
 # -- refining, and measuring ---------------------------------------------------------------------------------

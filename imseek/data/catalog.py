@@ -29,6 +29,8 @@ LIVE = "live"
 #: Of an image whose file cannot be decoded for now: not searched, but kept, with id and tags, until the file is
 #: sound again, holds another picture, or is gone.
 SUSPENDED = "suspended"
+#: Of an image whose file was put away and can be brought back: not searched, but kept, with id, tags and place.
+QUARANTINED = "quarantined"
 
 #: How long to wait for another program that has the catalog open.
 BUSY_SECONDS = 10.0
@@ -68,12 +70,14 @@ UNKNOWN_STAT = FileStat(-1, 0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class KnownPlace:
-    """A live place of a source. ``stored`` is False for an image whose vector was lost."""
+    """A live place of a source. ``stored`` is False for an image whose vector was lost, ``quarantined`` True for one
+    whose file was put away: that it is not there is as it should be."""
 
     image_id: int
     content_hash: bytes
     stat: FileStat
     stored: bool
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,7 @@ class Catalog:
                 t.places.c.image_id,
                 t.images.c.content_hash,
                 t.images.c.shard_id,
+                t.images.c.state,
                 t.places.c.size,
                 t.places.c.mtime_ns,
                 t.places.c.ctime_ns,
@@ -231,8 +236,10 @@ class Catalog:
         )
         with self.transaction() as connection:
             return {
-                path: KnownPlace(image_id, content_hash, FileStat(*stat), shard_id is not None)
-                for path, image_id, content_hash, shard_id, *stat in connection.execute(query)
+                path: KnownPlace(
+                    image_id, content_hash, FileStat(*stat), shard_id is not None, state == QUARANTINED
+                )
+                for path, image_id, content_hash, shard_id, state, *stat in connection.execute(query)
             }
 
     def known_failures(
@@ -276,10 +283,11 @@ class Catalog:
         with self.transaction() as connection:
             return list(connection.execute(query).scalars())
 
-    def homeless(self) -> list[tuple[int, bytes, bool, int | None]]:
+    def homeless(self, *, quarantined: bool = False) -> list[tuple[int, bytes, bool, int | None]]:
         """Live images without a live place: id, content hash, whether the vector is stored, last source.
 
-        These come from interrupted runs and repairs.
+        These come from interrupted runs and repairs. Those whose file was put away, and whose place another
+        one has taken since, are among them only if ``quarantined``.
         """
         p, i = t.places.c, t.images.c
         placed = select(p.image_id).where(live(t.places))
@@ -287,6 +295,8 @@ class Catalog:
         query = select(i.image_id, i.content_hash, i.shard_id, last.scalar_subquery()).where(
             live(t.images), i.image_id.not_in(placed)
         )
+        if not quarantined:
+            query = query.where(i.state != QUARANTINED)
         with self.transaction() as connection:
             return [(r[0], r[1], r[2] is not None, r[3]) for r in connection.execute(query)]
 

@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
+from imseek.data.reader import Reader
 from imseek.data.system_errors import explained
-from imseek.data.writer import Writer
+from imseek.data.writer import Change, Writer
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -21,10 +22,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
     """Store the column set ``name``: for each column, a value by image id. Returns the generation.
 
-    A column set of that name is replaced as a whole. Images without a value have null. Raises ValueError for a
+    A column set of that name is replaced as a whole. Images without a value have null; where there are no columns,
+    there is no set of that name any more. Raises ValueError for a
     name that is not lower-case letters, digits and underscores, or a column that would hide an intrinsic one,
     and TypeError for a value that a column cannot hold (:func:`imseek.data.shards.column_of`).
     """
+    return writer.apply(replacing(writer, name, columns))
+
+
+def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
+    """What :func:`put_columns` does, as part of a larger change of the generation that is current now."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a column set")
     if hidden := sorted(set(columns) & set(shards.INTRINSIC.names)):
@@ -32,7 +39,7 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
     # One type for all shards, also for those that happen to hold no value, or only whole numbers among floats.
     types = {column: shards.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
-    for shard in writer.current().shards:
+    for shard in writer.current().shards if columns else ():
         with explained(writer.root):
             ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
         tables[shard.shard_id] = _table(ids, columns, types)
@@ -44,7 +51,22 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
             file = files.stage(writer, path, "column", table, name=name)
             files.publish(writer, connection, generation, shard_id, [file])
 
-    return writer.apply(change)
+    return change
+
+
+def stored(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
+    """The column set ``name`` as :func:`put_columns` takes it, nulls left out. Raises as ``Reader.load``."""
+    found: dict[str, dict[int, Any]] = {}
+    for shard in reader.current.shards:
+        if (path := shard.columns.get(name)) is None:
+            continue
+        table = reader.load(path, shards.read_table)
+        ids = table.column("image_id").to_pylist()
+        for column in table.column_names:
+            if column != "image_id":
+                values = zip(ids, table.column(column).to_pylist(), strict=True)
+                found.setdefault(column, {}).update({i: value for i, value in values if value is not None})
+    return {column: values for column, values in found.items() if values}
 
 
 def _table(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import LIVE, SUSPENDED, FileStat, live, modalities
+from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, FileStat, live, modalities
 from imseek.data.schema import FOREVER
 from imseek.data.writer import Writer
 
@@ -39,7 +39,8 @@ def commit(writer: Writer, batch: Batch) -> int:
         _carry_tags(connection, generation, new)
         _add_images(connection, generation, shard_id, new)
         touched = files.change_state(connection, batch.suspended, LIVE, SUSPENDED)
-        touched |= files.change_state(connection, _seen_again(batch), SUSPENDED, LIVE)
+        for state in (SUSPENDED, QUARANTINED):  # A file that was put away may have been put back by hand.
+            touched |= files.change_state(connection, _seen_again(batch), state, LIVE)
         touched |= files.bury(connection, generation, sorted(set(batch.gone)))
         if shard_id is not None and any(image.image_id is not None for _, image in new):
             # An image that comes back may be a quarantined one: its row is not to be searched.

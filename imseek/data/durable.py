@@ -94,6 +94,21 @@ def write_files(contents: Mapping[Path, bytes], *, staging: Path) -> None:
     publish(moves)
 
 
+def append(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Add lines to a file that is there, and fsync it. Half a line that a kill left at its end is ended first.
+
+    Without ``sync`` a kill does no harm to what was added, but a power cut may take it away.
+    """
+    with explained(path), path.open("r+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
 def make_folder(path: Path) -> set[Path]:
     """Create ``path`` and its parents; returns the folders with new names in them, still to be fsynced."""
     missing = []

@@ -16,7 +16,7 @@ from imseek.data import layout, shards
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import Shard
 from imseek.data.places import locate
-from imseek.data.reader import Reader, SourceRow
+from imseek.data.reader import Reader, SourceRow, chunks
 from imseek.types import display_path
 
 Int64 = npt.NDArray[np.int64]
@@ -85,6 +85,20 @@ def tagged(reader: Reader, tag: str) -> Int64:
         "SELECT DISTINCT image_id FROM tags WHERE tag = ? AND born <= ? AND died > ?",
         (tag, reader.generation, reader.generation),
     )
+
+
+def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The tags, in order, of those images that have some. Raises StaleGenerationError."""
+    found: dict[int, list[str]] = {}
+    query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+    with connect_read_only(reader.root) as connection:
+        for chunk in chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            values = (reader.generation, reader.generation, *chunk)
+            for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values):
+                found.setdefault(image_id, []).append(tag)
+        reader.check_history(connection)
+    return found
 
 
 def _ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:

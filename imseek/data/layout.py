@@ -15,10 +15,17 @@ LOCK = "writer.lock"
 STAGING = "staging"
 CACHE = "cache"
 JOBS = "jobs"
+UNDO = "undo"
 METADATA = "metadata"
 SPACES = "spaces"
 DEAD = "dead"
 COLUMNS = "columns"
+JUDGEMENTS = "judgements"
+
+#: A folder that pictures are put away in, beside others of a source, and the file that marks any such folder: what
+#: lies in it is never scanned.
+QUARANTINE = ".imseek-quarantine"
+QUARANTINE_MARKER = "IMSEEK-QUARANTINE.txt"
 
 #: Files that SQLite keeps beside the catalog while it is open, or leaves there after a crash.
 CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
@@ -27,7 +34,7 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 _KINDS = {"image": "img_emb", "text": "text_emb"}
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
-LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS)
+LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS)
 
 _TOP_LEVEL = frozenset(
     {
@@ -41,6 +48,7 @@ _TOP_LEVEL = frozenset(
         STAGING,
         CACHE,
         JOBS,
+        UNDO,
     }
     | {*LISTED_FOLDERS}
 )
@@ -52,6 +60,16 @@ def holds_collection(names: Collection[str]) -> bool:
     ``collection.json`` alone does not tell: other programs have files of that name.
     """
     return COLLECTION in names and (CATALOG in names or CURRENT in names)
+
+
+def is_quarantine(names: Collection[str]) -> bool:
+    """Whether a folder with these names in it holds pictures that were put away."""
+    return QUARANTINE_MARKER in names
+
+
+def journal(undo_id: str) -> str:
+    """What was done to files, so that it can be undone."""
+    return f"{UNDO}/{undo_id}.jsonl"
 
 
 def is_ours(name: str) -> bool:
@@ -98,6 +116,17 @@ def dead(shard_id: int, generation: int) -> str:
 
 def column(name: str, shard_id: int, generation: int) -> str:
     return f"{COLUMNS}/{name}/{shard_id:06d}.{generation}.parquet"
+
+
+def judgements(generation: int) -> str:
+    """All judgements, as they were from this generation on."""
+    return f"{JUDGEMENTS}/all.{generation}.json"
+
+
+def judgements_of(path: str) -> int | None:
+    """The generation of a file of :func:`judgements`, from its name; None for other files."""
+    generation = path.removeprefix(f"{JUDGEMENTS}/all.").removesuffix(".json")
+    return int(generation) if generation.isdecimal() and path == judgements(int(generation)) else None
 
 
 def space_of(path: str) -> int | None:

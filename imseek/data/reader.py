@@ -262,8 +262,11 @@ class Reader:
         """The captions of stored images that have one, also of those that are not searched now."""
         return {i: facts["caption"] for i, facts in self.intrinsics(image_ids, ["caption"]).items()}
 
-    def intrinsics(self, image_ids: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Some intrinsic columns of stored images, as they are stored; nulls are left out, and rows of nothing else."""
+    def intrinsics(
+        self, image_ids: Sequence[int], columns: Sequence[str] | None = None
+    ) -> dict[int, dict[str, Any]]:
+        """Some intrinsic columns of stored images, or all, as they are stored; nulls are left out, and so are rows
+        of nothing else."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.current.shards:
             ids, rows = self.shard_ids(shard), self._at(shard, np.unique(np.asarray(image_ids, np.int64)))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from imseek.data import durable, files, layout, parts, shards, snapshots
+from imseek.data import durable, files, judgement_file, layout, parts, shards, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
@@ -84,7 +84,18 @@ def _unreadable(path: str, message: str) -> StorageError:
 
 
 #: Rows are made sure of before it is said which of them are dead, and backups are made of the result.
-_ORDER = ("images", "metadata", "vectors", "ids", "dead", "column", "snapshot", "orphan", "backup")
+_ORDER = (
+    "images",
+    "metadata",
+    "vectors",
+    "ids",
+    "dead",
+    "column",
+    "snapshot",
+    "judgements",
+    "orphan",
+    "backup",
+)
 
 
 def _turn(problem: Problem) -> int:
@@ -104,6 +115,9 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         _lose(writer, gone, (), problem.file, ledger)
     elif problem.kind == snapshots.KIND:
         _drop_snapshot(writer, problem.file, ledger)
+    elif problem.kind == judgement_file.KIND:
+        judgement_file.rewrite(writer)
+        ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == parts.PART:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, select
 
-from imseek.data import adopt, backup, checksums, durable, layout, restate
+from imseek.data import adopt, backup, checksums, durable, judgement_file, layout, restate
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
 from imseek.data.create import begin
@@ -75,6 +75,7 @@ def _replace_catalog(
             if evidence.current is not None and evidence.current.generation > before:
                 restate.spaces(connection, folders, generation, evidence.current)
             adopted = adopt.adopt(connection, folders, generation, evidence.current)
+            judged = judgement_file.take_back(connection, folders, generation)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
     finally:
@@ -88,9 +89,8 @@ def _replace_catalog(
     durable.publish([(workshop / layout.CATALOG, root / layout.CATALOG)])
     if source is None:
         ledger.restored.append(f"{layout.CATALOG} from the shards ({fault})")
-        ledger.lost.append(
-            "sources, places, tags and judgements: `imseek index FOLDER` finds the places again"
-        )
+        lost = "sources, places, tags and judgements" if judged.path is None else "sources, places and tags"
+        ledger.lost.append(f"{lost}: `imseek index FOLDER` finds the places again")
     else:
         itself = source.name == layout.CATALOG
         ledger.restored.append(
@@ -104,6 +104,10 @@ def _replace_catalog(
             ledger.lost.append(
                 f"places, tags and removals since generation {before}, if any: `imseek index` helps"
             )
+    if judged.path is not None:
+        ledger.restored.append(f"{judged.count} judgements from {judged.path}")
+    if judged.damaged:
+        ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} held, if any: it is damaged")
     if adopted:
         ledger.restored.append(
             f"{adopted} images from shards that the catalog did not know, without their places"

@@ -75,7 +75,9 @@ def remove(writer: Writer, source_id: int) -> int:
     """A source and its images leave the collection; returns the number of images."""
     find(writer, source_id)
     # Images whose place an interrupted run ended, and whose new one it did not get to, go with their source.
-    gone = [image_id for image_id, _, _, last in writer.catalog.homeless() if last == source_id]
+    gone = [
+        image_id for image_id, _, _, last in writer.catalog.homeless(quarantined=True) if last == source_id
+    ]
 
     def change(connection: Connection, generation: int) -> None:
         query = select(t.places.c.image_id).where(t.places.c.source_id == source_id, live(t.places))

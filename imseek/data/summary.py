@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import Current
@@ -17,6 +18,9 @@ from imseek.types import CollectionInfo, Failure, IndexInfo, OtherSpace, SourceI
 
 #: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
 KEPT_SINCE = "kept_since"
+
+#: How a collection without an approximate index is searched.
+SCAN: Final = "exact scan of float16 rows (recall 1)"
 
 
 def summarise(reader: Reader) -> CollectionInfo:
@@ -70,7 +74,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
-        index=", ".join(_told(info) for info in built) or "exact scan of float16 rows (recall 1)",
+        index=", ".join([*(_told(info) for info in built), *_damaged(reader, built)]) or SCAN,
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
         # Which spaces are in use has no history: in the catalog a switch may have come since.
@@ -82,6 +86,15 @@ def summarise(reader: Reader) -> CollectionInfo:
         indexes=built,
         policy=policy_of(root),
     )
+
+
+def _damaged(reader: Reader, built: Sequence[IndexInfo]) -> list[str]:
+    """Spaces whose index cannot be used, as far as that can be told without reading it."""
+    sound = {info.space_id for info in built}
+    unsound = [space for space in reader.current.spaces if space.space_id not in sound]
+    broken = [space for space in unsound if reader.snapshot_folder(space.space_id) is not None]
+    again = f"`imseek maintain --index {policy_of(reader.root).kind}` builds it again"
+    return [f"damaged ({space.encoder}): all vectors are read; {again}" for space in broken]
 
 
 def _told(info: IndexInfo) -> str:

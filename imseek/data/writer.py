@@ -291,7 +291,9 @@ class Writer:
         self.swept += durable.discard_files(
             self.root / path
             for path in orphans
-            if layout.is_snapshot(path) or any(start <= _shard_of(path) < end for start, end in leases)
+            if layout.is_snapshot(path)
+            or layout.judgements_of(path) is not None
+            or any(start <= _shard_of(path) < end for start, end in leases)
         )
 
 

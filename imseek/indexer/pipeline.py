@@ -267,7 +267,7 @@ class Run:
         if old is not None:
             self._unsettled.discard(old.image_id)
         if isinstance(loaded, Failed):
-            if old is not None and loaded.reason not in TRANSIENT:
+            if old is not None and loaded.reason not in TRANSIENT and not old.quarantined:
                 # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
                 self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, expires=False))
@@ -369,7 +369,12 @@ class Run:
         return found
 
     def _displace(self, old: KnownPlace) -> None:
-        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run."""
+        """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run.
+
+        Not so one whose file was put away: it waits to be brought back, and no other file is taken for it.
+        """
+        if old.quarantined:
+            return
         self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, replaced=True))
 
     def _placing(self, loaded: Loaded, image_id: int) -> Placing:
@@ -380,7 +385,7 @@ class Run:
     def _stored(self, new: NewImage, loaded: Loaded, copied: bool) -> None:
         old = loaded.candidate.known
         self._batch.new.append(new)
-        changed = old is not None and old.content_hash != loaded.content_hash
+        changed = old is not None and not old.quarantined and old.content_hash != loaded.content_hash
         self._counts["changed" if changed else "copied" if copied else "added"] += 1
 
     def _fail(self, skipped: Skipped, *, recorded: bool = False) -> None:

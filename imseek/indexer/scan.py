@@ -176,7 +176,7 @@ def _scan_one(
         asked = set(names)
         known = {path: place for path, place in known.items() if path in asked}
         failures = {path: failure for path, failure in failures.items() if path in asked}
-    missing = {path: place for path, place in known.items() if path not in seen}
+    missing = {path: place for path, place in known.items() if path not in seen and not place.quarantined}
     chosen = filter_of(target.options)
     left_out = bool(missing) and not any(map(chosen.reaches, missing))  # All of it by globs: that is meant.
     if (missing or containers) and not seen and not left_out and (target.whole or is_empty(target.root)):
@@ -251,7 +251,8 @@ def compare(
 ) -> Candidate | bool:
     """A candidate to be read; True where the picture is unchanged, False where it failed before and is the same."""
     before = known.get(found.path)
-    if before is not None and before.stored and not settings.rehash and before.stat.same_as(found.stat):
+    settled = before is not None and before.stored and not before.quarantined
+    if before is not None and settled and not settings.rehash and before.stat.same_as(found.stat):
         return True
     failure = failures.get(found.path)
     if failure is not None and is_final(failure, found.stat) and not settings.retry_failed:

@@ -143,7 +143,7 @@ class Storing:
             vectors,
             image_id=image_id,
             replaces=None if old is None else old.image_id,
-            inherits=candidate.is_named,
+            inherits=candidate.is_named and not (old is not None and old.quarantined),
         )
         self._new[loaded.content_hash] = new
         self._stored(new, loaded, copied)

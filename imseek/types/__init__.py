@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from imseek.types.acts import (
+    ActedFile,
+    Action,
+    ApplyReport,
+    FileAction,
+    Outcome,
+    PlannedFile,
+    PlannedGroup,
+    RefusedFile,
+    UndoInfo,
+    UndoneFile,
+    UndoReport,
+)
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
 from imseek.types.duplicates import (
     Duplicate,
@@ -57,6 +70,9 @@ from imseek.types.upkeep import (
 )
 
 __all__ = [
+    "ActedFile",
+    "Action",
+    "ApplyReport",
     "BuildReport",
     "CaptionReport",
     "CollectionInfo",
@@ -67,6 +83,7 @@ __all__ = [
     "DuplicatePair",
     "DuplicateReport",
     "Failure",
+    "FileAction",
     "Float32",
     "Hit",
     "HitGroup",
@@ -82,13 +99,17 @@ __all__ = [
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
+    "Outcome",
     "Pixels",
     "Place",
+    "PlannedFile",
+    "PlannedGroup",
     "Problem",
     "Progress",
     "ProgressCallback",
     "PurgeReport",
     "ReencodeReport",
+    "RefusedFile",
     "RepairReport",
     "SearchResult",
     "Searched",
@@ -100,6 +121,9 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "StopRequest",
+    "UndoInfo",
+    "UndoReport",
+    "UndoneFile",
     "Verdict",
     "VerifyReport",
     "display_path",

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from durability.stage import draw
-from imseek.data import files, layout, schema
+from imseek.data import files, judgements, layout, schema
 from imseek.data.backup import generation_of
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.columns import put_columns
@@ -118,7 +118,7 @@ def index(home: Path) -> None:
 
 
 def build(home: Path) -> None:
-    """Four shards, dead rows, a quarantined and a suspended image, tags, failures, a judgement, a derived column, two
+    """Four shards, dead rows, a quarantined and a suspended image, tags, failures, judgements, a derived column, two
     backups of different age. ``home/older`` is a copy of the collection before the last run."""
     photos(home).mkdir(parents=True)
     imseek.create(collection(home), encoder="fake", here=True).close()
@@ -134,6 +134,7 @@ def build(home: Path) -> None:
     ids = [i for shard in Reader(root).current.shards for i in Reader(root).shard_ids(shard).tolist()]
     with Writer(root, "test") as writer:
         put_columns(writer, "quality", {"sharpness": {i: float(i) for i in ids}})
+        judge(writer, 0)
     (photos(home) / SUSPENDED).write_bytes(b"no longer a picture")
     index(home)
     shutil.copytree(root, home / "older")
@@ -147,19 +148,21 @@ def build(home: Path) -> None:
                 connection.execute(insert(schema.tags).values(**tag, born=generation, died=schema.FOREVER))
             mine = schema.images.c.image_id == quarantined
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
-            hashes = sorted(row.content_hash for row in connection.execute(schema.images.select()))
-            judgement = {
-                "verdict": "different",
-                "provenance": "test",
-                "decided_at": "2025-01-01T00:00:00+00:00",
-            }
-            connection.execute(
-                insert(schema.judgements).values(hash_a=hashes[0], hash_b=hashes[1], **judgement)
-            )
             shard_id = connection.execute(schema.images.select().where(mine)).one().shard_id
             files.write_dead(writer, connection, generation, shard_id)
 
         writer.apply(mark)
+        judge(writer, 1)
+
+
+def judge(writer: Writer, n: int) -> None:
+    """A judgement of the n-th content and the next one."""
+    with connect_read_only(writer.root) as connection:
+        hashes = sorted(
+            row[0].hex() for row in connection.execute("SELECT DISTINCT content_hash FROM images")
+        )
+    said = judgements.said(*hashes[n : n + 2], "different", "test", "2025-01-01T00:00:00+00:00")
+    judgements.record(writer, [said])
 
 
 def _image_at(root: Path, name: str) -> int:
@@ -177,7 +180,7 @@ def shard_of(state: State, image_id: int) -> int:
 
 #: Of these a collection has one; of the other kinds one for each shard.
 SINGLE = ("identity", "current", "checksums", "catalog", "newer backup", "older backup")
-KINDS = (*SINGLE, "metadata", "ids", "vectors", "dead", "column")
+KINDS = (*SINGLE, "metadata", "ids", "vectors", "dead", "column", "judgements")
 
 
 def paths_of(root: Path) -> dict[str, list[str]]:
@@ -196,6 +199,7 @@ def paths_of(root: Path) -> dict[str, list[str]]:
         "vectors": [layout.vectors(0, n) for n in shards],
         "dead": [shard.dead for shard in current.shards if shard.dead],
         "column": [shard.columns["quality"] for shard in current.shards],
+        "judgements": [path.relative_to(root).as_posix() for path in root.glob(f"{layout.JUDGEMENTS}/*")],
     }
 
 
@@ -230,6 +234,8 @@ def _older(home: Path, kind: str, path: str) -> Path | None:
         return older / min(layout.BACKUPS, key=lambda name: generation_of(older / name))
     if kind in SINGLE and kind != "identity":
         return older / path
+    if kind == "judgements":
+        return next(older.glob(f"{layout.JUDGEMENTS}/*"))
     if kind in ("dead", "column"):
         shard_id = layout.shard_of(path)
         versions = list(older.glob(f"{Path(path).parent}/{shard_id:06d}.*"))

@@ -76,6 +76,7 @@ def import_everything() -> None:
     import filelock  # noqa: F401
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
+    import imseek.curate.undo
     import imseek.data.columns
     import imseek.data.purge
     import imseek.data.repair
@@ -93,7 +94,7 @@ def import_everything() -> None:
 
 
 def serve() -> None:
-    from durability import faults, kills, power, shots, stage, upgrades
+    from durability import acts, faults, kills, power, shots, stage, upgrades
 
     import_everything()
     work = {
@@ -110,6 +111,9 @@ def serve() -> None:
         "attempt": faults.attempt,
         "few_files": faults.few_files,
         "upgrade": upgrades.victim,
+        "prepare_acts": acts.prepare,
+        "victim_of_acts": acts.victim,
+        "heir_of_acts": acts.heir,
     }
     for line in sys.stdin:
         order = json.loads(line)

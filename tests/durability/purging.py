@@ -25,7 +25,7 @@ from sqlalchemy import Connection, insert, update
 
 import imseek
 from imseek import upkeep
-from imseek.data import files, layout, schema
+from imseek.data import files, judgements, layout, schema
 from imseek.data.columns import put_columns
 from imseek.data.reader import FOREVER, Reader
 from imseek.data.writer import Writer
@@ -103,7 +103,8 @@ def decorate(root: Path) -> dict[str, int]:
     """Tags, derived columns, a judgement, an image in quarantine, thumbnails. Returns the ids by name."""
     reader = Reader(root)
     ids = [i for shard in reader.current.shards for i in reader.shard_ids(shard).tolist()]
-    by_name = {Path(os.fsdecode(place.path)).stem: i for i, place in reader.places(ids).items()}
+    places = {i: Path(os.fsdecode(place.path)) for i, place in reader.places(ids).items()}
+    by_name = {path.stem: i for i, path in places.items()}
     with Writer(root, "test") as writer:
         numbers = {i: i + 1 / 7 for i in ids}
         put_columns(
@@ -114,16 +115,15 @@ def decorate(root: Path) -> dict[str, int]:
             life = {"provenance": "test", "born": generation, "died": FOREVER}
             tags = [{"image_id": i, "tag": f"tag of {name}", **life} for name, i in by_name.items()]
             connection.execute(insert(schema.tags), tags)
-            verdict = {"verdict": "same", "provenance": "test", "decided_at": "2026-01-01"}
-            connection.execute(
-                insert(schema.judgements).values(hash_a=b"a" * 32, hash_b=b"b" * 32, **verdict)
-            )
             mine = schema.images.c.image_id == by_name["quarantined"]
             connection.execute(update(schema.images).where(mine).values(state="quarantined"))
             for shard in reader.current.shards:
                 files.write_dead(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
+    away = places[by_name["quarantined"]]
+    away.rename(away.with_suffix(".away"))  # A file that lies at its place is searched again.
+        judgements.record(writer, [judgements.said("a" * 64, "b" * 64, "same", "test", "2026-01-01")])
     (root / layout.CACHE / "64").mkdir(parents=True)
     for name, image_id in by_name.items():
         content_hash = reader.metadata([image_id])[image_id]["content_hash"]

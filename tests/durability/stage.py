@@ -82,6 +82,7 @@ def noted(stage: Stage) -> None:
     """Every image has a tag of its own, and neighbours have been judged: what only the catalog knows."""
     from sqlalchemy import Connection, insert, select
 
+    from imseek.data import judgements
     from imseek.data import schema as t
     from imseek.data.catalog import live
     from imseek.data.writer import Writer
@@ -94,13 +95,14 @@ def noted(stage: Stage) -> None:
             for image_id, _ in images
         ]
         connection.execute(insert(t.tags), [{**tag, "died": t.FOREVER} for tag in tags])
-        hashes = sorted(content_hash for _, content_hash in images)
-        verdict = {"verdict": "other", "provenance": "stage", "decided_at": "2026-01-01T00:00:00+00:00"}
-        pairs = itertools.pairwise(hashes)
-        connection.execute(insert(t.judgements), [{"hash_a": a, "hash_b": b, **verdict} for a, b in pairs])
+        hashes.extend(sorted(content_hash.hex() for _, content_hash in images))
 
+    hashes: list[str] = []
+    at = "2026-01-01T00:00:00+00:00"
     with Writer(stage.root, "note") as writer:
         writer.apply(change)
+        neighbours = itertools.pairwise(hashes)
+        judgements.record(writer, (judgements.said(a, b, "different", "stage", at) for a, b in neighbours))
 
 
 def in_pieces(stage: Stage) -> None:
@@ -418,6 +420,23 @@ def columns(stage: Stage) -> None:
         put_columns(writer, COLUMN, {COLUMN: {image_id: image_id / 2 for image_id in ids}})
 
 
+def judge(stage: Stage) -> None:
+    """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
+    from imseek.data import judgements
+    from imseek.data.catalog_file import connect_read_only
+    from imseek.data.writer import Writer
+
+    with connect_read_only(stage.root) as connection:
+        rows = connection.execute("SELECT DISTINCT content_hash FROM images WHERE died = 9223372036854775807")
+        hashes = sorted(row[0].hex() for row in rows)
+    pairs = list(itertools.pairwise(hashes))
+    at = "2026-01-02T00:00:00+00:00"
+    with Writer(stage.root, "judge") as writer:
+        judgements.withdraw(writer, pairs[:2])
+        new = [*pairs[-2:], (hashes[0], hashes[-1])]
+        judgements.record(writer, [judgements.said(a, b, "same", "judge", at) for a, b in new])
+
+
 def sweep(stage: Stage) -> None:
     from imseek.data import writer
 
@@ -519,6 +538,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "relocate a source": (in_an_album, relocate),
     "merge": (in_pieces, merged),
     "put columns": (in_pieces, columns),
+    "judge": (in_pieces, judge),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
     "reencode": (with_a_copy, run_reencode),

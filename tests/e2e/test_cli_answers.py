@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imseek.search import cutoff
+
 
 @pytest.fixture
 def album(cli, tmp_path) -> Path:
@@ -121,7 +123,12 @@ class TestStages:
         assert head.split() == ["#", "score", "same", "image"]
         assert best.split()[2] == f"+{len(first['duplicates'])}"
 
-    def test_the_cutoff_is_on_in_tables_only(self, cli, album) -> None:
+    def test_so_few_images_are_not_cut(self, cli, album) -> None:
+        assert len(cli("search", "red", "-n", "50").out.splitlines()) == 31
+        assert cli("search", "red", "--json", "--cutoff", "auto").json("search")["cut"] == 0
+
+    def test_the_cutoff_is_on_in_tables_only(self, cli, album, monkeypatch) -> None:
+        monkeypatch.setattr(cutoff, "FEWEST", 20)
         table = cli("search", "red", "-n", "50")
         cut = int(table.out.splitlines()[-1].split()[1])
         assert table.out.splitlines()[-1] == f"… {cut} more below the cutoff; --cutoff none shows them"

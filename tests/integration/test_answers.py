@@ -24,7 +24,7 @@ from imseek.errors import (
     StaleGenerationError,
     UsageError,
 )
-from imseek.search import asked, ranking
+from imseek.search import asked, cutoff, ranking
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +379,10 @@ class TestCollapse:
 
 
 class TestCutoff:
-    def test_counts_what_it_leaves_out(self, many: imseek.Collection) -> None:
+    def test_counts_what_it_leaves_out(
+        self, many: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutoff, "FEWEST", 20)
         whole = many.search(words("a cat", limit=100))
         result = many.search(words("a cat", limit=100, cutoff="auto"))
         assert result.cut is not None
@@ -388,8 +391,9 @@ class TestCutoff:
         assert whole.cut is None
 
     def test_of_pictures_and_of_an_empty_collection(
-        self, many: imseek.Collection, collection: imseek.Collection
+        self, many: imseek.Collection, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(cutoff, "FEWEST", 20)
         result = many.search(Query((Term(image_id=0),), cutoff="auto", limit=100))
         assert result[0].image_id == 0, "a picture is never irrelevant to itself"
         assert result.cut == 48 - len(result) > 0

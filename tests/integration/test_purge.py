@@ -26,11 +26,11 @@ from durability.purging import (
     remaining,
     removed_from,
 )
-from sqlalchemy import Engine, event, insert, update
+from sqlalchemy import Engine, event, update
 
 import imseek
 from imseek import upkeep
-from imseek.data import catalog, layout, schema
+from imseek.data import catalog, judgements, layout, schema
 from imseek.data.columns import put_columns
 from imseek.data.lock import WriterLock
 from imseek.data.reader import FOREVER, Reader
@@ -159,17 +159,21 @@ def broken_off(*_: object) -> None:
 
 
 def test_judgements_stay(case: Case) -> None:
-    judged = case.traces["hash of gone0"]
+    judged = case.traces["hash of gone0"].hex()
+    said = judgements.said(judged, "b" * 64, "different", "test", "2026-01-02")
     with Writer(case.root, "test") as writer:
-        verdict = {"verdict": "other", "provenance": "test", "decided_at": "2026-01-02"}
-        writer.apply(
-            lambda connection, _: connection.execute(
-                insert(schema.judgements).values(hash_a=judged, hash_b=b"b" * 32, **verdict)
-            )
-        )
+        judgements.record(writer, [said])
     upkeep.purge(case.root)
-    assert found_in(case.root, case.traces) == {"hash of gone0": {layout.CATALOG, *layout.BACKUPS}}
-    assert {row[0] for row in ask(case.root, "SELECT hash_a FROM judgements")} == {b"a" * 32, judged}
+    assert found_in(case.root, case.traces) == {
+        "hash of gone0": {layout.CATALOG, *layout.BACKUPS},
+        "hash in hex of gone0": {layout.JUDGEMENTS},
+    }
+    assert said in judgements.read(case.root)
+    assert len(judgements.read(case.root)) == 2
+    with Writer(case.root, "test") as writer:
+        judgements.withdraw(writer, [(judged, "b" * 64)])
+    upkeep.purge(case.root)
+    assert found_in(case.root, case.traces) == {}
 
 
 def test_an_image_without_a_place_keeps_the_last_one(case: Case) -> None:

@@ -167,3 +167,30 @@ def test_confidence_grows_with_agreement(coffee: Picture) -> None:
     clear, unclear = judge(0, 1.0, small, small), judge(0, 1.0, small, noisy)
     assert clear.kind == unclear.kind == SAME
     assert clear.confidence > unclear.confidence
+
+
+def test_a_line_written_over_a_picture_leaves_it_the_same(coffee: Picture) -> None:
+    """Bars as strong as black on white, in a band of a seventh of the height."""
+    written = coffee.copy()
+    height, width = coffee.shape[:2]
+    bars = (np.arange(width) // 9 * 7919 % 3 > 0) * 255
+    written[height // 2 : height // 2 + height // 7] = bars[None, :, None]
+    verdict = judge(8, 0.9, _small(coffee), _small(written))
+    assert verdict.kind == SAME
+    assert verdict.laid is not None
+    assert verdict.laid.rest_agreement > verdict.laid.agreement
+
+
+def test_a_picture_half_of_which_is_another_one_is_not_the_same(
+    coffee: Picture, photo_files: list[Path]
+) -> None:
+    other = decode(next(path for path in photo_files if path.stem == "chelsea").read_bytes()).pixels
+    mixed = coffee.copy()
+    height, width = (min(sides) for sides in zip(coffee.shape[:2], other.shape[:2], strict=True))
+    mixed[:height, : width // 2 + 100] = other[:height, : width // 2 + 100]
+    assert judge(8, 0.9, _small(coffee), _small(mixed)).kind not in (SAME, INSIDE)
+
+
+def test_a_mirrored_part_is_found(coffee: Picture) -> None:
+    verdict = judge(20, 0.9, _small(coffee), _small(np.fliplr(_cut(coffee, 0.2))))
+    assert (verdict.kind, verdict.orientation) == (SAME, 1)

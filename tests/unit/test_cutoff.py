@@ -31,20 +31,20 @@ def floats(*values: float) -> Float32:
     return np.array(values, np.float32)
 
 
-#: 101 irrelevant images: median 0.20, lower quartile 0.175, 2.5 steps are clear of it.
-BULK = np.linspace(0.15, 0.25, 101, dtype=np.float32)
-BEHIND = background(BULK)
+#: A sample of 401 irrelevant images: median 0.20, lower quartile 0.175, among 101 images 2.5 steps are clear of it.
+BULK = np.linspace(0.15, 0.25, 401, dtype=np.float32)
+BEHIND = background(BULK, searched=101)
 
 
 def test_the_background_is_median_and_step_down_to_the_lower_quartile() -> None:
-    assert BEHIND.sampled == BEHIND.searched == 101
+    assert (BEHIND.sampled, BEHIND.searched) == (401, 101)
     assert BEHIND.level == pytest.approx(0.20, abs=1e-6)
     assert BEHIND.step == pytest.approx(0.025 + ROUNDING, abs=1e-6)
     assert BEHIND.clear == pytest.approx(0.20 + 2.5 * 0.026, abs=1e-6)
 
 
 def test_what_is_relevant_in_the_sample_moves_the_background_little() -> None:
-    with_relevant = background(np.concatenate([BULK, np.full(30, 0.9, np.float32)]))
+    with_relevant = background(np.concatenate([BULK, np.full(120, 0.9, np.float32)]))
     assert with_relevant.level == pytest.approx(0.215, abs=1e-3)
     assert with_relevant.step < 0.04
 
@@ -72,19 +72,19 @@ def test_nothing_is_kept_that_neutral_words_fit_as_well() -> None:
 
 
 def test_where_most_of_the_collection_is_relevant_neutral_words_are_the_background() -> None:
-    relevant = np.linspace(0.5, 0.6, 101, dtype=np.float32)
+    relevant = np.linspace(0.5, 0.6, 401, dtype=np.float32)
     scores = relevant[::-1]
     assert cut(scores, background(relevant)) == 0  # all alike: none stands out
-    assert cut(scores, background(relevant, BULK), np.full(100, 0.2, np.float32)) == 101
-    assert background(BULK, relevant) == BEHIND  # neutral words never raise the level
+    assert cut(scores, background(relevant, BULK), np.full(100, 0.2, np.float32)) == 401
+    assert background(BULK, relevant, searched=101) == BEHIND  # neutral words never raise the level
 
 
 def test_all_images_the_same() -> None:
-    same = np.full(50, 0.7, np.float32)
-    assert cut(same, background(same)) == 50
-    nearly = same + np.linspace(2e-4, -2e-4, 50, dtype=np.float32)  # rounding of the rows to float16
-    assert cut(nearly, background(nearly)) == 50
-    assert cut(same, BEHIND) == 50  # the first ones of a collection whose other images score less
+    same = np.full(FEWEST, 0.7, np.float32)
+    assert cut(same, background(same)) == FEWEST
+    nearly = same + np.linspace(2e-4, -2e-4, FEWEST, dtype=np.float32)  # rounding of the rows to float16
+    assert cut(nearly, background(nearly)) == FEWEST
+    assert cut(same, BEHIND) == FEWEST  # the first ones of a collection whose other images score less
     assert cut(np.full(10, 0.25, np.float32), BEHIND) == 0  # and here they score no more than others
 
 

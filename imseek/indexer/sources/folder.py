@@ -15,6 +15,7 @@ from imseek.types import SkipReason, display_path
 
 #: Of a picture in a folder without texts: there is none beside it to look for.
 NO_TEXTS: Final = "no texts"
+_PUT_AWAY: Final = "holds pictures that were put away: not scanned"
 
 
 class Folder:
@@ -77,6 +78,9 @@ class Folder:
 
     def _start(self) -> Iterator[Found | Unreachable]:
         start = place_in(self._root, self._below)
+        if (marked := quarantine_of(start)) is not None:
+            self.notes.append(f"{display_path(marked)} {_PUT_AWAY}")
+            return
         try:
             info = os.stat(start)
         except OSError as error:
@@ -101,6 +105,9 @@ class Folder:
             return
         if layout.holds_collection({os.fsdecode(entry.name) for entry in entries}):
             self.notes.append(f"{display_path(full)} is a collection: not scanned")
+            return
+        if layout.is_quarantine({os.fsdecode(entry.name) for entry in entries}):
+            self.notes.append(f"{display_path(full)} {_PUT_AWAY}")
             return
         # Only a link can lead back to a folder that is being walked; the identity of each ancestor tells.
         ancestors |= {(here.st_dev, here.st_ino)}
@@ -151,6 +158,16 @@ class Folder:
             yield Found(path, file_stat(info), self._where)
         else:
             yield Unreachable(path, SkipReason.NOT_A_FILE, "neither a file nor a folder")
+
+
+def quarantine_of(path: bytes) -> bytes | None:
+    """The folder of pictures that were put away in which ``path`` lies, or which it is; None where there is none."""
+    marker = os.fsencode(layout.QUARANTINE_MARKER)
+    while not os.path.lexists(os.path.join(path, marker)):
+        path, below = os.path.dirname(path), path
+        if path == below:
+            return None
+    return path
 
 
 def place_in(root: bytes, path: bytes) -> bytes:

@@ -20,15 +20,18 @@ import typer
 from imseek._version import __version__
 from imseek.errors import ImseekError
 from imseek.ui.cli import (
+    apply,
     captions,
     collection,
     demo,
     doctor,
+    duplicates,
     encoders,
     extract,
     index,
     info,
     jobs,
+    judge,
     maintain,
     search,
     source,
@@ -52,6 +55,9 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 captions.register(app)
+duplicates.register(app)
+judge.register(app)
+apply.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")

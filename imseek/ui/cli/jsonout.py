@@ -43,7 +43,7 @@ def print_json(body: Mapping[str, Any], *, line: bool = False) -> None:
 
 
 def collection(chosen: Named | Resolved) -> dict[str, Any]:
-    return {"name": printable(chosen.name), **_path(os.fsencode(chosen.path))}
+    return {"name": printable(chosen.name), **path(os.fsencode(chosen.path))}
 
 
 def search(result: SearchResult, *chosen: Resolved, line: int | None = None) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
                 "image_id": row.image_id,
                 "score": round(row.score, 6),
                 "caption": row.caption,
-                **_placed(row.place),
+                **placed(row.place),
             }
             for row in found.worst
         ],
@@ -129,10 +129,10 @@ def index(report: IndexReport, chosen: Resolved, *, dry_run: bool = False) -> di
         "known_pictures": [
             {
                 "source_id": one.source_id,
-                **_path(one.path),
+                **path(one.path),
                 "content_hash": one.content_hash,
                 "reason": one.reason,
-                "collection": _path(one.collection),
+                "collection": path(one.collection),
                 "image_id": one.image_id,
             }
             for one in report.known_pictures
@@ -151,7 +151,7 @@ def job(found: Job) -> dict[str, Any]:
         "ended": found.ended,
         "exit_code": found.exit_code,
         "progress": _plain(found.progress),
-        "log": None if found.log is None else _path(os.fsencode(found.log)),
+        "log": None if found.log is None else path(os.fsencode(found.log)),
     }
 
 
@@ -213,7 +213,7 @@ def source(found: SourceInfo) -> dict[str, Any]:
     return {
         "source_id": found.source_id,
         "kind": found.kind,
-        **_path(found.path),
+        **path(found.path),
         "images": found.images,
         "failures": found.failures,
         "present": found.present,
@@ -260,7 +260,7 @@ def _reencoded(report: ReencodeReport) -> dict[str, Any]:
     missing = [
         {
             "image_id": picture.image_id,
-            **_placed(picture.place),
+            **placed(picture.place),
             "reason": str(picture.reason),
             "message": picture.message,
         }
@@ -310,7 +310,7 @@ def downloaded(fetched: Downloaded) -> dict[str, Any]:
     offer = fetched.offer
     return {
         "reference": fetched.reference,
-        **_path(os.fsencode(fetched.path)),
+        **path(os.fsencode(fetched.path)),
         "fetched": None if offer is None else asdict(offer),
     }
 
@@ -338,7 +338,7 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "collection": hit.collection,
         "image_id": hit.image_id,
         "score": round(hit.score, 6),
-        **_placed(hit.place),
+        **placed(hit.place),
         "duplicates": list(hit.duplicates),
         "metadata": _plain(hit.metadata),
     }
@@ -347,25 +347,25 @@ def _hit(hit: Hit) -> dict[str, Any]:
     return body
 
 
-def _placed(place: Place | None) -> dict[str, Any]:
+def placed(place: Place | None) -> dict[str, Any]:
     if place is None:
         return {"source_id": None, "path": None, "uri": None}
-    return {"source_id": place.source_id, **_path(place.path), "uri": place.uri}
+    return {"source_id": place.source_id, **path(place.path), "uri": place.uri}
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
     return {
         "source_id": failure.source_id,
-        **_path(failure.path),
+        **path(failure.path),
         "reason": str(failure.reason),
         "message": failure.message,
     }
 
 
-def _path(path: bytes) -> dict[str, str]:
+def path(raw: bytes) -> dict[str, str]:
     from imseek.types import path_json
 
-    return path_json(path)
+    return path_json(raw)
 
 
 def _plain(value: Any) -> Any:

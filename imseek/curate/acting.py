@@ -1,0 +1,229 @@
+"""What is done to one file, and how what was begun is brought to its end. The journal has it on record before."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from imseek.curate import trash
+from imseek.curate.journal import Intent, Journal
+from imseek.curate.looking import CHANGED, GONE, LeftAloneError, said
+from imseek.data import durable, layout, moving
+from imseek.data.moving import At, ChangingError, Content, Spot
+
+#: What the marker of a folder of quarantine says.
+_MARKER: Final = """Pictures that `imseek apply` has put away lie here, in folders as they lay in before.
+
+`imseek undo` brings them back to their places. While this file is here, imseek does not look for pictures in this
+folder. Delete nothing here that you may want back.
+"""
+
+
+def prepare_quarantine(folder: bytes) -> None:
+    """Make a folder of quarantine, with its marker, both durable. Raises StorageError, OSError."""
+    path = Path(os.fsdecode(folder))
+    if path.is_symlink():
+        raise LeftAloneError(f"{path} is a symbolic link: nothing is put away there")
+    durable.sync_folders(durable.make_folder(path))
+    marker = path / layout.QUARANTINE_MARKER
+    with suppress(FileExistsError):
+        fd = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(fd, "wb") as file:
+            file.write(_MARKER.encode())
+            file.flush()
+            os.fsync(fd)
+        durable.sync_folder(path)
+
+
+def free_name(spot: Spot, taken: set[bytes]) -> Spot:
+    """The spot, or one beside it with a number, where nothing lies and nothing else is to go."""
+    stem, ending = os.path.splitext(spot.inner)
+    number, free = 1, spot
+    while free.full in taken or os.path.lexists(free.full):
+        number += 1
+        free = Spot(spot.base, stem + b" (%d)" % number + ending)
+    taken.add(free.full)
+    return free
+
+
+def target_of(intent: Intent) -> Spot:
+    """Where a file is put away."""
+    return Spot(intent.to_base, os.path.relpath(intent.to, intent.to_base))
+
+
+def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
+    """A name of ours beside a file, for what is not finished."""
+    return b".imseek-%s-%d.%s" % (journal.undo_id.encode(), intent.n, ending)
+
+
+def act(journal: Journal, intent: Intent, spot: Spot, content: Content) -> bytes | None:
+    """Do to a file what is meant; returns where it lies then, if it has moved.
+
+    It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was, StorageError.
+    """
+    with told(), moving.opened(spot) as at:
+        if intent.action == "quarantine":
+            return _put_away(journal, intent, at, content)
+        if intent.action == "trash":
+            return _throw(journal, intent, at, spot, content)
+        _link(journal, intent, at, content)
+    return None
+
+
+def _put_away(journal: Journal, intent: Intent, at: At, content: Content) -> bytes:
+    with moving.opened(target_of(intent), make=True) as target:
+        moving.move(at, target, content, part_of(journal, intent))
+    return intent.to
+
+
+def _throw(journal: Journal, intent: Intent, at: At, spot: Spot, content: Content) -> bytes | None:
+    # The trash works with paths: this one leads through no link, as it was opened just now.
+    now = moving.look(at)
+    if now is None or not moving.same(now, content.info):
+        raise ChangingError("it changed just now")
+    try:
+        to = trash.send(spot.full, content.sha256)
+    except OSError as error:
+        if moving.look(at) is not None:
+            raise
+        to = trash.find(spot.full, content.sha256)
+        if to is None:
+            raise LeftAloneError(f"the trash took it and failed: {said(error)}") from error
+    moving.sync(at)
+    if to is not None:
+        journal.note_trashed(intent.n, to)
+    return to
+
+
+def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
+    new, kept = beside(journal, intent, at)
+    moving.settle_replaced(at, new, kept, content.sha256)
+    keeper = trash.spot(intent.keeper)
+    with moving.opened(keeper) as source:
+        if intent.action == "hard-link":
+            os.link(
+                source.name,
+                new.name,
+                src_dir_fd=source.folder,
+                dst_dir_fd=new.folder,
+                follow_symlinks=False,
+            )
+        else:
+            try:
+                moving.write_clone(source, new)
+            except OSError as error:
+                moving.drop(new)
+                if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS):
+                    raise LeftAloneError("this file system cannot share blocks between files") from error
+                raise
+            moving.restore_facts(new, intent.mode, intent.mtime_ns)
+    try:
+        if moving.read(new).sha256 != content.sha256:
+            raise ChangingError("the keeper changed just now")
+        moving.replace(at, new, kept, content)
+    finally:
+        moving.drop(new)
+
+
+def beside(journal: Journal, intent: Intent, at: At) -> tuple[At, At]:
+    """Names for the new file and for the old one, in the folder of what is replaced."""
+    return At(at.folder, part_of(journal, intent, b"new")), At(at.folder, part_of(journal, intent, b"old"))
+
+
+def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
+    """Whether what was meant is done, once what was begun has been brought to its end; else it is to be done yet.
+
+    For an intent of which it is not known what came. Raises LeftAloneError where neither can be, StorageError.
+    """
+    sha256 = bytes.fromhex(intent.content_hash)
+    if intent.action == "tag":
+        return True
+    with told():
+        if intent.action in ("hard-link", "reflink"):
+            return _settle_link(journal, intent, spot, sha256)
+        with folder_of(spot) as at:
+            here = None if at is None else moving.look(at)
+            if intent.action == "trash":
+                if here is None and intent.n not in journal.trashed:
+                    if (found := trash.find(intent.full, sha256)) is None:
+                        raise LeftAloneError(GONE)
+                    journal.note_trashed(intent.n, found)
+                if here is not None:
+                    trash.forget(intent.full)
+                return here is None
+            return _settle_move(intent, at, sha256, part_of(journal, intent))
+
+
+def _settle_move(intent: Intent, at: At | None, sha256: bytes, part: bytes) -> bool:
+    here = None if at is None else moving.look(at)
+    with folder_of(target_of(intent)) as target:
+        there = None
+        if target is not None:
+            moving.drop(At(target.folder, part))
+            there = moving.look(target)
+        if here is None and there is None:
+            raise LeftAloneError(GONE)
+        if target is None or there is None:
+            return False
+        if at is None or here is None:
+            return True
+        if moving.same_inode(here, there):
+            if moving.read(at).sha256 != sha256:
+                raise LeftAloneError(CHANGED)
+            moving.sync(target)
+            moving.drop(at)
+            return True
+        # Copied to another disk, and the original not ended yet.
+        if moving.read(target).sha256 != sha256:
+            return False
+        content = moving.read(at)
+        if content.sha256 != sha256:
+            raise LeftAloneError(CHANGED)
+        moving.sync(target)
+        moving.end_original(at, content)
+        return True
+
+
+def _settle_link(journal: Journal, intent: Intent, spot: Spot, sha256: bytes) -> bool:
+    with moving.opened(spot) as at:
+        moving.settle_replaced(at, *beside(journal, intent, at), sha256)
+        here = moving.look(at)
+    if here is None or intent.action == "reflink":
+        return False
+    with moving.opened(trash.spot(intent.keeper)) as keeper:
+        return moving.same_inode(here, moving.look(keeper))
+
+
+@contextmanager
+def folder_of(spot: Spot | None) -> Iterator[At | None]:
+    """As :func:`moving.opened`; None where the folder is not there."""
+    if spot is None:
+        yield None
+        return
+    try:
+        opened = moving.opened(spot)
+        at = opened.__enter__()
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield at
+    finally:
+        opened.__exit__(None, None, None)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the system says of a file, as why it is left alone."""
+    try:
+        yield
+    except ChangingError as error:
+        raise LeftAloneError(str(error)) from error
+    except FileExistsError as error:
+        raise LeftAloneError("something lies where it was to go") from error
+    except OSError as error:
+        raise LeftAloneError(said(error)) from error

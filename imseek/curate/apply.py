@@ -1,0 +1,364 @@
+"""Carrying out a plan, so that whatever happens on the way every file is there and can be brought back.
+
+For some files at a time: all are read and compared with the plan; what is meant to happen to them is made durable in
+the journal; one commit of the catalog says that their images are put away; then each file is read once more and moved;
+then the journal says what came of it. Cut short anywhere, the same plan goes on, and ``undo`` brings back what was
+done: both look where each file lies and tell it by its bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+from imseek.curate import acting, inherit
+from imseek.curate import journal as journals
+from imseek.curate.checking import check
+from imseek.curate.inherit import Heirs
+from imseek.curate.journal import AWAY, Intent, Journal, State
+from imseek.curate.looking import AlreadyError, LeftAloneError, Looking, Ready, explained, quarantine_spot
+from imseek.curate.patience import writing
+from imseek.curate.plans import LINKING, Plan
+from imseek.data import moving, quarantine
+from imseek.data.batch import Batch, Placing
+from imseek.data.catalog import FileStat
+from imseek.data.commit import commit
+from imseek.data.current import read_current
+from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.telling import telling
+from imseek.data.writer import Writer
+from imseek.types import (
+    ActedFile,
+    Action,
+    ApplyReport,
+    Outcome,
+    PlannedFile,
+    Progress,
+    ProgressCallback,
+)
+
+#: Files that go through the journal and the catalog together.
+BATCH: Final = 256
+#: Actions that take a file from its place.
+MOVING: Final = frozenset({"quarantine", "trash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Number ``n`` of a plan's files, with its keeper."""
+
+    n: int
+    file: PlannedFile
+    keeper: PlannedFile
+
+
+def apply(
+    collection: str | os.PathLike[str] | Writer,
+    plan: Plan,
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ApplyReport:
+    """Do what a plan says, or (``dry_run``) look at every file and tell what would be done.
+
+    ``collection`` is its folder, or a writer of it. Files that have changed or gone since the plan was made, and those
+    whose keeper has, are left alone. Each file and its keeper is read just before it is touched. Where an earlier call
+    with this plan was cut short, it goes on; setting ``stop`` ends it between two files.
+
+    Raises PlanError for a plan that cannot be trusted, before anything is touched; CollectionNotFoundError;
+    LockedError where another writer does not end within half a minute; ReadOnlyError, and StorageError where the disk
+    of the collection is full or fails: what was done is on record.
+    """
+    root = collection.root if isinstance(collection, Writer) else Path(collection).expanduser().absolute()
+    check(root, plan)
+    if dry_run:
+        return _Run(root, plan, progress, stop).dry()
+    if isinstance(collection, Writer):
+        return _Run(root, plan, progress, stop).execute(collection)
+    with writing(root, "apply") as writer, telling(writer, progress, stop) as tell:
+        return _Run(root, plan, tell, stop).execute(writer)
+
+
+class _Run:
+    def __init__(
+        self, root: Path, plan: Plan, progress: ProgressCallback | None, stop: threading.Event | None
+    ) -> None:
+        self._root = root
+        self._plan = plan
+        self._progress = progress or (lambda _: None)
+        self._stop = stop or threading.Event()
+        self._started = time.monotonic()
+        self._files: list[ActedFile] = []
+        self._freed = 0
+        self._read = 0
+        self._taken: set[bytes] = set()
+        items: list[Item] = []
+        for group in plan.groups:
+            items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
+        self._items = [item for item in items if item.file.action != "keep"]
+
+    # -- dry -------------------------------------------------------------------------------------------
+
+    def dry(self) -> ApplyReport:
+        for batch in _batches(self._items):
+            looking = self._looking(batch)
+            for item in batch:
+                if self._stop.is_set():
+                    break
+                try:
+                    ready = self._look(looking, item)
+                except LeftAloneError as error:
+                    self._tell_left(item, error)
+                    continue
+                if ready is None:
+                    self._files.append(_acted(item, "already"))
+                else:
+                    self._done(item, "would", ready.content.info)
+                self._report_progress()
+        notes = (
+            () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
+        )
+        return self._report(None, read_current(self._root).generation, notes, dry=True)
+
+    # -- in earnest ------------------------------------------------------------------------------------
+
+    def execute(self, writer: Writer) -> ApplyReport:
+        self._writer = writer
+        found = self._cut_short()
+        self._journal = found
+        notes = ("an earlier run of this plan was cut short: this one went on with it",) if found else ()
+        for batch in _batches(self._items):
+            if self._stop.is_set():
+                break
+            self._batch(batch)
+        if self._journal is not None and not self._stop.is_set():
+            self._journal.end()
+        undo_id = None if self._journal is None else self._journal.undo_id
+        return self._report(undo_id, writer.generation, notes, dry=False)
+
+    def _cut_short(self) -> Journal | None:
+        """The journal of an earlier run of this plan that has not come to its end."""
+        for journal in journals.journals(self._root):
+            if journal.plan == self._plan.digest and journal.state == "unfinished":
+                return journal
+        return None
+
+    def _batch(self, batch: Sequence[Item]) -> None:
+        looking = self._looking(batch)
+        ready: list[tuple[Item, Ready]] = []
+        settled: list[Item] = []
+        for item in batch:
+            try:
+                if self._is_settled(looking, item):
+                    settled.append(item)
+                elif (found := self._look(looking, item)) is not None:
+                    ready.append((item, found))
+                else:
+                    self._files.append(_acted(item, "already"))
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+        if settled:
+            self._finish(settled)
+        if ready:
+            self._act(looking, ready)
+
+    def _is_settled(self, looking: Looking, item: Item) -> bool:
+        """Whether an earlier run has done this, or has begun it so that it could be brought to its end now."""
+        journal = self._journal
+        if journal is None or (intent := journal.intents.get(item.n)) is None:
+            return False
+        match journal.states[item.n]:
+            case "done":
+                return True
+            case "meant":
+                return acting.settle(journal, intent, looking.spot(item.file))
+        return False
+
+    def _finish(self, items: Sequence[Item]) -> None:
+        """What was done before, by a run that may not have come to tell the catalog."""
+        journal = cast(Journal, self._journal)
+        intents = [journal.intents[item.n] for item in items]
+        quarantine.make(self._writer, self._change(intents))
+        self._refresh([i for i in intents if i.action in LINKING])
+        journal.note({item.n: "done" for item in items if journal.states[item.n] != "done"})
+        for item in items:
+            intent = journal.intents[item.n]
+            to = intent.to or journal.trashed.get(item.n)
+            self._files.append(_acted(item, "already", to=to))
+
+    def _act(self, looking: Looking, ready: Sequence[tuple[Item, Ready]]) -> None:
+        if self._journal is None:
+            self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
+        journal = self._journal
+        intents = self._intents(journal, looking, ready)
+        journal.intend(intents.values())
+        quarantine.make(self._writer, self._change(list(intents.values())))
+        states: dict[int, State] = {}
+        for item, found in ready:
+            if item.n not in intents or self._stop.is_set():
+                continue
+            intent = intents[item.n]
+            try:
+                to = self._one(looking, item, intent, found)
+            except LeftAloneError as error:
+                states[item.n] = "left"
+                self._tell_left(item, error)
+            else:
+                states[item.n] = "done"
+                self._done(item, "done", found.content.info, to)
+            self._report_progress()
+        back = [intent for n, intent in intents.items() if states.get(n) != "done"]
+        if back:
+            self._take_back(journal, back)
+        self._refresh([i for n, i in intents.items() if states.get(n) == "done" and i.action in LINKING])
+        journal.note({n: states.get(n, "left") for n in intents})
+
+    def _one(self, looking: Looking, item: Item, intent: Intent, found: Ready) -> bytes | None:
+        if intent.action == "tag":
+            return None
+        with explained(), moving.opened(found.spot) as at:
+            content = looking.check(at, intent.content_hash)
+        looking.check_keeper(item.keeper, content, item.file)
+        self._read += content.info.st_size
+        return acting.act(cast(Journal, self._journal), intent, found.spot, content)
+
+    def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
+        """Files that have not moved after all: their images are searched again, and nothing was inherited."""
+        numbers = {intent.n for intent in intents}
+        still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
+        taken = inherit.taking(self._writer, intents, still, journal.undo_id)
+        kept = [intent.image_id for intent in intents if intent.action in MOVING]
+        change = Change(
+            kept=kept, untagged=taken.untagged, columns=taken.columns, column_set=taken.column_set
+        )
+        quarantine.make(self._writer, change)
+
+    def _change(self, intents: Sequence[Intent]) -> Change:
+        given = inherit.giving(self._writer, intents, cast(Journal, self._journal).undo_id)
+        away = [intent.image_id for intent in intents if intent.action in MOVING]
+        return Change(put_away=away, tags=given.tags, columns=given.columns, column_set=given.column_set)
+
+    def _intents(
+        self, journal: Journal, looking: Looking, ready: Sequence[tuple[Item, Ready]]
+    ) -> dict[int, Intent]:
+        """What is meant to happen, by number; a file that there is no place for is left alone."""
+        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
+        heirs = Heirs(self._writer, pairs, journal.undo_id)
+        made: dict[int, Intent] = {}
+        for item, found in ready:
+            try:
+                base, to = self._target(looking, item, found)
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+                continue
+            mine = item.keeper.collection is None
+            tags, columns = (
+                heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
+            )
+            info = found.content.info
+            made[item.n] = Intent(
+                n=item.n,
+                action=cast(Action, item.file.action),
+                image_id=item.file.image_id,
+                source_id=found.source_id,
+                path=found.held.path,
+                full=found.spot.full,
+                content_hash=item.file.content_hash,
+                size=info.st_size,
+                mode=stat.S_IMODE(info.st_mode),
+                mtime_ns=info.st_mtime_ns,
+                device=info.st_dev,
+                inode=info.st_ino,
+                keeper_id=item.keeper.image_id if mine else None,
+                keeper=item.keeper.path,
+                to=to,
+                to_base=base,
+                tag=self._plan.tag if item.file.action == "tag" else "",
+                tags=tags,
+                columns=columns,
+            )
+        return made
+
+    def _target(self, looking: Looking, item: Item, found: Ready) -> tuple[bytes, bytes]:
+        if item.file.action != "quarantine":
+            return b"", b""
+        with explained():
+            source = looking.source(found.source_id)
+            spot, folder = quarantine_spot(source, found.spot, found.content.info.st_dev, self._plan.to)
+            acting.prepare_quarantine(folder)
+            free = acting.free_name(spot, self._taken)
+        return free.base, free.full
+
+    def _refresh(self, intents: Sequence[Intent]) -> None:
+        """Files that lie at their places with other inodes and times: the next scan need not read them."""
+        commit(self._writer, Batch(checked=list(placings(intents))))
+
+    # -- telling ---------------------------------------------------------------------------------------
+
+    def _looking(self, batch: Sequence[Item]) -> Looking:
+        ids = {item.file.image_id for item in batch}
+        ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
+        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)))
+
+    def _look(self, looking: Looking, item: Item) -> Ready | None:
+        """The file, ready to be acted on; None where it has been put away. Raises LeftAloneError."""
+        if looking.is_put_away(item.file):
+            return None
+        ready = looking.ready(item.file, item.keeper)
+        self._read += ready.content.info.st_size
+        return ready
+
+    def _tell_left(self, item: Item, why: LeftAloneError) -> None:
+        outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
+        self._files.append(_acted(item, outcome, reason=str(why)))
+
+    def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
+        self._files.append(_acted(item, outcome, to=to))
+        if item.file.action != "tag" and info.st_nlink == 1:
+            self._freed += info.st_size
+
+    def _report_progress(self) -> None:
+        left = sum(file.outcome == "left" for file in self._files[-1:])
+        seconds = time.monotonic() - self._started
+        self._progress(Progress("apply", len(self._files), len(self._items), left, seconds, self._read))
+
+    def _report(
+        self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool
+    ) -> ApplyReport:
+        return ApplyReport(
+            dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
+        )
+
+
+def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
+    """The files of intents as they lie at their places now; those that are not there are left out."""
+    for intent in intents:
+        try:
+            info = os.lstat(intent.full)
+        except OSError:
+            continue
+        inode = info.st_ino & (2**63 - 1)
+        seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+        yield Placing(intent.image_id, intent.source_id, intent.path, seen)
+
+
+def _inherits(item: Item) -> bool:
+    return item.keeper.collection is None and item.file.action in MOVING
+
+
+def _acted(item: Item, outcome: Outcome, to: bytes | None = None, reason: str = "") -> ActedFile:
+    file = item.file
+    return ActedFile(file.image_id, file.path, file.action, outcome, to, reason, file.bytes)
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,143 @@
+"""Candidates → pairs within one collection: hashes and vectors propose, the pictures themselves decide."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from imseek.curate import candidates
+from imseek.curate.alike import distances
+from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds, classify
+from imseek.curate.contents import Contents, Ids
+from imseek.curate.hamming import Bits
+from imseek.curate.looks import Looks
+from imseek.curate.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.originals import Originals
+from imseek.data.reader import Reader
+from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.joins import Rows
+from imseek.types import DuplicateKind, DuplicatePair, Float32, Progress, ProgressCallback
+
+PHASE: Final = "looking at pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """``pairs`` by the first images of two contents. ``notes`` tell what was left out, or is less sure."""
+
+    pairs: list[DuplicatePair]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+class Comparing:
+    """Compares contents of one generation, to be entered while it does: the pictures are read from where they lie."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        contents: Contents,
+        index: VectorIndex,
+        kinds: Collection[DuplicateKind],
+        thresholds: Thresholds = DEFAULTS,
+    ) -> None:
+        """``index`` is that of the first space of pictures; pairs of other kinds than ``kinds`` are none."""
+        self._reader, self._contents, self._index = reader, contents, index
+        self._kinds, self._thresholds = frozenset(kinds), thresholds
+        self._originals = Originals(reader)
+        self._looks = Looks(lambda position: self._originals.read(int(contents.ids[position])))
+        self._rows: Rows | None = None
+
+    def __enter__(self) -> Self:
+        self._originals.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._originals.__exit__(kind, error, trace)
+
+    def find(
+        self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
+    ) -> Compared:
+        """All pairs. ``where`` tells contents that were chosen by a condition from those chosen by another."""
+        reach = candidates.Reach(self._thresholds.near_bits, self._thresholds.near_cosine)
+        proposed = candidates.find(
+            candidates.side_of(self._reader, self._contents, self._index),
+            reach=reach,
+            turn=turn_hashes,
+            turns=len(ORIENTATIONS),
+            keep=self._reader.root,
+            scope=hashlib.sha256(where.encode()).hexdigest() if where else "",
+            progress=progress,
+            stop=stop,
+        )
+        if proposed.interrupted:
+            return Compared([], proposed.notes, interrupted=True)
+        began = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            if progress is not None:
+                progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
+
+        near = (proposed.a, proposed.b, proposed.distance, proposed.orientation, proposed.cosine)
+        found = self._classified(*near, tell, stop)
+        return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
+
+    def confirm(self, a: int, b: int) -> DuplicatePair | None:
+        """Of two images, the first ones of their contents, that nobody has proposed: how they are duplicates."""
+        if self._rows is None:
+            self._rows = Rows(self._index.segments, self._index.dim)
+        ids = np.array([a]), np.array([b])
+        one, other = (self._contents.positions(image) for image in ids)
+        hashes = self._contents.phashes
+        apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
+        cosine = self._rows.cosines(ids[0], self._rows, ids[1])
+        pairs = self._worded(self._classified(one, other, apart, codes, cosine, None, None))
+        return pairs[0] if pairs else None
+
+    def _classified(
+        self,
+        a: Ids,
+        b: Ids,
+        distance: Bits,
+        orientation: Bits,
+        cosine: Float32,
+        progress: Callable[[int, int], None] | None,
+        stop: threading.Event | None,
+    ) -> Pairs:
+        apart = np.minimum(distance, np.uint8(UNKNOWN))
+        near = (a, b, apart, orientation, cosine, self._looks)
+        return classify(*near, thresholds=self._thresholds, progress=progress, stop=stop)
+
+    def _worded(self, found: Pairs) -> list[DuplicatePair]:
+        pairs = []
+        for n in range(len(found.a)):
+            kind = KINDS[found.kind[n]]
+            if kind is None or kind not in self._kinds:
+                continue
+            pairs.append(
+                DuplicatePair(
+                    int(self._contents.ids[found.a[n]]),
+                    int(self._contents.ids[found.b[n]]),
+                    kind,
+                    confidence=round(float(found.confidence[n]), 6),
+                    cosine=_known(found.cosine[n]),
+                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
+                    correlation=_known(found.correlation[n]),
+                    orientation=ORIENTATIONS[found.orientation[n]],
+                )
+            )
+        return pairs
+
+
+def _known(value: np.float32) -> float | None:
+    """A cosine or a correlation, which rounding may have carried beyond its bounds."""
+    return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

@@ -1,0 +1,161 @@
+"""From the images of one generation to groups of duplicates: contents → candidates → pairs → groups with a keeper."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from imseek.curate.comparing import Compared, Comparing
+from imseek.curate.contents import Contents, of_generation
+from imseek.curate.groups import KINDS, Confirm, Group, Grouping, grouped
+from imseek.curate.judging import judged
+from imseek.curate.keepers import Folders, keeper, richness
+from imseek.curate.limits import Load, thresholds
+from imseek.data import judgements
+from imseek.data.facts import tags_of
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, VectorIndex
+from imseek.types import (
+    Duplicate,
+    DuplicateGroup,
+    DuplicateKind,
+    DuplicatePair,
+    DuplicateReport,
+    KeepRule,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+#: Opens the index of a space in the generation that is looked at.
+OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
+
+
+NOWHERE: Final = Folders()
+#: Images whose metadata is held at the same time.
+_TOGETHER: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; see :func:`imseek.duplicates.find`. ``where`` is in words what ``allowed`` limits it to."""
+
+    kinds: Sequence[DuplicateKind]
+    keep: KeepRule = "best"
+    prefer: Folders = NOWHERE
+    protect: Folders = NOWHERE
+    allowed: IdSet | None = None
+    where: str = ""
+
+
+def find(
+    reader: Reader,
+    open_index: OpenIndex,
+    load: Load,
+    wanted: Wanted,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> DuplicateReport:
+    """The groups of duplicates in one generation. ``load`` is asked for an encoder whose limits are not known.
+
+    Raises StaleGenerationError, CorruptCollectionError.
+    """
+    contents = of_generation(reader, wanted.allowed)
+    said = judged(judgements.read(reader.root), contents)
+    copies = contents.copies if "exact" in wanted.kinds else {}
+    alike = {first: ids.tolist() for first, ids in copies.items()}
+    compared = Compared([])
+    notes: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        confirm: Confirm = _nobody
+        if set(wanted.kinds) - {"exact"} and len(contents) > 1:
+            index = open_index(reader.current.image_spaces[0])
+            limits, notes = thresholds(reader, contents, load, progress)
+            comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds, limits))
+            compared = comparing.find(wanted.where, progress, stop)
+            confirm = comparing.confirm
+        pairs, left_out = said.settled(compared.pairs, wanted.kinds)
+        made = grouped(pairs, alike, confirm, said.different)
+    return DuplicateReport(
+        collection=reader.identity.uuid,
+        generation=reader.generation,
+        searched=contents.images,
+        groups=_with_keepers(reader, made, wanted),
+        pairs=_counted(pairs, contents, wanted.kinds),
+        judged=left_out,
+        notes=notes + compared.notes,
+        interrupted=compared.interrupted,
+    )
+
+
+def _nobody(a: int, b: int) -> DuplicatePair | None:
+    """The answer where nothing but equal contents is looked for."""
+    del a, b
+    return None
+
+
+def _counted(
+    pairs: Sequence[DuplicatePair], contents: Contents, kinds: Sequence[DuplicateKind]
+) -> dict[str, int]:
+    counts: dict[str, int] = dict.fromkeys(kinds, 0)
+    for pair in pairs:
+        counts[pair.kind] += 1
+    if "exact" in counts:
+        sizes = (len(ids) for ids in contents.copies.values())
+        counts["exact"] = sum(size * (size - 1) // 2 for size in sizes)
+    return counts
+
+
+def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[DuplicateGroup, ...]:
+    """In the order of reports: by kind, then by what is beside the keepers."""
+    groups: list[DuplicateGroup] = []
+    for some in _batches(made.groups):
+        members, rich = _members(reader, sorted({i for group in some for i in group.members}))
+
+        def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
+            return rich[one.image_id]
+
+        for group in some:
+            of_group = [members[i] for i in group.members]
+            chosen = keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
+            first, *others = chosen.members
+            related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
+            groups.append(DuplicateGroup(group.kind, (first, *related), chosen.reason))
+    groups.sort(key=lambda g: (KINDS.index(g.kind), -sum(m.bytes for m in g.others), g.keeper.image_id))
+    return tuple(groups)
+
+
+def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """Some at a time, in their order."""
+    some: list[Group] = []
+    held = 0
+    for group in groups:
+        some.append(group)
+        held += len(group.members)
+        if held >= _TOGETHER:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, int]]:
+    """Images by id, and how much is known of each."""
+    facts, places = reader.metadata(ids), reader.places(ids)
+    tags = tags_of(reader, ids)
+    found = {}
+    for image_id in ids:
+        row = facts[image_id]
+        found[image_id] = Duplicate(
+            collection=reader.identity.uuid,
+            image_id=image_id,
+            place=places.get(image_id),
+            content_hash=row["content_hash"],
+            width=row["width"],
+            height=row["height"],
+            bytes=row["bytes"],
+            format=row["format"],
+            taken_at=row.get("taken_at"),
+        )
+    return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}

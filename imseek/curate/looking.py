@@ -1,0 +1,206 @@
+"""Looking at files just before something is done to them: whether they are still what the plan says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from imseek.curate.plans import LINKING, place_of
+from imseek.data import layout, moving
+from imseek.data.catalog import LIVE, QUARANTINED
+from imseek.data.moving import At, ChangingError, Content, Spot
+from imseek.data.quarantine import Held, SourceAt
+from imseek.types import PlannedFile, display_path
+
+GONE: Final = "it is not there any more"
+CHANGED: Final = "it has changed since the plan was made"
+NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+#: A file that was modified so shortly before it was read may change again under the same time stamp.
+_RACY_NS: Final = 2_000_000_000
+
+
+class LeftAloneError(Exception):
+    """Nothing is done to a file, and why. It does not leave this package."""
+
+
+class AlreadyError(LeftAloneError):
+    """Nothing needs to be done to a file, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
+
+    held: Held
+    source_id: int
+    spot: Spot
+    content: Content
+
+
+class Looking:
+    """Reads files and keepers. A keeper that was read and has not been touched since is not read again."""
+
+    def __init__(self, sources: Mapping[int, SourceAt], held: Mapping[int, Held]) -> None:
+        self._sources = dict(sources)
+        self._held = held
+        self._keepers: dict[bytes, tuple[Content, int]] = {}
+
+    def source(self, source_id: int) -> SourceAt:
+        return self._sources[source_id]
+
+    def spot(self, file: PlannedFile) -> Spot:
+        """Where a file lies by the catalog. Raises LeftAloneError."""
+        held = self._held.get(file.image_id)
+        _, trouble = place_of(held, self._sources)
+        if trouble:
+            raise LeftAloneError(trouble)
+        assert held is not None
+        assert held.source_id is not None
+        return spot_of(self._sources[held.source_id], held.path)
+
+    def is_put_away(self, file: PlannedFile) -> bool:
+        """Whether an image is quarantined and its file is not at its place, as it should be."""
+        held = self._held.get(file.image_id)
+        if held is None or held.state != QUARANTINED or held.content_hash.hex() != file.content_hash:
+            return False
+        if held.source_id is None:
+            return True
+        with explained():
+            try:
+                with moving.opened(self.spot(file)) as at:
+                    return moving.look(at) is None
+            except FileNotFoundError:
+                return True
+
+    def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
+        """Raises LeftAloneError."""
+        held = self._held.get(file.image_id)
+        path, trouble = place_of(held, self._sources)
+        if trouble:
+            raise LeftAloneError(trouble)
+        assert held is not None
+        assert held.source_id is not None
+        if path != file.path:
+            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        if held.content_hash.hex() != file.content_hash:
+            raise LeftAloneError("the collection has other bytes of it by now")
+        if held.state not in (LIVE, QUARANTINED):
+            raise LeftAloneError(f"it is {held.state}")
+        spot = spot_of(self._sources[held.source_id], held.path)
+        with explained(), moving.opened(spot) as at:
+            content = self.check(at, file.content_hash)
+            if file.action != "tag":
+                check_writable(at)
+        self.check_keeper(keeper, None if file.action == "tag" else content, file)
+        return Ready(held, held.source_id, spot, content)
+
+    def check(self, at: At, content_hash: str) -> Content:
+        """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
+        info = moving.look(at)
+        if info is None:
+            raise LeftAloneError(GONE)
+        if stat.S_ISLNK(info.st_mode):
+            raise LeftAloneError("it is a symbolic link: the picture lies elsewhere")
+        if not stat.S_ISREG(info.st_mode):
+            raise LeftAloneError("it is not a regular file")
+        content = moving.read(at)
+        if content.sha256.hex() != content_hash:
+            raise LeftAloneError(CHANGED)
+        return content
+
+    def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
+        """The keeper, sound and in its place, and not the very file that is to go. Raises LeftAloneError."""
+        if keeper.collection is None:
+            held = self._held.get(keeper.image_id)
+            path, trouble = place_of(held, self._sources)
+            if not trouble and path != keeper.path:
+                trouble = f"it lies elsewhere now: {display_path(path)}"
+            if not trouble and held is not None and held.state != LIVE:
+                trouble = f"it is {held.state}"
+            if trouble:
+                raise LeftAloneError(f"its keeper: {trouble}")
+        try:
+            found = self._keeper(keeper)
+        except LeftAloneError as error:
+            raise LeftAloneError(f"its keeper: {error}") from error
+        if content is not None and os.path.samestat(content.info, found.info):
+            reason = "it is the keeper under another name (a hard link): there are no two copies"
+            raise AlreadyError(reason) if file.action == "hard-link" else LeftAloneError(reason)
+        if content is not None and file.action in LINKING:
+            if content.sha256 != found.sha256:
+                raise LeftAloneError("it has other bytes than the keeper")
+            if content.info.st_dev != found.info.st_dev:
+                raise LeftAloneError("the keeper lies on another file system")
+        return found
+
+    def _keeper(self, keeper: PlannedFile) -> Content:
+        spot = Spot(os.path.dirname(keeper.path), os.path.basename(keeper.path))
+        with explained(), moving.opened(spot) as at:
+            if (before := self._keepers.get(keeper.path)) is not None:
+                content, read_ns = before
+                info = moving.look(at)
+                racy = max(content.info.st_mtime_ns, content.info.st_ctime_ns) > read_ns - _RACY_NS
+                if info is not None and moving.same(info, content.info) and not racy:
+                    return content
+            now = time.time_ns()
+            content = self.check(at, keeper.content_hash)
+            self._keepers[keeper.path] = content, now
+            return content
+
+
+def spot_of(source: SourceAt, path: bytes) -> Spot:
+    """Where the file of a place lies. Below the root of a source no link is followed."""
+    if source.kind in ("folder", "imagefolder"):
+        return Spot(source.root, path)
+    full = os.path.join(source.root, path) if path else source.root
+    return Spot(os.path.dirname(full), os.path.basename(full))
+
+
+def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None) -> tuple[Spot, bytes]:
+    """Where a file is to be put away, as long as nothing lies there, and the folder of quarantine.
+
+    By default that is one of the highest folder of the source on the file's own disk, so that moving is one rename.
+    """
+    if to is not None:
+        return Spot(to, spot.inner), to
+    top, inner = os.path.dirname(spot.full), os.path.basename(spot.full)
+    while top != spot.base:
+        above = os.path.dirname(top)
+        if os.stat(above).st_dev != device:
+            break
+        top, inner = above, os.path.join(os.path.basename(top), inner)
+    folder = os.fsencode(layout.QUARANTINE)
+    return Spot(top, os.path.join(folder, inner)), os.path.join(top, folder)
+
+
+def check_writable(at: At) -> None:
+    """Whether names in the folder may change, as far as the system tells before it is tried."""
+    if not os.access(b".", os.W_OK | os.X_OK, dir_fd=at.folder):
+        raise LeftAloneError("its folder cannot be written")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What the system says of a file, as why it is left alone."""
+    try:
+        yield
+    except ChangingError as error:
+        raise LeftAloneError(str(error)) from error
+    except OSError as error:
+        raise LeftAloneError(said(error)) from error
+
+
+def said(error: OSError) -> str:
+    if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR):
+        return "a symbolic link, or a file, lies on the way to it"
+    if error.errno == errno.ENOENT:
+        return GONE
+    if error.errno == errno.ENOSPC:
+        return "there is no room left on the disk"
+    return str(error.strerror or error)

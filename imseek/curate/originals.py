@@ -1,0 +1,48 @@
+"""The pictures themselves, by the ids of their images, from wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from imseek.data.reader import Reader
+from imseek.errors import ImseekError
+from imseek.indexer.sources.reading import PlaceReader
+
+
+class Originals:
+    """Reads pictures of one generation; the archives and tables that they lie in stay open. Not for several threads.
+
+    ``expected`` are ids whose places are looked up at once; others are, one by one.
+    """
+
+    def __init__(self, reader: Reader, expected: Sequence[int] = ()) -> None:
+        self._reader = reader
+        self._sources = reader.sources()
+        self._places = reader.catalog_places(expected)
+        self._opened = PlaceReader()
+
+    def __enter__(self) -> Self:
+        self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    def read(self, image_id: int) -> bytes | None:
+        """As its source has it now; None where it is not there any more, or cannot be read.
+
+        Raises StaleGenerationError where a purge has met the generation since.
+        """
+        if image_id not in self._places:
+            self._places.update(self._reader.catalog_places([image_id]))
+        if (place := self._places.get(image_id)) is None:
+            return None
+        source_id, path = place
+        try:
+            return self._opened.load(self._sources[source_id], path).data
+        except (ImseekError, OSError):
+            return None

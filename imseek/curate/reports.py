@@ -1,0 +1,63 @@
+"""What was found, for other programs: rows of CSV."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any, Final, Protocol
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicateReport, path_json
+
+COLUMNS: Final = (
+    *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
+    *("content_hash", "width", "height", "bytes", "format", "taken_at"),
+    *("pair_kind", "confidence", "cosine", "distance", "correlation", "orientation", "judged"),
+)
+
+
+class Writable(Protocol):
+    """A file open for text."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+def write_csv(report: DuplicateReport, file: Writable) -> None:
+    """A row for each image, group after group, the keeper first (``keep`` is 1); a head of :data:`COLUMNS`.
+
+    As RFC 4180 has it, lines ending in CR LF. ``path`` is exact, even if it has line breaks; where it is not UTF-8 it
+    is escaped, and ``path_b64`` has its bytes. What is not known is empty. A URL may hold what UTF-8 does not: open the
+    file with ``errors="backslashreplace"``, and with ``newline=""``.
+    """
+    rows = csv.DictWriter(file, COLUMNS, restval="")
+    rows.writeheader()
+    for number, group in enumerate(report.groups, start=1):
+        for member in group.members:
+            rows.writerow({"group": number, **_row(group, member)})
+
+
+def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
+    place, pair = member.place, member.pair
+    row: dict[str, Any] = {
+        "kind": group.kind,
+        "keep": int(member is group.keeper),
+        "reason": group.reason if member is group.keeper else "",
+        "collection": member.collection,
+        "image_id": member.image_id,
+        **({} if place is None else {**path_json(place.path), "uri": place.uri}),
+        "content_hash": member.content_hash,
+        "width": member.width,
+        "height": member.height,
+        "bytes": member.bytes,
+        "format": member.format,
+        "taken_at": member.taken_at,
+    }
+    if pair is not None:
+        row |= {
+            "pair_kind": pair.kind,
+            "confidence": round(pair.confidence, 4),
+            "cosine": None if pair.cosine is None else round(pair.cosine, 6),
+            "distance": pair.distance,
+            "correlation": None if pair.correlation is None else round(pair.correlation, 6),
+            "orientation": pair.orientation,
+            "judged": int(pair.judged),
+        }
+    return row

@@ -1,0 +1,169 @@
+"""Bringing one file back to its place, wherever its act, or an earlier try to undo it, has stopped."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from imseek.curate import trash
+from imseek.curate.acting import beside, folder_of, part_of, target_of, told
+from imseek.curate.journal import Intent, Journal
+from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
+from imseek.data import moving
+from imseek.data.moving import At, Content, Spot
+from imseek.data.quarantine import SourceAt
+from imseek.types import display_path
+
+NEITHER = "it is neither at its place nor where it was put"
+
+
+class GoneError(LeftAloneError):
+    """A file cannot be brought back, now or later. ``other`` tells that another one lies at its place."""
+
+    def __init__(self, reason: str, *, other: bool = False) -> None:
+        super().__init__(reason)
+        self.other = other
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What came of a file: whether it had to be brought back, and what there is to say of it."""
+
+    moved: bool
+    note: str = ""
+
+
+def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
+    """The intent with its paths as they are now, since a source may have moved, and where its file belongs."""
+    if source is None:
+        return intent, trash.spot(intent.full)
+    spot = spot_of(source, intent.path)
+    if spot.full == intent.full:
+        return intent, spot
+    before, now = intent.full.removesuffix(b"/" + intent.path), source.root
+
+    def moved(path: bytes) -> bytes:
+        inside = path == before or path.startswith(before + b"/")
+        return now + path[len(before) :] if inside and path else path
+
+    to, base, keeper = moved(intent.to), moved(intent.to_base), moved(intent.keeper)
+    return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
+
+
+def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -> Back:
+    """Raises LeftAloneError, GoneError, StorageError."""
+    if intent.action == "tag":
+        return Back(True)
+    with told():
+        if intent.action in ("hard-link", "reflink"):
+            return _part_from_keeper(journal, intent, spot, dry_run)
+        kept = where(journal, intent)
+        with folder_of(kept) as there, folder_of(spot) as here:
+            back = _compare(journal, intent, kept, there, here, dry_run)
+            if back is not None:
+                if intent.action == "trash" and not dry_run:
+                    place = journal.trashed.get(intent.n)
+                    if place is None or not os.path.lexists(place):
+                        trash.forget(intent.full, place)
+                return back
+        _move_back(journal, intent, kept, spot, dry_run)
+    return Back(True)
+
+
+def where(journal: Journal, intent: Intent) -> Spot | None:
+    """Where a file was put, as far as is known; it may not be there any more."""
+    if intent.action == "quarantine":
+        return target_of(intent)
+    place = journal.trashed.get(intent.n)
+    if place is None or not os.path.lexists(place):
+        place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
+    return None if place is None else trash.spot(place)
+
+
+def _compare(
+    journal: Journal, intent: Intent, kept: Spot | None, there: At | None, here: At | None, dry_run: bool
+) -> Back | None:
+    """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
+    if there is not None and not dry_run:
+        moving.drop(At(there.folder, part_of(journal, intent)))
+    held = None if there is None else moving.look(there)
+    lies = None if here is None else moving.look(here)
+    sha256 = bytes.fromhex(intent.content_hash)
+    same = here is not None and lies is not None and _is(here, sha256)
+    if held is None or there is None or kept is None:
+        if same:
+            return Back(False)
+        raise GoneError(
+            NEITHER if lies is None else f"{NEITHER}: another file lies there", other=lies is not None
+        )
+    if lies is None:
+        return None
+    if not same:
+        raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
+    if moving.same_inode(held, lies) or (
+        journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
+    ):
+        # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
+        if not dry_run:
+            if here is not None:
+                moving.sync(here)
+            moving.drop(there)
+        return Back(True)
+    return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
+
+
+def _is(at: At, sha256: bytes) -> bool:
+    with suppress(OSError, moving.ChangingError):
+        return moving.read(at).sha256 == sha256
+    return False
+
+
+def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, dry_run: bool) -> None:
+    assert kept is not None
+    if not os.path.isdir(spot.base):
+        raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
+    with moving.opened(kept) as there:
+        content = _unchanged(there, intent, kept)
+        check_writable(there)
+        if dry_run:
+            return
+        with moving.opened(spot, make=True) as here:
+            moving.move(there, here, content, part_of(journal, intent))
+            moving.restore_facts(here, intent.mode, intent.mtime_ns)
+    if intent.action == "trash":
+        trash.forget(intent.full, kept.full)
+
+
+def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
+    content = moving.read(at)
+    if content.sha256.hex() != intent.content_hash:
+        raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
+    return content
+
+
+def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: bool) -> Back:
+    """A file of its own again, with the mode and mtime that it had."""
+    with folder_of(spot) as at:
+        if at is None or moving.look(at) is None:
+            raise GoneError("it is not there any more")
+        new, old = beside(journal, intent, at)
+        if not dry_run:
+            moving.settle_replaced(at, new, old, bytes.fromhex(intent.content_hash))
+        content = moving.read(at)
+        if content.sha256.hex() != intent.content_hash:
+            raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
+        if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
+            return Back(False)  # It had not been replaced.
+        check_writable(at)
+        if dry_run:
+            return Back(True)
+        try:
+            moving.write_copy(at, new)
+            moving.restore_facts(new, intent.mode, intent.mtime_ns)
+            if moving.read(new).sha256 != content.sha256:
+                raise LeftAloneError("its copy is not what was read before")
+            moving.replace(at, new, old, content)
+        finally:
+            moving.drop(new)
+    return Back(True)

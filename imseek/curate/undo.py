@@ -1,0 +1,186 @@
+"""Undoing what was done to files: each goes back to its place, byte for byte, and its image is searched again.
+
+The journal says what was meant, and the disk what has come of it; files are told by their bytes. Nothing is replaced:
+where another file lies at a place by now, the one that was put away stays where it is, and that is told.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.curate import inherit
+from imseek.curate import journal as journals
+from imseek.curate.apply import BATCH, MOVING, placings
+from imseek.curate.journal import AWAY, Intent, Journal, State
+from imseek.curate.looking import LeftAloneError
+from imseek.curate.patience import writing
+from imseek.curate.plans import LINKING
+from imseek.curate.returning import Back, GoneError, bring_back, located
+from imseek.data import quarantine
+from imseek.data.batch import Batch, Placing
+from imseek.data.commit import commit
+from imseek.data.current import read_current
+from imseek.data.quarantine import Change, Held, live_sources, look_up, occupants
+from imseek.data.telling import telling
+from imseek.data.writer import Writer
+from imseek.errors import UsageError
+from imseek.types import Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
+
+#: States of files that there is something to undo of. A file that was gone may be there again.
+_OPEN: Final = AWAY | {"gone"}
+
+
+def undo(
+    root: str | os.PathLike[str],
+    id: str | None = None,  # noqa: A002 - what people call it
+    dry_run: bool = True,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> UndoReport:
+    """Undo what was done last, or what is on record under an id (``journal.list_``); ``dry_run`` only tells.
+
+    Files that cannot be brought back now are left alone, and told; the same call tries again. Cut short, it goes on.
+    Raises UsageError where there is nothing to undo, CollectionNotFoundError, LockedError where another writer does
+    not end within half a minute, ReadOnlyError, StorageError.
+    """
+    path = Path(root).expanduser().absolute()
+    generation = read_current(path).generation
+    if dry_run:
+        run = _Run(path, _journal(path, id), progress, stop)
+        return run.report(generation, run.dry())
+    with writing(path, "undo") as writer, telling(writer, progress, stop) as tell:
+        run = _Run(path, _journal(path, id), tell, stop)
+        files = run.execute(writer)
+        return run.report(writer.generation, files, dry=False)
+
+
+def _journal(root: Path, undo_id: str | None) -> Journal:
+    if undo_id is not None:
+        return journals.find(root, undo_id)
+    for journal in journals.journals(root):
+        if AWAY & set(journal.states.values()):
+            return journal
+    raise UsageError("nothing was done that could be undone", hint="imseek undo --list")
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """``back`` is None where the file was left alone, for this ``reason``."""
+
+    intent: Intent
+    back: Back | None
+    reason: str = ""
+    gone: bool = False
+    other: bool = False
+
+
+class _Run:
+    def __init__(
+        self, root: Path, journal: Journal, progress: ProgressCallback | None, stop: threading.Event | None
+    ) -> None:
+        self._root = root
+        self._journal = journal
+        self._progress = progress or (lambda _: None)
+        self._stop = stop or threading.Event()
+        self._started = time.monotonic()
+        self._notes: list[str] = list(journal.info().notes)
+        self._sources = live_sources(root)
+        # The last first, as they were done.
+        self._intents = [
+            intent
+            for n, intent in sorted(journal.intents.items(), reverse=True)
+            if journal.states[n] in _OPEN
+        ]
+        self._count = 0
+
+    def report(self, generation: int, files: Sequence[UndoneFile], *, dry: bool = True) -> UndoReport:
+        return UndoReport(
+            dry, self._journal.undo_id, generation, tuple(files), tuple(self._notes), self._stop.is_set()
+        )
+
+    def dry(self) -> list[UndoneFile]:
+        return [_told(result, "would") for result in self._results(self._intents, dry_run=True)]
+
+    def execute(self, writer: Writer) -> list[UndoneFile]:
+        told: list[UndoneFile] = []
+        states = self._journal.states
+        for start in range(0, len(self._intents), BATCH):
+            if self._stop.is_set():
+                break
+            batch = self._intents[start : start + BATCH]
+            # A copy that is found at a place later is ours then, and not one that somebody has put there.
+            returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
+            self._journal.note(returning)
+            results = list(self._results(batch, dry_run=False))
+            self._record(writer, results)
+            told += [_told(result, "done") for result in results]
+        return told
+
+    def _results(self, intents: Sequence[Intent], *, dry_run: bool) -> Iterator[_Result]:
+        for recorded in intents:
+            if self._stop.is_set():
+                return
+            intent, spot = located(recorded, self._sources.get(recorded.source_id))
+            try:
+                yield _Result(intent, bring_back(self._journal, intent, spot, dry_run=dry_run))
+            except GoneError as error:
+                yield _Result(intent, None, str(error), gone=True, other=error.other)
+            except LeftAloneError as error:
+                yield _Result(intent, None, str(error))
+            self._count += 1
+            seconds = time.monotonic() - self._started
+            self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
+
+    def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
+        """The catalog, and then the journal, of files that are back."""
+        back = [result.intent for result in results if result.back is not None]
+        held = look_up(self._root, sorted({intent.image_id for intent in back}))
+        commit(writer, self._batch(back, held))
+        numbers = {intent.n for intent in back}
+        states = self._journal.states
+        still = [i for n, i in self._journal.intents.items() if n not in numbers and states[n] in AWAY]
+        taken = inherit.taking(writer, back, still, self._journal.undo_id)
+        # Of one that another file took the place of, the next scan tells what has become.
+        kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]
+        change = Change(
+            kept=kept, untagged=taken.untagged, columns=taken.columns, column_set=taken.column_set
+        )
+        quarantine.make(writer, change)
+        noted: dict[int, State] = {intent.n: "undone" for intent in back}
+        noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
+        self._journal.note(noted)
+
+    def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
+        """Images whose files lie at their places again, with the stat of now."""
+        batch = Batch()
+        files = [intent for intent in back if intent.action in MOVING or intent.action in LINKING]
+        lying = occupants(self._root, [(i.source_id, i.path) for i in files])
+        for placing in placings(files):
+            image = held.get(placing.image_id)
+            there = lying.get((placing.source_id, placing.path))
+            if image is None:
+                self._notes.append(
+                    f"image {placing.image_id} has left the collection: `imseek index` takes its file in anew"
+                )
+            elif there == placing.image_id:
+                batch.checked.append(placing)
+            elif image.source_id is None:
+                # Another file had its place, and has left it: that image waits to be found elsewhere.
+                batch.moved.append(
+                    Placing(placing.image_id, placing.source_id, placing.path, placing.stat, replaces=there)
+                )
+        return batch
+
+
+def _told(result: _Result, moved: Outcome) -> UndoneFile:
+    intent = result.intent
+    if result.back is None:
+        return UndoneFile(intent.image_id, intent.full, intent.action, "left", result.reason)
+    outcome: Outcome = moved if result.back.moved else "already"
+    return UndoneFile(intent.image_id, intent.full, intent.action, outcome, result.back.note)

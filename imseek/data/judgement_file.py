@@ -1,0 +1,173 @@
+"""The table of judgements, and the sealed file that holds all of them beside the catalog.
+
+The file is one of those that the catalog lists, so that `verify` notices any change of it, and it is replaced in the
+transaction that changes the table: ``judgements/all.<generation>.json``. No reader uses it; so the one before is
+unlinked after the commit, and swept by the next writer where that did not come to be. It is for a repair without the
+catalog or a backup of its last generation (:func:`take_back`), and made again from the catalog where it is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from imseek.data import durable, files, layout
+from imseek.data import schema as t
+from imseek.data.catalog import get_meta, live
+from imseek.data.files import Folders, StagedFile
+from imseek.data.writer import Writer
+from imseek.types import Judgement
+
+KIND: Final = "judgements"
+
+#: hash_a, hash_b, verdict, provenance, decided_at.
+Row: TypeAlias = tuple[bytes, bytes, str, str, str]
+_COLUMNS: Final = ("hash_a", "hash_b", "verdict", "provenance", "decided_at")
+
+
+def change(writer: Writer, wanted: Mapping[tuple[str, str], Judgement | None]) -> int:
+    """Make it that of each pair of contents (hexadecimal, the lower first) this was said, or nothing. Returns how many
+    pairs that changes; where there are none, nothing is committed."""
+    with writer.catalog.transaction() as connection:
+        stored = {(row[0].hex(), row[1].hex()): row[2] for row in _rows(connection)}
+    new = {
+        pair: judgement
+        for pair, judgement in wanted.items()
+        if (None if judgement is None else judgement.verdict) != stored.get(pair)
+    }
+    if new:
+        _apply(writer, new)
+    return len(new)
+
+
+def rewrite(writer: Writer) -> None:
+    """Write the file again from the table."""
+    _apply(writer, {})
+
+
+def _apply(writer: Writer, new: Mapping[tuple[str, str], Judgement | None]) -> None:
+    replaced: list[str] = []
+
+    def apply(connection: Connection, generation: int) -> None:
+        _remove(connection, [(bytes.fromhex(a), bytes.fromhex(b)) for a, b in new])
+        given = (judgement for judgement in new.values() if judgement is not None)
+        _insert(
+            connection,
+            [(bytes.fromhex(j.a), bytes.fromhex(j.b), j.verdict, j.provenance, j.decided_at) for j in given],
+        )
+        replaced.extend(_listed(connection))
+        files.forget(connection, replaced)
+        _publish(writer, connection, generation)
+
+    writer.apply(apply)
+    durable.discard_files(writer.root / path for path in replaced)
+
+
+def _publish(folders: Folders, connection: Connection, generation: int) -> None:
+    rows = _rows(connection)
+    document = {
+        "format": layout.FORMAT,
+        "uuid": get_meta(connection, "uuid"),
+        "generation": generation,
+        "judgements": [[a.hex(), b.hex(), *rest] for a, b, *rest in rows],
+    }
+    path = layout.judgements(generation)
+    staged = folders.staging / path.replace("/", "_")
+    written = durable.stage(staged, methodcaller("write", durable.seal(document)))
+    file = StagedFile(staged, path, KIND, len(rows), written)
+    files.publish(folders, connection, generation, None, [file])
+
+
+# -- repair --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """``count`` judgements were taken from the file ``path``, with something in them that was not known before.
+    ``damaged``: files that may have held later ones."""
+
+    path: str | None = None
+    count: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+def take_back(connection: Connection, folders: Folders, generation: int) -> TakenBack:
+    """Of a catalog that is being restored: its judgements from the newest file that is sound, if that is not older.
+
+    A file that no commit ever told of, since its writer was killed before, counts as well: somebody has said so.
+    """
+    root, uuid = folders.root, get_meta(connection, "uuid")
+    listed = _listed(connection)
+    last = max((layout.judgements_of(path) or 0 for path in listed), default=-1)
+    damaged = []
+    for path in sorted(_on_disk(root), key=lambda path: layout.judgements_of(path) or 0, reverse=True):
+        found = layout.judgements_of(path)
+        if found is None or found < last:
+            break
+        rows = _read(root, path, uuid)
+        if rows is None:
+            if found > last:  # Else the table is as new.
+                damaged.append(path)
+            continue
+        before = _rows(connection)
+        connection.execute(delete(t.judgements))
+        _insert(connection, rows)
+        files.forget(connection, [*listed, path])
+        file = StagedFile(root / path, path, KIND, len(rows), durable.digest_of(root / path))
+        files.publish(folders, connection, generation, None, [file])
+        news = sorted(rows) != sorted(before)
+        return TakenBack(path if news else None, len(rows), tuple(damaged))
+    return TakenBack(damaged=tuple(damaged))
+
+
+def _on_disk(root: Path) -> list[str]:
+    folder = root / layout.JUDGEMENTS
+    names = [path.relative_to(root).as_posix() for path in folder.glob("*")] if folder.is_dir() else []
+    return [name for name in names if layout.judgements_of(name) is not None]
+
+
+def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
+    """The rows of a file, None where it is not as it was written, or another collection's."""
+    try:
+        document = durable.unseal((root / path).read_bytes())
+        rows: list[Row] = [
+            (bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, at)
+            for a, b, verdict, provenance, at in document["judgements"]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return None
+    stated = (document.get("format"), document.get("uuid"), document.get("generation"))
+    return rows if stated == (layout.FORMAT, uuid, layout.judgements_of(path)) else None
+
+
+# -- the table -----------------------------------------------------------------------------------------------
+
+
+def _rows(connection: Connection) -> list[Row]:
+    j = t.judgements.c
+    query = select(*(j[name] for name in _COLUMNS)).order_by(j.hash_a, j.hash_b)
+    return [(bytes(row[0]), bytes(row[1]), row[2], row[3], row[4]) for row in connection.execute(query)]
+
+
+def _remove(connection: Connection, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    j = t.judgements.c
+    values: list[dict[str, Any]] = [{"a": a, "b": b} for a, b in pairs]
+    if values:
+        statement = delete(t.judgements).where(j.hash_a == bindparam("a"), j.hash_b == bindparam("b"))
+        connection.execute(statement, values)
+
+
+def _insert(connection: Connection, rows: Iterable[Row]) -> None:
+    values = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    if values:
+        connection.execute(insert(t.judgements), values)
+
+
+def _listed(connection: Connection) -> list[str]:
+    query = select(t.files.c.path).where(live(t.files), t.files.c.kind == KIND)
+    return list(connection.execute(query).scalars())

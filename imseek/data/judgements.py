@@ -1,0 +1,82 @@
+"""What people have said of pairs of contents: that they are the same picture, or that they are not.
+
+A judgement is about two content hashes, so it holds for every image that ever has these contents: after moves, new
+scans, other encoders, and where a picture has gone and comes back. It is true in the catalog, and not derivable. So
+each change also writes all of them into a sealed file beside it (:mod:`imseek.data.judgement_file`), for repairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from imseek.data.catalog_file import connect_read_only
+from imseek.errors import UsageError
+from imseek.types import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from imseek.data.writer import Writer
+
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+
+
+def said(a: str, b: str, verdict: Verdict, provenance: str, decided_at: str | None = None) -> Judgement:
+    """A judgement of two contents, hexadecimal sha256 in any order, made now if not ``decided_at``.
+
+    Raises UsageError where they are the same bytes, or no such hashes, or for another verdict.
+    """
+    one, other = sorted((_checked(a), _checked(b)))
+    if one == other:
+        raise UsageError("both pictures are the same bytes: there is nothing to judge")
+    if verdict not in VERDICTS:
+        raise UsageError(f"{verdict!r} is no judgement", hint=f"one of {', '.join(VERDICTS)}")
+    at = datetime.now(UTC).isoformat(timespec="seconds") if decided_at is None else decided_at
+    return Judgement(one, other, verdict, provenance, at)
+
+
+def record(writer: Writer, judgements: Iterable[Judgement]) -> int:
+    """Store judgements as one commit. Returns how many say something new; of one pair, the last one holds.
+
+    One that says what is stored already leaves that as it is, with its date. Raises UsageError as :func:`said`, and as
+    :meth:`~imseek.data.writer.Writer.apply`.
+    """
+    from imseek.data import judgement_file
+
+    checked = (said(j.a, j.b, j.verdict, j.provenance, j.decided_at) for j in judgements)
+    return judgement_file.change(writer, {(j.a, j.b): j for j in checked})
+
+
+def withdraw(writer: Writer, pairs: Iterable[tuple[str, str]]) -> int:
+    """Forget what was said of pairs of contents, hexadecimal sha256 in any order, as one commit.
+
+    Returns of how many something was stored. Raises UsageError for what is no hash, and as
+    :meth:`~imseek.data.writer.Writer.apply`.
+    """
+    from imseek.data import judgement_file
+
+    keys = ((_checked(a), _checked(b)) for a, b in pairs)
+    return judgement_file.change(writer, {(min(key), max(key)): None for key in keys})
+
+
+def read(root: Path) -> tuple[Judgement, ...]:
+    """All judgements, by their contents. Verdicts of a later imseek are left out.
+
+    Raises CorruptCollectionError, and StorageError where the catalog cannot be read now.
+    """
+    with connect_read_only(root) as connection:
+        rows = connection.execute(
+            "SELECT hash_a, hash_b, verdict, provenance, decided_at FROM judgements ORDER BY hash_a, hash_b"
+        ).fetchall()
+    return tuple(Judgement(a.hex(), b.hex(), *rest) for a, b, *rest in rows if rest[0] in VERDICTS)
+
+
+def _checked(content_hash: str) -> str:
+    """In lower case."""
+    try:
+        if len(content_hash) == 64 == 2 * len(bytes.fromhex(content_hash)):
+            return content_hash.lower()
+    except ValueError:
+        pass
+    raise UsageError(f"{content_hash!r} is no content hash", hint="64 hexadecimal digits")

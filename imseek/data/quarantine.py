@@ -1,0 +1,127 @@
+"""Images whose files are put away: kept with id, tags and place, but not searched, until the files are back.
+
+The state changes before a file moves, and changes back after the file is there again. So whenever a scan finds that a
+file is not at its place, its image is either quarantined, and left alone, or really gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from imseek.data import files, tags
+from imseek.data.catalog import LIVE, QUARANTINED
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.columns import replacing
+from imseek.data.places import base_folder, join_root
+from imseek.data.reader import FOREVER, chunks
+from imseek.data.tags import Tagged
+from imseek.data.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAt:
+    """A live source: its kind, and where it lies now."""
+
+    source_id: int
+    kind: str
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A live image as the catalog has it: sha256, state, and where it lies (source and path within it), if known."""
+
+    image_id: int
+    content_hash: bytes
+    state: str
+    stored: bool
+    source_id: int | None = None
+    path: bytes = b""
+
+
+def live_sources(root: Path) -> dict[int, SourceAt]:
+    """Sources that have not been removed. Raises as ``connect_read_only``."""
+    query = "SELECT source_id, kind, root, relative FROM sources WHERE died = ? ORDER BY source_id"
+    base = base_folder(root)
+    with connect_read_only(root) as connection:
+        rows = connection.execute(query, (FOREVER,)).fetchall()
+    return {i: SourceAt(i, kind, join_root(base, at, relative)) for i, kind, at, relative in rows}
+
+
+def look_up(root: Path, image_ids: Sequence[int]) -> dict[int, Held]:
+    """What the catalog knows of images now; those that have died or never were are left out."""
+    found: dict[int, Held] = {}
+    with connect_read_only(root) as connection:
+        for chunk in chunks(image_ids):
+            marks = ",".join("?" * len(chunk))
+            query = (
+                "SELECT i.image_id, i.content_hash, i.state, i.shard_id IS NOT NULL, p.source_id, p.path "  # noqa: S608
+                f"FROM images i LEFT JOIN places p ON p.image_id = i.image_id AND p.died = {FOREVER} "
+                f"WHERE i.died = {FOREVER} AND i.image_id IN ({marks})"
+            )
+            for i, content, state, stored, source_id, path in connection.execute(query, chunk):
+                found[i] = Held(i, content, state, bool(stored), source_id, path or b"")
+    return found
+
+
+def were_listed(root: Path, source_id: int, paths: Iterable[bytes]) -> set[bytes]:
+    """Those of the paths that are, or once were, places of a source."""
+    query = "SELECT 1 FROM places WHERE source_id = ? AND path = ? LIMIT 1"
+    with connect_read_only(root) as connection:
+        return {path for path in paths if connection.execute(query, (source_id, path)).fetchone()}
+
+
+def occupants(root: Path, spots: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+    """The images that lie at these places (source and path within it) as the catalog has it."""
+    query = "SELECT image_id FROM places WHERE source_id = ? AND path = ? AND died = ?"
+    found: dict[tuple[int, bytes], int] = {}
+    with connect_read_only(root) as connection:
+        for source_id, path in spots:
+            for (image_id,) in connection.execute(query, (source_id, path, FOREVER)):
+                found[source_id, path] = image_id
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changes in the catalog around what is done to files, as one generation.
+
+    ``put_away`` are live images that are quarantined: their files may move once that is committed. ``kept`` are those
+    whose files have not moved after all; those that have come back come as ``checked`` of a batch. ``tags`` are given
+    with where they come from, ``untagged`` taken away. ``columns``, unless None, replace those of ``column_set``.
+    """
+
+    put_away: Sequence[int] = ()
+    kept: Sequence[int] = ()
+    tags: Mapping[Tagged, str] = field(default_factory=dict)
+    untagged: Sequence[Tagged] = ()
+    columns: Mapping[str, Mapping[int, Any]] | None = None
+    column_set: str = ""
+
+    def __bool__(self) -> bool:
+        return any((self.put_away, self.kept, self.tags, self.untagged)) or self.columns is not None
+
+
+def make(writer: Writer, change: Change) -> int:
+    """Commit a change; returns the generation. Raises as ``Writer.apply``; one of nothing changes nothing."""
+    if not change:
+        return writer.generation
+    columns = change.columns
+    replace = None if columns is None else replacing(writer, change.column_set, columns)
+
+    def make(connection: Connection, generation: int) -> None:
+        touched = files.change_state(connection, change.put_away, LIVE, QUARANTINED)
+        touched |= files.change_state(connection, change.kept, QUARANTINED, LIVE)
+        for shard_id in sorted(touched):
+            files.write_dead(writer, connection, generation, shard_id)
+        tags.add(connection, generation, change.tags)
+        tags.end(connection, generation, change.untagged)
+        if replace is not None:
+            replace(connection, generation)
+
+    return writer.apply(make)

@@ -1,0 +1,78 @@
+"""Tags of images. Each remembers who gave it, and from which generation to which it held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Connection, insert, select, update
+
+from imseek.data import files
+from imseek.data import schema as t
+from imseek.data.catalog import live
+from imseek.data.schema import FOREVER
+from imseek.data.writer import Writer
+
+#: An image and a tag of it.
+Tagged: TypeAlias = tuple[int, str]
+
+
+def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """The tags that images have now, by image, with where each comes from."""
+    found: dict[int, dict[str, str]] = {}
+    g = t.tags.c
+    for chunk in files.chunks(image_ids):
+        query = select(g.image_id, g.tag, g.provenance).where(g.image_id.in_(chunk), live(t.tags))
+        for image_id, tag, provenance in connection.execute(query.order_by(g.image_id, g.tag)):
+            found.setdefault(image_id, {})[tag] = provenance
+    return found
+
+
+def add(connection: Connection, generation: int, given: Mapping[Tagged, str]) -> list[Tagged]:
+    """Give tags to live images, each with where it comes from; those that an image has already are passed over.
+
+    Returns those that were given. Part of a change (:meth:`Writer.apply`).
+    """
+    ids = sorted({image_id for image_id, _ in given})
+    had = of(connection, ids)
+    i = t.images.c
+    living: set[int] = set()
+    for chunk in files.chunks(ids):
+        living.update(
+            connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars()
+        )
+    new = [one for one in given if one[0] in living and one[1] not in had.get(one[0], {})]
+    if new:
+        connection.execute(
+            insert(t.tags),
+            [
+                {
+                    "image_id": image_id,
+                    "tag": tag,
+                    "provenance": given[image_id, tag],
+                    "born": generation,
+                    "died": FOREVER,
+                }
+                for image_id, tag in new
+            ],
+        )
+    return new
+
+
+def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int:
+    """Take tags away; returns how many there were. Part of a change (:meth:`Writer.apply`)."""
+    ended = 0
+    g = t.tags.c
+    for image_id, tag in taken:
+        mine = (g.image_id == image_id) & (g.tag == tag) & live(t.tags)
+        ended += connection.execute(update(t.tags).where(mine).values(died=generation)).rowcount
+    return ended
+
+
+def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
+    """Give tags as one change; returns the generation. See :func:`add`."""
+
+    def change(connection: Connection, generation: int) -> None:
+        add(connection, generation, given)
+
+    return writer.apply(change)

@@ -1,0 +1,217 @@
+"""``imseek apply`` and ``imseek undo``: what a plan says is done to files, and brought back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.library import Resolved
+    from imseek.types import ActedFile, ApplyReport, UndoInfo, UndoneFile, UndoReport
+
+YesOption: TypeAlias = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
+]
+LimitOption: TypeAlias = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
+]
+#: What was done to a file, for people.
+_DONE: Final[Mapping[str, str]] = {
+    "tag": "tagged",
+    "quarantine": "moved to quarantine",
+    "trash": "moved to the trash",
+    "hard-link": "replaced by a hard link",
+    "reflink": "replaced by a reflink",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("apply", epilog=examples("imseek apply plan.json", "imseek apply plan.json --yes"))(apply)
+    app.command(
+        "undo",
+        epilog=examples("imseek undo --list", "imseek undo", "imseek undo 20260301-120000-1f2e3d --yes"),
+    )(undo)
+
+
+def apply(
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="A file that `imseek duplicates --plan` has written.")
+    ],
+    yes: YesOption = False,
+    limit: LimitOption = 20,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone."""
+    from imseek import duplicates
+
+    read = duplicates.load_plan(plan)
+    chosen = _collection_of(read.collection, collection)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        report = duplicates.apply(chosen.path, read, dry_run=not yes, progress=progress, stop=signals.event)
+    if as_json:
+        jsonout.print_json(dupjson.applied(report, chosen))
+    else:
+        print("\n".join(_applied(report, limit)))
+        if report.dry_run and report.files:
+            say("nothing was changed; --yes does it")
+        if report.interrupted:
+            say("interrupted: what was done is kept and can be undone; the same command goes on from here")
+    if report.interrupted:
+        return signals.exit_code
+    return int(not report.dry_run and any(file.outcome == "left" for file in report.files))
+
+
+def undo(
+    undo_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Of what `--list` shows (default: the newest).")
+    ] = None,
+    yes: YesOption = False,
+    listed: Annotated[bool, typer.Option("--list", help="List what was done and can be undone.")] = False,
+    limit: LimitOption = 20,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Bring back what `imseek apply` has moved or replaced. Exits with 1 where files had to be left alone."""
+    from imseek import duplicates
+
+    if listed and (undo_id is not None or yes):
+        raise UsageError("--list shows all, and changes nothing", hint="without ID and --yes")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    if listed:
+        known = duplicates.undoable(chosen.path)
+        if as_json:
+            jsonout.print_json(dupjson.undoable(known, chosen))
+        else:
+            print(_listed(known))
+        return 0
+    with StopSignals() as signals, progress_bar() as progress:
+        report = duplicates.undo(chosen.path, undo_id, dry_run=not yes, progress=progress, stop=signals.event)
+    if as_json:
+        jsonout.print_json(dupjson.undone(report, chosen))
+    else:
+        print("\n".join(_undone(report, limit)))
+        if report.dry_run and report.files:
+            say("nothing was changed; --yes does it")
+        if report.interrupted:
+            say("interrupted: what was brought back stays; the same command goes on from here")
+    if report.interrupted:
+        return signals.exit_code
+    return int(not report.dry_run and any(file.outcome == "left" for file in report.files))
+
+
+def _collection_of(uuid: str, given: str | None) -> Resolved:
+    """The collection that a plan is for: the one that is given, else the usual one or any of the library's.
+
+    Raises UsageError where none of them is.
+    """
+    from imseek.data.current import read_identity
+    from imseek.errors import ImseekError
+
+    cwd = current_folder()
+    if given is not None:
+        return library.resolve(
+            given, cwd=cwd, environ=os.environ
+        )  # Another one is refused when it is applied.
+    found: list[Resolved] = []
+    with suppress(UsageError):
+        found.append(library.resolve(None, cwd=cwd, environ=os.environ))
+    found += [
+        library.Resolved(named.path, named.name, "the plan's")
+        for named in library.list_collections(os.environ)
+    ]
+    for one in found:
+        try:
+            if read_identity(one.path).uuid == uuid:
+                return one
+        except ImseekError:
+            continue
+    raise UsageError(
+        "the collection that the plan is for is not among those here", hint="name it: --collection PATH"
+    )
+
+
+def _applied(report: ApplyReport, limit: int) -> list[str]:
+    if not report.files:
+        return ["the plan has nothing to do", *map(printable, report.notes)]
+    out = _files(report.files, limit)
+    verb = "would be " if report.dry_run else ""
+    acted = [file for file in report.files if file.outcome in ("would", "done")]
+    for action, done in _DONE.items():
+        if of := [file for file in acted if file.action == action]:
+            out.append(f"{count(len(of), 'file')} {verb}{done}, {size(sum(file.bytes for file in of))}")
+    out += _rest(report.counts)
+    if report.freed and not report.dry_run:
+        out.append(f"{size(report.freed)} are free once quarantine or trash is emptied")
+    out += map(printable, report.notes)
+    if report.undo_id is not None:
+        out.append(f"`imseek undo {report.undo_id}` brings all back")
+    return out
+
+
+def _undone(report: UndoReport, limit: int) -> list[str]:
+    if not report.files:
+        return ["nothing to undo", *map(printable, report.notes)]
+    out = _files(report.files, limit)
+    verb = "would be " if report.dry_run else ""
+    acted = sum(file.outcome in ("would", "done") for file in report.files)
+    return [
+        *out,
+        f"{printable(report.undo_id)}: {count(acted, 'file')} {verb}as before",
+        *_rest(report.counts),
+        *map(printable, report.notes),
+    ]
+
+
+def _rest(counts: Mapping[str, int]) -> list[str]:
+    said = (("already", "as it should be already"), ("left", "left alone"))
+    return [f"{count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
+
+
+def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> list[str]:
+    """Those that were left alone first: they are what somebody has to look at."""
+    from imseek.types import display_path
+
+    ordered: list[ActedFile | UndoneFile] = sorted(files, key=lambda file: file.outcome != "left")
+    rows = []
+    for file in ordered[:limit]:
+        to: bytes | None = getattr(file, "to", None)
+        beside = f": {printable(file.reason)}" if file.reason else ""
+        beside += f" → {display_path(to)}" if to is not None else ""
+        rows.append((file.outcome, file.action, str(file.image_id), f"{display_path(file.path)}{beside}"))
+    out = [table(("", "action", "id", "file"), rows, right=(2,))] if rows else []
+    if limit and len(files) > limit:
+        out.append(f"and {len(files) - limit:,} more (-n shows more, --json all)")
+    return out
+
+
+def _listed(known: Sequence[UndoInfo]) -> str:
+    if not known:
+        return "nothing was done that could be undone"
+    rows = [
+        (
+            info.undo_id,
+            info.created,
+            info.state,
+            size(info.bytes),
+            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()),
+        )
+        for info in known
+    ]
+    return table(("id", "when", "state", "size", "files"), rows, right=(3,))

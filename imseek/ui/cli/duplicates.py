@@ -1,0 +1,323 @@
+"""``imseek duplicates``: pictures that are there more than once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
+
+import typer
+
+from imseek import library
+from imseek.errors import MediaError, UsageError
+from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.newfile import check_new, new_file
+from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.curate.plans import Plan
+    from imseek.library import Resolved
+    from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
+    from imseek.ui.duplicates_page import Thumbnail
+
+_KINDS: Final = ("exact", "same")
+#: So many images of a group are shown.
+_MEMBERS: Final = 12
+#: So many files that a plan leaves alone are shown.
+_REFUSED: Final = 20
+#: Pixels.
+_THUMBNAIL: Final = 320
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "duplicates",
+        epilog=examples(
+            "imseek duplicates",
+            "imseek duplicates --kind exact --kind same --kind scene --html duplicates.html",
+            "imseek duplicates --keep oldest --protect ~/Pictures/albums --csv duplicates.csv",
+            "imseek duplicates --kind exact --plan plan.json --action quarantine",
+        ),
+    )(duplicates)
+
+
+def duplicates(
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="exact: the same file; same: the same picture; scene: another shot. May be repeated "
+            "(default: exact and same).",
+        ),
+    ] = None,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="Crops and pictures inside pictures too: slower.")
+    ] = False,
+    keep: Annotated[
+        Literal["best", "largest", "oldest", "newest", "path-priority"],
+        typer.Option(
+            "--keep", help="Which one of a group is to stay; best: resolution, then metadata, then file size."
+        ),
+    ] = "best",
+    prefer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prefer", metavar="FOLDER", help="Keep what lies there, the first named first; may be repeated."
+        ),
+    ] = None,
+    protect: Annotated[
+        list[Path] | None,
+        typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="COLLECTION", help="What another collection has of this one."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups the table shows.")
+    ] = 20,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all groups as CSV, an image a row.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with the pictures side by side."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Write down what to do to all but the keepers, for `imseek apply`."
+        ),
+    ] = None,
+    action: Annotated[
+        Literal["tag", "quarantine", "trash", "hard-link", "reflink"] | None,
+        typer.Option("--action", help="With --plan: what to do. Links are for files of the same bytes."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="With --action quarantine: where to (default: beside the pictures).",
+        ),
+    ] = None,
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", metavar="TAG", help="With --action tag: which (default: duplicate)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Find pictures that are there more than once, and which of them to keep. Nothing is changed."""
+    _check_action(plan, action, to, tag)
+    files = _Files(csv, html, plan, force)
+    files.check()
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    other = None if against is None else library.resolve(against, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import duplicates
+
+    with StopSignals() as signals, progress_bar() as progress:
+        report = duplicates.find(
+            chosen.path,
+            kinds=cast("Sequence[DuplicateKind]", [*(kind or _KINDS), *(["inside"] if inside else [])]),
+            keep=keep,
+            prefer=prefer or (),
+            protect=protect or (),
+            against=None if other is None else other.path,
+            where=where,
+            progress=progress,
+            stop=signals.event,
+        )
+    collections = [chosen] if other is None else [chosen, other]
+    names = dict(
+        zip((report.collection, report.against or ""), (one.name for one in collections), strict=False)
+    )
+    planned = None
+    if action is not None and not report.interrupted:
+        planned = duplicates.plan(
+            chosen.path, report, action, to=to, tag=tag or duplicates.TAG, protect=protect or ()
+        )
+    written = files.write(report, planned, names, collections)
+    if as_json:
+        jsonout.print_json(dupjson.duplicates(report, chosen, other, written, planned))
+    else:
+        print("\n".join(lines(report, limit, names)))
+        if planned is not None:
+            print("\n".join(_plan_lines(planned)))
+        for what, path in written.items():
+            say(f"wrote {printable(str(path))} ({what})")
+        if planned is not None and planned.files:
+            say(f"look at it, then: imseek apply {shlex.quote(str(plan))}")
+    if report.interrupted:
+        unplanned = "" if action is None else ", so no plan was written"
+        say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
+    """Raises UsageError for flags that do not go together."""
+    if plan is not None and action is None:
+        raise UsageError("a plan needs to know what to do", hint="add --action tag, quarantine, trash, …")
+    if action is not None and plan is None:
+        raise UsageError(
+            "an action needs a file for its plan", hint="add --plan FILE; `imseek apply FILE` does it"
+        )
+    if to is not None and action != "quarantine":
+        raise UsageError("--to goes with --action quarantine")
+    if tag is not None and action != "tag":
+        raise UsageError("--tag goes with --action tag")
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    """What the plan would do, and the first of what it cannot do."""
+    out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
+    if plan.refused:
+        out.append(f"{count(len(plan.refused), 'file')} it leaves alone:")
+        rows = [(printable(one.reason), display(one.path, one.image_id)) for one in plan.refused[:_REFUSED]]
+        out.append(table(("why", "image"), rows))
+        if len(plan.refused) > _REFUSED:
+            out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where reports are to be written."""
+
+    csv: Path | None
+    html: Path | None
+    plan: Path | None
+    force: bool
+
+    def check(self) -> None:
+        """Before the search. Raises UsageError and ImseekError."""
+        named = [path for path in (self.csv, self.html, self.plan) if path is not None]
+        if len({path.absolute() for path in named}) < len(named):
+            raise UsageError(f"{named[0]} is named twice")
+        for path in named:
+            check_new(path, force=self.force)
+
+    def write(
+        self,
+        report: DuplicateReport,
+        plan: Plan | None,
+        names: Mapping[str, str],
+        collections: Sequence[Resolved],
+    ) -> dict[str, Path]:
+        """What was written, by kind."""
+        written = {}
+        if plan is not None and self.plan is not None:
+            check_new(self.plan, force=self.force)
+            plan.save(self.plan)
+            written["plan"] = self.plan
+        if self.csv is not None:
+            from imseek.curate.reports import write_csv
+
+            with new_file(self.csv, force=self.force) as file:
+                write_csv(report, file)
+            written["csv"] = self.csv
+        if self.html is not None:
+            from imseek.ui.duplicates_page import page
+
+            with ExitStack() as stack:
+                thumbnail = _thumbnails(stack, report, collections)
+                file = stack.enter_context(new_file(self.html, force=self.force))
+                title = f"Duplicates in {collections[0].name}"
+                file.writelines(page(report, thumbnail, title=title, names=names))
+            written["html"] = self.html
+        return written
+
+
+def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[Resolved]) -> Thumbnail:
+    """From the pictures themselves, which are read as long as ``stack`` is open."""
+    from imseek.curate.originals import Originals
+    from imseek.data.reader import Reader
+    from imseek.media import decode, thumbnail
+
+    members = [member for group in report.groups for member in group.members]
+    originals = {}
+    for where in collections:
+        reader = Reader(where.path)
+        uuid = reader.identity.uuid
+        ids = [member.image_id for member in members if member.collection == uuid]
+        originals[uuid] = stack.enter_context(Originals(reader, ids))
+
+    def make(member: Duplicate) -> bytes | None:
+        try:
+            data = originals[member.collection].read(member.image_id)
+            return None if data is None else thumbnail(decode(data, min_side=_THUMBNAIL).pixels, _THUMBNAIL)
+        except MediaError:  # It has changed, or its codec has gone.
+            return None
+
+    return make
+
+
+def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:
+    """What a user reads: the first groups, and what all of them come to."""
+    from imseek.ui.duplicates_page import totals
+
+    shown = report.groups[:limit]
+    out = _groups(shown, names if report.against is not None else {}) if shown else []
+    out.append(totals(report))
+    if report.judged:
+        out.append(f"{count(report.judged, 'pair')} left out that you have called different (`imseek judge`)")
+    hidden = len(report.groups) - len(shown)
+    if hidden and limit:
+        out.append(f"{count(hidden, 'more group')} (-n shows more, --html and --csv have all)")
+    return out + [printable(note) for note in report.notes]
+
+
+def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[str]:
+    from imseek.ui.duplicates_page import WORDS
+
+    head = ["", "kind", "sure", "pixels", "size", "format", "id", *(["collection"] if names else []), "image"]
+    rows = [_row(group, member, names) for group in groups for member in group.members[:_MEMBERS]]
+    first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
+    out = [first]
+    for number, group in enumerate(groups, start=1):
+        freed = size(sum(member.bytes for member in group.others))
+        images = f"{count(len(group.members), 'image')}, {freed} beside the keeper"
+        out.append(f"{number}. {WORDS[group.kind]}, {images}; kept: {printable(group.reason)}")
+        out += rest[: len(group.members[:_MEMBERS])]
+        del rest[: len(group.members[:_MEMBERS])]
+        if len(group.members) > _MEMBERS:
+            out.append(f"      and {len(group.members) - _MEMBERS:,} more")
+    return out
+
+
+def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> list[str]:
+    from imseek.ui.duplicates_page import percent
+
+    pair = member.pair
+    return [
+        "keep" if member is group.keeper else "",
+        "" if pair is None else pair.kind,
+        "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
+        f"{member.width}×{member.height}",
+        size(member.bytes),
+        printable(member.format),
+        str(member.image_id),
+        *([printable(names.get(member.collection, member.collection))] if names else []),
+        display(b"" if member.place is None else member.place.path, member.image_id),
+    ]
+
+
+def display(path: bytes, image_id: int) -> str:
+    """Where an image lies, for people; ``path`` is empty where that is not known."""
+    from imseek.types import display_path
+
+    return display_path(path) if path else f"(image {image_id}: place unknown)"

@@ -1,0 +1,109 @@
+"""``imseek judge``: what a person says of two pictures, for good."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+
+if TYPE_CHECKING:
+    from imseek.types import Judgement, Verdict
+
+#: `id:17`, or 17 alone.
+_ID: Final = re.compile(r"(?:id:)?(\d{1,18})")
+#: So many pictures are judged at once: each with each other one.
+_MOST: Final = 100
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "judge",
+        epilog=examples(
+            "imseek judge 17 23 --different",
+            "imseek judge holiday.jpg backup/IMG_0042.jpg --same",
+            "imseek judge",
+        ),
+    )(judge)
+
+
+def judge(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE]...",
+            help="Two images, or more that are judged each with each: ids, or files. None: list the judgements.",
+        ),
+    ] = None,
+    same: Annotated[bool, typer.Option("--same", help="They are the same picture.")] = False,
+    different: Annotated[bool, typer.Option("--different", help="They are no duplicates.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Take back what was said of them.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that pictures are duplicates or not. It is remembered by their contents, and never asked again."""
+    from imseek import duplicates
+
+    said = [same, different, forget].count(True)
+    if not images and said:
+        raise UsageError("no images are named", hint="imseek judge 17 23 --different")
+    if images and len(set(images)) < 2:
+        raise UsageError("a judgement is of two images", hint="imseek judge 17 23 --different")
+    if images and len(images) > _MOST:
+        raise UsageError(f"{len(images)} images are more than can be judged at once ({_MOST})")
+    if images and said != 1:
+        raise UsageError("say one of --same, --different and --forget")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    if not images:
+        found = duplicates.judgements(chosen.path)
+    elif forget:
+        found = duplicates.forget(chosen.path, [_image(image) for image in images])
+    else:
+        verdict: Verdict = "same" if same else "different"
+        found = duplicates.judge(chosen.path, [_image(image) for image in images], verdict)
+    holders = duplicates.images_of(chosen.path, {content for one in found for content in (one.a, one.b)})
+    if as_json:
+        jsonout.print_json(dupjson.judged(found, holders, chosen, forgotten=forget))
+        return
+    print(_lines(chosen.path, found, holders, forgotten=forget))
+    if images and not all(holders.values()):
+        say("not all of these contents are in the collection; what you have said is kept all the same")
+
+
+def _image(said: str) -> int | Path:
+    match = _ID.fullmatch(said)
+    return Path(said).expanduser() if match is None else int(match[1])
+
+
+def _lines(
+    root: Path, found: Sequence[Judgement], holders: Mapping[str, Sequence[int]], *, forgotten: bool
+) -> str:
+    """A table; the image of a content is the first that has it."""
+    from imseek.data.reader import Reader
+
+    if not found:
+        return "nothing was said of them" if forgotten else "no judgements yet"
+    places = Reader(root).places([ids[0] for ids in holders.values() if ids])
+
+    def shown(content: str) -> str:
+        if not (ids := holders.get(content)):
+            return f"(sha256 {content[:12]}…: not in the collection)"
+        place = places.get(ids[0])
+        return f"(image {ids[0]}: place unknown)" if place is None else place.display
+
+    rows = [
+        ("forgotten" if forgotten else one.verdict, one.decided_at, shown(one.a), shown(one.b))
+        for one in found
+    ]
+    return table(("verdict", "when", "image", "and"), rows)

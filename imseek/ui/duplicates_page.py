@@ -1,0 +1,238 @@
+"""What was found, for people: one page of HTML with the pictures side by side.
+
+It needs nothing beside itself and runs nothing: its pictures are data URIs, it has no script, and a policy in it
+forbids any. File names come from anywhere; what a line of text cannot hold, or what would turn its direction, is shown
+escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Final, TypeAlias
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
+from imseek.ui.cli.output import count, size
+from imseek.ui.cli.texts import printable
+
+#: How the kinds are called before people.
+WORDS: Final[Mapping[str, str]] = {
+    "exact": "the same file",
+    "same": "the same picture",
+    "inside": "one inside the other",
+    "scene": "the same scene",
+}
+#: A small picture as WebP (:func:`imseek.media.thumbnail`); None where it cannot be read.
+Thumbnail: TypeAlias = Callable[[Duplicate], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a page may hold: groups, images of each, and thumbnails, together of so many bytes before base64."""
+
+    groups: int = 500
+    members: int = 12
+    pictures: int = 2_000
+    bytes: int = 24_000_000
+
+
+class _Pictures:
+    """Hands out thumbnails until the bounds are reached."""
+
+    def __init__(self, thumbnail: Thumbnail, bounds: Bounds) -> None:
+        self._thumbnail = thumbnail
+        self._bounds = bounds
+        self._shown = self._bytes = 0
+        self.left_out = 0
+
+    def tag(self, member: Duplicate, last: dict[str, bytes | None]) -> str:
+        """``last`` keeps those of one group by content: copies are read once."""
+        if self._shown >= self._bounds.pictures:
+            return self._without("left out")
+        if member.content_hash not in last:
+            last[member.content_hash] = self._thumbnail(member)
+        data = last[member.content_hash]
+        if data is None:
+            return '<div class="none">cannot be read</div>'
+        if self._bytes + len(data) > self._bounds.bytes:
+            return self._without("left out")
+        self._shown += 1
+        self._bytes += len(data)
+        source = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+        return f'<img src="{source}" alt="image {member.image_id}">'
+
+    def _without(self, why: str) -> str:
+        self.left_out += 1
+        return f'<div class="none">{why}</div>'
+
+
+def page(
+    report: DuplicateReport,
+    thumbnail: Thumbnail,
+    *,
+    title: str,
+    names: Mapping[str, str],
+    bounds: Bounds = Bounds(),
+) -> Iterator[str]:
+    """The page, in pieces. ``names`` are those of the collections by UUID."""
+    pictures = _Pictures(thumbnail, bounds)
+    shown = report.groups[: bounds.groups]
+    several = len({member.collection for group in shown for member in group.members}) > 1
+    body = [
+        _section(number, group, pictures, names if several else {}, bounds.members)
+        for number, group in enumerate(shown, start=1)
+    ]
+    hidden = sum(max(0, len(group.members) - bounds.members) for group in shown)
+    yield _HEAD.format(title=_escaped(title), style=_STYLE)
+    yield f"<header><h1>{_escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
+    left = [
+        (len(report.groups) - len(shown), "groups"),
+        (hidden, "images of larger groups"),
+        (pictures.left_out, "thumbnails"),
+    ]
+    if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
+        yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
+    for note in report.notes:
+        yield f"<p>{_escaped(note)}</p>\n"
+    if report.interrupted:
+        yield "<p>The search was interrupted; there may be more.</p>\n"
+    yield "</header>\n<main>\n"
+    yield from body
+    yield "</main>\n</html>\n"
+
+
+def totals(report: DuplicateReport) -> str:
+    """One line: how many groups of which kinds, how many images beside the keepers, and what they take."""
+    if not report.groups:
+        return f"no duplicates among {count(report.searched, 'image')}"
+    kinds = [group.kind for group in report.groups]
+    by_kind = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in WORDS if kind in kinds)
+    surplus = f"{count(report.surplus, 'image')} beside the keepers, {size(report.bytes)}"
+    return f"{count(len(kinds), 'group')} ({by_kind}) among {count(report.searched, 'image')}; {surplus}"
+
+
+def percent(share: float) -> str:
+    """Rounded down, so that only what is certain is 100 %."""
+    return f"{int(100 * share + 1e-9)} %"
+
+
+def _section(
+    number: int, group: DuplicateGroup, pictures: _Pictures, names: Mapping[str, str], most: int
+) -> str:
+    read: dict[str, bytes | None] = {}
+    keeper = _facts(group.keeper, names)
+    cards = []
+    for member in group.members[:most]:
+        is_keeper = member is group.keeper
+        rows = "".join(
+            f"<dt>{name}</dt><dd>{value if value == keeper[name] else f'<mark>{value}</mark>'}</dd>"
+            for name, value in _facts(member, names).items()
+        )
+        rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
+        said = f"keep: {_escaped(group.reason)}" if is_keeper else _related(member.pair)
+        cards.append(
+            f"<figure{' class=keep' if is_keeper else ''}>{_linked(member, pictures.tag(member, read))}"
+            f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
+        )
+    if len(group.members) > most:
+        cards.append(f'<p class="more">and {len(group.members) - most:,} more</p>\n')
+    freed = size(sum(member.bytes for member in group.others))
+    head = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}, {freed} beside the keeper"
+    return f'<section><h2>{escape(head)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
+
+
+def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
+    """By name, as HTML: what is compared with the keeper's."""
+    folder, name = ("place unknown", "") if member.place is None else _split(member.place.path)
+    facts = {
+        "pixels": f"{member.width:,} × {member.height:,}",
+        "bytes": f"{member.bytes:,}",
+        "format": _escaped(member.format),
+        "taken": _escaped((member.taken_at or "not known").replace("T", " ")),
+        "name": f"<bdi>{_escaped(name)}</bdi>",
+        "folder": f"<bdi>{_escaped(folder)}</bdi>",
+    }
+    if names:
+        facts["collection"] = _escaped(names.get(member.collection, member.collection))
+    return facts
+
+
+def _split(path: bytes) -> tuple[str, str]:
+    folder, _, name = path.rpartition(b"/")
+    return display_path(folder), display_path(name)
+
+
+def _related(pair: DuplicatePair | None) -> str:
+    if pair is None:
+        return ""
+    said = [WORDS[pair.kind]]
+    if pair.kind != "exact":
+        said.append("judged" if pair.judged else f"{percent(pair.confidence)} sure")
+        known = (("cosine", pair.cosine), ("pixels correlate", pair.correlation))
+        said += [f"{name} {value:.3f}" for name, value in known if value is not None]
+        if pair.distance is not None:
+            said.append(f"{pair.distance} of 64 bits differ")
+        if pair.orientation:
+            said.append(_escaped(pair.orientation))
+    return ", ".join(said)
+
+
+def _linked(member: Duplicate, picture: str) -> str:
+    uri = "" if member.place is None else member.place.uri
+    if uri.startswith(("file:///", "http://", "https://")) and "#row=" not in uri:
+        return f'<a href="{_escaped(uri)}" target="_blank" rel="noreferrer noopener">{picture}</a>'
+    return picture
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
+
+
+_HEAD: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+"""
+
+_STYLE: Final = """\
+:root { color-scheme: light dark; --paper: #fff; --tile: #f4f4f3; --rule: #d9d9d6; --ink: #1f1f1e; --grey: #63625f;
+  --keep: #17693a; --mark: #ffe9a8; --marked: #1f1f1e; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #191918; --tile: #242423; --rule: #3d3d3a; --ink: #ededeb; --grey: #a5a49f; --keep: #6fce95;
+    --mark: #5c4a12; --marked: #fff3cf; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.3rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
+h2 { font-size: 1rem; margin: 0 0 .6rem; }
+header p { margin: .2rem 0; color: var(--grey); }
+section { border-top: 1px solid var(--rule); padding: 1rem 0; margin-top: 1rem; content-visibility: auto;
+  contain-intrinsic-size: auto 26rem; }
+.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: .8rem; }
+figure { margin: 0; padding: .6rem; background: var(--tile); border: 2px solid transparent; border-radius: 6px;
+  min-width: 0; }
+figure.keep { border-color: var(--keep); }
+figure.keep figcaption p { color: var(--keep); font-weight: 600; }
+figure > a { display: block; }
+img, .none { display: block; width: 100%; height: 12rem; object-fit: contain; }
+.none { display: grid; place-items: center; border: 1px dashed var(--rule); color: var(--grey); }
+figcaption p { margin: .5rem 0; font-size: .9rem; }
+dl { margin: 0; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .7rem; font-size: .85rem; }
+dt { color: var(--grey); }
+dd { margin: 0; overflow-wrap: anywhere; }
+mark { background: var(--mark); color: var(--marked); border-radius: 3px; padding: 0 .2em;
+  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+.more { align-self: center; color: var(--grey); }
+@media (max-width: 32rem) { .row { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }
+  body { padding: .6rem; } figure { padding: .4rem; } img, .none { height: 8rem; }
+  dl { grid-template-columns: minmax(0, 1fr); } dt { margin-top: .25rem; font-size: .75rem; } }
+"""

@@ -1,0 +1,173 @@
+"""`imseek.duplicates` on real photographs, with the encoder that can tell them apart."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+import imseek
+from imseek import duplicates
+from imseek.errors import ImageNotFoundError, UsageError
+from imseek.types import DuplicateReport, Progress
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """Eight photographs, and of some of them a copy, a thumbnail, a recoding, a mirrored and a cropped one."""
+    folder = tmp_path_factory.mktemp("album")
+    for path in photo_files:
+        shutil.copyfile(path, folder / path.name)
+    shutil.copyfile(folder / "china.jpg", folder / "china copy.jpg")
+    with Image.open(folder / "chelsea.png") as opened:
+        cat = opened.convert("RGB")
+    cat.resize((225, 150)).save(folder / "cat small.webp")
+    cat.save(folder / "cat.jpg", quality=40)
+    with Image.open(folder / "coffee.png") as opened:
+        coffee = opened.convert("RGB")
+    ImageOps.mirror(coffee).save(folder / "coffee mirrored.png")
+    coffee.crop((40, 30, 580, 380)).save(folder / "coffee cropped.jpg", quality=85)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, album: Path) -> Path:
+    path = tmp_path_factory.mktemp("builtin") / "collection"
+    with imseek.create(path, encoder="builtin") as collection:
+        collection.index([album])
+    return path
+
+
+def names(report: DuplicateReport) -> list[list[str]]:
+    """The file names of each group, the keeper first, the others in alphabetical order."""
+    found = []
+    for group in report.groups:
+        keeper, *others = [Path(m.place.path.decode()).name for m in group.members if m.place is not None]
+        found.append([keeper, *sorted(others)])
+    return found
+
+
+SAME = [
+    ["coffee.png", "coffee cropped.jpg", "coffee mirrored.png"],
+    ["chelsea.png", "cat small.webp", "cat.jpg"],
+]
+
+
+class TestFind:
+    def test_copies_and_altered_pictures_and_nothing_else(self, made: Path) -> None:
+        report = duplicates.find(made)
+        assert [group.kind for group in report.groups] == ["exact", "same", "same"]
+        assert names(report)[0][0].startswith("china")
+        assert sorted(names(report)[1:]) == sorted(SAME)
+        assert (report.searched, report.surplus, report.interrupted) == (13, 5, False)
+        assert report.notes == ()
+        keeper = report.groups[1].keeper
+        assert report.groups[1].reason
+        for other in report.groups[1].others:
+            assert other.pair is not None
+            assert {other.pair.a, other.pair.b} == {keeper.image_id, other.image_id}
+            assert other.pair.confidence >= 0.9
+            assert other.pair.correlation is not None
+            assert other.pair.correlation > 0.9
+
+    def test_a_mirrored_picture_is_said_to_be(self, made: Path) -> None:
+        report = duplicates.find(made, kinds=["same"])
+        turned = {
+            Path(m.place.path.decode()).name: m.pair.orientation
+            for group in report.groups
+            for m in group.members
+            if m.place is not None and m.pair is not None
+        }
+        assert turned["coffee mirrored.png"] == "mirrored"
+        assert turned["coffee cropped.jpg"] == turned["cat.jpg"] == ""
+
+    def test_the_same_answer_each_time_also_from_what_is_kept(self, made: Path) -> None:
+        first = duplicates.find(made, kinds=["exact", "same", "scene"])
+        assert duplicates.find(made, kinds=["exact", "same", "scene"]) == first
+        shutil.rmtree(made / "cache" / "duplicates")
+        assert duplicates.find(made, kinds=["exact", "same", "scene"]) == first
+
+    def test_a_collection_and_its_path(self, made: Path) -> None:
+        with imseek.open(made) as opened:
+            assert duplicates.find(opened) == duplicates.find(str(made)) == duplicates.find(made)
+
+    def test_progress_is_told(self, made: Path) -> None:
+        told: list[Progress] = []
+        duplicates.find(made, progress=told.append)
+        assert "looking at pictures" in {one.phase for one in told}
+        assert all(0 <= one.done <= (one.total or 0) for one in told)
+
+    def test_pictures_that_cannot_be_read_any_more(self, album: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "photos"
+        shutil.copytree(album, folder)
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            (folder / "cat.jpg").unlink()
+            report = duplicates.find(collection)
+        assert any("could not be read" in note for note in report.notes)
+        assert ["chelsea.png", "cat small.webp", "cat.jpg"] in names(report)
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"kinds": ["similar"]},
+            {"kinds": []},
+            {"keep": "prettiest"},
+            {"protect": "/photos"},
+            {"where": "nonsense ("},
+            {"where": 5},
+        ],
+    )
+    def test_what_makes_no_sense(self, made: Path, asked: dict[str, object]) -> None:
+        with pytest.raises(UsageError):
+            duplicates.find(made, **asked)  # type: ignore[arg-type]
+
+    def test_where_there_is_no_collection(self, tmp_path: Path) -> None:
+        with pytest.raises(imseek.errors.CollectionNotFoundError):
+            duplicates.find(tmp_path / "nothing")
+
+
+class TestThresholds:
+    def test_those_of_another_encoder_are_measured_once(self, tmp_path: Path) -> None:
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        for n in range(70):
+            picture = Image.new("RGB", (60, 40), (255 - 3 * n, 2 * n, n))
+            picture.paste((3 * n, 90, 200 - n), (n % 30, n % 20, 30 + n % 30, 20 + n % 20))
+            picture.save(folder / f"{n}.png")
+        with imseek.create(tmp_path / "collection", encoder="fake") as collection:
+            collection.index([folder])
+            generation = collection.info().generation
+            first = duplicates.find(collection)
+            assert collection.info().generation == generation + 1
+            again = duplicates.find(collection)
+            assert collection.info().generation == generation + 1
+        assert first.groups == again.groups
+
+
+class TestJudging:
+    def test_what_makes_no_sense(self, made: Path, album: Path) -> None:
+        with pytest.raises(ImageNotFoundError):
+            duplicates.judge(made, [0, 4711], "same")
+        for images in (
+            [0],
+            [0, 0],
+            [album / "china.jpg", album / "china copy.jpg"],
+            "ab",
+            [0, "nothing.jpg"],
+        ):
+            with pytest.raises(UsageError):
+                duplicates.judge(made, images, "same")  # type: ignore[arg-type]
+        with pytest.raises(UsageError):
+            duplicates.judge(made, [0, 1], "maybe")  # type: ignore[arg-type]
+        assert duplicates.judgements(made) == ()
+
+    def test_the_latest_first(self, made: Path) -> None:
+        (first,) = duplicates.judge(made, [0, 1], "different")
+        assert first.a < first.b
+        assert duplicates.judge(made, [1, 0], "different") == (first,)
+        assert duplicates.images_of(made, [first.a, "0" * 64])["0" * 64] == ()
+        assert duplicates.forget(made, [0, 1]) == (first,)
+        assert duplicates.judgements(made) == ()

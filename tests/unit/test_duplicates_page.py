@@ -1,0 +1,165 @@
+"""The page of duplicates: what it leaves out, and what it makes of values from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, Place
+from imseek.ui.duplicates_page import Bounds, page, percent, totals
+
+UUID, OTHER = "uuid-of-one", "uuid-of-the-other"
+ALL = Bounds()
+
+
+def member(image_id: int, pair: DuplicatePair | None = None, **values: object) -> Duplicate:
+    path = f"/photos/{image_id}.jpg".encode()
+    facts = {
+        "collection": UUID,
+        "place": Place(1, path, f"file://{path.decode()}"),
+        "content_hash": f"{image_id:064x}",
+        "width": 1000,
+        "height": 800,
+        "bytes": 12_345,
+        "format": "JPEG",
+        "taken_at": None,
+        **values,
+    }
+    return Duplicate(image_id=image_id, pair=pair, **facts)  # type: ignore[arg-type]
+
+
+def group(*ids: int, **values: object) -> DuplicateGroup:
+    others = [member(i, DuplicatePair(ids[0], i, "same", 0.987, 0.9, 5), **values) for i in ids[1:]]
+    return DuplicateGroup("same", (member(ids[0]), *others), "more pixels")
+
+
+def made(*groups: DuplicateGroup, thumbnail=lambda member: b"WEBP", bounds=ALL, **values) -> str:
+    report = DuplicateReport(UUID, 7, 100, groups, **values)
+    return "".join(page(report, thumbnail, title="T", names={UUID: "mine", OTHER: "theirs"}, bounds=bounds))
+
+
+def left_out(text: str) -> str:
+    found = re.search("Left out of this page: (.*?)\\. ", text)
+    return found[1] if found else ""
+
+
+class Tags(HTMLParser):
+    """The tags of a page, each with the names of its attributes, but for marks."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[str]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "mark":
+            self.tags.append((tag, [name for name, _ in attrs]))
+
+
+class TestBounds:
+    def test_nothing_is_left_out_of_a_small_one(self) -> None:
+        text = made(group(1, 2, 3))
+        assert text.count("<figure") == text.count("<img") == 3
+        assert left_out(text) == ""
+        assert base64.b64encode(b"WEBP").decode() in text
+
+    def test_groups(self) -> None:
+        text = made(group(1, 2), group(3, 4), group(5, 6), bounds=Bounds(groups=1))
+        assert (text.count("<section"), left_out(text)) == (1, "2 groups")
+        assert "3 groups (3 same) among 100 images; 3 images beside the keepers" in text
+
+    def test_images_of_a_group(self) -> None:
+        text = made(group(*range(20)), bounds=Bounds(members=5))
+        assert (text.count("<figure"), left_out(text)) == (5, "15 images of larger groups")
+        assert '<p class="more">and 15 more</p>' in text
+
+    def test_thumbnails_by_number(self) -> None:
+        text = made(group(1, 2, 3), group(4, 5), bounds=Bounds(pictures=3))
+        assert (text.count("<img"), text.count("<figure"), left_out(text)) == (3, 5, "2 thumbnails")
+
+    def test_thumbnails_by_size(self) -> None:
+        text = made(group(1, 2, 3), thumbnail=lambda one: b"x" * 100 * one.image_id, bounds=Bounds(bytes=420))
+        assert (text.count("<img"), left_out(text)) == (2, "1 thumbnails")
+
+    def test_what_cannot_be_read_is_no_thumbnail(self) -> None:
+        text = made(group(1, 2, 3), thumbnail=lambda one: None if one.image_id == 2 else b"x")
+        assert (text.count("<img"), text.count("cannot be read"), left_out(text)) == (2, 1, "")
+
+    def test_copies_are_read_once(self) -> None:
+        read: list[int] = []
+        made(
+            group(1, 2, 3, content_hash=f"{1:064x}"), thumbnail=lambda one: read.append(one.image_id) or b"x"
+        )
+        assert read == [1]
+
+
+class TestValuesFromAnywhere:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            b"/p/<img src=x onerror=alert(1)>.jpg",
+            b"/p/\"onmouseover='alert(1)' x=\".jpg",
+            b"/p/</dd></figure><script>alert(1)</script>/x.jpg",
+            "/p/\u202egpj.exe\u2066\u200b.jpg".encode(),
+            b"/p/line\nbreak\ttab\x1b[31mred\x07.jpg",
+            b"/p/caf\xe9 \xff\xfe.jpg",
+            b"/p/&amp;&lt;.jpg",
+        ],
+    )
+    def test_names(self, path: bytes) -> None:
+        place = Place(1, path, "file://" + path.decode("utf-8", "surrogateescape"))
+        text = made(group(1, 2, place=place))
+        text.encode("utf-8")
+        assert Tags(text).tags == Tags(made(group(1, 2))).tags
+        assert not re.search("[\u200b\u202e\u2066\x1b\x07\t]", text)
+
+    @pytest.mark.parametrize("uri", ["javascript:alert(1)", "data:text/html,x", "zip://a::file:///b", ""])
+    def test_only_files_and_pages_are_linked(self, uri: str) -> None:
+        text = made(group(1, 2, place=Place(1, b"/p/x", uri)))
+        assert text.count("<a ") == 1
+        assert 'href="file:///photos/1.jpg"' in text
+
+    def test_other_texts(self) -> None:
+        nasty = "<script>\n\u202e"
+        pair = DuplicatePair(1, 2, "same", 1.0, orientation=nasty)
+        one = DuplicateGroup("same", (member(1, format=nasty), member(2, pair, taken_at=nasty)), nasty)
+        report = DuplicateReport(nasty, 1, 2, (one,), notes=(nasty,))
+        text = "".join(page(report, lambda one: b"x", title=nasty, names={UUID: nasty}))
+        assert "<script" not in text
+        assert "\u202e" not in text
+        assert text.count(r"&lt;script&gt;\n\u202e") >= 6
+
+
+class TestWords:
+    def test_what_differs_is_marked(self) -> None:
+        text = made(group(1, 2, width=999, format="PNG"))
+        assert text.count("<mark>") == 3
+        for value in ("999 × 800", "PNG", "<bdi>2.jpg</bdi>"):
+            assert f"<dd><mark>{value}</mark></dd>" in text
+
+    def test_the_collection_is_said_where_there_are_two(self) -> None:
+        assert "mine" not in made(group(1, 2))
+        text = made(group(1, 2, collection=OTHER))
+        assert "<dt>collection</dt><dd>mine</dd>" in text
+        assert "<dt>collection</dt><dd><mark>theirs</mark></dd>" in text
+
+    def test_an_interrupted_search(self) -> None:
+        assert "interrupted" in made(interrupted=True)
+        assert "no duplicates among 100 images" in made()
+
+    @pytest.mark.parametrize(
+        ("share", "said"), [(1.0, "100 %"), (0.9999, "99 %"), (0.29, "29 %"), (0.0, "0 %"), (0.57, "57 %")]
+    )
+    def test_only_what_is_certain_is_a_hundred(self, share: float, said: str) -> None:
+        assert percent(share) == said
+
+    def test_totals(self) -> None:
+        exact = DuplicateGroup("exact", (member(1), member(2), member(3)), "")
+        report = DuplicateReport(UUID, 1, 1234, (exact, group(4, 5)))
+        assert totals(report) == (
+            "2 groups (1 exact, 1 same) among 1,234 images; 3 images beside the keepers, 37.0 kB"
+        )

@@ -1,0 +1,191 @@
+"""Which of a group is to stay: by rule, and with the reason that people are shown."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imseek.curate.keepers import RULES, Folders, keeper, richness
+from imseek.errors import UsageError
+from imseek.types import Duplicate, Place
+
+
+def one(
+    image_id: int,
+    path: str | None = "/photos/a.jpg",
+    size: tuple[int, int] = (400, 300),
+    count: int = 1000,
+    taken: str | None = None,
+    collection: str = "c",
+) -> Duplicate:
+    place = None if path is None else Place(1, path.encode())
+    return Duplicate(collection, image_id, place, "00" * 32, *size, count, "JPEG", taken)
+
+
+FEW, MANY = (400, 300), (4000, 3000)
+
+
+def test_best_has_the_most_pixels() -> None:
+    found = keeper([one(1, size=FEW, count=9_000_000), one(2, size=MANY), one(3, size=FEW)])
+    assert (found.image_id, found.reason) == (2, "4000 × 3000 pixels, the next has 400 × 300")
+    assert [member.image_id for member in found.members] == [2, 1, 3]
+
+
+def test_best_then_has_the_most_metadata_then_the_largest_file() -> None:
+    facts = {1: 2, 2: 5, 3: 5}
+    members = [one(1, count=3000), one(2, count=2000), one(3, count=1500)]
+    found = keeper(members[::2], richness=lambda member: facts[member.image_id])
+    assert (found.image_id, found.reason) == (3, "5 facts of metadata, the next has 2")
+    found = keeper(members, richness=lambda member: facts[member.image_id])
+    assert (found.image_id, found.reason) == (2, "2,000 bytes, the next has 1,500")
+
+
+def test_largest_is_the_file() -> None:
+    found = keeper([one(1, size=MANY), one(2, size=FEW, count=1001)], "largest")
+    assert (found.image_id, found.reason) == (2, "1,001 bytes, the next has 1,000")
+
+
+def test_oldest_and_newest_by_the_clock_of_the_camera() -> None:
+    members = [
+        one(1, taken="2020-05-01T10:00:00", size=FEW),
+        one(2, taken="2020-05-01T09:00:00+09:00"),  # The zone of one copy does not make it another time.
+        one(3, size=MANY),
+        one(4, taken="2021-01-01T00:00:00"),
+    ]
+    oldest, newest = keeper(members, "oldest"), keeper(members, "newest")
+    assert (oldest.image_id, oldest.reason) == (2, "taken 2020-05-01 09:00:00, the next 2020-05-01 10:00:00")
+    assert newest.image_id == 4
+    assert oldest.members[-1].image_id == newest.members[-1].image_id == 3
+    found = keeper([members[0], members[2]], "newest")
+    assert (found.image_id, found.reason) == (1, "taken 2020-05-01 10:00:00, the next has no date")
+    assert keeper([one(1), one(3, size=MANY)], "oldest").image_id == 3, "without any date, the best"
+    assert (
+        keeper([one(1, taken="0000:00:00 00:00:00"), one(2, taken="2020-05-01T10:00:00")], "oldest").image_id
+        == 2
+    )
+
+
+def test_the_folder_that_was_named_first() -> None:
+    members = [one(1, "/copies/a.jpg", size=MANY), one(2, "/photos/2020/a.jpg"), one(3, "/photos2/a.jpg")]
+    found = keeper(members, "path-priority", prefer=["/photos/", "/copies"])
+    assert (found.image_id, found.reason) == (2, "in /photos, the next is in /copies")
+    found = keeper(members[1:], "path-priority", prefer=[Path("/photos")])
+    assert (found.image_id, found.reason) == (2, "in /photos, the next is in no preferred folder")
+    assert keeper(members, "path-priority").image_id == 1, "without any folder, the best"
+    # Else it only decides where the rule does not.
+    assert keeper(members, "best", prefer=["/photos"]).image_id == 1
+    assert keeper([one(1, "/x/a.jpg"), one(2, "/photos/a.jpg")], prefer=["/photos"]).image_id == 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_protected_folders_come_before_every_rule(rule: str) -> None:
+    members = [
+        one(1, "/a/x.jpg", MANY, 9999, "2020-01-01T00:00:00"),
+        one(2, "/safe/x.jpg"),
+        one(3, "/safe/y.jpg", MANY),
+    ]
+    found = keeper(members, rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
+    assert [member.image_id for member in found.members] == [3, 2, 1]
+    found = keeper(members[:2], rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
+    assert (found.image_id, found.reason) == (2, "in the protected folder /safe, the next is in none")
+
+
+def test_what_has_no_place_does_not_stay() -> None:
+    found = keeper([one(1, None, MANY), one(2)], protect=["/safe"])
+    assert (found.image_id, found.reason) == (2, "its place is known, that of the next is not")
+
+
+def test_what_nothing_tells_apart() -> None:
+    found = keeper([one(9), one(4), one(7)])
+    assert [member.image_id for member in found.members] == [4, 7, 9]
+    assert found.reason == "it was indexed first; nothing else tells it from the next"
+    assert keeper([one(4)]).reason == "it is the only one"
+    assert [m.collection for m in keeper([one(1, collection="d"), one(2, collection="c")]).members] == [
+        "c",
+        "d",
+    ]
+
+
+def test_bad_requests() -> None:
+    with pytest.raises(UsageError, match="rule"):
+        keeper([one(1)], "prettiest")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="list"):
+        keeper([one(1)], protect="/safe")
+    with pytest.raises(ValueError, match="members"):
+        keeper([])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
+    dates = [None, "2020-01-01T00:00:00", "2020-01-01T00:00:00+02:00", "2021-01-01T00:00:00", "never"]
+    paths = [None, "/a/x", "/b/x", "/ab/x"]
+    draw = data.draw
+    members = [
+        one(
+            n,
+            draw(st.sampled_from(paths)),
+            draw(st.sampled_from([FEW, MANY])),
+            draw(st.integers(1, 3)),
+            draw(st.sampled_from(dates)),
+        )
+        for n in range(draw(st.integers(1, 6)))
+    ]
+    for rule in RULES:
+        found = keeper(
+            members, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2
+        )
+        again = list(members)
+        random.Random(draw(st.integers(0, 9))).shuffle(again)
+        assert (
+            keeper(again, rule, prefer=["/a"], protect=["/b"], richness=lambda member: member.image_id % 2)
+            == found
+        )
+        held = {member.image_id for member in members if member.place and member.place.path == b"/b/x"}
+        assert not held or found.image_id in held
+        assert {m.image_id for m in found.members} == {m.image_id for m in members}
+
+
+# -- folders and metadata ------------------------------------------------------------------------------------
+
+
+def test_folders_hold_what_is_below_them(tmp_path: Path) -> None:
+    folders = Folders.of([b"/photos", "/a.zip", "https://example.org/x"])
+    assert [
+        folders.first(path)
+        for path in (b"/photos/x", b"/photos", b"/photos2/x", b"/a.zip!/x.jpg", b"/a.zips")
+    ] == [0, 0, 3, 1, 3]
+    assert folders.hold(b"https://example.org/x/1.jpg")
+    assert not folders.hold(b"https://example.org/xy/1.jpg")
+    assert Folders.of(["/"]).hold(b"/anything")
+    assert Folders.of([b"/\xff"]).hold(b"/\xff/x")
+    assert not Folders.of([]).hold(b"/x")
+
+
+def test_links_do_not_lead_around_protection(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "x.jpg").touch()
+    for folder in ("real", "link"):
+        folders = Folders.of([tmp_path / folder])
+        for path in ("real/x.jpg", "link/x.jpg", "link/../real/x.jpg"):
+            assert folders.hold(bytes(tmp_path / path)), f"{path} in {folder}"
+        assert not folders.hold(bytes(tmp_path / "other" / "x.jpg"))
+
+
+def test_a_relative_folder_is_below_the_working_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Folders.of(["safe"]).hold(bytes(tmp_path / "safe" / "x.jpg"))
+
+
+def test_richness_counts_what_an_edit_loses() -> None:
+    names = "image_id content_hash width height format mode frames bytes phash orientation"
+    plain: dict[str, object] = dict.fromkeys(names.split(), 1)
+    assert richness(plain | {"camera": None, "caption": ""}) == 0
+    facts = {"taken_at": 1, "camera": "x", "latitude": 0.0, "longitude": 0.0, "caption": "x", "rating": 0}
+    assert richness(plain | facts) == 5
+    assert richness(plain | facts, ("a", "b")) == 7
