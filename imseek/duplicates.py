@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
-from imseek.curate import finding
+from imseek.curate import across, finding
 from imseek.curate.finding import Wanted
 from imseek.curate.keepers import RULES, Folders
 from imseek.data import judgements as stored
@@ -82,6 +84,9 @@ def find(
     a folder of ``protect`` where there are any; with ``path-priority`` the first folder of ``prefer`` that holds one
     decides. ``where`` leaves out images that do not meet a condition (docs/where.md). Changes nothing.
 
+    With ``against``, the groups are what that other collection has of this one: its image is the keeper, whatever the
+    rule, and the others are those of this collection.
+
     Raises UsageError, QueryError (``where``), CollectionNotFoundError, CorruptCollectionError.
     """
     wanted = tuple(dict.fromkeys(kinds))
@@ -91,25 +96,38 @@ def find(
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
     if keep not in RULES:
         raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
-    if "inside" in wanted:
-        raise UsageError("pictures inside pictures cannot be looked for yet")
-    if against is not None:
-        raise UsageError("two collections cannot be compared yet")
-    root = _path(collection)
-    editions = Editions(root, "faiss")
-    try:
+    if keep == "path-priority" and not prefer:
+        raise UsageError(
+            "path-priority needs to know which folders come first", hint="prefer (--prefer) names them"
+        )
+    if "inside" in wanted and against is not None:
+        raise UsageError("pictures inside pictures are looked for within one collection only")
+    root, theirs = _path(collection), None if against is None else _path(against)
+    with ExitStack() as stack:
+        editions = Editions(root, "faiss")
+        stack.callback(editions.close)
+        others = None if theirs is None else Editions(theirs, "faiss")
+        if others is not None:
+            stack.callback(others.close)
         while True:
-            edition = editions.newest()
+            edition, other = editions.newest(), None if others is None else others.newest()
             reader = edition.reader
+            if other is not None and other.reader.identity.uuid == reader.identity.uuid:
+                raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
             try:
                 allowed = None if where is None else IdSet(Filters().ids(reader, where))
                 asked = Wanted(wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "")
-                return finding.find(reader, partial(editions.index, edition), _load, asked, progress, stop)
-            except StaleGenerationError:  # A writer has taken its files away meanwhile.
-                if editions.renew() == reader.generation:
+                index = partial(editions.index, edition)
+                if others is None or other is None:
+                    return finding.find(reader, index, _load, asked, progress, stop)
+                there = partial(others.index, other)
+                return across.find(reader, index, other.reader, there, _load, asked, progress, stop)
+            except StaleGenerationError:  # A writer has taken files away meanwhile.
+                renewed = editions.renew() != reader.generation
+                if others is not None and other is not None:
+                    renewed |= others.renew() != other.reader.generation
+                if not renewed:
                     raise
-    finally:
-        editions.close()
 
 
 def _load(space: SpaceInfo) -> Encoder:
@@ -181,7 +199,7 @@ def plan(
 
     ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
     system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect`` is to be touched.
-    Raises UsageError.
+    Groups of kind *inside* are left out. Raises UsageError.
     """
     from imseek.curate import plans
 
@@ -190,6 +208,8 @@ def plan(
             f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
         )
     folder = None if to is None else _folders([to])[0]
+    # Neither of two pictures takes the place of the other where one is only part of the other.
+    report = replace(report, groups=tuple(group for group in report.groups if group.surplus))
     return plans.make(report, action, root=_path(collection), to=folder, tag=tag, protect=_folders(protect))
 
 

@@ -12,8 +12,8 @@ from typing import Final
 from imseek.curate import trash
 from imseek.curate.journal import Intent, Journal
 from imseek.curate.looking import CHANGED, GONE, LeftAloneError, said
-from imseek.data import durable, layout, moving
-from imseek.data.moving import At, ChangingError, Content, Spot
+from imseek.data import copying, durable, layout, moving, spots
+from imseek.data.spots import At, ChangingError, Content, Spot
 
 #: What the marker of a folder of quarantine says.
 _MARKER: Final = """Pictures that `imseek apply` has put away lie here, in folders as they lay in before.
@@ -65,7 +65,7 @@ def act(journal: Journal, intent: Intent, spot: Spot, content: Content) -> bytes
 
     It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was, StorageError.
     """
-    with told(), moving.opened(spot) as at:
+    with told(), spots.opened(spot) as at:
         if intent.action == "quarantine":
             return _put_away(journal, intent, at, content)
         if intent.action == "trash":
@@ -75,25 +75,25 @@ def act(journal: Journal, intent: Intent, spot: Spot, content: Content) -> bytes
 
 
 def _put_away(journal: Journal, intent: Intent, at: At, content: Content) -> bytes:
-    with moving.opened(target_of(intent), make=True) as target:
+    with spots.opened(target_of(intent), make=True) as target:
         moving.move(at, target, content, part_of(journal, intent))
     return intent.to
 
 
 def _throw(journal: Journal, intent: Intent, at: At, spot: Spot, content: Content) -> bytes | None:
     # The trash works with paths: this one leads through no link, as it was opened just now.
-    now = moving.look(at)
-    if now is None or not moving.same(now, content.info):
+    now = spots.look(at)
+    if now is None or not spots.same(now, content.info):
         raise ChangingError("it changed just now")
     try:
         to = trash.send(spot.full, content.sha256)
     except OSError as error:
-        if moving.look(at) is not None:
+        if spots.look(at) is not None:
             raise
         to = trash.find(spot.full, content.sha256)
         if to is None:
             raise LeftAloneError(f"the trash took it and failed: {said(error)}") from error
-    moving.sync(at)
+    spots.sync(at)
     if to is not None:
         journal.note_trashed(intent.n, to)
     return to
@@ -103,7 +103,7 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
     new, kept = beside(journal, intent, at)
     moving.settle_replaced(at, new, kept, content.sha256)
     keeper = trash.spot(intent.keeper)
-    with moving.opened(keeper) as source:
+    with spots.opened(keeper) as source:
         if intent.action == "hard-link":
             os.link(
                 source.name,
@@ -114,15 +114,16 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
             )
         else:
             try:
-                moving.write_clone(source, new)
+                copying.write_clone(source, new)
             except OSError as error:
                 moving.drop(new)
                 if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS):
                     raise LeftAloneError("this file system cannot share blocks between files") from error
                 raise
-            moving.restore_facts(new, intent.mode, intent.mtime_ns)
+            copying.restore_attributes(new, intent.owner, intent.attributes)
+            copying.restore_facts(new, intent.mode, intent.mtime_ns)
     try:
-        if moving.read(new).sha256 != content.sha256:
+        if spots.read(new).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
         moving.replace(at, new, kept, content)
     finally:
@@ -146,7 +147,7 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
         if intent.action in ("hard-link", "reflink"):
             return _settle_link(journal, intent, spot, sha256)
         with folder_of(spot) as at:
-            here = None if at is None else moving.look(at)
+            here = None if at is None else spots.look(at)
             if intent.action == "trash":
                 if here is None and intent.n not in journal.trashed:
                     if (found := trash.find(intent.full, sha256)) is None:
@@ -159,53 +160,53 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
 
 
 def _settle_move(intent: Intent, at: At | None, sha256: bytes, part: bytes) -> bool:
-    here = None if at is None else moving.look(at)
+    here = None if at is None else spots.look(at)
     with folder_of(target_of(intent)) as target:
         there = None
         if target is not None:
             moving.drop(At(target.folder, part))
-            there = moving.look(target)
+            there = spots.look(target)
         if here is None and there is None:
             raise LeftAloneError(GONE)
         if target is None or there is None:
             return False
         if at is None or here is None:
             return True
-        if moving.same_inode(here, there):
-            if moving.read(at).sha256 != sha256:
+        if spots.same_inode(here, there):
+            if spots.read(at).sha256 != sha256:
                 raise LeftAloneError(CHANGED)
-            moving.sync(target)
+            spots.sync(target)
             moving.drop(at)
             return True
-        # Copied to another disk, and the original not ended yet.
-        if moving.read(target).sha256 != sha256:
+        # Copied to another disk, and the original not ended yet; if that copy is not ours, another name is taken.
+        if there.st_mtime_ns != intent.mtime_ns or spots.read(target).sha256 != sha256:
             return False
-        content = moving.read(at)
+        content = spots.read(at)
         if content.sha256 != sha256:
             raise LeftAloneError(CHANGED)
-        moving.sync(target)
+        spots.sync(target)
         moving.end_original(at, content)
         return True
 
 
 def _settle_link(journal: Journal, intent: Intent, spot: Spot, sha256: bytes) -> bool:
-    with moving.opened(spot) as at:
+    with spots.opened(spot) as at:
         moving.settle_replaced(at, *beside(journal, intent, at), sha256)
-        here = moving.look(at)
+        here = spots.look(at)
     if here is None or intent.action == "reflink":
         return False
-    with moving.opened(trash.spot(intent.keeper)) as keeper:
-        return moving.same_inode(here, moving.look(keeper))
+    with spots.opened(trash.spot(intent.keeper)) as keeper:
+        return spots.same_inode(here, spots.look(keeper))
 
 
 @contextmanager
 def folder_of(spot: Spot | None) -> Iterator[At | None]:
-    """As :func:`moving.opened`; None where the folder is not there."""
+    """As :func:`spots.opened`; None where the folder is not there."""
     if spot is None:
         yield None
         return
     try:
-        opened = moving.opened(spot)
+        opened = spots.opened(spot)
         at = opened.__enter__()
     except FileNotFoundError:
         yield None

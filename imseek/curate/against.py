@@ -16,10 +16,12 @@ from typing import Final
 import numpy as np
 
 from imseek.curate import candidates
-from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds, classify
+from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds
 from imseek.curate.contents import Contents, Digests, Ids
+from imseek.curate.kept import Kept, digest
 from imseek.curate.looks import Looks
 from imseek.curate.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback, SpaceInfo
@@ -108,7 +110,7 @@ def find(
         return Across(tuple(pairs), notes, interrupted=True)
     width = len(theirs)
     new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
-    found = _classified(one, other, proposed, new, thresholds, progress, stop)
+    found = _classified(one, other, proposed, new, thresholds, where, progress, stop)
     pairs += _worded(found, mine.ids, theirs.ids, kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
     return Across(tuple(pairs), notes + found.notes, found.interrupted)
@@ -139,6 +141,7 @@ def _classified(
     proposed: candidates.Candidates,
     new: candidates.Bools,
     thresholds: Thresholds,
+    where: str,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
 ) -> Pairs:
@@ -154,16 +157,20 @@ def _classified(
         if progress is not None:
             progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
-    return classify(
-        proposed.a[new],
-        proposed.b[new] + count,
+    a, b = proposed.a[new], proposed.b[new]
+    return looked(
+        a,
+        b + count,
         np.minimum(proposed.distance[new], np.uint8(UNKNOWN)),
         proposed.orientation[new],
         proposed.cosine[new],
         Looks(read),
-        thresholds=thresholds,
-        progress=tell,
-        stop=stop,
+        thresholds,
+        one.contents.ids[a],
+        (one.contents.hashes[a], other.contents.hashes[b]),
+        Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
+        tell,
+        stop,
     )
 
 

@@ -26,7 +26,7 @@ from imseek.curate.journal import AWAY, Intent, Journal, State
 from imseek.curate.looking import AlreadyError, LeftAloneError, Looking, Ready, explained, quarantine_spot
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING, Plan
-from imseek.data import moving, quarantine
+from imseek.data import copying, quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.catalog import FileStat
 from imseek.data.commit import commit
@@ -120,7 +120,7 @@ class _Run:
                 if ready is None:
                     self._files.append(_acted(item, "already"))
                 else:
-                    self._done(item, "would", ready.content.info)
+                    self._done(item, "would", ready.content.info, self._would_go(looking, item, ready))
                 self._report_progress()
         notes = (
             () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
@@ -223,7 +223,7 @@ class _Run:
     def _one(self, looking: Looking, item: Item, intent: Intent, found: Ready) -> bytes | None:
         if intent.action == "tag":
             return None
-        with explained(), moving.opened(found.spot) as at:
+        with explained(), spots.opened(found.spot) as at:
             content = looking.check(at, intent.content_hash)
         looking.check_keeper(item.keeper, content, item.file)
         self._read += content.info.st_size
@@ -276,6 +276,8 @@ class _Run:
                 mtime_ns=info.st_mtime_ns,
                 device=info.st_dev,
                 inode=info.st_ino,
+                owner=(info.st_uid, info.st_gid),
+                attributes=_attributes(item, found),
                 keeper_id=item.keeper.image_id if mine else None,
                 keeper=item.keeper.path,
                 to=to,
@@ -285,6 +287,14 @@ class _Run:
                 columns=columns,
             )
         return made
+
+    def _would_go(self, looking: Looking, item: Item, found: Ready) -> bytes | None:
+        if item.file.action != "quarantine":
+            return None
+        spot, _ = quarantine_spot(
+            looking.source(found.source_id), found.spot, found.content.info.st_dev, self._plan.to
+        )
+        return acting.free_name(spot, self._taken).full
 
     def _target(self, looking: Looking, item: Item, found: Ready) -> tuple[bytes, bytes]:
         if item.file.action != "quarantine":
@@ -347,6 +357,14 @@ def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
         inode = info.st_ino & (2**63 - 1)
         seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
         yield Placing(intent.image_id, intent.source_id, intent.path, seen)
+
+
+def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
+    """Extended attributes of a file that is to be replaced: they are not in its bytes."""
+    if item.file.action not in LINKING:
+        return {}
+    with explained(), spots.opened(found.spot) as at:
+        return copying.attributes(at)
 
 
 def _inherits(item: Item) -> bool:

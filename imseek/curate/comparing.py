@@ -5,25 +5,29 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
 
-from imseek.curate import candidates
+from imseek.curate import candidates, inside
 from imseek.curate.alike import distances
-from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds, classify
-from imseek.curate.contents import Contents, Ids
-from imseek.curate.hamming import Bits
+from imseek.curate.classify import DEFAULTS, INSIDE_CONFIDENCE, KINDS, UNKNOWN, Pairs, Thresholds, classify
+from imseek.curate.contents import Contents
+from imseek.curate.kept import Kept, digest
 from imseek.curate.looks import Looks
 from imseek.curate.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.originals import Originals
+from imseek.curate.tile_vectors import Tiler, TileStore
+from imseek.curate.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
-from imseek.types import DuplicateKind, DuplicatePair, Float32, Progress, ProgressCallback
+from imseek.encoders.base import Encoder
+from imseek.search.facts import unit_rows
+from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback
 
 PHASE: Final = "looking at pictures"
 
@@ -35,6 +39,12 @@ class Compared:
     pairs: list[DuplicatePair]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+
+    def joined(self, more: Compared) -> Compared:
+        """Both together."""
+        return Compared(
+            self.pairs + more.pairs, self.notes + more.notes, self.interrupted or more.interrupted
+        )
 
 
 class Comparing:
@@ -87,9 +97,65 @@ class Comparing:
             if progress is not None:
                 progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
-        near = (proposed.a, proposed.b, proposed.distance, proposed.orientation, proposed.cosine)
-        found = self._classified(*near, tell, stop)
+        contents = self._contents
+        found = looked(
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
+            self._looks,
+            self._thresholds,
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            Kept(self._reader.root, digest("looked", where)),
+            tell,
+            stop,
+        )
         return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
+
+    def find_inside(
+        self,
+        encoder: Encoder,
+        known: Iterable[DuplicatePair],
+        progress: ProgressCallback | None = None,
+        stop: threading.Event | None = None,
+    ) -> Compared:
+        """Pairs of which one lies inside the other, but for those that are ``known`` to be related.
+
+        ``encoder`` is that of the space; it encodes tiles of every picture, which are kept.
+        """
+        space = self._reader.current.image_spaces[0]
+
+        def read(position: int) -> bytes | None:
+            return self._originals.read(int(self._contents.ids[position]))
+
+        tiler = Tiler(TileStore(self._reader.root, space.fingerprint, space.dim), encoder, read)
+        found = inside.find(
+            self._contents.ids,
+            self._contents.hashes,
+            lambda ids: unit_rows(self._reader, ids, space),
+            self._index,
+            tiler,
+            read,
+            progress=progress,
+            stop=stop,
+        )
+        related = {(pair.a, pair.b) for pair in known}
+        pairs: dict[tuple[int, int], DuplicatePair] = {}
+        for one in found.pairs:
+            a, b = sorted((int(self._contents.ids[one.whole]), int(self._contents.ids[one.part])))
+            if (a, b) not in related:
+                pairs[a, b] = DuplicatePair(
+                    a,
+                    b,
+                    "inside",
+                    INSIDE_CONFIDENCE[0][1],
+                    cosine=_known(one.cosine),
+                    correlation=_known(one.correlation),
+                )
+        lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
+        return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
         """Of two images, the first ones of their contents, that nobody has proposed: how they are duplicates."""
@@ -100,22 +166,10 @@ class Comparing:
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
-        pairs = self._worded(self._classified(one, other, apart, codes, cosine, None, None))
+        known = np.minimum(apart, np.uint8(UNKNOWN))
+        near = (one, other, known, codes, cosine, self._looks)
+        pairs = self._worded(classify(*near, thresholds=self._thresholds))
         return pairs[0] if pairs else None
-
-    def _classified(
-        self,
-        a: Ids,
-        b: Ids,
-        distance: Bits,
-        orientation: Bits,
-        cosine: Float32,
-        progress: Callable[[int, int], None] | None,
-        stop: threading.Event | None,
-    ) -> Pairs:
-        apart = np.minimum(distance, np.uint8(UNKNOWN))
-        near = (a, b, apart, orientation, cosine, self._looks)
-        return classify(*near, thresholds=self._thresholds, progress=progress, stop=stop)
 
     def _worded(self, found: Pairs) -> list[DuplicatePair]:
         pairs = []
@@ -138,6 +192,6 @@ class Comparing:
         return pairs
 
 
-def _known(value: np.float32) -> float | None:
+def _known(value: float | np.float32) -> float | None:
     """A cosine or a correlation, which rounding may have carried beyond its bounds."""
     return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from imseek.curate.classify import DEFAULTS, Thresholds
 from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.groups import KINDS, Confirm, Group, Grouping, grouped
 from imseek.curate.judging import judged
 from imseek.curate.keepers import Folders, keeper, richness
 from imseek.curate.limits import Load, thresholds
+from imseek.curate.linkage import Reach, Tell
 from imseek.data import judgements
 from imseek.data.facts import tags_of
 from imseek.data.reader import Reader
@@ -25,6 +28,7 @@ from imseek.types import (
     DuplicatePair,
     DuplicateReport,
     KeepRule,
+    Progress,
     ProgressCallback,
     SpaceInfo,
 )
@@ -33,6 +37,9 @@ from imseek.types import (
 OpenIndex: TypeAlias = Callable[[SpaceInfo], VectorIndex]
 
 
+GROUPING: Final = "grouping"
+#: Instead of a reason to keep one and not the other.
+PART: Final = "one is part of the other, so both stay"
 NOWHERE: Final = Folders()
 #: Images whose metadata is held at the same time.
 _TOGETHER: Final = 20_000
@@ -70,14 +77,20 @@ def find(
     notes: tuple[str, ...] = ()
     with ExitStack() as stack:
         confirm: Confirm = _nobody
+        limits = DEFAULTS
         if set(wanted.kinds) - {"exact"} and len(contents) > 1:
-            index = open_index(reader.current.image_spaces[0])
-            limits, notes = thresholds(reader, contents, load, progress)
+            space = reader.current.image_spaces[0]
+            index = open_index(space)
+            limits, notes = thresholds(reader, space, contents, load, progress)
             comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds, limits))
             compared = comparing.find(wanted.where, progress, stop)
             confirm = comparing.confirm
+            if "inside" in wanted.kinds and not compared.interrupted:
+                insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
+                compared = compared.joined(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        made = grouped(pairs, alike, confirm, said.different)
+        tell = _telling(progress)
+        made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
     return DuplicateReport(
         collection=reader.identity.uuid,
         generation=reader.generation,
@@ -86,8 +99,24 @@ def find(
         pairs=_counted(pairs, contents, wanted.kinds),
         judged=left_out,
         notes=notes + compared.notes,
-        interrupted=compared.interrupted,
+        interrupted=compared.interrupted or made.interrupted,
     )
+
+
+def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
+    """How near two pictures have to be to a third one, so that nobody has to look at the two: see groups."""
+    same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
+    return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
+
+
+def _telling(progress: ProgressCallback | None) -> Tell:
+    began = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(GROUPING, done, total, 0, time.monotonic() - began))
+
+    return tell
 
 
 def _nobody(a: int, b: int) -> DuplicatePair | None:
@@ -112,7 +141,7 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
     """In the order of reports: by kind, then by what is beside the keepers."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
-        members, rich = _members(reader, sorted({i for group in some for i in group.members}))
+        members, rich = members_of(reader, sorted({i for group in some for i in group.members}))
 
         def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
             return rich[one.image_id]
@@ -122,9 +151,14 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
             chosen = keeper(of_group, wanted.keep, wanted.prefer, wanted.protect, richness=known)
             first, *others = chosen.members
             related = [replace(one, pair=made.pair(first.image_id, one.image_id)) for one in others]
-            groups.append(DuplicateGroup(group.kind, (first, *related), chosen.reason))
-    groups.sort(key=lambda g: (KINDS.index(g.kind), -sum(m.bytes for m in g.others), g.keeper.image_id))
-    return tuple(groups)
+            reason = PART if group.kind == "inside" else chosen.reason
+            groups.append(DuplicateGroup(group.kind, (first, *related), reason))
+    return tuple(sorted(groups, key=report_order))
+
+
+def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
+    """By kind, then by what is beside the keeper, the most first."""
+    return KINDS.index(group.kind), -sum(member.bytes for member in group.others), group.others[0].image_id
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
@@ -140,7 +174,7 @@ def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     yield some
 
 
-def _members(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, int]]:
+def members_of(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, int]]:
     """Images by id, and how much is known of each."""
     facts, places = reader.metadata(ids), reader.places(ids)
     tags = tags_of(reader, ids)

@@ -24,11 +24,12 @@ stay apart, and :class:`Split` says so.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.curate.linkage import Confirm, Linkage, Reach, Reason, preference
+from imseek.curate.linkage import Confirm, Linkage, Reach, Reason, Tell, preference
 from imseek.curate.nodes import KINDS, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 
@@ -66,29 +67,60 @@ class Split:
 @dataclass(frozen=True, slots=True)
 class Grouping:
     """``groups``: *exact*, *same* and *scene*, by their lowest ids, of which each image is in one at most; then the
-    pairs of kind *inside*. ``asked`` counts calls of the callback."""
+    pairs of kind *inside*. ``asked`` counts calls of the callback. ``interrupted``: stopped, so that what would have
+    been asked has joined nothing."""
 
     groups: tuple[Group, ...]
     splits: tuple[Split, ...]
     asked: int
+    interrupted: bool
     _nodes: Nodes = field(repr=False)
-    _known: Mapping[tuple[int, int], DuplicatePair | None] = field(repr=False)
+    _linkage: Linkage = field(repr=False)
 
     def pair(self, a: int, b: int) -> DuplicatePair | None:
-        """How two images are related; None where nobody has looked (see the module), or has found nothing."""
+        """How two images are related; None where they are in no group together and nothing else is known of them.
+
+        Of two members of a large group that nobody has compared it tells what follows from a third one, around which
+        both lie: the looser kind, and a confidence that both pairs with it are right (at least p + q - 1). The facts
+        of contents that a person has called the same may be those of one for the other.
+        """
         a, b = min(a, b), max(a, b)
         one, other = self._nodes.content_of(a), self._nodes.content_of(b)
         if one == other:
             return DuplicatePair(a, b, "exact", 1.0, cosine=1.0, distance=0, correlation=1.0)
         u, v = self._nodes.node_of(one), self._nodes.node_of(other)
-        if u == v:
-            return self._nodes.judged(a, b, one, other)
-        found = self._known.get((min(u, v), max(u, v)))
-        if found is None:
+        if min(u, v) < 0:
             return None
-        turned = self._nodes.node_of(self._nodes.content_of(found.a)) != u
+        if u == v:
+            found = self._nodes.judged(one, other)
+            return (
+                DuplicatePair(a, b, "same", 1.0, judged=True)
+                if found is None
+                else self._seen(found, a, b, one)
+            )
+        found = self._linkage.known.get((min(u, v), max(u, v)))
+        if found is None:
+            return self._around(a, b, u, v)
+        first = found.a if self._nodes.node_of(self._nodes.content_of(found.a)) == u else found.b
+        return self._seen(found, a, b, self._nodes.content_of(first))
+
+    def _seen(self, found: DuplicatePair, a: int, b: int, first: int) -> DuplicatePair:
+        """A pair as it is of the images ``a`` and ``b``, where ``first`` is the content that ``a`` stands for."""
+        turned = self._nodes.content_of(found.a) != first
         orientation = _TURNED_BACK.get(found.orientation, found.orientation) if turned else found.orientation
         return replace(found, a=a, b=b, orientation=orientation)
+
+    def _around(self, a: int, b: int, u: int, v: int) -> DuplicatePair | None:
+        linkage = self._linkage
+        if linkage.group[u] != linkage.group[v]:
+            return None
+        for third in (linkage.around.get(node) for node in (u, v)):
+            if third is not None and third not in (u, v):
+                one, other = (linkage.known.get((min(third, node), max(third, node))) for node in (u, v))
+                if one is not None and other is not None:
+                    kind = max(one.kind, other.kind, key=KINDS.index)
+                    return DuplicatePair(a, b, kind, max(0.0, one.confidence + other.confidence - 1))
+        return None
 
 
 def grouped(
@@ -99,25 +131,28 @@ def grouped(
     *,
     reach: Mapping[DuplicateKind, Reach] | None = None,
     ask: int = ASK,
+    tell: Tell = lambda done, total: None,
+    stop: threading.Event | None = None,
 ) -> Grouping:
     """The groups that pairs make. The order of what is given is of no consequence.
 
     ``pairs``: of images of different contents; those that are ``judged`` of kind *same* put their contents together
     whatever else holds. ``copies``: for contents with several images, one of these → all. ``different``: sets of two
     images that a person has called different. ``reach``: for the kinds *same* and *scene*, what a pair of the kind may
-    be at most, for large groups (see the module); a kind without one has to have all pairs.
+    be at most, for large groups (see the module); a kind without one has to have all pairs. ``tell`` is given how many
+    pairs have been gone through, of how many; once for each kind. After ``stop`` is set, nobody is asked any more.
 
     Memory is linear in pairs, copies and questions. A contradiction, A same as B and B as C but A different from C, is
     settled by leaving out the *same* that comes last by ids.
     """
     given = list(pairs)
     nodes = Nodes(given, copies, different)
-    linkage = Linkage(nodes, confirm, reach or {}, ask)
+    linkage = Linkage(nodes, confirm, reach or {}, ask, tell, stop)
     linkage.join(given)
     inside, splits = _left_over(given, nodes, linkage)
     groups = [Group(linkage.kind[g], _images(nodes, linkage.members[g])) for g in linkage.members]
     groups = sorted((group for group in groups if len(group.members) > 1), key=lambda group: group.members)
-    return Grouping(tuple(groups + inside), tuple(splits), linkage.asked, nodes, linkage.known)
+    return Grouping(tuple(groups + inside), tuple(splits), linkage.asked, linkage.interrupted, nodes, linkage)
 
 
 def _images(nodes: Nodes, members: Iterable[int]) -> tuple[int, ...]:

@@ -108,7 +108,8 @@ def _with_columns(
     for (image_id, name), value in given.items():
         stored.setdefault(name, {})[image_id] = value
     for (image_id, name), value in gone.items():
-        if stored.get(name, {}).get(image_id) == value:
+        now = stored.get(name, {}).get(image_id)
+        if now == value or str(now) == str(value):  # A column of numbers and texts holds texts.
             del stored[name][image_id]
     return {name: values for name, values in stored.items() if values}
 

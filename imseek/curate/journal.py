@@ -38,8 +38,8 @@ class Intent:
     """What is meant to happen to one file, number ``n`` of the plan.
 
     ``path`` is that within the source, ``full`` where that was; ``to`` is where it goes, below ``to_base``. Mode,
-    mtime, device and inode are of the file before. ``tags`` and ``columns`` are what the keeper gets, beside what it
-    has; ``tag`` is what the image itself gets.
+    mtime, device, inode, owner (user, group) and extended attributes (only of what is replaced) are of the file before.
+    ``tags`` and ``columns`` are what the keeper gets, beside what it has; ``tag`` is what the image itself gets.
     """
 
     n: int
@@ -54,6 +54,8 @@ class Intent:
     mtime_ns: int
     device: int
     inode: int
+    owner: tuple[int, int]
+    attributes: Mapping[str, bytes] = field(default_factory=dict)
     keeper_id: int | None = None
     keeper: bytes = b""
     to: bytes = b""
@@ -238,14 +240,22 @@ def _document(intent: Intent) -> dict[str, Any]:
     made = {name: getattr(intent, name) for name in Intent.__slots__}
     made |= {name: _coded(made[name]) for name in _PATHS}
     shown = intent.full.decode("utf-8", "backslashreplace")
-    return {**made, "tags": list(intent.tags), "columns": dict(intent.columns), "shown": shown}
+    made["attributes"] = {name: _coded(value) for name, value in intent.attributes.items()}
+    return {
+        **made,
+        "owner": list(intent.owner),
+        "tags": list(intent.tags),
+        "columns": dict(intent.columns),
+        "shown": shown,
+    }
 
 
 def _intent(record: Mapping[str, Any]) -> Intent:
     values = {name: record[name] for name in Intent.__slots__}
     values |= {name: base64.b64decode(values[name]) for name in _PATHS}
     assert values["action"] in get_args(Action)
-    return Intent(**{**values, "tags": tuple(values["tags"])})
+    values["attributes"] = {name: base64.b64decode(one) for name, one in values["attributes"].items()}
+    return Intent(**{**values, "tags": tuple(values["tags"]), "owner": tuple(values["owner"])})
 
 
 def _coded(path: bytes) -> str:

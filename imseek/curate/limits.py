@@ -37,14 +37,17 @@ Load: TypeAlias = Callable[[SpaceInfo], Encoder]
 
 
 def thresholds(
-    reader: Reader, contents: Contents, load: Load, progress: ProgressCallback | None = None
+    reader: Reader,
+    space: SpaceInfo,
+    contents: Contents,
+    load: Load,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Thresholds, tuple[str, ...]]:
-    """Those for the first space of pictures, and what is to be said about them.
+    """Those for a space of pictures, and what is to be said about them.
 
     What the catalog has; else found from a sample of the contents, and stored where that was large enough and nobody
     else is writing. Where the encoder cannot be had, those of ``builtin``, with a note.
     """
-    space = reader.current.image_spaces[0]
     if space.encoder == _OWN:
         return DEFAULTS, ()
     if (stored := kept(reader.root, space.fingerprint)) is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, Literal, TypeAlias
@@ -15,6 +16,8 @@ from imseek.types import DuplicateKind, DuplicatePair
 
 #: Given two image ids, the lower first: how they are duplicates, or None where they are not.
 Confirm: TypeAlias = Callable[[int, int], DuplicatePair | None]
+#: How many pairs have been gone through, of how many.
+Tell: TypeAlias = Callable[[int, int], None]
 Reason: TypeAlias = Literal["different", "no pair", "too many", "shown"]
 #: Two nodes, the lower first.
 Key: TypeAlias = tuple[int, int]
@@ -23,6 +26,7 @@ Lack: TypeAlias = tuple[tuple[int, int], Reason]
 
 #: Of a node of several contents, so many are asked about.
 _SPOKESMEN: Final = 4
+_TELL: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,13 @@ class Linkage:
     """
 
     def __init__(
-        self, nodes: Nodes, confirm: Confirm, reach: Mapping[DuplicateKind, Reach], ask: int
+        self,
+        nodes: Nodes,
+        confirm: Confirm,
+        reach: Mapping[DuplicateKind, Reach],
+        ask: int,
+        tell: Tell = lambda done, total: None,
+        stop: threading.Event | None = None,
     ) -> None:
         count = len(nodes)
         self.known: dict[Key, DuplicatePair | None] = {}
@@ -67,10 +77,16 @@ class Linkage:
         self.members = {n: [n] for n in range(count)}
         self.kind: list[DuplicateKind] = ["same" if len(unit) > 1 else "exact" for unit in nodes.contents]
         self.failed: dict[Key, Lack] = {}
+        #: By node: the leader around which it lay when it joined a large group.
+        self.around: dict[int, int] = {}
+        #: Whether ``stop`` was set when there was still something to ask.
+        self.interrupted = False
         self._nodes = nodes
         self._confirm = confirm
         self._reach = reach
         self._ask = ask
+        self._tell = tell
+        self._stop = stop
         self._degree = [0] * count
         self._leader = list(range(count))
         self._judged = {n: [n] for n in nodes.apart}
@@ -100,10 +116,12 @@ class Linkage:
             self._blocked, self._far = {}, {}
             self._join(left)
 
-    def _join(self, keys: Iterable[Key]) -> list[Key]:
+    def _join(self, keys: Sequence[Key]) -> list[Key]:
         """Returns those that have not been joined."""
-        left = []
-        for key in keys:
+        left: list[Key] = []
+        for n, key in enumerate(keys):
+            if n % _TELL == 0:
+                self._tell(n, len(keys))
             if not self._fits(self.known[key]):
                 left.append(key)
                 continue
@@ -181,7 +199,10 @@ class Linkage:
         rest = [(min(u, v), max(u, v)) for u, v in product(self._far[large], self.members[small])]
         if sum(key not in self.known for key in rest) > self._ask:
             return too_many
-        return self._first_lack(rest)
+        lack = self._first_lack(rest)
+        if lack is None:
+            self.around.update(dict.fromkeys(self.members[small], leader))
+        return lack
 
     def _first_lack(self, keys: Iterable[Key]) -> Lack | None:
         return next((self._lack(key) for key in keys if not self._fits(self._look(key))), None)
@@ -232,6 +253,9 @@ class Linkage:
     def _look(self, key: Key) -> DuplicatePair | None:
         """What is known of two nodes; asked where nothing is."""
         if key not in self.known:
+            if self._stop is not None and self._stop.is_set():
+                self.interrupted = True
+                return None
             self.known[key] = self._best(key)
         return self.known[key]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.curate.plans import LINKING, place_of
-from imseek.data import layout, moving
+from imseek.data import layout, spots
 from imseek.data.catalog import LIVE, QUARANTINED
-from imseek.data.moving import At, ChangingError, Content, Spot
 from imseek.data.quarantine import Held, SourceAt
+from imseek.data.spots import At, ChangingError, Content, Spot
 from imseek.types import PlannedFile, display_path
 
 GONE: Final = "it is not there any more"
@@ -73,8 +73,8 @@ class Looking:
             return True
         with explained():
             try:
-                with moving.opened(self.spot(file)) as at:
-                    return moving.look(at) is None
+                with spots.opened(self.spot(file)) as at:
+                    return spots.look(at) is None
             except FileNotFoundError:
                 return True
 
@@ -93,7 +93,7 @@ class Looking:
         if held.state not in (LIVE, QUARANTINED):
             raise LeftAloneError(f"it is {held.state}")
         spot = spot_of(self._sources[held.source_id], held.path)
-        with explained(), moving.opened(spot) as at:
+        with explained(), spots.opened(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
@@ -102,14 +102,14 @@ class Looking:
 
     def check(self, at: At, content_hash: str) -> Content:
         """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
-        info = moving.look(at)
+        info = spots.look(at)
         if info is None:
             raise LeftAloneError(GONE)
         if stat.S_ISLNK(info.st_mode):
             raise LeftAloneError("it is a symbolic link: the picture lies elsewhere")
         if not stat.S_ISREG(info.st_mode):
             raise LeftAloneError("it is not a regular file")
-        content = moving.read(at)
+        content = spots.read(at)
         if content.sha256.hex() != content_hash:
             raise LeftAloneError(CHANGED)
         return content
@@ -141,12 +141,12 @@ class Looking:
 
     def _keeper(self, keeper: PlannedFile) -> Content:
         spot = Spot(os.path.dirname(keeper.path), os.path.basename(keeper.path))
-        with explained(), moving.opened(spot) as at:
+        with explained(), spots.opened(spot) as at:
             if (before := self._keepers.get(keeper.path)) is not None:
                 content, read_ns = before
-                info = moving.look(at)
+                info = spots.look(at)
                 racy = max(content.info.st_mtime_ns, content.info.st_ctime_ns) > read_ns - _RACY_NS
-                if info is not None and moving.same(info, content.info) and not racy:
+                if info is not None and spots.same(info, content.info) and not racy:
                     return content
             now = time.time_ns()
             content = self.check(at, keeper.content_hash)

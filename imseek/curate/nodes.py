@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from imseek.types import DuplicateKind, DuplicatePair
@@ -75,10 +74,9 @@ class Nodes:
         for content in self.contents[node]:
             yield from self._images.get(content, (content,))
 
-    def judged(self, a: int, b: int, one: int, other: int) -> DuplicatePair:
-        """Of two images of one node: what was given of their contents, or what follows from it."""
-        found = self._directly.get((min(one, other), max(one, other)))
-        return DuplicatePair(a, b, "same", 1.0, judged=True) if found is None else replace(found, a=a, b=b)
+    def judged(self, one: int, other: int) -> DuplicatePair | None:
+        """What was given of two contents of one node; None where they are in it for the sake of others."""
+        return self._directly.get((min(one, other), max(one, other)))
 
     def called_different(self, u: int, v: int) -> tuple[int, int] | None:
         """Two contents of these nodes that a person has called different."""

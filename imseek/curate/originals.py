@@ -12,7 +12,7 @@ from imseek.indexer.sources.reading import PlaceReader
 
 
 class Originals:
-    """Reads pictures of one generation; the archives and tables that they lie in stay open. Not for several threads.
+    """Reads pictures of one generation; the archives and tables that they lie in stay open. For several threads.
 
     ``expected`` are ids whose places are looked up at once; others are, one by one.
     """

@@ -38,7 +38,7 @@ def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
     place, pair = member.place, member.pair
     row: dict[str, Any] = {
         "kind": group.kind,
-        "keep": int(member is group.keeper),
+        "keep": int(group.keeps(member)),
         "reason": group.reason if member is group.keeper else "",
         "collection": member.collection,
         "image_id": member.image_id,

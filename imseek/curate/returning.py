@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from imseek.curate import trash
 from imseek.curate.acting import beside, folder_of, part_of, target_of, told
-from imseek.curate.journal import Intent, Journal
+from imseek.curate.journal import Intent, Journal, State
 from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
-from imseek.data import moving
-from imseek.data.moving import At, Content, Spot
+from imseek.data import copying, moving, spots
 from imseek.data.quarantine import SourceAt
+from imseek.data.spots import At, Content, Spot
 from imseek.types import display_path
 
 NEITHER = "it is neither at its place nor where it was put"
@@ -51,8 +52,8 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
     return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
 
 
-def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -> Back:
-    """Raises LeftAloneError, GoneError, StorageError."""
+def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, dry_run: bool) -> Back:
+    """``before`` is what was known of the file before this try. Raises LeftAloneError, GoneError, StorageError."""
     if intent.action == "tag":
         return Back(True)
     with told():
@@ -60,7 +61,7 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, *, dry_run: bool) -
             return _part_from_keeper(journal, intent, spot, dry_run)
         kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
-            back = _compare(journal, intent, kept, there, here, dry_run)
+            back = _compare(journal, intent, before, (kept, there, here), dry_run)
             if back is not None:
                 if intent.action == "trash" and not dry_run:
                     place = journal.trashed.get(intent.n)
@@ -82,13 +83,18 @@ def where(journal: Journal, intent: Intent) -> Spot | None:
 
 
 def _compare(
-    journal: Journal, intent: Intent, kept: Spot | None, there: At | None, here: At | None, dry_run: bool
+    journal: Journal,
+    intent: Intent,
+    before: State,
+    places: tuple[Spot | None, At | None, At | None],
+    dry_run: bool,
 ) -> Back | None:
     """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
+    kept, there, here = places
     if there is not None and not dry_run:
         moving.drop(At(there.folder, part_of(journal, intent)))
-    held = None if there is None else moving.look(there)
-    lies = None if here is None else moving.look(here)
+    held = None if there is None else spots.look(there)
+    lies = None if here is None else spots.look(here)
     sha256 = bytes.fromhex(intent.content_hash)
     same = here is not None and lies is not None and _is(here, sha256)
     if held is None or there is None or kept is None:
@@ -101,21 +107,29 @@ def _compare(
         return None
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
-    if moving.same_inode(held, lies) or (
-        journal.states[intent.n] in ("meant", "returning") and _is(there, sha256)
-    ):
+    ours = intent.action == "quarantine" or intent.n in journal.trashed
+    if spots.same_inode(held, lies) or (ours and _is_ours(before, intent, held, lies) and _is(there, sha256)):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
-                moving.sync(here)
+                spots.sync(here)
             moving.drop(there)
         return Back(True)
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
+def _is_ours(before: State, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
+    """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
+    if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
+        return False
+    if before == "meant":
+        return lies.st_ino == intent.inode
+    return before == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
+
+
 def _is(at: At, sha256: bytes) -> bool:
-    with suppress(OSError, moving.ChangingError):
-        return moving.read(at).sha256 == sha256
+    with suppress(OSError, spots.ChangingError):
+        return spots.read(at).sha256 == sha256
     return False
 
 
@@ -123,20 +137,20 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
-    with moving.opened(kept) as there:
+    with spots.opened(kept) as there:
         content = _unchanged(there, intent, kept)
         check_writable(there)
         if dry_run:
             return
-        with moving.opened(spot, make=True) as here:
+        with spots.opened(spot, make=True) as here:
             moving.move(there, here, content, part_of(journal, intent))
-            moving.restore_facts(here, intent.mode, intent.mtime_ns)
+            copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
 
 
 def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
-    content = moving.read(at)
+    content = spots.read(at)
     if content.sha256.hex() != intent.content_hash:
         raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
     return content
@@ -145,12 +159,12 @@ def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
 def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: bool) -> Back:
     """A file of its own again, with the mode and mtime that it had."""
     with folder_of(spot) as at:
-        if at is None or moving.look(at) is None:
+        if at is None or spots.look(at) is None:
             raise GoneError("it is not there any more")
         new, old = beside(journal, intent, at)
         if not dry_run:
             moving.settle_replaced(at, new, old, bytes.fromhex(intent.content_hash))
-        content = moving.read(at)
+        content = spots.read(at)
         if content.sha256.hex() != intent.content_hash:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
@@ -159,9 +173,10 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
         if dry_run:
             return Back(True)
         try:
-            moving.write_copy(at, new)
-            moving.restore_facts(new, intent.mode, intent.mtime_ns)
-            if moving.read(new).sha256 != content.sha256:
+            copying.write_copy(at, new)
+            copying.restore_attributes(new, intent.owner, intent.attributes)
+            copying.restore_facts(new, intent.mode, intent.mtime_ns)
+            if spots.read(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
             moving.replace(at, new, old, content)
         finally:

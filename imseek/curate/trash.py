@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from imseek.data import moving
-from imseek.data.moving import ChangingError, Spot
+from imseek.data import spots
+from imseek.data.spots import ChangingError, Spot
 
 _INFO: Final = b".trashinfo"
 
@@ -24,7 +24,10 @@ def send(path: bytes, sha256: bytes) -> bytes | None:
     from send2trash import send2trash
 
     send2trash(os.fsdecode(path))
-    return find(path, sha256)
+    place = find(path, sha256)
+    if place is not None:
+        _sync(place)
+    return place
 
 
 def find(path: bytes, sha256: bytes) -> bytes | None:
@@ -33,11 +36,37 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
     for trash, top in _trashes(path):
         for name, deleted in _records(trash, top, path):
             found.append((deleted, os.path.join(trash, b"files", name)))
-    for _, place in sorted(found, reverse=True):
-        with suppress(OSError, ChangingError), moving.opened(spot(place)) as at:
-            if moving.read(at).sha256 == sha256:
+    places = [place for _, place in sorted(found, reverse=True)]
+    for place in places or _without_record(path):
+        with suppress(OSError, ChangingError), spots.opened(spot(place)) as at:
+            if spots.read(at).sha256 == sha256:
                 return place
     return None
+
+
+def _without_record(path: bytes) -> list[bytes]:
+    """Files in the trash by the name that a file had, of which no record tells where they were: a power cut."""
+    found = []
+    stem = os.path.splitext(os.path.basename(path))[0]
+    for trash, _ in _trashes(path):
+        with suppress(OSError):
+            for name in sorted(os.listdir(os.path.join(trash, b"files"))):
+                if name.startswith(stem) and not _facts(os.path.join(trash, b"info", name + _INFO)):
+                    found.append(os.path.join(trash, b"files", name))
+    return found
+
+
+def _sync(place: bytes) -> None:
+    """Make a file in the trash durable, with its record, as far as that can be done."""
+    folder, name = os.path.split(place)
+    info = os.path.join(os.path.dirname(folder), b"info")
+    for path in (os.path.join(info, name + _INFO), info, folder):
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def forget(path: bytes, place: bytes | None = None) -> None:
@@ -83,9 +112,16 @@ def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, byt
     for name in names:
         if not name.endswith(_INFO) or not name.startswith(stem):  # A number may stand behind it.
             continue
-        with suppress(OSError):
-            lines = Path(os.fsdecode(os.path.join(folder, name))).read_bytes().splitlines()
-            facts = dict(line.split(b"=", 1) for line in lines if b"=" in line)
-            place = os.path.join(top, unquote_to_bytes(facts.get(b"Path", b"")))
-            if os.path.normpath(place) in (path, os.path.realpath(path)):
-                yield name.removesuffix(_INFO), facts.get(b"DeletionDate", b"")
+        facts = _facts(os.path.join(folder, name))
+        place = os.path.join(top, unquote_to_bytes(facts.get(b"Path", b"")))
+        if os.path.normpath(place) in (path, os.path.realpath(path)):
+            yield name.removesuffix(_INFO), facts.get(b"DeletionDate", b"")
+
+
+def _facts(record: bytes) -> dict[bytes, bytes]:
+    """What a record says; nothing where it is not there, or empty."""
+    try:
+        lines = Path(os.fsdecode(record)).read_bytes().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(b"=", 1) for line in lines if b"=" in line)

@@ -97,6 +97,7 @@ class _Run:
             for n, intent in sorted(journal.intents.items(), reverse=True)
             if journal.states[n] in _OPEN
         ]
+        self._before = dict(journal.states)
         self._count = 0
 
     def report(self, generation: int, files: Sequence[UndoneFile], *, dry: bool = True) -> UndoReport:
@@ -128,7 +129,9 @@ class _Run:
                 return
             intent, spot = located(recorded, self._sources.get(recorded.source_id))
             try:
-                yield _Result(intent, bring_back(self._journal, intent, spot, dry_run=dry_run))
+                yield _Result(
+                    intent, bring_back(self._journal, intent, spot, self._before[intent.n], dry_run=dry_run)
+                )
             except GoneError as error:
                 yield _Result(intent, None, str(error), gone=True, other=error.other)
             except LeftAloneError as error:
@@ -154,6 +157,9 @@ class _Run:
         quarantine.make(writer, change)
         noted: dict[int, State] = {intent.n: "undone" for intent in back}
         noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
+        # What lies at their places, now or later, is not ours.
+        left = (r.intent.n for r in results if r.back is None and not r.gone)
+        noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
 
     def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:

@@ -61,11 +61,13 @@ def stored(reader: Reader, name: str) -> dict[str, dict[int, Any]]:
         if (path := shard.columns.get(name)) is None:
             continue
         table = reader.load(path, shards.read_table)
-        ids = table.column("image_id").to_pylist()
+        ids = table.column("image_id")
         for column in table.column_names:
             if column != "image_id":
-                values = zip(ids, table.column(column).to_pylist(), strict=True)
-                found.setdefault(column, {}).update({i: value for i, value in values if value is not None})
+                values = table.column(column)
+                there = values.is_valid()
+                known = zip(ids.filter(there).to_pylist(), values.filter(there).to_pylist(), strict=True)
+                found.setdefault(column, {}).update(known)
     return {column: values for column, values in found.items() if values}
 
 

@@ -99,14 +99,19 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
 
     Without ``sync`` a kill does no harm to what was added, but a power cut may take it away.
     """
-    with explained(path), path.open("r+b") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            data = data if file.read(1) == b"\n" else b"\n" + data
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    with explained(path):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            end = os.fstat(fd).st_size
+            if end and os.pread(fd, 1, end - 1) != b"\n":
+                data = b"\n" + data
+            written = 0
+            while written < len(data):
+                written += os.pwrite(fd, data[written:], end + written)
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def make_folder(path: Path) -> set[Path]:

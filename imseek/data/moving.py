@@ -1,7 +1,6 @@
-"""Files of users: looked at, moved and copied so that nothing is ever replaced, and no byte is lost to a power cut.
+"""Files of users, moved so that nothing is ever replaced, and no byte is lost to a power cut.
 
-Everything is done by name within an open folder, and links in its path are not followed, so that a folder which is
-swapped for a link on the way leads nowhere else. A move is one rename that refuses to replace (``renameat2`` with
+A move is one rename that refuses to replace (``renameat2`` with
 ``RENAME_NOREPLACE``), else a second name and the end of the first. To another file system it is a copy, made durable,
 read again and compared, and only then the end of the original.
 
@@ -12,136 +11,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
-import hashlib
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import Any, Final
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+from imseek.data.copying import write_copy
+from imseek.data.spots import At, ChangingError, Content, bytes_key, look, read, same, same_inode, sync
+
 _RENAME_NOREPLACE: Final = 1
-#: Linux: the ioctl by which one file shares the blocks of another.
-_FICLONE: Final = 0x40049409
 #: What the system says where it or the file system cannot rename without replacing.
 _NO_RENAME: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 #: The same for a second name of a file.
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_BLOCK: Final = 1 << 20
-
-
-class ChangingError(Exception):
-    """A file is no regular file, changed while it was looked at, or a copy is not what it was copied from."""
-
-
-class Spot(NamedTuple):
-    """Where a file lies, or is to lie: a folder to start from, and a path below it through which no link leads."""
-
-    base: bytes
-    inner: bytes
-
-    @property
-    def full(self) -> bytes:
-        return os.path.join(self.base, self.inner)
-
-
-class At(NamedTuple):
-    """A name in an open folder."""
-
-    folder: int
-    name: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A regular file as it was read: sha256 and stat."""
-
-    sha256: bytes
-    info: os.stat_result
-
-
-@contextmanager
-def opened(spot: Spot, *, make: bool = False) -> Iterator[At]:
-    """The folder that a spot lies in. With ``make`` folders that are missing below its base are made, durably.
-
-    Raises OSError: ENOTDIR or ELOOP where a link lies on the way.
-    """
-    *folders, name = spot.inner.split(b"/")
-    fd = os.open(spot.base, _FOLDER)
-    try:
-        for folder in folders:
-            below = _enter(fd, folder, make)
-            os.close(fd)
-            fd = below
-        yield At(fd, name)
-    finally:
-        os.close(fd)
-
-
-def _enter(fd: int, name: bytes, make: bool) -> int:
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=fd)
-            os.fsync(fd)
-    return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
-
-
-def look(at: At) -> os.stat_result | None:
-    """What lies there, a link itself and not what it leads to; None where nothing does."""
-    try:
-        return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def read(at: At) -> Content:
-    """The sha256 of a regular file. Raises OSError, ChangingError."""
-    fd = os.open(at.name, _FILE, dir_fd=at.folder)
-    try:
-        return _content(fd)
-    finally:
-        os.close(fd)
-
-
-def _content(fd: int) -> Content:
-    before = os.fstat(fd)
-    if not stat.S_ISREG(before.st_mode):
-        raise ChangingError("it is not a regular file")
-    digest = hashlib.sha256()
-    while block := os.read(fd, _BLOCK):
-        digest.update(block)
-    if not same(before, os.fstat(fd)):
-        raise ChangingError("it changed while it was read")
-    return Content(digest.digest(), before)
-
-
-def same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether two stats are of one file, unchanged."""
-    return _key(one) == _key(other)
-
-
-def _bytes_key(info: os.stat_result) -> tuple[int, ...]:
-    """The same as far as a new name leaves it: that is a change of its own (ctime)."""
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
-
-
-def _key(info: os.stat_result) -> tuple[int, ...]:
-    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
-
-
-def same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool:
-    """Whether both are names of one file."""
-    return one is not None and other is not None and os.path.samestat(one, other)
-
-
-def sync(*places: At) -> None:
-    """Make the names in these folders durable."""
-    for folder in {place.folder for place in places}:
-        os.fsync(folder)
 
 
 def move(source: At, target: At, content: Content, part: bytes) -> None:
@@ -158,12 +39,13 @@ def move(source: At, target: At, content: Content, part: bytes) -> None:
         copy(source, target, content.sha256, part)
         try:
             end_original(source, content)
-        except ChangingError:
-            drop(target)  # The original is there, with what was written to it since.
+        except BaseException:
+            if same_inode(look(source), content.info):
+                drop(target)  # The original is there, with what was written to it since.
             raise
         return
     moved = look(target)
-    if moved is None or _bytes_key(moved) != _bytes_key(content.info):
+    if moved is None or bytes_key(moved) != bytes_key(content.info):
         _rename(target, source)
         raise ChangingError("it was changed, or another file took its place, just now")
     sync(target, source)
@@ -190,7 +72,11 @@ def _rename(source: At, target: At) -> None:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
         raise
     sync(target)
-    os.unlink(source.name, dir_fd=source.folder)
+    try:
+        os.unlink(source.name, dir_fd=source.folder)
+    except OSError:
+        os.unlink(target.name, dir_fd=target.folder)
+        raise
 
 
 def rename_noreplace(source: At, target: At) -> None:
@@ -227,81 +113,6 @@ def copy(source: At, target: At, sha256: bytes, part: bytes) -> None:
             os.unlink(part, dir_fd=target.folder)
         raise
     sync(target)
-
-
-def write_copy(source: At, target: At) -> None:
-    """The bytes, times, mode and attributes of a file in a new one, durable but for its name. Raises OSError."""
-    reading = os.open(source.name, _FILE, dir_fd=source.folder)
-    try:
-        info = os.fstat(reading)
-        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
-        try:
-            while block := os.read(reading, _BLOCK):
-                _write(writing, block)
-            _take_attributes(reading, writing)
-            take_facts(writing, info.st_mode, info.st_mtime_ns, info.st_atime_ns, (info.st_uid, info.st_gid))
-            os.fsync(writing)
-            # What was cached is dropped where the system does that, so that reading it again reads the disk.
-            if hasattr(os, "posix_fadvise"):
-                with suppress(OSError):
-                    os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
-
-
-def write_clone(source: At, target: At) -> None:
-    """A new file that shares the blocks of another one. Raises OSError where the file system cannot do that."""
-    reading = os.open(source.name, _FILE, dir_fd=source.folder)
-    try:
-        writing = os.open(target.name, _NEW, 0o600, dir_fd=target.folder)
-        try:
-            fcntl.ioctl(writing, _FICLONE, reading)
-            os.fsync(writing)
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
-
-
-def _write(fd: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _take_attributes(reading: int, writing: int) -> None:
-    """Extended attributes, as far as the other file system takes them."""
-    if not hasattr(os, "listxattr"):
-        return
-    with suppress(OSError):
-        for name in os.listxattr(reading):
-            with suppress(OSError):
-                os.setxattr(writing, name, os.getxattr(reading, name))
-
-
-def take_facts(
-    fd: int, mode: int, mtime_ns: int, atime_ns: int | None = None, owner: tuple[int, int] | None = None
-) -> None:
-    """Mode and times of an open file; its owner as far as we may. Raises OSError."""
-    if owner is not None:
-        with suppress(OSError):
-            os.fchown(fd, *owner)
-    os.fchmod(fd, stat.S_IMODE(mode))
-    os.utime(fd, ns=(mtime_ns if atime_ns is None else atime_ns, mtime_ns))
-
-
-def restore_facts(at: At, mode: int, mtime_ns: int) -> None:
-    """Give a regular file the mode and mtime that it had. Raises OSError."""
-    fd = os.open(at.name, _FILE, dir_fd=at.folder)
-    try:
-        info = os.fstat(fd)
-        if stat.S_IMODE(info.st_mode) != stat.S_IMODE(mode) or info.st_mtime_ns != mtime_ns:
-            take_facts(fd, mode, mtime_ns, info.st_atime_ns)
-            os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _name(unfinished: At, target: At) -> None:

@@ -72,6 +72,15 @@ class DuplicateGroup:
     def others(self) -> tuple[Duplicate, ...]:
         return self.members[1:]
 
+    @property
+    def surplus(self) -> tuple[Duplicate, ...]:
+        """The others, but where one is only part of the other: neither takes the place of the other there."""
+        return () if self.kind == "inside" else self.others
+
+    def keeps(self, member: Duplicate) -> bool:
+        """Whether this very member is to stay."""
+        return member is self.keeper or self.kind == "inside"
+
 
 @dataclass(frozen=True, slots=True)
 class DuplicateReport:
@@ -94,13 +103,13 @@ class DuplicateReport:
 
     @property
     def surplus(self) -> int:
-        """How many images there are beside the keepers."""
-        return sum(len(group.others) for group in self.groups)
+        """How many images there are beside the keepers, but for those that are part of others."""
+        return sum(len(group.surplus) for group in self.groups)
 
     @property
     def bytes(self) -> int:
         """What their files take."""
-        return sum(member.bytes for group in self.groups for member in group.others)
+        return sum(member.bytes for group in self.groups for member in group.surplus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,21 +125,21 @@ def _section(
     keeper = _facts(group.keeper, names)
     cards = []
     for member in group.members[:most]:
-        is_keeper = member is group.keeper
         rows = "".join(
             f"<dt>{name}</dt><dd>{value if value == keeper[name] else f'<mark>{value}</mark>'}</dd>"
             for name, value in _facts(member, names).items()
         )
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = f"keep: {_escaped(group.reason)}" if is_keeper else _related(member.pair)
+        said = f"keep: {_escaped(group.reason)}" if member is group.keeper else _related(member.pair)
         cards.append(
-            f"<figure{' class=keep' if is_keeper else ''}>{_linked(member, pictures.tag(member, read))}"
+            f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, pictures.tag(member, read))}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
         )
     if len(group.members) > most:
         cards.append(f'<p class="more">and {len(group.members) - most:,} more</p>\n')
-    freed = size(sum(member.bytes for member in group.others))
-    head = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}, {freed} beside the keeper"
+    freed = size(sum(member.bytes for member in group.surplus))
+    head = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}"
+    head += f", {freed} beside the keeper" if group.surplus else ""
     return f'<section><h2>{escape(head)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
 
 

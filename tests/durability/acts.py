@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ class Case:
 
     @property
     def action(self) -> str:
-        return "quarantine" if self.way in ("links", "disk") else self.way
+        return "quarantine" if self.way in ("links", "disk", "copies") else self.way
 
 
 def prepare(home: str) -> None:
@@ -130,12 +131,12 @@ class Operations:
     def install(self) -> None:
         from sqlalchemy import Engine, event
 
-        from imseek.data import durable, moving
+        from imseek.data import copying, durable, moving
 
         for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "link", "fsync", "utime", "fchmod"):
             setattr(os, name, self._before(name, getattr(os, name)))
         self._noreplace(moving)
-        moving._write = self._within("write", moving._write, 1)  # type: ignore[assignment]
+        copying._write = self._within("write", copying._write, 1)  # type: ignore[assignment]
         durable.append = self._within("append", durable.append, 1)  # type: ignore[assignment]
         event.listen(Engine, "commit", lambda _: self._happens("commit"))
 
@@ -221,6 +222,35 @@ def all_are_there(case: Case, facts: dict[str, Any]) -> None:
             assert sha256 == facts["files"][name][0], f"{name} has other bytes"
 
 
+def survivor(home: str, way: str, steps: Sequence[str]) -> None:
+    """What comes after a power cut, which takes times and modes away in the model: bytes, ids, tags come back."""
+    case = Case(home, way, home)
+    case.away = [case.photos]
+    _set_up(case)
+    facts = json.loads((case.home / "facts.json").read_text())
+    all_are_there(case, facts)
+    for step in steps:
+        STEPS[step](case)
+    now = facts_of(case)
+    for name, (sha256, *_) in facts["files"].items():
+        assert now["files"][name][0] == sha256, name
+    assert (now["ids"], now["known"]) == (facts["ids"], facts["known"])
+
+
+def main(home: str, way: str, command: str) -> None:
+    """To be recorded."""
+    case = Case(home, way, home)
+    _set_up(case)
+    STEPS[command](case)
+
+
+def plan(home: str, way: str) -> None:
+    """What comes before a recording."""
+    case = Case(home, way, home)
+    _set_up(case)
+    _plan(case)
+
+
 def restored(case: Case, facts: dict[str, Any]) -> None:
     """All is as it was before, with ids and tags, and nothing of ours lies about."""
     import imseek
@@ -248,7 +278,7 @@ def _set_up(case: Case) -> None:
     import send2trash
     import send2trash.plat_other as linux
 
-    from imseek.data import moving
+    from imseek.data import copying, moving
 
     send2trash.send2trash = linux.send2trash
     os.environ["HOME"], os.environ["XDG_DATA_HOME"] = str(case.home), str(case.trash)
@@ -260,8 +290,14 @@ def _set_up(case: Case) -> None:
             raise OSError(38, "Function not implemented")
 
         moving.rename_noreplace = none
+    if case.way == "copies":  # As to another disk, while a recording sees one folder.
+
+        def elsewhere(*_: object) -> None:
+            raise OSError(18, "Invalid cross-device link")
+
+        moving.rename_noreplace = elsewhere
     if case.way == "reflink":  # Where the file system has none, a copy takes the way of a clone.
-        moving.write_clone = moving.write_copy
+        copying.write_clone = copying.write_copy
 
 
 def _plan(case: Case) -> None:
@@ -317,3 +353,7 @@ def index(case: Case) -> None:
 
 
 STEPS = {"apply": apply, "undo": undo, "index": index}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -53,6 +53,14 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A second name of a file."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlink:
     path: str
 
@@ -80,7 +88,17 @@ class Return:
 
 
 Operation: TypeAlias = (
-    Create | Write | Truncate | Sync | Rename | Unlink | MakeFolder | RemoveFolder | Acknowledge | Return
+    Create
+    | Write
+    | Truncate
+    | Sync
+    | Rename
+    | Link
+    | Unlink
+    | MakeFolder
+    | RemoveFolder
+    | Acknowledge
+    | Return
 )
 
 
@@ -243,6 +261,10 @@ class Disk:
                 new_folder, new_name = self._place(target)
                 given = new_folder.enter(new_name, folder.names[name])
                 folder.enter(name, None, given)
+            case Link(path, target):
+                folder, name = self._place(path)
+                new_folder, new_name = self._place(target)
+                new_folder.enter(new_name, folder.names[name])
             case Unlink(path) | RemoveFolder(path):
                 folder, name = self._place(path)
                 assert name in folder.names

@@ -114,6 +114,9 @@ def serve() -> None:
         "prepare_acts": acts.prepare,
         "victim_of_acts": acts.victim,
         "heir_of_acts": acts.heir,
+        "plan_of_acts": acts.plan,
+        "apply_or_undo": acts.main,
+        "survivor_of_acts": acts.survivor,
     }
     for line in sys.stdin:
         order = json.loads(line)

@@ -121,9 +121,9 @@ def decorate(root: Path) -> dict[str, int]:
                 files.write_dead(writer, connection, generation, shard.shard_id)
 
         writer.apply(change)
+        judgements.record(writer, [judgements.said("a" * 64, "b" * 64, "same", "test", "2026-01-01")])
     away = places[by_name["quarantined"]]
     away.rename(away.with_suffix(".away"))  # A file that lies at its place is searched again.
-        judgements.record(writer, [judgements.said("a" * 64, "b" * 64, "same", "test", "2026-01-01")])
     (root / layout.CACHE / "64").mkdir(parents=True)
     for name, image_id in by_name.items():
         content_hash = reader.metadata([image_id])[image_id]["content_hash"]

@@ -95,7 +95,7 @@ def noted(stage: Stage) -> None:
             for image_id, _ in images
         ]
         connection.execute(insert(t.tags), [{**tag, "died": t.FOREVER} for tag in tags])
-        hashes.extend(sorted(content_hash.hex() for _, content_hash in images))
+        hashes.extend(sorted({content_hash.hex() for _, content_hash in images}))
 
     hashes: list[str] = []
     at = "2026-01-01T00:00:00+00:00"

@@ -12,6 +12,7 @@ from durability.disk import (
     Acknowledge,
     Create,
     Disk,
+    Link,
     MakeFolder,
     Operation,
     RemoveFolder,
@@ -103,6 +104,11 @@ class _Reader:
         elif name == "unlinkat":
             kind = "rmdir" if "AT_REMOVEDIR" in arguments[2] else "unlink"
             yield from self._on_names(kind, [_joined(arguments[0], arguments[1])])
+        elif name == "mkdirat":
+            yield from self._on_names("mkdir", [_joined(arguments[0], arguments[1])])
+        elif name in ("renameat", "renameat2", "linkat"):
+            paths = [_joined(arguments[0], arguments[1]), _joined(arguments[2], arguments[3])]
+            yield from self._on_names("link" if name == "linkat" else "rename", paths)
         elif name == "mmap":
             shared = "MAP_SHARED" in arguments[3] and "PROT_WRITE" in arguments[2]
             mapped = _FD.match(arguments[4])
@@ -150,10 +156,10 @@ class _Reader:
 
     def _on_names(self, name: str, paths: list[str]) -> Iterator[Operation]:
         inner = [self._inside(path) for path in paths if path.startswith("/")]
-        if name == "rename":
+        if name in ("rename", "link"):
             path, target = inner
             if path is not None and target is not None:
-                yield Rename(path, target)
+                yield Rename(path, target) if name == "rename" else Link(path, target)
             else:
                 assert path is target is None, "moved across the border of the folder"
         elif inner and (path := inner[0]) is not None:

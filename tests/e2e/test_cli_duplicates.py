@@ -186,6 +186,62 @@ class TestWhatIsAsked:
             assert [m["keep"] for m in found["groups"][0]["members"]] == [True, False, False, False]
 
 
+class TestAgainst:
+    @pytest.fixture
+    def other(self, cli, album, tmp_path) -> Path:
+        """Another collection, which has one photograph of the album as it is, and one in small."""
+        folder = tmp_path / "card"
+        folder.mkdir()
+        shutil.copyfile(album / "below" / "china.jpg", folder / "DSC01.JPG")
+        with Image.open(album / "rocket.jpg") as picture:
+            picture.resize((320, 213)).save(folder / "DSC02.JPG")
+        assert cli("index", folder, "-c", "card", "--encoder", "fake").code == 0
+        return folder
+
+    def test_what_the_other_one_has(self, cli, album, other) -> None:
+        outcome = cli("duplicates", "-c", "default", "--against", "card")
+        lines = outcome.out.splitlines()
+        assert lines[0].split() == ["kind", "sure", "pixels", "size", "format", "id", "collection", "image"]
+        assert lines[1].endswith("kept: the other collection has it")
+        assert lines[2].split()[-2:] == ["card", str(other / "DSC01.JPG")]
+        assert all(" default " in line for line in lines[3:7])
+        assert lines[7].endswith("kept: the other collection has it, with fewer pixels")
+        assert lines[-1].startswith("2 groups (1 exact, 1 same) among 12 images; 5 images beside the keepers")
+
+    def test_in_json_csv_and_html(self, cli, album, other) -> None:
+        asked = (
+            "duplicates",
+            "-c",
+            "card",
+            "--against",
+            "default",
+            "--csv",
+            "x.csv",
+            "--html",
+            "x.html",
+            "--json",
+        )
+        found = cli(*asked).json("duplicates")
+        assert (found["collection"]["name"], found["against"]["name"]) == ("card", "default")
+        uuids = [[m["collection"] for m in group["members"]] for group in found["groups"]]
+        assert uuids == [[found["against"]["uuid"], found["collection"]["uuid"]]] * 2
+        with Path("x.csv").open(newline="") as file:
+            assert [row["collection"] for row in csv.DictReader(file)] == [
+                one for both in uuids for one in both
+            ]
+        page = Page(Path("x.html").read_text())
+        assert len(page.all("img")) == 4
+        assert page.text.count("card") == page.text.count("default") == 2
+
+    def test_a_plan_touches_this_collection_only(self, cli, album, other) -> None:
+        cli("duplicates", "-c", "card", "--against", "default", "--plan", "p", "--action", "quarantine")
+        assert cli("apply", "p", "--yes").code == 0
+        assert not list(other.glob("*.JPG"))
+        assert (album / "below" / "china.jpg").exists()
+        assert cli("undo", "-c", "card", "--yes").code == 0
+        assert len(list(other.glob("*.JPG"))) == 2
+
+
 class TestJson:
     def test_everything_is_there(self, cli, album) -> None:
         outcome = cli("duplicates", "--json")
@@ -291,6 +347,11 @@ class TestRefused:
             (["-n", "-1"], "-1"),
             (["--where", "nonsense ("], ""),
             (["--csv", "x", "--html", "./x"], "named twice"),
+            (["--protect", "no/such"], "no folder no/such"),
+            (["--prefer", "no/such"], "no folder no/such"),
+            (["--keep", "path-priority"], "path-priority needs to know which folders come first"),
+            (["--inside", "--against", "default"], "within one collection only"),
+            (["--against", "default"], "cannot be compared with itself"),
             (["--csv", "."], "is a folder"),
             (["--html", "no/such/x.html"], "no folder no/such"),
             (["-c", "nothing"], "nothing"),

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,9 +20,9 @@ from imseek.curate import journal, plans
 from imseek.curate.apply import apply
 from imseek.curate.plans import Plan
 from imseek.curate.undo import undo
-from imseek.data import layout, moving, tags
+from imseek.data import copying, durable, layout, moving, spots, tags
 from imseek.data.writer import Writer
-from imseek.errors import LockedError, PlanError, UsageError
+from imseek.errors import LockedError, PlanError, StorageError, UsageError
 from imseek.types import ApplyReport
 
 
@@ -129,7 +129,7 @@ def test_a_reflink_there_and_back(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the file system has none, the clone is a copy: what is around it is the same."""
-    monkeypatch.setattr(moving, "write_clone", moving.write_copy)
+    monkeypatch.setattr(copying, "write_clone", copying.write_copy)
     before, inodes = state(photos), [path.stat().st_ino for path in twins]
     assert done(collection, planned(collection, twins, "reflink")).counts == {"done": 3}
     assert state(photos) == before
@@ -315,7 +315,7 @@ def test_quarantine_on_another_disk(
     target = Path("/dev/shm") / f"imseek-acts-{os.getpid()}"
     assert Path("/dev/shm").stat().st_dev != photos.stat().st_dev
     before = state(photos)
-    real = moving._write
+    real = copying._write
 
     def write(fd: int, block: bytes) -> None:
         real(fd, block[:100])
@@ -323,7 +323,7 @@ def test_quarantine_on_another_disk(
             raise OSError(28, "No space left on device")
         real(fd, block[100:])
 
-    monkeypatch.setattr(moving, "_write", write)
+    monkeypatch.setattr(copying, "_write", write)
     try:
         report = done(collection, planned(collection, twins, to=target))
         if full:
@@ -360,7 +360,7 @@ def test_a_folder_that_cannot_be_written(
             return False
         return real_access(path, mode, dir_fd=dir_fd, **options)  # type: ignore[arg-type]
 
-    def rename(source: moving.At, target: moving.At) -> None:
+    def rename(source: spots.At, target: spots.At) -> None:
         if source.name == b"b.png":
             raise PermissionError(13, "Permission denied")
         real_move(source, target)
@@ -652,7 +652,7 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
     plan = planned(collection, twins[:2], "hard-link")
     real = moving.replace
 
-    def replace(target: moving.At, new: moving.At, kept: moving.At, content: moving.Content) -> None:
+    def replace(target: spots.At, new: spots.At, kept: spots.At, content: spots.Content) -> None:
         with twins[1].open("ab") as file:
             file.write(b"late")
         real(target, new, kept, content)
@@ -704,3 +704,86 @@ def test_states_are_in_the_catalog(collection: imseek.Collection, twins: list[Pa
         found = dict(catalog.execute("SELECT image_id, state FROM images"))
     ids = {file.image_id for file in plan.files}
     assert {i for i, state in found.items() if state == "quarantined"} == ids
+
+
+def test_attributes_come_back_with_a_file_that_was_replaced(
+    collection: imseek.Collection, twins: list[Path]
+) -> None:
+    try:
+        os.setxattr(twins[1], "user.note", b"mine")
+        os.setxattr(twins[0], "user.note", b"the keeper's")
+    except OSError:
+        pytest.skip("this file system keeps no extended attributes")
+    done(collection, planned(collection, twins, "hard-link"))
+    assert os.getxattr(twins[1], "user.note") == b"the keeper's"
+    undo(collection.path, dry_run=False)
+    assert os.getxattr(twins[1], "user.note") == b"mine"
+    assert os.listxattr(twins[2]) == []
+    assert os.getxattr(twins[0], "user.note") == b"the keeper's"
+
+
+def test_found_in_the_trash_without_any_record(
+    photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """As after a power cut: neither the trash nor the journal tells where a file lies."""
+    before = state(photos)
+    done(collection, planned(collection, twins, "trash"))
+    for info in (trash / "info").iterdir():
+        info.write_bytes(b"")
+    (file,) = (collection.path / "undo").iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(line for line in lines if b'"trashed"' not in line))
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+
+
+def test_an_older_file_in_the_trash_is_not_ours(
+    photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """Killed before anything went to the trash: one of the same name and bytes that lies there stays there."""
+    old = trash / "files" / "a.png"
+    old.parent.mkdir(parents=True)
+    (trash / "info").mkdir()
+    shutil.copy2(twins[1], old)
+    info = f"[Trash Info]\nPath={twins[1]}\nDeletionDate=2020-01-01T00:00:00\n"
+    (trash / "info" / "a.png.trashinfo").write_text(info)
+    plan = planned(collection, twins, "trash")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imseek.curate.acting.act", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            done(collection, plan)
+    before = state(photos)
+    assert undo(collection.path, dry_run=False).counts == {"already": 3}
+    assert state(photos) == before
+    assert old.exists()
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fails_at", range(5))
+def test_no_room_for_the_journal(
+    fails_at: int, photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    plan, before, ids = planned(collection, twins), state(photos), ids_by_path(collection.path)
+    real, calls = durable.append, iter(range(100))
+
+    def append(path: Path, data: bytes, *, sync: bool = True) -> None:
+        if next(calls) == fails_at:
+            real(path, data[: len(data) // 2], sync=sync)
+            raise StorageError(f"{path}: No space left on device")
+        real(path, data, sync=sync)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "append", append)
+        # First the plan, then the way back; each may be what fails.
+        for run in (lambda: done(collection, plan), lambda: undo(collection.path, dry_run=False)):
+            with suppress(StorageError):
+                run()
+    collection.index([photos])
+    done(collection, plan)
+    while any(one.state != "undone" for one in journal.list_(collection.path)):
+        assert undo(collection.path, dry_run=False).counts.get("left", 0) == 0
+    assert state(photos) == before
+    assert ids_by_path(collection.path) == ids

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,163 @@ class TestJudging:
         assert duplicates.images_of(made, [first.a, "0" * 64])["0" * 64] == ()
         assert duplicates.forget(made, [0, 1]) == (first,)
         assert duplicates.judgements(made) == ()
+
+
+@pytest.fixture(scope="module")
+def collages(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """Photographs, and a page that shows two of them."""
+    folder = tmp_path_factory.mktemp("collages")
+    sheet = Image.new("RGB", (1000, 420), "white")
+    for n, path in enumerate(photo_files):
+        shutil.copyfile(path, folder / path.name)
+        if path.name in ("coffee.png", "chelsea.png"):
+            with Image.open(path) as opened:
+                sheet.paste(opened.convert("RGB").resize((460, 307)), (20 + 480 * (n % 2), 50))
+    sheet.save(folder / "page.jpg", quality=90)
+    with imseek.create(folder.parent / "inside", encoder="builtin") as collection:
+        collection.index([folder])
+    return folder.parent / "inside"
+
+
+class TestInside:
+    def test_both_stay_and_no_plan_touches_them(self, collages: Path) -> None:
+        report = duplicates.find(collages, kinds=["exact", "same", "inside"])
+        assert {group.kind for group in report.groups} == {"inside"}
+        assert sorted(sorted(one) for one in names(report)) == [
+            ["chelsea.png", "page.jpg"],
+            ["coffee.png", "page.jpg"],
+        ]
+        assert all(group.keeps(member) for group in report.groups for member in group.members)
+        assert (report.surplus, report.bytes, report.pairs["inside"]) == (0, 0, 2)
+        assert duplicates.plan(collages, report, "trash").files == ()
+
+    def test_only_on_request(self, collages: Path) -> None:
+        assert duplicates.find(collages).groups == ()
+
+
+class TestAgainst:
+    @pytest.fixture
+    def other(self, tmp_path: Path, album: Path) -> Path:
+        folder = tmp_path / "other"
+        folder.mkdir()
+        shutil.copyfile(album / "china.jpg", folder / "temple.jpg")
+        with Image.open(album / "rocket.jpg") as opened:
+            opened.resize((320, 213)).save(folder / "rocket small.jpg", quality=80)
+        with imseek.create(tmp_path / "theirs", encoder="builtin") as collection:
+            collection.index([folder])
+        return tmp_path / "theirs"
+
+    def test_the_image_of_the_other_collection_is_the_keeper(self, made: Path, other: Path) -> None:
+        report = duplicates.find(made, against=other)
+        assert names(report) == [
+            ["temple.jpg", "china copy.jpg", "china.jpg"],
+            ["rocket small.jpg", "rocket.jpg"],
+        ]
+        assert report.pairs == {"exact": 1, "same": 1}
+        uuids = {imseek.open(path).uuid: path for path in (made, other)}
+        assert report.against == next(uuid for uuid, path in uuids.items() if path == other)
+        for group in report.groups:
+            assert group.keeper.collection == report.against
+            for one in group.others:
+                assert one.collection == report.collection
+                assert one.pair is not None
+                assert (one.pair.a, one.pair.b) == (one.image_id, group.keeper.image_id)
+        assert report.groups[1].reason == "the other collection has it, with fewer pixels"
+        plan = duplicates.plan(made, report, "tag")
+        assert len(plan.files) == 3
+        assert not duplicates.apply(made, plan).counts.get("left")
+
+    def test_the_other_way_round(self, made: Path, other: Path) -> None:
+        report = duplicates.find(other, kinds=["exact"], against=made, where="name = 'temple.jpg'")
+        assert (report.searched, len(report.groups)) == (1, 1)
+        assert report.groups[0].reason == "the other collection has it"
+
+    def test_judgements_hold(self, made: Path, other: Path, album: Path) -> None:
+        small = other.parent / "other" / "rocket small.jpg"
+        duplicates.judge(other, [small, album / "rocket.jpg"], "different")
+        report = duplicates.find(made, kinds=["same"], against=other)
+        assert (report.groups, report.judged) == ((), 1)
+
+    def test_what_makes_no_sense(self, made: Path, other: Path) -> None:
+        for asked in ({"against": made}, {"against": other, "kinds": ["inside"]}):
+            with pytest.raises(UsageError):
+                duplicates.find(made, **asked)  # type: ignore[arg-type]
+
+
+class TestLookedAtOnce:
+    @pytest.fixture
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The ids of pictures that are read."""
+        from imseek.curate.originals import Originals
+
+        read: list[int] = []
+        real = Originals.read
+        monkeypatch.setattr(Originals, "read", lambda self, i: read.append(i) or real(self, i))
+        return read
+
+    @pytest.fixture
+    def own(self, album: Path, tmp_path: Path) -> Iterator[tuple[imseek.Collection, Path]]:
+        folder = tmp_path / "photos"
+        shutil.copytree(album, folder)
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            yield collection, folder
+
+    def test_a_second_search_opens_no_picture(self, own, opened) -> None:
+        first = duplicates.find(own[0])
+        assert len(set(opened)) >= 5
+        opened.clear()
+        assert duplicates.find(own[0]) == first
+        assert opened == []
+
+    def test_what_could_not_be_read_is_tried_again(self, own, opened) -> None:
+        collection, folder = own
+        (folder / "cat.jpg").rename(folder / "away")
+        assert any("could not be read" in note for note in duplicates.find(collection).notes)
+        (folder / "away").rename(folder / "cat.jpg")
+        report = duplicates.find(collection)
+        assert report.notes == ()
+        assert sorted(names(report)[1:]) == sorted(SAME)
+
+    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened) -> None:
+        collection, folder = own
+        duplicates.find(collection)
+        with Image.open(folder / "rocket.jpg") as picture:
+            picture.resize((320, 213)).save(folder / "rocket small.jpg")
+        collection.index()
+        report = duplicates.find(collection)
+        assert ["rocket.jpg", "rocket small.jpg"] in names(report)
+        assert len(report.groups) == 4
+
+    def test_damaged_parts_are_made_again(self, own, opened) -> None:
+        collection, _ = own
+        first = duplicates.find(collection)
+        kept = list((collection.path / "cache" / "duplicates").rglob("looked-*.npz"))
+        assert kept
+        for path in kept:
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            path.write_bytes(data)
+        opened.clear()
+        assert duplicates.find(collection) == first
+        assert opened
+
+    def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
+        collection, _ = own
+        monkeypatch.setattr("imseek.curate.verdicts._BITS", 0)  # A run for each picture.
+        whole = duplicates.find(collection)
+        all_of_them = len(opened)
+        shutil.rmtree(collection.path / "cache" / "duplicates")
+        opened.clear()
+        stop = threading.Event()
+
+        def after_some(now: Progress) -> None:
+            if now.phase == "looking at pictures" and now.done >= 3:
+                stop.set()
+
+        first = duplicates.find(collection, progress=after_some, stop=stop)
+        assert first.interrupted
+        assert 0 < len(opened) < all_of_them
+        opened.clear()
+        assert duplicates.find(collection) == whole
+        assert 0 < len(opened) < all_of_them

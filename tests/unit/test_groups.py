@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from itertools import combinations, product
 
 import numpy as np
@@ -77,6 +78,9 @@ def test_a_pair_seen_from_a_copy_is_turned_the_other_way() -> None:
     found = grouped([pair(1, 5, orientation="rotated 90")], {1: [1, 9]}, never)
     assert found.pair(1, 5) == pair(1, 5, orientation="rotated 90")
     assert found.pair(5, 9) == pair(5, 9, orientation="rotated 270")
+    said = pair(1, 5, orientation="rotated 90", judged=True)
+    found = grouped([said], {1: [1, 9]}, never)
+    assert found.pair(9, 5) == pair(5, 9, orientation="rotated 270", judged=True)
 
 
 def test_scene_groups_are_made_of_whole_groups_of_the_same() -> None:
@@ -259,6 +263,34 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
     return found
 
 
+@settings(max_examples=150, deadline=None)
+@given_by(cases())
+def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
+    """As the plain way to do it: each two groups compared whenever a pair comes, nothing remembered."""
+    given, _, others, different = case
+    told = {both(p.a, p.b): p.kind for p in given}
+    known = told | {ends: kind for ends, kind in others.items() if kind and ends not in told}
+    plain = [p for p in given if p.kind != "inside" and not p.judged]
+    groups = {i: {i} for i in range(IMAGES)}
+    for loose in (False, True):
+        wanted = {"same", "scene", "inside"} if loose else {"same"}
+        if loose and not any(p.kind == "scene" for p in plain):
+            break
+        for p in sorted(plain, key=lambda p: (p.kind, -p.confidence, p.a, p.b)):
+            one, other = groups[p.a], groups[p.b]
+            cross = [both(a, b) for a, b in product(one, other)]
+            if p.kind in wanted and all(
+                known.get(ends) in wanted and ends not in different for ends in cross
+            ):
+                groups.update(dict.fromkeys(one | other, one | other))
+    unjudged = [p for p in given if not p.judged]
+    told_unjudged = {both(p.a, p.b) for p in unjudged}
+    others = {ends: kind for ends, kind in (told | others).items() if ends not in told_unjudged}
+    found = grouped(unjudged, {}, confirming(others, []), different)  # type: ignore[arg-type]
+    expected = sorted({tuple(sorted(group)) for group in groups.values() if len(group) > 1})
+    assert [group.members for group in found.groups if group.kind != "inside"] == expected
+
+
 # -- large groups --------------------------------------------------------------------------------------------
 
 MOST, LEAST = 16, 0.9
@@ -301,7 +333,8 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
     for group in groups:
         for a, b in combinations(group.tolist(), 2):
             assert confirm(a, b), f"{a} and {b}"
-            looked_at += found.pair(a, b) is not None
+            related = found.pair(a, b)
+            looked_at += related is not None and related.cosine is not None
     assert looked_at < 0.75 * sum(len(group) * (len(group) - 1) / 2 for group in groups)
     assert found.asked < 8 * count
 
@@ -357,3 +390,55 @@ def test_a_chain_of_a_thousand_is_no_group() -> None:
     found = grouped(given, {}, confirm, reach={"same": Reach(MOST, LEAST)})
     assert all(group.members[-1] - group.members[0] <= 2 for group in found.groups)
     assert sum(len(group.members) for group in found.groups) >= 999
+
+
+@settings(max_examples=200, deadline=None)
+@given_by(
+    st.lists(st.integers(0, 2**12 - 1), min_size=2, max_size=24, unique=True),
+    st.sampled_from([0, 1, 2, 5]),
+    st.integers(0, 2**32 - 1),
+)
+def test_whatever_follows_from_a_third_is_true(codes: list[int], ask: int, seed: int) -> None:
+    """Images are codes of 12 bits, pairs those within 4; few are given, and hardly any may be asked for."""
+
+    def confirm(a: int, b: int) -> DuplicatePair | None:
+        apart = (codes[a] ^ codes[b]).bit_count()
+        return pair(a, b, confidence=1 - apart / 20, distance=apart, cosine=1.0) if apart <= 4 else None
+
+    chance = random.Random(seed)
+    ends = [two for two in combinations(range(len(codes)), 2) if chance.random() < 0.4]
+    given = [found for a, b in ends if (found := confirm(a, b))]
+    found = grouped(given, {}, confirm, reach={"same": Reach(distance=4, cosine=0.5)}, ask=ask)
+    for group in found.groups:
+        for a, b in combinations(group.members, 2):
+            assert (codes[a] ^ codes[b]).bit_count() <= 4
+            related = found.pair(a, b)
+            assert related is not None
+            assert (related.a, related.b, related.kind) == (a, b, "same")
+
+
+def test_of_two_that_nobody_compared_it_is_said_what_follows() -> None:
+    given = [pair(0, i, confidence=0.9 if i > 1 else 0.8, cosine=0.99, distance=0) for i in range(1, 9)]
+    found = grouped(given, {}, never, reach={"same": Reach(MOST, LEAST)}, ask=0)
+    assert members(found) == [tuple(range(9))]
+    follows = found.pair(1, 8)
+    assert follows is not None
+    assert follows == pair(1, 8, confidence=pytest.approx(0.7))  # type: ignore[arg-type]
+    assert found.pair(0, 8) == given[-1]
+    assert found.pair(1, 99) is None
+    assert found.pair(98, 99) is None
+
+
+def test_stopped_it_asks_no_more_and_keeps_what_it_has() -> None:
+    stop = threading.Event()
+    told = []
+
+    def confirm(a: int, b: int) -> DuplicatePair:
+        stop.set()
+        return pair(a, b)
+
+    given = [pair(1, 2), pair(2, 3), pair(3, 4), pair(7, 8)]
+    found = grouped(given, {}, confirm, tell=lambda done, total: told.append((done, total)), stop=stop)
+    assert (members(found), found.asked, found.interrupted) == ([(1, 2, 3), (7, 8)], 1, True)
+    assert told == [(0, 4)]
+    assert grouped(given, {}, nothing).interrupted is False

@@ -9,8 +9,9 @@ from imseek.data.places import is_url
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.files import find_file, load_file, trouble_at
+from imseek.indexer.sources.folder import quarantine_of
 from imseek.indexer.sources.web import FETCHED, THREADS, Web
-from imseek.types import SkipReason
+from imseek.types import SkipReason, display_path
 
 
 class Listed:
@@ -20,6 +21,7 @@ class Listed:
         self._names = names
         self._web = Web(allow_private=allow_private)
         self.notes: list[str] = []
+        self._folders: dict[bytes, bytes | None] = {}
         self.threads = THREADS if any(map(is_url, names)) else 0
 
     def trouble(self) -> str | None:
@@ -27,6 +29,11 @@ class Listed:
 
     def scan(self) -> Iterator[Found | Container | Unreachable]:
         for name in self._names:
+            if not is_url(name) and (away := self._put_away(os.path.dirname(name))) is not None:
+                self.notes.append(
+                    f"{display_path(name)} lies in {display_path(away)}, where pictures are put away"
+                )
+                continue
             try:
                 yield self.find(name)
             except MediaError as error:
@@ -34,6 +41,11 @@ class Listed:
                 yield Unreachable(name, SkipReason(error.reason), str(error))
             except OSError as error:
                 yield Unreachable(name, SkipReason.UNREADABLE, str(error.strerror))
+
+    def _put_away(self, folder: bytes) -> bytes | None:
+        if folder not in self._folders:
+            self._folders[folder] = quarantine_of(folder)
+        return self._folders[folder]
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
         return iter(())

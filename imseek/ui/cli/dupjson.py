@@ -56,7 +56,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
     return {
         "kind": group.kind,
         "reason": group.reason,
-        "members": [_member(member, keep=member is group.keeper) for member in group.members],
+        "members": [_member(member, keep=group.keeps(member)) for member in group.members],
     }
 
 

@@ -67,13 +67,13 @@ def duplicates(
         ),
     ] = "best",
     prefer: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--prefer", metavar="FOLDER", help="Keep what lies there, the first named first; may be repeated."
         ),
     ] = None,
     protect: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--protect", metavar="FOLDER", help="What lies there stays; may be repeated."),
     ] = None,
     against: Annotated[
@@ -122,6 +122,7 @@ def duplicates(
 ) -> int:
     """Find pictures that are there more than once, and which of them to keep. Nothing is changed."""
     _check_action(plan, action, to, tag)
+    _check_folders([*(prefer or ()), *(protect or ())])
     files = _Files(csv, html, plan, force)
     files.check()
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
@@ -157,11 +158,11 @@ def duplicates(
     else:
         print("\n".join(lines(report, limit, names)))
         if planned is not None:
-            print("\n".join(_plan_lines(planned)))
+            print("\n".join(_plan_lines(planned, report)))
         for what, path in written.items():
             say(f"wrote {printable(str(path))} ({what})")
         if planned is not None and planned.files:
-            say(f"look at it, then: imseek apply {shlex.quote(str(plan))}")
+            say(f"look at it, then: imseek apply {printable(shlex.quote(str(plan)))}")
     if report.interrupted:
         unplanned = "" if action is None else ", so no plan was written"
         say(f"interrupted: there may be more{unplanned}; the same command goes on from here")
@@ -182,12 +183,21 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
         raise UsageError("--tag goes with --action tag")
 
 
-def _plan_lines(plan: Plan) -> list[str]:
+def _check_folders(named: Sequence[str]) -> None:
+    """Raises UsageError where one is not there: a misspelt folder protects nothing."""
+    for folder in named:
+        if "://" not in folder and not Path(folder).expanduser().exists():
+            raise UsageError(f"no folder {folder}")
+
+
+def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """What the plan would do, and the first of what it cannot do."""
     out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
     if plan.refused:
         out.append(f"{count(len(plan.refused), 'file')} it leaves alone:")
-        rows = [(printable(one.reason), display(one.path, one.image_id)) for one in plan.refused[:_REFUSED]]
+        mine = (m for group in report.groups for m in group.members if m.collection == report.collection)
+        where = {member.image_id: _shown(member) for member in mine}
+        rows = [(printable(one.reason), where.get(one.image_id, "")) for one in plan.refused[:_REFUSED]]
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _REFUSED:
             out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
@@ -289,9 +299,10 @@ def _groups(groups: Sequence[DuplicateGroup], names: Mapping[str, str]) -> list[
     first, *rest = table(head, rows, right=(2, 3, 4, 6)).split("\n")
     out = [first]
     for number, group in enumerate(groups, start=1):
-        freed = size(sum(member.bytes for member in group.others))
-        images = f"{count(len(group.members), 'image')}, {freed} beside the keeper"
-        out.append(f"{number}. {WORDS[group.kind]}, {images}; kept: {printable(group.reason)}")
+        freed = size(sum(member.bytes for member in group.surplus))
+        beside = f", {freed} beside the keeper; kept" if group.surplus else ""
+        images = count(len(group.members), "image")
+        out.append(f"{number}. {WORDS[group.kind]}, {images}{beside}: {printable(group.reason)}")
         out += rest[: len(group.members[:_MEMBERS])]
         del rest[: len(group.members[:_MEMBERS])]
         if len(group.members) > _MEMBERS:
@@ -304,7 +315,7 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
 
     pair = member.pair
     return [
-        "keep" if member is group.keeper else "",
+        "keep" if group.keeps(member) else "",
         "" if pair is None else pair.kind,
         "" if pair is None else "judged" if pair.judged else percent(pair.confidence),
         f"{member.width}×{member.height}",
@@ -312,12 +323,9 @@ def _row(group: DuplicateGroup, member: Duplicate, names: Mapping[str, str]) -> 
         printable(member.format),
         str(member.image_id),
         *([printable(names.get(member.collection, member.collection))] if names else []),
-        display(b"" if member.place is None else member.place.path, member.image_id),
+        _shown(member),
     ]
 
 
-def display(path: bytes, image_id: int) -> str:
-    """Where an image lies, for people; ``path`` is empty where that is not known."""
-    from imseek.types import display_path
-
-    return display_path(path) if path else f"(image {image_id}: place unknown)"
+def _shown(member: Duplicate) -> str:
+    return f"(image {member.image_id}: place unknown)" if member.place is None else member.place.display

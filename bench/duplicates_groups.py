@@ -1,0 +1,119 @@
+"""Grouping a million pairs: seconds of one core, how many questions it takes, and the memory at its peak.
+
+Shapes that pairs can have, from the usual to the worst: far apart, whole groups, one large group, everything around one
+picture, chains. The callback answers at once, so that what is measured is the grouping. Each runs in a process of its
+own; the memory is that of the process, its pairs and its modules.
+
+    python bench/duplicates_groups.py [--pairs 1000000] [SHAPE…]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+from imseek.curate.groups import Reach, grouped
+from imseek.types import DuplicatePair
+
+Confirm = Callable[[int, int], DuplicatePair | None]
+REACH = {"same": Reach(distance=16, cosine=0.9)}
+
+
+def near(a: int, b: int) -> DuplicatePair:
+    return DuplicatePair(min(a, b), max(a, b), "same", 0.9, cosine=0.99, distance=2)
+
+
+def no(a: int, b: int) -> None:
+    del a, b
+
+
+def scattered(count: int) -> Iterator[DuplicatePair]:
+    chance = random.Random(1)
+    for a, b in {tuple(sorted(chance.sample(range(7 * count // 10), 2))) for _ in range(count)}:
+        yield DuplicatePair(a, b, "same", chance.choice([0.9, 0.99]), 0.9 + chance.random() / 10, 4)
+
+
+def elevens(count: int) -> Iterator[DuplicatePair]:
+    for n in range(count // 55):
+        for a, b in combinations(range(11 * n, 11 * n + 11), 2):
+            yield near(a, b)
+
+
+def whole(count: int) -> Iterator[DuplicatePair]:
+    for a, b in combinations(range(round((2 * count) ** 0.5)), 2):
+        yield near(a, b)
+
+
+def star(count: int) -> Iterator[DuplicatePair]:
+    for n in range(1, count // 10):
+        yield near(0, n)
+
+
+def path(count: int) -> Iterator[DuplicatePair]:
+    for n in range(count // 10):
+        yield near(n, n + 1)
+
+
+def few_near(a: int, b: int) -> DuplicatePair | None:
+    return near(a, b) if abs(b - a) < 4 else None
+
+
+def neighbours(count: int) -> Iterator[DuplicatePair]:
+    chance = random.Random(2)
+    images = count // 10
+    for n in range(images):
+        for _ in range(10):
+            yield near(n, (n + chance.randrange(1, 1000)) % images)
+
+
+SHAPES: dict[str, tuple[Callable[[int], Iterator[DuplicatePair]], Confirm]] = {
+    "scattered": (scattered, no),
+    "groups of eleven": (elevens, no),
+    "one whole group": (whole, no),
+    "star of a tenth": (star, near),
+    "path of a tenth, all near": (path, near),
+    "path of a tenth, few near": (path, few_near),
+    "ten neighbours each, all near": (neighbours, near),
+    "ten neighbours each, no others": (neighbours, no),
+}
+
+
+def measure(name: str, count: int) -> None:
+    make, confirm = SHAPES[name]
+    pairs = [pair for pair in make(count) if pair.a != pair.b]
+    began = time.process_time()
+    found = grouped(pairs, {}, confirm, reach=REACH)
+    seconds = time.process_time() - began
+    largest = max(len(group.members) for group in found.groups)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{name:32}{len(pairs):>10,}{seconds:>8.1f} s{len(found.groups):>9,}{largest:>9,}{len(found.splits):>9,}"
+        f"{found.asked:>9,}{memory:>7.0f} MiB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=", ".join(SHAPES))
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    asked = parser.parse_args()
+    if len(asked.shapes) == 1:
+        measure(asked.shapes[0], asked.pairs)
+        return
+    print(
+        f"{'':32}{'pairs':>10}{'CPU':>10}{'groups':>9}{'largest':>9}{'split':>9}{'asked':>9}{'peak':>11}",
+        flush=True,
+    )
+    for name in asked.shapes or SHAPES:
+        subprocess.run([sys.executable, __file__, name, "--pairs", str(asked.pairs)], check=True)
+
+
+if __name__ == "__main__":
+    main()
