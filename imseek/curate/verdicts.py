@@ -23,6 +23,8 @@ from imseek.types import Float32
 
 _STAGE: Final = "looked"
 _BITS: Final = 10
+#: To be raised when classify, or how a picture is looked at, may judge otherwise: what was kept then counts no more.
+_VERSION: Final = 1
 #: What a run has found: which of its candidates, and these arrays of :class:`Pairs`.
 _MADE: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8,
@@ -57,7 +59,7 @@ def looked(
     runs = [slice(start, end) for start, end in itertools.pairwise(cuts)]
     marks = (*hashes, distance, orientation, cosine)
     names = [
-        f"{_STAGE}-{int(ids[run.start]) >> _BITS:09d}-{digest(thresholds, *(mark[run] for mark in marks))}"
+        f"{_STAGE}-{int(ids[run.start]) >> _BITS:09d}-{digest(_VERSION, thresholds, *(mark[run] for mark in marks))}"
         for run in runs
     ]
     earlier = kept.only(_STAGE, set(names))
