@@ -31,7 +31,7 @@ from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import MediaError
 from imseek.media.decode import decode
-from imseek.types import DuplicatePair, Float32, Progress, ProgressCallback
+from imseek.types import Float32, Progress, ProgressCallback
 
 PHASE: Final = "pictures inside pictures"
 
@@ -60,12 +60,12 @@ class Rules:
     most: int = 40
     corners: int = 6
     correlation: float = 0.65
-    agreement: float = 0.9
+    agreement: float = 0.88
     drift: float = 0.8
     detail: float = 0.5
-    visible: float = 0.85
-    cut: float = 0.55
-    filled: float = 0.6
+    visible: float = 0.9
+    cut: float = 0.5
+    filled: float = 0.5
     largest: float = 0.9
 
 
@@ -141,17 +141,6 @@ def find(
             progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
     interrupted = stop is not None and stop.is_set()
     return Found(tuple(pairs), len(missing | tiler.missing), tiler.encoded, looked_at, interrupted)
-
-
-def as_pairs(found: Found, ids: Ids) -> list[DuplicatePair]:
-    """What was found, by image ids: each pair once, the lower id first, in order. Which lies in which,
-    :class:`Inside` says."""
-    pairs: dict[tuple[int, int], DuplicatePair] = {}
-    for one in sorted(found.pairs, key=lambda one: one.agreement):
-        a, b = sorted((int(ids[one.whole]), int(ids[one.part])))
-        known = max(-1.0, min(1.0, one.cosine)), max(-1.0, min(1.0, one.correlation))
-        pairs[a, b] = DuplicatePair(a, b, "inside", CONFIDENCE, cosine=known[0], correlation=known[1])
-    return [pairs[key] for key in sorted(pairs)]
 
 
 def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:

@@ -28,7 +28,7 @@ def part_of(picture: Look, top: float, left: float, bottom: float, right: float,
     return resized(part, round(part.shape[0] * shrink), round(part.shape[1] * shrink))
 
 
-@pytest.mark.parametrize("box", [(0.1, 0.5, 0.5, 0.9), (0.6, 0.05, 0.99, 0.44), (0.2, 0.2, 0.9, 0.9)])
+@pytest.mark.parametrize("box", [(0.25, 0.3, 0.64, 0.69), (0.6, 0.05, 0.99, 0.44), (0.2, 0.2, 0.9, 0.9)])
 @pytest.mark.parametrize("name", ["china", "astronaut", "motorcycle_left"])
 def test_a_crop_is_found_where_it_was_cut_out(
     photos: dict[str, Look], name: str, box: tuple[float, float, float, float]
@@ -96,3 +96,6 @@ class TestCorners:
     def test_such_a_part_lies_nowhere(self, photos: dict[str, Look]) -> None:
         blank = np.full((120, 160), 200, np.float32)
         assert inside.confirm(blank, blank[:60, :80]) is None
+        sky = part_of(photos["china"], 0.1, 0.5, 0.5, 0.9)
+        assert corners(sky) < inside.Rules().corners
+        assert inside.confirm(photos["china"], sky) is None
