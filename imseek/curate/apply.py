@@ -98,6 +98,7 @@ class _Run:
         self._started = time.monotonic()
         self._files: list[ActedFile] = []
         self._freed = 0
+        self._left = 0
         self._read = 0
         self._taken: set[bytes] = set()
         items: list[Item] = []
@@ -334,6 +335,7 @@ class _Run:
     def _tell_left(self, item: Item, why: LeftAloneError) -> None:
         outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
         self._files.append(_acted(item, outcome, reason=str(why)))
+        self._left += outcome == "left"
 
     def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
         self._files.append(_acted(item, outcome, to=to))
@@ -341,9 +343,9 @@ class _Run:
             self._freed += info.st_size
 
     def _report_progress(self) -> None:
-        left = sum(file.outcome == "left" for file in self._files[-1:])
         seconds = time.monotonic() - self._started
-        self._progress(Progress("apply", len(self._files), len(self._items), left, seconds, self._read))
+        done = len(self._files)
+        self._progress(Progress("apply", done, len(self._items), self._left, seconds, self._read))
 
     def _report(
         self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool

@@ -11,7 +11,7 @@ from imseek.curate import trash
 from imseek.curate.acting import beside, folder_of, part_of, target_of, told
 from imseek.curate.journal import Intent, Journal, State
 from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
-from imseek.data import copying, moving, spots
+from imseek.data import copying, layout, moving, spots
 from imseek.data.quarantine import SourceAt
 from imseek.data.spots import At, Content, Spot
 from imseek.types import display_path
@@ -75,6 +75,19 @@ def bring_back(
                 return back
         _move_back(journal, intent, kept, spot, unsynced, dry_run)
     return Back(True)
+
+
+def tidy(intent: Intent) -> None:
+    """Folders of quarantine that a file was put away in, and that are empty now; never the marked one itself."""
+    if intent.action != "quarantine":
+        return
+    default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
+    top = default if intent.to.startswith(default + b"/") else intent.to_base
+    folder = os.path.dirname(intent.to)
+    with suppress(OSError):  # It is not empty, or gone.
+        while folder != top and folder.startswith(top + b"/"):
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
 
 
 def where(journal: Journal, intent: Intent) -> Spot | None:

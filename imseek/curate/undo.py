@@ -21,7 +21,7 @@ from imseek.curate.journal import AWAY, Intent, Journal, State
 from imseek.curate.looking import LeftAloneError
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING
-from imseek.curate.returning import Back, GoneError, bring_back, located
+from imseek.curate.returning import Back, GoneError, bring_back, located, tidy
 from imseek.data import quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
@@ -168,6 +168,8 @@ class _Run:
         left = (r.intent.n for r in results if r.back is None and not r.gone)
         noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
+        for intent in back:
+            tidy(intent)
 
     def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
         """Images whose files lie at their places again, with the stat of now."""
