@@ -16,7 +16,7 @@ import pytest
 from acting import copies, ids_by_path, report_of, state
 
 import imseek
-from imseek.curate import journal, plans
+from imseek.curate import acting, journal, plans
 from imseek.curate.apply import apply
 from imseek.curate.plans import Plan
 from imseek.curate.undo import undo
@@ -856,3 +856,30 @@ def test_pictures_that_a_list_names(collection: imseek.Collection, photos: Path,
     elsewhere = edited(plan, tmp_path, lambda d: first(d, path=str(photos / "coffee.png")))
     with pytest.raises(PlanError, match="outside the sources"):
         done(collection, elsewhere)
+
+
+@pytest.mark.parametrize("action", ["quarantine", "trash", "hard-link"])
+def test_a_disk_that_fails_when_it_has_happened(
+    action: str, photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """It is told as left, but is on record, and comes back with its id, also if a scan comes first."""
+    before, ids = state(photos), ids_by_path(collection.path)
+    name = {"quarantine": "_put_away", "trash": "_throw", "hard-link": "_link"}[action]
+    real = getattr(acting, name)
+
+    def fail(*arguments: object) -> None:
+        real(*arguments)
+        raise OSError(5, "Input/output error")
+
+    plan = planned(collection, twins, action)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acting, name, fail)
+        report = done(collection, plan)
+    assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
+    assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]
+    unchanged(collection, photos)
+    assert apply(collection.path, plan).counts == {"already": 3}
+    assert done(collection, plan).counts == {"already": 3}
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+    assert ids_by_path(collection.path) == ids
