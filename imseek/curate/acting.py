@@ -65,7 +65,8 @@ def act(
 ) -> bytes | None:
     """Do to a file what is meant; returns where it lies then, if it has moved. See :func:`moving.move`.
 
-    It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was, StorageError.
+    It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was if the disk lets us, see
+    :func:`is_touched`; StorageError.
     """
     with told(), spots.opened(spot) as at:
         if intent.action == "quarantine":
@@ -130,6 +131,30 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
         moving.replace(at, new, kept, content)
     finally:
         moving.drop(new)
+
+
+def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:
+    """Whether an act that has failed may have done something already, as far as the disk tells."""
+    if intent.action == "tag":
+        return False
+    try:
+        with folder_of(spot) as at:
+            here = None if at is None else spots.look(at)
+            if intent.action == "trash":
+                return here is None
+            if intent.action != "quarantine":
+                return at is not None and _is_replaced(journal, intent, at, here)
+        with folder_of(target_of(intent)) as target:
+            return target is not None and spots.look(target) is not None
+    except OSError:
+        return True
+
+
+def _is_replaced(journal: Journal, intent: Intent, at: At, here: os.stat_result | None) -> bool:
+    if spots.look(beside(journal, intent, at)[1]) is not None:
+        return True
+    with folder_of(trash.spot(intent.keeper)) as keeper:
+        return keeper is not None and spots.same_inode(here, spots.look(keeper))
 
 
 def beside(journal: Journal, intent: Intent, at: At) -> tuple[At, At]:

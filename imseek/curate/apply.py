@@ -23,12 +23,19 @@ from imseek.curate import journal as journals
 from imseek.curate.checking import check
 from imseek.curate.inherit import Heirs
 from imseek.curate.journal import AWAY, Intent, Journal, State
-from imseek.curate.looking import AlreadyError, LeftAloneError, Looking, Ready, explained, quarantine_spot
+from imseek.curate.looking import (
+    AlreadyError,
+    LeftAloneError,
+    Looking,
+    Ready,
+    explained,
+    placings,
+    quarantine_spot,
+)
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING, Plan
 from imseek.data import copying, quarantine, spots
-from imseek.data.batch import Batch, Placing
-from imseek.data.catalog import FileStat
+from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
 from imseek.data.quarantine import Change, live_sources, look_up
@@ -99,6 +106,7 @@ class _Run:
         self._files: list[ActedFile] = []
         self._freed = 0
         self._left = 0
+        self._untold = 0
         self._read = 0
         self._taken: set[bytes] = set()
         items: list[Item] = []
@@ -135,7 +143,9 @@ class _Run:
         self._writer = writer
         found = self._cut_short()
         self._journal = found
-        notes = ("an earlier run of this plan was cut short: this one went on with it",) if found else ()
+        notes: tuple[str, ...] = ()
+        if found is not None:
+            notes = ("an earlier run of this plan was cut short: this one went on with it",)
         for batch in _batches(self._items):
             if self._stop.is_set():
                 break
@@ -143,6 +153,10 @@ class _Run:
         if self._journal is not None and not self._stop.is_set():
             self._journal.end()
         undo_id = None if self._journal is None else self._journal.undo_id
+        if self._untold:
+            notes += (
+                f"the trash does not tell where it has put {self._untold} of them: only you can take them out",
+            )
         return self._report(undo_id, writer.generation, notes, dry=False)
 
     def _cut_short(self) -> Journal | None:
@@ -213,17 +227,21 @@ class _Run:
                 try:
                     to = self._one(looking, item, intent, found, unsynced)
                 except LeftAloneError as error:
-                    states[item.n] = "left"
+                    # Where the disk failed half-way it is not known what came of it: that is for the next run, or undo.
+                    touched = acting.is_touched(journal, intent, found.spot)
+                    states[item.n] = "meant" if touched else "left"
                     self._tell_left(item, error)
                 else:
                     states[item.n] = "done"
+                    self._untold += intent.action == "trash" and to is None
                     self._done(item, "done", found.content.info, to)
                 self._report_progress()
-        back = [intent for n, intent in intents.items() if states.get(n) != "done"]
+        back = [intent for n, intent in intents.items() if states.get(n, "left") == "left"]
         if back:
             self._take_back(journal, back)
         self._refresh([i for n, i in intents.items() if states.get(n) == "done" and i.action in LINKING])
-        journal.note({n: states.get(n, "left") for n in intents})
+        states = {n: states.get(n, "left") for n in intents}
+        journal.note({n: state for n, state in states.items() if state != "meant"})
 
     def _one(
         self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: spots.Unsynced
@@ -353,18 +371,6 @@ class _Run:
         return ApplyReport(
             dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
         )
-
-
-def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
-    """The files of intents as they lie at their places now; those that are not there are left out."""
-    for intent in intents:
-        try:
-            info = os.lstat(intent.full)
-        except OSError:
-            continue
-        inode = info.st_ino & (2**63 - 1)
-        seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
-        yield Placing(intent.image_id, intent.source_id, intent.path, seen)
 
 
 def _attributes(item: Item, found: Ready) -> dict[str, bytes]:

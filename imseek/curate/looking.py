@@ -6,14 +6,16 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from imseek.curate.journal import Intent
 from imseek.curate.plans import LINKING, place_of
 from imseek.data import layout, spots
-from imseek.data.catalog import LIVE, QUARANTINED
+from imseek.data.batch import Placing
+from imseek.data.catalog import LIVE, QUARANTINED, FileStat
 from imseek.data.quarantine import Held, SourceAt
 from imseek.data.spots import At, ChangingError, Content, Spot
 from imseek.types import PlannedFile, display_path
@@ -179,6 +181,18 @@ def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None)
         top, inner = above, os.path.join(os.path.basename(top), inner)
     folder = os.fsencode(layout.QUARANTINE)
     return Spot(top, os.path.join(folder, inner)), os.path.join(top, folder)
+
+
+def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
+    """The files of intents as they lie at their places now; those that are not there are left out."""
+    for intent in intents:
+        try:
+            info = os.lstat(intent.full)
+        except OSError:
+            continue
+        inode = info.st_ino & (2**63 - 1)
+        seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+        yield Placing(intent.image_id, intent.source_id, intent.path, seen)
 
 
 def check_writable(at: At) -> None:

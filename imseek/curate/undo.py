@@ -16,9 +16,9 @@ from typing import Final
 
 from imseek.curate import inherit
 from imseek.curate import journal as journals
-from imseek.curate.apply import BATCH, MOVING, placings
+from imseek.curate.apply import BATCH, MOVING
 from imseek.curate.journal import AWAY, Intent, Journal, State
-from imseek.curate.looking import LeftAloneError
+from imseek.curate.looking import LeftAloneError, placings
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING
 from imseek.curate.returning import Back, GoneError, bring_back, located, tidy

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import imseek
+from imseek.curate import plans
+from imseek.curate.apply import apply
+from imseek.curate.plans import Plan
 from imseek.data.reader import Reader
-from imseek.types import Duplicate, DuplicateGroup, DuplicateReport
+from imseek.types import ApplyReport, Duplicate, DuplicateGroup, DuplicateReport
 
 
 def report_of(root: Path, groups: Sequence[Sequence[Path]], kind: str = "exact") -> DuplicateReport:
@@ -75,3 +80,40 @@ def ids_by_path(root: Path) -> dict[str, int]:
     with imseek.open(root) as collection:
         found = collection.search("a picture", limit=10_000, metadata=False)
         return {hit.place.display: hit.image_id for hit in found.hits if hit.place is not None}
+
+
+def planned(
+    collection: imseek.Collection, twins: list[Path], action: str = "quarantine", **options: object
+) -> Plan:
+    report = report_of(collection.path, [twins])
+    return plans.make(report, action, root=collection.path, **options)  # type: ignore[arg-type]
+
+
+def reasons(report: ApplyReport) -> dict[str, str]:
+    """By name, why files were left alone."""
+    return {Path(os.fsdecode(f.path)).name: f.reason for f in report.files if f.outcome == "left"}
+
+
+def done(collection: imseek.Collection, plan: Plan) -> ApplyReport:
+    return apply(collection.path, plan, dry_run=False)
+
+
+def unchanged(collection: imseek.Collection, photos: Path) -> None:
+    report = collection.index([photos])
+    assert (report.added, report.removed, report.changed, report.moved) == (0, 0, 0, 0), report
+
+
+Document: TypeAlias = dict[str, Any]
+
+
+def edited(plan: Plan, tmp_path: Path, change: Callable[[Document], object]) -> Plan:
+    file = tmp_path / "plan.json"
+    plan.save(file)
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+    return Plan.load(file)
+
+
+def first(document: Document, **members: object) -> None:
+    document["groups"][0]["files"][0].update(members)

@@ -1,0 +1,219 @@
+"""Others at work, stops, faults of the disk and of the journal."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from acting import (
+    done,
+    ids_by_path,
+    planned,
+    reasons,
+    state,
+    unchanged,
+)
+
+import imseek
+from imseek.curate import acting, journal
+from imseek.curate.apply import apply
+from imseek.curate.undo import undo
+from imseek.data import durable, layout, moving, spots
+from imseek.data.writer import Writer
+from imseek.errors import LockedError, StorageError, UsageError
+
+
+def test_it_waits_for_another_writer(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.curate import patience
+
+    plan = planned(collection, twins)
+    with Writer(collection.path, "other"):
+        monkeypatch.setattr(patience, "PATIENCE", 0.3)
+        with pytest.raises(LockedError):
+            done(collection, plan)
+        assert apply(collection.path, plan).counts == {"would": 3}  # Looking takes no lock.
+    assert done(collection, plan).counts == {"done": 3}
+
+
+def test_stopped_it_goes_on(photos: Path, collection: imseek.Collection, twins: list[Path]) -> None:
+    plan, before, stop = planned(collection, twins), state(photos), threading.Event()
+    report = apply(collection.path, plan, dry_run=False, stop=stop, progress=lambda p: stop.set())
+    assert report.interrupted
+    assert report.counts == {"done": 1}
+    assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]
+    unchanged(collection, photos)
+    again = done(collection, plan)
+    assert again.counts == {"already": 1, "done": 2}
+    assert again.undo_id == report.undo_id
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+
+
+def test_a_file_that_is_written_while_it_is_replaced_comes_back(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that has the file open writes to it after it was read: what it wrote is not lost."""
+    plan = planned(collection, twins[:2], "hard-link")
+    real = moving.replace
+
+    def replace(target: spots.At, new: spots.At, kept: spots.At, content: spots.Content) -> None:
+        with twins[1].open("ab") as file:
+            file.write(b"late")
+        real(target, new, kept, content)
+
+    monkeypatch.setattr(moving, "replace", replace)
+    report = done(collection, plan)
+    assert reasons(report) == {"a.png": "it changed while it was replaced"}
+    assert twins[1].read_bytes().endswith(b"late")
+    assert not twins[1].samefile(twins[0])
+    assert [p.name for p in twins[1].parent.glob(".*")] == []
+
+
+def test_damage_to_the_journal_loses_no_file(
+    photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    before = state(photos)
+    report = done(collection, planned(collection, twins))
+    (file,) = (collection.path / "undo").iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    for n, line in enumerate(lines):
+        if b'"note"' in line or b'"end"' in line:
+            lines[n] = line.replace(b"e", b"f", 1)
+    file.write_bytes(b"".join(lines) + b'{"do": "no')
+    (info,) = journal.list_(collection.path)
+    assert (info.state, info.actions, info.undo_id) == ("unfinished", {"quarantine": 3}, report.undo_id)
+    assert "could not be read" in info.notes[0]
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+    assert [one.state for one in journal.list_(collection.path)] == ["undone"]
+
+
+def test_a_collection_with_something_to_undo_is_not_deleted(
+    collection: imseek.Collection, twins: list[Path]
+) -> None:
+    from imseek import library
+
+    done(collection, planned(collection, twins))
+    with pytest.raises(UsageError, match="can be brought back"):
+        library.delete(collection.path, "it")
+    undo(collection.path, dry_run=False)
+    library.delete(collection.path, "it")
+    assert not collection.path.exists()
+
+
+def test_states_are_in_the_catalog(collection: imseek.Collection, twins: list[Path]) -> None:
+    plan = planned(collection, twins)
+    done(collection, plan)
+    with closing(sqlite3.connect(collection.path / layout.CATALOG)) as catalog:
+        found = dict(catalog.execute("SELECT image_id, state FROM images"))
+    ids = {file.image_id for file in plan.files}
+    assert {i for i, state in found.items() if state == "quarantined"} == ids
+
+
+def test_found_in_the_trash_without_any_record(
+    photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """As after a power cut: neither the trash nor the journal tells where a file lies."""
+    before = state(photos)
+    done(collection, planned(collection, twins, "trash"))
+    for info in (trash / "info").iterdir():
+        info.write_bytes(b"")
+    (file,) = (collection.path / "undo").iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(line for line in lines if b'"trashed"' not in line))
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+
+
+def test_an_older_file_in_the_trash_is_not_ours(
+    photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """Killed before anything went to the trash: one of the same name and bytes that lies there stays there."""
+    old = trash / "files" / "a.png"
+    old.parent.mkdir(parents=True)
+    (trash / "info").mkdir()
+    shutil.copy2(twins[1], old)
+    info = f"[Trash Info]\nPath={twins[1]}\nDeletionDate=2020-01-01T00:00:00\n"
+    (trash / "info" / "a.png.trashinfo").write_text(info)
+    plan = planned(collection, twins, "trash")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imseek.curate.acting.act", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            done(collection, plan)
+    before = state(photos)
+    assert undo(collection.path, dry_run=False).counts == {"already": 3}
+    assert state(photos) == before
+    assert old.exists()
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fails_at", range(5))
+def test_no_room_for_the_journal(
+    fails_at: int, photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    plan, before, ids = planned(collection, twins), state(photos), ids_by_path(collection.path)
+    real, calls = durable.append, iter(range(100))
+
+    def append(path: Path, data: bytes, *, sync: bool = True) -> None:
+        if next(calls) == fails_at:
+            real(path, data[: len(data) // 2], sync=sync)
+            raise StorageError(f"{path}: No space left on device")
+        real(path, data, sync=sync)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "append", append)
+        # First the plan, then the way back; each may be what fails.
+        for run in (lambda: done(collection, plan), lambda: undo(collection.path, dry_run=False)):
+            with suppress(StorageError):
+                run()
+    collection.index([photos])
+    done(collection, plan)
+    while any(one.state != "undone" for one in journal.list_(collection.path)):
+        assert undo(collection.path, dry_run=False).counts.get("left", 0) == 0
+    assert state(photos) == before
+    assert ids_by_path(collection.path) == ids
+
+
+def test_with_a_writer_that_is_at_work(collection: imseek.Collection, twins: list[Path]) -> None:
+    plan = planned(collection, twins)
+    with Writer(collection.path, "mine") as writer:
+        report = apply(writer, plan, dry_run=False)
+        assert report.counts == {"done": 3}
+        assert report.generation == writer.generation
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+
+
+@pytest.mark.parametrize("action", ["quarantine", "trash", "hard-link"])
+def test_a_disk_that_fails_when_it_has_happened(
+    action: str, photos: Path, collection: imseek.Collection, twins: list[Path], trash: Path
+) -> None:
+    """It is told as left, but is on record, and comes back with its id, also if a scan comes first."""
+    before, ids = state(photos), ids_by_path(collection.path)
+    name = {"quarantine": "_put_away", "trash": "_throw", "hard-link": "_link"}[action]
+    real = getattr(acting, name)
+
+    def fail(*arguments: object) -> None:
+        real(*arguments)
+        raise OSError(5, "Input/output error")
+
+    plan = planned(collection, twins, action)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acting, name, fail)
+        report = done(collection, plan)
+    assert reasons(report) == dict.fromkeys(["a.png", "b.png", "c.png"], "Input/output error")
+    assert [one.state for one in journal.list_(collection.path)] == ["unfinished"]
+    unchanged(collection, photos)
+    assert apply(collection.path, plan).counts == {"already": 3}
+    assert done(collection, plan).counts == {"already": 3}
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+    assert ids_by_path(collection.path) == ids
