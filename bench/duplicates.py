@@ -116,7 +116,7 @@ def by_threshold(
 
 def facts(made: Made, asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m,) distance (64: unknown), orientation and cosine of all that is asked about."""
-    cosine = np.einsum("ij,ij->i", made.vectors[asked.i], made.vectors[asked.j]).astype(np.float32)
+    cosine = (made.vectors @ made.vectors.T)[asked.i, asked.j]
     distance, orientation = nearest_turn(made.hashes[asked.i], made.hashes[asked.j])
     distance[(made.hashes[asked.i] == 0) | (made.hashes[asked.j] == 0)] = 64
     return distance, orientation, cosine
@@ -220,7 +220,7 @@ def main() -> None:
             )
         )
     away = {
-        half: 1 - np.einsum("ij,ij->i", made.vectors[asked[half].i], made.vectors[asked[half].j])
+        half: 1 - (made.vectors @ made.vectors.T)[asked[half].i, asked[half].j]
         for half, made in halves.items()
     }
     results.append(

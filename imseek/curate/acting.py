@@ -60,23 +60,25 @@ def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
     return b".imseek-%s-%d.%s" % (journal.undo_id.encode(), intent.n, ending)
 
 
-def act(journal: Journal, intent: Intent, spot: Spot, content: Content) -> bytes | None:
-    """Do to a file what is meant; returns where it lies then, if it has moved.
+def act(
+    journal: Journal, intent: Intent, spot: Spot, content: Content, unsynced: spots.Unsynced
+) -> bytes | None:
+    """Do to a file what is meant; returns where it lies then, if it has moved. See :func:`moving.move`.
 
     It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was, StorageError.
     """
     with told(), spots.opened(spot) as at:
         if intent.action == "quarantine":
-            return _put_away(journal, intent, at, content)
+            return _put_away(journal, intent, at, content, unsynced)
         if intent.action == "trash":
             return _throw(journal, intent, at, spot, content)
         _link(journal, intent, at, content)
     return None
 
 
-def _put_away(journal: Journal, intent: Intent, at: At, content: Content) -> bytes:
+def _put_away(journal: Journal, intent: Intent, at: At, content: Content, unsynced: spots.Unsynced) -> bytes:
     with spots.opened(target_of(intent), make=True) as target:
-        moving.move(at, target, content, part_of(journal, intent))
+        moving.move(at, target, content, part_of(journal, intent), unsynced)
     return intent.to
 
 

@@ -32,6 +32,7 @@ from imseek.data.catalog import FileStat
 from imseek.data.commit import commit
 from imseek.data.current import read_current
 from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.system_errors import explained as durably
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
 from imseek.types import (
@@ -97,6 +98,7 @@ class _Run:
         self._started = time.monotonic()
         self._files: list[ActedFile] = []
         self._freed = 0
+        self._left = 0
         self._read = 0
         self._taken: set[bytes] = set()
         items: list[Item] = []
@@ -175,8 +177,10 @@ class _Run:
         if journal is None or (intent := journal.intents.get(item.n)) is None:
             return False
         match journal.states[item.n]:
+            case "done" if intent.action in MOVING:
+                return looking.is_absent(item.file)  # Else somebody has put it back.
             case "done":
-                return True
+                return intent.action != "hard-link"  # Whether it still is one is seen with the keeper.
             case "meant":
                 return acting.settle(journal, intent, looking.spot(item.file))
         return False
@@ -201,33 +205,36 @@ class _Run:
         journal.intend(intents.values())
         quarantine.make(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = {}
-        for item, found in ready:
-            if item.n not in intents or self._stop.is_set():
-                continue
-            intent = intents[item.n]
-            try:
-                to = self._one(looking, item, intent, found)
-            except LeftAloneError as error:
-                states[item.n] = "left"
-                self._tell_left(item, error)
-            else:
-                states[item.n] = "done"
-                self._done(item, "done", found.content.info, to)
-            self._report_progress()
+        with durably(self._root), spots.Unsynced() as unsynced:
+            for item, found in ready:
+                if item.n not in intents or self._stop.is_set():
+                    continue
+                intent = intents[item.n]
+                try:
+                    to = self._one(looking, item, intent, found, unsynced)
+                except LeftAloneError as error:
+                    states[item.n] = "left"
+                    self._tell_left(item, error)
+                else:
+                    states[item.n] = "done"
+                    self._done(item, "done", found.content.info, to)
+                self._report_progress()
         back = [intent for n, intent in intents.items() if states.get(n) != "done"]
         if back:
             self._take_back(journal, back)
         self._refresh([i for n, i in intents.items() if states.get(n) == "done" and i.action in LINKING])
         journal.note({n: states.get(n, "left") for n in intents})
 
-    def _one(self, looking: Looking, item: Item, intent: Intent, found: Ready) -> bytes | None:
+    def _one(
+        self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: spots.Unsynced
+    ) -> bytes | None:
         if intent.action == "tag":
             return None
         with explained(), spots.opened(found.spot) as at:
             content = looking.check(at, intent.content_hash)
         looking.check_keeper(item.keeper, content, item.file)
         self._read += content.info.st_size
-        return acting.act(cast(Journal, self._journal), intent, found.spot, content)
+        return acting.act(cast(Journal, self._journal), intent, found.spot, content, unsynced)
 
     def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Files that have not moved after all: their images are searched again, and nothing was inherited."""
@@ -328,6 +335,7 @@ class _Run:
     def _tell_left(self, item: Item, why: LeftAloneError) -> None:
         outcome: Outcome = "already" if isinstance(why, AlreadyError) else "left"
         self._files.append(_acted(item, outcome, reason=str(why)))
+        self._left += outcome == "left"
 
     def _done(self, item: Item, outcome: Outcome, info: os.stat_result, to: bytes | None = None) -> None:
         self._files.append(_acted(item, outcome, to=to))
@@ -335,9 +343,9 @@ class _Run:
             self._freed += info.st_size
 
     def _report_progress(self) -> None:
-        left = sum(file.outcome == "left" for file in self._files[-1:])
         seconds = time.monotonic() - self._started
-        self._progress(Progress("apply", len(self._files), len(self._items), left, seconds, self._read))
+        done = len(self._files)
+        self._progress(Progress("apply", done, len(self._items), self._left, seconds, self._read))
 
     def _report(
         self, undo_id: str | None, generation: int, notes: tuple[str, ...], *, dry: bool

@@ -30,7 +30,7 @@ LEAST: Final = 8
 _CROP: Final = 0.40
 #: Of the crops' cosines, the share that may lie below: to be looked at, and to be searched on the fine grid. Those of
 #: `builtin` lie there on half A of bench/duplicates.py.
-_NEAR: Final = 0.04
+_NEAR: Final = 0.07
 _FINE: Final = 0.35
 #: Of the cosines of different pictures, the share that must lie below for a scene.
 _SCENE: Final = 0.999

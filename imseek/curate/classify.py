@@ -46,7 +46,7 @@ class Thresholds:
 
     #: Bits in which hashes may differ, or the cosine from which on, a candidate is looked at.
     near_bits: int = 10
-    near_cosine: float = 0.75
+    near_cosine: float = 0.80
     #: From this cosine on, the search of one inside the other is repeated on a fine grid: it is slow.
     fine_cosine: float = 0.90
     #: Agreement of pixels from which on it is one picture; or that of the rest, where something may be written over it,

@@ -14,22 +14,40 @@ import numpy as np
 
 from imseek.curate import candidates, inside
 from imseek.curate.alike import distances
-from imseek.curate.classify import DEFAULTS, INSIDE_CONFIDENCE, KINDS, UNKNOWN, Pairs, Thresholds, classify
+from imseek.curate.classify import (
+    DEFAULTS,
+    INSIDE_CONFIDENCE,
+    KINDS,
+    UNKNOWN,
+    Pairs,
+    Positions,
+    Thresholds,
+    classify,
+)
 from imseek.curate.contents import Contents
+from imseek.curate.hamming import Bits
 from imseek.curate.kept import Kept, digest
 from imseek.curate.looks import Looks
 from imseek.curate.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.originals import Originals
+from imseek.curate.promising import LOOKS, most_promising
 from imseek.curate.tile_vectors import Tiler, TileStore
 from imseek.curate.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
+from imseek.data.vectors.base import Bools
 from imseek.data.vectors.joins import Rows
 from imseek.encoders.base import Encoder
 from imseek.search.facts import unit_rows
-from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback
+from imseek.types import DuplicateKind, DuplicatePair, Float32, Progress, ProgressCallback
 
 PHASE: Final = "looking at pictures"
+
+#: Of each content so many are candidates by their vectors; of more contents than MANY fewer, since by far not all of
+#: them would be looked at.
+NEAREST: Final = 32
+FEWER: Final = 8
+MANY: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +75,18 @@ class Comparing:
         index: VectorIndex,
         kinds: Collection[DuplicateKind],
         thresholds: Thresholds = DEFAULTS,
+        looks: int = LOOKS,
     ) -> None:
-        """``index`` is that of the first space of pictures; pairs of other kinds than ``kinds`` are none."""
+        """``index`` is that of the first space of pictures; pairs of other kinds than ``kinds`` are none. Of more
+        candidates than ``looks``, the most promising are looked at."""
         self._reader, self._contents, self._index = reader, contents, index
-        self._kinds, self._thresholds = frozenset(kinds), thresholds
+        self._kinds, self._thresholds, self._looks_at_most = frozenset(kinds), thresholds, looks
         self._originals = Originals(reader)
         self._looks = Looks(lambda position: self._originals.read(int(contents.ids[position])))
         self._rows: Rows | None = None
+        #: Keys of all candidates, ascending: what was none of the pairs then is none when it is asked for again.
+        self._proposed = np.empty(0, np.int64)
+        self._asked = 0
 
     def __enter__(self) -> Self:
         self._originals.__enter__()
@@ -78,7 +101,9 @@ class Comparing:
         self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
     ) -> Compared:
         """All pairs. ``where`` tells contents that were chosen by a condition from those chosen by another."""
-        reach = candidates.Reach(self._thresholds.near_bits, self._thresholds.near_cosine)
+        limits = self._thresholds
+        nearest = NEAREST if len(self._contents) <= MANY else FEWER
+        reach = candidates.Reach(limits.near_bits, limits.near_cosine, neighbours=nearest)
         proposed = candidates.find(
             candidates.side_of(self._reader, self._contents, self._index),
             reach=reach,
@@ -91,6 +116,7 @@ class Comparing:
         )
         if proposed.interrupted:
             return Compared([], proposed.notes, interrupted=True)
+        self._proposed = proposed.a * len(self._contents) + proposed.b
         began = time.monotonic()
 
         def tell(done: int, total: int) -> None:
@@ -98,21 +124,33 @@ class Comparing:
                 progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
         contents = self._contents
+        known = np.minimum(proposed.distance, np.uint8(UNKNOWN))
+
+        def facts(chosen: Bools) -> tuple[Positions, Positions, Bits, Bits, Float32]:
+            codes, cosine = proposed.orientation[chosen], proposed.cosine[chosen]
+            return proposed.a[chosen], proposed.b[chosen], known[chosen], codes, cosine
+
+        shown = most_promising(known, proposed.cosine, self._thresholds.near_bits, self._looks_at_most)
+        seen = facts(shown)
         found = looked(
-            proposed.a,
-            proposed.b,
-            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
-            proposed.orientation,
-            proposed.cosine,
+            *seen,
             self._looks,
             self._thresholds,
-            contents.ids[proposed.a],
-            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
+            contents.ids[seen[0]],
+            (contents.hashes[seen[0]], contents.hashes[seen[1]]),
             Kept(self._reader.root, digest("looked", where)),
             tell,
             stop,
         )
-        return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
+        compared = Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
+        if shown.all() or found.interrupted:
+            return compared
+        rest = classify(*facts(~shown), _unseen, thresholds=self._thresholds)
+        note = (
+            f"{len(known):,} pairs are worth a look: the {len(seen[0]):,} most promising were looked at, the others "
+            "judged by hash and vector alone"
+        )
+        return compared.joined(Compared(self._worded(rest), (note,)))
 
     def find_inside(
         self,
@@ -158,16 +196,25 @@ class Comparing:
         return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
 
     def confirm(self, a: int, b: int) -> DuplicatePair | None:
-        """Of two images, the first ones of their contents, that nobody has proposed: how they are duplicates."""
-        if self._rows is None:
-            self._rows = Rows(self._index.segments, self._index.dim)
+        """How two images are duplicates, ``a`` < ``b``, the first ones of their contents, that are no pair yet.
+
+        After as many questions as candidates are looked at, pictures are not read for them any more.
+        """
         ids = np.array([a]), np.array([b])
         one, other = (self._contents.positions(image) for image in ids)
+        key = int(one[0]) * len(self._contents) + int(other[0])
+        at = int(np.searchsorted(self._proposed, key))
+        if at < len(self._proposed) and self._proposed[at] == key:
+            return None
+        if self._rows is None:
+            self._rows = Rows(self._index.segments, self._index.dim)
+        self._asked += 1
+        look = self._looks if self._asked <= self._looks_at_most else _unseen
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
-        near = (one, other, known, codes, cosine, self._looks)
+        near = (one, other, known, codes, cosine, look)
         pairs = self._worded(classify(*near, thresholds=self._thresholds))
         return pairs[0] if pairs else None
 
@@ -190,6 +237,11 @@ class Comparing:
                 )
             )
         return pairs
+
+
+def _unseen(position: int) -> None:
+    """A picture that nobody reads."""
+    del position
 
 
 def _known(value: float | np.float32) -> float | None:

@@ -199,7 +199,8 @@ def _first(folders: Folders, member: Duplicate) -> int:
 
 
 def _richer(richness: Callable[[Duplicate], int], best: Duplicate, following: Duplicate) -> str:
-    return f"{richness(best)} facts of metadata, the next has {richness(following)}"
+    count = richness(best)
+    return f"{count} {'fact' if count == 1 else 'facts'} of metadata, the next has {richness(following)}"
 
 
 def _taken(member: Duplicate) -> datetime | None:

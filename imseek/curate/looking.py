@@ -69,8 +69,10 @@ class Looking:
         held = self._held.get(file.image_id)
         if held is None or held.state != QUARANTINED or held.content_hash.hex() != file.content_hash:
             return False
-        if held.source_id is None:
-            return True
+        return held.source_id is None or self.is_absent(file)
+
+    def is_absent(self, file: PlannedFile) -> bool:
+        """Whether nothing lies at the place of a file. Raises LeftAloneError."""
         with explained():
             try:
                 with spots.opened(self.spot(file)) as at:

@@ -229,7 +229,7 @@ def is_linked(source: SourceAt, path: bytes) -> bool:
     """Whether a link lies on the way from the root of a source to the folder of a file."""
     if source.kind not in ("folder", "imagefolder"):
         return False
-    folder = os.path.join(os.path.realpath(source.root), os.path.dirname(path)).rstrip(b"/")
+    folder = os.path.join(os.path.realpath(source.root), os.path.dirname(path)).rstrip(b"/") or b"/"
     return os.path.realpath(folder) != folder
 
 

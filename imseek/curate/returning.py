@@ -11,7 +11,7 @@ from imseek.curate import trash
 from imseek.curate.acting import beside, folder_of, part_of, target_of, told
 from imseek.curate.journal import Intent, Journal, State
 from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
-from imseek.data import copying, moving, spots
+from imseek.data import copying, layout, moving, spots
 from imseek.data.quarantine import SourceAt
 from imseek.data.spots import At, Content, Spot
 from imseek.types import display_path
@@ -52,8 +52,13 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
     return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
 
 
-def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, dry_run: bool) -> Back:
-    """``before`` is what was known of the file before this try. Raises LeftAloneError, GoneError, StorageError."""
+def bring_back(
+    journal: Journal, intent: Intent, spot: Spot, before: State, unsynced: spots.Unsynced, *, dry_run: bool
+) -> Back:
+    """``before`` is what was known of the file before this try; that it is back is durable once ``unsynced`` is.
+
+    Raises LeftAloneError, GoneError, StorageError.
+    """
     if intent.action == "tag":
         return Back(True)
     with told():
@@ -68,8 +73,21 @@ def bring_back(journal: Journal, intent: Intent, spot: Spot, before: State, *, d
                     if place is None or not os.path.lexists(place):
                         trash.forget(intent.full, place)
                 return back
-        _move_back(journal, intent, kept, spot, dry_run)
+        _move_back(journal, intent, kept, spot, unsynced, dry_run)
     return Back(True)
+
+
+def tidy(intent: Intent) -> None:
+    """Folders of quarantine that a file was put away in, and that are empty now; never the marked one itself."""
+    if intent.action != "quarantine":
+        return
+    default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
+    top = default if intent.to.startswith(default + b"/") else intent.to_base
+    folder = os.path.dirname(intent.to)
+    with suppress(OSError):  # It is not empty, or gone.
+        while folder != top and folder.startswith(top + b"/"):
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
 
 
 def where(journal: Journal, intent: Intent) -> Spot | None:
@@ -133,7 +151,14 @@ def _is(at: At, sha256: bytes) -> bool:
     return False
 
 
-def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, dry_run: bool) -> None:
+def _move_back(
+    journal: Journal,
+    intent: Intent,
+    kept: Spot | None,
+    spot: Spot,
+    unsynced: spots.Unsynced,
+    dry_run: bool,
+) -> None:
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
@@ -143,7 +168,7 @@ def _move_back(journal: Journal, intent: Intent, kept: Spot | None, spot: Spot, 
         if dry_run:
             return
         with spots.opened(spot, make=True) as here:
-            moving.move(there, here, content, part_of(journal, intent))
+            moving.move(there, here, content, part_of(journal, intent), unsynced)
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)

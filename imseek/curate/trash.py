@@ -49,10 +49,11 @@ def _without_record(path: bytes) -> list[bytes]:
     found = []
     stem = os.path.splitext(os.path.basename(path))[0]
     for trash, _ in _trashes(path):
-        with suppress(OSError):
-            for name in sorted(os.listdir(os.path.join(trash, b"files"))):
-                if name.startswith(stem) and not _facts(os.path.join(trash, b"info", name + _INFO)):
-                    found.append(os.path.join(trash, b"files", name))
+        for folder in (os.path.join(trash, b"files"), trash):  # The latter on macOS.
+            with suppress(OSError):
+                for name in sorted(os.listdir(folder)):
+                    if name.startswith(stem) and not _facts(os.path.join(trash, b"info", name + _INFO)):
+                        found.append(os.path.join(folder, name))
     return found
 
 

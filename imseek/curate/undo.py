@@ -21,12 +21,13 @@ from imseek.curate.journal import AWAY, Intent, Journal, State
 from imseek.curate.looking import LeftAloneError
 from imseek.curate.patience import writing
 from imseek.curate.plans import LINKING
-from imseek.curate.returning import Back, GoneError, bring_back, located
-from imseek.data import quarantine
+from imseek.curate.returning import Back, GoneError, bring_back, located, tidy
+from imseek.data import quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.current import read_current
 from imseek.data.quarantine import Change, Held, live_sources, look_up, occupants
+from imseek.data.system_errors import explained
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
@@ -106,7 +107,8 @@ class _Run:
         )
 
     def dry(self) -> list[UndoneFile]:
-        return [_told(result, "would") for result in self._results(self._intents, dry_run=True)]
+        results = self._results(self._intents, spots.Unsynced(), dry_run=True)
+        return [_told(result, "would") for result in results]
 
     def execute(self, writer: Writer) -> list[UndoneFile]:
         told: list[UndoneFile] = []
@@ -118,20 +120,21 @@ class _Run:
             # A copy that is found at a place later is ours then, and not one that somebody has put there.
             returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
             self._journal.note(returning)
-            results = list(self._results(batch, dry_run=False))
+            with explained(self._root), spots.Unsynced() as unsynced:
+                results = list(self._results(batch, unsynced, dry_run=False))
             self._record(writer, results)
             told += [_told(result, "done") for result in results]
         return told
 
-    def _results(self, intents: Sequence[Intent], *, dry_run: bool) -> Iterator[_Result]:
+    def _results(
+        self, intents: Sequence[Intent], unsynced: spots.Unsynced, *, dry_run: bool
+    ) -> Iterator[_Result]:
         for recorded in intents:
             if self._stop.is_set():
                 return
             intent, spot = located(recorded, self._sources.get(recorded.source_id))
             try:
-                yield _Result(
-                    intent, bring_back(self._journal, intent, spot, self._before[intent.n], dry_run=dry_run)
-                )
+                yield _Result(intent, self._one(intent, spot, unsynced, dry_run))
             except GoneError as error:
                 yield _Result(intent, None, str(error), gone=True, other=error.other)
             except LeftAloneError as error:
@@ -139,6 +142,10 @@ class _Run:
             self._count += 1
             seconds = time.monotonic() - self._started
             self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
+
+    def _one(self, intent: Intent, spot: spots.Spot, unsynced: spots.Unsynced, dry_run: bool) -> Back:
+        before = self._before[intent.n]
+        return bring_back(self._journal, intent, spot, before, unsynced, dry_run=dry_run)
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
         """The catalog, and then the journal, of files that are back."""
@@ -161,6 +168,8 @@ class _Run:
         left = (r.intent.n for r in results if r.back is None and not r.gone)
         noted |= {n: "done" for n in left if states[n] == "returning"}
         self._journal.note(noted)
+        for intent in back:
+            tidy(intent)
 
     def _batch(self, back: Sequence[Intent], held: Mapping[int, Held]) -> Batch:
         """Images whose files lie at their places again, with the stat of now."""

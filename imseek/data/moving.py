@@ -16,7 +16,18 @@ from contextlib import suppress
 from typing import Any, Final
 
 from imseek.data.copying import write_copy
-from imseek.data.spots import At, ChangingError, Content, bytes_key, look, read, same, same_inode, sync
+from imseek.data.spots import (
+    At,
+    ChangingError,
+    Content,
+    Unsynced,
+    bytes_key,
+    look,
+    read,
+    same,
+    same_inode,
+    sync,
+)
 
 _RENAME_NOREPLACE: Final = 1
 #: What the system says where it or the file system cannot rename without replacing.
@@ -25,9 +36,10 @@ _NO_RENAME: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def move(source: At, target: At, content: Content, part: bytes) -> None:
+def move(source: At, target: At, content: Content, part: bytes, unsynced: Unsynced) -> None:
     """Move the file that was read as ``content``; ``part`` is a name for an unfinished copy in the target's folder.
 
+    A rename may be undone by a power cut until ``unsynced`` is fsynced, but never loses the file; all else is durable.
     Raises FileExistsError where something lies at the target, ChangingError where another file lay at the source in
     the end (it is back there), OSError. Killed half-way, both names may be there, of one file or of two equal ones.
     """
@@ -48,7 +60,7 @@ def move(source: At, target: At, content: Content, part: bytes) -> None:
     if moved is None or bytes_key(moved) != bytes_key(content.info):
         _rename(target, source)
         raise ChangingError("it was changed, or another file took its place, just now")
-    sync(target, source)
+    unsynced.add(target, source)
 
 
 def _rename(source: At, target: At) -> None:

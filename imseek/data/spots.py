@@ -124,6 +124,39 @@ def same_inode(one: os.stat_result | None, other: os.stat_result | None) -> bool
     return one is not None and other is not None and os.path.samestat(one, other)
 
 
+class Unsynced:
+    """Folders with new names in them, to be fsynced together before anybody relies on these: each once, at the end of
+    the ``with``, or as soon as there are many. Raises OSError."""
+
+    _MANY: Final = 64
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[int, int], int] = {}
+
+    def __enter__(self) -> Unsynced:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sync()
+
+    def add(self, *places: At) -> None:
+        for place in places:
+            info = os.fstat(place.folder)
+            if (key := (info.st_dev, info.st_ino)) not in self._folders:
+                self._folders[key] = os.dup(place.folder)
+        if len(self._folders) > self._MANY:
+            self.sync()
+
+    def sync(self) -> None:
+        folders, self._folders = self._folders, {}
+        try:
+            for fd in folders.values():
+                os.fsync(fd)
+        finally:
+            for fd in folders.values():
+                os.close(fd)
+
+
 def sync(*places: At) -> None:
     """Make the names in these folders durable."""
     for folder in {place.folder for place in places}:

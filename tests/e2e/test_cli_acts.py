@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from imseek.ui.cli.progress import StopSignals
 
 
 @pytest.fixture
@@ -234,6 +237,35 @@ class TestApplyAndUndo:
         assert gone.err.startswith(
             "imseek: the collection that the plan is for is not among those here\nhint: "
         )
+
+
+class TestInterrupted:
+    """By Ctrl-C, a moment after the start."""
+
+    class Stopped(StopSignals):
+        def __enter__(self) -> TestInterrupted.Stopped:
+            super().__enter__()
+            signal.raise_signal(signal.SIGINT)
+            return self
+
+    def test_apply_and_undo_say_so_and_go_on(self, cli, album, plan, monkeypatch) -> None:
+        before = contents(album)
+        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
+        outcome = cli("apply", plan, "--yes")
+        assert outcome.code == 130
+        assert outcome.err.splitlines()[-1].startswith("interrupted: what was done is kept")
+        found = cli("apply", plan, "--yes", "--json")
+        assert (found.code, found.json("apply")["interrupted"]) == (130, True)
+        assert contents(album) == before
+        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
+        assert cli("apply", plan, "--yes").code == 0
+        away = contents(album)
+        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
+        assert cli("undo", "--yes").code == 130
+        assert contents(album) == away
+        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
+        assert cli("undo", "--yes").code == 0
+        assert contents(album) == before
 
 
 class TestRefused:

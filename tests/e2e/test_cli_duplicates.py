@@ -232,6 +232,7 @@ class TestAgainst:
         page = Page(Path("x.html").read_text())
         assert len(page.all("img")) == 4
         assert page.text.count("card") == page.text.count("default") == 2
+        assert "Duplicates in card, against default" in page.text
 
     def test_a_plan_touches_this_collection_only(self, cli, album, other) -> None:
         cli("duplicates", "-c", "card", "--against", "default", "--plan", "p", "--action", "quarantine")

@@ -98,6 +98,9 @@ def test_there_and_back(
     assert back.counts == {"done": 3}, back
     assert not any(path.exists() for path in away)
     assert list(trash.rglob("*.trashinfo")) == []
+    if action == "quarantine":
+        marker = photos / ".imseek-quarantine" / layout.QUARANTINE_MARKER
+        assert list(marker.parent.rglob("*")) == [marker]
     assert state(photos) == before
     assert ids_by_path(root) == ids
     if action == "hard-link":
@@ -787,3 +790,69 @@ def test_no_room_for_the_journal(
         assert undo(collection.path, dry_run=False).counts.get("left", 0) == 0
     assert state(photos) == before
     assert ids_by_path(collection.path) == ids
+
+
+def test_put_back_by_hand_before_it_goes_on(
+    photos: Path, collection: imseek.Collection, twins: list[Path]
+) -> None:
+    plan, before, stop = planned(collection, twins), state(photos), threading.Event()
+    first = apply(collection.path, plan, dry_run=False, stop=stop, progress=lambda p: stop.set())
+    (file,) = first.files
+    assert file.to is not None
+    shutil.copy2(os.fsdecode(file.to), os.fsdecode(file.path))
+    unchanged(collection, photos)
+    again = done(collection, plan)
+    assert again.counts == {"done": 3}
+    assert Path(os.fsdecode(file.to)).exists()
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+
+
+def test_with_a_writer_that_is_at_work(collection: imseek.Collection, twins: list[Path]) -> None:
+    plan = planned(collection, twins)
+    with Writer(collection.path, "mine") as writer:
+        report = apply(writer, plan, dry_run=False)
+        assert report.counts == {"done": 3}
+        assert report.generation == writer.generation
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+
+
+def test_several_batches_and_groups_with_one_keeper_that_goes_elsewhere(
+    photos: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one group keeps no other gives away, and no file is in a plan twice."""
+    monkeypatch.setattr("imseek.curate.apply.BATCH", 2)
+    monkeypatch.setattr("imseek.curate.undo.BATCH", 2)
+    made = copies(photos, photos / "coffee.png", [f"{n}.png" for n in range(5)])
+    collection.index([photos])
+    before = state(photos)
+    groups = [made[:3], [made[3], made[0], made[4]], [made[1], made[4]]]
+    plan = plans.make(report_of(collection.path, groups), "quarantine", root=collection.path)
+    assert [Path(os.fsdecode(file.path)).name for file in plan.files] == ["1.png", "2.png", "4.png"]
+    assert {(Path(os.fsdecode(one.path)).name, one.reason) for one in plan.refused} == {
+        ("0.png", "another group keeps it"),
+        ("4.png", "its keeper cannot be relied on: another group gives it away"),
+    }
+    report = done(collection, plan)
+    assert report.counts == {"done": 3}
+    assert report.freed == 3 * made[0].stat().st_size
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+
+
+def test_pictures_that_a_list_names(collection: imseek.Collection, photos: Path, tmp_path: Path) -> None:
+    made = copies(tmp_path / "single", photos / "coffee.png", ["a.png", "b/c.png", "d.png"])
+    collection.index(names=made)
+    before = state(tmp_path / "single")
+    plan = planned(collection, made)
+    assert done(collection, plan).counts == {"done": 2}
+    report = collection.index()
+    assert (report.added, report.removed) == (0, 0)
+    away = tmp_path / "single" / ".imseek-quarantine" / "d.png"
+    assert away.exists()
+    assert collection.index(names=[away, photos / "rocket.jpg"]).added == 1
+    assert undo(collection.path, dry_run=False).counts == {"done": 2}
+    assert state(tmp_path / "single") == before
+    elsewhere = edited(plan, tmp_path, lambda d: first(d, path=str(photos / "coffee.png")))
+    with pytest.raises(PlanError, match="outside the sources"):
+        done(collection, elsewhere)

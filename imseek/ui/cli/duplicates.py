@@ -246,7 +246,7 @@ class _Files:
             with ExitStack() as stack:
                 thumbnail = _thumbnails(stack, report, collections)
                 file = stack.enter_context(new_file(self.html, force=self.force))
-                title = f"Duplicates in {collections[0].name}"
+                title = "Duplicates in " + ", against ".join(one.name for one in collections)
                 file.writelines(page(report, thumbnail, title=title, names=names))
             written["html"] = self.html
         return written
