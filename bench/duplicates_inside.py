@@ -65,6 +65,7 @@ def search(
                 index,
                 tiler,
                 lambda n: collection.read(int(held.ids[n])),
+                keep=collection.path,
             )
             seconds.append(time.monotonic() - began)
         reader.close()

@@ -16,7 +16,6 @@ from imseek.curate import candidates, inside
 from imseek.curate.alike import distances
 from imseek.curate.classify import (
     DEFAULTS,
-    INSIDE_CONFIDENCE,
     KINDS,
     UNKNOWN,
     Pairs,
@@ -176,6 +175,7 @@ class Comparing:
             self._index,
             tiler,
             read,
+            keep=self._reader.root,
             progress=progress,
             stop=stop,
         )
@@ -188,7 +188,7 @@ class Comparing:
                     a,
                     b,
                     "inside",
-                    INSIDE_CONFIDENCE[0][1],
+                    inside.CONFIDENCE,
                     cosine=_known(one.cosine),
                     correlation=_known(one.correlation),
                 )

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests, Ids
+from imseek.curate.inside_kept import Seen, SeenPairs
 from imseek.curate.located import Ground, Location, corners
 from imseek.curate.looks import Looks, look
 from imseek.curate.registration import Registration
@@ -37,8 +39,8 @@ PHASE: Final = "pictures inside pictures"
 
 #: Longer side of a picture in which others are looked for, in pixels: three abreast are as large as what is looked for.
 WHOLE_SIDE: Final = 320
-#: The share of pairs that are found on half A of bench/duplicates_inside.py and are so.
-CONFIDENCE: Final = 0.95
+#: The share of what is found on half A of bench/duplicates_inside.py that lies inside; most of the rest shares a part.
+CONFIDENCE: Final = 0.89
 #: What lies around the place that was found and is looked at with it, as a share of the sides of the whole.
 _MARGIN: Final = 0.02
 
@@ -89,8 +91,8 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``pairs`` by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new. Where it was
-    ``interrupted``, the next call encodes no tile again."""
+    """``pairs`` by whole and part; ``missing`` pictures could not be read. ``encoded`` tiles were new, as were so many
+    pairs ``looked_at``. Where it was ``interrupted``, the next call goes on there."""
 
     pairs: tuple[Inside, ...]
     missing: int
@@ -108,20 +110,20 @@ def find(
     read: Callable[[int], bytes | None],
     *,
     rules: Rules = Rules(),
+    keep: Path | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Found:
     """Which pictures lie in which, among contents with these ``ids`` (n,), ascending, and ``hashes`` (n, 32).
 
     ``rows`` gives the unit rows (m, dim) of ids, and ``index`` finds them: both of the space that ``tiler`` encodes
-    for. ``read`` gives the bytes of the n-th picture, or None. Memory: 150 bytes for each picture, and 500 MB.
+    for. ``read`` gives the bytes of the n-th picture, or None. ``keep`` is the folder of the collection in whose cache
+    what was looked at is kept. Memory: 250 bytes for each picture, and 500 MB.
     """
     began = time.monotonic()
     allowed = IdSet(ids)
-    parts = Looks(read)
+    looking = _Looking(ids, hashes, read, rules, keep)
     pairs: list[Inside] = []
-    done = looked_at = 0
-    missing: set[int] = set()
     for block in tiler(hashes, stop):
         whole_rows = rows(ids[block.at])
         for n, candidates in zip(
@@ -129,18 +131,14 @@ def find(
         ):
             if stop is not None and stop.is_set():
                 break
-            if candidates:
-                picture = _seen(read, n)
-                if picture is None:
-                    missing.add(n)
-                    continue
-                looked_at += len(candidates)
-                pairs += _confirmed(n, picture, candidates, parts, rules)
-        done = int(block.at[-1]) + 1
+            pairs += looking.at(n, candidates)
+        looking.kept.save()
         if progress is not None:
+            done = int(block.at[-1]) + 1
             progress(Progress(PHASE, done, len(ids), len(tiler.missing), time.monotonic() - began))
     interrupted = stop is not None and stop.is_set()
-    return Found(tuple(pairs), len(missing | tiler.missing), tiler.encoded, looked_at, interrupted)
+    missing = len(looking.missing | tiler.missing)
+    return Found(tuple(pairs), missing, tiler.encoded, looking.looked_at, interrupted)
 
 
 def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, Registration] | None:
@@ -149,17 +147,6 @@ def confirm(whole: Look, part: Look, rules: Rules = Rules()) -> tuple[Location, 
     Looks are luminance (h, w) float32, of a longer side of up to ``WHOLE_SIDE`` and 160 pixels.
     """
     return _judged(Ground(whole), whole, part, rules)
-
-
-def _seen(read: Callable[[int], bytes | None], position: int) -> Look | None:
-    """A picture in which others are looked for; None where it cannot be had."""
-    try:
-        data = read(position)
-        if data is None:
-            return None
-        return look(decode(data, min_side=WHOLE_SIDE).pixels, WHOLE_SIDE).astype(np.float32)
-    except (MediaError, OSError):
-        return None
 
 
 def _candidates(
@@ -187,17 +174,60 @@ def _candidates(
         yield [(position, ranks[one][1]) for position, one in zip(at, order, strict=True)]
 
 
-def _confirmed(
-    n: int, picture: Look, candidates: list[tuple[int, float]], parts: Looks, rules: Rules
-) -> Iterator[Inside]:
-    ground = Ground(picture)
-    for position, cosine in sorted(candidates):
-        part = parts(position)
-        if part is None or (judged := _judged(ground, picture, part.astype(np.float32), rules)) is None:
-            continue
+class _Looking:
+    """Looks for candidates in pictures, each pair of contents once."""
+
+    def __init__(
+        self,
+        ids: Ids,
+        hashes: Digests,
+        read: Callable[[int], bytes | None],
+        rules: Rules,
+        keep: Path | None,
+    ) -> None:
+        self._ids, self._hashes, self._read, self._rules = ids, hashes, read, rules
+        self._parts = Looks(read)
+        self.kept = SeenPairs(keep, rules)
+        self.missing: set[int] = set()
+        self.looked_at = 0
+
+    def at(self, n: int, candidates: Sequence[tuple[int, float]]) -> Iterator[Inside]:
+        """Those of the candidates, by position and cosine, that lie in the n-th picture."""
+        image_id, whole = int(self._ids[n]), self._hashes[n].tobytes()
+        seen = {at: self.kept.get(image_id, whole, self._hashes[at].tobytes()) for at, _ in candidates}
+        if new := sorted(at for at, one in seen.items() if one is None):
+            picture = self._picture(n)
+            if picture is None:
+                self.missing.add(n)
+            else:
+                ground = Ground(picture)
+                for at in new:
+                    if (part := self._parts(at)) is not None:
+                        seen[at] = one = self._look(ground, picture, part.astype(np.float32))
+                        self.kept.put(image_id, whole, self._hashes[at].tobytes(), one)
+        for at, cosine in sorted(candidates):
+            if (found := seen[at]) is not None and found.found:
+                box = (found.left, found.top, found.right, found.bottom)
+                yield Inside(n, at, cosine, found.agreement, found.correlation, box, found.visible)
+
+    def _look(self, ground: Ground, picture: Look, part: Look) -> Seen:
+        self.looked_at += 1
+        judged = _judged(ground, picture, part, self._rules)
+        if judged is None:
+            return Seen(found=False)
         at, laid = judged
         box = (at.left, at.top, at.right, at.bottom)
-        yield Inside(n, position, cosine, laid.agreement, laid.correlation, box, min(1.0, laid.overlap_b))
+        return Seen(True, laid.agreement, laid.correlation, *box, min(1.0, laid.overlap_b))
+
+    def _picture(self, position: int) -> Look | None:
+        """A picture in which others are looked for; None where it cannot be had."""
+        try:
+            data = self._read(position)
+            if data is None:
+                return None
+            return look(decode(data, min_side=WHOLE_SIDE).pixels, WHOLE_SIDE).astype(np.float32)
+        except (MediaError, OSError):
+            return None
 
 
 def _judged(ground: Ground, picture: Look, part: Look, rules: Rules) -> tuple[Location, Registration] | None:

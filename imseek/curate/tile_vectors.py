@@ -50,7 +50,7 @@ def grid(count: int) -> tuple[Tile, ...]:
     return tuple((x / count, y / count, 1 / count, 1 / count) for y in range(count) for x in range(count))
 
 
-#: Of 79 tiles of eleven kinds, these 14 find most for what they cost (bench/duplicates_inside.py --layouts).
+#: Compared on half A of bench/inside_set.py with ten other kinds: docs/log.md has what each of them proposes.
 TILES: Final = (*overlapping(0.6), *grid(3))
 
 

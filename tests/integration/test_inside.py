@@ -74,6 +74,7 @@ def search(
         open_index("faiss", reader.segments(space.space_id), space.dim),
         tiler,
         read,
+        keep=root,
         **options,  # type: ignore[arg-type]
     )
     places = reader.places(held.ids.tolist())
@@ -95,15 +96,19 @@ def test_found_where_it_lies_and_encoded_once(tmp_path: Path, album: Path) -> No
         assert pairs["china", "crop"].box == pytest.approx((0.3, 0.25, 0.69, 0.64), abs=0.03)
         assert all(one.visible > 0.89 for one in pairs.values())
 
+        assert first.looked_at > len(EXPECTED)
         again, same = search(collection, collection.path)
-        assert (again.encoded, same) == (0, pairs)
+        assert (again.encoded, again.looked_at, set(same)) == (0, 0, set(pairs))
+        assert same["window", "coffee"].box == pytest.approx(pairs["window", "coffee"].box)
         # Damage is not believed, and does no harm.
         (kept,) = (collection.path / "cache" / "tiles").rglob("*.npz")
         data = bytearray(kept.read_bytes())
         data[-5000] ^= 1
         kept.write_bytes(data)
+        for looked in (collection.path / "cache" / "duplicates").rglob("inside-*.npz"):
+            looked.write_bytes(looked.read_bytes()[:-200])
         mended, same = search(collection, collection.path)
-        assert (mended.encoded, same) == (11 * len(TILES), pairs)
+        assert (mended.encoded, mended.looked_at, set(same)) == (11 * len(TILES), first.looked_at, EXPECTED)
         assert search(collection, collection.path)[0].encoded == 0
 
 
@@ -119,8 +124,24 @@ def test_what_cannot_be_read_any_more(tmp_path: Path, album: Path) -> None:
 def test_other_rules(tmp_path: Path, album: Path) -> None:
     with imseek.create(tmp_path / "c", encoder="builtin") as collection:
         collection.index([album])
+        assert set(search(collection, collection.path)[1]) == EXPECTED
         _, strict = search(collection, collection.path, rules=replace(inside.Rules(), largest=0.3))
         assert set(strict) == EXPECTED - {("window", "coffee")}, "it takes 38 % of the window"
+
+
+def test_one_picture_more(tmp_path: Path, album: Path) -> None:
+    """Only pairs with it are looked at."""
+    with imseek.create(tmp_path / "c", encoder="builtin") as collection:
+        collection.index([album])
+        first, _ = search(collection, collection.path)
+        with Image.open(album / "coffee.png") as picture:
+            picture.crop((60, 60, 400, 300)).save(album / "cup.png")
+        collection.index()
+        second, pairs = search(collection, collection.path)
+        assert ("coffee", "cup") in pairs
+        assert second.encoded == len(TILES)
+        every, _ = search(collection, None)
+        assert 0 < second.looked_at == every.looked_at - first.looked_at
 
 
 def test_stopped_it_keeps_what_was_encoded(tmp_path: Path) -> None:
