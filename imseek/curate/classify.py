@@ -51,7 +51,10 @@ class Thresholds:
     fine_cosine: float = 0.90
     #: Agreement of pixels from which on it is one picture; or that of the rest, where something may be written over it,
     #: if hashes differ in at most so many bits.
+    #: Where only a part of either lies over the other, more is asked; and more again where one is inside the other.
     agreement: float = 0.70
+    part_agreement: float = 0.80
+    inside_agreement: float = 0.90
     rest_agreement: float = 0.95
     rest_bits: int = 16
     #: How far tiles may have moved, as a share of the longer side or in pixels, whichever is more: else another shot.
@@ -60,9 +63,10 @@ class Thresholds:
     drift_pixels: float = 0.35
     #: The share of both that must lie over the other: a crop by 40 % leaves 60 %. Less is *inside*.
     overlap: float = 0.55
-    #: The same scene: at least this cosine, or pixels that agree at least so much.
-    scene_cosine: float = 0.95
-    scene_agreement: float = 0.50
+    #: The same scene: at least this cosine, and pixels that agree at least so much, wherever they have moved to. By the
+    #: cosine alone it is not called one: drawings of one kind, pages and charts reach .99.
+    scene_cosine: float = 0.90
+    scene_agreement: float = 0.70
     #: The same picture where pixels cannot be asked: at most so many bits, and at least this cosine.
     unread_bits: int = 4
     unread_cosine: float = 0.90
@@ -70,17 +74,20 @@ class Thresholds:
 
 DEFAULTS: Final = Thresholds()
 
-#: Where a part is left out of account, the rest must be of all.
+#: From this share on, the overlap is all of it.
 _WHOLE: Final = 0.85
 
 #: The correlation of all of one with all of the other, turned, from which on a part may be turned so.
 _LIKELY: Final = 0.5
 
-#: By what was measured on half A: from this value on, that share. See bench/duplicates.py, which prints them.
-SAME_CONFIDENCE: Final = ((0.70, 0.90), (0.80, 0.95), (0.90, 0.99))
-INSIDE_CONFIDENCE: Final = ((0.70, 0.80),)
-SCENE_CONFIDENCE: Final = ((0.0, 0.5),)
-UNREAD_CONFIDENCE: Final = ((0.0, 0.8),)
+#: Measured on half A (bench/duplicates.py prints it): from this agreement on, this share is what it is called.
+#: For what lies over all of the other, for parts, for one inside the other, and for scenes.
+SAME_CONFIDENCE: Final = ((0.0, 0.44), (0.70, 0.84), (0.90, 0.93), (0.95, 0.98))
+PART_CONFIDENCE: Final = ((0.80, 0.89), (0.90, 0.94))
+INSIDE_CONFIDENCE: Final = ((0.90, 0.97),)
+SCENE_CONFIDENCE: Final = ((0.70, 0.39), (0.80, 0.84))
+#: By the bits in which hashes differ, where pixels could not be asked.
+UNREAD_CONFIDENCE: Final = ((0, 0.99), (1, 0.96), (3, 0.89))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +233,9 @@ def judge(
 def judge_unread(
     distance: int, orientation: int, cosine: float, thresholds: Thresholds = DEFAULTS
 ) -> Verdict:
-    """One candidate of which a picture cannot be read any more, by what is on record: less sure."""
+    """One candidate of which a picture cannot be read any more, by what is on record: the same, or nothing."""
     if distance <= thresholds.unread_bits and cosine >= thresholds.unread_cosine:
-        return Verdict(SAME, _share(UNREAD_CONFIDENCE, cosine), orientation)
-    if cosine >= thresholds.scene_cosine:
-        return Verdict(SCENE, _share(SCENE_CONFIDENCE, 0))
+        return Verdict(SAME, _share(UNREAD_CONFIDENCE, distance), orientation)
     return Verdict(0, 0.0)
 
 
@@ -248,7 +253,13 @@ def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
     most = max(thresholds.drift_pixels, thresholds.drift * laid.pixels)
     if laid.agreement >= thresholds.rest_agreement:
         return laid.drift <= 1.5 * most
-    if laid.agreement >= thresholds.agreement and laid.drift <= most:
+    if laid.overlap >= _WHOLE:
+        least = thresholds.agreement
+    elif laid.overlap >= thresholds.overlap:
+        least = thresholds.part_agreement
+    else:
+        least = thresholds.inside_agreement
+    if laid.agreement >= least and laid.drift <= most:
         return True
     return (
         laid.rest_agreement >= thresholds.rest_agreement
@@ -261,11 +272,15 @@ def _holds(laid: Registration, distance: int, thresholds: Thresholds) -> bool:
 def _verdict(laid: Registration, distance: int, cosine: float, thresholds: Thresholds) -> Verdict:
     if _holds(laid, distance, thresholds):
         if laid.overlap >= thresholds.overlap:
-            return Verdict(SAME, _share(SAME_CONFIDENCE, laid.agreement), laid.orientation, laid)
+            measured = SAME_CONFIDENCE if laid.overlap >= _WHOLE else PART_CONFIDENCE
+            return Verdict(SAME, _share(measured, laid.agreement), laid.orientation, laid)
         if max(laid.overlap_a, laid.overlap_b) >= thresholds.overlap:
             return Verdict(INSIDE, _share(INSIDE_CONFIDENCE, laid.agreement), laid.orientation, laid)
-    agreeing = laid.agreement >= thresholds.scene_agreement and laid.overlap >= thresholds.overlap
-    if laid.detail and (agreeing or cosine >= thresholds.scene_cosine):
+    if (
+        laid.agreement >= thresholds.scene_agreement
+        and laid.overlap >= thresholds.overlap
+        and cosine >= thresholds.scene_cosine
+    ):
         return Verdict(SCENE, _share(SCENE_CONFIDENCE, laid.agreement), laid.orientation, laid)
     return Verdict(0, 0.0, laid.orientation, laid)
 
