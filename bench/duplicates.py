@@ -7,7 +7,7 @@ known ways of altering each (`duplicating/ways.py`), other shots of the same sce
 not the same: siblings of a class, pages of one layout, charts on the same axes, blank pictures. It is halved by a hash
 of the name. Asked about are all pairs of which one is as it came. A pair is *same* if one was made of the other by one
 of the ways; other shots and other pictures are not. Every threshold was chosen on half A, ours in
-imseek.curate.classify and each peer's here, the one of the greatest F1; half B is for reporting.
+imseek.curate.pixels.classify and each peer's here, the one of the greatest F1; half B is for reporting.
 
 Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
 imagededup's CNN needs weights from download.pytorch.org; where they cannot be had, "cosine alone" stands for it: the
@@ -31,9 +31,9 @@ from duplicating.made import Made, make
 from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
 
-from imseek.curate.classify import INSIDE, SAME, SCENE, Pairs, Thresholds, classify
-from imseek.curate.looks import Looks
-from imseek.curate.orientations import nearest_turn
+from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, Pairs, Thresholds, classify
+from imseek.curate.pixels.looks import Looks
+from imseek.curate.pixels.orientations import nearest_turn
 from imseek.encoders.cache import cache_dir
 from imseek.search.collapse import hamming
 
@@ -253,7 +253,7 @@ def main() -> None:
 
 def calibration(asked: dict[str, Asked], pairs: dict[str, Pairs], made: dict[str, Made]) -> None:
     """Of pairs by kind and by what speaks for them: how many, and the share of them that are what they are called, on
-    half A, from which the confidences in imseek.curate.classify are, and on half B."""
+    half A, from which the confidences in imseek.curate.pixels.classify are, and on half B."""
     print("\n| kind | | A | right | B | right |\n|---|---|---|---|---|---|")
     truth = {half: _truth(asked[half], pairs[half]) for half in "AB"}
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from imseek.curate.groups import Reach, grouped
+from imseek.curate.grouping.groups import Reach, grouped
 from imseek.types import DuplicatePair
 
 Confirm = Callable[[int, int], DuplicatePair | None]

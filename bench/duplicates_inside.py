@@ -25,8 +25,9 @@ from inside_set import Made, made, relation
 from quality import find_stamps
 
 import imseek
-from imseek.curate import contents, inside
-from imseek.curate.tile_vectors import TILES, Tiler, TileStore
+from imseek.curate import contents
+from imseek.curate.inside import inside
+from imseek.curate.inside.tile_vectors import TILES, Tiler, TileStore
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load

@@ -33,8 +33,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import big
 
 from imseek import upkeep
-from imseek.curate import candidates, contents, hamming
-from imseek.curate.orientations import turn_hashes
+from imseek.curate import contents
+from imseek.curate.near import candidates, hamming
+from imseek.curate.pixels.orientations import turn_hashes
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.types import IndexPolicy, Progress

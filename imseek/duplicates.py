@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import across, finding
 from imseek.curate.finding import Wanted
-from imseek.curate.keepers import RULES, Folders
+from imseek.curate.grouping.keepers import RULES, Folders
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
@@ -44,7 +44,7 @@ from imseek.types import (
 )
 
 if TYPE_CHECKING:
-    from imseek.curate.plans import Plan
+    from imseek.curate.acts.plans import Plan
     from imseek.encoders.base import Encoder
 
 
@@ -201,7 +201,7 @@ def plan(
     system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect`` is to be touched.
     Groups of kind *inside* are left out. Raises UsageError.
     """
-    from imseek.curate import plans
+    from imseek.curate.acts import plans
 
     if action not in get_args(Action):
         raise UsageError(
@@ -215,7 +215,7 @@ def plan(
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
     """What ``plan(…).save(path)`` has written, perhaps edited since. Raises PlanError, which names the entry."""
-    from imseek.curate.plans import Plan
+    from imseek.curate.acts.plans import Plan
 
     return Plan.load(path)
 
@@ -234,7 +234,7 @@ def apply(
     :func:`undo` brings all back. Cut short, the same call goes on; ``stop`` ends it between two files. Raises PlanError
     for a plan that cannot be trusted, before anything is touched; LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.curate import apply as applying
+    from imseek.curate.acts import apply as applying
 
     return applying.apply(_path(collection), plan, dry_run, progress, stop)
 
@@ -252,14 +252,14 @@ def undo(
     Files that cannot be brought back now are left alone, and told; the same call tries again. Raises UsageError where
     there is nothing to undo, LockedError, ReadOnlyError, StorageError.
     """
-    from imseek.curate import undo as undoing
+    from imseek.curate.acts import undo as undoing
 
     return undoing.undo(_path(collection), undo_id, dry_run, progress, stop)
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
     """What was done to files, the newest first."""
-    from imseek.curate import journal
+    from imseek.curate.acts import journal
 
     return journal.list_(_path(collection))
 

@@ -159,7 +159,7 @@ def delete(path: Path, name: str) -> None:
     Raises UsageError for a folder that holds anything else, CollectionNotFoundError, LockedError while a
     writer is at work, OSError; UsageError too where files that were put away would be hard to bring back.
     """
-    from imseek.curate import journal
+    from imseek.curate.acts import journal
 
     link, path = path, path.resolve()
     if not is_collection(path):

@@ -45,10 +45,10 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
     """Mend what can be mended, from shards, backups and the catalog; the report names what is lost.
 
     Images whose vector is lost are encoded again by the next ``index``, under their old ids; those whose files are put
-    away are not taken for gone (:mod:`imseek.curate.undo`). Raises
+    away are not taken for gone (:mod:`imseek.curate.acts.undo`). Raises
     CollectionNotFoundError, LockedError, ReadOnlyError.
     """
-    from imseek.curate.recall import recall
+    from imseek.curate.acts.recall import recall
     from imseek.data.repair import repair as repair_files
 
     root = Path(path).expanduser().absolute()
@@ -101,7 +101,7 @@ def purge(
     Raises CollectionNotFoundError, LockedError, ReadOnlyError, and CorruptCollectionError where a file of the
     collection is damaged.
     """
-    from imseek.curate.recall import forget
+    from imseek.curate.acts.recall import forget
     from imseek.data import snapshots
     from imseek.data.purge import purge as purge_files
     from imseek.data.telling import telling

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from approximating import snapshot_of
 from snapshotting import STAT, clustered, collection_of, remove
 
-from imseek.curate import candidates, contents
-from imseek.curate.candidates import Candidates, Reach, Side
+from imseek.curate import contents
+from imseek.curate.near import candidates
+from imseek.curate.near.candidates import Candidates, Reach, Side
 from imseek.data.batch import Batch, NewImage
 from imseek.data.commit import commit
 from imseek.data.reader import Reader

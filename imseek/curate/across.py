@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from imseek.curate import against
-from imseek.curate.classify import DEFAULTS
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.finding import OpenIndex, Wanted, members_of, report_order
-from imseek.curate.groups import KINDS
+from imseek.curate.grouping.groups import KINDS
 from imseek.curate.limits import Load, thresholds
 from imseek.curate.originals import Originals
+from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data import judgements
 from imseek.data.reader import Reader
 from imseek.types import (

@@ -15,13 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate import candidates
-from imseek.curate.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds
 from imseek.curate.contents import Contents, Digests, Ids
-from imseek.curate.kept import Kept, digest
-from imseek.curate.looks import Looks
-from imseek.curate.orientations import ORIENTATIONS, turn_hashes
-from imseek.curate.verdicts import looked
+from imseek.curate.near import candidates
+from imseek.curate.near.kept import Kept, digest
+from imseek.curate.pixels.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds
+from imseek.curate.pixels.looks import Looks
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.pixels.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback, SpaceInfo
@@ -82,8 +82,8 @@ def find(
     """Which contents of ``one`` the ``other`` has, by these ``kinds`` (exact, same, scene).
 
     ``where`` names a condition by which the contents of ``one`` were chosen. Memory grows with the number of contents
-    (:func:`imseek.curate.candidates.find`), never with the product of the two. Finished parts are kept in the cache of
-    ``one``. Raises StaleGenerationError and CorruptCollectionError.
+    (:func:`imseek.curate.near.candidates.find`), never with the product of the two. Finished parts are kept in the
+    cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
     """
     mine, theirs = one.contents, other.contents
     at, there = equal(mine.hashes, theirs.hashes)

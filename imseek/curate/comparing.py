@@ -12,9 +12,16 @@ from typing import Final, Self
 
 import numpy as np
 
-from imseek.curate import candidates, inside
-from imseek.curate.alike import distances
-from imseek.curate.classify import (
+from imseek.curate.contents import Contents
+from imseek.curate.inside import inside
+from imseek.curate.inside.tile_vectors import Tiler, TileStore
+from imseek.curate.near import candidates
+from imseek.curate.near.alike import distances
+from imseek.curate.near.hamming import Bits
+from imseek.curate.near.kept import Kept, digest
+from imseek.curate.near.promising import LOOKS, most_promising
+from imseek.curate.originals import Originals
+from imseek.curate.pixels.classify import (
     DEFAULTS,
     KINDS,
     UNKNOWN,
@@ -23,15 +30,9 @@ from imseek.curate.classify import (
     Thresholds,
     classify,
 )
-from imseek.curate.contents import Contents
-from imseek.curate.hamming import Bits
-from imseek.curate.kept import Kept, digest
-from imseek.curate.looks import Looks
-from imseek.curate.orientations import ORIENTATIONS, turn_hashes
-from imseek.curate.originals import Originals
-from imseek.curate.promising import LOOKS, most_promising
-from imseek.curate.tile_vectors import Tiler, TileStore
-from imseek.curate.verdicts import looked
+from imseek.curate.pixels.looks import Looks
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
+from imseek.curate.pixels.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.base import Bools

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from imseek.curate.classify import DEFAULTS, Thresholds
 from imseek.curate.comparing import Compared, Comparing
 from imseek.curate.contents import Contents, of_generation
-from imseek.curate.groups import KINDS, Confirm, Group, Grouping, grouped
-from imseek.curate.judging import judged
-from imseek.curate.keepers import Folders, keeper, richness
+from imseek.curate.grouping.groups import KINDS, Confirm, Group, Grouping, grouped
+from imseek.curate.grouping.judging import judged
+from imseek.curate.grouping.keepers import Folders, keeper, richness
+from imseek.curate.grouping.linkage import Reach, Tell
 from imseek.curate.limits import Load, thresholds
-from imseek.curate.linkage import Reach, Tell
+from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data import judgements
 from imseek.data.facts import tags_of
 from imseek.data.reader import Reader

@@ -9,10 +9,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from imseek.curate.calibration import LEAST, SAMPLE, calibrate, keep, kept
-from imseek.curate.classify import DEFAULTS, Thresholds
 from imseek.curate.contents import Contents
 from imseek.curate.originals import Originals
+from imseek.curate.pixels.calibration import LEAST, SAMPLE, calibrate, keep, kept
+from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder

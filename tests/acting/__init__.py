@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import imseek
-from imseek.curate import plans
-from imseek.curate.apply import apply
-from imseek.curate.plans import Plan
+from imseek.curate.acts import plans
+from imseek.curate.acts.apply import apply
+from imseek.curate.acts.plans import Plan
 from imseek.data.reader import Reader
 from imseek.types import ApplyReport, Duplicate, DuplicateGroup, DuplicateReport
 

@@ -303,7 +303,7 @@ def _set_up(case: Case) -> None:
 def _plan(case: Case) -> None:
     from acting import report_of
 
-    from imseek.curate import plans
+    from imseek.curate.acts import plans
 
     file = case.home / "plan.json"
     if file.exists():
@@ -317,8 +317,8 @@ def _plan(case: Case) -> None:
 
 
 def apply(case: Case) -> None:
-    from imseek.curate import apply as applying
-    from imseek.curate.plans import Plan
+    from imseek.curate.acts import apply as applying
+    from imseek.curate.acts.plans import Plan
 
     applying.BATCH = 4
     report = applying.apply(case.root, Plan.load(case.home / "plan.json"), dry_run=False)
@@ -327,7 +327,7 @@ def apply(case: Case) -> None:
 
 def undo(case: Case) -> None:
     """Until there is nothing more to undo."""
-    from imseek.curate import undo as undoing
+    from imseek.curate.acts import undo as undoing
     from imseek.errors import UsageError
 
     undoing.BATCH = 4

@@ -76,7 +76,7 @@ def import_everything() -> None:
     import filelock  # noqa: F401
     import sqlalchemy.dialects.sqlite  # noqa: F401
 
-    import imseek.curate.undo
+    import imseek.curate.acts.undo
     import imseek.data.columns
     import imseek.data.purge
     import imseek.data.repair

@@ -19,9 +19,9 @@ from acting import (
 )
 
 import imseek
-from imseek.curate import journal, plans
-from imseek.curate.apply import apply
-from imseek.curate.undo import undo
+from imseek.curate.acts import journal, plans
+from imseek.curate.acts.apply import apply
+from imseek.curate.acts.undo import undo
 from imseek.data import copying, layout, tags
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
@@ -161,8 +161,8 @@ def test_several_batches_and_groups_with_one_keeper_that_goes_elsewhere(
     photos: Path, collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one group keeps no other gives away, and no file is in a plan twice."""
-    monkeypatch.setattr("imseek.curate.apply.BATCH", 2)
-    monkeypatch.setattr("imseek.curate.undo.BATCH", 2)
+    monkeypatch.setattr("imseek.curate.acts.apply.BATCH", 2)
+    monkeypatch.setattr("imseek.curate.acts.undo.BATCH", 2)
     made = copies(photos, photos / "coffee.png", [f"{n}.png" for n in range(5)])
     collection.index([photos])
     before = state(photos)

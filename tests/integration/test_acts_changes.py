@@ -18,7 +18,7 @@ from acting import (
 )
 
 import imseek
-from imseek.curate.undo import undo
+from imseek.curate.acts.undo import undo
 from imseek.data import copying, layout, moving, spots
 from imseek.errors import PlanError
 

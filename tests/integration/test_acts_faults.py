@@ -19,9 +19,9 @@ from acting import (
 )
 
 import imseek
-from imseek.curate import acting, journal
-from imseek.curate.apply import apply
-from imseek.curate.undo import undo
+from imseek.curate.acts import acting, journal
+from imseek.curate.acts.apply import apply
+from imseek.curate.acts.undo import undo
 from imseek.data import durable, layout, moving, spots
 from imseek.data.writer import Writer
 from imseek.errors import LockedError, StorageError, UsageError
@@ -143,7 +143,7 @@ def test_an_older_file_in_the_trash_is_not_ours(
     (trash / "info" / "a.png.trashinfo").write_text(info)
     plan = planned(collection, twins, "trash")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imseek.curate.acting.act", interrupt)
+        patch.setattr("imseek.curate.acts.acting.act", interrupt)
         with pytest.raises(KeyboardInterrupt):
             done(collection, plan)
     before = state(photos)

@@ -18,9 +18,9 @@ from acting import (
 )
 
 import imseek
-from imseek.curate import journal
-from imseek.curate.plans import Plan
-from imseek.curate.undo import undo
+from imseek.curate.acts import journal
+from imseek.curate.acts.plans import Plan
+from imseek.curate.acts.undo import undo
 from imseek.errors import PlanError, UsageError
 
 

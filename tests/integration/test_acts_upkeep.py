@@ -14,10 +14,10 @@ from acting import copies, ids_by_path, report_of, state
 import imseek
 from imseek import upkeep
 from imseek import watch as watching
-from imseek.curate import journal, plans
-from imseek.curate.apply import apply
-from imseek.curate.plans import Plan
-from imseek.curate.undo import undo
+from imseek.curate.acts import journal, plans
+from imseek.curate.acts.apply import apply
+from imseek.curate.acts.plans import Plan
+from imseek.curate.acts.undo import undo
 from imseek.data import layout
 from imseek.types import IndexReport
 

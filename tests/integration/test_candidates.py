@@ -12,8 +12,9 @@ from PIL import Image
 from snapshotting import clustered, collection_of
 
 import imseek
-from imseek.curate import blocks, candidates, contents
-from imseek.curate.candidates import Reach, Side
+from imseek.curate import contents
+from imseek.curate.near import blocks, candidates
+from imseek.curate.near.candidates import Reach, Side
 from imseek.data.reader import Reader
 from imseek.data.vectors import joins, open_index
 from imseek.data.vectors.facts import Effort, Tuned

@@ -12,8 +12,9 @@ from comparing import by_comparing, by_ids, check, library_at, put, side, units_
 from snapshotting import remove
 
 from imseek import upkeep
-from imseek.curate import alike, blocks, candidates, contents
-from imseek.curate.candidates import Reach
+from imseek.curate import contents
+from imseek.curate.near import alike, blocks, candidates
+from imseek.curate.near.candidates import Reach
 from imseek.data.vectors import IdSet, joins
 from imseek.types import Progress
 

@@ -316,7 +316,7 @@ class TestLookedAtOnce:
 
     def test_stopped_in_the_middle_it_goes_on(self, own, opened, monkeypatch) -> None:
         collection, _ = own
-        monkeypatch.setattr("imseek.curate.verdicts._BITS", 0)  # A run for each picture.
+        monkeypatch.setattr("imseek.curate.pixels.verdicts._BITS", 0)  # A run for each picture.
         whole = duplicates.find(collection)
         all_of_them = len(opened)
         shutil.rmtree(collection.path / "cache" / "duplicates")

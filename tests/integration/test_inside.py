@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek.curate import contents, inside
-from imseek.curate.tile_vectors import BLOCK, TILES, Tiler, TileStore, cut, grid, overlapping
+from imseek.curate import contents
+from imseek.curate.inside import inside
+from imseek.curate.inside.tile_vectors import BLOCK, TILES, Tiler, TileStore, cut, grid, overlapping
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.encoders import load

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek.curate.calibration import LEAST, Encode, calibrate, keep, kept
-from imseek.curate.classify import DEFAULTS
+from imseek.curate.pixels.calibration import LEAST, Encode, calibrate, keep, kept
+from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data.writer import Writer
 from imseek.media import decode
 from imseek.types import Float32, Pixels

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.classify import (
+from imseek.curate.pixels.classify import (
     DEFAULTS,
     INSIDE,
     SAME,
@@ -20,8 +20,8 @@ from imseek.curate.classify import (
     judge,
     judge_unread,
 )
-from imseek.curate.looks import Small, look
-from imseek.curate.orientations import nearest_turn, turn
+from imseek.curate.pixels.looks import Small, look
+from imseek.curate.pixels.orientations import nearest_turn, turn
 from imseek.media import decode, perceptual_hash
 
 Picture = npt.NDArray[np.uint8]

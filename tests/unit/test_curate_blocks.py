@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imseek.curate import blocks
-from imseek.curate.blocks import Block, Stopped, Telling, each_block
-from imseek.curate.kept import Arrays, Kept
+from imseek.curate.near import blocks
+from imseek.curate.near.blocks import Block, Stopped, Telling, each_block
+from imseek.curate.near.kept import Arrays, Kept
 from imseek.types import Progress
 
 PAIRS = (np.int64, np.int64)

@@ -12,7 +12,7 @@ from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from imseek.curate.groups import Group, Grouping, Reach, grouped
+from imseek.curate.grouping.groups import Group, Grouping, Reach, grouped
 from imseek.types import DuplicateKind, DuplicatePair
 
 

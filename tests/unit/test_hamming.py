@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imseek.curate import hamming
-from imseek.curate.hamming import Hashes, Table, changes, count_bits, nearest
+from imseek.curate.near import hamming
+from imseek.curate.near.hamming import Hashes, Table, changes, count_bits, nearest
 
 
 def flipped(hashes: Hashes, bits: int, rng: np.random.Generator) -> Hashes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imseek.curate.contents import Contents, grouped
-from imseek.curate.judging import Judged, judged
+from imseek.curate.grouping.judging import Judged, judged
 from imseek.types import DuplicatePair, Judgement
 
 ONE, TWO, THREE, GONE = (bytes([n]) * 32 for n in (1, 2, 3, 4))

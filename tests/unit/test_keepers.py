@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imseek.curate.keepers import RULES, Folders, keeper, richness
+from imseek.curate.grouping.keepers import RULES, Folders, keeper, richness
 from imseek.errors import UsageError
 from imseek.types import Duplicate, Place
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.kept import Arrays, Kept, digest
+from imseek.curate.near.kept import Arrays, Kept, digest
 
 PART = (np.array([3, 1, 2]), np.array([0.5, 0.25, 1], np.float32))
 KINDS = (np.int64, np.float32)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate import inside
-from imseek.curate.located import Ground, corners
-from imseek.curate.looks import look
-from imseek.curate.resampling import Look, resized
+from imseek.curate.inside import inside
+from imseek.curate.inside.located import Ground, corners
+from imseek.curate.pixels.looks import look
+from imseek.curate.pixels.resampling import Look, resized
 from imseek.media import decode
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.orientations import INVERSE, ORIENTATIONS, nearest_turn, turn, turn_hashes
+from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, nearest_turn, turn, turn_hashes
 from imseek.media import decode, hamming_distance, perceptual_hash
 
 CODES = range(len(ORIENTATIONS))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from imseek.curate.looks import SIDE, Looks, look
-from imseek.curate.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.registration import best_orientation, inside, swapped, whole
-from imseek.curate.resampling import Look
+from imseek.curate.pixels.looks import SIDE, Looks, look
+from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
+from imseek.curate.pixels.registration import best_orientation, inside, swapped, whole
+from imseek.curate.pixels.resampling import Look
 from imseek.media import decode
 from imseek.media.resize import resize
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli import jsonout
 
 if TYPE_CHECKING:
-    from imseek.curate.plans import Plan
+    from imseek.curate.acts.plans import Plan
     from imseek.library import Resolved
     from imseek.types import (
         ActedFile,

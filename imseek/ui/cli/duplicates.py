@@ -21,7 +21,7 @@ from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek.curate.plans import Plan
+    from imseek.curate.acts.plans import Plan
     from imseek.library import Resolved
     from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicateReport
     from imseek.ui.duplicates_page import Thumbnail

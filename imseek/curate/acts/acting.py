@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from imseek.curate import trash
-from imseek.curate.journal import Intent, Journal
-from imseek.curate.looking import CHANGED, GONE, LeftAloneError, said
+from imseek.curate.acts import trash
+from imseek.curate.acts.journal import Intent, Journal
+from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, said
 from imseek.data import copying, durable, layout, moving, spots
 from imseek.data.spots import At, ChangingError, Content, Spot
 

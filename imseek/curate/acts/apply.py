@@ -18,12 +18,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, cast
 
-from imseek.curate import acting, inherit
-from imseek.curate import journal as journals
-from imseek.curate.checking import check
-from imseek.curate.inherit import Heirs
-from imseek.curate.journal import AWAY, Intent, Journal, State
-from imseek.curate.looking import (
+from imseek.curate.acts import acting, inherit
+from imseek.curate.acts import journal as journals
+from imseek.curate.acts.checking import check
+from imseek.curate.acts.inherit import Heirs
+from imseek.curate.acts.journal import AWAY, Intent, Journal, State
+from imseek.curate.acts.looking import (
     AlreadyError,
     LeftAloneError,
     Looking,
@@ -32,8 +32,8 @@ from imseek.curate.looking import (
     placings,
     quarantine_spot,
 )
+from imseek.curate.acts.plans import LINKING, Plan
 from imseek.curate.patience import writing
-from imseek.curate.plans import LINKING, Plan
 from imseek.data import copying, quarantine, spots
 from imseek.data.batch import Batch
 from imseek.data.commit import commit

@@ -6,7 +6,7 @@ still say they may share something, one is looked for inside the other. Threshol
 of bench/duplicates.py, as were the confidences: the share, among the candidates of that half, of pairs with such an
 agreement that are what they are called. docs/duplicates.md has the figures for half B.
 
-Only cosines depend on the encoder: :mod:`imseek.curate.calibration` finds them for another one.
+Only cosines depend on the encoder: :mod:`imseek.curate.pixels.calibration` finds them for another one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from imseek.curate.looks import Small
-from imseek.curate.registration import Registration, inside, whole
+from imseek.curate.pixels.looks import Small
+from imseek.curate.pixels.registration import Registration, inside, whole
 from imseek.types import Float32
 from imseek.types.duplicates import DuplicateKind
 

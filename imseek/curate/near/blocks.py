@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.kept import Arrays, Kept, digest
+from imseek.curate.near.kept import Arrays, Kept, digest
 from imseek.types import Progress, ProgressCallback
 
 _BITS: Final = 14

@@ -1,12 +1,12 @@
 """The pixel check: one picture laid over another, turned, scaled and shifted, and how well the two agree there.
 
-Pictures are looked at as luminance, small (:mod:`imseek.curate.looks`). Where the second may lie comes from two
+Pictures are looked at as luminance, small (:mod:`imseek.curate.pixels.looks`). Where the second may lie comes from two
 guesses: all of it over all of the first, in the best of the eight orientations; and, where that does not hold, one
 inside the other at any of a row of scales, by normalised cross-correlation (J. P. Lewis, "Fast Normalized
 Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows). The guess is refined by
 Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and
 a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it cannot show.
-How well they agree then, :mod:`imseek.curate.agreement` says.
+How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
 """
 
 from __future__ import annotations
@@ -16,9 +16,20 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.agreement import NOISE, Band, Tiled, by_tiles
-from imseek.curate.orientations import INVERSE, ORIENTATIONS, turn
-from imseek.curate.resampling import Fit, Look, affine, covered, over, resized, shrunk, summed, unit, windows
+from imseek.curate.pixels.agreement import NOISE, Band, Tiled, by_tiles
+from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
+from imseek.curate.pixels.resampling import (
+    Fit,
+    Look,
+    affine,
+    covered,
+    over,
+    resized,
+    shrunk,
+    summed,
+    unit,
+    windows,
+)
 
 #: Side of the squares over which orientations are compared, and of the grid on which one is looked for in the other.
 _SQUARE: Final = 24

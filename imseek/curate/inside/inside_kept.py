@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.kept import Kept, digest
+from imseek.curate.near.kept import Kept, digest
 from imseek.types import Float32
 
 #: To be raised when the same pictures and rules come to something else.
@@ -26,7 +26,7 @@ _KINDS: Final = (np.uint64, np.bool_, *[np.float32] * _NUMBERS)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Whether a part lies in a picture, and where and how well: see :class:`imseek.curate.inside.Inside`."""
+    """Whether a part lies in a picture, and where and how well: see :class:`imseek.curate.inside.inside.Inside`."""
 
     found: bool
     agreement: float = 0.0

@@ -2,7 +2,7 @@
 
 The part is laid over the picture at each of a row of scales and each place by normalised cross-correlation (J. P.
 Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows), on a grid so
-coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.registration` on finer grids.
+coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.pixels.registration` on finer grids.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.resampling import Look, resized, summed, unit, windows
+from imseek.curate.pixels.resampling import Look, resized, summed, unit, windows
 from imseek.types import Float32
 
 #: Longer side of the grid, in pixels.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from imseek.curate.journal import Intent
+from imseek.curate.acts.journal import Intent
 from imseek.data import columns, shards, tags
 from imseek.data.quarantine import Change
 from imseek.data.reader import Reader

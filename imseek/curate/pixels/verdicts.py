@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.classify import Look, Pairs, Positions, Thresholds, classify
 from imseek.curate.contents import Digests, Ids
-from imseek.curate.hamming import Bits
-from imseek.curate.kept import Kept, digest
+from imseek.curate.near.hamming import Bits
+from imseek.curate.near.kept import Kept, digest
+from imseek.curate.pixels.classify import Look, Pairs, Positions, Thresholds, classify
 from imseek.types import Float32
 
 _STAGE: Final = "looked"
@@ -51,7 +51,7 @@ def looked(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Pairs:
-    """As :func:`imseek.curate.classify.classify`, of n candidates of which ``a`` ascends.
+    """As :func:`imseek.curate.pixels.classify.classify`, of n candidates of which ``a`` ascends.
 
     ``ids`` (n,) are those of the first images, ``hashes`` two times (n, 32) the contents of both.
     """

@@ -1,9 +1,10 @@
 """Pictures inside pictures: a crop, a photograph in a screenshot, a tile of a collage.
 
 The vector of a whole picture says little of what is only a part of it. So parts of each picture are encoded as well
-(:mod:`imseek.curate.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures: what is
-nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for on a
-coarse grid (:mod:`imseek.curate.located`), and there one is laid over the other (:mod:`imseek.curate.registration`).
+(:mod:`imseek.curate.inside.tile_vectors`), and each of these vectors is compared with the vectors of whole pictures:
+what is nearest to a part of a picture may lie in it. Whether it does, pixels decide: where it would lie is looked for
+on a coarse grid (:mod:`imseek.curate.inside.located`), and there one is laid over the other
+(:mod:`imseek.curate.pixels.registration`).
 
 It is done only when asked for: encoding the tiles takes fourteen times as long as indexing did.
 """
@@ -22,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests, Ids
-from imseek.curate.inside_kept import Seen, SeenPairs
-from imseek.curate.located import Ground, Location, corners
-from imseek.curate.looks import Looks, look
-from imseek.curate.registration import Registration
-from imseek.curate.registration import inside as laid_over
-from imseek.curate.resampling import Look
-from imseek.curate.tile_vectors import Tiled, Tiler
+from imseek.curate.inside.inside_kept import Seen, SeenPairs
+from imseek.curate.inside.located import Ground, Location, corners
+from imseek.curate.inside.tile_vectors import Tiled, Tiler
+from imseek.curate.pixels.looks import Looks, look
+from imseek.curate.pixels.registration import Registration
+from imseek.curate.pixels.registration import inside as laid_over
+from imseek.curate.pixels.resampling import Look
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.scores import row_norms
 from imseek.errors import MediaError

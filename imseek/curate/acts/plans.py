@@ -1,6 +1,6 @@
 """Plans: what is to be done to the files of duplicates, made from a report, kept in a file that people read and edit.
 
-A plan does nothing. :mod:`imseek.curate.apply` carries it out, and looks at every file again before it does.
+A plan does nothing. :mod:`imseek.curate.acts.apply` carries it out, and looks at every file again before it does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imseek.curate import plan_file
+from imseek.curate.acts import plan_file
 from imseek.data.catalog import LIVE
 from imseek.data.current import read_current
 from imseek.data.places import INSIDE, is_url, join

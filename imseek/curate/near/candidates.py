@@ -15,13 +15,13 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.alike import Turn, alike_pairs, as_it_is, distances
-from imseek.curate.alike import notes as notes_on_hashes
-from imseek.curate.blocks import Stopped, Telling
 from imseek.curate.contents import Contents, Ids
-from imseek.curate.hamming import Bits
-from imseek.curate.kept import Kept, digest
-from imseek.curate.neighbours import near_pairs
+from imseek.curate.near.alike import Turn, alike_pairs, as_it_is, distances
+from imseek.curate.near.alike import notes as notes_on_hashes
+from imseek.curate.near.blocks import Stopped, Telling
+from imseek.curate.near.hamming import Bits
+from imseek.curate.near.kept import Kept, digest
+from imseek.curate.near.neighbours import near_pairs
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
@@ -66,10 +66,10 @@ class Candidates:
     of one side).
 
     ``distance`` (m,) uint8 is in how many bits the hash of ``b`` differs from that of ``a`` turned by the code
-    ``orientation`` (m,) uint8, the least over all codes (:mod:`imseek.curate.orientations`); 255 where a hash is not
-    known. ``cosine`` (m,) float32 is that of the stored rows, NaN where vectors are not compared. Both are exact,
-    whatever has proposed a pair. ``notes`` tell what was left out. ``interrupted``: it was
-    stopped, and there are no pairs yet.
+    ``orientation`` (m,) uint8, the least over all codes (:mod:`imseek.curate.pixels.orientations`); 255 where a
+    hash is not known. ``cosine`` (m,) float32 is that of the stored rows, NaN where vectors are not compared.
+    Both are exact, whatever has proposed a pair. ``notes`` tell what was left out. ``interrupted``: it was stopped, and
+    there are no pairs yet.
     """
 
     a: Ids
@@ -107,9 +107,9 @@ def find(
 ) -> Candidates:
     """The candidates within a collection, or of ``one`` against the ``other``.
 
-    ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.curate.orientations.turn_hashes`, 8). ``keep`` is
-    the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one`` is limited to,
-    if it is. Vectors are those of the first space of pictures, where there are several. A content whose hash is 0 is
+    ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.curate.pixels.orientations.turn_hashes`, 8).
+    ``keep`` is the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one`` is
+    limited to, if it is. Vectors are those of the first space of pictures, where there are several. A content whose hash is 0 is
     proposed by its vector only; one whose row is all zeros is not proposed at all.
 
     Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus

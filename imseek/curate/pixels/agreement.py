@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.resampling import Look, affine
+from imseek.curate.pixels.resampling import Look, affine
 from imseek.types import Float32
 
 #: A tile is about so many pixels wide.

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.blocks import Block, Telling, each_block, joined
 from imseek.curate.contents import Contents, Ids
-from imseek.curate.kept import Arrays, Kept
+from imseek.curate.near.blocks import Block, Telling, each_block, joined
+from imseek.curate.near.kept import Arrays, Kept
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.joins import Join, Rows
 from imseek.types import Float32

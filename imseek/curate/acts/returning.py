@@ -7,10 +7,10 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from imseek.curate import trash
-from imseek.curate.acting import beside, folder_of, part_of, target_of, told
-from imseek.curate.journal import Intent, Journal, State
-from imseek.curate.looking import CHANGED, LeftAloneError, check_writable, spot_of
+from imseek.curate.acts import trash
+from imseek.curate.acts.acting import beside, folder_of, part_of, target_of, told
+from imseek.curate.acts.journal import Intent, Journal, State
+from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, spot_of
 from imseek.data import copying, layout, moving, spots
 from imseek.data.quarantine import SourceAt
 from imseek.data.spots import At, Content, Spot

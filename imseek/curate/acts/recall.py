@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imseek.curate import journal as journals
-from imseek.curate.acting import folder_of
-from imseek.curate.apply import MOVING
-from imseek.curate.journal import AWAY
-from imseek.curate.returning import located, where
+from imseek.curate.acts import journal as journals
+from imseek.curate.acts.acting import folder_of
+from imseek.curate.acts.apply import MOVING
+from imseek.curate.acts.journal import AWAY
+from imseek.curate.acts.returning import located, where
 from imseek.data import durable, quarantine, spots
 from imseek.data.catalog import LIVE
 from imseek.data.quarantine import Change, live_sources, look_up

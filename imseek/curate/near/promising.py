@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.curate.hamming import Bits
+from imseek.curate.near.hamming import Bits
 from imseek.types import Float32
 
 #: So many candidates are looked at, unless told: about a quarter of an hour.

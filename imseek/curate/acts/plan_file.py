@@ -44,7 +44,7 @@ _REFUSED: Final = {"image_id", "path", "path_b64", "reason"}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The members of a plan's file; see :class:`imseek.curate.plans.Plan`."""
+    """The members of a plan's file; see :class:`imseek.curate.acts.plans.Plan`."""
 
     collection: str
     generation: int

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests
-from imseek.curate.kept import digest
+from imseek.curate.near.kept import digest
 from imseek.data import layout
 from imseek.encoders.base import Encoder
 from imseek.errors import MediaError

@@ -29,8 +29,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.curate.linkage import Confirm, Linkage, Reach, Reason, Tell, preference
-from imseek.curate.nodes import KINDS, Nodes
+from imseek.curate.grouping.linkage import Confirm, Linkage, Reach, Reason, Tell, preference
+from imseek.curate.grouping.nodes import KINDS, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 
 __all__ = ["ASK", "KINDS", "Confirm", "Group", "Grouping", "Reach", "Split", "grouped"]

@@ -9,10 +9,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from imseek.curate.blocks import Block, Telling, each_block, joined
 from imseek.curate.contents import Contents, Hashes, Ids
-from imseek.curate.hamming import Bits, Near, Table, count_bits, nearest, spread
-from imseek.curate.kept import Arrays, Kept
+from imseek.curate.near.blocks import Block, Telling, each_block, joined
+from imseek.curate.near.hamming import Bits, Near, Table, count_bits, nearest, spread
+from imseek.curate.near.kept import Arrays, Kept
 from imseek.encoders.checks import available_cpus
 
 PHASE: Final = "comparing hashes"
@@ -84,7 +84,7 @@ def alike_pairs(
     Hashes that are the same are put together first. A content is paired with at most ``most`` of the contents that
     have its hash (those that come after it), and with at most ``most`` of those whose hashes are near (of the nearest
     ones, the first). Exact but for these bounds, and for hashes that have 16 bits in common with thousands
-    (:data:`imseek.curate.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair. Raises Stopped.
+    (:data:`imseek.curate.near.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair. Raises Stopped.
     """
     groups = _Groups(contents.phashes)
     theirs = groups if other is None else _Groups(other[0].phashes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imseek.curate.plans import FILE_KINDS, Plan, check_target
+from imseek.curate.acts.plans import FILE_KINDS, Plan, check_target
 from imseek.data.current import read_current
 from imseek.data.places import is_url
 from imseek.data.quarantine import SourceAt, live_sources, were_listed

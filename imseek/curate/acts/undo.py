@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imseek.curate import inherit
-from imseek.curate import journal as journals
-from imseek.curate.apply import BATCH, MOVING
-from imseek.curate.journal import AWAY, Intent, Journal, State
-from imseek.curate.looking import LeftAloneError, placings
+from imseek.curate.acts import inherit
+from imseek.curate.acts import journal as journals
+from imseek.curate.acts.apply import BATCH, MOVING
+from imseek.curate.acts.journal import AWAY, Intent, Journal, State
+from imseek.curate.acts.looking import LeftAloneError, placings
+from imseek.curate.acts.plans import LINKING
+from imseek.curate.acts.returning import Back, GoneError, bring_back, located, tidy
 from imseek.curate.patience import writing
-from imseek.curate.plans import LINKING
-from imseek.curate.returning import Back, GoneError, bring_back, located, tidy
 from imseek.data import quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit

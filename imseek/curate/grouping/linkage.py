@@ -1,4 +1,7 @@
-"""Complete linkage of :class:`~imseek.curate.nodes.Nodes`; :mod:`imseek.curate.groups` says what it guarantees."""
+"""Complete linkage of :class:`~imseek.curate.grouping.nodes.Nodes`.
+
+:mod:`imseek.curate.grouping.groups` says what it guarantees.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from imseek.curate.nodes import RANK, Nodes
+from imseek.curate.grouping.nodes import RANK, Nodes
 from imseek.types import DuplicateKind, DuplicatePair
 
 #: Given two image ids, the lower first: how they are duplicates, or None where they are not.

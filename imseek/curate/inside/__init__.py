@@ -1,0 +1,1 @@
+"""Pictures inside pictures: crops, screenshots, tiles of collages."""
