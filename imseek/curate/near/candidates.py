@@ -108,9 +108,9 @@ def find(
     """The candidates within a collection, or of ``one`` against the ``other``.
 
     ``turn`` and ``turns`` say how hashes are turned (:func:`imseek.curate.pixels.orientations.turn_hashes`, 8).
-    ``keep`` is the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one`` is
-    limited to, if it is. Vectors are those of the first space of pictures, where there are several. A content whose hash is 0 is
-    proposed by its vector only; one whose row is all zeros is not proposed at all.
+    ``keep`` is the folder of the collection in whose cache finished parts are kept, and ``scope`` names what ``one``
+    is limited to, if it is. Vectors are those of the first space of pictures, where there are several. A content
+    whose hash is 0 is proposed by its vector only; one whose row is all zeros is not proposed at all.
 
     Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
     ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).

@@ -1,9 +1,9 @@
 """Thresholds for the vectors of any encoder, found from a sample of the collection's own pictures.
 
 What pixels must show is the same for every encoder (:mod:`imseek.curate.pixels.classify`). What a cosine means is
-not: in one space, a crop keeps .97 of it, in another .80, and any two photographs have .2 or .6. So a sample is cropped,
-encoded again, and its own cosines say from where on a pair is worth a look. Kept in the catalog's ``meta`` by the encoder's
-fingerprint.
+not: in one space, a crop keeps .97 of it, in another .80, and any two photographs have .2 or .6. So a sample is
+cropped, encoded again, and its own cosines say from where on a pair is worth a look. Kept in the catalog's ``meta``
+by the encoder's fingerprint.
 """
 
 from __future__ import annotations
