@@ -85,7 +85,7 @@ _LIKELY: Final = 0.5
 SAME_CONFIDENCE: Final = ((0.0, 0.44), (0.70, 0.84), (0.90, 0.93), (0.95, 0.98))
 PART_CONFIDENCE: Final = ((0.80, 0.89), (0.90, 0.94))
 INSIDE_CONFIDENCE: Final = ((0.90, 0.97),)
-SCENE_CONFIDENCE: Final = ((0.70, 0.39), (0.80, 0.84))
+SCENE_CONFIDENCE: Final = ((0.70, 0.44), (0.80, 0.82))
 #: By the bits in which hashes differ, where pixels could not be asked.
 UNREAD_CONFIDENCE: Final = ((0, 0.99), (1, 0.96), (3, 0.89))
 
