@@ -10,7 +10,7 @@ of the ways; other shots and other pictures are not. Every threshold was chosen 
 imseek.curate.pixels.classify and each peer's here, the one of the greatest F1; half B is for reporting.
 
 Peers run in an environment of their own: `python3.11 -m venv pid && pid/bin/pip install imagededup imagehash`.
-imagededup's CNN needs weights from download.pytorch.org; where they cannot be had, "cosine alone" stands for it: the
+imagededup's CNN needs weights from the web; where they cannot be had, "cosine alone" stands for it: the
 same method (the cosine of a network's features against a threshold) with the network that imseek ships.
 """
 
