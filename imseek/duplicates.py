@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 from imseek.curate import across, finding
 from imseek.curate.finding import Wanted
 from imseek.curate.grouping.keepers import RULES, Folders
+from imseek.curate.near.promising import LOOKS
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
@@ -75,6 +76,7 @@ def find(
     protect: Sequence[AnyPath] = (),
     against: AnyCollection | None = None,
     where: str | None = None,
+    looks: int = LOOKS,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> DuplicateReport:
@@ -82,7 +84,8 @@ def find(
 
     ``kinds`` are those of pairs that count; ``keep`` is the rule by which one of a group is to stay, among those below
     a folder of ``protect`` where there are any; with ``path-priority`` the first folder of ``prefer`` that holds one
-    decides. ``where`` leaves out images that do not meet a condition (docs/where.md). Changes nothing.
+    decides. ``where`` leaves out images that do not meet a condition (docs/where.md). Of more than ``looks`` candidates
+    the most promising are looked at, of the others hash and vector decide. Changes nothing.
 
     With ``against``, the groups are what that other collection has of this one: its image is the keeper, whatever the
     rule, and the others are those of this collection.
@@ -94,6 +97,8 @@ def find(
         raise UsageError(f"{unknown[0]!r} is no kind of duplicate", hint=f"one of {', '.join(KINDS)}")
     if not wanted:
         raise UsageError("no kind of duplicate to look for", hint=f"one of {', '.join(KINDS)}")
+    if looks < 0:
+        raise UsageError(f"so many pairs cannot be looked at: {looks}")
     if keep not in RULES:
         raise UsageError(f"{keep!r} is no rule for what to keep", hint=f"one of {', '.join(RULES)}")
     if keep == "path-priority" and not prefer:
@@ -116,7 +121,9 @@ def find(
                 raise UsageError("a collection cannot be compared with itself", hint="leave out --against")
             try:
                 allowed = None if where is None else IdSet(Filters().ids(reader, where))
-                asked = Wanted(wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "")
+                asked = Wanted(
+                    wanted, keep, Folders.of(prefer), Folders.of(protect), allowed, where or "", looks
+                )
                 index = partial(editions.index, edition)
                 if others is None or other is None:
                     return finding.find(reader, index, _load, asked, progress, stop)

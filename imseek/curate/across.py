@@ -60,6 +60,7 @@ def find(
             wanted.kinds,
             thresholds=limits,
             where=hashlib.sha256(wanted.where.encode()).hexdigest() if wanted.where else "",
+            looks=wanted.looks,
             progress=progress,
             stop=stop,
         )

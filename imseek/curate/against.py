@@ -18,6 +18,7 @@ import numpy as np
 from imseek.curate.contents import Contents, Digests, Ids
 from imseek.curate.near import candidates
 from imseek.curate.near.kept import Kept, digest
+from imseek.curate.near.promising import LOOKS
 from imseek.curate.pixels.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds
 from imseek.curate.pixels.looks import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
@@ -76,12 +77,14 @@ def find(
     *,
     thresholds: Thresholds = DEFAULTS,
     where: str = "",
+    looks: int = LOOKS,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> Across:
     """Which contents of ``one`` the ``other`` has, by these ``kinds`` (exact, same, scene).
 
-    ``where`` names a condition by which the contents of ``one`` were chosen. Memory grows with the number of contents
+    ``where`` names a condition by which the contents of ``one`` were chosen. At most ``looks`` candidates are looked
+    at, the most promising ones. Memory grows with the number of contents
     (:func:`imseek.curate.near.candidates.find`), never with the product of the two. Finished parts are kept in the
     cache of ``one``. Raises StaleGenerationError and CorruptCollectionError.
     """
@@ -110,7 +113,7 @@ def find(
         return Across(tuple(pairs), notes, interrupted=True)
     width = len(theirs)
     new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
-    found = _classified(one, other, proposed, new, thresholds, where, progress, stop)
+    found = _classified(one, other, proposed, new, thresholds, where, looks, progress, stop)
     pairs += _worded(found, mine.ids, theirs.ids, kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
     return Across(tuple(pairs), notes + found.notes, found.interrupted)
@@ -142,6 +145,7 @@ def _classified(
     new: candidates.Bools,
     thresholds: Thresholds,
     where: str,
+    looks: int,
     progress: ProgressCallback | None,
     stop: threading.Event | None,
 ) -> Pairs:
@@ -171,6 +175,7 @@ def _classified(
         Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
         tell,
         stop,
+        looks,
     )
 
 

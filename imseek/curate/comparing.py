@@ -17,29 +17,26 @@ from imseek.curate.inside import inside
 from imseek.curate.inside.tile_vectors import Tiler, TileStore
 from imseek.curate.near import candidates
 from imseek.curate.near.alike import distances
-from imseek.curate.near.hamming import Bits
 from imseek.curate.near.kept import Kept, digest
-from imseek.curate.near.promising import LOOKS, most_promising
+from imseek.curate.near.promising import LOOKS
 from imseek.curate.originals import Originals
 from imseek.curate.pixels.classify import (
     DEFAULTS,
     KINDS,
     UNKNOWN,
     Pairs,
-    Positions,
     Thresholds,
     classify,
 )
 from imseek.curate.pixels.looks import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
-from imseek.curate.pixels.verdicts import looked
+from imseek.curate.pixels.verdicts import looked, unseen
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
-from imseek.data.vectors.base import Bools
 from imseek.data.vectors.joins import Rows
 from imseek.encoders.base import Encoder
 from imseek.search.facts import unit_rows
-from imseek.types import DuplicateKind, DuplicatePair, Float32, Progress, ProgressCallback
+from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback
 
 PHASE: Final = "looking at pictures"
 
@@ -124,33 +121,22 @@ class Comparing:
                 progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
         contents = self._contents
-        known = np.minimum(proposed.distance, np.uint8(UNKNOWN))
-
-        def facts(chosen: Bools) -> tuple[Positions, Positions, Bits, Bits, Float32]:
-            codes, cosine = proposed.orientation[chosen], proposed.cosine[chosen]
-            return proposed.a[chosen], proposed.b[chosen], known[chosen], codes, cosine
-
-        shown = most_promising(known, proposed.cosine, self._thresholds.near_bits, self._looks_at_most)
-        seen = facts(shown)
         found = looked(
-            *seen,
+            proposed.a,
+            proposed.b,
+            np.minimum(proposed.distance, np.uint8(UNKNOWN)),
+            proposed.orientation,
+            proposed.cosine,
             self._looks,
             self._thresholds,
-            contents.ids[seen[0]],
-            (contents.hashes[seen[0]], contents.hashes[seen[1]]),
+            contents.ids[proposed.a],
+            (contents.hashes[proposed.a], contents.hashes[proposed.b]),
             Kept(self._reader.root, digest("looked", where)),
             tell,
             stop,
+            self._looks_at_most,
         )
-        compared = Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
-        if shown.all() or found.interrupted:
-            return compared
-        rest = classify(*facts(~shown), _unseen, thresholds=self._thresholds)
-        note = (
-            f"{len(known):,} pairs are worth a look: the {len(seen[0]):,} most promising were looked at, the others "
-            "judged by hash and vector alone"
-        )
-        return compared.joined(Compared(self._worded(rest), (note,)))
+        return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
 
     def find_inside(
         self,
@@ -210,7 +196,7 @@ class Comparing:
         if self._rows is None:
             self._rows = Rows(self._index.segments, self._index.dim)
         self._asked += 1
-        look = self._looks if self._asked <= self._looks_at_most else _unseen
+        look = self._looks if self._asked <= self._looks_at_most else unseen
         hashes = self._contents.phashes
         apart, codes = distances(hashes[one], hashes[other], turn_hashes, len(ORIENTATIONS))
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
@@ -238,11 +224,6 @@ class Comparing:
                 )
             )
         return pairs
-
-
-def _unseen(position: int) -> None:
-    """A picture that nobody reads."""
-    del position
 
 
 def _known(value: float | np.float32) -> float | None:

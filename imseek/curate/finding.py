@@ -16,6 +16,7 @@ from imseek.curate.grouping.judging import judged
 from imseek.curate.grouping.keepers import Folders, keeper, richness
 from imseek.curate.grouping.linkage import Reach, Tell
 from imseek.curate.limits import Load, thresholds
+from imseek.curate.near.promising import LOOKS
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data import judgements
 from imseek.data.facts import tags_of
@@ -55,6 +56,7 @@ class Wanted:
     protect: Folders = NOWHERE
     allowed: IdSet | None = None
     where: str = ""
+    looks: int = LOOKS
 
 
 def find(
@@ -82,7 +84,9 @@ def find(
             space = reader.current.image_spaces[0]
             index = open_index(space)
             limits, notes = thresholds(reader, space, contents, load, progress)
-            comparing = stack.enter_context(Comparing(reader, contents, index, wanted.kinds, limits))
+            comparing = stack.enter_context(
+                Comparing(reader, contents, index, wanted.kinds, limits, wanted.looks)
+            )
             compared = comparing.find(wanted.where, progress, stop)
             confirm = comparing.confirm
             if "inside" in wanted.kinds and not compared.interrupted:

@@ -101,6 +101,14 @@ class TestFind:
         assert "looking at pictures" in {one.phase for one in told}
         assert all(0 <= one.done <= (one.total or 0) for one in told)
 
+    def test_where_there_are_too_many_to_look_at(self, made: Path) -> None:
+        whole = duplicates.find(made)
+        few = duplicates.find(made, looks=1)
+        assert any("since there are too many" in note for note in few.notes)
+        # Thumbnail and recoding have the hash of their picture, crop and mirror have not.
+        assert {"cat small.webp", "cat.jpg"} <= {name for group in names(few) for name in group}
+        assert 0 < few.pairs["same"] < whole.pairs["same"]
+
     def test_pictures_that_cannot_be_read_any_more(self, album: Path, tmp_path: Path) -> None:
         folder = tmp_path / "photos"
         shutil.copytree(album, folder)

@@ -108,7 +108,8 @@ class Pairs:
     :class:`Registration`, float32, NaN where not known.
 
     ``looked`` counts candidates whose pixels were compared, ``unread`` those whose pixels were wanted and could not be
-    had; ``interrupted`` tells that ``stop`` was set: the pairs are those of the first ``done`` candidates.
+    had, ``unseen`` those that there were too many for; ``interrupted`` tells that ``stop`` was set: the pairs are those
+    of the first ``done`` candidates.
     """
 
     a: Positions
@@ -125,14 +126,18 @@ class Pairs:
     unread: int
     done: int
     interrupted: bool = False
+    unseen: int = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if not self.unread:
-            return ()
-        return (
-            f"{self.unread:,} candidates were judged by hash and vector alone, since a picture could not be read: "
-            "less sure",
+        reasons = (
+            (self.unread, "since a picture could not be read"),
+            (self.unseen, "since there are too many"),
+        )
+        return tuple(
+            f"{count:,} candidates were judged by hash and vector alone, {reason}: less sure"
+            for count, reason in reasons
+            if count
         )
 
 

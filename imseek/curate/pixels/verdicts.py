@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from imseek.curate.contents import Digests, Ids
 from imseek.curate.near.hamming import Bits
 from imseek.curate.near.kept import Kept, digest
+from imseek.curate.near.promising import LOOKS, most_promising
 from imseek.curate.pixels.classify import Look, Pairs, Positions, Thresholds, classify
 from imseek.types import Float32
 
@@ -50,11 +52,50 @@ def looked(
     kept: Kept,
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
+    most: int = LOOKS,
 ) -> Pairs:
     """As :func:`imseek.curate.pixels.classify.classify`, of n candidates of which ``a`` ascends.
 
-    ``ids`` (n,) are those of the first images, ``hashes`` two times (n, 32) the contents of both.
+    ``ids`` (n,) are those of the first images, ``hashes`` two times (n, 32) the contents of both. Of more than ``most``
+    candidates the most promising are looked at; of the others, hash and vector have to say.
     """
+    facts = a, b, distance, orientation, cosine
+    shown = most_promising(distance, cosine, thresholds.near_bits, most)
+    if shown.all():
+        return _looked(*facts, look, thresholds, ids, hashes, kept, progress, stop)
+    one, other = hashes
+    found = _looked(
+        a[shown], b[shown], distance[shown], orientation[shown], cosine[shown],
+        look, thresholds, ids[shown], (one[shown], other[shown]), kept, progress, stop,
+    )  # fmt: skip
+    if found.interrupted:
+        return found
+    rest = ~shown
+    blind = classify(
+        a[rest], b[rest], distance[rest], orientation[rest], cosine[rest], unseen, thresholds=thresholds
+    )
+    return replace(_joined([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
+
+
+def unseen(position: int) -> None:
+    """Looks at nothing: for :func:`imseek.curate.pixels.classify.classify`."""
+    del position
+
+
+def _looked(
+    a: Positions,
+    b: Positions,
+    distance: Bits,
+    orientation: Bits,
+    cosine: Float32,
+    look: Look,
+    thresholds: Thresholds,
+    ids: Ids,
+    hashes: tuple[Digests, Digests],
+    kept: Kept,
+    progress: Callable[[int, int], None] | None,
+    stop: threading.Event | None,
+) -> Pairs:
     cuts = [0, *(np.flatnonzero(np.diff(ids >> _BITS)) + 1).tolist(), len(a)] if len(a) else [0]
     runs = [slice(start, end) for start, end in itertools.pairwise(cuts)]
     marks = (*hashes, distance, orientation, cosine)

@@ -84,6 +84,15 @@ def duplicates(
         str | None,
         typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
     ] = None,
+    looks: Annotated[
+        int,
+        typer.Option(
+            "--looks",
+            metavar="N",
+            min=0,
+            help="Of more candidates than these, the pictures of the most promising ones are compared.",
+        ),
+    ] = 100_000,
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups the table shows.")
     ] = 20,
@@ -140,6 +149,7 @@ def duplicates(
             protect=protect or (),
             against=None if other is None else other.path,
             where=where,
+            looks=looks,
             progress=progress,
             stop=signals.event,
         )
