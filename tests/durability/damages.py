@@ -24,6 +24,7 @@ from imseek.data.writer import Writer
 
 ALIVE = f"died = {schema.FOREVER}"
 IMAGES = 12
+PUT_AWAY = "put away.png"
 QUARANTINED = "03.png"  # In a shard with a dead row, so that its file of these has an older version.
 SUSPENDED = "10.png"
 
@@ -153,6 +154,8 @@ def build(home: Path) -> None:
 
         writer.apply(mark)
         judge(writer, 1)
+    # A file that lies at its place is searched again by the next scan.
+    (photos(home) / QUARANTINED).rename(home / PUT_AWAY)
 
 
 def judge(writer: Writer, n: int) -> None:
