@@ -126,7 +126,9 @@ def _compare(
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
-    if spots.same_inode(held, lies) or (ours and _is_ours(before, intent, held, lies) and _is(there, sha256)):
+    if spots.same_inode(held, lies) or (
+        ours and _is_ours(journal, intent, before, held, lies) and _is(there, sha256)
+    ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
@@ -136,13 +138,18 @@ def _compare(
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
-def _is_ours(before: State, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
+def _is_ours(
+    journal: Journal, intent: Intent, before: State, held: os.stat_result, lies: os.stat_result
+) -> bool:
     """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
     if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
         return False
+    copies = journal.copies.get(intent.n, set())
+    if held.st_ino not in copies | {intent.inode}:
+        return False  # Something else has gone there, perhaps from another collection.
     if before == "meant":
         return lies.st_ino == intent.inode
-    return before == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
+    return before == "returning" and lies.st_ino in copies and stat.S_IMODE(lies.st_mode) == intent.mode
 
 
 def _is(at: At, sha256: bytes) -> bool:
@@ -168,7 +175,10 @@ def _move_back(
         if dry_run:
             return
         with spots.opened(spot, make=True) as here:
-            moving.move(there, here, content, part_of(journal, intent), unsynced)
+            part = part_of(journal, intent)
+            moving.move(
+                there, here, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
+            )
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
