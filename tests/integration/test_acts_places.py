@@ -13,6 +13,7 @@ from acting import copies, done, ids_by_path, planned, reasons, state
 import imseek
 from imseek.curate.acts import apply as applying
 from imseek.curate.acts import journal as journals
+from imseek.curate.acts import recall
 from imseek.curate.acts.plans import Plan
 from imseek.curate.acts.undo import undo
 from imseek.data import moving, quarantine, spots
@@ -215,3 +216,41 @@ def test_the_last_is_undone_first_also_within_a_second(
     assert [info.undo_id for info in journals.list_(collection.path)] == made[::-1]
     for undo_id in made[::-1]:
         assert undo(collection.path, dry_run=False).undo_id == undo_id
+
+
+@pytest.mark.parametrize("where", ["quarantine", "pictures"])
+@pytest.mark.parametrize("how", ["none", "empty"])
+def test_what_lies_on_a_disk_that_is_not_mounted_is_not_gone(
+    where: str, how: str, photos: Path, collection: imseek.Collection, twins: list[Path], tmp_path: Path
+) -> None:
+    before, ids = state(photos), ids_by_path(collection.path)
+    done(collection, planned(collection, twins, to=tmp_path / "away"))
+    if where == "pictures":
+        undo(collection.path, dry_run=False)
+        done(collection, planned(collection, twins, "hard-link"))
+    disk = photos if where == "pictures" else tmp_path / "away"
+    disk.rename(tmp_path / "unplugged")
+    if how == "empty":
+        disk.mkdir()
+    report = undo(collection.path, dry_run=False)
+    assert {file.reason for file in report.files} == {f"{disk} is not there, perhaps not mounted"}
+    assert journals.list_(collection.path)[0].state == "done"
+    if how == "empty":
+        disk.rmdir()
+    (tmp_path / "unplugged").rename(disk)
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
+    assert ids_by_path(collection.path) == ids
+
+
+def test_a_record_that_is_damaged_is_not_purged(
+    collection: imseek.Collection, twins: list[Path], photos: Path
+) -> None:
+    report = done(collection, planned(collection, twins))
+    file = journals.find(collection.path, str(report.undo_id)).file
+    lines = file.read_bytes().split(b"\n")
+    lines[1] = lines[1].replace(b"quarantine", b"quarantinE", 1)
+    file.write_bytes(b"\n".join(lines))
+    assert undo(collection.path, dry_run=False).counts == {"done": 2}
+    assert recall.forget(collection.path) == 0
+    assert file.exists()
