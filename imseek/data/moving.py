@@ -177,7 +177,8 @@ def replace(target: At, new: At, kept: At, content: Content) -> None:
     """
     os.link(target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False)
     sync(kept)
-    if not same_inode(look(kept), content.info):
+    # Making that durable takes its time: what lies there is looked at after it, as late as can be.
+    if not same_inode(look(kept), content.info) or not same_inode(look(target), content.info):
         drop(kept)
         raise ChangingError("another file took its place")
     os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)

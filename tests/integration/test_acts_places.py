@@ -254,3 +254,31 @@ def test_a_record_that_is_damaged_is_not_purged(
     assert undo(collection.path, dry_run=False).counts == {"done": 2}
     assert recall.forget(collection.path) == 0
     assert file.exists()
+
+
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_a_file_that_is_saved_anew_while_a_link_is_made_ready_stays(
+    command: str,
+    photos: Path,
+    collection: imseek.Collection,
+    twins: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As editors save: another file is renamed to its place, while the name of the old one is made durable."""
+    plan, real, saved = planned(collection, twins[:2], "hard-link"), spots.sync, photos / "saved"
+    if command == "undo":
+        done(collection, plan)
+    saved.write_bytes(b"saved anew")
+
+    def sync(*places: spots.At) -> None:
+        real(*places)
+        if saved.exists() and places[0].name.endswith(b".old"):
+            saved.rename(twins[1])
+
+    monkeypatch.setattr(moving, "sync", sync)
+    if command == "undo":
+        assert undo(collection.path, dry_run=False).files[0].reason == "another file took its place"
+    else:
+        assert reasons(done(collection, plan)) == {"a.png": "another file took its place"}
+    assert twins[1].read_bytes() == b"saved anew"
+    assert not list(photos.rglob(".imseek-*-*.*"))
