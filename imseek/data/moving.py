@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -36,8 +37,17 @@ _NO_RENAME: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def move(source: At, target: At, content: Content, part: bytes, unsynced: Unsynced) -> None:
+def move(
+    source: At,
+    target: At,
+    content: Content,
+    part: bytes,
+    unsynced: Unsynced,
+    copied: Callable[[os.stat_result], None],
+) -> None:
     """Move the file that was read as ``content``; ``part`` is a name for an unfinished copy in the target's folder.
+
+    Where it has to be copied, ``copied`` is told of the copy before that has its name, so that it is known again.
 
     A rename may be undone by a power cut until ``unsynced`` is fsynced, but never loses the file; all else is durable.
     Raises FileExistsError where something lies at the target, ChangingError where another file lay at the source in
@@ -48,7 +58,7 @@ def move(source: At, target: At, content: Content, part: bytes, unsynced: Unsync
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy(source, target, content.sha256, part)
+        copy(source, target, content.sha256, part, copied)
         try:
             end_original(source, content)
         except BaseException:
@@ -105,7 +115,9 @@ def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def copy(source: At, target: At, sha256: bytes, part: bytes) -> None:
+def copy(
+    source: At, target: At, sha256: bytes, part: bytes, copied: Callable[[os.stat_result], None]
+) -> None:
     """A copy with the times, mode and attributes of the source, durable, read again, and only then under its name.
 
     Raises FileExistsError, ChangingError where the copy has another sha256, OSError (ENOSPC).
@@ -117,8 +129,10 @@ def copy(source: At, target: At, sha256: bytes, part: bytes) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target.name))
     try:
         write_copy(source, unfinished)
-        if read(unfinished).sha256 != sha256:
+        made = read(unfinished)
+        if made.sha256 != sha256:
             raise ChangingError("its copy is not what was read before")
+        copied(made.info)
         _name(unfinished, target)
     except BaseException:
         with suppress(OSError):
@@ -163,7 +177,8 @@ def replace(target: At, new: At, kept: At, content: Content) -> None:
     """
     os.link(target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False)
     sync(kept)
-    if not same_inode(look(kept), content.info):
+    # Making that durable takes its time: what lies there is looked at after it, as late as can be.
+    if not same_inode(look(kept), content.info) or not same_inode(look(target), content.info):
         drop(kept)
         raise ChangingError("another file took its place")
     os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)

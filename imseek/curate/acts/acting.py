@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, said
 from imseek.data import copying, durable, layout, moving, spots
 from imseek.data.spots import At, ChangingError, Content, Spot
 
+#: Bytes in a name, as nearly all file systems have it.
+_NAME_MAX: Final = 255
 #: What the marker of a folder of quarantine says.
 _MARKER: Final = """Pictures that `imseek apply` has put away lie here, in folders as they lay in before.
 
@@ -39,15 +41,30 @@ def prepare_quarantine(folder: bytes) -> None:
         durable.sync_folder(path)
 
 
-def free_name(spot: Spot, taken: set[bytes]) -> Spot:
-    """The spot, or one beside it with a number, where nothing lies and nothing else is to go."""
-    stem, ending = os.path.splitext(spot.inner)
+def free_name(spot: Spot, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> Spot:
+    """The spot for the file at ``full``, or one beside it with a number, where nothing lies and nothing else is to go.
+
+    ``promised`` are places that belong to files by the journals (:func:`imseek.curate.acts.journal.promised`), also
+    where nothing lies yet: what lay there would be taken for that file.
+    """
+    folder, name = os.path.split(spot.inner)
+    stem, ending = os.path.splitext(name)
     number, free = 1, spot
-    while free.full in taken or os.path.lexists(free.full):
+    while free.full in taken or promised.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
-        free = Spot(spot.base, stem + b" (%d)" % number + ending)
+        behind = b" (%d)" % number + ending
+        free = Spot(spot.base, os.path.join(folder, _cut(stem, _NAME_MAX - len(behind)) + behind))
     taken.add(free.full)
     return free
+
+
+def _cut(stem: bytes, length: int) -> bytes:
+    """The stem, at most so long, without half a character of UTF-8 at its end."""
+    if len(stem) <= length:
+        return stem
+    while length > 1 and stem[length] & 0xC0 == 0x80:
+        length -= 1
+    return stem[: max(length, 1)]
 
 
 def target_of(intent: Intent) -> Spot:
@@ -79,7 +96,10 @@ def act(
 
 def _put_away(journal: Journal, intent: Intent, at: At, content: Content, unsynced: spots.Unsynced) -> bytes:
     with spots.opened(target_of(intent), make=True) as target:
-        moving.move(at, target, content, part_of(journal, intent), unsynced)
+        part = part_of(journal, intent)
+        moving.move(
+            at, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
+        )
     return intent.to
 
 
@@ -146,8 +166,8 @@ def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:
                 return at is not None and _is_replaced(journal, intent, at, here)
         with folder_of(target_of(intent)) as target:
             return target is not None and spots.look(target) is not None
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG  # Nothing can lie under such a name.
 
 
 def _is_replaced(journal: Journal, intent: Intent, at: At, here: os.stat_result | None) -> bool:
@@ -183,15 +203,15 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
                 if here is not None:
                     trash.forget(intent.full)
                 return here is None
-            return _settle_move(intent, at, sha256, part_of(journal, intent))
+            return _settle_move(journal, intent, at, sha256)
 
 
-def _settle_move(intent: Intent, at: At | None, sha256: bytes, part: bytes) -> bool:
+def _settle_move(journal: Journal, intent: Intent, at: At | None, sha256: bytes) -> bool:
     here = None if at is None else spots.look(at)
     with folder_of(target_of(intent)) as target:
         there = None
         if target is not None:
-            moving.drop(At(target.folder, part))
+            moving.drop(At(target.folder, part_of(journal, intent)))
             there = spots.look(target)
         if here is None and there is None:
             raise LeftAloneError(GONE)
@@ -206,7 +226,7 @@ def _settle_move(intent: Intent, at: At | None, sha256: bytes, part: bytes) -> b
             moving.drop(at)
             return True
         # Copied to another disk, and the original not ended yet; if that copy is not ours, another name is taken.
-        if there.st_mtime_ns != intent.mtime_ns or spots.read(target).sha256 != sha256:
+        if there.st_ino not in journal.copies.get(intent.n, ()) or spots.read(target).sha256 != sha256:
             return False
         content = spots.read(at)
         if content.sha256 != sha256:

@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,7 @@ from imseek.data.quarantine import Change, live_sources, look_up
 from imseek.data.system_errors import explained as durably
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
+from imseek.errors import StorageError
 from imseek.types import (
     ActedFile,
     Action,
@@ -109,6 +110,7 @@ class _Run:
         self._untold = 0
         self._read = 0
         self._taken: set[bytes] = set()
+        self._promised: Mapping[bytes, bytes] = {}
         items: list[Item] = []
         for group in plan.groups:
             items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
@@ -117,6 +119,7 @@ class _Run:
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
+        self._promised = journals.promised(self._root)
         for batch in _batches(self._items):
             looking = self._looking(batch)
             for item in batch:
@@ -141,6 +144,7 @@ class _Run:
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
+        self._promised = journals.promised(self._root)
         found = self._cut_short()
         self._journal = found
         notes: tuple[str, ...] = ()
@@ -280,6 +284,7 @@ class _Run:
         for item, found in ready:
             try:
                 base, to = self._target(looking, item, found)
+                attributes = _attributes(item, found)
             except LeftAloneError as error:
                 self._tell_left(item, error)
                 continue
@@ -302,7 +307,7 @@ class _Run:
                 device=info.st_dev,
                 inode=info.st_ino,
                 owner=(info.st_uid, info.st_gid),
-                attributes=_attributes(item, found),
+                attributes=attributes,
                 keeper_id=item.keeper.image_id if mine else None,
                 keeper=item.keeper.path,
                 to=to,
@@ -319,7 +324,10 @@ class _Run:
         spot, _ = quarantine_spot(
             looking.source(found.source_id), found.spot, found.content.info.st_dev, self._plan.to
         )
-        return acting.free_name(spot, self._taken).full
+        return self._free(spot, found).full
+
+    def _free(self, spot: spots.Spot, found: Ready) -> spots.Spot:
+        return acting.free_name(spot, found.spot.full, self._taken, self._promised)
 
     def _target(self, looking: Looking, item: Item, found: Ready) -> tuple[bytes, bytes]:
         if item.file.action != "quarantine":
@@ -327,8 +335,11 @@ class _Run:
         with explained():
             source = looking.source(found.source_id)
             spot, folder = quarantine_spot(source, found.spot, found.content.info.st_dev, self._plan.to)
-            acting.prepare_quarantine(folder)
-            free = acting.free_name(spot, self._taken)
+            try:
+                acting.prepare_quarantine(folder)
+            except StorageError as error:  # Of that disk, not of the collection's.
+                raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
+            free = self._free(spot, found)
         return free.base, free.full
 
     def _refresh(self, intents: Sequence[Intent]) -> None:

@@ -8,6 +8,7 @@ file lies, and tells it by its bytes.
 from __future__ import annotations
 
 import base64
+import calendar
 import hashlib
 import json
 import re
@@ -82,6 +83,7 @@ class Journal:
     intents: dict[int, Intent] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
     trashed: dict[int, bytes] = field(default_factory=dict)
+    copies: dict[int, set[int]] = field(default_factory=dict)
 
     # -- writing: each returns once it is durable, unless it says otherwise ---------------------------------
 
@@ -103,6 +105,11 @@ class Journal:
         """Where the trash has put a file. Not fsynced: the trash has a record of its own."""
         self._append([{"do": "trashed", "n": n, "to": _coded(to)}], sync=False)
         self.trashed[n] = to
+
+    def note_copy(self, n: int, inode: int) -> None:
+        """That a copy of a file has been made on another disk, there or back: by its inode it is told from others."""
+        self._append([{"do": "copied", "n": n, "inode": inode}], sync=True)
+        self.copies.setdefault(n, set()).add(inode)
 
     def end(self) -> None:
         """All of the plan has been gone through."""
@@ -149,6 +156,8 @@ class Journal:
 def begin(root: Path, staging: Path, plan: str) -> Journal:
     """A new journal for a plan, known by its digest. Raises StorageError."""
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    if (known := _names(root)) and undo_id <= known[0]:
+        undo_id = _after(known[0])
     created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     journal = Journal(root / layout.journal(undo_id), undo_id, created, plan)
     first = {
@@ -161,6 +170,16 @@ def begin(root: Path, staging: Path, plan: str) -> Journal:
     }
     durable.write_file(journal.file, _line(first), staging=staging)
     return journal
+
+
+def _after(undo_id: str) -> str:
+    """An id behind that one, for a second journal within a second, or after the clock was set back: the last is what
+    is undone first."""
+    stamp, last = undo_id[:-6], int(undo_id[-6:], 16)
+    if last < 0xFFFFFF:
+        return f"{stamp}{last + 1:06x}"
+    later = calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%S-")) + 1
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(later))}-000000"
 
 
 def find(root: Path, undo_id: str) -> Journal:
@@ -179,6 +198,16 @@ def journals(root: Path) -> list[Journal]:
 def list_(root: Path) -> tuple[UndoInfo, ...]:
     """What was done to files of a collection, the newest first."""
     return tuple(journal.info() for journal in journals(root))
+
+
+def promised(root: Path) -> dict[bytes, bytes]:
+    """Places that files were put away in, or were to be, with where each file was; empty where that is not one file."""
+    found: dict[bytes, bytes] = {}
+    for journal in journals(root):
+        for n, intent in journal.intents.items():
+            if intent.to and journal.states[n] not in ("left", "undone"):
+                found[intent.to] = intent.full if found.get(intent.to, intent.full) == intent.full else b""
+    return found
 
 
 def _names(root: Path) -> list[str]:
@@ -215,6 +244,8 @@ def _take(journal: Journal, record: Mapping[str, Any]) -> None:
             journal.states[record["n"]] = record["state"]
         case "trashed":
             journal.trashed[record["n"]] = base64.b64decode(record["to"])
+        case "copied":
+            journal.copies.setdefault(record["n"], set()).add(record["inode"])
         case "end":
             journal.ended = True
 

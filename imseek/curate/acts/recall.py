@@ -46,7 +46,9 @@ def recall(root: Path) -> int:
 
 
 def forget(root: Path) -> int:
-    """Remove the records of what has been undone; returns how many. They name files that may have gone since."""
-    return durable.remove_files(
-        journal.file for journal in journals.journals(root) if journal.state == "undone"
-    )
+    """Remove the records of what has been undone; returns how many. They name files that may have gone since.
+
+    Those of which a line is damaged stay: that may be all that tells of a file that is put away.
+    """
+    found = journals.journals(root)
+    return durable.remove_files(one.file for one in found if one.state == "undone" and not one.damaged)

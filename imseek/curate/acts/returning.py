@@ -66,7 +66,7 @@ def bring_back(
             return _part_from_keeper(journal, intent, spot, dry_run)
         kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
-            back = _compare(journal, intent, before, (kept, there, here), dry_run)
+            back = _compare(journal, intent, before, spot, (kept, there, here), dry_run)
             if back is not None:
                 if intent.action == "trash" and not dry_run:
                     place = journal.trashed.get(intent.n)
@@ -81,13 +81,36 @@ def tidy(intent: Intent) -> None:
     """Folders of quarantine that a file was put away in, and that are empty now; never the marked one itself."""
     if intent.action != "quarantine":
         return
-    default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
-    top = default if intent.to.startswith(default + b"/") else intent.to_base
+    top = _quarantine(intent)
     folder = os.path.dirname(intent.to)
     with suppress(OSError):  # It is not empty, or gone.
         while folder != top and folder.startswith(top + b"/"):
             os.rmdir(folder)
             folder = os.path.dirname(folder)
+
+
+def _quarantine(intent: Intent) -> bytes:
+    """The marked folder that a file was put away in."""
+    default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
+    return default if intent.to.startswith(default + b"/") else intent.to_base
+
+
+def _check_mounted(intent: Intent, spot: Spot) -> None:
+    """Raises LeftAloneError where a file may not be gone, but lie on a disk that is not there at present."""
+    away = [] if _holds_something(spot.base) else [spot.base]
+    if intent.action == "quarantine":
+        folder = _quarantine(intent)
+        if not os.path.lexists(os.path.join(folder, os.fsencode(layout.QUARANTINE_MARKER))):
+            away.append(folder)
+    if away:
+        raise LeftAloneError(f"{display_path(away[0])} is not there, perhaps not mounted")
+
+
+def _holds_something(folder: bytes) -> bool:
+    if not os.path.isdir(folder):
+        return False
+    with os.scandir(folder) as entries:
+        return next(entries, None) is not None
 
 
 def where(journal: Journal, intent: Intent) -> Spot | None:
@@ -104,6 +127,7 @@ def _compare(
     journal: Journal,
     intent: Intent,
     before: State,
+    spot: Spot,
     places: tuple[Spot | None, At | None, At | None],
     dry_run: bool,
 ) -> Back | None:
@@ -118,6 +142,7 @@ def _compare(
     if held is None or there is None or kept is None:
         if same:
             return Back(False)
+        _check_mounted(intent, spot)
         raise GoneError(
             NEITHER if lies is None else f"{NEITHER}: another file lies there", other=lies is not None
         )
@@ -126,7 +151,9 @@ def _compare(
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
-    if spots.same_inode(held, lies) or (ours and _is_ours(before, intent, held, lies) and _is(there, sha256)):
+    if spots.same_inode(held, lies) or (
+        ours and _is_ours(journal, intent, before, held, lies) and _is(there, sha256)
+    ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
@@ -136,13 +163,18 @@ def _compare(
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
 
 
-def _is_ours(before: State, intent: Intent, held: os.stat_result, lies: os.stat_result) -> bool:
+def _is_ours(
+    journal: Journal, intent: Intent, before: State, held: os.stat_result, lies: os.stat_result
+) -> bool:
     """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
     if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
         return False
+    copies = journal.copies.get(intent.n, set())
+    if held.st_ino not in copies | {intent.inode}:
+        return False  # Something else has gone there, perhaps from another collection.
     if before == "meant":
         return lies.st_ino == intent.inode
-    return before == "returning" and stat.S_IMODE(lies.st_mode) == intent.mode
+    return before == "returning" and lies.st_ino in copies and stat.S_IMODE(lies.st_mode) == intent.mode
 
 
 def _is(at: At, sha256: bytes) -> bool:
@@ -168,7 +200,10 @@ def _move_back(
         if dry_run:
             return
         with spots.opened(spot, make=True) as here:
-            moving.move(there, here, content, part_of(journal, intent), unsynced)
+            part = part_of(journal, intent)
+            moving.move(
+                there, here, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
+            )
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
@@ -185,6 +220,7 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
     """A file of its own again, with the mode and mtime that it had."""
     with folder_of(spot) as at:
         if at is None or spots.look(at) is None:
+            _check_mounted(intent, spot)
             raise GoneError("it is not there any more")
         new, old = beside(journal, intent, at)
         if not dry_run:
