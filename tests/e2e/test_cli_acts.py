@@ -151,7 +151,7 @@ class TestApplyAndUndo:
         before, images = contents(album), ids(cli)
         done = cli("apply", plan, "--yes")
         assert done.code == 0, done.err
-        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ")
+        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ").removesuffix(" --yes")
         assert {path for path in contents(album) if not path.startswith(b".imseek-quarantine/")} == {
             path for path in before if path not in (b"copy.jpg", b"caf\xe9.jpg", b"cat.jpg")
         }

@@ -161,7 +161,7 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
         out.append(f"{size(report.freed)} are free once quarantine or trash is emptied")
     out += map(printable, report.notes)
     if report.undo_id is not None:
-        out.append(f"`imseek undo {report.undo_id}` brings all back")
+        out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
     return out
 
 
