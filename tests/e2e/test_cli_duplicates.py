@@ -185,7 +185,11 @@ class TestWhatIsAsked:
             keeper = found["groups"][0]["members"][0]
             assert keeper["keep"]
             assert Path(keeper["path"]).parent == folder
-            assert [m["keep"] for m in found["groups"][0]["members"]] == [True, False, False, False]
+            protected = 3 if arguments[-1] == os.path.relpath(old) else 1
+            assert [m["keep"] for m in found["groups"][0]["members"]] == [True] * protected + [False] * (
+                4 - protected
+            )
+            assert found["surplus"] == 4 - protected
 
 
 class TestAgainst:

@@ -114,6 +114,19 @@ def test_tags_are_given_and_taken(collection: imseek.Collection, photos: Path, t
     assert state(photos) == before
 
 
+def test_what_the_report_protects_is_not_given_away(
+    collection: imseek.Collection, photos: Path, twins: list[Path]
+) -> None:
+    """Not by a plan either that is not told of it again."""
+    report = duplicates.find(collection.path, kinds=["exact"], protect=twins[1:3])
+    (group,) = report.groups
+    assert [group.keeps(member) for member in group.members] == [True, True, False, False]
+    assert report.surplus == 2
+    plan = duplicates.plan(collection.path, report, "quarantine")
+    assert {os.fsdecode(file.path) for file in plan.files} == {str(twins[0]), str(twins[3])}
+    assert [one.reason for one in plan.refused] == ["it is protected"]
+
+
 def test_what_marks_duplicates_says_nothing_of_a_picture(
     collection: imseek.Collection, twins: list[Path]
 ) -> None:
