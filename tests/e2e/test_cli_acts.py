@@ -171,6 +171,15 @@ class TestApplyAndUndo:
         again = cli("undo")
         assert (again.code, again.err.splitlines()[1]) == (2, "imseek: nothing was done that could be undone")
 
+    def test_what_is_free_at_once(self, cli, album) -> None:
+        """A link leaves nothing that would have to be emptied."""
+        cli("duplicates", "--plan", "p", "--action", "hard-link")
+        done = cli("apply", "p", "--yes")
+        assert done.code == 0, done.err
+        assert (
+            done.out.splitlines()[-2] == f"{2 * (album / 'copy.jpg').stat().st_size / 1000:.1f} kB are free"
+        )
+
     def test_in_json(self, cli, album, plan) -> None:
         done = cli("apply", plan, "--yes", "--json").json("apply")
         assert done["counts"] == {"done": 3}

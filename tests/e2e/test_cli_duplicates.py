@@ -374,7 +374,7 @@ class TestRefused:
             (["--csv", "."], "is a folder"),
             (["--html", "no/such/x.html"], "no folder no/such"),
             (["-c", "nothing"], "nothing"),
-            (["--against", "nothing"], "nothing"),
+            (["--against", "nothing"], "no collection 'nothing' (--against)"),
             (["--plan", "x", "--action", "tag", "--tag", " "], "a tag must not be empty"),
             (["--plan", "/dev/stdout", "--action", "tag"], "a plan is a file of its own"),
         ],

@@ -126,7 +126,9 @@ def duplicates(
     files = _Files(csv, html, plan, force)
     files.check()
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    other = None if against is None else library.resolve(against, cwd=current_folder(), environ=os.environ)
+    other = None
+    if against is not None:
+        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
     if not as_json:
         say_collection(chosen)
     from imseek import duplicates
