@@ -205,8 +205,8 @@ def plan(
     """What is to be done to all images of a report but the keepers. Nothing is touched; :func:`apply` does it.
 
     ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
-    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect`` is to be touched.
-    Groups of kind *inside* are left out. Raises UsageError.
+    system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect``, here or for the
+    report, is to be touched. Groups of kind *inside* are left out. Raises UsageError.
     """
     from imseek.curate.acts import plans
 
@@ -216,7 +216,7 @@ def plan(
         )
     folder = None if to is None else _folders([to])[0]
     # Neither of two pictures takes the place of the other where one is only part of the other.
-    report = replace(report, groups=tuple(group for group in report.groups if group.surplus))
+    report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
     return plans.make(report, action, root=_path(collection), to=folder, tag=tag, protect=_folders(protect))
 
 

@@ -29,6 +29,8 @@ COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
+#: The option that names the collection that a command means.
+GIVEN = "--collection"
 
 _ASIDE = ".imseek-deleting-"
 # Visible, safe to type in a shell, and never mistaken for an option or a path.
@@ -108,15 +110,15 @@ def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
     return Named(given, path_for(given, environ))
 
 
-def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str]) -> Resolved:
-    """The collection that a command means.
+def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = GIVEN) -> Resolved:
+    """The collection that a command means, ``given`` with ``option``.
 
     In this order: the one given by name or path, ``IMSEEK_COLLECTION``, the nearest ``.imseek`` from ``cwd``
     upwards, the only named one, the one named ``default``.
 
     Raises CollectionNotFoundError, with how to make one, and AmbiguousCollectionError, with their names.
     """
-    chosen = _choose(given, cwd, environ, list_collections(environ))
+    chosen = _choose(given, cwd, environ, list_collections(environ), option)
     if chosen is None:
         raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` makes one")
     if not chosen.exists:
@@ -184,10 +186,14 @@ def delete(path: Path, name: str) -> None:
 
 
 def _choose(
-    given: str | None, cwd: Path, environ: Mapping[str, str], named: tuple[Named, ...]
+    given: str | None,
+    cwd: Path,
+    environ: Mapping[str, str],
+    named: tuple[Named, ...],
+    option: str = GIVEN,
 ) -> Resolved | None:
     from_environment = environ.get(COLLECTION_VARIABLE)
-    for text, how in ((given, "--collection"), (from_environment, COLLECTION_VARIABLE)):
+    for text, how in ((given, option), (from_environment, COLLECTION_VARIABLE)):
         if text:
             found = locate(text, cwd=cwd, environ=environ)
             return Resolved(found.path, found.name, how, exists=is_collection(found.path))

@@ -12,6 +12,7 @@ from imseek.curate import against
 from imseek.curate.contents import Contents, of_generation
 from imseek.curate.finding import OpenIndex, Wanted, members_of, report_order
 from imseek.curate.grouping.groups import KINDS
+from imseek.curate.grouping.keepers import Folders
 from imseek.curate.limits import Load, thresholds
 from imseek.curate.originals import Originals
 from imseek.curate.pixels.classify import DEFAULTS
@@ -73,7 +74,7 @@ def find(
         collection=reader.identity.uuid,
         generation=reader.generation,
         searched=contents.images,
-        groups=_groups(reader, other, contents, _best(pairs)),
+        groups=_groups(reader, other, contents, _best(pairs), wanted.protect),
         pairs=counted,
         judged=left_out,
         notes=notes + found.notes,
@@ -119,10 +120,14 @@ def _best(pairs: Iterable[DuplicatePair]) -> Mapping[int, DuplicatePair]:
 
 
 def _groups(
-    reader: Reader, other: Reader, contents: Contents, best: Mapping[int, DuplicatePair]
+    reader: Reader,
+    other: Reader,
+    contents: Contents,
+    best: Mapping[int, DuplicatePair],
+    protect: Folders,
 ) -> tuple[DuplicateGroup, ...]:
     copies = {a: contents.copies[a].tolist() if a in contents.copies else [a] for a in best}
-    members, _ = members_of(reader, [i for ids in copies.values() for i in ids])
+    members, _ = members_of(reader, [i for ids in copies.values() for i in ids], protect)
     keepers, _ = members_of(other, sorted({pair.b for pair in best.values()}))
     groups = [
         DuplicateGroup(

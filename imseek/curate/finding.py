@@ -145,7 +145,8 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
     """In the order of reports: by kind, then by what is beside the keepers."""
     groups: list[DuplicateGroup] = []
     for some in _batches(made.groups):
-        members, rich = members_of(reader, sorted({i for group in some for i in group.members}))
+        ids = sorted({i for group in some for i in group.members})
+        members, rich = members_of(reader, ids, wanted.protect)
 
         def known(one: Duplicate, rich: dict[int, int] = rich) -> int:
             return rich[one.image_id]
@@ -162,7 +163,8 @@ def _with_keepers(reader: Reader, made: Grouping, wanted: Wanted) -> tuple[Dupli
 
 def report_order(group: DuplicateGroup) -> tuple[int, int, int]:
     """By kind, then by what is beside the keeper, the most first."""
-    return KINDS.index(group.kind), -sum(member.bytes for member in group.others), group.others[0].image_id
+    freed = sum(member.bytes for member in group.others if not member.protected)
+    return KINDS.index(group.kind), -freed, group.others[0].image_id
 
 
 def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
@@ -178,22 +180,25 @@ def _batches(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     yield some
 
 
-def members_of(reader: Reader, ids: Sequence[int]) -> tuple[dict[int, Duplicate], dict[int, int]]:
+def members_of(
+    reader: Reader, ids: Sequence[int], protect: Folders = NOWHERE
+) -> tuple[dict[int, Duplicate], dict[int, int]]:
     """Images by id, and how much is known of each."""
     facts, places = reader.metadata(ids), reader.places(ids)
     tags = tags_of(reader, ids)
     found = {}
     for image_id in ids:
-        row = facts[image_id]
+        row, place = facts[image_id], places.get(image_id)
         found[image_id] = Duplicate(
             collection=reader.identity.uuid,
             image_id=image_id,
-            place=places.get(image_id),
+            place=place,
             content_hash=row["content_hash"],
             width=row["width"],
             height=row["height"],
             bytes=row["bytes"],
             format=row["format"],
             taken_at=row.get("taken_at"),
+            protected=place is not None and protect.hold(place.path),
         )
     return found, {i: richness(facts[i], tags.get(i, ())) for i in ids}

@@ -23,6 +23,8 @@ Int64 = npt.NDArray[np.int64]
 
 #: Places that are made into text at a time.
 _BLOCK = 50_000
+#: What the provenance of tags begins with that `imseek apply` marks duplicates with.
+DUPLICATES = "duplicates"
 
 
 def files_of(shard: Shard) -> tuple[str, ...]:
@@ -87,16 +89,27 @@ def tagged(reader: Reader, tag: str) -> Int64:
     )
 
 
+def marks_duplicates(provenance: str) -> bool:
+    """Whether a tag that comes from there only says of an image that it is a duplicate, and nothing of its picture."""
+    return f"{DUPLICATES} [undo " in provenance
+
+
 def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The tags, in order, of those images that have some. Raises StaleGenerationError."""
+    """The tags, in order, of those images that have some, but for those that mark duplicates.
+
+    Raises StaleGenerationError.
+    """
     found: dict[int, list[str]] = {}
-    query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+    query = "SELECT DISTINCT image_id, tag, provenance FROM tags"
+    query += " WHERE born <= ? AND died > ? AND image_id IN "
     with connect_read_only(reader.root) as connection:
         for chunk in chunks(image_ids):
             marks = ",".join("?" * len(chunk))
             values = (reader.generation, reader.generation, *chunk)
-            for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values):
-                found.setdefault(image_id, []).append(tag)
+            rows = connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values)
+            for image_id, tag, provenance in rows:
+                if not marks_duplicates(provenance or ""):
+                    found.setdefault(image_id, []).append(tag)
         reader.check_history(connection)
     return found
 

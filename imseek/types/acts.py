@@ -66,7 +66,7 @@ class ApplyReport:
     """What applying a plan did, or (``dry_run``) would do.
 
     ``undo_id`` undoes it; None where nothing was done. ``freed`` counts bytes of files that are done and that no other
-    name holds: they are free once quarantine or trash is emptied. ``interrupted``: the same call goes on.
+    name holds: they are free, at once or when quarantine or trash is emptied. ``interrupted``: the same call goes on.
     """
 
     dry_run: bool

@@ -41,7 +41,8 @@ class DuplicatePair:
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """An image of a group. ``content_hash`` is hexadecimal sha256 of the file; ``bytes`` the size of the file;
-    ``width`` and ``height`` are pixels, upright; ``pair`` is how it is related to the keeper, None for the keeper."""
+    ``width`` and ``height`` are pixels, upright; ``pair`` is how it is related to the keeper, None for the keeper.
+    ``protected``: it lies where everything is to stay."""
 
     collection: str
     image_id: int
@@ -53,6 +54,7 @@ class Duplicate:
     format: str
     taken_at: str | None = None
     pair: DuplicatePair | None = None
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,13 @@ class DuplicateGroup:
 
     @property
     def surplus(self) -> tuple[Duplicate, ...]:
-        """The others, but where one is only part of the other: neither takes the place of the other there."""
-        return () if self.kind == "inside" else self.others
+        """The others that are not protected, but where one is only part of the other: neither takes the place of the
+        other there."""
+        return tuple(other for other in self.others if not self.keeps(other))
 
     def keeps(self, member: Duplicate) -> bool:
         """Whether this very member is to stay."""
-        return member is self.keeper or self.kind == "inside"
+        return member is self.keeper or member.protected or self.kind == "inside"
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class TestApplyAndUndo:
         before, images = contents(album), ids(cli)
         done = cli("apply", plan, "--yes")
         assert done.code == 0, done.err
-        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ")
+        undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ").removesuffix(" --yes")
         assert {path for path in contents(album) if not path.startswith(b".imseek-quarantine/")} == {
             path for path in before if path not in (b"copy.jpg", b"caf\xe9.jpg", b"cat.jpg")
         }
@@ -170,6 +170,15 @@ class TestApplyAndUndo:
         assert ids(cli) == images
         again = cli("undo")
         assert (again.code, again.err.splitlines()[1]) == (2, "imseek: nothing was done that could be undone")
+
+    def test_what_is_free_at_once(self, cli, album) -> None:
+        """A link leaves nothing that would have to be emptied."""
+        cli("duplicates", "--plan", "p", "--action", "hard-link")
+        done = cli("apply", "p", "--yes")
+        assert done.code == 0, done.err
+        assert (
+            done.out.splitlines()[-2] == f"{2 * (album / 'copy.jpg').stat().st_size / 1000:.1f} kB are free"
+        )
 
     def test_in_json(self, cli, album, plan) -> None:
         done = cli("apply", plan, "--yes", "--json").json("apply")

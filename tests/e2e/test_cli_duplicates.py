@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -183,7 +185,11 @@ class TestWhatIsAsked:
             keeper = found["groups"][0]["members"][0]
             assert keeper["keep"]
             assert Path(keeper["path"]).parent == folder
-            assert [m["keep"] for m in found["groups"][0]["members"]] == [True, False, False, False]
+            protected = 3 if arguments[-1] == os.path.relpath(old) else 1
+            assert [m["keep"] for m in found["groups"][0]["members"]] == [True] * protected + [False] * (
+                4 - protected
+            )
+            assert found["surplus"] == 4 - protected
 
 
 class TestAgainst:
@@ -284,6 +290,18 @@ class TestCsv:
         assert done.stdout.startswith(b"group,kind,keep,reason,")
         assert len(list(csv.reader(io.StringIO(done.stdout.decode(), newline="")))) == 1 + 6 + 1
 
+    def test_to_standard_output_that_leads_to_a_file(self, album, tmp_path) -> None:
+        """What the file has stays, and what is printed follows."""
+        with (tmp_path / "out").open("w+b") as out:
+            out.write(b"before\n")
+            out.flush()
+            command = [sys.executable, "-P", "-m", "imseek", "duplicates", "--csv", "/dev/stdout", "-n", "0"]
+            subprocess.run(command, stdout=out, timeout=120, check=True)
+            out.seek(0)
+            text = out.read().decode()
+        assert text.startswith("before\ngroup,kind,keep,reason,")
+        assert len(list(csv.reader(io.StringIO(text, newline="")))) == 1 + 1 + 6 + 1
+
 
 class TestHtml:
     @pytest.fixture
@@ -356,7 +374,9 @@ class TestRefused:
             (["--csv", "."], "is a folder"),
             (["--html", "no/such/x.html"], "no folder no/such"),
             (["-c", "nothing"], "nothing"),
-            (["--against", "nothing"], "nothing"),
+            (["--against", "nothing"], "no collection 'nothing' (--against)"),
+            (["--plan", "x", "--action", "tag", "--tag", " "], "a tag must not be empty"),
+            (["--plan", "/dev/stdout", "--action", "tag"], "a plan is a file of its own"),
         ],
     )
     def test_requests_that_make_no_sense(self, cli, album, arguments, said) -> None:

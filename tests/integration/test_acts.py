@@ -19,6 +19,7 @@ from acting import (
 )
 
 import imseek
+from imseek import duplicates
 from imseek.curate.acts import journal, plans
 from imseek.curate.acts.apply import apply
 from imseek.curate.acts.undo import undo
@@ -111,6 +112,40 @@ def test_tags_are_given_and_taken(collection: imseek.Collection, photos: Path, t
     assert undo(collection.path, dry_run=False).counts == {"done": 3}
     assert {collection.get(file.image_id).tags for file in plan.files} == {()}
     assert state(photos) == before
+
+
+def test_what_the_report_protects_is_not_given_away(
+    collection: imseek.Collection, photos: Path, twins: list[Path]
+) -> None:
+    """Not by a plan either that is not told of it again."""
+    report = duplicates.find(collection.path, kinds=["exact"], protect=twins[1:3])
+    (group,) = report.groups
+    assert [group.keeps(member) for member in group.members] == [True, True, False, False]
+    assert report.surplus == 2
+    plan = duplicates.plan(collection.path, report, "quarantine")
+    assert {os.fsdecode(file.path) for file in plan.files} == {str(twins[0]), str(twins[3])}
+    assert [one.reason for one in plan.refused] == ["it is protected"]
+
+
+def test_what_marks_duplicates_says_nothing_of_a_picture(
+    collection: imseek.Collection, twins: list[Path]
+) -> None:
+    """A duplicate that was tagged as one does not become the keeper for it, and its keeper does not get the tag."""
+    before = duplicates.find(collection.path, kinds=["exact"])
+    (group,) = before.groups
+    keeper, others = group.keeper.image_id, [other.image_id for other in group.others]
+    tagging = duplicates.plan(collection.path, before, "tag")
+    assert done(collection, tagging).counts == {"done": 3}
+    assert {collection.get(i).tags for i in others} == {("duplicate",)}
+    after = duplicates.find(collection.path, kinds=["exact"])
+    assert after.groups == before.groups
+    away = duplicates.plan(collection.path, after, "quarantine")
+    assert done(collection, away).counts == {"done": 3}
+    with imseek.open(collection.path) as now:
+        assert now.get(keeper).tags == ()
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    with imseek.open(collection.path) as now:
+        assert {now.get(i).tags for i in others} == {("duplicate",)}
 
 
 def test_the_keeper_inherits(collection: imseek.Collection, photos: Path) -> None:

@@ -1,7 +1,8 @@
 """What a keeper takes over from the duplicates that are put away: tags, the caption, and what sources said of them.
 
-A keeper that knows something already keeps what it knows. Values of ``extra`` columns (a rating, a title) go into a
-set of derived columns under their own names, and a caption into ``inherited_caption`` there.
+A keeper that knows something already keeps what it knows, and tags that mark duplicates are no use to it. Values of
+``extra`` columns (a rating, a title) go into a set of derived columns under their own names, and a caption into
+``inherited_caption`` there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from imseek.curate.acts.journal import Intent
 from imseek.data import columns, shards, tags
+from imseek.data.facts import DUPLICATES, marks_duplicates
 from imseek.data.quarantine import Change
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -30,7 +32,11 @@ class Heirs:
         # What came with this very journal counts as not there yet: each duplicate is on record with what it gives.
         mark = _mark(undo_id)
         self._tags = {
-            image_id: {tag for tag, provenance in of.items() if mark not in provenance}
+            image_id: {
+                tag
+                for tag, provenance in of.items()
+                if mark not in provenance and not marks_duplicates(provenance)
+            }
             for image_id, of in held.items()
         }
         reader = Reader(writer.root)
@@ -67,7 +73,7 @@ def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
         if i.keeper_id is not None
         for tag in i.tags
     }
-    given |= {(i.image_id, i.tag): f"duplicates {_mark(undo_id)}" for i in intents if i.tag}
+    given |= {(i.image_id, i.tag): f"{DUPLICATES} {_mark(undo_id)}" for i in intents if i.tag}
     new = {(i.keeper_id, n): v for i in intents if i.keeper_id is not None for n, v in i.columns.items()}
     return Change(tags=given, columns=_with_columns(writer, new, {}), column_set=SET)
 

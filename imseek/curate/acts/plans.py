@@ -320,6 +320,8 @@ class _Making:
             return "another group keeps it"
         if (folder := protector(self._protect, path)) is not None:
             return f"{display_path(folder)} is protected"
+        if other.protected:
+            return "it is protected"
         if self._action == "tag":
             return ""
         if self._action in LINKING and other.content_hash != keeper.content_hash:

@@ -158,10 +158,12 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
             out.append(f"{count(len(of), 'file')} {verb}{done}, {size(sum(file.bytes for file in of))}")
     out += _rest(report.counts)
     if report.freed and not report.dry_run:
-        out.append(f"{size(report.freed)} are free once quarantine or trash is emptied")
+        away = any(file.action in ("quarantine", "trash") for file in acted)
+        once = " once quarantine or trash is emptied" if away else ""
+        out.append(f"{size(report.freed)} are free{once}")
     out += map(printable, report.notes)
     if report.undo_id is not None:
-        out.append(f"`imseek undo {report.undo_id}` brings all back")
+        out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
     return out
 
 

@@ -15,7 +15,7 @@ import typer
 from imseek import library
 from imseek.errors import MediaError, UsageError
 from imseek.ui.cli import dupjson, jsonout
-from imseek.ui.cli.newfile import check_new, new_file
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
@@ -135,7 +135,9 @@ def duplicates(
     files = _Files(csv, html, plan, force)
     files.check()
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    other = None if against is None else library.resolve(against, cwd=current_folder(), environ=os.environ)
+    other = None
+    if against is not None:
+        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
     if not as_json:
         say_collection(chosen)
     from imseek import duplicates
@@ -160,7 +162,12 @@ def duplicates(
     planned = None
     if action is not None and not report.interrupted:
         planned = duplicates.plan(
-            chosen.path, report, action, to=to, tag=tag or duplicates.TAG, protect=protect or ()
+            chosen.path,
+            report,
+            action,
+            to=to,
+            tag=duplicates.TAG if tag is None else tag,
+            protect=protect or (),
         )
     written = files.write(report, planned, names, collections)
     if as_json:
@@ -191,6 +198,8 @@ def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: s
         raise UsageError("--to goes with --action quarantine")
     if tag is not None and action != "tag":
         raise UsageError("--tag goes with --action tag")
+    if tag is not None and not tag.strip():
+        raise UsageError("a tag must not be empty")
 
 
 def _check_folders(named: Sequence[str]) -> None:
@@ -228,6 +237,8 @@ class _Files:
         named = [path for path in (self.csv, self.html, self.plan) if path is not None]
         if len({path.absolute() for path in named}) < len(named):
             raise UsageError(f"{named[0]} is named twice")
+        if self.plan is not None and stream_of(self.plan) is not None:
+            raise UsageError("a plan is a file of its own", hint="name one that is not there yet")
         for path in named:
             check_new(path, force=self.force)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -28,8 +29,8 @@ class SkipKnown:
         Raises CollectionNotFoundError for one of the others.
         """
         cwd = current_folder() if self.names else own
-        others = [library.resolve(name, cwd=cwd, environ=os.environ).path for name in self.names]
-        return (own,) * self.here + tuple(others)
+        find = partial(library.resolve, cwd=cwd, environ=os.environ, option="--skip-known-in")
+        return (own,) * self.here + tuple(find(name).path for name in self.names)
 
 
 # Two flags, since a value that may be left out would swallow the path behind it.

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
 
 from imseek.errors import ImseekError, UsageError
+
+_STREAMS: Final = {"stdout": 1, "stderr": 2}
 
 
 def check_new(path: Path, *, force: bool) -> None:
     """Before long work whose result goes there. Raises UsageError, and ImseekError where it cannot be written."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file")
-    if path.exists() and not path.is_file():
-        return  # A device, such as /dev/stdout.
+    if stream_of(path) is not None or (path.exists() and not path.is_file()):
+        return  # A stream or a device, such as /dev/stdout.
     if os.path.lexists(path) and not force:
         raise UsageError(f"{path} is there already", hint="choose another name, or add --force")
     if not path.parent.is_dir():
@@ -30,8 +33,9 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A file for text in UTF-8, which takes its name when the body has ended well. Raises as :func:`check_new`."""
     check_new(path, force=force)
     try:
-        if path.exists() and not path.is_file():
-            with _opened(path, "w") as file:
+        stream = stream_of(path)
+        if stream is not None or (path.exists() and not path.is_file()):
+            with _opened(path if stream is None else os.dup(stream), "w") as file:
                 yield file
             return
         made = path.with_name(f".imseek-{os.getpid()}.tmp")
@@ -42,9 +46,21 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise  # Who reads has gone, as where it is printed.
     except OSError as error:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _opened(path: Path, mode: str) -> TextIO:
-    return cast(TextIO, path.open(mode, encoding="utf-8", errors="backslashreplace", newline=""))
+def stream_of(path: Path) -> int | None:
+    """The descriptor that a name such as /dev/stdout stands for, which may lead to a file: opened by its name, that
+    would be written over from its beginning."""
+    folder, name = os.path.split(path.absolute())
+    if folder == "/dev" and name in _STREAMS:
+        return _STREAMS[name]
+    return int(name) if folder in ("/dev/fd", "/proc/self/fd") and name.isdecimal() else None
+
+
+def _opened(path: Path | int, mode: str) -> TextIO:
+    opened = path.open if isinstance(path, Path) else partial(os.fdopen, path)
+    return cast(TextIO, opened(mode, encoding="utf-8", errors="backslashreplace", newline=""))
