@@ -84,6 +84,7 @@ class _Recipe:
         with self._writer() as writer:  # The files of these two are retired, and still there.
             merge(writer, writer.current().shards[-2:])
         self._lose_vectors()
+        self.photos.with_name("put away.png").rename(self.photos / "1.png")
 
     def _three_sources(self) -> None:
         imseek.create(self.root, encoder="fake", here=True).close()
@@ -145,6 +146,8 @@ class _Recipe:
 
         with self._writer() as writer:
             writer.apply(quarantine_and_judge)
+        # A file that lies at its place is searched again by the next scan.
+        (self.photos / "1.png").rename(self.photos.with_name("put away.png"))
 
     def _lose_vectors(self) -> None:
         """Two images wait to be encoded again."""
