@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -202,7 +202,8 @@ class Comparing:
         cosine = self._rows.cosines(ids[0], self._rows, ids[1])
         known = np.minimum(apart, np.uint8(UNKNOWN))
         near = (one, other, known, codes, cosine, look)
-        pairs = self._worded(classify(*near, thresholds=self._thresholds))
+        # Both are duplicates of others of their groups, which is reason enough for a look.
+        pairs = self._worded(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
         return pairs[0] if pairs else None
 
     def _worded(self, found: Pairs) -> list[DuplicatePair]:

@@ -27,6 +27,8 @@ Key: TypeAlias = tuple[int, int]
 #: Two contents for want of which groups stay apart, and what is wrong with them.
 Lack: TypeAlias = tuple[tuple[int, int], Reason]
 
+#: Hashes of one whole picture, turned or not, differ in at most so many bits.
+_WHOLE: Final = 10
 #: Of a node of several contents, so many are asked about.
 _SPOKESMEN: Final = 4
 _TELL: Final = 64
@@ -279,7 +281,12 @@ class Linkage:
         return (min(ends), max(ends)), reason
 
 
-def preference(pair: DuplicatePair) -> tuple[int, float, float, int, int]:
-    """A key to sort by: the strictest kind first, then the surest. *inside* comes last, since it joins nothing."""
+def preference(pair: DuplicatePair) -> tuple[int, bool, float, float, int, int]:
+    """A key to sort by: the strictest kind first, then the surest. *inside* comes last, since it joins nothing.
+
+    Pairs whose hashes differ come after the others: of these, one is a part of the other, and a part is seen to be like
+    fewer of a group than a whole picture is. Once in, it would keep others out.
+    """
     rank = len(RANK) if pair.kind == "inside" else RANK[pair.kind]
-    return rank, -pair.confidence, 2.0 if pair.cosine is None else -pair.cosine, pair.a, pair.b
+    part = pair.distance is None or pair.distance > _WHOLE
+    return rank, part, -pair.confidence, 2.0 if pair.cosine is None else -pair.cosine, pair.a, pair.b
