@@ -173,9 +173,11 @@ def duplicates(
     if as_json:
         jsonout.print_json(dupjson.duplicates(report, chosen, other, written, planned))
     else:
-        print("\n".join(lines(report, limit, names)))
+        # A report on stdout is all there is on it, so that other programs can read it.
+        show = say if 1 in (stream_of(path) for path in written.values()) else print
+        show("\n".join(lines(report, limit, names)))
         if planned is not None:
-            print("\n".join(_plan_lines(planned, report)))
+            show("\n".join(_plan_lines(planned, report)))
         for what, path in written.items():
             say(f"wrote {printable(str(path))} ({what})")
         if planned is not None and planned.files:
