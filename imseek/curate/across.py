@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from imseek.curate.grouping.groups import KINDS
 from imseek.curate.grouping.keepers import Folders
 from imseek.curate.limits import Load, thresholds
 from imseek.curate.originals import Originals
+from imseek.curate.pairs import scope_of
 from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data import judgements
 from imseek.data.reader import Reader
@@ -60,7 +60,7 @@ def find(
             there,
             wanted.kinds,
             thresholds=limits,
-            where=hashlib.sha256(wanted.where.encode()).hexdigest() if wanted.where else "",
+            where=scope_of(wanted.where),
             looks=wanted.looks,
             progress=progress,
             stop=stop,

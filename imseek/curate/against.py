@@ -8,26 +8,26 @@ both collections have a space of one encoder, since those of different ones cann
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from imseek.curate.contents import Contents, Digests, Ids
 from imseek.curate.near import candidates
+from imseek.curate.near.blocks import Telling
 from imseek.curate.near.kept import Kept, digest
 from imseek.curate.near.promising import LOOKS
-from imseek.curate.pixels.classify import DEFAULTS, KINDS, UNKNOWN, Pairs, Thresholds
+from imseek.curate.pairs import PHASE, reach_of, worded
+from imseek.curate.pixels.classify import DEFAULTS, UNKNOWN, Pairs, Thresholds
 from imseek.curate.pixels.looks import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.pixels.verdicts import looked
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex
-from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback, SpaceInfo
-
-PHASE: Final = "looking at pictures"
+from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
 
 #: Where the encoders differ.
 NO_VECTORS: Final = (
@@ -98,7 +98,7 @@ def find(
     proposed = candidates.find(
         _side(one),
         _side(other),
-        reach=candidates.Reach(thresholds.near_bits, thresholds.near_cosine),
+        reach=reach_of(thresholds, len(theirs)),
         turn=turn_hashes,
         turns=len(ORIENTATIONS),
         keep=one.reader.root,
@@ -114,7 +114,7 @@ def find(
     width = len(theirs)
     new = ~np.isin(proposed.a * width + proposed.b, at * width + there)
     found = _classified(one, other, proposed, new, thresholds, where, looks, progress, stop)
-    pairs += _worded(found, mine.ids, theirs.ids, kinds)
+    pairs += worded(found, np.concatenate([mine.ids, theirs.ids]), kinds)
     pairs.sort(key=lambda pair: (pair.a, pair.b))
     return Across(tuple(pairs), notes + found.notes, found.interrupted)
 
@@ -150,16 +150,12 @@ def _classified(
     stop: threading.Event | None,
 ) -> Pairs:
     """Positions of the other collection come after those of the one, so that both are looked at through one memory."""
-    count, began = len(one.contents), time.monotonic()
+    count = len(one.contents)
 
     def read(position: int) -> bytes | None:
         if position < count:
             return one.read(int(one.contents.ids[position]))
         return other.read(int(other.contents.ids[position - count]))
-
-    def tell(done: int, total: int) -> None:
-        if progress is not None:
-            progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
 
     a, b = proposed.a[new], proposed.b[new]
     return looked(
@@ -173,36 +169,11 @@ def _classified(
         one.contents.ids[a],
         (one.contents.hashes[a], other.contents.hashes[b]),
         Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
-        tell,
+        partial(Telling(progress, None).tell, PHASE),
         stop,
         looks,
     )
 
 
-def _worded(found: Pairs, mine: Ids, theirs: Ids, kinds: Collection[DuplicateKind]) -> list[DuplicatePair]:
-    pairs = []
-    for n in range(len(found.a)):
-        kind = KINDS[found.kind[n]]
-        if kind is not None and kind in kinds:
-            pairs.append(
-                DuplicatePair(
-                    int(mine[found.a[n]]),
-                    int(theirs[found.b[n] - len(mine)]),
-                    kind,
-                    confidence=round(float(found.confidence[n]), 6),
-                    cosine=_known(found.cosine[n]),
-                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
-                    correlation=_known(found.correlation[n]),
-                    orientation=ORIENTATIONS[found.orientation[n]],
-                )
-            )
-    return pairs
-
-
 def _exact(a: int, b: int) -> DuplicatePair:
     return DuplicatePair(a, b, "exact", confidence=1.0, cosine=1.0, distance=0, correlation=1.0)
-
-
-def _known(value: np.float32) -> float | None:
-    """A cosine or a correlation, which rounding may have carried beyond its bounds."""
-    return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))

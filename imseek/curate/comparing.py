@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
@@ -17,12 +16,13 @@ from imseek.curate.inside import inside
 from imseek.curate.inside.tile_vectors import Tiler, TileStore
 from imseek.curate.near import candidates
 from imseek.curate.near.alike import distances
+from imseek.curate.near.blocks import Telling
 from imseek.curate.near.kept import Kept, digest
 from imseek.curate.near.promising import LOOKS
 from imseek.curate.originals import Originals
+from imseek.curate.pairs import PHASE, cosine_of, reach_of, scope_of, worded
 from imseek.curate.pixels.classify import (
     DEFAULTS,
-    KINDS,
     UNKNOWN,
     Pairs,
     Thresholds,
@@ -36,15 +36,7 @@ from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
 from imseek.encoders.base import Encoder
 from imseek.search.facts import unit_rows
-from imseek.types import DuplicateKind, DuplicatePair, Progress, ProgressCallback
-
-PHASE: Final = "looking at pictures"
-
-#: Of each content so many are candidates by their vectors; of more contents than MANY fewer, since by far not all of
-#: them would be looked at.
-NEAREST: Final = 32
-FEWER: Final = 8
-MANY: Final = 100_000
+from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +90,19 @@ class Comparing:
         self, where: str = "", progress: ProgressCallback | None = None, stop: threading.Event | None = None
     ) -> Compared:
         """All pairs. ``where`` tells contents that were chosen by a condition from those chosen by another."""
-        limits = self._thresholds
-        nearest = NEAREST if len(self._contents) <= MANY else FEWER
-        reach = candidates.Reach(limits.near_bits, limits.near_cosine, neighbours=nearest)
         proposed = candidates.find(
             candidates.side_of(self._reader, self._contents, self._index),
-            reach=reach,
+            reach=reach_of(self._thresholds, len(self._contents)),
             turn=turn_hashes,
             turns=len(ORIENTATIONS),
             keep=self._reader.root,
-            scope=hashlib.sha256(where.encode()).hexdigest() if where else "",
+            scope=scope_of(where),
             progress=progress,
             stop=stop,
         )
         if proposed.interrupted:
             return Compared([], proposed.notes, interrupted=True)
         self._proposed = proposed.a * len(self._contents) + proposed.b
-        began = time.monotonic()
-
-        def tell(done: int, total: int) -> None:
-            if progress is not None:
-                progress(Progress(PHASE, done, total, 0, time.monotonic() - began))
-
         contents = self._contents
         found = looked(
             proposed.a,
@@ -132,11 +115,11 @@ class Comparing:
             contents.ids[proposed.a],
             (contents.hashes[proposed.a], contents.hashes[proposed.b]),
             Kept(self._reader.root, digest("looked", where)),
-            tell,
+            partial(Telling(progress, None).tell, PHASE),
             stop,
             self._looks_at_most,
         )
-        return Compared(self._worded(found), proposed.notes + found.notes, found.interrupted)
+        return Compared(self._told(found), proposed.notes + found.notes, found.interrupted)
 
     def find_inside(
         self,
@@ -176,8 +159,8 @@ class Comparing:
                     b,
                     "inside",
                     inside.CONFIDENCE,
-                    cosine=_known(one.cosine),
-                    correlation=_known(one.correlation),
+                    cosine=cosine_of(one.cosine),
+                    correlation=cosine_of(one.correlation),
                 )
         lost = f"nothing was looked for in pictures that cannot be read: {found.missing:,}"
         return Compared(list(pairs.values()), (lost,) if found.missing else (), found.interrupted)
@@ -203,30 +186,8 @@ class Comparing:
         known = np.minimum(apart, np.uint8(UNKNOWN))
         near = (one, other, known, codes, cosine, look)
         # Both are duplicates of others of their groups, which is reason enough for a look.
-        pairs = self._worded(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
+        pairs = self._told(classify(*near, thresholds=replace(self._thresholds, near_bits=UNKNOWN)))
         return pairs[0] if pairs else None
 
-    def _worded(self, found: Pairs) -> list[DuplicatePair]:
-        pairs = []
-        for n in range(len(found.a)):
-            kind = KINDS[found.kind[n]]
-            if kind is None or kind not in self._kinds:
-                continue
-            pairs.append(
-                DuplicatePair(
-                    int(self._contents.ids[found.a[n]]),
-                    int(self._contents.ids[found.b[n]]),
-                    kind,
-                    confidence=round(float(found.confidence[n]), 6),
-                    cosine=_known(found.cosine[n]),
-                    distance=int(found.distance[n]) if found.distance[n] < UNKNOWN else None,
-                    correlation=_known(found.correlation[n]),
-                    orientation=ORIENTATIONS[found.orientation[n]],
-                )
-            )
-        return pairs
-
-
-def _known(value: float | np.float32) -> float | None:
-    """A cosine or a correlation, which rounding may have carried beyond its bounds."""
-    return None if np.isnan(value) else max(-1.0, min(1.0, float(value)))
+    def _told(self, found: Pairs) -> list[DuplicatePair]:
+        return worded(found, self._contents.ids, self._kinds)

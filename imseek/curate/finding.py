@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 
 from imseek.curate.comparing import Compared, Comparing
@@ -14,8 +14,9 @@ from imseek.curate.contents import Contents, of_generation
 from imseek.curate.grouping.groups import KINDS, Confirm, Group, Grouping, grouped
 from imseek.curate.grouping.judging import judged
 from imseek.curate.grouping.keepers import Folders, keeper, richness
-from imseek.curate.grouping.linkage import Reach, Tell
+from imseek.curate.grouping.linkage import Reach
 from imseek.curate.limits import Load, thresholds
+from imseek.curate.near.blocks import Telling
 from imseek.curate.near.promising import LOOKS
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data import judgements
@@ -29,7 +30,6 @@ from imseek.types import (
     DuplicatePair,
     DuplicateReport,
     KeepRule,
-    Progress,
     ProgressCallback,
     SpaceInfo,
 )
@@ -93,7 +93,7 @@ def find(
                 insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
                 compared = compared.joined(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        tell = _telling(progress)
+        tell = partial(Telling(progress, None).tell, GROUPING)
         made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
     return DuplicateReport(
         collection=reader.identity.uuid,
@@ -111,16 +111,6 @@ def _reach(limits: Thresholds) -> Mapping[DuplicateKind, Reach]:
     """How near two pictures have to be to a third one, so that nobody has to look at the two: see groups."""
     same = Reach(limits.near_bits, limits.near_cosine, limits.agreement)
     return {"same": same, "scene": Reach(cosine=limits.scene_cosine)}
-
-
-def _telling(progress: ProgressCallback | None) -> Tell:
-    began = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        if progress is not None:
-            progress(Progress(GROUPING, done, total, 0, time.monotonic() - began))
-
-    return tell
 
 
 def _nobody(a: int, b: int) -> DuplicatePair | None:

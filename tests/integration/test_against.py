@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek.curate import against, contents
+from imseek.curate import against, contents, pairs
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
 from imseek.types import DuplicateKind
@@ -121,4 +121,4 @@ def test_a_progress_that_ends(tmp_path: Path, photos: Path, other: imseek.Collec
         mine.index([photos])
         against.find(side(mine, vectors=True), side(other, vectors=True), KINDS, progress=note)
     phase, done, total = told[-1]
-    assert (phase, done) == (against.PHASE, total)
+    assert (phase, done) == (pairs.PHASE, total)
