@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from imseek.data.vectors import Segment
 from imseek.data.vectors.approximate import SnapshotIndex
@@ -45,6 +46,23 @@ def test_only_what_is_near_by_its_codes_is_scored() -> None:
         found[slack] = set(index.search(query.astype(np.float32), 10)[0].ids.tolist())
     assert found[None] == best == found[0.5]
     assert len(found[0.0] & best) < 10
+
+
+def test_the_dead_do_not_count_as_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that cannot be told which ids are alive draws the dead too; what is near to these is not enough."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((500, 64)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    order = np.argsort(-(rows @ rows[0]))
+    whole = Segment(np.arange(500), rows.astype(np.float16), np.empty(0, np.int64))
+    tuned = Tuned(Effort(0, 500, 0.0), 1.0, 0)
+    snapshot = snapshot_of([whole], 64, factory="PQ32x4fs", tuned=tuned)
+    assert not snapshot.filters
+    later = Segment(whole.ids, whole.rows, np.sort(order[:30]))
+    index = SnapshotIndex([later], 64, snapshot)
+    monkeypatch.setattr(index, "_scan", lambda *_: pytest.fail("all rows were read"))
+    (found,) = index.search(rows[:1], 10)
+    assert found.ids.tolist() == order[30:40].tolist()
 
 
 def test_facts_are_read_as_written_and_without_slack() -> None:

@@ -204,7 +204,9 @@ class SnapshotIndex:
                 block, count, effort.probe, within, placement=self._placement, share=passing
             )
             met = np.count_nonzero(drawn.ids >= 0, axis=1)
-            near = drawn.near(max(k, K), effort.slack)
+            # Of a kind that takes no filters, some of the k best may be dead: what is near to them says nothing.
+            slack = effort.slack if self._snapshot.filters or self._present is None else None
+            near = drawn.near(max(k, K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
                 matches = self._scored(query, self._allowed(ids, choice), k)
                 if tails:
