@@ -14,7 +14,16 @@ from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader
 from imseek.data.runs import json_object, running_writer
-from imseek.types import CollectionInfo, Failure, IndexInfo, OtherSpace, SourceInfo, SpaceInfo, SpaceSummary
+from imseek.types import (
+    CollectionInfo,
+    Failure,
+    IndexInfo,
+    IndexPolicy,
+    OtherSpace,
+    SourceInfo,
+    SpaceInfo,
+    SpaceSummary,
+)
 
 #: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
 KEPT_SINCE = "kept_since"
@@ -54,7 +63,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ).fetchall()
         runs = [row[0] for row in connection.execute("SELECT detail FROM runs ORDER BY run_id")]
         reader.check_history(connection)
-    built = infos(reader)
+    built, policy = infos(reader), policy_of(root)
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
@@ -74,7 +83,7 @@ def summarise(reader: Reader) -> CollectionInfo:
             Failure(i, locate(join_root(base, at, relative), path), reason, message)
             for i, at, relative, path, reason, message in failures
         ),
-        index=", ".join([*(_told(info) for info in built), *_damaged(reader, built)]) or SCAN,
+        index=", ".join([*(_told(info) for info in built), *_damaged(reader, built, policy)]) or SCAN,
         writer=running_writer(root) if is_locked(root) else None,
         spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
         # Which spaces are in use has no history: in the catalog a switch may have come since.
@@ -84,16 +93,16 @@ def summarise(reader: Reader) -> CollectionInfo:
             if columns[0] not in {space.space_id for space in current.spaces}
         ),
         indexes=built,
-        policy=policy_of(root),
+        policy=policy,
     )
 
 
-def _damaged(reader: Reader, built: Sequence[IndexInfo]) -> list[str]:
+def _damaged(reader: Reader, built: Sequence[IndexInfo], policy: IndexPolicy) -> list[str]:
     """Spaces whose index cannot be used, as far as that can be told without reading it."""
     sound = {info.space_id for info in built}
     unsound = [space for space in reader.current.spaces if space.space_id not in sound]
     broken = [space for space in unsound if reader.snapshot_folder(space.space_id) is not None]
-    again = f"`imseek maintain --index {policy_of(reader.root).kind}` builds it again"
+    again = f"`imseek maintain --index {policy.kind}` builds it again"
     return [f"damaged ({space.encoder}): all vectors are read; {again}" for space in broken]
 
 
