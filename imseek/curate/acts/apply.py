@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, cast
@@ -22,7 +22,7 @@ from imseek.curate.acts import acting, inherit
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.checking import check
 from imseek.curate.acts.inherit import Heirs
-from imseek.curate.acts.journal import AWAY, Intent, Journal, State
+from imseek.curate.acts.journal import Intent, Journal, State
 from imseek.curate.acts.looking import (
     AlreadyError,
     LeftAloneError,
@@ -32,7 +32,7 @@ from imseek.curate.acts.looking import (
     placings,
     quarantine_spot,
 )
-from imseek.curate.acts.plans import LINKING, Plan
+from imseek.curate.acts.plans import LINKING, MOVING, Plan
 from imseek.curate.patience import writing
 from imseek.data import copying, quarantine, spots
 from imseek.data.batch import Batch
@@ -55,8 +55,6 @@ from imseek.types import (
 
 #: Files that go through the journal and the catalog together.
 BATCH: Final = 256
-#: Actions that take a file from its place.
-MOVING: Final = frozenset({"quarantine", "trash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +220,7 @@ class _Run:
         intents = self._intents(journal, looking, ready)
         journal.intend(intents.values())
         quarantine.make(self._writer, self._change(list(intents.values())))
-        states: dict[int, State] = {}
+        states: dict[int, State] = dict.fromkeys(intents, "left")
         with durably(self._root), spots.Unsynced() as unsynced:
             for item, found in ready:
                 if item.n not in intents or self._stop.is_set():
@@ -233,18 +231,18 @@ class _Run:
                 except LeftAloneError as error:
                     # Where the disk failed half-way it is not known what came of it: that is for the next run, or undo.
                     touched = acting.is_touched(journal, intent, found.spot)
-                    states[item.n] = "meant" if touched else "left"
+                    if touched:
+                        states[item.n] = "meant"
                     self._tell_left(item, error)
                 else:
                     states[item.n] = "done"
                     self._untold += intent.action == "trash" and to is None
                     self._done(item, "done", found.content.info, to)
                 self._report_progress()
-        back = [intent for n, intent in intents.items() if states.get(n, "left") == "left"]
+        back = [intent for n, intent in intents.items() if states[n] == "left"]
         if back:
             self._take_back(journal, back)
-        self._refresh([i for n, i in intents.items() if states.get(n) == "done" and i.action in LINKING])
-        states = {n: states.get(n, "left") for n in intents}
+        self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINKING])
         journal.note({n: state for n, state in states.items() if state != "meant"})
 
     def _one(
@@ -260,19 +258,13 @@ class _Run:
 
     def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Files that have not moved after all: their images are searched again, and nothing was inherited."""
-        numbers = {intent.n for intent in intents}
-        still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
-        taken = inherit.taking(self._writer, intents, still, journal.undo_id)
         kept = [intent.image_id for intent in intents if intent.action in MOVING]
-        change = Change(
-            kept=kept, untagged=taken.untagged, columns=taken.columns, column_set=taken.column_set
-        )
-        quarantine.make(self._writer, change)
+        quarantine.make(self._writer, replace(inherit.taking(self._writer, intents, journal), kept=kept))
 
     def _change(self, intents: Sequence[Intent]) -> Change:
         given = inherit.giving(self._writer, intents, cast(Journal, self._journal).undo_id)
         away = [intent.image_id for intent in intents if intent.action in MOVING]
-        return Change(put_away=away, tags=given.tags, columns=given.columns, column_set=given.column_set)
+        return replace(given, put_away=away)
 
     def _intents(
         self, journal: Journal, looking: Looking, ready: Sequence[tuple[Item, Ready]]
@@ -297,7 +289,7 @@ class _Run:
                 n=item.n,
                 action=cast(Action, item.file.action),
                 image_id=item.file.image_id,
-                source_id=found.source_id,
+                source_id=found.source.source_id,
                 path=found.held.path,
                 full=found.spot.full,
                 content_hash=item.file.content_hash,
@@ -321,9 +313,7 @@ class _Run:
     def _would_go(self, looking: Looking, item: Item, found: Ready) -> bytes | None:
         if item.file.action != "quarantine":
             return None
-        spot, _ = quarantine_spot(
-            looking.source(found.source_id), found.spot, found.content.info.st_dev, self._plan.to
-        )
+        spot, _ = quarantine_spot(found.source, found.spot, found.content.info.st_dev, self._plan.to)
         return self._free(spot, found).full
 
     def _free(self, spot: spots.Spot, found: Ready) -> spots.Spot:
@@ -333,7 +323,7 @@ class _Run:
         if item.file.action != "quarantine":
             return b"", b""
         with explained():
-            source = looking.source(found.source_id)
+            source = found.source
             spot, folder = quarantine_spot(source, found.spot, found.content.info.st_dev, self._plan.to)
             try:
                 acting.prepare_quarantine(folder)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from imseek.curate.acts.journal import Intent
+from imseek.curate.acts.journal import AWAY, Intent, Journal
 from imseek.data import columns, shards, tags
 from imseek.data.facts import DUPLICATES, marks_duplicates
 from imseek.data.quarantine import Change
@@ -78,9 +78,10 @@ def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
     return Change(tags=given, columns=_with_columns(writer, new, {}), column_set=SET)
 
 
-def taking(writer: Writer, intents: Sequence[Intent], still: Iterable[Intent], undo_id: str) -> Change:
-    """The same taken away again, but for what ``still`` gives to keepers too."""
-    still = list(still)
+def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Change:
+    """The same taken away again, but for what others of the journal, which are still away, give to keepers too."""
+    numbers = {intent.n for intent in intents}
+    still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
     kept = {(i.keeper_id, tag) for i in still for tag in i.tags}
     held = {(i.keeper_id, name): value for i in still for name, value in i.columns.items()}
     lost = [(i.image_id, i.tag) for i in intents if i.tag]
@@ -96,7 +97,8 @@ def taking(writer: Writer, intents: Sequence[Intent], still: Iterable[Intent], u
     # Only those that came from here: somebody may have given one anew.
     with writer.catalog.transaction() as connection:
         now = tags.of(connection, sorted({image_id for image_id, _ in lost}))
-    mine = [one for one in dict.fromkeys(lost) if _mark(undo_id) in now.get(one[0], {}).get(one[1], "")]
+    mark = _mark(journal.undo_id)
+    mine = [one for one in dict.fromkeys(lost) if mark in now.get(one[0], {}).get(one[1], "")]
     return Change(untagged=tuple(mine), columns=_with_columns(writer, {}, gone), column_set=SET)
 
 

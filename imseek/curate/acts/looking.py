@@ -40,7 +40,7 @@ class Ready:
     """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
 
     held: Held
-    source_id: int
+    source: SourceAt
     spot: Spot
     content: Content
 
@@ -53,18 +53,27 @@ class Looking:
         self._held = held
         self._keepers: dict[bytes, tuple[Content, int]] = {}
 
-    def source(self, source_id: int) -> SourceAt:
-        return self._sources[source_id]
-
     def spot(self, file: PlannedFile) -> Spot:
         """Where a file lies by the catalog. Raises LeftAloneError."""
-        held = self._held.get(file.image_id)
-        _, trouble = place_of(held, self._sources)
+        held, source, _ = self._place(file.image_id)
+        return spot_of(source, held.path)
+
+    def _place(self, image_id: int) -> tuple[Held, SourceAt, bytes]:
+        """The place of an image in the catalog, and its path. Raises LeftAloneError."""
+        held = self._held.get(image_id)
+        path, trouble = place_of(held, self._sources)
         if trouble:
             raise LeftAloneError(trouble)
         assert held is not None
         assert held.source_id is not None
-        return spot_of(self._sources[held.source_id], held.path)
+        return held, self._sources[held.source_id], path
+
+    def _place_by_plan(self, file: PlannedFile) -> tuple[Held, SourceAt]:
+        """The same of a file that has to lie where the plan says. Raises LeftAloneError."""
+        held, source, path = self._place(file.image_id)
+        if path != file.path:
+            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        return held, source
 
     def is_put_away(self, file: PlannedFile) -> bool:
         """Whether an image is quarantined and its file is not at its place, as it should be."""
@@ -84,25 +93,18 @@ class Looking:
 
     def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
         """Raises LeftAloneError."""
-        held = self._held.get(file.image_id)
-        path, trouble = place_of(held, self._sources)
-        if trouble:
-            raise LeftAloneError(trouble)
-        assert held is not None
-        assert held.source_id is not None
-        if path != file.path:
-            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        held, source = self._place_by_plan(file)
         if held.content_hash.hex() != file.content_hash:
             raise LeftAloneError("the collection has other bytes of it by now")
         if held.state not in (LIVE, QUARANTINED):
             raise LeftAloneError(f"it is {held.state}")
-        spot = spot_of(self._sources[held.source_id], held.path)
+        spot = spot_of(source, held.path)
         with explained(), spots.opened(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
         self.check_keeper(keeper, None if file.action == "tag" else content, file)
-        return Ready(held, held.source_id, spot, content)
+        return Ready(held, source, spot, content)
 
     def check(self, at: At, content_hash: str) -> Content:
         """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
@@ -120,16 +122,11 @@ class Looking:
 
     def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
         """The keeper, sound and in its place, and not the very file that is to go. Raises LeftAloneError."""
-        if keeper.collection is None:
-            held = self._held.get(keeper.image_id)
-            path, trouble = place_of(held, self._sources)
-            if not trouble and path != keeper.path:
-                trouble = f"it lies elsewhere now: {display_path(path)}"
-            if not trouble and held is not None and held.state != LIVE:
-                trouble = f"it is {held.state}"
-            if trouble:
-                raise LeftAloneError(f"its keeper: {trouble}")
         try:
+            if keeper.collection is None:
+                held, _ = self._place_by_plan(keeper)
+                if held.state != LIVE:
+                    raise LeftAloneError(f"it is {held.state}")
             found = self._keeper(keeper)
         except LeftAloneError as error:
             raise LeftAloneError(f"its keeper: {error}") from error
@@ -144,8 +141,7 @@ class Looking:
         return found
 
     def _keeper(self, keeper: PlannedFile) -> Content:
-        spot = Spot(os.path.dirname(keeper.path), os.path.basename(keeper.path))
-        with explained(), spots.opened(spot) as at:
+        with explained(), spots.opened(Spot.of(keeper.path)) as at:
             if (before := self._keepers.get(keeper.path)) is not None:
                 content, read_ns = before
                 info = spots.look(at)
@@ -162,8 +158,7 @@ def spot_of(source: SourceAt, path: bytes) -> Spot:
     """Where the file of a place lies. Below the root of a source no link is followed."""
     if source.kind in ("folder", "imagefolder"):
         return Spot(source.root, path)
-    full = os.path.join(source.root, path) if path else source.root
-    return Spot(os.path.dirname(full), os.path.basename(full))
+    return Spot.of(os.path.join(source.root, path) if path else source.root)
 
 
 def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None) -> tuple[Spot, bytes]:
@@ -208,6 +203,8 @@ def explained() -> Iterator[None]:
         yield
     except ChangingError as error:
         raise LeftAloneError(str(error)) from error
+    except FileExistsError as error:
+        raise LeftAloneError("something lies where it was to go") from error
     except OSError as error:
         raise LeftAloneError(said(error)) from error
 

@@ -40,6 +40,8 @@ from imseek.types import (
 FILE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
 #: Actions that replace a file by the bytes of its keeper.
 LINKING: Final = frozenset({"hard-link", "reflink"})
+#: Actions that take a file from its place.
+MOVING: Final = frozenset({"quarantine", "trash"})
 
 
 @dataclass(frozen=True, slots=True)
