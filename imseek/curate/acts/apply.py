@@ -9,11 +9,10 @@ done: both look where each file lies and tell it by its bytes.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, cast
@@ -21,7 +20,6 @@ from typing import Final, cast
 from imseek.curate.acts import acting, inherit
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.checking import check
-from imseek.curate.acts.inherit import Heirs
 from imseek.curate.acts.journal import Intent, Journal, State
 from imseek.curate.acts.looking import (
     AlreadyError,
@@ -30,11 +28,11 @@ from imseek.curate.acts.looking import (
     Ready,
     explained,
     placings,
-    quarantine_spot,
 )
+from imseek.curate.acts.meaning import Item, Meaning
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
 from imseek.curate.patience import writing
-from imseek.data import copying, quarantine, spots
+from imseek.data import quarantine, spots
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
@@ -42,28 +40,16 @@ from imseek.data.quarantine import Change, live_sources, look_up
 from imseek.data.system_errors import explained as durably
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
-from imseek.errors import StorageError
 from imseek.types import (
     ActedFile,
-    Action,
     ApplyReport,
     Outcome,
-    PlannedFile,
     Progress,
     ProgressCallback,
 )
 
 #: Files that go through the journal and the catalog together.
 BATCH: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Number ``n`` of a plan's files, with its keeper."""
-
-    n: int
-    file: PlannedFile
-    keeper: PlannedFile
 
 
 def apply(
@@ -107,8 +93,7 @@ class _Run:
         self._left = 0
         self._untold = 0
         self._read = 0
-        self._taken: set[bytes] = set()
-        self._promised: Mapping[bytes, bytes] = {}
+        self._meaning = Meaning(root, plan)
         items: list[Item] = []
         for group in plan.groups:
             items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
@@ -117,7 +102,6 @@ class _Run:
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
-        self._promised = journals.promised(self._root)
         for batch in _batches(self._items):
             looking = self._looking(batch)
             for item in batch:
@@ -131,7 +115,7 @@ class _Run:
                 if ready is None:
                     self._files.append(_acted(item, "already"))
                 else:
-                    self._done(item, "would", ready.content.info, self._would_go(looking, item, ready))
+                    self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
                 self._report_progress()
         notes = (
             () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
@@ -142,7 +126,6 @@ class _Run:
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
-        self._promised = journals.promised(self._root)
         found = self._cut_short()
         self._journal = found
         notes: tuple[str, ...] = ()
@@ -217,7 +200,9 @@ class _Run:
         if self._journal is None:
             self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
         journal = self._journal
-        intents = self._intents(journal, looking, ready)
+        intents, refused = self._meaning.intents(self._writer, journal.undo_id, ready)
+        for item, error in refused:
+            self._tell_left(item, error)
         journal.intend(intents.values())
         quarantine.make(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
@@ -266,72 +251,6 @@ class _Run:
         away = [intent.image_id for intent in intents if intent.action in MOVING]
         return replace(given, put_away=away)
 
-    def _intents(
-        self, journal: Journal, looking: Looking, ready: Sequence[tuple[Item, Ready]]
-    ) -> dict[int, Intent]:
-        """What is meant to happen, by number; a file that there is no place for is left alone."""
-        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
-        heirs = Heirs(self._writer, pairs, journal.undo_id)
-        made: dict[int, Intent] = {}
-        for item, found in ready:
-            try:
-                base, to = self._target(looking, item, found)
-                attributes = _attributes(item, found)
-            except LeftAloneError as error:
-                self._tell_left(item, error)
-                continue
-            mine = item.keeper.collection is None
-            tags, columns = (
-                heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
-            )
-            info = found.content.info
-            made[item.n] = Intent(
-                n=item.n,
-                action=cast(Action, item.file.action),
-                image_id=item.file.image_id,
-                source_id=found.source.source_id,
-                path=found.held.path,
-                full=found.spot.full,
-                content_hash=item.file.content_hash,
-                size=info.st_size,
-                mode=stat.S_IMODE(info.st_mode),
-                mtime_ns=info.st_mtime_ns,
-                device=info.st_dev,
-                inode=info.st_ino,
-                owner=(info.st_uid, info.st_gid),
-                attributes=attributes,
-                keeper_id=item.keeper.image_id if mine else None,
-                keeper=item.keeper.path,
-                to=to,
-                to_base=base,
-                tag=self._plan.tag if item.file.action == "tag" else "",
-                tags=tags,
-                columns=columns,
-            )
-        return made
-
-    def _would_go(self, looking: Looking, item: Item, found: Ready) -> bytes | None:
-        if item.file.action != "quarantine":
-            return None
-        spot, _ = quarantine_spot(found.source, found.spot, found.content.info.st_dev, self._plan.to)
-        return self._free(spot, found).full
-
-    def _free(self, spot: spots.Spot, found: Ready) -> spots.Spot:
-        return acting.free_name(spot, found.spot.full, self._taken, self._promised)
-
-    def _target(self, looking: Looking, item: Item, found: Ready) -> tuple[bytes, bytes]:
-        if item.file.action != "quarantine":
-            return b"", b""
-        with explained():
-            source = found.source
-            spot, folder = quarantine_spot(source, found.spot, found.content.info.st_dev, self._plan.to)
-            try:
-                acting.prepare_quarantine(folder)
-            except StorageError as error:  # Of that disk, not of the collection's.
-                raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
-            free = self._free(spot, found)
-        return free.base, free.full
-
     def _refresh(self, intents: Sequence[Intent]) -> None:
         """Files that lie at their places with other inodes and times: the next scan need not read them."""
         commit(self._writer, Batch(checked=list(placings(intents))))
@@ -372,18 +291,6 @@ class _Run:
         return ApplyReport(
             dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
         )
-
-
-def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
-    """Extended attributes of a file that is to be replaced: they are not in its bytes."""
-    if item.file.action not in LINKING:
-        return {}
-    with explained(), spots.opened(found.spot) as at:
-        return copying.attributes(at)
-
-
-def _inherits(item: Item) -> bool:
-    return item.keeper.collection is None and item.file.action in MOVING
 
 
 def _acted(item: Item, outcome: Outcome, to: bytes | None = None, reason: str = "") -> ActedFile:
