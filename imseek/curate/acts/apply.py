@@ -12,7 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Final, cast
@@ -32,11 +34,12 @@ from imseek.curate.acts.looking import (
 from imseek.curate.acts.meaning import Item, Meaning
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
 from imseek.curate.patience import writing
-from imseek.data import quarantine, spots
+from imseek.data import facts, quarantine, spots
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
 from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.reader import Reader
 from imseek.data.system_errors import explained as durably
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
@@ -260,11 +263,19 @@ class _Run:
     def _looking(self, batch: Sequence[Item]) -> Looking:
         ids = {item.file.image_id for item in batch}
         ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
-        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)))
+        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)), self._tagged)
+
+    @cached_property
+    def _tagged(self) -> frozenset[int]:
+        """Images that have the tag of the plan, if there are any that are to get it: nobody else gives it meanwhile."""
+        if all(item.file.action != "tag" for item in self._items):
+            return frozenset()
+        with closing(Reader(self._root)) as reader:
+            return frozenset(facts.tagged(reader, self._plan.tag).tolist())
 
     def _look(self, looking: Looking, item: Item) -> Ready | None:
-        """The file, ready to be acted on; None where it has been put away. Raises LeftAloneError."""
-        if looking.is_put_away(item.file):
+        """The file, ready to be acted on; None where all is as it is meant to be. Raises LeftAloneError."""
+        if looking.is_as_meant(item.file):
             return None
         ready = looking.ready(item.file, item.keeper)
         self._read += ready.content.info.st_size

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -46,9 +46,15 @@ class Ready:
 
 
 class Looking:
-    """Reads files and keepers. A keeper that was read and has not been touched since is not read again."""
+    """Reads files and keepers. A keeper that was read and has not been touched since is not read again.
 
-    def __init__(self, sources: Mapping[int, SourceAt], held: Mapping[int, Held]) -> None:
+    ``tagged`` are images that have the tag of the plan.
+    """
+
+    def __init__(
+        self, sources: Mapping[int, SourceAt], held: Mapping[int, Held], tagged: Collection[int]
+    ) -> None:
+        self._tagged = tagged
         self._sources = dict(sources)
         self._held = held
         self._keepers: dict[bytes, tuple[Content, int]] = {}
@@ -75,12 +81,14 @@ class Looking:
             raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
         return held, source
 
-    def is_put_away(self, file: PlannedFile) -> bool:
-        """Whether an image is quarantined and its file is not at its place, as it should be."""
+    def is_as_meant(self, file: PlannedFile) -> bool:
+        """Whether an image is quarantined and its file is not at its place, or has the tag that it is to get."""
         held = self._held.get(file.image_id)
-        if held is None or held.state != QUARANTINED or held.content_hash.hex() != file.content_hash:
+        if held is None or held.content_hash.hex() != file.content_hash:
             return False
-        return held.source_id is None or self.is_absent(file)
+        if file.action == "tag" and file.image_id in self._tagged:
+            return True
+        return held.state == QUARANTINED and (held.source_id is None or self.is_absent(file))
 
     def is_absent(self, file: PlannedFile) -> bool:
         """Whether nothing lies at the place of a file. Raises LeftAloneError."""
