@@ -156,9 +156,10 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
     try:
         if spots.read(new).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
-        moving.replace(at, new, kept, content)
-    finally:
+    except BaseException:
         moving.drop(new)
+        raise
+    moving.replace(at, new, kept, content)
 
 
 def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:

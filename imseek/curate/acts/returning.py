@@ -237,7 +237,8 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
             copying.restore_facts(new, intent.mode, intent.mtime_ns)
             if spots.read(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
-            moving.replace(at, new, old, content)
-        finally:
+        except BaseException:
             moving.drop(new)
+            raise
+        moving.replace(at, new, old, content)
     return Back(True)
