@@ -8,6 +8,7 @@ A keeper that knows something already keeps what it knows, and tags that mark du
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from imseek.curate.acts.journal import AWAY, Intent, Journal
@@ -39,12 +40,9 @@ class Heirs:
             }
             for image_id, of in held.items()
         }
-        reader = Reader(writer.root)
-        try:
+        with closing(Reader(writer.root)) as reader:
             self._facts = reader.intrinsics(ids) if ids else {}
             given = columns.stored(reader, SET)
-        finally:
-            reader.close()
         for name, values in given.items():
             for image_id in ids:
                 if image_id in values:
@@ -108,11 +106,8 @@ def _with_columns(
     """The set of derived columns with some values more, or without some that are as they were given."""
     if not given and not gone:
         return None
-    reader = Reader(writer.root)
-    try:
+    with closing(Reader(writer.root)) as reader:
         stored = columns.stored(reader, SET)
-    finally:
-        reader.close()
     for (image_id, name), value in given.items():
         stored.setdefault(name, {})[image_id] = value
     for (image_id, name), value in gone.items():
