@@ -105,25 +105,29 @@ class _Run:
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
-        for batch in _batches(self._items):
-            looking = self._looking(batch)
-            for item in batch:
-                if self._stop.is_set():
-                    break
-                try:
-                    ready = self._look(looking, item)
-                except LeftAloneError as error:
-                    self._tell_left(item, error)
-                    continue
-                if ready is None:
-                    self._files.append(_acted(item, "already"))
-                else:
-                    self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
-                self._report_progress()
+        for looking, item in self._one_by_one():
+            try:
+                ready = self._look(looking, item)
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+                continue
+            if ready is None:
+                self._files.append(_acted(item, "already"))
+            else:
+                self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
+            self._report_progress()
         notes = (
             () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
         )
         return self._report(None, read_current(self._root).generation, notes, dry=True)
+
+    def _one_by_one(self) -> Iterator[tuple[Looking, Item]]:
+        for batch in _batches(self._items):
+            looking = self._looking(batch)
+            for item in batch:
+                if self._stop.is_set():
+                    return
+                yield looking, item
 
     # -- in earnest ------------------------------------------------------------------------------------
 
@@ -149,8 +153,9 @@ class _Run:
 
     def _cut_short(self) -> Journal | None:
         """The journal of an earlier run of this plan that has not come to its end."""
+        digest = self._plan.digest
         for journal in journals.journals(self._root):
-            if journal.plan == self._plan.digest and journal.state == "unfinished":
+            if journal.plan == digest and journal.state == "unfinished":
                 return journal
         return None
 
