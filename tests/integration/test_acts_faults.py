@@ -99,6 +99,29 @@ def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
     assert journal.list_(collection.path)[0].actions == {}
 
 
+def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time between swap and swap back. Nothing that was there is dropped, now or by the next run."""
+    plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
+    real, saved = moving.exchange, twins[1].with_name("anew")
+    versions = [b"edited twice", b"edited once"]
+
+    def exchange(new: spots.At, target: spots.At) -> None:
+        if versions:
+            saved.write_bytes(versions.pop())
+            saved.replace(twins[1])
+        real(new, target)
+
+    monkeypatch.setattr(moving, "exchange", exchange)
+    for _ in range(2):
+        (reason,) = reasons(done(collection, plan)).values()
+        assert reason.startswith("it changed, and what it was before lies beside it")
+        assert twins[1].read_bytes() == b"edited twice"
+        beside = {p.read_bytes() for p in twins[1].parent.glob(".*")}
+        assert beside == {before, b"edited once"}
+
+
 def test_killed_with_another_file_swapped_out_it_lies_there_again(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
