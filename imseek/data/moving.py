@@ -31,7 +31,8 @@ from imseek.data.spots import (
 )
 
 _RENAME_NOREPLACE: Final = 1
-#: What the system says where it or the file system cannot rename without replacing.
+_RENAME_EXCHANGE: Final = 2
+#: What the system says where it or the file system cannot rename without replacing, or swap names.
 _NO_RENAME: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 #: The same for a second name of a file.
 _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -103,10 +104,19 @@ def _rename(source: At, target: At) -> None:
 
 def rename_noreplace(source: At, target: At) -> None:
     """Raises OSError: FileExistsError where something lies at the target, ENOSYS where there is no such call."""
+    _renameat2(source, target, _RENAME_NOREPLACE)
+
+
+def exchange(one: At, other: At) -> None:
+    """Swap two names. Raises OSError: FileNotFoundError where one is not there, ENOSYS where there is no such call."""
+    _renameat2(one, other, _RENAME_EXCHANGE)
+
+
+def _renameat2(source: At, target: At, flags: int) -> None:
     call = getattr(_libc(), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if call(source.folder, source.name, target.folder, target.name, ctypes.c_uint(_RENAME_NOREPLACE)):
+    if call(source.folder, source.name, target.folder, target.name, ctypes.c_uint(flags)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(target.name))
 
@@ -173,28 +183,72 @@ def replace(target: At, new: At, kept: At, content: Content) -> None:
     """Put the file ``new`` in the place of the one that was read as ``content``, all in one folder.
 
     What lay there stays under the name ``kept`` until it is certain that it was not changed meanwhile; where it was,
-    it is back, and ChangingError is raised. Killed half-way, see :func:`settle_replaced`. Raises OSError.
+    or where another file had taken its place, that lies there again, and ChangingError is raised. (Where the system
+    cannot swap names, another file that takes its place in the last moment is replaced.) Killed half-way, see
+    :func:`settle_replaced`. Raises OSError.
     """
-    os.link(target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False)
-    sync(kept)
-    # Making that durable takes its time: what lies there is looked at after it, as late as can be.
-    if not same_inode(look(kept), content.info) or not same_inode(look(target), content.info):
+    try:
+        os.link(
+            target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False
+        )
+        sync(kept)
+        # Making that durable takes its time: what lies there is looked at after it, as late as can be.
+        if not same_inode(look(kept), content.info) or not same_inode(look(target), content.info):
+            drop(kept)
+            raise ChangingError("another file took its place")
+        ours = look(new)
+        _put(new, target, kept)
+    except (OSError, ChangingError):
+        drop(new)  # Until the names are swapped, that is ours.
+        raise
+    if (swapped := look(new)) is not None and not same_inode(swapped, content.info):
+        _swap_back(target, new, ours)
         drop(kept)
         raise ChangingError("another file took its place")
-    os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)
     sync(target)
     settle_replaced(target, new, kept, content.sha256)
+
+
+def _put(new: At, target: At, kept: At) -> None:
+    """After it, ``new`` is what lay at the target, or nothing."""
+    try:
+        exchange(new, target)
+    except FileNotFoundError:
+        drop(kept)  # Somebody has ended it meanwhile.
+        raise
+    except OSError as error:
+        if error.errno not in _NO_RENAME:
+            raise
+        os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)
+
+
+def _swap_back(target: At, new: At, ours: os.stat_result | None) -> None:
+    """For another file that had taken the place, and was swapped out. Raises ChangingError, OSError."""
+    exchange(new, target)
+    if not same_inode(look(new), ours):
+        exchange(new, target)  # It was saved once more: the last one is to lie there.
+        raise _left_beside(new)
+    sync(target)
+    drop(new)
 
 
 def settle_replaced(target: At, new: At, kept: At, sha256: bytes) -> None:
     """Bring :func:`replace` to its end, or back to its beginning, from wherever it was left.
 
-    Raises ChangingError where what was to be replaced has other bytes now: it lies there again.
+    Raises ChangingError where what was to be replaced has other bytes now, or another file had taken its place: that
+    lies there again.
     """
     old, now = look(kept), look(target)
     if old is not None:
+        swapped = look(new)
+        if same_inode(old, swapped):
+            drop(new)
+            swapped = None
         if same_inode(old, now):
             drop(kept)  # It had not been replaced yet.
+        elif swapped is not None and _holds(target, sha256) and not _holds(new, sha256):
+            _swap_back(target, new, now)
+            raise _left_beside(kept)
         elif now is not None and read(kept).sha256 == sha256 == read(target).sha256:
             drop(kept)
         elif now is None or read(target).sha256 == sha256:
@@ -202,7 +256,15 @@ def settle_replaced(target: At, new: At, kept: At, sha256: bytes) -> None:
             sync(target)
             raise ChangingError("it changed while it was replaced")
         else:
-            raise ChangingError(
-                f"it changed, and what it was before lies beside it: {os.fsdecode(kept.name)}"
-            )
+            raise _left_beside(kept)
     drop(new)
+
+
+def _left_beside(at: At) -> ChangingError:
+    return ChangingError(f"it changed, and what it was before lies beside it: {os.fsdecode(at.name)}")
+
+
+def _holds(at: At, sha256: bytes) -> bool:
+    with suppress(OSError, ChangingError):
+        return read(at).sha256 == sha256
+    return False

@@ -74,8 +74,8 @@ def uri(kind: str, root: bytes, path: bytes) -> str:
     """The same as a URI: ``file:///…``, a URL, ``zip://member::file:///…``, ``file:///table.parquet#row=3``."""
     container, member, location = split(path)
     if location or INSIDE not in path:
-        return _uri(locate(root, path))
-    holder = _uri(join(root, container))
+        return file_uri(locate(root, path))
+    holder = file_uri(join(root, container))
     if kind in ROW_KINDS:
         return f"{holder}#row={int(member)}"
     scheme = "zip" if container_suffix(join(root, container)) in (b".zip", b".cbz") else "tar"
@@ -107,5 +107,6 @@ def container_suffix(path: bytes) -> bytes:
     return os.path.splitext(path)[1].lower()
 
 
-def _uri(path: bytes) -> str:
+def file_uri(path: bytes) -> str:
+    """Of a whole file; a URL is one already."""
     return os.fsdecode(path) if is_url(path) else "file://" + quote_from_bytes(path)

@@ -30,6 +30,11 @@ class Spot(NamedTuple):
     base: bytes
     inner: bytes
 
+    @classmethod
+    def of(cls, path: bytes) -> Spot:
+        """Of a path that is taken as it is: links may lead to its folder."""
+        return cls(os.path.dirname(path), os.path.basename(path))
+
     @property
     def full(self) -> bytes:
         return os.path.join(self.base, self.inner)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from imseek.data.catalog import UNKNOWN_STAT, Catalog, FileStat
 from imseek.errors import MediaError
-from imseek.indexer.scan import RETRIED, Candidate, Homeless, Opening, Settings, Skipped, compare, skipped
+from imseek.indexer.homeless import Homeless
+from imseek.indexer.scan import RETRIED, Candidate, Opening, Settings, Skipped, compare, skipped
 from imseek.indexer.sources.base import Unreachable
 from imseek.types import SkipReason
 

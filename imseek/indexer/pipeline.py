@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -27,10 +27,11 @@ from imseek.encoders.base import Encoder
 from imseek.indexer import scan as scanning
 from imseek.indexer import taken
 from imseek.indexer.expand import Ended, expand
+from imseek.indexer.homeless import Homeless, Waiting
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
 from imseek.indexer.passing import Known, Passing
 from imseek.indexer.rows import Columns
-from imseek.indexer.scan import RETRIED, Candidate, Homeless, ScanResult, Settings, Skipped
+from imseek.indexer.scan import RETRIED, Candidate, ScanResult, Settings, Skipped
 from imseek.indexer.storing import Storing
 from imseek.indexer.targets import Target, record
 from imseek.indexer.workers import OrderedMap
@@ -96,7 +97,7 @@ class Run:
         self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
         self._passing = passing
         self._loader = Loader(tuple(encoders.values()), self._is_stored, passing)
-        self._homeless: dict[bytes, list[Homeless]] = defaultdict(list)
+        self._homeless = Waiting()
         self._unsettled: set[int] = set()
         self._deferred: list[Loaded] = []
         self._batch = Batch()
@@ -155,9 +156,8 @@ class Run:
             self._passing.close()
             for source in scan.sources:
                 source.close()
-        late = (
-            note for source in scan.sources for note in source.notes
-        )  # Of containers, once they are read.
+        # Of containers, once they are read.
+        late = (note for source in scan.sources for note in source.notes)
         return replace(
             self.report,
             live=self._writer.current().images,
@@ -181,7 +181,7 @@ class Run:
         self._homeless.update(scan.lost)
         for image_id, content_hash, stored, last_source in self._writer.catalog.homeless():
             expires = last_source in whole_sources
-            self._homeless[content_hash].append(Homeless(image_id, stored, expires))
+            self._homeless.add(content_hash, Homeless(image_id, stored, expires))
         self._batch.cleared += scan.cleared
         self._emptied = scan.emptied
         for skipped in scan.skipped:
@@ -220,7 +220,7 @@ class Run:
 
     def _bury_homeless(self) -> None:
         """Images whose content did not turn up anywhere are gone."""
-        gone = [image for waiting in self._homeless.values() for image in waiting if image.expires]
+        gone = self._homeless.gone()
         self._batch.gone += [image.image_id for image in gone]
         self._counts["removed"] += sum(not image.replaced for image in gone)
 
@@ -270,7 +270,7 @@ class Run:
             if old is not None and loaded.reason not in TRANSIENT and not old.quarantined:
                 # Not searched until the file is sound again; if its content turns up elsewhere, it has moved.
                 self._batch.suspended.append(old.image_id)
-                self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, expires=False))
+                self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, expires=False))
             before = candidate.failure
             again = before is not None and before.reason == loaded.reason in RETRIED
             skipped = candidate.failed(loaded.stat, loaded.reason, loaded.message)
@@ -302,8 +302,8 @@ class Run:
 
     def _end(self, ended: Ended) -> None:
         """A container has been read: what it does not hold any more may turn up elsewhere."""
-        for content_hash, lost in ended.lost.items():
-            self._homeless[content_hash] += lost
+        self._homeless.update(ended.lost)
+        for lost in ended.lost.values():
             self._unsettled.difference_update(image.image_id for image in lost)
         self._unsettled.difference_update(ended.settled)
         self._batch.cleared += ended.cleared
@@ -317,7 +317,7 @@ class Run:
 
     def _settle(self, loaded: Loaded) -> None:
         """A content that is new to its place: a move, one to pass over, a copy, or a new image."""
-        found = self._claim(loaded.content_hash)
+        found = self._homeless.claim(loaded.content_hash)
         if found is None and (known := self._known_as(loaded)) is not None:
             self._pass_over(loaded, known)
         elif found is None or not found.stored:
@@ -339,9 +339,8 @@ class Run:
         candidate, old = loaded.candidate, loaded.candidate.known
         if INSIDE in candidate.path:  # The next run opens its container again.
             self._unfinished.add((candidate.source_id, split(candidate.path)[0]))
-        if old is not None and old.content_hash in self._homeless:  # Nothing takes its place.
-            waiting = self._homeless[old.content_hash]
-            waiting[:] = [replace(h, replaced=h.replaced and h.image_id != old.image_id) for h in waiting]
+        if old is not None:
+            self._homeless.not_replaced(old.content_hash, old.image_id)
         full = locate(candidate.target.root, candidate.path)
         self._known.append(KnownPicture(candidate.source_id, full, loaded.content_hash.hex(), *known))
         self._counts["known"] += 1
@@ -359,23 +358,13 @@ class Run:
             return None
         return self._lookup.find(loaded.content_hash)
 
-    def _claim(self, content_hash: bytes) -> Homeless | None:
-        waiting = self._homeless.get(content_hash)
-        if not waiting:
-            return None
-        found = waiting.pop()
-        if not waiting:
-            del self._homeless[content_hash]
-        return found
-
     def _displace(self, old: KnownPlace) -> None:
         """The image that lay here may still turn up elsewhere; if not, it dies at the end of the run.
 
         Not so one whose file was put away: it waits to be brought back, and no other file is taken for it.
         """
-        if old.quarantined:
-            return
-        self._homeless[old.content_hash].append(Homeless(old.image_id, old.stored, replaced=True))
+        if not old.quarantined:
+            self._homeless.add(old.content_hash, Homeless(old.image_id, old.stored, replaced=True))
 
     def _placing(self, loaded: Loaded, image_id: int) -> Placing:
         candidate, old = loaded.candidate, loaded.candidate.known

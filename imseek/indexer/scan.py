@@ -11,6 +11,7 @@ from imseek.data import places
 from imseek.data import sources as catalog_sources
 from imseek.data.batch import FailedFile
 from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
+from imseek.indexer.homeless import Homeless
 from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable
 from imseek.indexer.sources.files import is_empty
@@ -75,20 +76,6 @@ class Opening:
     container: Container
     before: FileStat | None
     failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Homeless:
-    """A live image whose place is gone: if its content turns up elsewhere, that is a move.
-
-    ``stored`` is False where its vector was lost; ``expires``, whether it dies if it does not turn up;
-    ``replaced``, whether other content lies at its place, so that it has changed rather than vanished.
-    """
-
-    image_id: int
-    stored: bool
-    expires: bool = True
-    replaced: bool = False
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias
 #: scanned. *trash*: move it to the desktop's trash. *hard-link*, *reflink*: it stays, and shares the keeper's bytes.
 Action: TypeAlias = Literal["tag", "quarantine", "trash", "hard-link", "reflink"]
 #: The same for a file in a plan, where *keep* stands for nothing.
-FileAction: TypeAlias = Literal["keep", "tag", "quarantine", "trash", "hard-link", "reflink"]
+FileAction: TypeAlias = Literal["keep", Action]
 #: What came of it. *would*: nothing yet, in a dry run. *done*. *already*: it was as it should be. *left*: the file was
 #: left alone, and why is said.
 Outcome: TypeAlias = Literal["would", "done", "already", "left"]
@@ -128,7 +129,4 @@ class UndoInfo:
 
 
 def _counts(files: tuple[ActedFile, ...] | tuple[UndoneFile, ...]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for file in files:
-        counts[file.outcome] = counts.get(file.outcome, 0) + 1
-    return counts
+    return dict(Counter(file.outcome for file in files))

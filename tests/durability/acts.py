@@ -19,7 +19,8 @@ from typing import Any
 from durability.stage import PASSING, draw
 
 #: Ways to do it. *links*: where the system has no rename that refuses to replace. *disk*: quarantine on another disk.
-WAYS = ("quarantine", "links", "disk", "trash", "hard-link", "reflink", "tag")
+#: *over*: hard links where the system cannot swap names.
+WAYS = ("quarantine", "links", "disk", "trash", "hard-link", "over", "reflink", "tag")
 #: What comes after a kill of either command; what it was killed in comes to its end in the first step or is left.
 AFTER = {
     "apply": (
@@ -48,7 +49,9 @@ class Case:
 
     @property
     def action(self) -> str:
-        return "quarantine" if self.way in ("links", "disk", "copies") else self.way
+        return {"over": "hard-link"}.get(
+            self.way, "quarantine" if self.way in ("links", "disk", "copies") else self.way
+        )
 
 
 def prepare(home: str) -> None:
@@ -135,13 +138,11 @@ class Operations:
 
         for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "link", "fsync", "utime", "fchmod"):
             setattr(os, name, self._before(name, getattr(os, name)))
-        self._noreplace(moving)
+        for name in ("rename_noreplace", "exchange"):
+            setattr(moving, name, self._before(name, getattr(moving, name)))
         copying._write = self._within("write", copying._write, 1)  # type: ignore[assignment]
         durable.append = self._within("append", durable.append, 1)  # type: ignore[assignment]
         event.listen(Engine, "commit", lambda _: self._happens("commit"))
-
-    def _noreplace(self, moving: Any) -> None:
-        moving.rename_noreplace = self._before("rename_noreplace", moving.rename_noreplace)
 
     def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:
@@ -284,12 +285,12 @@ def _set_up(case: Case) -> None:
     os.environ["HOME"], os.environ["XDG_DATA_HOME"] = str(case.home), str(case.trash)
     linux.XDG_DATA_HOME = os.fsencode(case.trash)
     linux.HOMETRASH_B = os.fsencode(case.trash / "Trash")
-    if case.way == "links":
+    if case.way in ("links", "over"):
 
         def none(*_: object) -> None:
             raise OSError(38, "Function not implemented")
 
-        moving.rename_noreplace = none
+        moving.rename_noreplace = moving.exchange = none
     if case.way == "copies":  # As to another disk, while a recording sees one folder.
 
         def elsewhere(*_: object) -> None:

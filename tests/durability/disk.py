@@ -53,6 +53,14 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Two names that are swapped; each may survive without the other."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A second name of a file."""
 
@@ -93,6 +101,7 @@ Operation: TypeAlias = (
     | Truncate
     | Sync
     | Rename
+    | Exchange
     | Link
     | Unlink
     | MakeFolder
@@ -261,6 +270,12 @@ class Disk:
                 new_folder, new_name = self._place(target)
                 given = new_folder.enter(new_name, folder.names[name])
                 folder.enter(name, None, given)
+            case Exchange(path, target):
+                folder, name = self._place(path)
+                other_folder, other_name = self._place(target)
+                node, other = folder.names[name], other_folder.names[other_name]
+                folder.enter(name, other)
+                other_folder.enter(other_name, node)
             case Link(path, target):
                 folder, name = self._place(path)
                 new_folder, new_name = self._place(target)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from durability.disk import Disk, Link, Operation, Rename, Sync, cuts, write_tree
+from durability.disk import Disk, Exchange, Link, Operation, Rename, Sync, cuts, write_tree
 from durability.forks import Server, environment
 from durability.trace import record
 
@@ -58,10 +58,10 @@ class Trials:
 
 
 @pytest.mark.parametrize("command", ["apply", "undo"])
-@pytest.mark.parametrize("way", ["quarantine", "links", "copies", "hard-link"])
+@pytest.mark.parametrize("way", ["quarantine", "links", "copies", "hard-link", "over"])
 def test_power_cuts(servers: list[Server], fast_folder: Path, way: str, command: str) -> None:
     trials = Trials(servers[0], fast_folder, way, command)
-    moves = [n for n, o in enumerate(trials.operations) if isinstance(o, Rename | Link)]
+    moves = [n for n, o in enumerate(trials.operations) if isinstance(o, Exchange | Rename | Link)]
     assert len(moves) >= 6, "the harness sees files move"
     chance = random.Random(f"{way} {command}")
     first = next(n for n, o in enumerate(trials.operations) if "undo/" in str(getattr(o, "path", "")))

@@ -7,11 +7,13 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from durability.disk import (
     Acknowledge,
     Create,
     Disk,
+    Exchange,
     Link,
     MakeFolder,
     Operation,
@@ -36,6 +38,7 @@ _FD = re.compile(r"(?P<number>\d+|AT_FDCWD)<(?P<path>[^>]*)>(?P<deleted>\(delete
 _LONGEST = 1 << 26
 
 RETURNED = b"returned"
+_OF_TWO_NAMES: Final = {"rename": Rename, "link": Link, "exchange": Exchange}
 
 
 def record(command: Sequence[str], root: Path, acknowledged: Path, env: dict[str, str]) -> list[Operation]:
@@ -108,7 +111,10 @@ class _Reader:
             yield from self._on_names("mkdir", [_joined(arguments[0], arguments[1])])
         elif name in ("renameat", "renameat2", "linkat"):
             paths = [_joined(arguments[0], arguments[1]), _joined(arguments[2], arguments[3])]
-            yield from self._on_names("link" if name == "linkat" else "rename", paths)
+            swapped = name == "renameat2" and "RENAME_EXCHANGE" in arguments[4]
+            yield from self._on_names(
+                "link" if name == "linkat" else "exchange" if swapped else "rename", paths
+            )
         elif name == "mmap":
             shared = "MAP_SHARED" in arguments[3] and "PROT_WRITE" in arguments[2]
             mapped = _FD.match(arguments[4])
@@ -156,10 +162,10 @@ class _Reader:
 
     def _on_names(self, name: str, paths: list[str]) -> Iterator[Operation]:
         inner = [self._inside(path) for path in paths if path.startswith("/")]
-        if name in ("rename", "link"):
+        if name in _OF_TWO_NAMES:
             path, target = inner
             if path is not None and target is not None:
-                yield Rename(path, target) if name == "rename" else Link(path, target)
+                yield _OF_TWO_NAMES[name](path, target)
             else:
                 assert path is target is None, "moved across the border of the folder"
         elif inner and (path := inner[0]) is not None:

@@ -114,6 +114,29 @@ def test_tags_are_given_and_taken(collection: imseek.Collection, photos: Path, t
     assert state(photos) == before
 
 
+def test_what_has_the_tag_already_is_not_tagged_again(
+    collection: imseek.Collection, twins: list[Path]
+) -> None:
+    """Neither by the same plan nor by another one: one undo takes away what was given, and only that."""
+    plan = planned(collection, twins, "tag", tag="twice")
+    first, *others = (file.image_id for file in plan.files)
+    with Writer(collection.path, "test") as writer:
+        tags.put(writer, {(first, "twice"): "me"})
+    assert apply(collection.path, plan).counts == {"already": 1, "would": 2}
+    assert done(collection, plan).counts == {"already": 1, "done": 2}
+    assert apply(collection.path, plan).counts == {"already": 3}
+    for again in (plan, planned(collection, twins[1:], "tag", tag="twice")):
+        report = done(collection, again)
+        assert (set(report.counts), report.undo_id) == ({"already"}, None)
+    (known,) = journal.list_(collection.path)
+    assert known.actions == {"tag": 2}
+    assert undo(collection.path, dry_run=False).counts == {"done": 2}
+    with pytest.raises(UsageError, match="nothing was done"):
+        undo(collection.path)
+    with imseek.open(collection.path) as now:
+        assert [now.get(i).tags for i in (first, *others)] == [("twice",), (), ()]
+
+
 def test_what_the_report_protects_is_not_given_away(
     collection: imseek.Collection, photos: Path, twins: list[Path]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import threading
@@ -72,6 +73,111 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
     assert reasons(report) == {"a.png": "it changed while it was replaced"}
     assert twins[1].read_bytes().endswith(b"late")
     assert not twins[1].samefile(twins[0])
+    assert [p.name for p in twins[1].parent.glob(".*")] == []
+
+
+def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last look and the swap: what was swapped out is seen to be another file, and lies there again."""
+    plan = planned(collection, twins[:2], "hard-link")
+    real, saved = moving.exchange, twins[1].with_name("anew")
+    calls = []
+
+    def exchange(new: spots.At, target: spots.At) -> None:
+        if not calls:
+            saved.write_bytes(b"an edited picture")
+            saved.replace(twins[1])
+        calls.append(target.name)
+        real(new, target)
+
+    monkeypatch.setattr(moving, "exchange", exchange)
+    assert reasons(done(collection, plan)) == {"a.png": "another file took its place"}
+    assert calls == [b"a.png"] * 2
+    assert twins[1].read_bytes() == b"an edited picture"
+    assert [p.name for p in twins[1].parent.glob(".*")] == []
+    assert journal.list_(collection.path)[0].actions == {}
+
+
+def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time between swap and swap back. Nothing that was there is dropped, now or by the next run."""
+    plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
+    real, saved = moving.exchange, twins[1].with_name("anew")
+    versions = [b"edited twice", b"edited once"]
+
+    def exchange(new: spots.At, target: spots.At) -> None:
+        if versions:
+            saved.write_bytes(versions.pop())
+            saved.replace(twins[1])
+        real(new, target)
+
+    monkeypatch.setattr(moving, "exchange", exchange)
+    for _ in range(2):
+        (reason,) = reasons(done(collection, plan)).values()
+        assert reason.startswith("it changed, and what it was before lies beside it")
+        assert twins[1].read_bytes() == b"edited twice"
+        beside = {p.read_bytes() for p in twins[1].parent.glob(".*")}
+        assert beside == {before, b"edited once"}
+
+
+def test_killed_with_another_file_swapped_out_it_lies_there_again(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run finds it under a name of ours, and drops neither it nor what was there before."""
+    plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
+    real, saved = moving.exchange, twins[1].with_name("anew")
+
+    def exchange(new: spots.At, target: spots.At) -> None:
+        saved.write_bytes(b"an edited picture")
+        saved.replace(twins[1])
+        real(new, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "exchange", exchange)
+        with pytest.raises(KeyboardInterrupt):
+            done(collection, plan)
+    assert twins[1].samefile(twins[0])
+    (reason,) = reasons(done(collection, plan)).values()
+    assert reason.startswith("it changed, and what it was before lies beside it")
+    assert twins[1].read_bytes() == b"an edited picture"
+    assert [p.read_bytes() for p in twins[1].parent.glob(".*")] == [before]
+
+
+def test_a_file_that_goes_in_the_last_moment_is_not_brought_back(
+    collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, real = planned(collection, twins[:2], "hard-link"), moving.exchange
+
+    def exchange(new: spots.At, target: spots.At) -> None:
+        twins[1].unlink()
+        real(new, target)
+
+    monkeypatch.setattr(moving, "exchange", exchange)
+    assert reasons(done(collection, plan)) == {"a.png": "it is not there any more"}
+    assert not twins[1].exists()
+    assert [p.name for p in twins[1].parent.glob(".*")] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL])
+def test_links_where_names_cannot_be_swapped(
+    number: int,
+    photos: Path,
+    collection: imseek.Collection,
+    twins: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exchange(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(moving, "exchange", exchange)
+    before = state(photos)
+    assert done(collection, planned(collection, twins, "hard-link")).counts == {"done": 3}
+    assert all(twin.samefile(twins[0]) for twin in twins)
+    assert undo(collection.path, dry_run=False).counts == {"done": 3}
+    assert state(photos) == before
     assert [p.name for p in twins[1].parent.glob(".*")] == []
 
 

@@ -11,9 +11,9 @@ import pytest
 from acting import copies, done, ids_by_path, planned, reasons, state
 
 import imseek
-from imseek.curate.acts import apply as applying
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts import recall
+from imseek.curate.acts.meaning import Meaning
 from imseek.curate.acts.plans import Plan
 from imseek.curate.acts.undo import undo
 from imseek.data import moving, quarantine, spots
@@ -192,13 +192,13 @@ def test_where_no_folder_of_quarantine_can_be_made(
 def test_a_file_that_goes_while_it_is_put_on_record(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = applying._Run._intents
+    real = Meaning.intents
 
-    def intents(self: applying._Run, *given: object) -> object:
+    def intents(self: Meaning, *given: object) -> object:
         twins[2].unlink(missing_ok=True)
         return real(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(applying._Run, "_intents", intents)
+    monkeypatch.setattr(Meaning, "intents", intents)
     report = done(collection, planned(collection, twins, "hard-link"))
     assert reasons(report) == {"b.png": "it is not there any more"}
     assert report.counts == {"left": 1, "done": 2}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from imseek.curate.acts import trash
 from imseek.curate.acts.journal import Intent, Journal
-from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, said
+from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, explained, said
+from imseek.curate.acts.plans import LINKING
 from imseek.data import copying, durable, layout, moving, spots
 from imseek.data.spots import At, ChangingError, Content, Spot
 
@@ -85,7 +86,7 @@ def act(
     It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was if the disk lets us, see
     :func:`is_touched`; StorageError.
     """
-    with told(), spots.opened(spot) as at:
+    with explained(), spots.opened(spot) as at:
         if intent.action == "quarantine":
             return _put_away(journal, intent, at, content, unsynced)
         if intent.action == "trash":
@@ -96,11 +97,18 @@ def act(
 
 def _put_away(journal: Journal, intent: Intent, at: At, content: Content, unsynced: spots.Unsynced) -> bytes:
     with spots.opened(target_of(intent), make=True) as target:
-        part = part_of(journal, intent)
-        moving.move(
-            at, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
-        )
+        move(journal, intent, at, target, content, unsynced)
     return intent.to
+
+
+def move(
+    journal: Journal, intent: Intent, source: At, target: At, content: Content, unsynced: spots.Unsynced
+) -> None:
+    """:func:`moving.move`, there or back, with a copy that it makes on record."""
+    part = part_of(journal, intent)
+    moving.move(
+        source, target, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
+    )
 
 
 def _throw(journal: Journal, intent: Intent, at: At, spot: Spot, content: Content) -> bytes | None:
@@ -125,7 +133,7 @@ def _throw(journal: Journal, intent: Intent, at: At, spot: Spot, content: Conten
 def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
     new, kept = beside(journal, intent, at)
     moving.settle_replaced(at, new, kept, content.sha256)
-    keeper = trash.spot(intent.keeper)
+    keeper = Spot.of(intent.keeper)
     with spots.opened(keeper) as source:
         if intent.action == "hard-link":
             os.link(
@@ -148,9 +156,10 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
     try:
         if spots.read(new).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
-        moving.replace(at, new, kept, content)
-    finally:
+    except BaseException:
         moving.drop(new)
+        raise
+    moving.replace(at, new, kept, content)
 
 
 def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:
@@ -173,7 +182,7 @@ def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:
 def _is_replaced(journal: Journal, intent: Intent, at: At, here: os.stat_result | None) -> bool:
     if spots.look(beside(journal, intent, at)[1]) is not None:
         return True
-    with folder_of(trash.spot(intent.keeper)) as keeper:
+    with folder_of(Spot.of(intent.keeper)) as keeper:
         return keeper is not None and spots.same_inode(here, spots.look(keeper))
 
 
@@ -190,8 +199,8 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
     sha256 = bytes.fromhex(intent.content_hash)
     if intent.action == "tag":
         return True
-    with told():
-        if intent.action in ("hard-link", "reflink"):
+    with explained():
+        if intent.action in LINKING:
             return _settle_link(journal, intent, spot, sha256)
         with folder_of(spot) as at:
             here = None if at is None else spots.look(at)
@@ -242,7 +251,7 @@ def _settle_link(journal: Journal, intent: Intent, spot: Spot, sha256: bytes) ->
         here = spots.look(at)
     if here is None or intent.action == "reflink":
         return False
-    with spots.opened(trash.spot(intent.keeper)) as keeper:
+    with spots.opened(Spot.of(intent.keeper)) as keeper:
         return spots.same_inode(here, spots.look(keeper))
 
 
@@ -252,26 +261,9 @@ def folder_of(spot: Spot | None) -> Iterator[At | None]:
     if spot is None:
         yield None
         return
-    try:
-        opened = spots.opened(spot)
-        at = opened.__enter__()
-    except FileNotFoundError:
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        try:
+            at = stack.enter_context(spots.opened(spot))
+        except FileNotFoundError:
+            at = None
         yield at
-    finally:
-        opened.__exit__(None, None, None)
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """What the system says of a file, as why it is left alone."""
-    try:
-        yield
-    except ChangingError as error:
-        raise LeftAloneError(str(error)) from error
-    except FileExistsError as error:
-        raise LeftAloneError("something lies where it was to go") from error
-    except OSError as error:
-        raise LeftAloneError(said(error)) from error

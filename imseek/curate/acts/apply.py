@@ -9,11 +9,12 @@ done: both look where each file lies and tell it by its bytes.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Final, cast
@@ -21,8 +22,7 @@ from typing import Final, cast
 from imseek.curate.acts import acting, inherit
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.checking import check
-from imseek.curate.acts.inherit import Heirs
-from imseek.curate.acts.journal import AWAY, Intent, Journal, State
+from imseek.curate.acts.journal import Intent, Journal, State
 from imseek.curate.acts.looking import (
     AlreadyError,
     LeftAloneError,
@@ -30,42 +30,29 @@ from imseek.curate.acts.looking import (
     Ready,
     explained,
     placings,
-    quarantine_spot,
 )
-from imseek.curate.acts.plans import LINKING, Plan
+from imseek.curate.acts.meaning import Item, Meaning
+from imseek.curate.acts.plans import LINKING, MOVING, Plan
 from imseek.curate.patience import writing
-from imseek.data import copying, quarantine, spots
+from imseek.data import facts, quarantine, spots
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
 from imseek.data.quarantine import Change, live_sources, look_up
+from imseek.data.reader import Reader
 from imseek.data.system_errors import explained as durably
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
-from imseek.errors import StorageError
 from imseek.types import (
     ActedFile,
-    Action,
     ApplyReport,
     Outcome,
-    PlannedFile,
     Progress,
     ProgressCallback,
 )
 
 #: Files that go through the journal and the catalog together.
 BATCH: Final = 256
-#: Actions that take a file from its place.
-MOVING: Final = frozenset({"quarantine", "trash"})
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Number ``n`` of a plan's files, with its keeper."""
-
-    n: int
-    file: PlannedFile
-    keeper: PlannedFile
 
 
 def apply(
@@ -109,8 +96,7 @@ class _Run:
         self._left = 0
         self._untold = 0
         self._read = 0
-        self._taken: set[bytes] = set()
-        self._promised: Mapping[bytes, bytes] = {}
+        self._meaning = Meaning(root, plan)
         items: list[Item] = []
         for group in plan.groups:
             items += [Item(n, file, group.keeper) for n, file in enumerate(group.files, start=len(items))]
@@ -119,32 +105,34 @@ class _Run:
     # -- dry -------------------------------------------------------------------------------------------
 
     def dry(self) -> ApplyReport:
-        self._promised = journals.promised(self._root)
-        for batch in _batches(self._items):
-            looking = self._looking(batch)
-            for item in batch:
-                if self._stop.is_set():
-                    break
-                try:
-                    ready = self._look(looking, item)
-                except LeftAloneError as error:
-                    self._tell_left(item, error)
-                    continue
-                if ready is None:
-                    self._files.append(_acted(item, "already"))
-                else:
-                    self._done(item, "would", ready.content.info, self._would_go(looking, item, ready))
-                self._report_progress()
+        for looking, item in self._one_by_one():
+            try:
+                ready = self._look(looking, item)
+            except LeftAloneError as error:
+                self._tell_left(item, error)
+                continue
+            if ready is None:
+                self._files.append(_acted(item, "already"))
+            else:
+                self._done(item, "would", ready.content.info, self._meaning.would_go(item, ready))
+            self._report_progress()
         notes = (
             () if self._cut_short() is None else ("an earlier run of this plan was cut short: it goes on",)
         )
         return self._report(None, read_current(self._root).generation, notes, dry=True)
 
+    def _one_by_one(self) -> Iterator[tuple[Looking, Item]]:
+        for batch in _batches(self._items):
+            looking = self._looking(batch)
+            for item in batch:
+                if self._stop.is_set():
+                    return
+                yield looking, item
+
     # -- in earnest ------------------------------------------------------------------------------------
 
     def execute(self, writer: Writer) -> ApplyReport:
         self._writer = writer
-        self._promised = journals.promised(self._root)
         found = self._cut_short()
         self._journal = found
         notes: tuple[str, ...] = ()
@@ -165,8 +153,9 @@ class _Run:
 
     def _cut_short(self) -> Journal | None:
         """The journal of an earlier run of this plan that has not come to its end."""
+        digest = self._plan.digest
         for journal in journals.journals(self._root):
-            if journal.plan == self._plan.digest and journal.state == "unfinished":
+            if journal.plan == digest and journal.state == "unfinished":
                 return journal
         return None
 
@@ -219,10 +208,12 @@ class _Run:
         if self._journal is None:
             self._journal = journals.begin(self._root, self._writer.staging, self._plan.digest)
         journal = self._journal
-        intents = self._intents(journal, looking, ready)
+        intents, refused = self._meaning.intents(self._writer, journal.undo_id, ready)
+        for item, error in refused:
+            self._tell_left(item, error)
         journal.intend(intents.values())
         quarantine.make(self._writer, self._change(list(intents.values())))
-        states: dict[int, State] = {}
+        states: dict[int, State] = dict.fromkeys(intents, "left")
         with durably(self._root), spots.Unsynced() as unsynced:
             for item, found in ready:
                 if item.n not in intents or self._stop.is_set():
@@ -233,18 +224,18 @@ class _Run:
                 except LeftAloneError as error:
                     # Where the disk failed half-way it is not known what came of it: that is for the next run, or undo.
                     touched = acting.is_touched(journal, intent, found.spot)
-                    states[item.n] = "meant" if touched else "left"
+                    if touched:
+                        states[item.n] = "meant"
                     self._tell_left(item, error)
                 else:
                     states[item.n] = "done"
                     self._untold += intent.action == "trash" and to is None
                     self._done(item, "done", found.content.info, to)
                 self._report_progress()
-        back = [intent for n, intent in intents.items() if states.get(n, "left") == "left"]
+        back = [intent for n, intent in intents.items() if states[n] == "left"]
         if back:
             self._take_back(journal, back)
-        self._refresh([i for n, i in intents.items() if states.get(n) == "done" and i.action in LINKING])
-        states = {n: states.get(n, "left") for n in intents}
+        self._refresh([i for n, i in intents.items() if states[n] == "done" and i.action in LINKING])
         journal.note({n: state for n, state in states.items() if state != "meant"})
 
     def _one(
@@ -260,87 +251,13 @@ class _Run:
 
     def _take_back(self, journal: Journal, intents: Sequence[Intent]) -> None:
         """Files that have not moved after all: their images are searched again, and nothing was inherited."""
-        numbers = {intent.n for intent in intents}
-        still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
-        taken = inherit.taking(self._writer, intents, still, journal.undo_id)
         kept = [intent.image_id for intent in intents if intent.action in MOVING]
-        change = Change(
-            kept=kept, untagged=taken.untagged, columns=taken.columns, column_set=taken.column_set
-        )
-        quarantine.make(self._writer, change)
+        quarantine.make(self._writer, replace(inherit.taking(self._writer, intents, journal), kept=kept))
 
     def _change(self, intents: Sequence[Intent]) -> Change:
         given = inherit.giving(self._writer, intents, cast(Journal, self._journal).undo_id)
         away = [intent.image_id for intent in intents if intent.action in MOVING]
-        return Change(put_away=away, tags=given.tags, columns=given.columns, column_set=given.column_set)
-
-    def _intents(
-        self, journal: Journal, looking: Looking, ready: Sequence[tuple[Item, Ready]]
-    ) -> dict[int, Intent]:
-        """What is meant to happen, by number; a file that there is no place for is left alone."""
-        pairs = [(i.keeper.image_id, i.file.image_id) for i, _ in ready if _inherits(i)]
-        heirs = Heirs(self._writer, pairs, journal.undo_id)
-        made: dict[int, Intent] = {}
-        for item, found in ready:
-            try:
-                base, to = self._target(looking, item, found)
-                attributes = _attributes(item, found)
-            except LeftAloneError as error:
-                self._tell_left(item, error)
-                continue
-            mine = item.keeper.collection is None
-            tags, columns = (
-                heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
-            )
-            info = found.content.info
-            made[item.n] = Intent(
-                n=item.n,
-                action=cast(Action, item.file.action),
-                image_id=item.file.image_id,
-                source_id=found.source_id,
-                path=found.held.path,
-                full=found.spot.full,
-                content_hash=item.file.content_hash,
-                size=info.st_size,
-                mode=stat.S_IMODE(info.st_mode),
-                mtime_ns=info.st_mtime_ns,
-                device=info.st_dev,
-                inode=info.st_ino,
-                owner=(info.st_uid, info.st_gid),
-                attributes=attributes,
-                keeper_id=item.keeper.image_id if mine else None,
-                keeper=item.keeper.path,
-                to=to,
-                to_base=base,
-                tag=self._plan.tag if item.file.action == "tag" else "",
-                tags=tags,
-                columns=columns,
-            )
-        return made
-
-    def _would_go(self, looking: Looking, item: Item, found: Ready) -> bytes | None:
-        if item.file.action != "quarantine":
-            return None
-        spot, _ = quarantine_spot(
-            looking.source(found.source_id), found.spot, found.content.info.st_dev, self._plan.to
-        )
-        return self._free(spot, found).full
-
-    def _free(self, spot: spots.Spot, found: Ready) -> spots.Spot:
-        return acting.free_name(spot, found.spot.full, self._taken, self._promised)
-
-    def _target(self, looking: Looking, item: Item, found: Ready) -> tuple[bytes, bytes]:
-        if item.file.action != "quarantine":
-            return b"", b""
-        with explained():
-            source = looking.source(found.source_id)
-            spot, folder = quarantine_spot(source, found.spot, found.content.info.st_dev, self._plan.to)
-            try:
-                acting.prepare_quarantine(folder)
-            except StorageError as error:  # Of that disk, not of the collection's.
-                raise LeftAloneError(f"its quarantine cannot be made: {error}") from error
-            free = self._free(spot, found)
-        return free.base, free.full
+        return replace(given, put_away=away)
 
     def _refresh(self, intents: Sequence[Intent]) -> None:
         """Files that lie at their places with other inodes and times: the next scan need not read them."""
@@ -351,11 +268,19 @@ class _Run:
     def _looking(self, batch: Sequence[Item]) -> Looking:
         ids = {item.file.image_id for item in batch}
         ids |= {item.keeper.image_id for item in batch if item.keeper.collection is None}
-        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)))
+        return Looking(live_sources(self._root), look_up(self._root, sorted(ids)), self._tagged)
+
+    @cached_property
+    def _tagged(self) -> frozenset[int]:
+        """Images that have the tag of the plan, if there are any that are to get it: nobody else gives it meanwhile."""
+        if all(item.file.action != "tag" for item in self._items):
+            return frozenset()
+        with closing(Reader(self._root)) as reader:
+            return frozenset(facts.tagged(reader, self._plan.tag).tolist())
 
     def _look(self, looking: Looking, item: Item) -> Ready | None:
-        """The file, ready to be acted on; None where it has been put away. Raises LeftAloneError."""
-        if looking.is_put_away(item.file):
+        """The file, ready to be acted on; None where all is as it is meant to be. Raises LeftAloneError."""
+        if looking.is_as_meant(item.file):
             return None
         ready = looking.ready(item.file, item.keeper)
         self._read += ready.content.info.st_size
@@ -382,18 +307,6 @@ class _Run:
         return ApplyReport(
             dry, undo_id, generation, tuple(self._files), self._freed, notes, self._stop.is_set()
         )
-
-
-def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
-    """Extended attributes of a file that is to be replaced: they are not in its bytes."""
-    if item.file.action not in LINKING:
-        return {}
-    with explained(), spots.opened(found.spot) as at:
-        return copying.attributes(at)
-
-
-def _inherits(item: Item) -> bool:
-    return item.keeper.collection is None and item.file.action in MOVING
 
 
 def _acted(item: Item, outcome: Outcome, to: bytes | None = None, reason: str = "") -> ActedFile:

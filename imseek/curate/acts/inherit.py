@@ -8,9 +8,10 @@ A keeper that knows something already keeps what it knows, and tags that mark du
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final
 
-from imseek.curate.acts.journal import Intent
+from imseek.curate.acts.journal import AWAY, Intent, Journal
 from imseek.data import columns, shards, tags
 from imseek.data.facts import DUPLICATES, marks_duplicates
 from imseek.data.quarantine import Change
@@ -39,12 +40,9 @@ class Heirs:
             }
             for image_id, of in held.items()
         }
-        reader = Reader(writer.root)
-        try:
+        with closing(Reader(writer.root)) as reader:
             self._facts = reader.intrinsics(ids) if ids else {}
             given = columns.stored(reader, SET)
-        finally:
-            reader.close()
         for name, values in given.items():
             for image_id in ids:
                 if image_id in values:
@@ -78,9 +76,10 @@ def giving(writer: Writer, intents: Sequence[Intent], undo_id: str) -> Change:
     return Change(tags=given, columns=_with_columns(writer, new, {}), column_set=SET)
 
 
-def taking(writer: Writer, intents: Sequence[Intent], still: Iterable[Intent], undo_id: str) -> Change:
-    """The same taken away again, but for what ``still`` gives to keepers too."""
-    still = list(still)
+def taking(writer: Writer, intents: Sequence[Intent], journal: Journal) -> Change:
+    """The same taken away again, but for what others of the journal, which are still away, give to keepers too."""
+    numbers = {intent.n for intent in intents}
+    still = [i for n, i in journal.intents.items() if n not in numbers and journal.states[n] in AWAY]
     kept = {(i.keeper_id, tag) for i in still for tag in i.tags}
     held = {(i.keeper_id, name): value for i in still for name, value in i.columns.items()}
     lost = [(i.image_id, i.tag) for i in intents if i.tag]
@@ -96,7 +95,8 @@ def taking(writer: Writer, intents: Sequence[Intent], still: Iterable[Intent], u
     # Only those that came from here: somebody may have given one anew.
     with writer.catalog.transaction() as connection:
         now = tags.of(connection, sorted({image_id for image_id, _ in lost}))
-    mine = [one for one in dict.fromkeys(lost) if _mark(undo_id) in now.get(one[0], {}).get(one[1], "")]
+    mark = _mark(journal.undo_id)
+    mine = [one for one in dict.fromkeys(lost) if mark in now.get(one[0], {}).get(one[1], "")]
     return Change(untagged=tuple(mine), columns=_with_columns(writer, {}, gone), column_set=SET)
 
 
@@ -106,11 +106,8 @@ def _with_columns(
     """The set of derived columns with some values more, or without some that are as they were given."""
     if not given and not gone:
         return None
-    reader = Reader(writer.root)
-    try:
+    with closing(Reader(writer.root)) as reader:
         stored = columns.stored(reader, SET)
-    finally:
-        reader.close()
     for (image_id, name), value in given.items():
         stored.setdefault(name, {})[image_id] = value
     for (image_id, name), value in gone.items():

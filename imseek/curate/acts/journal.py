@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,12 +144,8 @@ class Journal:
         return "done" if self.ended and "meant" not in states else "unfinished"
 
     def info(self) -> UndoInfo:
-        counts: dict[str, int] = {}
-        held = 0
-        for n, intent in self.intents.items():
-            if self.states[n] != "left":
-                counts[intent.action] = counts.get(intent.action, 0) + 1
-                held += intent.size if self.states[n] in AWAY else 0
+        counts = dict(Counter[str](i.action for n, i in self.intents.items() if self.states[n] != "left"))
+        held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY)
         notes = (f"{self.damaged} lines of {self.file} could not be read",) if self.damaged else ()
         return UndoInfo(self.undo_id, self.created, self.state, counts, held, notes)
 

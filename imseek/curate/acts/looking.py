@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -40,38 +40,55 @@ class Ready:
     """A file that was looked at: its place in the catalog, where it lies, and what it was then."""
 
     held: Held
-    source_id: int
+    source: SourceAt
     spot: Spot
     content: Content
 
 
 class Looking:
-    """Reads files and keepers. A keeper that was read and has not been touched since is not read again."""
+    """Reads files and keepers. A keeper that was read and has not been touched since is not read again.
 
-    def __init__(self, sources: Mapping[int, SourceAt], held: Mapping[int, Held]) -> None:
+    ``tagged`` are images that have the tag of the plan.
+    """
+
+    def __init__(
+        self, sources: Mapping[int, SourceAt], held: Mapping[int, Held], tagged: Collection[int]
+    ) -> None:
+        self._tagged = tagged
         self._sources = dict(sources)
         self._held = held
         self._keepers: dict[bytes, tuple[Content, int]] = {}
 
-    def source(self, source_id: int) -> SourceAt:
-        return self._sources[source_id]
-
     def spot(self, file: PlannedFile) -> Spot:
         """Where a file lies by the catalog. Raises LeftAloneError."""
-        held = self._held.get(file.image_id)
-        _, trouble = place_of(held, self._sources)
+        held, source, _ = self._place(file.image_id)
+        return spot_of(source, held.path)
+
+    def _place(self, image_id: int) -> tuple[Held, SourceAt, bytes]:
+        """The place of an image in the catalog, and its path. Raises LeftAloneError."""
+        held = self._held.get(image_id)
+        path, trouble = place_of(held, self._sources)
         if trouble:
             raise LeftAloneError(trouble)
         assert held is not None
         assert held.source_id is not None
-        return spot_of(self._sources[held.source_id], held.path)
+        return held, self._sources[held.source_id], path
 
-    def is_put_away(self, file: PlannedFile) -> bool:
-        """Whether an image is quarantined and its file is not at its place, as it should be."""
+    def _place_by_plan(self, file: PlannedFile) -> tuple[Held, SourceAt]:
+        """The same of a file that has to lie where the plan says. Raises LeftAloneError."""
+        held, source, path = self._place(file.image_id)
+        if path != file.path:
+            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        return held, source
+
+    def is_as_meant(self, file: PlannedFile) -> bool:
+        """Whether an image is quarantined and its file is not at its place, or has the tag that it is to get."""
         held = self._held.get(file.image_id)
-        if held is None or held.state != QUARANTINED or held.content_hash.hex() != file.content_hash:
+        if held is None or held.content_hash.hex() != file.content_hash:
             return False
-        return held.source_id is None or self.is_absent(file)
+        if file.action == "tag" and file.image_id in self._tagged:
+            return True
+        return held.state == QUARANTINED and (held.source_id is None or self.is_absent(file))
 
     def is_absent(self, file: PlannedFile) -> bool:
         """Whether nothing lies at the place of a file. Raises LeftAloneError."""
@@ -84,25 +101,18 @@ class Looking:
 
     def ready(self, file: PlannedFile, keeper: PlannedFile) -> Ready:
         """Raises LeftAloneError."""
-        held = self._held.get(file.image_id)
-        path, trouble = place_of(held, self._sources)
-        if trouble:
-            raise LeftAloneError(trouble)
-        assert held is not None
-        assert held.source_id is not None
-        if path != file.path:
-            raise LeftAloneError(f"it lies elsewhere now: {display_path(path)}")
+        held, source = self._place_by_plan(file)
         if held.content_hash.hex() != file.content_hash:
             raise LeftAloneError("the collection has other bytes of it by now")
         if held.state not in (LIVE, QUARANTINED):
             raise LeftAloneError(f"it is {held.state}")
-        spot = spot_of(self._sources[held.source_id], held.path)
+        spot = spot_of(source, held.path)
         with explained(), spots.opened(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
         self.check_keeper(keeper, None if file.action == "tag" else content, file)
-        return Ready(held, held.source_id, spot, content)
+        return Ready(held, source, spot, content)
 
     def check(self, at: At, content_hash: str) -> Content:
         """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
@@ -120,16 +130,11 @@ class Looking:
 
     def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
         """The keeper, sound and in its place, and not the very file that is to go. Raises LeftAloneError."""
-        if keeper.collection is None:
-            held = self._held.get(keeper.image_id)
-            path, trouble = place_of(held, self._sources)
-            if not trouble and path != keeper.path:
-                trouble = f"it lies elsewhere now: {display_path(path)}"
-            if not trouble and held is not None and held.state != LIVE:
-                trouble = f"it is {held.state}"
-            if trouble:
-                raise LeftAloneError(f"its keeper: {trouble}")
         try:
+            if keeper.collection is None:
+                held, _ = self._place_by_plan(keeper)
+                if held.state != LIVE:
+                    raise LeftAloneError(f"it is {held.state}")
             found = self._keeper(keeper)
         except LeftAloneError as error:
             raise LeftAloneError(f"its keeper: {error}") from error
@@ -144,8 +149,7 @@ class Looking:
         return found
 
     def _keeper(self, keeper: PlannedFile) -> Content:
-        spot = Spot(os.path.dirname(keeper.path), os.path.basename(keeper.path))
-        with explained(), spots.opened(spot) as at:
+        with explained(), spots.opened(Spot.of(keeper.path)) as at:
             if (before := self._keepers.get(keeper.path)) is not None:
                 content, read_ns = before
                 info = spots.look(at)
@@ -162,8 +166,7 @@ def spot_of(source: SourceAt, path: bytes) -> Spot:
     """Where the file of a place lies. Below the root of a source no link is followed."""
     if source.kind in ("folder", "imagefolder"):
         return Spot(source.root, path)
-    full = os.path.join(source.root, path) if path else source.root
-    return Spot(os.path.dirname(full), os.path.basename(full))
+    return Spot.of(os.path.join(source.root, path) if path else source.root)
 
 
 def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None) -> tuple[Spot, bytes]:
@@ -208,6 +211,8 @@ def explained() -> Iterator[None]:
         yield
     except ChangingError as error:
         raise LeftAloneError(str(error)) from error
+    except FileExistsError as error:
+        raise LeftAloneError("something lies where it was to go") from error
     except OSError as error:
         raise LeftAloneError(said(error)) from error
 

@@ -9,12 +9,9 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, get_args
-from urllib.parse import quote_from_bytes
+from typing import Any, Final, TypeVar, get_args
 
-from imseek.data import layout
 from imseek.errors import PlanError
 from imseek.types import (
     Action,
@@ -27,6 +24,8 @@ from imseek.types import (
 )
 
 FORMAT: Final = 1
+#: What pictures are tagged with where no tag is named.
+TAG: Final = "duplicate"
 ABOUT: Final = (
     "What `imseek apply` is to do. Take groups or files out as you like, or set the action of a file to "
     '"keep". Every file is read again before it is touched, and `imseek undo` brings all back.'
@@ -44,29 +43,20 @@ _REFUSED: Final = {"image_id", "path", "path_b64", "reason"}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The members of a plan's file; see :class:`imseek.curate.acts.plans.Plan`."""
+    """The members of a plan's file; see :class:`imseek.curate.acts.plans.Plan`, which is one."""
 
     collection: str
     generation: int
     created: str
     action: Action
     groups: tuple[PlannedGroup, ...]
-    to: bytes | None
-    tag: str
-    protect: tuple[bytes, ...]
-    refused: tuple[RefusedFile, ...]
+    to: bytes | None = None
+    tag: str = TAG
+    protect: tuple[bytes, ...] = ()
+    refused: tuple[RefusedFile, ...] = ()
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def file_uri(path: bytes) -> str:
-    return "file://" + quote_from_bytes(path)
-
-
-def is_quarantine(names: Collection[str]) -> bool:
-    return layout.is_quarantine(names)
+_Kind = TypeVar("_Kind", bound=Content)
 
 
 def document(content: Content) -> dict[str, object]:
@@ -122,8 +112,8 @@ def is_plan(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> Content:
-    """Raises PlanError, which names the entry."""
+def read(path: Path, kind: type[_Kind]) -> _Kind:
+    """What a file holds, as one of ``kind``. Raises PlanError, which names the entry."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
@@ -144,7 +134,7 @@ def read(path: Path) -> Content:
     groups = tuple(
         _group(_Entry(f"{path}: group {n}", one, _GROUP)) for n, one in enumerate(top.list("groups"), start=1)
     )
-    return Content(
+    return kind(
         collection=top.text("collection"),
         generation=top.number("generation"),
         created=top.text("created"),

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from imseek.curate.acts import plan_file
-from imseek.data.catalog import LIVE
+from imseek.curate.acts.plan_file import TAG
+from imseek.data import layout
+from imseek.data.catalog import LIVE, now
 from imseek.data.current import read_current
-from imseek.data.places import INSIDE, is_url, join
+from imseek.data.places import INSIDE, file_uri, is_url, join
 from imseek.data.quarantine import Held, SourceAt, live_sources, look_up
 from imseek.data.sources import contains
 from imseek.data.system_errors import explained
@@ -38,27 +40,17 @@ from imseek.types import (
 FILE_KINDS: Final = frozenset({"folder", "file", "imagefolder", "list"})
 #: Actions that replace a file by the bytes of its keeper.
 LINKING: Final = frozenset({"hard-link", "reflink"})
-#: What pictures are tagged with where no tag is named.
-TAG: Final = "duplicate"
+#: Actions that take a file from its place.
+MOVING: Final = frozenset({"quarantine", "trash"})
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(plan_file.Content):
     """What is to be done, group by group. ``refused`` are duplicates that nothing can be done to, with the reason.
 
     ``to`` is the quarantine folder, None for the default one of each file system; ``protect`` are folders in which
     nothing is touched. Paths are absolute.
     """
-
-    collection: str
-    generation: int
-    created: str
-    action: Action
-    groups: tuple[PlannedGroup, ...]
-    to: bytes | None = None
-    tag: str = TAG
-    protect: tuple[bytes, ...] = ()
-    refused: tuple[RefusedFile, ...] = ()
 
     @property
     def files(self) -> tuple[PlannedFile, ...]:
@@ -73,7 +65,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Tells this plan from others: hexadecimal sha256 of what it asks for."""
-        asked = {k: v for k, v in self._document().items() if k not in ("about", "refused")}
+        asked = {k: v for k, v in plan_file.document(self).items() if k not in ("about", "refused")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -81,7 +73,7 @@ class Plan:
         file = Path(path)
         if file.exists() and not plan_file.is_plan(file):
             raise UsageError(f"{file} is there, and is no plan", hint="name a file that is not there yet")
-        text = json.dumps(self._document(), indent=1, ensure_ascii=False)
+        text = json.dumps(plan_file.document(self), indent=1, ensure_ascii=False)
         staged = file.with_name(f".{file.name}.{os.getpid()}")
         with explained(file):
             try:
@@ -94,18 +86,7 @@ class Plan:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
         """Read a plan, strictly. Raises PlanError, which names the entry, for anything that is not as it should be."""
-        read = plan_file.read(Path(path))
-        plan = cls(
-            collection=read.collection,
-            generation=read.generation,
-            created=read.created,
-            action=read.action,
-            groups=read.groups,
-            to=read.to,
-            tag=read.tag,
-            protect=read.protect,
-            refused=read.refused,
-        )
+        plan = plan_file.read(Path(path), cls)
         plan.check()
         return plan
 
@@ -130,21 +111,6 @@ class Plan:
                     raise PlanError(f"{where}: only files of the same bytes can be linked")
                 if (folder := protector(self.protect, file.path)) is not None:
                     raise PlanError(f"{where}: {display_path(folder)} is protected")
-
-    def _document(self) -> dict[str, object]:
-        return plan_file.document(
-            plan_file.Content(
-                collection=self.collection,
-                generation=self.generation,
-                created=self.created,
-                action=self.action,
-                groups=self.groups,
-                to=self.to,
-                tag=self.tag,
-                protect=self.protect,
-                refused=self.refused,
-            )
-        )
 
 
 def make(
@@ -178,7 +144,7 @@ def make(
     return Plan(
         collection=report.collection,
         generation=report.generation,
-        created=plan_file.now(),
+        created=now(),
         action=action,
         groups=groups,
         to=target,
@@ -203,7 +169,7 @@ def check_target(root: Path, folder: bytes) -> None:
         return
     except OSError as error:
         raise UsageError(f"{shown} cannot be used: {error.strerror}") from error
-    if names and not plan_file.is_quarantine(names):
+    if names and not layout.is_quarantine(names):
         raise UsageError(
             f"{shown} holds other files, which would not be scanned any more",
             hint="name a folder that is empty or not there yet",
@@ -331,7 +297,7 @@ class _Making:
     def _place(self, one: Duplicate) -> tuple[bytes, str]:
         if one.collection != self._collection:
             found = one.place
-            if found is None or found.uri != plan_file.file_uri(found.path):
+            if found is None or found.uri != file_uri(found.path):
                 return b"", "it is no file of its own"
             return found.path, ""
         held = self._held.get(one.image_id)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.acting import folder_of
-from imseek.curate.acts.apply import MOVING
 from imseek.curate.acts.journal import AWAY
+from imseek.curate.acts.plans import MOVING
 from imseek.curate.acts.returning import located, where
 from imseek.data import durable, quarantine, spots
 from imseek.data.catalog import LIVE

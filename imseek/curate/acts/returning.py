@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from imseek.curate.acts import trash
-from imseek.curate.acts.acting import beside, folder_of, part_of, target_of, told
+from imseek.curate.acts.acting import beside, folder_of, move, part_of, target_of
 from imseek.curate.acts.journal import Intent, Journal, State
-from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, spot_of
+from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, explained, spot_of
+from imseek.curate.acts.plans import LINKING
 from imseek.data import copying, layout, moving, spots
 from imseek.data.quarantine import SourceAt
 from imseek.data.spots import At, Content, Spot
@@ -38,7 +39,7 @@ class Back:
 def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
     """The intent with its paths as they are now, since a source may have moved, and where its file belongs."""
     if source is None:
-        return intent, trash.spot(intent.full)
+        return intent, Spot.of(intent.full)
     spot = spot_of(source, intent.path)
     if spot.full == intent.full:
         return intent, spot
@@ -61,8 +62,8 @@ def bring_back(
     """
     if intent.action == "tag":
         return Back(True)
-    with told():
-        if intent.action in ("hard-link", "reflink"):
+    with explained():
+        if intent.action in LINKING:
             return _part_from_keeper(journal, intent, spot, dry_run)
         kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
@@ -120,7 +121,7 @@ def where(journal: Journal, intent: Intent) -> Spot | None:
     place = journal.trashed.get(intent.n)
     if place is None or not os.path.lexists(place):
         place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
-    return None if place is None else trash.spot(place)
+    return None if place is None else Spot.of(place)
 
 
 def _compare(
@@ -200,10 +201,7 @@ def _move_back(
         if dry_run:
             return
         with spots.opened(spot, make=True) as here:
-            part = part_of(journal, intent)
-            moving.move(
-                there, here, content, part, unsynced, lambda copy: journal.note_copy(intent.n, copy.st_ino)
-            )
+            move(journal, intent, there, here, content, unsynced)
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
@@ -239,7 +237,8 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
             copying.restore_facts(new, intent.mode, intent.mtime_ns)
             if spots.read(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
-            moving.replace(at, new, old, content)
-        finally:
+        except BaseException:
             moving.drop(new)
+            raise
+        moving.replace(at, new, old, content)
     return Back(True)

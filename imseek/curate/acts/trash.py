@@ -38,7 +38,7 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
             found.append((deleted, os.path.join(trash, b"files", name)))
     places = [place for _, place in sorted(found, reverse=True)]
     for place in places or _without_record(path):
-        with suppress(OSError, ChangingError), spots.opened(spot(place)) as at:
+        with suppress(OSError, ChangingError), spots.opened(Spot.of(place)) as at:
             if spots.read(at).sha256 == sha256:
                 return place
     return None
@@ -83,10 +83,6 @@ def forget(path: bytes, place: bytes | None = None) -> None:
             if not os.path.lexists(os.path.join(trash, b"files", name)):
                 with suppress(OSError):
                     os.unlink(os.path.join(trash, b"info", name + _INFO))
-
-
-def spot(place: bytes) -> Spot:
-    return Spot(os.path.dirname(place), os.path.basename(place))
 
 
 def _trashes(path: bytes) -> Iterator[tuple[bytes, bytes]]:

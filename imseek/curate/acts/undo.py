@@ -10,23 +10,23 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from imseek.curate.acts import inherit
 from imseek.curate.acts import journal as journals
-from imseek.curate.acts.apply import BATCH, MOVING
+from imseek.curate.acts.apply import BATCH
 from imseek.curate.acts.journal import AWAY, Intent, Journal, State
 from imseek.curate.acts.looking import LeftAloneError, placings
-from imseek.curate.acts.plans import LINKING
+from imseek.curate.acts.plans import LINKING, MOVING
 from imseek.curate.acts.returning import Back, GoneError, bring_back, located, tidy
 from imseek.curate.patience import writing
 from imseek.data import quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.current import read_current
-from imseek.data.quarantine import Change, Held, live_sources, look_up, occupants
+from imseek.data.quarantine import Held, live_sources, look_up, occupants
 from imseek.data.system_errors import explained
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
@@ -152,16 +152,10 @@ class _Run:
         back = [result.intent for result in results if result.back is not None]
         held = look_up(self._root, sorted({intent.image_id for intent in back}))
         commit(writer, self._batch(back, held))
-        numbers = {intent.n for intent in back}
         states = self._journal.states
-        still = [i for n, i in self._journal.intents.items() if n not in numbers and states[n] in AWAY]
-        taken = inherit.taking(writer, back, still, self._journal.undo_id)
         # Of one that another file took the place of, the next scan tells what has become.
         kept = [r.intent.image_id for r in results if r.other and r.intent.action in MOVING]
-        change = Change(
-            kept=kept, untagged=taken.untagged, columns=taken.columns, column_set=taken.column_set
-        )
-        quarantine.make(writer, change)
+        quarantine.make(writer, replace(inherit.taking(writer, back, self._journal), kept=kept))
         noted: dict[int, State] = {intent.n: "undone" for intent in back}
         noted |= {r.intent.n: "gone" for r in results if r.gone and states[r.intent.n] != "gone"}
         # What lies at their places, now or later, is not ours.
