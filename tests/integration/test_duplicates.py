@@ -6,12 +6,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
 
 import imseek
 from imseek import duplicates
+from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.types import DuplicateReport, Progress
 
@@ -155,6 +157,26 @@ class TestThresholds:
             again = duplicates.find(collection)
             assert collection.info().generation == generation + 1
         assert first.groups == again.groups
+
+    def test_crops_and_thumbnails_are_found_by_what_was_measured(
+        self, made: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Builtin, as if nobody had ever chosen limits for it."""
+        from imseek.curate import limits
+
+        used: list[Thresholds] = []
+        real = limits.calibrate
+
+        def calibrate(*sample: Any) -> Thresholds:
+            used.append(real(*sample))
+            return used[-1]
+
+        monkeypatch.setattr(limits, "_OWN", "none")
+        monkeypatch.setattr(limits, "calibrate", calibrate)
+        report = duplicates.find(made)
+        (found,) = used
+        assert found != DEFAULTS
+        assert sorted(names(report)[1:]) == sorted(SAME)
 
 
 class TestJudging:
