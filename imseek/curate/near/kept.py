@@ -44,6 +44,8 @@ class Kept:
         above = None if root is None else root / layout.CACHE / "duplicates"
         self._folder = None if above is None else above / asked
         if above is not None and self._folder is not None:
+            with suppress(OSError):
+                os.utime(self._folder)  # Asked just now, also where nothing is to be written.
             _forget(above, self._folder)
 
     def only(self, stage: str, names: Collection[str]) -> set[str]:
