@@ -11,9 +11,10 @@ import numpy as np
 
 from imseek.curate.contents import Contents, Hashes, Ids
 from imseek.curate.near.blocks import Block, Telling, each_block, joined
-from imseek.curate.near.hamming import Bits, Near, Table, count_bits, nearest, spread
+from imseek.curate.near.hamming import Bits, Near, Table, nearest, spread
 from imseek.curate.near.kept import Arrays, Kept
 from imseek.encoders.checks import available_cpus
+from imseek.search.collapse import hamming
 
 PHASE: Final = "comparing hashes"
 
@@ -199,7 +200,7 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
         part = slice(start, start + _PAIRS)
         one, two = a[part], b[part]
         for code in range(turns):
-            apart = count_bits(turn(one, code) ^ two)
+            apart = hamming(turn(one, code), two)
             nearer = apart < least[part]
             least[part][nearer], codes[part][nearer] = apart[nearer], code
         unknown = (one == 0) | (two == 0)
