@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import imseek
+from imseek.curate.pixels import calibration
 from imseek.curate.pixels.calibration import LEAST, Encode, calibrate, keep, kept
 from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data.writer import Writer
@@ -105,3 +106,15 @@ def test_thresholds_are_kept_with_the_collection(tmp_path: Path) -> None:
         keep(writer, "abc", found)
     assert kept(tmp_path / "c", "abc") == found
     assert kept(tmp_path / "c", "another") is None
+
+
+def test_what_pixels_must_show_is_never_that_of_an_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with imseek.create(tmp_path / "c", encoder="fake"):
+        pass
+    with Writer(tmp_path / "c", "test") as writer:
+        keep(writer, "abc", replace(DEFAULTS, near_cosine=0.5))
+    later = replace(DEFAULTS, agreement=0.75, near_cosine=0.85)
+    monkeypatch.setattr(calibration, "DEFAULTS", later)
+    assert kept(tmp_path / "c", "abc") == replace(later, near_cosine=0.5)
