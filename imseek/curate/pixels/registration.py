@@ -10,7 +10,7 @@ How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -103,18 +103,8 @@ def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Reg
 
 def swapped(one: Registration) -> Registration:
     """How ``a`` lies over ``b``."""
-    return Registration(
-        INVERSE[one.orientation],
-        one.overlap_b,
-        one.overlap_a,
-        one.correlation,
-        one.agreement,
-        one.drift,
-        one.detail,
-        one.pixels,
-        one.rest_agreement,
-        one.rest_drift,
-    )
+    turned = INVERSE[one.orientation]
+    return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
 
 
 def best_orientation(a: Look, b: Look) -> int:
