@@ -31,9 +31,10 @@ from duplicating.made import Made, make
 from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
 
-from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, Pairs, Thresholds, classify
+from imseek.curate.near.alike import distances
+from imseek.curate.pixels.classify import INSIDE, SAME, SCENE, UNKNOWN, Pairs, Thresholds, classify
 from imseek.curate.pixels.looks import Looks
-from imseek.curate.pixels.orientations import nearest_turn
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.encoders.cache import cache_dir
 from imseek.search.collapse import hamming
 
@@ -122,9 +123,9 @@ def by_threshold(
 def facts(made: Made, asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m,) distance (64: unknown), orientation and cosine of all that is asked about."""
     cosine = (made.vectors @ made.vectors.T)[asked.i, asked.j]
-    distance, orientation = nearest_turn(made.hashes[asked.i], made.hashes[asked.j])
-    distance[(made.hashes[asked.i] == 0) | (made.hashes[asked.j] == 0)] = 64
-    return distance, orientation, cosine
+    hashes = made.hashes[asked.i], made.hashes[asked.j]
+    distance, orientation = distances(*hashes, turn_hashes, len(ORIENTATIONS))
+    return np.minimum(distance, np.uint8(UNKNOWN)), orientation, cosine
 
 
 def ours(made: Made, asked: Asked, thresholds: Thresholds) -> tuple[np.ndarray, Pairs]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imseek.curate.contents import Contents
 from imseek.curate.originals import Originals
-from imseek.curate.pixels.calibration import LEAST, SAMPLE, calibrate, keep, kept
+from imseek.curate.pixels.calibration import SAMPLE, calibrate, keep, kept
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -60,8 +60,6 @@ def thresholds(
         note = f"{space.encoder} cannot be asked ({error}): cosines are judged by the limits of {_OWN}"
         return DEFAULTS, (note,)
     pictures = list(_sample(reader, contents, encoder.info.draft_size, progress))
-    if len(pictures) < LEAST:
-        return DEFAULTS, ()
 
     def encode(batch: Sequence[Pixels]) -> Float32:
         return encoder.encode_images(np.stack([encoder.prepare(pixels) for pixels in batch]))
@@ -80,13 +78,14 @@ def _sample(
     cannot be read."""
     began, given = time.monotonic(), 0
     tried = np.random.default_rng(0).permutation(len(contents))[: 4 * SAMPLE]
-    with Originals(reader) as originals:
-        for position in tried.tolist():
+    ids = contents.ids[tried].tolist()
+    with Originals(reader, ids) as originals:
+        for image_id in ids:
             if progress is not None:
                 progress(Progress(PHASE, given, min(SAMPLE, len(contents)), 0, time.monotonic() - began))
             if given == SAMPLE:
                 return
             with suppress(MediaError):
-                if (data := originals.read(int(contents.ids[position]))) is not None:
+                if (data := originals.read(image_id)) is not None:
                     yield decode(data, min_side=side).pixels
                     given += 1

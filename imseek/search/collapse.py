@@ -8,6 +8,7 @@ The numbers were chosen on half A of the stamps of bench/near_duplicates.py.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -21,8 +22,6 @@ Positions = npt.NDArray[np.int64]
 ALIKE: Final = ((0.80, 10), (0.90, 16))
 #: The same where a hash is missing.
 SAME: Final = 0.99
-
-_ONES: Final = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def stand_ins(vectors: Float32, hashes: npt.NDArray[np.uint64]) -> Positions:
@@ -55,8 +54,22 @@ def same_picture(cosines: Float32, hashes: npt.NDArray[np.uint64], one: np.uint6
     return same
 
 
-def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """In how many bits each of ``hashes`` (m,) differs from ``one``, which may be (m,) too: (m,) int64."""
-    differing = np.ascontiguousarray(hashes ^ one).view(np.uint8).reshape(len(hashes), 8)
-    counted: npt.NDArray[np.int64] = _ONES[differing].sum(axis=1, dtype=np.int64)
-    return counted
+def hamming(hashes: npt.NDArray[np.uint64], one: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """In how many bits each of ``hashes`` (m,) differs from ``one``, which may be (m,) too: (m,) uint8."""
+    return count_bits(hashes ^ one)
+
+
+def count_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """How many bits of each are set: uint8, of the same shape."""
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        counted: npt.NDArray[np.uint8] = np.bitwise_count(words)
+        return counted
+    parts = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
+    summed: npt.NDArray[np.uint8] = _ones()[parts].sum(axis=-1, dtype=np.uint8)
+    return summed
+
+
+@cache
+def _ones() -> npt.NDArray[np.uint8]:
+    """Of all numbers of 16 bits."""
+    return np.array([n.bit_count() for n in range(1 << 16)], np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from imseek.data.places import folder, locate
 from imseek.data.reader import Reader
-from imseek.data.vectors.scores import row_norms
+from imseek.data.vectors import scores
 from imseek.search.query import GroupBy
 from imseek.search.shaping import Facts, Pool
 from imseek.types import Float32, SpaceInfo, display_path
@@ -103,6 +103,4 @@ Ids: TypeAlias = npt.NDArray[np.int64]
 
 def unit_rows(reader: Reader, ids: Ids, space: SpaceInfo) -> Float32:
     """(m, dim) float32: the stored rows of images, of norm 1; rows of zeros stay."""
-    rows = reader.vectors(ids.tolist(), space.space_id).astype(np.float32)
-    norms = row_norms(rows)[:, np.newaxis]
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))

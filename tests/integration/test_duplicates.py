@@ -6,12 +6,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
 
 import imseek
 from imseek import duplicates
+from imseek.curate.pixels.classify import Thresholds
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.types import DuplicateReport, Progress
 
@@ -155,6 +157,46 @@ class TestThresholds:
             again = duplicates.find(collection)
             assert collection.info().generation == generation + 1
         assert first.groups == again.groups
+
+    def test_crops_and_thumbnails_are_found_by_what_was_measured(
+        self, tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Builtin, as if nobody had ever chosen limits for it.
+
+        The sample is all 24 pictures, crops too: it gives .87 where .80 was chosen. By .80 all eight crops are found,
+        by .87 not those of the astronaut and the rocket, by .99 only that of the camera.
+        """
+        from imseek.curate import limits
+
+        used: list[Thresholds] = []
+        real = limits.calibrate
+
+        def calibrate(*sample: Any) -> Thresholds:
+            used.append(real(*sample))
+            return used[-1]
+
+        monkeypatch.setattr(limits, "_OWN", "none")
+        monkeypatch.setattr(limits, "calibrate", calibrate)
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        for path in photo_files:
+            with Image.open(path) as opened:
+                picture = opened.convert("RGB")
+            width, height = picture.size
+            picture.save(folder / f"{path.stem}.png")
+            picture.resize((width // 3, height // 3)).save(folder / f"{path.stem} small.jpg")
+            # 64 % of it.
+            picture.crop((width // 5, height // 5, width, height)).save(folder / f"{path.stem} cropped.jpg")
+        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
+            collection.index([folder])
+            report = duplicates.find(collection)
+        (found,) = used
+        assert 0.80 < found.near_cosine < 0.90
+        together = {Path(keeper).stem: others for keeper, *others in names(report)}
+        assert together.keys() == {path.stem for path in photo_files}
+        for stem, others in together.items():
+            both = [f"{stem} cropped.jpg", f"{stem} small.jpg"]
+            assert others == both or (stem in ("astronaut", "rocket") and others == both[1:])
 
 
 class TestJudging:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from imseek.curate.near.alike import distances
 from imseek.curate.pixels.classify import (
     DEFAULTS,
     INSIDE,
@@ -21,7 +22,7 @@ from imseek.curate.pixels.classify import (
     judge_unread,
 )
 from imseek.curate.pixels.looks import Small, look
-from imseek.curate.pixels.orientations import nearest_turn, turn
+from imseek.curate.pixels.orientations import ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, perceptual_hash
 
 Picture = npt.NDArray[np.uint8]
@@ -86,7 +87,7 @@ def test_a_deep_crop_is_inside(coffee: Picture) -> None:
 def test_a_turned_picture_is_the_same_whatever_its_vector_says(coffee: Picture) -> None:
     turned = np.ascontiguousarray(turn(coffee, 6))
     hashes = [np.array([perceptual_hash(one)], np.uint64) for one in (coffee, turned)]
-    distance, code = nearest_turn(hashes[0], hashes[1])
+    distance, code = distances(*hashes, turn_hashes, len(ORIENTATIONS))
     assert distance[0] <= DEFAULTS.near_bits
     verdict = judge(int(distance[0]), 0.1, _small(coffee), _small(turned))
     assert (verdict.kind, verdict.orientation) == (SAME, 6)

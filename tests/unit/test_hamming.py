@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imseek.curate.contents import Hashes
 from imseek.curate.near import hamming
-from imseek.curate.near.hamming import Hashes, Table, changes, count_bits, nearest
+from imseek.curate.near.hamming import Table, changes, nearest
+from imseek.search.collapse import count_bits
 
 
 def flipped(hashes: Hashes, bits: int, rng: np.random.Generator) -> Hashes:

@@ -82,6 +82,15 @@ def test_only_what_was_asked_lately_is_kept(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(8, 12)]
 
 
+def test_what_is_asked_again_is_kept_for_longer(tmp_path: Path) -> None:
+    for n in range(4):
+        Kept(tmp_path, f"q{n}").save("x-1", PART)
+        os.utime(tmp_path / "cache" / "duplicates" / f"q{n}", (n, n))
+    assert same(Kept(tmp_path, "q0").load("x-1", KINDS))
+    Kept(tmp_path, "q4").save("x-1", PART)
+    assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == ["q0", "q2", "q3", "q4"]
+
+
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"a file where the folder should be")
     kept = Kept(tmp_path, "asked")

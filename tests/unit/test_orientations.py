@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, nearest_turn, turn, turn_hashes
+from imseek.curate.near.alike import distances
+from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn, turn_hashes
 from imseek.media import decode, hamming_distance, perceptual_hash
 
 CODES = range(len(ORIENTATIONS))
@@ -61,9 +62,9 @@ def test_the_turn_of_a_photograph_is_recognised_by_its_hash(photo_files: list[Pa
     pixels = [decode(path.read_bytes()).pixels for path in photo_files]
     a = np.array([perceptual_hash(one) for one in pixels], np.uint64)
     b = np.array([perceptual_hash(np.ascontiguousarray(turn(one, code))) for one in pixels], np.uint64)
-    distances, codes = nearest_turn(a, b)
+    apart, codes = distances(a, b, turn_hashes, len(CODES))
     assert codes.tolist() == [code] * len(pixels)
-    assert distances.max() <= 12
+    assert apart.max() <= 12
 
 
 def test_a_hash_that_says_nothing_says_nothing_turned() -> None:

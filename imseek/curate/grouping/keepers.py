@@ -36,8 +36,8 @@ _PLAIN: Final = frozenset(
         "bytes",
         "phash",
         "orientation",
+        "longitude",
     }
-    | {"longitude"}
 )
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]

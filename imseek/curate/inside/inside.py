@@ -31,7 +31,7 @@ from imseek.curate.pixels.registration import Registration
 from imseek.curate.pixels.registration import inside as laid_over
 from imseek.curate.pixels.resampling import Look
 from imseek.data.vectors import IdSet, VectorIndex
-from imseek.data.vectors.scores import row_norms
+from imseek.data.vectors.scores import unit_rows
 from imseek.errors import MediaError
 from imseek.media.decode import decode
 from imseek.types import Float32, Progress, ProgressCallback
@@ -155,9 +155,8 @@ def _candidates(
 ) -> Iterator[list[tuple[int, float]]]:
     """For each picture of a block, positions of what may lie in it, with the greatest cosine to one of its tiles."""
     queries = np.concatenate([wholes[:, None], block.rows.astype(np.float32)], axis=1)
-    norms = row_norms(queries.reshape(-1, queries.shape[2])).reshape(queries.shape[:2])
-    asked = norms > 0  # What could not be encoded is nowhere.
-    unit = (queries[asked] / norms[asked][:, None]).astype(np.float32, copy=False)
+    asked = queries.any(axis=2)  # What could not be encoded is nowhere.
+    unit = unit_rows(queries[asked])
     answers = iter(index.search(unit, rules.nearest + 1, allowed=allowed) if len(unit) else ())
     for n, count in zip(block.at.tolist(), asked.sum(axis=1).tolist(), strict=True):
         ranks: dict[int, tuple[int, float]] = {}

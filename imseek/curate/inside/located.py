@@ -1,8 +1,8 @@
 """Where in a picture another one may lie, whole or with its edges cut off: a quick look before the pixel check.
 
-The part is laid over the picture at each of a row of scales and each place by normalised cross-correlation (J. P.
-Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows), on a grid so
-coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.pixels.registration` on finer grids.
+The part is laid over the picture at each of a row of scales and each place (:mod:`imseek.curate.pixels.correlation`),
+on a grid so coarse that a few milliseconds do. What it finds is judged by :mod:`imseek.curate.pixels.registration` on
+finer grids.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from imseek.curate.pixels.resampling import Look, resized, summed, unit, windows
-from imseek.types import Float32
+from imseek.curate.pixels.correlation import Searched
+from imseek.curate.pixels.resampling import Look, resized
 
 #: Longer side of the grid, in pixels.
 GRID: Final = 64
@@ -87,9 +87,7 @@ class Ground:
         shrink = min(1.0, GRID / max(picture.shape))
         small = resized(picture, *(max(_LEAST, round(side * shrink)) for side in picture.shape))
         self._shape = small.shape
-        small = small - small.mean()
-        self._spectrum = np.fft.rfft2(small)
-        self._sums, self._squares = summed(small), summed(small * small)
+        self._searched = Searched(small, _NOISE)
 
     def locate(self, part: Look) -> Location:
         """The best place of a part, of the same proportions or of the square in its middle."""
@@ -108,22 +106,9 @@ class Ground:
         edges = [tuple(round(side * largest * scale) for side in part.shape) for scale in _SCALES]
         sizes = [(min(h, height), min(w, width)) for h, w in dict.fromkeys(edges) if min(h, w) >= _LEAST]
         best = Location(-1.0, 0.0, 0.0, 1.0, 1.0, whole)
-        if not sizes:
-            return best
-        templates = np.zeros((len(sizes), height, width), np.float32)
-        for n, (h, w) in enumerate(sizes):
-            templates[n, :h, :w] = unit(resized(part, h, w))
-        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=self._shape)
-        for n, (h, w) in enumerate(sizes):
-            field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
-            top, left = np.unravel_index(int(field.argmax()), field.shape)
-            if (score := float(field[top, left])) > best.correlation:
-                box = (top / height, left / width, (top + h) / height, (left + w) / width)
-                best = Location(score, float(box[0]), float(box[1]), float(box[2]), float(box[3]), whole)
+        for peak in self._searched.peaks(part, sizes):
+            if peak.correlation > best.correlation:
+                top, left = peak.top / height, peak.left / width
+                bottom, right = (peak.top + peak.height) / height, (peak.left + peak.width) / width
+                best = Location(peak.correlation, top, left, bottom, right, whole)
         return best
-
-    def _norms(self, h: int, w: int) -> Float32:
-        area = h * w
-        variance = windows(self._squares, h, w) - windows(self._sums, h, w) ** 2 / area
-        norms: Float32 = np.sqrt(np.maximum(variance, area * _NOISE**2))
-        return norms

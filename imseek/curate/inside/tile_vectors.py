@@ -6,10 +6,8 @@ damaged or not there is made again, and where nothing can be written the work is
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -18,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests
-from imseek.curate.near.kept import digest
+from imseek.curate.near.kept import digest, read, write
 from imseek.data import layout
 from imseek.encoders.base import Encoder
+from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError
 from imseek.indexer.load import unit_rows
 from imseek.indexer.workers import OrderedMap
@@ -50,7 +49,7 @@ def grid(count: int) -> tuple[Tile, ...]:
     return tuple((x / count, y / count, 1 / count, 1 / count) for y in range(count) for x in range(count))
 
 
-#: Compared on half A of bench/inside_set.py with ten other kinds: docs/log.md has what each of them proposes.
+#: Chosen on half A of bench/inside_set.py: docs/log.md has what either kind, both, and all eleven that were tried find.
 TILES: Final = (*overlapping(0.6), *grid(3))
 
 
@@ -101,25 +100,14 @@ class TileStore:
         if self._folder is None or not len(hashes):
             return
         path = self._folder / f"{digest(hashes)}.npz"
-        written = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with written.open("wb") as file:
-                np.savez(file, hashes=hashes, rows=rows)
-            written.replace(path)
-        except OSError:  # A full disk, a read-only one: then they are not kept.
-            with suppress(OSError):
-                written.unlink(missing_ok=True)
-            return
-        self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
+        if write(path, {"hashes": hashes, "rows": rows}):
+            self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
 
     def _read(self, path: Path, name: str) -> npt.NDArray[Any] | None:
         kind, shape = (np.uint8, (32,)) if name == "hashes" else (np.float16, self._shape)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                found: npt.NDArray[Any] = file[name]  # Its CRC-32 is checked, as in every ZIP file.
-        except Exception:  # What damaged bytes make NumPy raise is not documented.
+        if (arrays := read(path, name)) is None:
             return None
+        (found,) = arrays
         return found if found.dtype == kind and found.shape[1:] == shape else None
 
 
@@ -156,7 +144,7 @@ class Tiler:
 
     def _encode(self, hashes: Digests, wanted: Sequence[int], known: dict[int, Float16 | None]) -> None:
         made: dict[int, Float16] = {}
-        workers = len(os.sched_getaffinity(0))
+        workers = available_cpus()
         each: OrderedMap[int, list[npt.NDArray[Any]]] = OrderedMap(
             self._prepared, workers=workers, lookahead=2 * workers, deadline=SECONDS, late=lambda _: []
         )

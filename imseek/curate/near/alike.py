@@ -11,9 +11,10 @@ import numpy as np
 
 from imseek.curate.contents import Contents, Hashes, Ids
 from imseek.curate.near.blocks import Block, Telling, each_block, joined
-from imseek.curate.near.hamming import Bits, Near, Table, count_bits, nearest, spread
+from imseek.curate.near.hamming import Bits, Near, Table, nearest, spread
 from imseek.curate.near.kept import Arrays, Kept
 from imseek.encoders.checks import available_cpus
+from imseek.search.collapse import hamming
 
 PHASE: Final = "comparing hashes"
 
@@ -86,8 +87,9 @@ def alike_pairs(
     ones, the first). Exact but for these bounds, and for hashes that have 16 bits in common with thousands
     (:data:`imseek.curate.near.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair. Raises Stopped.
     """
+    others, name = other or (contents, "")
     groups = _Groups(contents.phashes)
-    theirs = groups if other is None else _Groups(other[0].phashes)
+    theirs = groups if not name else _Groups(others.phashes)
 
     def work(block: Block) -> Arrays:
         asked = groups.hashes[block.start : block.stop]
@@ -96,7 +98,7 @@ def alike_pairs(
         pairs = [np.empty(0, np.int64)]
         for found in _near(table, [turn(asked, code) for code in range(turns)], radius, most + 1):
             telling.tell(PHASE, block.start, len(groups.hashes))
-            away = (asked[found.query] != table.hashes[found.found]) | (other is not None)
+            away = (asked[found.query] != table.hashes[found.found]) | bool(name)
             pairs.append(found.query[away] * len(table.hashes) + found.found[away])
             cut |= found.cut
         query, at = np.divmod(np.unique(np.concatenate(pairs)), max(1, len(table.hashes)))
@@ -112,25 +114,24 @@ def alike_pairs(
         PHASE,
         contents.ids[groups.firsts],
         [groups.hashes],
-        "" if other is None else other[1],
+        name,
         work,
         _KINDS,
         kept,
         telling,
     )
     one, two = joined(list(each), _KINDS)
-    a, b, left_out = _expanded(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, other is None)
+    a, b, left_out = _expanded(groups, theirs, one[two != 0], two[two != 0], most, turn, turns, not name)
     cut = np.zeros(len(contents), np.bool_)
     crowded = groups.numbers(np.unique(one[two == 0]))
     cut[groups.firsts[crowded[crowded >= 0]]] = True
     cut[left_out] = True
-    if other is None:
+    if not name:
         c, d, many = _equal(groups, most)
         cut[many] = True
         a, b = np.concatenate([a, c]), np.concatenate([b, d])
         a, b = np.minimum(a, b), np.maximum(a, b)
-    key = np.unique(a * max(1, len(contents if other is None else other[0])) + b)
-    a, b = np.divmod(key, max(1, len(contents if other is None else other[0])))
+    a, b = np.divmod(np.unique(a * max(1, len(others)) + b), max(1, len(others)))
     return Alike(a, b, int(np.count_nonzero(cut)), int(max(groups.sizes, default=0)))
 
 
@@ -146,12 +147,11 @@ def _near(table: Table, asked: Sequence[Hashes], radius: int, most: int) -> Iter
 def _equal(groups: _Groups, most: int) -> tuple[Ids, Ids, Ids]:
     """Each content with the next ``most`` that have its hash; third, the contents of whom some were left out."""
     size = np.repeat(groups.sizes, groups.sizes)
-    members = groups.members[spread(groups.starts, groups.sizes)[1]]
-    place = spread(groups.starts, groups.sizes)[1] - np.repeat(groups.starts, groups.sizes)
+    of, at = spread(groups.starts, groups.sizes)
+    members, place = groups.members[at], at - groups.starts[of]
     after = np.minimum(size - place - 1, most)
     of, behind = spread(np.zeros(len(after), np.int64), after)
-    at = np.arange(len(members))
-    return members[of], members[at[of] + behind + 1], members[size - 1 > most]
+    return members[of], members[of + behind + 1], members[size - 1 > most]
 
 
 def _expanded(
@@ -169,9 +169,8 @@ def _expanded(
     u, w = groups.numbers(one), theirs.numbers(two)
     known = (u >= 0) & (w >= 0)
     u, w = u[known], w[known]
-    if (
-        alone
-    ):  # From the side of the later one, as it is asked; a pair that was found from both sides is there once.
+    if alone:
+        # From the side of the later one, as it is asked; a pair that was found from both sides is there once.
         u, w = np.maximum(u, w), np.minimum(u, w)
     key = np.unique(u * max(1, len(theirs.hashes)) + w)
     u, w = np.divmod(key, max(1, len(theirs.hashes)))
@@ -199,7 +198,7 @@ def distances(a: Hashes, b: Hashes, turn: Turn, turns: int) -> tuple[Bits, Bits]
         part = slice(start, start + _PAIRS)
         one, two = a[part], b[part]
         for code in range(turns):
-            apart = count_bits(turn(one, code) ^ two)
+            apart = hamming(turn(one, code), two)
             nearer = apart < least[part]
             least[part][nearer], codes[part][nearer] = apart[nearer], code
         unknown = (one == 0) | (two == 0)

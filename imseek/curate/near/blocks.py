@@ -18,12 +18,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.curate.contents import Ids
 from imseek.curate.near.kept import Arrays, Kept, digest
 from imseek.types import Progress, ProgressCallback
 
 _BITS: Final = 14
-
-Ids = npt.NDArray[np.int64]
 
 
 class Stopped(Exception):  # noqa: N818 - not an error

@@ -120,7 +120,7 @@ def find(
     asked = digest(reach, turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
     kept = Kept(keep, asked)
     try:
-        return _find(one, other, reach, turn, turns, kept, telling, vectors)
+        return _find(one, other, reach, turn, turns, kept, telling)
     except Stopped:
         nothing = np.empty(0, np.int64)
         bits = np.empty(0, np.uint8)
@@ -135,7 +135,6 @@ def _find(
     turns: int,
     kept: Kept,
     telling: Telling,
-    vectors: bool,
 ) -> Candidates:
     two = other or one
     # What the other side has decides what a part of this one finds: with one image more all is compared again.
@@ -156,7 +155,7 @@ def _find(
     width = max(1, len(two.contents))
     keys = alike.a * width + alike.b
     cosine: Float32 | None = None
-    if vectors and one.index is not None and two.index is not None:
+    if one.index is not None and two.index is not None:
         near = near_pairs(
             one.index,
             one.contents,

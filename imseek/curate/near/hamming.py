@@ -19,15 +19,18 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Hashes: TypeAlias = npt.NDArray[np.uint64]
+from imseek.curate.contents import Hashes, Ids
+from imseek.search.collapse import count_bits
+
 Int32: TypeAlias = npt.NDArray[np.int32]
-Ids: TypeAlias = npt.NDArray[np.int64]
 Whole: TypeAlias = npt.NDArray[np.integer[Any]]
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
 _PARTS: Final = 4
 _WIDTH: Final = 16
 _VALUES: Final = 1 << _WIDTH
+#: How many bits of each value of a part are set.
+_ONES: Final = count_bits(np.arange(_VALUES, dtype=np.uint64))
 #: Comparisons that are held at the same time: 32 bytes each.
 _HELD: Final = 1 << 20
 #: Of the hashes that have one value in a part, as many are compared with one query. Were hashes random, there would be
@@ -47,20 +50,6 @@ class Near:
     found: Ids
     distance: Bits
     cut: npt.NDArray[np.bool_]
-
-
-def count_bits(words: Hashes) -> Bits:
-    """How many bits of each are set: uint8, of the same shape."""
-    if hasattr(np, "bitwise_count"):  # NumPy 2
-        counted: Bits = np.bitwise_count(words)
-        return counted
-    summed: Bits = _ONES[words.view(np.uint16).reshape(*words.shape, 4)].sum(axis=-1, dtype=np.uint8)
-    return summed
-
-
-_ONES: Final = np.array([bin(n).count("1") for n in range(256)], np.uint8)[
-    np.arange(_VALUES, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
-].sum(axis=1, dtype=np.uint8)
 
 
 class Table:
@@ -158,9 +147,8 @@ def _within(radius: int) -> list[int]:
 
 def changes(within: int) -> npt.NDArray[np.uint16]:
     """All 16-bit numbers of which at most ``within`` bits are set, those of fewest bits first."""
-    ones = _ONES[np.arange(_VALUES)]
-    order = np.argsort(ones, kind="stable")
-    return order[: np.count_nonzero(ones <= within)].astype(np.uint16)
+    order = np.argsort(_ONES, kind="stable")
+    return order[: np.count_nonzero(within >= _ONES)].astype(np.uint16)
 
 
 def spread(starts: Whole, sizes: Whole) -> tuple[Ids, Ids]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,8 @@ class Kept:
         above = None if root is None else root / layout.CACHE / "duplicates"
         self._folder = None if above is None else above / asked
         if above is not None and self._folder is not None:
+            with suppress(OSError):
+                os.utime(self._folder)  # Asked just now, also where nothing is to be written.
             _forget(above, self._folder)
 
     def only(self, stage: str, names: Collection[str]) -> set[str]:
@@ -59,29 +61,39 @@ class Kept:
 
     def load(self, name: str, kinds: Sequence[type[np.generic]]) -> Arrays | None:
         """The arrays of a name, of one length and of these ``kinds``; None where they are not kept, or damaged."""
-        if self._folder is None:
-            return None
-        try:
-            path = self._folder / f"{name}.npz"
-            # Opened here, since NumPy does not close what it cannot read.
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = tuple(file[f"arr_{n}"] for n in range(len(kinds)))
-        except Exception:  # What damaged bytes make NumPy raise is not documented.
+        names = [f"arr_{n}" for n in range(len(kinds))]
+        if self._folder is None or (arrays := read(self._folder / f"{name}.npz", *names)) is None:
             return None
         sound = all(a.ndim == 1 and a.dtype == kind for a, kind in zip(arrays, kinds, strict=True))
         return arrays if sound and len({len(a) for a in arrays}) == 1 else None
 
     def save(self, name: str, arrays: Arrays) -> None:
-        if self._folder is None:
-            return
-        written = self._folder / f"{name}.{os.getpid()}.part"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with written.open("wb") as file:
-                np.savez(file, *arrays)
-            written.replace(self._folder / f"{name}.npz")
-        except OSError:  # A full disk, a read-only one: then it is not kept.
-            _unlink(written)
+        if self._folder is not None:
+            write(self._folder / f"{name}.npz", {f"arr_{n}": array for n, array in enumerate(arrays)})
+
+
+def write(path: Path, arrays: Mapping[str, Any]) -> bool:
+    """Arrays by name into a file, or none of them; False where that cannot be: on a full disk, or a read-only one."""
+    written = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written.open("wb") as file:
+            np.savez(file, **arrays)
+        written.replace(path)
+    except OSError:
+        _unlink(written)
+        return False
+    return True
+
+
+def read(path: Path, *names: str) -> Arrays | None:
+    """Arrays of these names, as :func:`write` has written them; None where they are not there, or damaged."""
+    try:
+        # Opened here, since NumPy does not close what it cannot read.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return tuple(file[name] for name in names)
+    except Exception:  # What damaged bytes make NumPy raise is not documented.
+        return None
 
 
 def _forget(above: Path, current: Path) -> None:

@@ -47,8 +47,7 @@ def near_pairs(
     nearest. ``other`` has index, contents and a name of the other side, where there is one.
 
     Rows of zeros, and contents without a vector, have no neighbours. Exact where the index is; else an approximate
-    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises
-    Stopped.
+    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises Stopped.
     """
     theirs, others, name = other or (index, contents, "")
     mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,8 @@ _FINE: Final = 0.35
 _SCENE: Final = 0.999
 #: Within this range whatever the sample says.
 _BOUNDS: Final = (0.30, 0.99)
+#: What is found, and kept.
+_FOUND: Final = ("near_cosine", "fine_cosine", "scene_cosine", "unread_cosine")
 
 Encode = Callable[[Sequence[Pixels]], Float32]
 
@@ -66,20 +68,21 @@ def calibrate(pictures: Sequence[Pixels], encode: Encode) -> Thresholds:
 
 
 def keep(writer: Writer, fingerprint: str, thresholds: Thresholds) -> None:
-    """Store thresholds for the space of an encoder, in one commit."""
-    text = json.dumps(asdict(thresholds), sort_keys=True)
+    """Store what :func:`calibrate` has found for the space of an encoder, in one commit."""
+    text = json.dumps({name: getattr(thresholds, name) for name in _FOUND}, sort_keys=True)
     writer.apply(lambda connection, generation: set_meta(connection, _name(fingerprint), text))
 
 
 def kept(root: Path, fingerprint: str) -> Thresholds | None:
-    """What is stored for the space of an encoder; None where nothing is, or what another version has written."""
+    """Those with the cosines that are stored for the space of an encoder; None where these are not."""
     with connect_read_only(root) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (_name(fingerprint),)).fetchone()
     if row is None:
         return None
     stored = json.loads(row[0])
-    names = {field.name for field in fields(Thresholds)}
-    return Thresholds(**stored) if isinstance(stored, dict) and set(stored) == names else None
+    if not isinstance(stored, dict) or not set(_FOUND) <= set(stored):
+        return None
+    return replace(DEFAULTS, **{name: stored[name] for name in _FOUND})
 
 
 def _name(fingerprint: str) -> str:

@@ -26,7 +26,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class Looks:
     """Looks by position, from ``read``, which gives the bytes of a picture or None where there are none any more.
 
-    What cannot be read or decoded is None, and counted in ``missing``. Not for several threads at once.
+    What cannot be read or decoded is None. Not for several threads at once.
     """
 
     def __init__(self, read: Callable[[int], bytes | None], *, kept_bytes: int = KEPT_BYTES) -> None:
@@ -34,20 +34,12 @@ class Looks:
         self._kept_bytes = kept_bytes
         self._kept: OrderedDict[int, Small | None] = OrderedDict()
         self._bytes = 0
-        self._lost: set[int] = set()
-
-    @property
-    def missing(self) -> int:
-        """How many pictures were asked for and could not be had."""
-        return len(self._lost)
 
     def __call__(self, position: int) -> Small | None:
         if position in self._kept:
             self._kept.move_to_end(position)
             return self._kept[position]
         small = self._made(position)
-        if small is None:
-            self._lost.add(position)
         self._kept[position] = small
         self._bytes += _size(small)
         while self._bytes > self._kept_bytes and len(self._kept) > 1:

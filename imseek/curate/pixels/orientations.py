@@ -14,8 +14,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.search.collapse import hamming
-
 Hashes = npt.NDArray[np.uint64]
 
 #: What each of the codes 0 … 7 is called: how the second picture is turned, beside the first. Rotation is clockwise,
@@ -76,11 +74,3 @@ def turn_hashes(hashes: Hashes, code: int) -> Hashes:
         turned ^= _ODD_COLUMNS
     turned[hashes == 0] = 0
     return turned
-
-
-def nearest_turn(a: Hashes, b: Hashes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """For n pairs of hashes, (n,) uint8 bits that differ at the least, and (n,) uint8 the code by which ``b`` is turned
-    beside ``a`` then; the lower code where two are as near."""
-    apart = np.stack([hamming(turn_hashes(a, code), b) for code in range(len(ORIENTATIONS))]).astype(np.uint8)
-    best = apart.argmin(axis=0)
-    return np.take_along_axis(apart, best[None], 0)[0], best.astype(np.uint8)

@@ -2,8 +2,7 @@
 
 Pictures are looked at as luminance, small (:mod:`imseek.curate.pixels.looks`). Where the second may lie comes from two
 guesses: all of it over all of the first, in the best of the eight orientations; and, where that does not hold, one
-inside the other at any of a row of scales, by normalised cross-correlation (J. P. Lewis, "Fast Normalized
-Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows). The guess is refined by
+inside the other at any of a row of scales (:mod:`imseek.curate.pixels.correlation`). The guess is refined by
 Gauss-Newton on scale and shift of either axis, gain and offset (B. D. Lucas and T. Kanade, 1981), on a coarse grid and
 a fine one. The grid is that of the coarser picture, so that a thumbnail is not blamed for what it cannot show.
 How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
@@ -11,12 +10,13 @@ How well they agree then, :mod:`imseek.curate.pixels.agreement` says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from imseek.curate.pixels.agreement import NOISE, Band, Tiled, by_tiles
+from imseek.curate.pixels.correlation import Searched
 from imseek.curate.pixels.orientations import INVERSE, ORIENTATIONS, turn
 from imseek.curate.pixels.resampling import (
     Fit,
@@ -26,9 +26,7 @@ from imseek.curate.pixels.resampling import (
     over,
     resized,
     shrunk,
-    summed,
     unit,
-    windows,
 )
 
 #: Side of the squares over which orientations are compared, and of the grid on which one is looked for in the other.
@@ -105,18 +103,8 @@ def inside(a: Look, b: Look, orientation: int = 0, *, fine: bool = False) -> Reg
 
 def swapped(one: Registration) -> Registration:
     """How ``a`` lies over ``b``."""
-    return Registration(
-        INVERSE[one.orientation],
-        one.overlap_b,
-        one.overlap_a,
-        one.correlation,
-        one.agreement,
-        one.drift,
-        one.detail,
-        one.pixels,
-        one.rest_agreement,
-        one.rest_drift,
-    )
+    turned = INVERSE[one.orientation]
+    return replace(one, orientation=turned, overlap_a=one.overlap_b, overlap_b=one.overlap_a)
 
 
 def best_orientation(a: Look, b: Look) -> int:
@@ -137,7 +125,6 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
     """``b`` at each scale over each place of ``a`` that holds it: the greatest correlation, and where."""
     small, ratio = shrunk(a, grid)
     height, width = small.shape
-    small = small - small.mean()
     shape, b = b.shape, shrunk(b, grid * 3 // 2)[0]
     # As large as it can be and still lie within.
     largest = min(height / b.shape[0], width / b.shape[1])
@@ -146,26 +133,14 @@ def _search(a: Look, b: Look, grid: int) -> tuple[float, Fit]:
         for scale in (_SCALES if grid == _COARSE else _FINE_SCALES)
     ]
     sizes = [size for size in dict.fromkeys(sizes) if size[0] <= height and size[1] <= width]
-    templates = np.zeros((len(sizes), height, width), np.float32)
-    for n, (h, w) in enumerate(sizes):
-        templates[n, :h, :w] = unit(resized(b, h, w))
-    spectra = np.conj(np.fft.rfft2(templates)) * np.fft.rfft2(small)
-    numerators = np.fft.irfft2(spectra, s=(height, width))
-    sums, squares = summed(small), summed(small * small)
     best, fit = -1.0, Fit(shape[0] / a.shape[0], 0.0, shape[1] / a.shape[1], 0.0)
-    for n, (h, w) in enumerate(sizes):
-        area = h * w
-        variance = windows(squares, h, w) - windows(sums, h, w) ** 2 / area
-        # A window of nothing correlates with nothing.
-        norm = np.sqrt(np.maximum(variance, area * NOISE**2))
-        field = numerators[n, : height - h + 1, : width - w + 1] / norm
-        top, left = np.unravel_index(int(field.argmax()), field.shape)
+    for peak in Searched(small, NOISE).peaks(b, sizes):
         # Small windows find something by chance more easily.
-        worth = float(field[top, left]) * min(1.0, (area / (height * width)) ** 0.1)
+        worth = peak.correlation * min(1.0, (peak.height * peak.width / (height * width)) ** 0.1)
         if worth > best:
             best = worth
-            sy, sx = shape[0] / h, shape[1] / w
-            found = Fit(sy, -top * sy, sx, -left * sx)
+            sy, sx = shape[0] / peak.height, shape[1] / peak.width
+            found = Fit(sy, -peak.top * sy, sx, -peak.left * sx)
             fit = found.scaled((1 / ratio[0], 1 / ratio[1]), (1.0, 1.0))
     return best, fit
 

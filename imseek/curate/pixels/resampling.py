@@ -101,13 +101,3 @@ def unit(picture: Look) -> Float32:
     centred = picture - picture.mean()
     norm = float(np.sqrt((centred * centred).sum()))
     return np.asarray(centred / norm if norm > 1e-6 else centred, np.float32)
-
-
-def summed(picture: Float32) -> np.ndarray:
-    """(h + 1, w + 1) float64: sums over all that is above and to the left."""
-    return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-
-
-def windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
-    """Sums over each window of h by w, from what `summed` gives."""
-    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])

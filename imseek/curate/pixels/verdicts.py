@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,13 @@ _STAGE: Final = "looked"
 _BITS: Final = 10
 #: To be raised when classify, or how a picture is looked at, may judge otherwise: what was kept then counts no more.
 _VERSION: Final = 1
+#: What pairs have of the candidates that they were.
+_GIVEN: Final[dict[str, type[np.generic]]] = {
+    "a": np.int64,
+    "b": np.int64,
+    "distance": np.uint8,
+    "cosine": np.float32,
+}
 #: What a run has found: which of its candidates, and these arrays of :class:`Pairs`.
 _MADE: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8,
@@ -59,21 +66,12 @@ def looked(
     ``ids`` (n,) are those of the first images, ``hashes`` two times (n, 32) the contents of both. Of more than ``most``
     candidates the most promising are looked at; of the others, hash and vector have to say.
     """
-    facts = a, b, distance, orientation, cosine
+    asked = _Asked(a, b, distance, orientation, cosine, ids, *hashes)
     shown = most_promising(distance, cosine, thresholds.near_bits, most)
-    if shown.all():
-        return _looked(*facts, look, thresholds, ids, hashes, kept, progress, stop)
-    one, other = hashes
-    found = _looked(
-        a[shown], b[shown], distance[shown], orientation[shown], cosine[shown],
-        look, thresholds, ids[shown], (one[shown], other[shown]), kept, progress, stop,
-    )  # fmt: skip
-    if found.interrupted:
+    found = _looked(asked if shown.all() else asked.of(shown), look, thresholds, kept, progress, stop)
+    if found.interrupted or shown.all():
         return found
-    rest = ~shown
-    blind = classify(
-        a[rest], b[rest], distance[rest], orientation[rest], cosine[rest], unseen, thresholds=thresholds
-    )
+    blind = classify(*asked.of(~shown).candidates, unseen, thresholds=thresholds)
     return replace(_joined([found, blind], len(a)), unread=found.unread, unseen=blind.unread)
 
 
@@ -82,51 +80,62 @@ def unseen(position: int) -> None:
     del position
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """Candidates as :func:`looked` takes them: arrays of one length."""
+
+    a: Positions
+    b: Positions
+    distance: Bits
+    orientation: Bits
+    cosine: Float32
+    ids: Ids
+    one: Digests
+    other: Digests
+
+    def of(self, rows: slice | npt.NDArray[np.bool_]) -> _Asked:
+        return _Asked(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @property
+    def candidates(self) -> tuple[Positions, Positions, Bits, Bits, Float32]:
+        return self.a, self.b, self.distance, self.orientation, self.cosine
+
+
 def _looked(
-    a: Positions,
-    b: Positions,
-    distance: Bits,
-    orientation: Bits,
-    cosine: Float32,
+    asked: _Asked,
     look: Look,
     thresholds: Thresholds,
-    ids: Ids,
-    hashes: tuple[Digests, Digests],
     kept: Kept,
     progress: Callable[[int, int], None] | None,
     stop: threading.Event | None,
 ) -> Pairs:
-    cuts = [0, *(np.flatnonzero(np.diff(ids >> _BITS)) + 1).tolist(), len(a)] if len(a) else [0]
-    runs = [slice(start, end) for start, end in itertools.pairwise(cuts)]
-    marks = (*hashes, distance, orientation, cosine)
-    names = [
-        f"{_STAGE}-{int(ids[run.start]) >> _BITS:09d}-{digest(_VERSION, thresholds, *(mark[run] for mark in marks))}"
-        for run in runs
-    ]
+    total = len(asked.a)
+    cuts = [0, *(np.flatnonzero(np.diff(asked.ids >> _BITS)) + 1).tolist(), total] if total else [0]
+    starts = cuts[:-1]
+    runs = [asked.of(slice(start, end)) for start, end in itertools.pairwise(cuts)]
+    names = [_name(run, thresholds) for run in runs]
     earlier = kept.only(_STAGE, set(names))
     found: list[Pairs] = []
-    for run, name in zip(runs, names, strict=True):
-        facts = (a[run], b[run], distance[run], orientation[run], cosine[run])
+    for start, run, name in zip(starts, runs, names, strict=True):
         stored = kept.load(name, _KINDS) if name in earlier else None
-        if stored is not None:
-            chosen, *rest = stored
-            if len(chosen) and (chosen.min() < 0 or chosen.max() >= run.stop - run.start):
-                stored = None
-            else:
-                found.append(_restored(facts, chosen, *rest))
-        if stored is None:
-            made = classify(
-                *facts, look, thresholds=thresholds, progress=_moved(progress, run.start, len(a)), stop=stop
-            )
-            found.append(made)
-            if made.interrupted:
-                break
-            if not made.unread:
-                chosen = _places(a[run], b[run], made)
-                kept.save(name, (chosen, *(getattr(made, part) for part in _MADE)))
+        made = None if stored is None else _restored(run, *stored)
+        if made is None:
+            told = _moved(progress, start, total)
+            made = classify(*run.candidates, look, thresholds=thresholds, progress=told, stop=stop)
+            if not made.unread and not made.interrupted:
+                kept.save(name, (_places(run, made), *(getattr(made, part) for part in _MADE)))
+        found.append(made)
+        if made.interrupted:
+            break
     if progress is not None:
-        progress(sum(one.done for one in found), len(a))
-    return _joined(found, len(a))
+        progress(sum(one.done for one in found), total)
+    return _joined(found, total)
+
+
+def _name(run: _Asked, thresholds: Thresholds) -> str:
+    """It holds all that is judged by."""
+    marks = (run.one, run.other, run.distance, run.orientation, run.cosine)
+    return f"{_STAGE}-{int(run.ids[0]) >> _BITS:09d}-{digest(_VERSION, thresholds, *marks)}"
 
 
 def _moved(
@@ -135,41 +144,30 @@ def _moved(
     return None if progress is None else lambda done, _: progress(start + done, total)
 
 
-def _places(a: Positions, b: Positions, made: Pairs) -> Positions:
+def _places(run: _Asked, made: Pairs) -> Positions:
     """Where in a run its pairs are: no two candidates are the same two pictures."""
-    at = {pair: n for n, pair in enumerate(zip(a.tolist(), b.tolist(), strict=True))}
-    return np.array(
-        [at[pair] for pair in zip(made.a.tolist(), made.b.tolist(), strict=True)], np.int64
-    ).reshape(-1)
+    at = {pair: n for n, pair in enumerate(zip(run.a.tolist(), run.b.tolist(), strict=True))}
+    pairs = zip(made.a.tolist(), made.b.tolist(), strict=True)
+    return np.array([at[pair] for pair in pairs], np.int64)
 
 
-def _restored(
-    facts: tuple[Positions, Positions, Bits, Bits, Float32], chosen: Positions, *made: npt.NDArray[Any]
-) -> Pairs:
-    a, b, distance, _, cosine = facts
-    kind, confidence, orientation, correlation, agreement, overlap = made
-    return Pairs(
-        a[chosen], b[chosen], kind, confidence, distance[chosen], orientation, cosine[chosen],
-        correlation, agreement, overlap, looked=0, unread=0, done=len(a),
-    )  # fmt: skip
+def _restored(run: _Asked, chosen: Positions, *made: npt.NDArray[Any]) -> Pairs | None:
+    """None where what is kept is of other candidates."""
+    if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(run.a):
+        return None
+    arrays: dict[str, Any] = {name: getattr(run, name)[chosen] for name in _GIVEN}
+    arrays.update(zip(_MADE, made, strict=True))
+    return Pairs(**arrays, looked=0, unread=0, done=len(run.a))
 
 
 def _joined(parts: Sequence[Pairs], total: int) -> Pairs:
-    def joined(name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
-        return np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
-
+    arrays: dict[str, Any] = {
+        name: np.concatenate([np.empty(0, kind), *(getattr(part, name) for part in parts)])
+        for name, kind in (_GIVEN | _MADE).items()
+    }
     done = sum(part.done for part in parts)
     return Pairs(
-        joined("a", np.int64),
-        joined("b", np.int64),
-        joined("kind", np.uint8),
-        joined("confidence", np.float32),
-        joined("distance", np.uint8),
-        joined("orientation", np.uint8),
-        joined("cosine", np.float32),
-        joined("correlation", np.float32),
-        joined("agreement", np.float32),
-        joined("overlap", np.float32),
+        **arrays,
         looked=sum(part.looked for part in parts),
         unread=sum(part.unread for part in parts),
         done=done,

@@ -16,7 +16,7 @@ import numpy as np
 from imseek.data.vectors.base import Bools, Float16, Ids, IdSet, Segment, VectorIndex
 from imseek.data.vectors.located import Located
 from imseek.data.vectors.mapping import Residence, release
-from imseek.data.vectors.scores import blocks, row_norms, scores_of
+from imseek.data.vectors.scores import blocks, row_norms, scores_of, unit_rows
 from imseek.types import Float32
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ class Join:
         The cosine of two stored rows is the float32 sum of their products over the product of their norms: within
         rounding what a search says, and the same from either side. Exact where the index is.
         """
-        queries = rows.astype(np.float32)
-        queries /= row_norms(queries)[:, np.newaxis]
+        queries = unit_rows(rows)
         found = _Found(len(rows), most)
         if self._snapshot is not None and len(self._within):
             self._probe(self._snapshot, rows, queries, least, found)
@@ -205,9 +204,7 @@ def _scan(
         if not at.size:
             continue
         stored = np.asarray(segment.rows[at])
-        units = stored.astype(np.float32)
-        norms = row_norms(units)[:, np.newaxis]
-        np.divide(units, norms, out=units, where=norms > 0)
+        units = unit_rows(stored)
         for start in range(0, len(queries), _TOGETHER):
             products = queries[start : start + _TOGETHER] @ units.T
             query, hit = _hits(products, least, found, start)

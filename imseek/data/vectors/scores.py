@@ -41,6 +41,13 @@ def row_norms(rows: Float32) -> Float32:
     return norms
 
 
+def unit_rows(rows: Float16 | Float32) -> Float32:
+    """Stored rows (m, dim) as float32 rows of norm 1; rows of zeros stay."""
+    wide = rows.astype(np.float32)
+    norms = row_norms(wide)[:, np.newaxis]
+    return np.divide(wide, norms, out=wide, where=norms > 0)
+
+
 def cosines(query: Float32, rows: Float32, norms: Float32) -> Float32:
     """Scores (m,) of float32 ``rows`` (m, dim) with the given :func:`row_norms` for one unit query (dim,)."""
     return scores_of((rows * query).sum(axis=1), norms)

@@ -1,0 +1,67 @@
+"""One picture looked for in another at each of several sizes and each place: normalised cross-correlation.
+
+J. P. Lewis, "Fast Normalized Cross-Correlation", 1995: numerators by FFT, denominators from sums over windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imseek.curate.pixels.resampling import Look, resized, unit
+from imseek.types import Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The greatest ``correlation`` of a part of ``height`` by ``width`` pixels, and where its upper left corner is."""
+
+    correlation: float
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Searched:
+    """A picture (h, w) in which others are looked for; what they have in common is computed once.
+
+    A window that varies by less than ``noise`` grey levels (standard deviation) correlates with nothing.
+    """
+
+    def __init__(self, picture: Look, noise: float) -> None:
+        centred = picture - picture.mean()
+        self._shape: tuple[int, ...] = centred.shape
+        self._noise = noise
+        self._spectrum = np.fft.rfft2(centred)
+        self._sums, self._squares = _summed(centred), _summed(centred * centred)
+
+    def peaks(self, part: Look, sizes: Sequence[tuple[int, int]]) -> Iterator[Peak]:
+        """The best place of ``part`` at each of ``sizes`` (height, width), none of them larger than the picture."""
+        height, width = self._shape
+        templates = np.zeros((len(sizes), height, width), np.float32)
+        for n, (h, w) in enumerate(sizes):
+            templates[n, :h, :w] = unit(resized(part, h, w))
+        numerators = np.fft.irfft2(np.conj(np.fft.rfft2(templates)) * self._spectrum, s=(height, width))
+        for n, (h, w) in enumerate(sizes):
+            field = numerators[n, : height - h + 1, : width - w + 1] / self._norms(h, w)
+            top, left = np.unravel_index(int(field.argmax()), field.shape)
+            yield Peak(float(field[top, left]), int(top), int(left), h, w)
+
+    def _norms(self, h: int, w: int) -> Float32:
+        area = h * w
+        variance = _windows(self._squares, h, w) - _windows(self._sums, h, w) ** 2 / area
+        norms: Float32 = np.sqrt(np.maximum(variance, area * self._noise**2))
+        return norms
+
+
+def _summed(picture: Float32) -> np.ndarray:
+    """(h + 1, w + 1) float64: sums over all that is above and to the left."""
+    return np.pad(picture.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _windows(sums: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Sums over each window of h by w, from what `_summed` gives."""
+    return np.asarray(sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w])
