@@ -130,7 +130,8 @@ def _section(
             for name, value in _facts(member, names).items()
         )
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = f"keep: {_escaped(group.reason)}" if member is group.keeper else _related(member.pair)
+        said = _escaped(group.reason) if member is group.keeper else _related(member.pair)
+        said = f"keep: {said}" if group.keeps(member) else said
         cards.append(
             f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, pictures.tag(member, read))}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"

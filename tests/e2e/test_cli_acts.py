@@ -94,7 +94,11 @@ class TestPlan:
         outcome = cli("duplicates", "--plan", "p", "--action", "hard-link")
         assert "1 file it leaves alone:\n" in outcome.out
         assert "it has other bytes than the keeper: only equal ones can be linked" in outcome.out
-        assert outcome.out.splitlines()[-1].endswith(str(album / "cat.jpg"))
+        *_, refused, hint = outcome.out.splitlines()
+        assert refused.endswith(str(album / "cat.jpg"))
+        assert hint == "links are for files of the same bytes: with --kind exact, groups are of those alone"
+        exact = cli("duplicates", "--kind", "exact", "--plan", "x", "--action", "hard-link")
+        assert exact.out.splitlines()[-1].startswith("plan: hard-link 2 files, ")
         found = cli("duplicates", "--plan", "q", "--action", "hard-link", "--json").json("duplicates")
         assert [Path(one["path"]).name for one in found["plan"]["refused"]] == ["cat.jpg"]
 
@@ -126,6 +130,10 @@ class TestPlan:
         assert not outcome.out
         assert os.listdir() == ["there"]
         assert Path("there").read_text() == "mine"
+
+    def test_the_hint_names_every_action(self, cli, album) -> None:
+        hint = cli("duplicates", "--plan", "p").err.splitlines()[-1]
+        assert hint == "hint: add --action tag, quarantine, trash, hard-link or reflink"
 
     def test_with_force_a_plan_is_written_anew(self, cli, plan) -> None:
         again = ("duplicates", "--plan", plan, "--action", "tag")
