@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-
-from imseek.ui.cli.progress import StopSignals
 
 
 @pytest.fixture
@@ -170,6 +168,7 @@ class TestApplyAndUndo:
         assert listed.out.splitlines()[1].split()[0] == undo_id
         assert " done " in listed.out
         shown = cli("undo")
+        assert shown.out.splitlines()[0].split() == ["undoes", "id", "file"]
         assert shown.out.splitlines()[-1] == f"{undo_id}: 3 files would be as before"
         back = cli("undo", undo_id, "--yes")
         assert back.code == 0
@@ -208,6 +207,18 @@ class TestApplyAndUndo:
         assert "2 files left alone" in outcome.out.splitlines()
         assert (album / "cat.jpg").read_bytes() == (album / "coffee.png").read_bytes()
         assert cli("undo", "--yes").code == 0
+
+    def test_where_nothing_was_done_nothing_is_to_be_brought_back(self, cli, album, monkeypatch) -> None:
+        def unable(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+
+        monkeypatch.setattr("fcntl.ioctl", unable)
+        cli("duplicates", "--kind", "exact", "--plan", "p", "--action", "reflink")
+        outcome = cli("apply", "p", "--yes")
+        assert outcome.code == 1
+        assert outcome.out.splitlines()[-1] == "2 files left alone"
+        assert cli("undo").err.splitlines()[1] == "imseek: nothing was done that could be undone"
+        assert cli("undo", "--list").out.splitlines()[1].split()[2:] == ["done", "0", "B", "none"]
 
     def test_tags(self, cli, album) -> None:
         cli("duplicates", "--plan", "p", "--action", "tag", "--tag", "twice")
@@ -257,30 +268,26 @@ class TestApplyAndUndo:
 
 
 class TestInterrupted:
-    """By Ctrl-C, a moment after the start."""
-
-    class Stopped(StopSignals):
-        def __enter__(self) -> TestInterrupted.Stopped:
-            super().__enter__()
-            signal.raise_signal(signal.SIGINT)
-            return self
-
-    def test_apply_and_undo_say_so_and_go_on(self, cli, album, plan, monkeypatch) -> None:
+    def test_apply_and_undo_say_so_and_go_on(self, cli, album, plan, ctrl_c) -> None:
         before = contents(album)
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
-        outcome = cli("apply", plan, "--yes")
+        with ctrl_c("apply"):
+            outcome = cli("apply", plan, "--yes")
+            found = cli("apply", plan, "--yes", "--json")
         assert outcome.code == 130
-        assert outcome.err.splitlines()[-1].startswith("interrupted: what was done is kept")
-        found = cli("apply", plan, "--yes", "--json")
+        assert outcome.err.splitlines()[-1] == (
+            "interrupted: what was done is kept and can be undone; the same command goes on from here"
+        )
         assert (found.code, found.json("apply")["interrupted"]) == (130, True)
         assert contents(album) == before
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
         assert cli("apply", plan, "--yes").code == 0
         away = contents(album)
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
-        assert cli("undo", "--yes").code == 130
+        with ctrl_c("apply"):
+            outcome = cli("undo", "--yes")
+        assert outcome.code == 130
+        assert outcome.err.splitlines()[-1] == (
+            "interrupted: what was brought back stays; the same command goes on from here"
+        )
         assert contents(album) == away
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
         assert cli("undo", "--yes").code == 0
         assert contents(album) == before
 

@@ -166,7 +166,7 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
         once = " once quarantine or trash is emptied" if away else ""
         out.append(f"{size(report.freed)} are free{once}")
     out += map(printable, report.notes)
-    if report.undo_id is not None:
+    if report.undo_id is not None and any(file.outcome != "left" for file in report.files):
         out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
     return out
 
@@ -174,7 +174,7 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
 def _undone(report: UndoReport, limit: int) -> list[str]:
     if not report.files:
         return ["nothing to undo", *map(printable, report.notes)]
-    out = _files(report.files, limit)
+    out = _files(report.files, limit, "undoes")
     verb = "would be " if report.dry_run else ""
     acted = sum(file.outcome in _ACTED for file in report.files)
     return [
@@ -190,7 +190,9 @@ def _rest(counts: Mapping[str, int]) -> list[str]:
     return [f"{count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
 
 
-def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> list[str]:
+def _files(
+    files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
+) -> list[str]:
     """Those that were left alone first: they are what somebody has to look at."""
     from imseek.types import display_path
 
@@ -201,7 +203,7 @@ def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> lis
         beside = f": {printable(file.reason)}" if file.reason else ""
         beside += f" → {display_path(to)}" if to is not None else ""
         rows.append((file.outcome, file.action, str(file.image_id), f"{display_path(file.path)}{beside}"))
-    out = [table(("", "action", "id", "file"), rows, right=(2,))] if rows else []
+    out = [table(("", action, "id", "file"), rows, right=(2,))] if rows else []
     if limit and len(files) > limit:
         out.append(f"and {len(files) - limit:,} more (-n shows more, --json all)")
     return out
@@ -216,7 +218,7 @@ def _listed(known: Sequence[UndoInfo]) -> str:
             info.created,
             info.state,
             size(info.bytes),
-            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()),
+            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()) or "none",
         )
         for info in known
     ]
