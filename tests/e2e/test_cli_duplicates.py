@@ -357,7 +357,7 @@ class TestRefused:
             (["--kind", "similar"], "'similar' is no kind of duplicate"),
             (["--keep", "prettiest"], "prettiest"),
             (["-n", "-1"], "-1"),
-            (["--where", "nonsense ("], ""),
+            (["--where", "nonsense ("], "the filter goes wrong at"),
             (["--csv", "x", "--html", "./x"], "named twice"),
             (["--protect", "no/such"], "no folder no/such"),
             (["--prefer", "no/such"], "no folder no/such"),
