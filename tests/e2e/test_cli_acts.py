@@ -95,10 +95,13 @@ class TestPlan:
         *_, refused, hint = outcome.out.splitlines()
         assert refused.endswith(str(album / "cat.jpg"))
         assert hint == "links are for files of the same bytes: with --kind exact, groups are of those alone"
-        exact = cli("duplicates", "--kind", "exact", "--plan", "x", "--action", "hard-link")
-        assert exact.out.splitlines()[-1].startswith("plan: hard-link 2 files, ")
         found = cli("duplicates", "--plan", "q", "--action", "hard-link", "--json").json("duplicates")
         assert [Path(one["path"]).name for one in found["plan"]["refused"]] == ["cat.jpg"]
+        exact = cli("duplicates", "--kind", "exact", "--plan", "x", "--action", "hard-link")
+        assert exact.out.splitlines()[-1].startswith("plan: hard-link 2 files, ")
+        assert cli("apply", "x", "--yes").code == 0
+        linked = cli("duplicates", "--kind", "exact", "--plan", "y", "--action", "hard-link")
+        assert "there are no two copies" in linked.out.splitlines()[-1], "and --kind exact is given already"
 
     def test_protected_folders_are_in_it(self, cli, album) -> None:
         cli("duplicates", "--protect", album, "--plan", "p", "--action", "trash")

@@ -228,7 +228,7 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _REFUSED:
             out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
-        if plan.action in LINKING and set(report.pairs) != {"exact"}:
+        if plan.action in LINKING and any(group.kind in ("same", "scene") for group in report.groups):
             out.append("links are for files of the same bytes: with --kind exact, groups are of those alone")
     return out
 
