@@ -5,7 +5,6 @@ Used by duplicates_inside.py. Halves are those of quality.py, a hash of the name
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import skimage
-import sklearn
+from duplicating.originals import encoded, photo_folders
 from PIL import Image, ImageDraw
+from quality import half_of, stamp_names
 
 from imseek.media import decode
 
@@ -57,16 +56,14 @@ class Made:
     shows: tuple[Shown, ...]
 
 
-def half_of(name: str) -> str:
-    return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
-
-
 def made(half: str, stamps: Path) -> list[Made]:
     chance = np.random.default_rng("AB".index(half))
     pictures = dict(_originals(half, stamps))
     others = [name for name in pictures if name.startswith("other/")]
     used = {name: one for name, one in pictures.items() if name not in others}
-    found = [Made(name, "original", _png(one), (_all(name, one),)) for name, one in pictures.items()]
+    found = [
+        Made(name, "original", encoded(one, "png"), (_all(name, one),)) for name, one in pictures.items()
+    ]
     names = list(used)
     for n in range(COLLAGES):
         found.append(_collage(f"collage-{n:02d}", used, chance, n))
@@ -111,15 +108,13 @@ def _size(picture: Made) -> float:
 
 
 def _originals(half: str, stamps: Path) -> Iterator[tuple[str, Image.Image]]:
-    folders = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images")
     for name in (*PHOTOS, "china.jpg", "flower.jpg"):
-        path = next(folder / name for folder in folders if (folder / name).exists())
+        path = next(folder / name for folder in photo_folders() if (folder / name).exists())
         if half_of(name) == half:
             picture = Image.fromarray(decode(path.read_bytes()).pixels)
             picture.thumbnail((900, 900))
             yield name, picture
-    names = sorted(path.relative_to(stamps).as_posix() for path in stamps.rglob("*.png"))
-    names = [name for name in names if half_of(name) == half]
+    names = [name for name in stamp_names(stamps) if half_of(name) == half]
     chosen = [names[i] for i in np.random.default_rng(7).permutation(len(names))]
     large = []
     for name in chosen:
@@ -164,7 +159,7 @@ def _collage(name: str, used: dict[str, Image.Image], chance: np.random.Generato
         shows.append(
             Shown(original, of, (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1])))
         )
-    return Made(name, "collage", _jpeg(sheet, 85), tuple(shows))
+    return Made(name, "collage", encoded(sheet, "jpeg", 85), tuple(shows))
 
 
 def _screenshot(name: str, original: str, used: dict[str, Image.Image], chance: np.random.Generator) -> Made:
@@ -193,7 +188,7 @@ def _screenshot(name: str, original: str, used: dict[str, Image.Image], chance: 
     draw.rectangle((place[0] - 6, place[1] - 6, place[0] + size[0] + 5, place[1] + size[1] + 5), fill=ground)
     sheet.paste(picture.resize(size, Image.Resampling.BICUBIC), place)
     at = (*map(float, place), float(place[0] + size[0]), float(place[1] + size[1]))
-    return Made(name, "screenshot", _png(sheet), (Shown(original, _all(original, picture).of, at),))
+    return Made(name, "screenshot", encoded(sheet, "png"), (Shown(original, _all(original, picture).of, at),))
 
 
 def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Generator) -> Made | None:
@@ -211,7 +206,7 @@ def _crop(name: str, picture: Image.Image, share: float, chance: np.random.Gener
             scale = float(chance.uniform(0.7, 1.4))
             size = max(48, round(w * scale)), max(48, round(h * scale))
             of = (float(left), float(top), float(left + w), float(top + h))
-            data = _jpeg(part.resize(size, Image.Resampling.BICUBIC), 80)
+            data = encoded(part.resize(size, Image.Resampling.BICUBIC), "jpeg", 80)
             return Made(
                 f"crop-{share:g}/{name}",
                 f"crop {share:g}",
@@ -227,15 +222,3 @@ def _common(a: Box, b: Box) -> Box:
 
 def _area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()

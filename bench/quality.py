@@ -109,6 +109,16 @@ def find_stamps() -> Path:
     return stamps
 
 
+def half_of(name: str) -> str:
+    """``A``, on which things are chosen, or ``B``, on which they are reported."""
+    return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
+
+
+def stamp_names(folder: Path) -> list[str]:
+    """Paths below the folder of stamps, in order."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
 def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
     """The stamps outside symbols/ whose text file starts with an English caption, in order of path."""
     for path in sorted(folder.rglob("*.png")):
@@ -117,7 +127,7 @@ def read_stamps(folder: Path, half: str) -> Iterator[Stamp]:
         if relative.startswith("symbols/") or not text.exists():
             continue
         caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
-        if caption and "AB"[hashlib.sha256(relative.encode()).digest()[0] & 1] == half:
+        if caption and half_of(relative) == half:
             yield Stamp(decode(path.read_bytes()).pixels, caption)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from nouns import FRESH, NOTHING, noun
-from quality import find_stamps
+from quality import find_stamps, half_of, stamp_names
 
 from imseek.encoders import load
 from imseek.encoders.cache import cache_dir
@@ -55,7 +55,7 @@ def read_half(half: str, folder: Path | None = None) -> Half:
     nouns = np.array([noun(caption) for caption in captions.values()])
     kinds = np.array([_kind(name) for name in captions])
     strict = nouns[:, None] == nouns[None]
-    signs = [n for n in _names(folder) if n.startswith("symbols/") and _half(n) == half]
+    signs = [n for n in stamp_names(folder) if n.startswith("symbols/") and half_of(n) == half]
     return Half(
         tuple(captions),
         tuple(captions.values()),
@@ -71,20 +71,12 @@ def read_half(half: str, folder: Path | None = None) -> Half:
     )
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
-
-
-def _half(name: str) -> str:
-    return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
-
-
 def _captions(folder: Path, half: str) -> dict[str, str]:
     """By name, those of the stamps of a half, as quality.py takes them."""
     found = {}
-    for name in _names(folder):
+    for name in stamp_names(folder):
         text = (folder / name).with_suffix(".txt")
-        if not name.startswith("symbols/") and text.exists() and _half(name) == half:
+        if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
             found[name] = text.read_text("utf-8", "replace").partition("\n")[0].strip()
     return {name: caption for name, caption in found.items() if caption}
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import across, finding
+from imseek.curate.acts import plans
 from imseek.curate.finding import Wanted
-from imseek.curate.grouping.keepers import RULES, Folders
+from imseek.curate.grouping.keepers import RULES, AnyPath, Folders
 from imseek.curate.near.promising import LOOKS
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
@@ -45,13 +46,12 @@ from imseek.types import (
 )
 
 if TYPE_CHECKING:
-    from imseek.curate.acts.plans import Plan
     from imseek.encoders.base import Encoder
 
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 #: What `tag` gives where no other is named.
-TAG: Final = "duplicate"
+TAG: Final = plans.TAG
 #: Who says what `judge` stores.
 PERSON: Final = "person"
 
@@ -64,7 +64,6 @@ class HasPath(Protocol):
 
 
 AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
-AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def find(
@@ -201,35 +200,30 @@ def plan(
     to: AnyPath | None = None,
     tag: str = TAG,
     protect: Sequence[AnyPath] = (),
-) -> Plan:
+) -> plans.Plan:
     """What is to be done to all images of a report but the keepers. Nothing is touched; :func:`apply` does it.
 
     ``action`` is ``"tag"`` (with ``tag``), ``"quarantine"`` (moved to the folder ``to``, else to one on the same file
     system), ``"trash"``, ``"hard-link"`` or ``"reflink"``. Nothing below a folder of ``protect``, here or for the
     report, is to be touched. Groups of kind *inside* are left out. Raises UsageError.
     """
-    from imseek.curate.acts import plans
-
     if action not in get_args(Action):
         raise UsageError(
             f"{action!r} is nothing that can be done", hint=f"one of {', '.join(get_args(Action))}"
         )
-    folder = None if to is None else _folders([to])[0]
     # Neither of two pictures takes the place of the other where one is only part of the other.
     report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
-    return plans.make(report, action, root=_path(collection), to=folder, tag=tag, protect=_folders(protect))
+    return plans.make(report, action, root=_path(collection), to=to, tag=tag, protect=protect)
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
+def load_plan(path: str | os.PathLike[str]) -> plans.Plan:
     """What ``plan(…).save(path)`` has written, perhaps edited since. Raises PlanError, which names the entry."""
-    from imseek.curate.acts.plans import Plan
-
-    return Plan.load(path)
+    return plans.Plan.load(path)
 
 
 def apply(
     collection: AnyCollection,
-    plan: Plan,
+    plan: plans.Plan,
     *,
     dry_run: bool = True,
     progress: ProgressCallback | None = None,
@@ -292,13 +286,6 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
             hint="images of the same bytes need none",
         )
     return sorted(found)
-
-
-def _folders(paths: Sequence[AnyPath]) -> tuple[bytes, ...]:
-    if isinstance(paths, str | bytes | os.PathLike):
-        raise UsageError(f"folders are a list, not {paths!r}")
-    # Bytes, which pathlib does not take.
-    return tuple(os.path.abspath(os.path.expanduser(os.fsencode(path))) for path in paths)  # noqa: PTH100, PTH111
 
 
 def _path(collection: AnyCollection) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from quality import half_of, stamp_names
 
 from imseek.media import decode
 
@@ -36,10 +37,6 @@ class Original:
     copied: bool
 
 
-def half_of(name: str) -> str:
-    return "AB"[hashlib.sha256(name.encode()).digest()[0] & 1]
-
-
 def originals(half: str, stamps: Path) -> Iterator[Original]:
     yield from _photos(half)
     yield from _stamps(half, stamps)
@@ -50,12 +47,18 @@ def originals(half: str, stamps: Path) -> Iterator[Original]:
     yield from _blanks()
 
 
-def _photos(half: str) -> Iterator[Original]:
+def photo_folders() -> tuple[Path, Path]:
+    """Where scikit-image and scikit-learn have their photographs."""
     import skimage
     import sklearn
 
-    folders = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images")
-    files = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
+    return Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images"
+
+
+def _photos(half: str) -> Iterator[Original]:
+    files = sorted(
+        path for folder in photo_folders() for path in folder.iterdir() if path.suffix in (".png", ".jpg")
+    )
     for path in files:
         # The two of the stereo pair are shots of one scene, and stay in one half.
         name = path.stem.replace("_right", "_left").replace("_RGB", "_GRAY")
@@ -64,8 +67,7 @@ def _photos(half: str) -> Iterator[Original]:
 
 
 def _stamps(half: str, folder: Path) -> Iterator[Original]:
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
-    names = [name for name in names if half_of(name) == half]
+    names = [name for name in stamp_names(folder) if half_of(name) == half]
     pictures = {name: decode((folder / name).read_bytes()).pixels for name in names}
     large = [name for name in names if max(pictures[name].shape) >= LEAST_SIDE]
     chosen = {large[i] for i in np.random.default_rng(7).permutation(len(large))[:STAMPS]}

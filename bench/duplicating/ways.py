@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -70,8 +71,6 @@ def _text(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 def _repost(picture: Image.Image, rng: np.random.Generator) -> tuple[bytes, str]:
     """Cropped by a twentieth, halved, brightened a little, and squeezed: what is passed on and on."""
     data, _ = _crop(0.05)(picture, rng)
-    import io
-
     small = scaled(Image.open(io.BytesIO(data)).convert("RGB"), 0.5)
     return encoded(ImageEnhance.Brightness(small).enhance(1.1), "jpeg", 50), "jpeg"
 

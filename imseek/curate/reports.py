@@ -7,9 +7,11 @@ from typing import Any, Final, Protocol
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicateReport, path_json
 
+#: What is stored of an image, as every report calls it.
+FACTS: Final = ("content_hash", "width", "height", "bytes", "format", "taken_at")
 COLUMNS: Final = (
     *("group", "kind", "keep", "reason", "collection", "image_id", "path", "path_b64", "uri"),
-    *("content_hash", "width", "height", "bytes", "format", "taken_at"),
+    *FACTS,
     *("pair_kind", "confidence", "cosine", "distance", "correlation", "orientation", "judged"),
 )
 
@@ -34,6 +36,11 @@ def write_csv(report: DuplicateReport, file: Writable) -> None:
             rows.writerow({"group": number, **_row(group, member)})
 
 
+def facts(member: Duplicate) -> dict[str, Any]:
+    """:data:`FACTS` of an image."""
+    return {name: getattr(member, name) for name in FACTS}
+
+
 def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
     place, pair = member.place, member.pair
     row: dict[str, Any] = {
@@ -43,12 +50,7 @@ def _row(group: DuplicateGroup, member: Duplicate) -> dict[str, Any]:
         "collection": member.collection,
         "image_id": member.image_id,
         **({} if place is None else {**path_json(place.path), "uri": place.uri}),
-        "content_hash": member.content_hash,
-        "width": member.width,
-        "height": member.height,
-        "bytes": member.bytes,
-        "format": member.format,
-        "taken_at": member.taken_at,
+        **facts(member),
     }
     if pair is not None:
         row |= {

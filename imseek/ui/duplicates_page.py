@@ -130,7 +130,8 @@ def _section(
             for name, value in _facts(member, names).items()
         )
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = f"keep: {_escaped(group.reason)}" if member is group.keeper else _related(member.pair)
+        said = _escaped(group.reason) if member is group.keeper else _related(member.pair)
+        said = f"keep: {said}" if group.keeps(member) else said
         cards.append(
             f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, pictures.tag(member, read))}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
@@ -225,7 +226,7 @@ figure.keep figcaption p { color: var(--keep); font-weight: 600; }
 figure > a { display: block; }
 img, .none { display: block; width: 100%; height: 12rem; object-fit: contain; }
 .none { display: grid; place-items: center; border: 1px dashed var(--rule); color: var(--grey); }
-figcaption p { margin: .5rem 0; font-size: .9rem; }
+figcaption p { margin: .5rem 0; font-size: .9rem; overflow-wrap: anywhere; }
 dl { margin: 0; display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .1rem .7rem; font-size: .85rem; }
 dt { color: var(--grey); }
 dd { margin: 0; overflow-wrap: anywhere; }

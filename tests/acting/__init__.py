@@ -14,6 +14,7 @@ import imseek
 from imseek.curate.acts import plans
 from imseek.curate.acts.apply import apply
 from imseek.curate.acts.plans import Plan
+from imseek.data import layout
 from imseek.data.reader import Reader
 from imseek.types import ApplyReport, Duplicate, DuplicateGroup, DuplicateReport
 
@@ -63,12 +64,14 @@ def copies(photos: Path, source: Path, names: Sequence[str]) -> list[Path]:
     return made
 
 
-def state(folder: Path) -> dict[str, tuple[str, int, int]]:
-    """sha256, mode and mtime of every file below a folder, but for those of a collection and of quarantine."""
+def state(folder: Path, *, aside: bool = False) -> dict[str, tuple[str, int, int]]:
+    """sha256, mode and mtime of every file below a folder, but for those of a collection, and those in a quarantine
+    (``aside``: but for what marks it)."""
+    ours = {".imseek", layout.QUARANTINE_MARKER if aside else ".imseek-quarantine"}
     found = {}
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        if path.is_symlink() or not path.is_file() or {".imseek", ".imseek-quarantine"} & set(inner.parts):
+        if path.is_symlink() or not path.is_file() or ours & set(inner.parts):
             continue
         info = path.stat()
         found[str(inner)] = (hashlib.sha256(path.read_bytes()).hexdigest(), info.st_mode, info.st_mtime_ns)

@@ -110,14 +110,10 @@ def ids_of(case: Case) -> dict[str, int]:
 
 
 def files_of(folder: Path) -> dict[str, list[Any]]:
-    """sha256, mode and mtime by path, but for files of ours."""
-    found: dict[str, list[Any]] = {}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if path.is_file() and not {".imseek", ".imseek-quarantine"} & set(inner.parts):
-            info = path.stat()
-            found[str(inner)] = [digest(path), info.st_mode, info.st_mtime_ns]
-    return found
+    """sha256, mode and mtime by path, but for files of ours, as JSON has them."""
+    from acting import state
+
+    return {path: list(facts) for path, facts in state(folder).items()}
 
 
 def digest(path: Path) -> str:

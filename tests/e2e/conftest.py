@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from PIL import Image
 
 from imseek.ui.cli import main
+from imseek.ui.cli.progress import StopSignals
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Outcome:
 
 
 Cli: TypeAlias = Callable[..., Outcome]
+CtrlC: TypeAlias = Callable[[str], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -59,6 +63,25 @@ def cli(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch: pytest.MonkeyPatch) -> CtrlC:
+    """``with ctrl_c("apply"):`` commands of that module are interrupted, a moment after their start."""
+
+    class Stopped(StopSignals):
+        def __enter__(self) -> Stopped:
+            super().__enter__()
+            signal.raise_signal(signal.SIGINT)
+            return self
+
+    @contextmanager
+    def interrupted(module: str) -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(f"imseek.ui.cli.{module}.StopSignals", Stopped)
+            yield
+
+    return interrupted
 
 
 @pytest.fixture

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from acting import state
 from PIL import Image
-
-from imseek.ui.cli.progress import StopSignals
 
 
 @pytest.fixture
@@ -39,15 +37,9 @@ def plan(cli, album) -> Path:
     return Path("plan.json")
 
 
-def contents(folder: Path) -> dict[bytes, tuple[str, int, int]]:
-    """By path: sha256, time of change and mode of each file, but for what marks a quarantine."""
-    found = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and path.name != "IMSEEK-QUARANTINE.txt":
-            info = path.stat()
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            found[os.fsencode(path.relative_to(folder))] = digest, info.st_mtime_ns, info.st_mode
-    return found
+def contents(folder: Path) -> dict[str, tuple[str, int, int]]:
+    """By path: sha256, mode and time of change of each file, also of what is put away."""
+    return state(folder, aside=True)
 
 
 def ids(cli) -> dict[str, int]:
@@ -94,9 +86,16 @@ class TestPlan:
         outcome = cli("duplicates", "--plan", "p", "--action", "hard-link")
         assert "1 file it leaves alone:\n" in outcome.out
         assert "it has other bytes than the keeper: only equal ones can be linked" in outcome.out
-        assert outcome.out.splitlines()[-1].endswith(str(album / "cat.jpg"))
+        *_, refused, hint = outcome.out.splitlines()
+        assert refused.endswith(str(album / "cat.jpg"))
+        assert hint == "links are for files of the same bytes: with --kind exact, groups are of those alone"
         found = cli("duplicates", "--plan", "q", "--action", "hard-link", "--json").json("duplicates")
         assert [Path(one["path"]).name for one in found["plan"]["refused"]] == ["cat.jpg"]
+        exact = cli("duplicates", "--kind", "exact", "--plan", "x", "--action", "hard-link")
+        assert exact.out.splitlines()[-1].startswith("plan: hard-link 2 files, ")
+        assert cli("apply", "x", "--yes").code == 0
+        linked = cli("duplicates", "--kind", "exact", "--plan", "y", "--action", "hard-link")
+        assert "there are no two copies" in linked.out.splitlines()[-1], "and --kind exact is given already"
 
     def test_protected_folders_are_in_it(self, cli, album) -> None:
         cli("duplicates", "--protect", album, "--plan", "p", "--action", "trash")
@@ -127,6 +126,10 @@ class TestPlan:
         assert os.listdir() == ["there"]
         assert Path("there").read_text() == "mine"
 
+    def test_the_hint_names_every_action(self, cli, album) -> None:
+        hint = cli("duplicates", "--plan", "p").err.splitlines()[-1]
+        assert hint == "hint: add --action tag, quarantine, trash, hard-link or reflink"
+
     def test_with_force_a_plan_is_written_anew(self, cli, plan) -> None:
         again = ("duplicates", "--plan", plan, "--action", "tag")
         assert cli(*again).code == 2
@@ -152,9 +155,8 @@ class TestApplyAndUndo:
         done = cli("apply", plan, "--yes")
         assert done.code == 0, done.err
         undo_id = done.out.splitlines()[-1].split("`")[1].removeprefix("imseek undo ").removesuffix(" --yes")
-        assert {path for path in contents(album) if not path.startswith(b".imseek-quarantine/")} == {
-            path for path in before if path not in (b"copy.jpg", b"caf\xe9.jpg", b"cat.jpg")
-        }
+        gone = {"copy.jpg", os.fsdecode(b"caf\xe9.jpg"), "cat.jpg"}
+        assert state(album).keys() == before.keys() - gone
         assert len(ids(cli)) == 8
         assert cli("index").code == 0
         assert len(ids(cli)) == 8, "what is put away is not indexed from there"
@@ -162,6 +164,7 @@ class TestApplyAndUndo:
         assert listed.out.splitlines()[1].split()[0] == undo_id
         assert " done " in listed.out
         shown = cli("undo")
+        assert shown.out.splitlines()[0].split() == ["undoes", "id", "file"]
         assert shown.out.splitlines()[-1] == f"{undo_id}: 3 files would be as before"
         back = cli("undo", undo_id, "--yes")
         assert back.code == 0
@@ -200,6 +203,18 @@ class TestApplyAndUndo:
         assert "2 files left alone" in outcome.out.splitlines()
         assert (album / "cat.jpg").read_bytes() == (album / "coffee.png").read_bytes()
         assert cli("undo", "--yes").code == 0
+
+    def test_where_nothing_was_done_nothing_is_to_be_brought_back(self, cli, album, monkeypatch) -> None:
+        def unable(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+
+        monkeypatch.setattr("fcntl.ioctl", unable)
+        cli("duplicates", "--kind", "exact", "--plan", "p", "--action", "reflink")
+        outcome = cli("apply", "p", "--yes")
+        assert outcome.code == 1
+        assert outcome.out.splitlines()[-1] == "2 files left alone"
+        assert cli("undo").err.splitlines()[1] == "imseek: nothing was done that could be undone"
+        assert cli("undo", "--list").out.splitlines()[1].split()[2:] == ["done", "0", "B", "none"]
 
     def test_tags(self, cli, album) -> None:
         cli("duplicates", "--plan", "p", "--action", "tag", "--tag", "twice")
@@ -249,30 +264,26 @@ class TestApplyAndUndo:
 
 
 class TestInterrupted:
-    """By Ctrl-C, a moment after the start."""
-
-    class Stopped(StopSignals):
-        def __enter__(self) -> TestInterrupted.Stopped:
-            super().__enter__()
-            signal.raise_signal(signal.SIGINT)
-            return self
-
-    def test_apply_and_undo_say_so_and_go_on(self, cli, album, plan, monkeypatch) -> None:
+    def test_apply_and_undo_say_so_and_go_on(self, cli, album, plan, ctrl_c) -> None:
         before = contents(album)
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
-        outcome = cli("apply", plan, "--yes")
+        with ctrl_c("apply"):
+            outcome = cli("apply", plan, "--yes")
+            found = cli("apply", plan, "--yes", "--json")
         assert outcome.code == 130
-        assert outcome.err.splitlines()[-1].startswith("interrupted: what was done is kept")
-        found = cli("apply", plan, "--yes", "--json")
+        assert outcome.err.splitlines()[-1] == (
+            "interrupted: what was done is kept and can be undone; the same command goes on from here"
+        )
         assert (found.code, found.json("apply")["interrupted"]) == (130, True)
         assert contents(album) == before
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
         assert cli("apply", plan, "--yes").code == 0
         away = contents(album)
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", self.Stopped)
-        assert cli("undo", "--yes").code == 130
+        with ctrl_c("apply"):
+            outcome = cli("undo", "--yes")
+        assert outcome.code == 130
+        assert outcome.err.splitlines()[-1] == (
+            "interrupted: what was brought back stays; the same command goes on from here"
+        )
         assert contents(album) == away
-        monkeypatch.setattr("imseek.ui.cli.apply.StopSignals", StopSignals)
         assert cli("undo", "--yes").code == 0
         assert contents(album) == before
 

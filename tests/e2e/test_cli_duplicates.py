@@ -8,9 +8,9 @@ import io
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -130,17 +130,9 @@ class TestTable:
 
 class TestInterrupted:
     @pytest.fixture
-    def stopped(self, monkeypatch) -> None:
-        """Ctrl-C, a moment after the start."""
-        from imseek.ui.cli import duplicates
-
-        class Stopped(duplicates.StopSignals):
-            def __enter__(self) -> Stopped:
-                super().__enter__()
-                signal.raise_signal(signal.SIGINT)
-                return self
-
-        monkeypatch.setattr(duplicates, "StopSignals", Stopped)
+    def stopped(self, ctrl_c) -> Iterator[None]:
+        with ctrl_c("duplicates"):
+            yield
 
     def test_it_says_so_and_ends_with_the_code_of_the_signal(self, cli, album, stopped) -> None:
         outcome = cli("duplicates")
@@ -365,7 +357,7 @@ class TestRefused:
             (["--kind", "similar"], "'similar' is no kind of duplicate"),
             (["--keep", "prettiest"], "prettiest"),
             (["-n", "-1"], "-1"),
-            (["--where", "nonsense ("], ""),
+            (["--where", "nonsense ("], "the filter goes wrong at"),
             (["--csv", "x", "--html", "./x"], "named twice"),
             (["--protect", "no/such"], "no folder no/such"),
             (["--prefer", "no/such"], "no folder no/such"),

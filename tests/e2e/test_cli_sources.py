@@ -221,3 +221,16 @@ class TestVectors:
         outcome = cli("index", export, "--encoder", "fake")
         assert outcome.code == 2
         assert "did not make these vectors" in outcome.err
+
+
+def test_what_nothing_here_can_read_is_not_recorded(cli, indexed, monkeypatch) -> None:
+    """Else every later run would end there."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as if it were not installed
+    outcome = cli("index", "s3://bucket/shards/{0..1}.tar")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.splitlines()[1:] == [
+        "imseek: what reads s3:// is not installed",
+        "hint: in imseek's folder: pip install '.[s3]'",
+    ]
+    assert [source["path"] for source in cli("info", "--json").json("info")["sources"]] == [str(indexed)]
+    assert cli("index").code == 0

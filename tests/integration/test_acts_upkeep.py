@@ -8,29 +8,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from acting import copies, ids_by_path, report_of, state
+from acting import ids_by_path, planned, state
 
 import imseek
 from imseek import upkeep
 from imseek import watch as watching
-from imseek.curate.acts import journal, plans
+from imseek.curate.acts import journal
 from imseek.curate.acts.apply import apply
-from imseek.curate.acts.plans import Plan
 from imseek.curate.acts.undo import undo
 from imseek.data import layout
 from imseek.types import IndexReport
-
-
-@pytest.fixture
-def twins(photos: Path, collection: imseek.Collection) -> list[Path]:
-    made = copies(photos, photos / "coffee.png", ["a.png", "below/b.png", "c.png"])
-    collection.index([photos])
-    return [photos / "coffee.png", *made]
-
-
-def planned(collection: imseek.Collection, twins: list[Path], to: Path | None = None) -> Plan:
-    return plans.make(report_of(collection.path, [twins]), "quarantine", to, root=collection.path)
 
 
 def test_a_catalog_from_before_is_told_what_is_put_away(
@@ -121,7 +108,7 @@ def test_while_the_folder_is_followed(
     try:
         until(lambda: bool(reports) or bool(problems))
         seen("1.jpg")
-        report = apply(root, planned(collection, twins, photos / "put away"), dry_run=False)
+        report = apply(root, planned(collection, twins, to=photos / "put away"), dry_run=False)
         assert report.counts == {"done": 3}, report.files
         seen("2.jpg")
         assert set(ids_by_path(root)) - set(ids) == {str(photos / "1.jpg"), str(photos / "2.jpg")}

@@ -52,9 +52,7 @@ def named(collection: imseek.Collection, image_id: int) -> str:
 
 
 @pytest.mark.parametrize("vectors", [True, False])
-def test_what_the_other_has(
-    tmp_path: Path, photos: Path, other: imseek.Collection, vectors: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collection, vectors: bool) -> None:
     encoder = "builtin" if vectors else "fake"
     with imseek.create(tmp_path / "mine", encoder=encoder) as mine:
         mine.index([photos])

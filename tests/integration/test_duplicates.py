@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 import imseek
 from imseek import duplicates
 from imseek.curate.pixels.classify import Thresholds
+from imseek.data.judgements import record, said, withdraw
+from imseek.data.writer import Writer
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.types import DuplicateReport, Progress
 
@@ -217,6 +219,18 @@ class TestJudging:
         assert duplicates.judgements(made) == ()
 
     def test_the_latest_first(self, made: Path) -> None:
+        days = ("2026-01-02", "2026-01-04", "2026-01-03")
+        found = [
+            said("a" * 64, letter * 64, "same", "test", f"{day}T00:00:00+00:00")
+            for letter, day in zip("bcd", days, strict=True)
+        ]
+        with Writer(made, "judge") as writer:
+            record(writer, found)
+        assert duplicates.judgements(made) == (found[1], found[2], found[0])
+        with Writer(made, "judge") as writer:
+            assert withdraw(writer, [(one.a, one.b) for one in found]) == 3
+
+    def test_said_again_it_is_the_same_and_it_can_be_taken_back(self, made: Path) -> None:
         (first,) = duplicates.judge(made, [0, 1], "different")
         assert first.a < first.b
         assert duplicates.judge(made, [1, 0], "different") == (first,)
@@ -341,15 +355,20 @@ class TestLookedAtOnce:
         assert report.notes == ()
         assert sorted(names(report)[1:]) == sorted(SAME)
 
-    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened) -> None:
+    def test_a_new_picture_is_compared_and_nothing_is_forgotten(self, own, opened, monkeypatch) -> None:
         collection, folder = own
+        monkeypatch.setattr("imseek.curate.pixels.verdicts._BITS", 0)  # A run for each picture.
         duplicates.find(collection)
+        assert len(set(opened)) >= 5
+        opened.clear()
         with Image.open(folder / "rocket.jpg") as picture:
             picture.resize((320, 213)).save(folder / "rocket small.jpg")
         collection.index()
         report = duplicates.find(collection)
         assert ["rocket.jpg", "rocket small.jpg"] in names(report)
         assert len(report.groups) == 4
+        (added,) = [group for group in report.groups if group.keeper.image_id in opened]
+        assert set(opened) == {member.image_id for member in added.members}
 
     def test_damaged_parts_are_made_again(self, own, opened) -> None:
         collection, _ = own

@@ -141,6 +141,15 @@ class TestWords:
         for value in ("999 × 800", "PNG", "<bdi>2.jpg</bdi>"):
             assert f"<dd><mark>{value}</mark></dd>" in text
 
+    def test_all_that_stays_is_called_so(self) -> None:
+        assert re.findall("<figcaption><p>(keep: |)", made(group(1, 2))) == ["keep: ", ""]
+        assert re.findall("<figcaption><p>(keep: |)", made(group(1, 2, protected=True))) == ["keep: "] * 2
+
+    def test_long_names_of_folders_stay_within_their_card(self) -> None:
+        """In facts, and in the reason of the keeper."""
+        for where in ("dd", "figcaption p", "h1"):
+            assert re.search(f"\n{where} {{[^}}]*overflow-wrap: anywhere", made(group(1, 2))), where
+
     def test_the_collection_is_said_where_there_are_two(self) -> None:
         assert "mine" not in made(group(1, 2))
         text = made(group(1, 2, collection=OTHER))

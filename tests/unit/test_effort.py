@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from approximating import snapshot_of
 
+from imseek.data.durable import seal, unseal
 from imseek.data.vectors import Segment
 from imseek.data.vectors.approximate import SnapshotIndex
 from imseek.data.vectors.facts import Effort, Facts, Tuned
 from imseek.data.vectors.snapshot import Candidates
-from tests.approximating import snapshot_of
 
 SCORES = np.array([[0.9, 0.8, 0.75, 0.5], [0.9, -3.4e38, -3.4e38, -3.4e38]], np.float32)
 IDS = np.array([[7, 3, 9, 1], [4, -1, -1, -1]])
@@ -70,8 +71,6 @@ def test_facts_are_read_as_written_and_without_slack() -> None:
     facts = snapshot_of([segment], 4).facts
     with_slack = replace(facts, image=Tuned(Effort(3, 40, 0.015), 0.99, 10))
     assert Facts.read(with_slack.sealed()) == with_slack
-    from imseek.data.durable import seal, unseal
-
     document = unseal(with_slack.sealed())
     del document["image"]["effort"]["slack"]  # as written before there was any
     assert Facts.read(seal(document)).image.effort == Effort(3, 40, None)

@@ -90,6 +90,12 @@ def test_protected_folders_come_before_every_rule(rule: str) -> None:
     ]
     found = keeper(members, rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
     assert [member.image_id for member in found.members] == [3, 2, 1]
+    assert found.reason == (
+        "in the protected folder /safe; of those protected, 4000 × 3000 pixels, the next has 400 × 300"
+    )
+    assert keeper(members[1:], rule, prefer=["/a"], protect=["/safe"]).reason == (  # type: ignore[arg-type]
+        "4000 × 3000 pixels, the next has 400 × 300"
+    )
     found = keeper(members[:2], rule, prefer=["/a"], protect=["/safe"])  # type: ignore[arg-type]
     assert (found.image_id, found.reason) == (2, "in the protected folder /safe, the next is in none")
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from imseek.curate.acts import plan_file
 from imseek.curate.acts.plan_file import TAG
+from imseek.curate.grouping.keepers import AnyPath
 from imseek.data import layout
 from imseek.data.catalog import LIVE, now
 from imseek.data.current import read_current
@@ -116,11 +117,11 @@ class Plan(plan_file.Content):
 def make(
     report: DuplicateReport,
     action: Action,
-    to: str | bytes | os.PathLike[str] | None = None,
+    to: AnyPath | None = None,
     *,
     root: Path,
     tag: str = TAG,
-    protect: Sequence[str | bytes | os.PathLike[str]] = (),
+    protect: Sequence[AnyPath] = (),
 ) -> Plan:
     """A plan to do ``action`` to all of a report but the keepers. Nothing is touched, and no picture is opened.
 
@@ -135,6 +136,8 @@ def make(
         raise UsageError("a tag must not be empty")
     if to is not None and action != "quarantine":
         raise UsageError(f"a folder is named, but {action} moves nothing there")
+    if isinstance(protect, str | bytes | os.PathLike):
+        raise UsageError(f"folders are a list, not {protect!r}")
     folders = tuple(_absolute(folder) for folder in protect)
     target = None if to is None else _absolute(to)
     if target is not None:
@@ -316,5 +319,5 @@ class _Making:
         return PlannedFile(one.image_id, path, one.content_hash, one.bytes, action, other)  # type: ignore[arg-type]
 
 
-def _absolute(path: str | bytes | os.PathLike[str]) -> bytes:
+def _absolute(path: AnyPath) -> bytes:
     return os.path.abspath(os.path.expanduser(os.fsencode(path)))

@@ -161,10 +161,13 @@ def keeper(
     if len(ranked) == 1:
         return Keeper(tuple(ranked), "it is the only one")
     best, following = ranked[:2]
-    for criterion in criteria:
-        if criterion.value(best) != criterion.value(following):
-            return Keeper(tuple(ranked), criterion.says(best, following))
-    return Keeper(tuple(ranked), "it was indexed first; nothing else tells it from the next")
+    reason = next(
+        (one.says(best, following) for one in criteria if one.value(best) != one.value(following)),
+        "it was indexed first; nothing else tells it from the next",
+    )
+    if _held(protected, following) and not all(_held(protected, member) for member in ranked):
+        reason = f"{_in_protected(protected, best)}; of those protected, {reason}"
+    return Keeper(tuple(ranked), reason)
 
 
 def _by_rule(rule: KeepRule, preferred: Folders, rich: _Criterion) -> Sequence[_Criterion]:
@@ -187,11 +190,17 @@ def _preferred(folders: Folders) -> _Criterion:
 
 def _protected(folders: Folders) -> _Criterion:
     return _Criterion(
-        lambda member: _first(folders, member) < len(folders.paths),
-        lambda best, _: (
-            f"in the protected folder {folders.named(_first(folders, best))}, the next is in none"
-        ),
+        lambda member: _held(folders, member),
+        lambda best, _: f"{_in_protected(folders, best)}, the next is in none",
     )
+
+
+def _in_protected(folders: Folders, member: Duplicate) -> str:
+    return f"in the protected folder {folders.named(_first(folders, member))}"
+
+
+def _held(folders: Folders, member: Duplicate) -> bool:
+    return _first(folders, member) < len(folders.paths)
 
 
 def _first(folders: Folders, member: Duplicate) -> int:

@@ -66,9 +66,14 @@ def open_source(
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
-    """Raises UsageError where a source cannot be read as it is meant, before anything of it is recorded."""
+    """Before anything of a source is recorded. Raises UsageError where it cannot be read as it is meant, and
+    MissingExtraError: what is recorded is read in every later run too."""
     if kind == "imagefolder" and (is_url(root) or os.path.isfile(root)):
         raise UsageError(f"{display_path(root)} is no folder on this machine")
+    if kind == "archive" and is_url(root):
+        from imseek.indexer.sources import remote
+
+        remote.check(root)
     if kind == "table":
         from imseek.indexer.sources.table import Table
 

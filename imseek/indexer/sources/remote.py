@@ -36,6 +36,11 @@ _ASKED_AT_ONCE: Final = 16
 _READ_AT_ONCE: Final = 2**20
 
 
+def check(root: bytes) -> None:
+    """Whether there is all that reads a URL; nobody is asked. Raises MissingExtraError, UsageError."""
+    _expanded(_file_system(os.fsdecode(root))[1])
+
+
 def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     """The files that a URL names: one, all below a folder, or what a pattern (``{000..099}``, ``*``) matches.
 

@@ -27,6 +27,8 @@ YesOption: TypeAlias = Annotated[
 LimitOption: TypeAlias = Annotated[
     int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many files are shown.")
 ]
+#: Outcomes of files that something is done to.
+_ACTED: Final = ("would", "done")
 #: What was done to a file, for people.
 _DONE: Final[Mapping[str, str]] = {
     "tag": "tagged",
@@ -67,13 +69,8 @@ def apply(
         jsonout.print_json(dupjson.applied(report, chosen))
     else:
         print("\n".join(_applied(report, limit)))
-        if report.dry_run and report.files:
-            say("nothing was changed; --yes does it")
-        if report.interrupted:
-            say("interrupted: what was done is kept and can be undone; the same command goes on from here")
-    if report.interrupted:
-        return signals.exit_code
-    return int(not report.dry_run and any(file.outcome == "left" for file in report.files))
+        _say_end(report, "what was done is kept and can be undone")
+    return _exit_code(report, signals)
 
 
 def undo(
@@ -107,10 +104,18 @@ def undo(
         jsonout.print_json(dupjson.undone(report, chosen))
     else:
         print("\n".join(_undone(report, limit)))
-        if report.dry_run and report.files:
-            say("nothing was changed; --yes does it")
-        if report.interrupted:
-            say("interrupted: what was brought back stays; the same command goes on from here")
+        _say_end(report, "what was brought back stays")
+    return _exit_code(report, signals)
+
+
+def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
+    if report.dry_run and report.files:
+        say("nothing was changed; --yes does it")
+    if report.interrupted:
+        say(f"interrupted: {stays}; the same command goes on from here")
+
+
+def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals) -> int:
     if report.interrupted:
         return signals.exit_code
     return int(not report.dry_run and any(file.outcome == "left" for file in report.files))
@@ -126,9 +131,8 @@ def _collection_of(uuid: str, given: str | None) -> Resolved:
 
     cwd = current_folder()
     if given is not None:
-        return library.resolve(
-            given, cwd=cwd, environ=os.environ
-        )  # Another one is refused when it is applied.
+        # Another one is refused when it is applied.
+        return library.resolve(given, cwd=cwd, environ=os.environ)
     found: list[Resolved] = []
     with suppress(UsageError):
         found.append(library.resolve(None, cwd=cwd, environ=os.environ))
@@ -152,7 +156,7 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
         return ["the plan has nothing to do", *map(printable, report.notes)]
     out = _files(report.files, limit)
     verb = "would be " if report.dry_run else ""
-    acted = [file for file in report.files if file.outcome in ("would", "done")]
+    acted = [file for file in report.files if file.outcome in _ACTED]
     for action, done in _DONE.items():
         if of := [file for file in acted if file.action == action]:
             out.append(f"{count(len(of), 'file')} {verb}{done}, {size(sum(file.bytes for file in of))}")
@@ -162,7 +166,7 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
         once = " once quarantine or trash is emptied" if away else ""
         out.append(f"{size(report.freed)} are free{once}")
     out += map(printable, report.notes)
-    if report.undo_id is not None:
+    if report.undo_id is not None and any(file.outcome != "left" for file in report.files):
         out.append(f"`imseek undo {report.undo_id} --yes` brings all back")
     return out
 
@@ -170,9 +174,9 @@ def _applied(report: ApplyReport, limit: int) -> list[str]:
 def _undone(report: UndoReport, limit: int) -> list[str]:
     if not report.files:
         return ["nothing to undo", *map(printable, report.notes)]
-    out = _files(report.files, limit)
+    out = _files(report.files, limit, "undoes")
     verb = "would be " if report.dry_run else ""
-    acted = sum(file.outcome in ("would", "done") for file in report.files)
+    acted = sum(file.outcome in _ACTED for file in report.files)
     return [
         *out,
         f"{printable(report.undo_id)}: {count(acted, 'file')} {verb}as before",
@@ -186,7 +190,9 @@ def _rest(counts: Mapping[str, int]) -> list[str]:
     return [f"{count(counts[outcome], 'file')} {words}" for outcome, words in said if counts.get(outcome)]
 
 
-def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> list[str]:
+def _files(
+    files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int, action: str = "action"
+) -> list[str]:
     """Those that were left alone first: they are what somebody has to look at."""
     from imseek.types import display_path
 
@@ -197,7 +203,7 @@ def _files(files: Sequence[ActedFile] | Sequence[UndoneFile], limit: int) -> lis
         beside = f": {printable(file.reason)}" if file.reason else ""
         beside += f" → {display_path(to)}" if to is not None else ""
         rows.append((file.outcome, file.action, str(file.image_id), f"{display_path(file.path)}{beside}"))
-    out = [table(("", "action", "id", "file"), rows, right=(2,))] if rows else []
+    out = [table(("", action, "id", "file"), rows, right=(2,))] if rows else []
     if limit and len(files) > limit:
         out.append(f"and {len(files) - limit:,} more (-n shows more, --json all)")
     return out
@@ -212,7 +218,7 @@ def _listed(known: Sequence[UndoInfo]) -> str:
             info.created,
             info.state,
             size(info.bytes),
-            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()),
+            ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()) or "none",
         )
         for info in known
     ]

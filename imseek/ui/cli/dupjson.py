@@ -61,17 +61,14 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
 
 
 def _member(member: Duplicate, *, keep: bool) -> dict[str, Any]:
+    from imseek.curate.reports import facts
+
     return {
         "keep": keep,
         "collection": member.collection,
         "image_id": member.image_id,
         **jsonout.placed(member.place),
-        "content_hash": member.content_hash,
-        "width": member.width,
-        "height": member.height,
-        "bytes": member.bytes,
-        "format": member.format,
-        "taken_at": member.taken_at,
+        **facts(member),
         "pair": None if member.pair is None else _pair(member.pair),
     }
 
@@ -113,12 +110,7 @@ def planned(plan: Plan) -> dict[str, Any]:
 
 def applied(report: ApplyReport, chosen: Resolved) -> dict[str, Any]:
     return {
-        "collection": jsonout.collection(chosen),
-        "dry_run": report.dry_run,
-        "undo_id": report.undo_id,
-        "generation": report.generation,
-        "interrupted": report.interrupted,
-        "counts": dict(report.counts),
+        **_outcome(report, chosen),
         "freed": report.freed,
         "notes": list(report.notes),
         "files": [
@@ -134,14 +126,20 @@ def applied(report: ApplyReport, chosen: Resolved) -> dict[str, Any]:
 
 def undone(report: UndoReport, chosen: Resolved) -> dict[str, Any]:
     return {
+        **_outcome(report, chosen),
+        "notes": list(report.notes),
+        "files": [_acted(file) for file in report.files],
+    }
+
+
+def _outcome(report: ApplyReport | UndoReport, chosen: Resolved) -> dict[str, Any]:
+    return {
         "collection": jsonout.collection(chosen),
         "dry_run": report.dry_run,
         "undo_id": report.undo_id,
         "generation": report.generation,
         "interrupted": report.interrupted,
         "counts": dict(report.counts),
-        "notes": list(report.notes),
-        "files": [_acted(file) for file in report.files],
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 
 import typer
 
@@ -191,7 +191,11 @@ def duplicates(
 def _check_action(plan: Path | None, action: str | None, to: Path | None, tag: str | None) -> None:
     """Raises UsageError for flags that do not go together."""
     if plan is not None and action is None:
-        raise UsageError("a plan needs to know what to do", hint="add --action tag, quarantine, trash, …")
+        from imseek.types import Action
+
+        *most, last = get_args(Action)
+        hint = f"add --action {', '.join(most)} or {last}"
+        raise UsageError("a plan needs to know what to do", hint=hint)
     if action is not None and plan is None:
         raise UsageError(
             "an action needs a file for its plan", hint="add --plan FILE; `imseek apply FILE` does it"
@@ -213,6 +217,8 @@ def _check_folders(named: Sequence[str]) -> None:
 
 def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
     """What the plan would do, and the first of what it cannot do."""
+    from imseek.curate.acts.plans import LINKING
+
     out = [f"plan: {plan.action} {count(len(plan.files), 'file')}, {size(plan.bytes)}"]
     if plan.refused:
         out.append(f"{count(len(plan.refused), 'file')} it leaves alone:")
@@ -222,6 +228,8 @@ def _plan_lines(plan: Plan, report: DuplicateReport) -> list[str]:
         out.append(table(("why", "image"), rows))
         if len(plan.refused) > _REFUSED:
             out.append(f"and {len(plan.refused) - _REFUSED:,} more (the plan has all)")
+        if plan.action in LINKING and any(group.kind in ("same", "scene") for group in report.groups):
+            out.append("links are for files of the same bytes: with --kind exact, groups are of those alone")
     return out
 
 
