@@ -108,20 +108,20 @@ class Whole:
             found = [self.collection.search(asked[0], metadata=False)]
         else:
             found = self.collection.search_many(asked, metadata=False)
-        return [self._rows([hit.image_id for hit in answer.hits]) for answer in found]
+        return [[hit.image_id for hit in answer.hits] for answer in found]
 
     def filtered(self, query: Any, k: int, share: float) -> Any:
         """With ``where``: its parsing counts, its evaluation only the first time."""
         self.composer.queries = query
         asked = self._query(0, k, where=f"draw < {share}")
-        return self._rows([hit.image_id for hit in self.collection.search(asked, metadata=False).hits])
+        return [hit.image_id for hit in self.collection.search(asked, metadata=False).hits]
 
     def _query(self, number: int, k: int, **more: Any) -> Query:
         term = Term(text=str(number)) if self.kind == "text" else Term(image_id=number)
         return Query((term,), limit=k, **more)
 
-    def _rows(self, ids: Any) -> Any:
-        """Row numbers of the vectors: the live ids in their order."""
+    def rows(self, ids: Any) -> Any:
+        """Row numbers of the vectors, which the truth speaks of: the live ids in their order. No part of a search."""
         return np.searchsorted(self.ids, np.asarray(ids, np.int64))
 
 
@@ -138,11 +138,11 @@ class Index(Whole):
     def ask(self, queries: Any, k: int, value: int | None) -> Any:
         if not hasattr(self, "index"):
             return super().ask(queries, k, value)
-        return [self._rows(matches.ids) for matches in self._search(queries, k)]
+        return [matches.ids for matches in self._search(queries, k)]
 
     def filtered_by(self, query: Any, k: int, allowed: IdSet) -> Any:
         (matches,) = self._search(query, k, allowed=allowed)
-        return self._rows(matches.ids)
+        return matches.ids
 
     def _search(self, queries: Any, k: int, **options: Any) -> Any:
         if self._told:
@@ -159,7 +159,8 @@ def measured(system: Whole, spec: dict[str, Any]) -> dict[str, Any]:
     for kind in measure.KINDS:
         system.kind = kind
         queries = task.queries[kind]
-        recall = task.recall(kind, system.ask(queries, spec["k"], None), spec["k"])
+        found = [system.rows(ids) for ids in system.ask(queries, spec["k"], None)]
+        recall = task.recall(kind, found, spec["k"])
         timed = measure.times(system, queries, spec["k"], None, spec["rounds"])
         report[kind] = {"value": None, "recall": recall, **timed}
     snapshot = getattr(getattr(system, "index", None), "snapshot", None)
@@ -197,7 +198,8 @@ def filtered(spec: dict[str, Any]) -> dict[str, Any]:
                 ask(0)
                 first = (time.perf_counter() - began) * 1000
                 p50, p99 = measure.latency(ask, len(queries))
-                recall = task.recall(kind, [ask(n) for n in range(len(queries))], k, share)
+                found = [index.rows(ask(n)) for n in range(len(queries))]
+                recall = task.recall(kind, found, k, share)
                 report[f"{name} {kind} {share}"] = {"p50": p50, "p99": p99, "recall": recall, "first": first}
     return report
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.facts import Bits, K, are_marked
-from imseek.data.vectors.faiss_index import FaissIndex, LentIndex, best_of
+from imseek.data.vectors.faiss_index import BATCH, FaissIndex, LentIndex, best_of
 from imseek.data.vectors.located import Located
 from imseek.data.vectors.mapping import Residence
 from imseek.data.vectors.scores import top_k, unit_queries
@@ -194,7 +194,9 @@ class SnapshotIndex:
         marks = self._present if choice is None else choice.bits
         count = min(effort.rescore, self._snapshot.facts.rows)
         wanted = min(k, self._live if choice is None else len(choice.ids))
-        tails = self._tail.search(queries, k, allowed=allowed) if len(self._tail) else []
+        # Many queries scan the tail together, which is faster; of few, candidates and tail need one proof.
+        beside = self._tail if len(self._tail) and len(queries) < BATCH else None
+        tails = self._tail.search(queries, k, allowed=allowed) if beside is None and len(self._tail) else []
         found = []
         for start in range(0, len(queries), _BLOCK):
             block = queries[start : start + _BLOCK]
@@ -208,7 +210,7 @@ class SnapshotIndex:
             slack = effort.slack if self._snapshot.filters or self._present is None else None
             near = drawn.near(max(k, K), slack)
             for n, (query, ids) in enumerate(zip(block, near, strict=True), start):
-                matches = self._scored(query, self._allowed(ids, choice), k)
+                matches = self._scored(query, self._allowed(ids, choice), k, beside, allowed)
                 if tails:
                     scores = np.concatenate([matches.scores, tails[n].scores])
                     matches = top_k(np.concatenate([matches.ids, tails[n].ids]), scores, k)
@@ -224,12 +226,21 @@ class SnapshotIndex:
         ids = np.unique(drawn[drawn >= 0])
         return ids if choice is None else ids[are_marked(choice.bits, ids)]
 
-    def _scored(self, query: Float32, ids: Ids, k: int) -> Matches:
-        """The best ``k`` of ``ids`` (ascending), by their stored rows; those that are not live are passed over."""
+    def _scored(
+        self,
+        query: Float32,
+        ids: Ids,
+        k: int,
+        beside: FaissIndex | None = None,
+        allowed: IdSet | None = None,
+    ) -> Matches:
+        """The best ``k`` of ``ids`` (ascending), by their stored rows; those that are not live are passed over.
+
+        With an index ``beside`` them, of both.
+        """
         found, rows = self._located.rows(ids)
-        if not len(found):
-            return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
-        return best_of(query, Segment(found, rows, np.empty(0, np.int64)), k, self._range)
+        segment = Segment(found, rows, np.empty(0, np.int64))
+        return best_of(query, segment, k, self._range, beside, allowed)
 
     def _scan(self, queries: Float32, k: int, allowed: IdSet | None) -> list[Matches]:
         """Exact: every row is read where it lies."""

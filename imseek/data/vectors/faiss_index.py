@@ -25,7 +25,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.base import Float16, Ids, Matches, Segment
+from imseek.data.vectors.base import Float16, Ids, IdSet, Matches, Segment
 from imseek.data.vectors.exact import ExactIndex, Part, Scope, all_norms
 from imseek.data.vectors.fp16 import flat, lent
 from imseek.data.vectors.mapping import release
@@ -127,12 +127,24 @@ class LentIndex(FaissIndex):
         return _FlatPart(segment, None, lent(segment.rows), segment.rows, *self._range)
 
 
-def best_of(query: Float32, segment: Segment, k: int, norm_range: tuple[float, float]) -> Matches:
-    """The exact top ``k`` of a handful of rows, all of them live, for one unit query (dim,)."""
-    part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
-    count = len(segment.ids)
-    scope = Scope(part, np.ones(count, np.bool_), count)
-    return _proved(query[np.newaxis], min(k, count), [scope])[0]
+def best_of(
+    query: Float32,
+    segment: Segment,
+    k: int,
+    norm_range: tuple[float, float],
+    beside: FaissIndex | None = None,
+    allowed: IdSet | None = None,
+) -> Matches:
+    """The exact top ``k`` of a handful of rows, all of them live, for one unit query (dim,); of them and of what is
+    ``allowed`` of an index ``beside`` them, which has none of them."""
+    scopes = [] if beside is None else list(beside._scopes(allowed))
+    if count := len(segment.ids):
+        part = _FlatPart(segment, None, lent(segment.rows), segment.rows, *norm_range)
+        scopes.append(Scope(part, np.ones(count, np.bool_), count))
+    k = min(k, sum(scope.count for scope in scopes))
+    if k == 0:
+        return Matches(np.empty(0, np.int64), np.empty(0, np.float32))
+    return _proved(query[np.newaxis], k, scopes)[0]
 
 
 def _proved(
@@ -218,7 +230,12 @@ def _draw(queries: Float32, fetch: int, scope: Scope[_FlatPart], placement: Plac
     if fetch < scope.count:
         last = raw[:, -1].astype(np.float64)
         ceilings = last / np.where(last > 0, part.lo, part.hi) + error
-    return _Drawn(part, at, scores_of(raw, part.norms_of(at)), ceilings, error)
+    if part.norms is not None:
+        return _Drawn(part, at, scores_of(raw, part.norms[at]), ceilings, error)
+    # Norms would have to be summed from the rows: here it is enough to know between which they lie.
+    middle = (part.lo + part.hi) / 2
+    scores = np.clip(raw / np.float32(middle), -1, 1)
+    return _Drawn(part, at, scores, ceilings, error + part.hi * (1 / part.lo - 1 / middle))
 
 
 def _from_card(
