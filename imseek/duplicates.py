@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
 
 from imseek.curate import across, finding
-from imseek.curate.acts import plans
+from imseek.curate.acts import plan_file, plans
 from imseek.curate.finding import Wanted
 from imseek.curate.grouping.keepers import RULES, AnyPath, Folders
 from imseek.curate.near.promising import LOOKS
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 #: What `tag` gives where no other is named.
-TAG: Final = plans.TAG
+TAG: Final = plan_file.TAG
 #: Who says what `judge` stores.
 PERSON: Final = "person"
 
