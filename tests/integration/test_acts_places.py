@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acting import copies, done, ids_by_path, planned, reasons, state
+from acting import copies, done, ids_by_path, planned, reasons, state, unchanged
 
 import imseek
 from imseek.curate.acts import journal as journals
@@ -138,6 +138,75 @@ def test_copies_of_our_own_are_known_again(
         undo(collection.path, dry_run=False)
         assert state(photos) == before
         assert list(target.rglob("*.png")) == []
+    finally:
+        shutil.rmtree(target)
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
+def test_a_copy_on_the_way_back_is_known_where_the_way_there_was_cut_short(
+    photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with the original ended and nothing told of it, and then on the way back."""
+    target, real = Path("/dev/shm") / f"imseek-both-{os.getpid()}", moving.end_original
+    before, plan = state(photos), planned(collection, twins, to=target)
+
+    def end(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        raise Killed
+
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(moving, "end_original", end)
+            with pytest.raises(Killed):
+                done(collection, plan)
+            patched.setattr(moving, "end_original", kill)
+            patched.setattr(moving, "same_inode", lambda *_: False)
+            with pytest.raises(Killed):
+                undo(collection.path, dry_run=False)
+        assert undo(collection.path, dry_run=False).counts == {"already": 2, "done": 1}
+        assert state(photos) == before
+        assert list(target.rglob("*.png")) == []
+    finally:
+        shutil.rmtree(target)
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="needs a second file system")
+@pytest.mark.parametrize("moved", [False, True])
+def test_copies_of_a_later_record_are_known_again(
+    moved: bool,
+    photos: Path,
+    collection: imseek.Collection,
+    twins: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed on the way back, and put away and brought back once more: what lies at the place is the other's copy."""
+    target = Path("/dev/shm") / f"imseek-later-{os.getpid()}"
+    before, ids, plan = state(photos), ids_by_path(collection.path), planned(collection, twins, to=target)
+    try:
+        first = done(collection, plan).undo_id
+        with monkeypatch.context() as patched:
+            patched.setattr(moving, "end_original", kill)
+            patched.setattr(moving, "same_inode", lambda *_: False)
+            with pytest.raises(Killed):
+                undo(collection.path, dry_run=False)
+        unchanged(collection, photos)
+        second = done(collection, plan)
+        assert (second.counts, second.undo_id == first) == ({"already": 2, "done": 1}, False)
+        unchanged(collection, photos)
+        assert len(list(target.rglob("*.png"))) == 4
+        assert undo(collection.path, dry_run=False).counts == {"done": 1}
+        if moved:
+            photos.rename(tmp_path / "elsewhere")
+            photos = tmp_path / "elsewhere"
+            ids = {path.replace("/photos/", "/elsewhere/"): i for path, i in ids.items()}
+            collection.relocate_source(1, photos)
+        report = undo(collection.path, dry_run=False)
+        assert (report.undo_id, report.counts, {f.reason for f in report.files}) == (first, {"done": 3}, {""})
+        assert state(photos) == before
+        assert list(target.rglob("*.png")) == []
+        unchanged(collection, photos)
+        assert ids_by_path(collection.path) == ids
     finally:
         shutil.rmtree(target)
 

@@ -78,7 +78,6 @@ class Journal:
     undo_id: str
     created: str = ""
     plan: str = ""
-    root: bytes = b""
     ended: bool = False
     damaged: int = 0
     intents: dict[int, Intent] = field(default_factory=dict)
@@ -204,6 +203,16 @@ def promised(root: Path) -> dict[bytes, bytes]:
         for n, intent in journal.intents.items():
             if intent.to and journal.states[n] not in ("left", "undone"):
                 found[intent.to] = intent.full if found.get(intent.to, intent.full) == intent.full else b""
+    return found
+
+
+def copied(root: Path) -> dict[tuple[int, bytes], set[int]]:
+    """Inodes of the copies that were made of files on other disks, there or back, by source and path within it."""
+    found: dict[tuple[int, bytes], set[int]] = {}
+    for journal in journals(root):
+        for n, inodes in journal.copies.items():
+            if (intent := journal.intents.get(n)) is not None:  # Its line may be damaged.
+                found.setdefault((intent.source_id, intent.path), set()).update(inodes)
     return found
 
 

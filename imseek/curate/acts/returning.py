@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from imseek.curate.acts import trash
 from imseek.curate.acts.acting import beside, folder_of, move, part_of, target_of
@@ -16,6 +18,9 @@ from imseek.data import copying, layout, moving, spots
 from imseek.data.quarantine import SourceAt
 from imseek.data.spots import At, Content, Spot
 from imseek.types import display_path
+
+#: Inodes of copies on record, see :func:`imseek.curate.acts.journal.copied`; read where they are asked for.
+Copied: TypeAlias = Callable[[], Mapping[tuple[int, bytes], Set[int]]]
 
 NEITHER = "it is neither at its place nor where it was put"
 
@@ -54,9 +59,18 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
 
 
 def bring_back(
-    journal: Journal, intent: Intent, spot: Spot, before: State, unsynced: spots.Unsynced, *, dry_run: bool
+    journal: Journal,
+    intent: Intent,
+    spot: Spot,
+    before: State,
+    copied: Copied,
+    unsynced: spots.Unsynced,
+    *,
+    dry_run: bool,
 ) -> Back:
-    """``before`` is what was known of the file before this try; that it is back is durable once ``unsynced`` is.
+    """``before`` is what was known of the file before this try; ``copied`` tells what the other journals have copied.
+
+    That it is back is durable once ``unsynced`` is.
 
     Raises LeftAloneError, GoneError, StorageError.
     """
@@ -67,7 +81,7 @@ def bring_back(
             return _part_from_keeper(journal, intent, spot, dry_run)
         kept = where(journal, intent)
         with folder_of(kept) as there, folder_of(spot) as here:
-            back = _compare(journal, intent, before, spot, (kept, there, here), dry_run)
+            back = _compare(journal, intent, before, copied, spot, (kept, there, here), dry_run)
             if back is not None:
                 if intent.action == "trash" and not dry_run:
                     place = journal.trashed.get(intent.n)
@@ -128,6 +142,7 @@ def _compare(
     journal: Journal,
     intent: Intent,
     before: State,
+    copied: Copied,
     spot: Spot,
     places: tuple[Spot | None, At | None, At | None],
     dry_run: bool,
@@ -153,7 +168,7 @@ def _compare(
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
     if spots.same_inode(held, lies) or (
-        ours and _is_ours(journal, intent, before, held, lies) and _is(there, sha256)
+        ours and _is_ours(journal, intent, before, copied, held, lies) and _is(there, sha256)
     ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
@@ -165,7 +180,12 @@ def _compare(
 
 
 def _is_ours(
-    journal: Journal, intent: Intent, before: State, held: os.stat_result, lies: os.stat_result
+    journal: Journal,
+    intent: Intent,
+    before: State,
+    copied: Copied,
+    held: os.stat_result,
+    lies: os.stat_result,
 ) -> bool:
     """Whether one of two files of the same bytes is a copy that we have made of the other, and nobody else's."""
     if held.st_mtime_ns != intent.mtime_ns or lies.st_mtime_ns != intent.mtime_ns:
@@ -173,9 +193,12 @@ def _is_ours(
     copies = journal.copies.get(intent.n, set())
     if held.st_ino not in copies | {intent.inode}:
         return False  # Something else has gone there, perhaps from another collection.
-    if before == "meant":
-        return lies.st_ino == intent.inode
-    return before == "returning" and lies.st_ino in copies and stat.S_IMODE(lies.st_mode) == intent.mode
+    if before == "meant" and lies.st_ino == intent.inode:
+        return True
+    if before not in ("meant", "returning") or stat.S_IMODE(lies.st_mode) != intent.mode:
+        return False
+    # What was left half-way may have been put away and brought back since, with a record of its own.
+    return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
 
 
 def _is(at: At, sha256: bytes) -> bool:

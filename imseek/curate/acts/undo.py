@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -145,7 +146,13 @@ class _Run:
 
     def _one(self, intent: Intent, spot: spots.Spot, unsynced: spots.Unsynced, dry_run: bool) -> Back:
         before = self._before[intent.n]
-        return bring_back(self._journal, intent, spot, before, unsynced, dry_run=dry_run)
+        return bring_back(
+            self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run
+        )
+
+    @cached_property
+    def _copied(self) -> Mapping[tuple[int, bytes], Set[int]]:
+        return journals.copied(self._root)
 
     def _record(self, writer: Writer, results: Sequence[_Result]) -> None:
         """The catalog, and then the journal, of files that are back."""
