@@ -65,6 +65,14 @@ def prepared(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) ->
     return prepare
 
 
+@pytest.fixture(scope="session")
+def duplicated(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which files of duplicates can be acted on, made once; to be copied."""
+    home = tmp_path_factory.mktemp("duplicated") / "home"
+    servers[0]("prepare_acts", home=home)
+    return home
+
+
 @pytest.fixture(autouse=True)
 def _sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What scenarios change in the modules of imseek for their own process is put back in this one."""

@@ -71,26 +71,39 @@ def forked(work: Callable[[], object]) -> tuple[int, Any]:
 
 
 def import_everything() -> None:
-    """What a trial needs, imported before the forks; none of it starts a thread."""
+    """What a trial needs, imported before the forks, or each of them would; none of it starts a thread."""
+    import acting  # noqa: F401
     import faiss  # noqa: F401
     import filelock  # noqa: F401
+    import numpy.ma
+    import numpy.random  # noqa: F401
+    import pyarrow.compute  # noqa: F401
+    import send2trash.plat_other  # noqa: F401
     import sqlalchemy.dialects.sqlite  # noqa: F401
+    from PIL import Image, ImageOps  # noqa: F401
 
+    import imseek.collection
+    import imseek.curate.acts.recall
     import imseek.curate.acts.undo
     import imseek.data.columns
+    import imseek.data.judgements
     import imseek.data.purge
     import imseek.data.repair
     import imseek.data.sources
     import imseek.data.vectors.faiss_index
     import imseek.encoders.fake
+    import imseek.encoders.hub
     import imseek.indexer.caption_space
     import imseek.indexer.pipeline
+    import imseek.indexer.plan
     import imseek.indexer.reencode
     import imseek.indexer.sources.archive
     import imseek.media.phash
     import imseek.media.pillow
     import imseek.media.probe
     import imseek.upkeep  # noqa: F401
+
+    Image.preinit()
 
 
 def serve() -> None:

@@ -51,8 +51,10 @@ class Recording:
 
 
 def recorded(name: str, template: Path, server: Server) -> Recording:
-    """Perform a scenario once, beside its template, and learn what each acknowledged generation holds."""
-    server("prepare", name=name, home=template)
+    """Perform a scenario once, beside its template (made here, if it is not there), and learn what each acknowledged
+    generation holds."""
+    if not template.exists():
+        server("prepare", name=name, home=template)
     _, damaged = server("problems", home=template)
     return _learned(Recording(name, template, _operations(name, template, None), damaged=damaged), server)
 

@@ -23,12 +23,10 @@ KILLS = 3
 @pytest.mark.parametrize("what", AFTER)
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_and_brought_back(
-    servers: list[Server], fast_folder: Path, tmp_path: Path, way: str, what: str
+    servers: list[Server], duplicated: Path, fast_folder: Path, tmp_path: Path, way: str, what: str
 ) -> None:
-    template = fast_folder / "template"
-    servers[0]("prepare_acts", home=template)
     whole, chance = fast_folder / "whole", random.Random(f"{way} {what}")
-    shutil.copytree(template, whole)
+    shutil.copytree(duplicated, whole)
     (tmp_path / "whole").mkdir()
     status, log = servers[0](
         "victim_of_acts", home=whole, way=way, command=what, disk=tmp_path / "whole", die_before=None
@@ -37,7 +35,7 @@ def test_killed_and_brought_back(
     assert {"fsync", "append", "commit"} <= set(log), "the harness sees the operations"
     for n in chance.sample(range(len(log)), KILLS):
         home, disk = fast_folder / f"{n}", tmp_path / f"{n}"
-        shutil.copytree(template, home)
+        shutil.copytree(duplicated, home)
         disk.mkdir()
         status, _ = servers[0]("victim_of_acts", home=home, way=way, command=what, disk=disk, die_before=n)
         assert os.WIFSIGNALED(status), f"operation {n} ({log[n]}) did not happen again"

@@ -20,16 +20,16 @@ from durability.trace import record
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Tried for each way and command.
-STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "12"))
+STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "6"))
 AFTER = (["undo"], ["index", "undo"], ["apply", "undo"])
 
 
 class Trials:
     """A recorded command, and a home in which what a power cut has left of it is laid out."""
 
-    def __init__(self, server: Server, folder: Path, way: str, command: str) -> None:
+    def __init__(self, server: Server, duplicated: Path, folder: Path, way: str, command: str) -> None:
         self.server, self.way, self.home = server, way, folder / "home"
-        server("prepare_acts", home=self.home)
+        shutil.copytree(duplicated, self.home)
         server("plan_of_acts", home=self.home, way=way)
         if command == "undo":
             server("apply_or_undo", home=self.home, way=way, command="apply")
@@ -59,8 +59,10 @@ class Trials:
 
 @pytest.mark.parametrize("command", ["apply", "undo"])
 @pytest.mark.parametrize("way", ["quarantine", "links", "copies", "hard-link", "over"])
-def test_power_cuts(servers: list[Server], fast_folder: Path, way: str, command: str) -> None:
-    trials = Trials(servers[0], fast_folder, way, command)
+def test_power_cuts(
+    servers: list[Server], duplicated: Path, fast_folder: Path, way: str, command: str
+) -> None:
+    trials = Trials(servers[0], duplicated, fast_folder, way, command)
     moves = [n for n, o in enumerate(trials.operations) if isinstance(o, Exchange | Rename | Link)]
     assert len(moves) >= 6, "the harness sees files move"
     chance = random.Random(f"{way} {command}")
@@ -71,9 +73,11 @@ def test_power_cuts(servers: list[Server], fast_folder: Path, way: str, command:
 
 
 @pytest.mark.parametrize(("way", "fsync"), [("links", "album0"), ("copies", ".part")])
-def test_a_missing_fsync_is_noticed(servers: list[Server], fast_folder: Path, way: str, fsync: str) -> None:
+def test_a_missing_fsync_is_noticed(
+    servers: list[Server], duplicated: Path, fast_folder: Path, way: str, fsync: str
+) -> None:
     """Of the folder that a file goes to before its old name ends, and of a copy."""
-    trials = Trials(servers[0], fast_folder, way, "apply")
+    trials = Trials(servers[0], duplicated, fast_folder, way, "apply")
     rest: list[Operation] = [
         o
         for o in trials.operations

@@ -25,16 +25,19 @@ from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage, check, draw, made
 
 #: Tried for each command.
-KILLS = 9
+KILLS = 6
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_before_an_operation(
-    servers: list[Server], fast_folder: Path, name: str, record_property: Callable[[str, object], None]
+    servers: list[Server],
+    prepared: Callable[[str], Path],
+    fast_folder: Path,
+    name: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     try_all = os.environ.get("IMSEEK_CRASH") == "all"
-    template = fast_folder / "template"
-    servers[0]("prepare", name=name, home=template)
+    template = prepared(name)
     whole = fast_folder / "whole"
     shutil.copytree(template, whole)
     status, done = servers[0]("victim", name=name, home=whole, die_before=None, count_all=try_all)

@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from durability.trace import record
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Tried for each command.
-STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "10"))
+STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "6"))
 
 
 def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:
@@ -40,8 +40,11 @@ def try_all(recording: Recording, states: list[Outage], servers: list[Server], f
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_power_cuts(servers: list[Server], fast_folder: Path, name: str) -> None:
-    recording = recorded(name, fast_folder / "template", servers[0])
+def test_power_cuts(
+    servers: list[Server], prepared: Callable[[str], Path], fast_folder: Path, name: str
+) -> None:
+    template = shutil.copytree(prepared(name), fast_folder / "template")
+    recording = recorded(name, template, servers[0])
     chance = random.Random(name)
     last = len(recording.operations)
     moments = sorted(chance.sample(range(last), min(STATES, last)))
