@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 # OpenMP threads that wait should sleep: spinning, they take the cores from the tests that run beside them.
 export OMP_WAIT_POLICY := PASSIVE
+# The hundreds of processes that tests start would each compile the package, where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +23,7 @@ test: $(VENV)/.installed-test strace
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -W error
+	$(BIN)/pytest -W error -n 2 --dist worksteal
 
 # It records system calls for the tests of power cuts, which skip without it.
 strace:
