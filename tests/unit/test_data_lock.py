@@ -162,6 +162,7 @@ def test_a_dead_writer_is_not_named(collection: Path) -> None:
         (2**70, lock.host(), lock.boot_id(), False),
         (2**22 + 1, "elsewhere", "?", True),
     ],
+    ids=["this one", "the first", "of an earlier start", "none", "no number of one", "of another host"],
 )
 def test_who_may_be_alive(pid: int, host: str, boot: str, alive: bool) -> None:
     assert lock.may_be_alive(pid, host, boot) is alive
