@@ -53,5 +53,5 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,dev]'
+	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,explore,dev]'
 	@touch $@ $(VENV)/.installed-demo

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +19,9 @@ from imseek.data.current import Current, read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError, StaleGenerationError
-from imseek.types import Float32, Place, SpaceInfo
+from imseek.types import AnyCollection, Float32, Place, SpaceInfo, path_of
 
 _HINT: Final = "imseek maintain --captions embeds them with the encoder of the pictures"
-
-
-class HasPath(Protocol):
-    """A :class:`imseek.Collection`."""
-
-    @property
-    def path(self) -> Path: ...
-
-
-AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +54,7 @@ def agreement(collection: AnyCollection) -> Iterator[Agreement]:
     the call. Raises QueryError where captions are not embedded, or by another encoder than pictures are, and, while
     iterating, StaleGenerationError where a purge has taken files away meanwhile.
     """
-    reader = Reader(_path(collection))
+    reader = Reader(path_of(collection))
     spaces = _spaces(reader.current)
     return (row for block in _blocks(reader, *spaces) for row in _placed(reader, block))
 
@@ -76,7 +64,7 @@ def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
 
     Keeps four bytes a caption in memory. Raises QueryError as :func:`agreement`.
     """
-    root = _path(collection)
+    root = path_of(collection)
     while True:
         reader = Reader(root)
         try:
@@ -158,11 +146,3 @@ def _spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
         if space.fingerprint == captions.fingerprint:
             return space, captions
     raise QueryError(f"the captions are embedded with {captions.encoder}, and no picture is", hint=_HINT)
-
-
-def _path(collection: AnyCollection) -> Path:
-    return (
-        Path(collection).expanduser().absolute()
-        if isinstance(collection, str | os.PathLike)
-        else collection.path
-    )

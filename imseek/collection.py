@@ -18,6 +18,7 @@ from imseek.encoders.checks import check_knows_words
 from imseek.encoders.runtime import Runtime
 from imseek.errors import ImageNotFoundError, MediaError, UsageError
 from imseek.search.answers import Wanted
+from imseek.search.encoders import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
 from imseek.types import (
@@ -332,13 +333,7 @@ class Collection:
             for (fingerprint, loaded), encoder in self._encoders.items():
                 if fingerprint == space.fingerprint and set(modalities) <= set(loaded):
                     return encoder
-            encoder = registry.load(
-                space.encoder,
-                modalities=modalities,
-                runtime=self._runtime,
-                fingerprint=space.fingerprint,
-                notify=self._notify,
-            )
+            encoder = load_encoder(self.path, space, modalities, self._runtime, self._notify)
             self._encoders[space.fingerprint, modalities] = encoder
             return encoder
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from imseek.curate import across, finding
 from imseek.curate.acts import plan_file, plans
@@ -27,12 +27,13 @@ from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
-from imseek.encoders import registry
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.search.editions import Editions
+from imseek.search.encoders import load_encoder
 from imseek.search.where import Filters
 from imseek.types import (
     Action,
+    AnyCollection,
     ApplyReport,
     DuplicateKind,
     DuplicateReport,
@@ -43,6 +44,7 @@ from imseek.types import (
     UndoInfo,
     UndoReport,
     Verdict,
+    path_of,
 )
 
 if TYPE_CHECKING:
@@ -54,16 +56,6 @@ KINDS: Final[tuple[DuplicateKind, ...]] = get_args(DuplicateKind)
 TAG: Final = plan_file.TAG
 #: Who says what `judge` stores.
 PERSON: Final = "person"
-
-
-class HasPath(Protocol):
-    """A :class:`imseek.Collection`."""
-
-    @property
-    def path(self) -> Path: ...
-
-
-AnyCollection: TypeAlias = str | os.PathLike[str] | HasPath
 
 
 def find(
@@ -106,7 +98,11 @@ def find(
         )
     if "inside" in wanted and against is not None:
         raise UsageError("pictures inside pictures are looked for within one collection only")
-    root, theirs = _path(collection), None if against is None else _path(against)
+    root, theirs = path_of(collection), None if against is None else path_of(against)
+
+    def load(space: SpaceInfo) -> Encoder:
+        return load_encoder(root, space, ("image",))
+
     with ExitStack() as stack:
         editions = Editions(root, "faiss")
         stack.callback(editions.close)
@@ -125,19 +121,15 @@ def find(
                 )
                 index = partial(editions.index, edition)
                 if others is None or other is None:
-                    return finding.find(reader, index, _load, asked, progress, stop)
+                    return finding.find(reader, index, load, asked, progress, stop)
                 there = partial(others.index, other)
-                return across.find(reader, index, other.reader, there, _load, asked, progress, stop)
+                return across.find(reader, index, other.reader, there, load, asked, progress, stop)
             except StaleGenerationError:  # A writer has taken files away meanwhile.
                 renewed = editions.renew() != reader.generation
                 if others is not None and other is not None:
                     renewed |= others.renew() != other.reader.generation
                 if not renewed:
                     raise
-
-
-def _load(space: SpaceInfo) -> Encoder:
-    return registry.load(space.encoder, modalities=("image",), fingerprint=space.fingerprint)
 
 
 def judge(
@@ -149,9 +141,9 @@ def judge(
     one about the same two. Returns what holds now, by content. Raises UsageError (fewer than two contents, no such
     file), ImageNotFoundError, LockedError.
     """
-    from imseek.curate.patience import writing
+    from imseek.data.patience import writing
 
-    root = _path(collection)
+    root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
     made = [stored.said(a, b, verdict, PERSON) for a, b in pairs]
     with writing(root, "judge") as writer:
@@ -161,9 +153,9 @@ def judge(
 
 def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[Judgement, ...]:
     """Take back what was said of pictures, each with each other one; returns that. Raises as :func:`judge`."""
-    from imseek.curate.patience import writing
+    from imseek.data.patience import writing
 
-    root = _path(collection)
+    root = path_of(collection)
     pairs = list(combinations(_contents_of(root, images), 2))
     before = _judged(root, pairs)
     if before:
@@ -174,7 +166,7 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:
     """All that was said, the latest first."""
-    found = stored.read(_path(collection))
+    found = stored.read(path_of(collection))
     return tuple(sorted(found, key=lambda one: one.decided_at, reverse=True))
 
 
@@ -185,7 +177,7 @@ def _judged(root: Path, pairs: Iterable[tuple[str, str]]) -> tuple[Judgement, ..
 
 def images_of(collection: AnyCollection, contents: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """By content (hexadecimal sha256) the ids, ascending, of the live images that have it now."""
-    lookup = HashLookup(_path(collection))
+    lookup = HashLookup(path_of(collection))
     try:
         return {content: tuple(lookup.find_all(bytes.fromhex(content))) for content in contents}
     finally:
@@ -213,7 +205,7 @@ def plan(
         )
     # Neither of two pictures takes the place of the other where one is only part of the other.
     report = replace(report, groups=tuple(group for group in report.groups if group.kind != "inside"))
-    return plans.make(report, action, root=_path(collection), to=to, tag=tag, protect=protect)
+    return plans.make(report, action, root=path_of(collection), to=to, tag=tag, protect=protect)
 
 
 def load_plan(path: str | os.PathLike[str]) -> plans.Plan:
@@ -237,7 +229,7 @@ def apply(
     """
     from imseek.curate.acts import apply as applying
 
-    return applying.apply(_path(collection), plan, dry_run, progress, stop)
+    return applying.apply(path_of(collection), plan, dry_run, progress, stop)
 
 
 def undo(
@@ -255,14 +247,14 @@ def undo(
     """
     from imseek.curate.acts import undo as undoing
 
-    return undoing.undo(_path(collection), undo_id, dry_run, progress, stop)
+    return undoing.undo(path_of(collection), undo_id, dry_run, progress, stop)
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:
     """What was done to files, the newest first."""
     from imseek.curate.acts import journal
 
-    return journal.list_(_path(collection))
+    return journal.list_(path_of(collection))
 
 
 def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
@@ -286,9 +278,3 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
             hint="images of the same bytes need none",
         )
     return sorted(found)
-
-
-def _path(collection: AnyCollection) -> Path:
-    if isinstance(collection, str | os.PathLike):
-        return Path(collection).expanduser().absolute()
-    return collection.path

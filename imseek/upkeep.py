@@ -216,15 +216,14 @@ def embed_captions(
     from imseek.data import snapshots
     from imseek.data.telling import telling
     from imseek.data.writer import Writer
-    from imseek.encoders import checks, registry
+    from imseek.encoders import checks
     from imseek.indexer import caption_space
+    from imseek.search.encoders import load_encoder
 
     root = Path(path).expanduser().absolute()
     with explained(root), Writer(root, "maintain --captions") as writer:
         space = writer.current().space
-        encoder = registry.load(
-            space.encoder, modalities=("text",), runtime=runtime, fingerprint=space.fingerprint, notify=notify
-        )
+        encoder = load_encoder(root, space, ("text",), runtime, notify)
         checks.check_knows_words(encoder)
         checks.check_fingerprint(encoder, space.encoder, space.fingerprint)
         with telling(writer, progress, stop) as tell:

@@ -21,6 +21,7 @@ SPACES = "spaces"
 DEAD = "dead"
 COLUMNS = "columns"
 JUDGEMENTS = "judgements"
+MODELS = "models"
 
 #: A folder that pictures are put away in, beside others of a source, and the file that marks any such folder: what
 #: lies in it is never scanned.
@@ -34,7 +35,7 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 _KINDS = {"image": "img_emb", "text": "text_emb"}
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
-LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS)
+LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
 
 _TOP_LEVEL = frozenset(
     {
@@ -127,6 +128,19 @@ def judgements_of(path: str) -> int | None:
     """The generation of a file of :func:`judgements`, from its name; None for other files."""
     generation = path.removeprefix(f"{JUDGEMENTS}/all.").removesuffix(".json")
     return int(generation) if generation.isdecimal() and path == judgements(int(generation)) else None
+
+
+def model(name: str, generation: int) -> str:
+    """What was learned from a collection under a name."""
+    return f"{MODELS}/{name}.{generation}.json"
+
+
+def model_of(path: str) -> tuple[str, int] | None:
+    """Name and generation of a file of :func:`model`, from its path; None for other files."""
+    name, _, generation = path.removeprefix(f"{MODELS}/").removesuffix(".json").rpartition(".")
+    return (
+        (name, int(generation)) if generation.isdecimal() and path == model(name, int(generation)) else None
+    )
 
 
 def space_of(path: str) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from imseek.data import durable, files, judgement_file, layout, parts, shards, snapshots
+from imseek.data import durable, files, judgement_file, layout, model_files, parts, shards, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
@@ -93,6 +93,7 @@ _ORDER = (
     "column",
     "snapshot",
     "judgements",
+    "model",
     "orphan",
     "backup",
 )
@@ -118,6 +119,9 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == judgement_file.KIND:
         judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
+    elif problem.kind == model_files.KIND:
+        _retire(writer, problem.file)
+        ledger.lost.append(f"{problem.file}: what was learned under that name, to be learned again")
     elif problem.kind == parts.PART:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
@@ -133,8 +137,7 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == "vectors" and _holds_captions(writer, problem.file):
         _set_back(writer, problem.file, ledger)
     elif problem.kind == "column":
-        condition = t.files.c.path == problem.file
-        writer.apply(lambda connection, generation: files.retire(connection, generation, condition))
+        _retire(writer, problem.file)
         ledger.lost.append(f"{problem.file}: derived values, to be computed again")
     elif problem.kind == "vectors" and (space := _unused_space(writer, problem.file)) is not None:
         _forget(writer, problem.file)
@@ -144,6 +147,11 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         )
     else:
         _lose(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+
+
+def _retire(writer: Writer, file: str) -> None:
+    condition = t.files.c.path == file
+    writer.apply(lambda connection, generation: files.retire(connection, generation, condition))
 
 
 def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, select
 
-from imseek.data import adopt, backup, checksums, durable, judgement_file, layout, restate
+from imseek.data import adopt, backup, checksums, durable, judgement_file, layout, model_files, restate
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
 from imseek.data.create import begin
@@ -76,6 +76,7 @@ def _replace_catalog(
                 restate.spaces(connection, folders, generation, evidence.current)
             adopted = adopt.adopt(connection, folders, generation, evidence.current)
             judged = judgement_file.take_back(connection, folders, generation)
+            learned = model_files.take_back(connection, folders, generation)
             _raise_counters(connection, root, generation, evidence.current)
         catalog.fold()
     finally:
@@ -106,6 +107,8 @@ def _replace_catalog(
             )
     if judged.path is not None:
         ledger.restored.append(f"{judged.count} judgements from {judged.path}")
+    if learned:
+        ledger.restored.append(f"what was learned as {', '.join(learned)}, from {layout.MODELS}/")
     if judged.damaged:
         ledger.lost.append(f"judgements that only {', '.join(judged.damaged)} held, if any: it is damaged")
     if adopted:

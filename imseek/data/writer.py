@@ -293,6 +293,7 @@ class Writer:
             for path in orphans
             if layout.is_snapshot(path)
             or layout.judgements_of(path) is not None
+            or layout.model_of(path) is not None
             or any(start <= _shard_of(path) < end for start, end in leases)
         )
 

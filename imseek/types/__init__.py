@@ -16,6 +16,7 @@ from imseek.types.acts import (
     UndoReport,
 )
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.collections import AnyCollection, HasPath, path_of
 from imseek.types.duplicates import (
     Duplicate,
     DuplicateGroup,
@@ -72,6 +73,7 @@ from imseek.types.upkeep import (
 __all__ = [
     "ActedFile",
     "Action",
+    "AnyCollection",
     "ApplyReport",
     "BuildReport",
     "CaptionReport",
@@ -85,6 +87,7 @@ __all__ = [
     "Failure",
     "FileAction",
     "Float32",
+    "HasPath",
     "Hit",
     "HitGroup",
     "Image",
@@ -128,4 +131,5 @@ __all__ = [
     "VerifyReport",
     "display_path",
     "path_json",
+    "path_of",
 ]

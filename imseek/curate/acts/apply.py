@@ -33,11 +33,11 @@ from imseek.curate.acts.looking import (
 )
 from imseek.curate.acts.meaning import Item, Meaning
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
-from imseek.curate.patience import writing
 from imseek.data import facts, quarantine, spots
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
+from imseek.data.patience import writing
 from imseek.data.quarantine import Change, live_sources, look_up
 from imseek.data.reader import Reader
 from imseek.data.system_errors import explained as durably

@@ -22,11 +22,11 @@ from imseek.curate.acts.journal import AWAY, Intent, Journal, State
 from imseek.curate.acts.looking import LeftAloneError, placings
 from imseek.curate.acts.plans import LINKING, MOVING
 from imseek.curate.acts.returning import Back, GoneError, bring_back, located, tidy
-from imseek.curate.patience import writing
 from imseek.data import quarantine, spots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.current import read_current
+from imseek.data.patience import writing
 from imseek.data.quarantine import Held, live_sources, look_up, occupants
 from imseek.data.system_errors import explained
 from imseek.data.telling import telling

@@ -1,0 +1,100 @@
+"""Storing models (:mod:`imseek.data.models`) in files that the catalog lists.
+
+``models/<name>.<generation>.json`` is sealed, so that ``verify`` notices any change of it; a new one of the same name
+takes its place, and the old one is retired.
+"""
+
+from __future__ import annotations
+
+from operator import methodcaller
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from imseek.data import durable, files, layout
+from imseek.data import schema as t
+from imseek.data.catalog import get_meta, live, now
+from imseek.data.files import Folders, StagedFile
+from imseek.data.models import KIND, Model, check_name, coded
+from imseek.data.writer import Change, Writer
+
+__all__ = ["KIND", "drop", "put", "putting", "take_back"]
+
+
+def put(writer: Writer, model: Model) -> int:
+    """Store a model in the place of one of the same name; returns the generation."""
+    return writer.apply(putting(writer, model))
+
+
+def putting(writer: Writer, model: Model) -> Change:
+    """What :func:`put` does, as part of a larger change. Raises UsageError, and TypeError for what cannot be stored."""
+    check_name(model.name)
+    content = {
+        "name": model.name,
+        "kind": model.kind,
+        "created": now(),
+        "facts": dict(model.facts),
+        "arrays": {name: coded(array) for name, array in model.arrays.items()},
+    }
+
+    def change(connection: Connection, generation: int) -> None:
+        _retire(connection, generation, model.name)
+        document = {
+            "format": layout.FORMAT,
+            "uuid": get_meta(connection, "uuid"),
+            "generation": generation,
+            **content,
+        }
+        path = layout.model(model.name, generation)
+        staged = writer.staging / path.replace("/", "_")
+        written = durable.stage(staged, methodcaller("write", durable.seal(document)))
+        file = StagedFile(staged, path, KIND, len(model.arrays), written, name=model.name)
+        files.publish(writer, connection, generation, None, [file])
+
+    return change
+
+
+def drop(writer: Writer, name: str) -> int:
+    """Forget a model; where there is none of the name, nothing changes. Returns the generation."""
+    return writer.apply(lambda connection, generation: _retire(connection, generation, name))
+
+
+def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
+    """Of a catalog that is being restored: models that lie on the disk, sound and later than what it knows. Returns
+    their names."""
+    uuid = get_meta(connection, "uuid")
+    f = t.files.c
+    known = {
+        row.name: layout.model_of(row.path)
+        for row in connection.execute(select(f.name, f.path).where(live(t.files), f.kind == KIND))
+    }
+    listed = set(connection.execute(select(f.path).where(f.kind == KIND)).scalars())
+    newest: dict[str, tuple[int, str]] = {}
+    for path in (folders.root / layout.MODELS).glob("*.json"):
+        relative = path.relative_to(folders.root).as_posix()
+        parsed = layout.model_of(relative)
+        if parsed is None or relative in listed or not _is_sound(path, uuid, *parsed):
+            continue
+        name, born = parsed
+        before = known.get(name)
+        if (before is None or before[1] < born) and newest.get(name, (-1, ""))[0] < born:
+            newest[name] = (born, relative)
+    for name, (_, found) in newest.items():
+        _retire(connection, generation, name)
+        there = folders.root / found
+        file = StagedFile(there, found, KIND, 0, durable.digest_of(there), name=name)
+        files.publish(folders, connection, generation, None, [file])
+    return tuple(sorted(newest))
+
+
+def _retire(connection: Connection, generation: int, name: str) -> None:
+    files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
+
+
+def _is_sound(path: Path, uuid: str, name: str, generation: int) -> bool:
+    try:
+        document = durable.unseal(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    stated = tuple(document.get(key) for key in ("format", "uuid", "name", "generation"))
+    return stated == (layout.FORMAT, uuid, name, generation)

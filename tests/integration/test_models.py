@@ -1,0 +1,140 @@
+"""What was learned, stored under a name: read back, replaced, dropped, verified, repaired, purged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imseek
+from imseek import upkeep
+from imseek.data import derived, layout, model_files, models
+from imseek.data.models import Model
+from imseek.data.reader import Reader
+from imseek.data.writer import Writer
+from imseek.errors import CorruptCollectionError, UsageError
+from imseek.explore.reading import allowed, reading
+from imseek.explore.vectors import Vectors
+
+
+@pytest.fixture
+def root(tmp_path: Path, photos: Path) -> Path:
+    with imseek.create(tmp_path / "made", encoder="fake") as collection:
+        collection.index([photos])
+    return tmp_path / "made"
+
+
+def _weights() -> np.ndarray:
+    return np.arange(6, dtype=np.float32).reshape(2, 3) / 7
+
+
+def _put(root: Path, name: str, **facts: object) -> None:
+    with Writer(root, "test") as writer:
+        model_files.put(writer, Model(name, "probe", facts, {"weights": _weights()}))
+
+
+def test_a_model_comes_back_as_it_was_stored(root: Path) -> None:
+    _put(root, "cats", classes=["cat", "dog"])
+    found = models.find(root, "cats")
+    assert found is not None
+    assert (found.name, found.kind, found.facts) == ("cats", "probe", {"classes": ["cat", "dog"]})
+    assert found.arrays["weights"].dtype == np.float32
+    assert np.array_equal(found.arrays["weights"], _weights())
+    assert found.created.endswith("+00:00")
+    assert upkeep.verify(root).ok
+
+
+def test_the_last_of_a_name_holds_and_a_dropped_one_is_gone(root: Path) -> None:
+    _put(root, "cats", version=1)
+    _put(root, "cats", version=2)
+    _put(root, "dogs")
+    assert models.names(root) == ("cats", "dogs")
+    found = models.find(root, "cats")
+    assert found is not None
+    assert found.facts == {"version": 2}
+    with Writer(root, "test") as writer:
+        model_files.drop(writer, "cats")
+    assert models.find(root, "cats") is None
+    assert [model.name for model in models.of_kind(root, "probe")] == ["dogs"]
+    upkeep.purge(root)
+    assert [path.name for path in sorted((root / layout.MODELS).iterdir())] == [
+        Path(models._paths(root)["dogs"]).name
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "Cats", "1", "a/b", "..", "a" * 65, "a.b"])
+def test_a_name_that_cannot_be_one(root: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a name"):
+        _put(root, name)
+
+
+def test_what_is_no_number_is_not_stored(root: Path) -> None:
+    with Writer(root, "test") as writer, pytest.raises(TypeError, match="object"):
+        model_files.put(writer, Model("cats", "probe", {}, {"weights": np.array([object()])}))
+
+
+def test_damage_is_found_and_given_up(root: Path) -> None:
+    _put(root, "cats")
+    path = root / models._paths(root)["cats"]
+    path.write_bytes(path.read_bytes().replace(b'"kind": "probe"', b'"kind": "prone"'))
+    with pytest.raises(CorruptCollectionError, match="damaged"):
+        models.find(root, "cats")
+    assert [problem.kind for problem in upkeep.verify(root).problems] == ["model"]
+    report = upkeep.repair(root)
+    assert any("learned again" in line for line in report.lost)
+    assert upkeep.verify(root).ok
+    assert models.find(root, "cats") is None
+
+
+def test_models_outlive_the_catalog_and_its_backups(root: Path) -> None:
+    _put(root, "cats", version=1)
+    _put(root, "cats", version=2)
+    for name in (layout.CATALOG, *layout.BACKUPS):
+        (root / name).write_bytes(b"damaged")
+    report = upkeep.repair(root)
+    assert any("cats" in line for line in report.restored)
+    found = models.find(root, "cats")
+    assert found is not None
+    assert found.facts == {"version": 2}
+    assert upkeep.verify(root).ok
+
+
+def test_columns_come_with_the_model_that_made_them(root: Path) -> None:
+    generation = Reader(root).generation
+    ids = Vectors(Reader(root)).ids
+    values = {"kind": {int(ids[0]): "cat", int(ids[1]): "dog"}}
+    derived.store(root, values, Model("kinds", "labels", {"classes": ["cat", "dog"]}))
+    reader = Reader(root)
+    assert reader.generation == generation + 1
+    assert reader.metadata([int(ids[0])])[int(ids[0])]["kind"] == "cat"
+    found = models.find(root, "kinds")
+    assert found is not None
+    assert found.facts == {"classes": ["cat", "dog"]}
+    chosen = allowed(reader, "kind = 'dog'")
+    assert chosen is not None
+    assert chosen.ids.tolist() == [int(ids[1])]
+
+
+def test_vectors_are_those_of_live_images_in_the_order_of_ids(root: Path) -> None:
+    reader = Reader(root)
+    vectors = Vectors(reader)
+    assert len(vectors) == reader.current.images
+    whole = np.concatenate([rows for _, rows in vectors.blocks(3)])
+    expected = reader.vectors(vectors.ids.tolist(), vectors.space.space_id).astype(np.float32)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.allclose(whole, expected, atol=1e-6)
+    assert np.allclose(vectors.at(np.array([2, 0])), expected[[2, 0]], atol=1e-6)
+    assert vectors.positions(np.array([vectors.ids[1], 10**9])).tolist() == [1, -1]
+
+
+def test_vectors_of_some_images_only(root: Path) -> None:
+    def work(reader: Reader) -> list[int]:
+        return Vectors(reader, allowed=allowed(reader, "width < 500")).ids.tolist()
+
+    chosen = reading(root, work)
+    widths = {
+        i: facts["width"] for i, facts in Reader(root).intrinsics(Vectors(Reader(root)).ids.tolist()).items()
+    }
+    assert chosen == sorted(i for i, width in widths.items() if width < 500)
+    assert 0 < len(chosen) < len(widths)
