@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -24,18 +24,25 @@ from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.labels import classes as wording
-from imseek.explore.labels import keeping, scales, zero_shot
+from imseek.explore.labels import evaluation, keeping, moderation, policies, scales, zero_shot
+from imseek.explore.labels import truth as truths
 from imseek.explore.labels.class_vectors import check_templates
 from imseek.explore.labels.classes import Classes
+from imseek.explore.labels.policies import Policy
 from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
+from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
 from imseek.explore.reading import allowed, reading
 from imseek.explore.vectors import Vectors
-from imseek.types import AnyCollection, Labels, ProgressCallback, path_of
+from imseek.types import AnyCollection, LabelEvaluation, Labels, Moderation, ProgressCallback, path_of
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
 #: The name of labels that are given as tags and have no other.
 NAME: Final = "labels"
+#: The same of what a policy flags.
+MODERATION: Final = "moderation"
+#: Of models: a policy that was applied.
+POLICY: Final = "policy"
 
 
 def read_classes(classes: AnyClasses) -> Classes:
@@ -103,7 +110,7 @@ def label(
     def work(reader: Reader) -> Labels:
         space = reader.current.space
         if name is not None:
-            keeping.check_name(reader, name, KIND, [*_columns(name, recipe)])
+            keeping.check_name(reader, name, KIND, keeping.columns_of(name, recipe))
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         vectors = Vectors(reader, space, allowed(reader, where))
@@ -121,9 +128,11 @@ def label(
             "next_image_id": reader.current.next_image_id,
         }
         arrays = {} if prepared.mean is None else {"mean": prepared.mean}
-        values = _values(name, found, recipe) if save is not None else {}
-        tags = _tags(name, found) if tag else None
-        generation, tagged = keeping.store(root, name, KIND, values, tags, _prefix(name), record, arrays)
+        values = keeping.values_of(name, found, recipe) if save is not None else {}
+        tags = keeping.tags_of(name, found) if tag else None
+        generation, tagged = keeping.store(
+            root, name, KIND, values, tags, keeping.prefix_of(name), record, arrays
+        )
         return replace(found, stored=generation, tagged=tagged)
 
     return reading(collection, work)
@@ -170,16 +179,148 @@ def again(
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
         record = {**model.facts, "next_image_id": reader.current.next_image_id}
-        values = _values(name, found, recipe) if model.facts["columns"] else {}
+        values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
-        tags = _tags(name, found) if model.facts["tags"] else None
+        tags = keeping.tags_of(name, found) if model.facts["tags"] else None
         generation, tagged = keeping.store(
-            root, name, KIND, values, tags, _prefix(name), record, model.arrays, replace=False
+            root, name, KIND, values, tags, keeping.prefix_of(name), record, model.arrays, replace=False
         )
         notes = tuple(telling.notes or ())
         return replace(found, stored=generation, tagged=tagged, notes=notes)
 
     return reading(collection, work)
+
+
+def evaluate(
+    collection: AnyCollection,
+    classes: AnyClasses | None = None,
+    *,
+    truth: str = truths.FOLDER,
+    templates: str | Sequence[str] | None = None,
+    none: bool | str | Sequence[str] = False,
+    multi: bool = False,
+    temperature: str | float | None = None,
+    centred: bool = False,
+    where: str | None = None,
+    save_temperature: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LabelEvaluation:
+    """How good the labels would be that :func:`label` gives, against what is known.
+
+    ``truth`` is ``"folder"`` (the innermost folder whose name is a class), ``"tags"`` (those that words have not
+    given), or the name of a column. Without ``classes`` they are what the truth says there is. Images of which nothing
+    is known are left out.
+
+    ``save_temperature`` learns a temperature from half of these images, says what it does to the other half, and stores
+    it under that name, for ``temperature``. It changes no label, only how sure they are.
+
+    Raises UsageError (no truth, one class, a name that is taken), and as :func:`label`.
+    """
+    root = path_of(collection)
+    asked = None if classes is None else read_classes(classes)
+
+    def work(reader: Reader) -> LabelEvaluation:
+        space = reader.current.space
+        if save_temperature is not None:
+            _check_temperature(root, save_temperature)
+        scale = scales.wanted(root, space, temperature)
+        telling = Telling(progress, stop, [])
+        vectors = Vectors(reader, space, allowed(reader, where))
+        known = truths.read(reader, vectors.ids, truth, asked)
+        recipe = Recipe(
+            known.classes, _templates(templates), _none(none), multi, centred=centred, where=where
+        )
+        recipe = recipe.checked()
+        learning = multi and scale.bias is None and save_temperature is not None
+        prepared = zero_shot.prepare(
+            reader, space, recipe if not learning else replace(recipe, multi=False), scale, telling, vectors
+        )
+        learned = None
+        if save_temperature is not None:
+            learned = evaluation.learn(vectors, known, recipe, scale, prepared, telling)
+            made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
+            record = {**scales.facts(made, space), "multi": multi, "images": learned.images}
+            generation = keeping.store_model(root, save_temperature, scales.KIND, record)
+            learned = replace(learned, name=save_temperature, generation=generation)
+            if learning:
+                scale = made
+        found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, telling)
+        notes = (*found.notes, *(telling.notes or ()))
+        return replace(found, calibration=learned, notes=notes)
+
+    return reading(collection, work)
+
+
+def read_policy(path: str | os.PathLike[str]) -> Policy:
+    """A file in YAML (docs/labels.md). Raises UsageError, which names file and line, and MissingExtraError."""
+    return policies.load(Path(path).expanduser())
+
+
+def moderate(
+    collection: AnyCollection,
+    policy: str | os.PathLike[str] | Policy,
+    *,
+    temperature: str | float | None = None,
+    where: str | None = None,
+    caution: bool = False,
+    save: str | None = None,
+    tag: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Moderation:
+    """How probable each concept of a policy is for each live image (that meets ``where``), and which are flagged.
+
+    Nothing is stored, unless ``save`` names the columns NAME (the concepts that are flagged, with commas between them)
+    and NAME_CONCEPT (its probability) for each; or ``tag`` gives each flagged concept as a tag with the provenance
+    ``moderation NAME: probability``. Either takes the place of what that name gave before. Other arguments, and what is
+    raised, as for :func:`label`.
+    """
+    wanted = policy if isinstance(policy, Policy) else read_policy(policy)
+    root = path_of(collection)
+    name = save or (MODERATION if tag else None)
+
+    def work(reader: Reader) -> Moderation:
+        space = reader.current.space
+        if name is not None:
+            columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
+            keeping.check_name(reader, name, POLICY, columns)
+        scale = scales.wanted(root, space, temperature)
+        telling = Telling(progress, stop, [])
+        vectors = Vectors(reader, space, allowed(reader, where))
+        found = moderation.moderate(reader, vectors, wanted, scale, telling, cautious=caution)
+        found = replace(found, notes=tuple(telling.notes or ()))
+        if name is None:
+            return found
+        record = {
+            "policy": wanted.name,
+            "sha256": wanted.sha256,
+            "concepts": [asdict(one) for one in wanted.concepts],
+            "where": where,
+            "factor_source": scale.source,
+            **scales.facts(scale, space),
+        }
+        prefix = f"moderation {name}: "
+        values = keeping.flagged_values(name, found) if save is not None else {}
+        tags = keeping.flagged_tags(prefix, found) if tag else None
+        generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
+        return replace(found, stored=generation, tagged=tagged)
+
+    return reading(collection, work)
+
+
+def _check_temperature(root: Path, name: str) -> None:
+    models.check_name(name)
+    model = models.find(root, name)
+    if model is not None and model.kind != scales.KIND:
+        raise UsageError(
+            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
+        )
+    try:
+        float(name)
+    except ValueError:
+        return
+    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
 
 
 def _templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -200,41 +341,3 @@ def _none(given: bool | str | Sequence[str]) -> tuple[str, ...]:
     if not found or not all(text.strip() for text in found):
         raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
     return found
-
-
-def _prefix(name: str) -> str:
-    return f"zero-shot {name}: "
-
-
-def _columns(name: str, recipe: Recipe) -> list[str]:
-    found = [name, f"{name}_score"]
-    if recipe.multi:
-        found.append(f"{name}_all")
-    if recipe.caution:
-        found.append(f"{name}_caution")
-    return found
-
-
-def _values(name: str, found: Labels, recipe: Recipe) -> dict[str, dict[int, Any]]:
-    ids = found.image_ids.tolist()
-    at = range(len(ids))
-    values: dict[str, dict[int, Any]] = {
-        name: dict(zip(ids, map(found.label, at), strict=True)),
-        f"{name}_score": dict(zip(ids, found.probabilities[:, 0].astype(float).tolist(), strict=True)),
-    }
-    if recipe.multi:
-        joined = (", ".join(found.labels(n)) or None for n in at)
-        values[f"{name}_all"] = dict(zip(ids, joined, strict=True))
-    if found.cautions is not None:
-        values[f"{name}_caution"] = dict(zip(ids, found.cautions.tolist(), strict=True))
-    return values
-
-
-def _tags(name: str, found: Labels) -> dict[tuple[int, str], str]:
-    given: dict[tuple[int, str], str] = {}
-    for at in np.flatnonzero(found.given).tolist():
-        image_id = int(found.image_ids[at])
-        doubt = ", perhaps writing" if found.cautions is not None and found.cautions[at] else ""
-        for label_, probability in zip(found.labels(at), found.probabilities[at].tolist(), strict=False):
-            given[image_id, label_] = f"{_prefix(name)}{probability:.3f}{doubt}"
-    return given

@@ -34,6 +34,7 @@ from imseek.ui.cli import (
     judge,
     label,
     maintain,
+    moderate,
     search,
     source,
     watch,
@@ -57,6 +58,7 @@ index.register(app)
 search.register(app)
 captions.register(app)
 label.register(app)
+moderate.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
