@@ -124,7 +124,8 @@ def flagged_values(name: str, found: Moderation) -> dict[str, dict[int, Any]]:
         shares = found.probabilities[:, at].astype(float).tolist()
         values[f"{name}_{concept}"] = dict(zip(ids, shares, strict=True))
     if found.cautions is not None:
-        values[f"{name}_caution"] = dict(zip(ids, found.cautions.any(axis=1).tolist(), strict=True))
+        doubts = (bool(row.any()) for row in found.cautions)
+        values[f"{name}_caution"] = dict(zip(ids, doubts, strict=True))
     return values
 
 
