@@ -3,7 +3,7 @@
 >>> found = imseek.labels.label("photos.imseek", ["cat", "dog"], none=True, save="pet")      # doctest: +SKIP
 >>> for one in found.counts():
 ...     print(one.label, one.images)
->>> imseek.open("photos.imseek").search("asleep", where="pet = 'cat'")      # doctest: +SKIP
+>>> asked = imseek.Query((imseek.Term("asleep"),), where="pet = 'cat'")      # doctest: +SKIP
 
 Pictures are not opened: their stored vectors are compared with vectors of the classes (docs/labels.md).
 """
@@ -125,7 +125,7 @@ def label(
             "fingerprint": space.fingerprint,
             "columns": save is not None,
             "tags": tag,
-            "next_image_id": reader.current.next_image_id,
+            "last_image_id": _last_id(reader),
         }
         arrays = {} if prepared.mean is None else {"mean": prepared.mean}
         values = keeping.values_of(name, found, recipe) if save is not None else {}
@@ -175,10 +175,10 @@ def again(
             known_ids = np.fromiter(before.get(f"{name}_score", {}), np.int64)
             new = vectors.ids[~np.isin(vectors.ids, known_ids)]
         else:
-            new = vectors.ids[vectors.ids >= model.facts["next_image_id"]]
+            new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
-        record = {**model.facts, "next_image_id": reader.current.next_image_id}
+        record = {**model.facts, "last_image_id": _last_id(reader)}
         values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
         tags = keeping.tags_of(name, found) if model.facts["tags"] else None
@@ -321,6 +321,13 @@ def _check_temperature(root: Path, name: str) -> None:
     except ValueError:
         return
     raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
+
+
+def _last_id(reader: Reader) -> int:
+    """Images that come later have higher ids."""
+    return max(
+        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
+    )
 
 
 def _templates(given: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def test_the_name_is_else_that_of_the_file(tmp_path: Path) -> None:
         ("[a tool, a kitchen knife]", "!secret [a tool]", 7, "not allowed", None),
         ('"a photo of {}"', "imagnet", 3, "no set of templates", "did you mean imagenet?"),
         ('["{}", "a picture of {}"]', '["{}", "a picture"]', 12, "no place for a prompt", "write {} there"),
-        ("  - name: weapon", "  name: weapon", 9, "this is not YAML", None),
+        ("  - name: weapon", "  name: weapon", 6, "this is not YAML", None),
     ],
 )
 def test_each_mistake_is_told_with_its_line(
