@@ -23,6 +23,7 @@ from imseek.data import columns as stored_columns
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
+from imseek.explore.labels import caution as cautions
 from imseek.explore.labels import classes as wording
 from imseek.explore.labels import evaluation, keeping, moderation, policies, scales, zero_shot
 from imseek.explore.labels import truth as truths
@@ -113,6 +114,8 @@ def label(
             keeping.check_name(reader, name, KIND, keeping.columns_of(name, recipe))
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
+        if caution and (doubt := cautions.doubt(space)):
+            telling.note(doubt)
         vectors = Vectors(reader, space, allowed(reader, where))
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling)
@@ -287,6 +290,8 @@ def moderate(
             keeping.check_name(reader, name, POLICY, columns)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
+        if caution and (doubt := cautions.doubt(space)):
+            telling.note(doubt)
         vectors = Vectors(reader, space, allowed(reader, where))
         found = moderation.moderate(reader, vectors, wanted, scale, telling, cautious=caution)
         found = replace(found, notes=tuple(telling.notes or ()))

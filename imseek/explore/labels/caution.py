@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from imseek.types import SpaceInfo
+
 #: What writing that says the class is described by.
 WRITTEN: Final = (
     'the word "{}" written on paper',
@@ -15,3 +17,13 @@ WRITTEN: Final = (
     'a label with the text "{}"',
     'the word "{}"',
 )
+
+
+def doubt(space: SpaceInfo) -> str | None:
+    """What users should know before they trust flags of this space's encoder."""
+    if space.quality == "full":
+        return None
+    return (
+        f"{space.encoder} cannot read: its labels do not come from words in pictures, and what is flagged is any "
+        "picture that looks like a sign or paper (docs/limits.md)"
+    )
