@@ -1,6 +1,7 @@
 """Zero-shot labels: how good they are with the built-in encoder, and what they cost over a million vectors.
 
     python bench/labels.py stamps [--stamps DIR]
+    python bench/labels.py writing
     OMP_NUM_THREADS=2 python bench/labels.py scale --collection DIR [--classes 1000] [--top 5] [--save]
 
 `stamps`: the top-level folders of the Tux Paint stamps are the classes ("animals", "naturalforces" …), by their names
@@ -8,6 +9,10 @@ alone or by words for them, written down from the names of the folders below. Ha
 what templates, offsets and scale do on half A, where they were chosen, and on half B what was chosen, with 95 %
 bootstrap intervals over pictures, beside controls that should be worse: class names shuffled, and always the most
 frequent class of half A.
+
+`writing`: words on photographs of scikit-image and scikit-learn, black on white, a fifth of the picture high: how often
+the label becomes the word, how much nearer the picture comes to the word's class, and how often `--caution` marks it,
+beside the same photographs as they are.
 
 `scale`: `imseek.labels.label` over a collection that bench/big.py made (only read unless --save), with so many classes:
 wall and CPU time, and the peak of memory that is the process's own (RssAnon), beside what it was before.
@@ -22,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from quality import find_stamps, half_of, stamp_names
@@ -29,7 +35,7 @@ from stamps import _images
 
 from imseek.encoders import load, prompts
 from imseek.encoders.checks import merge_pieces
-from imseek.explore.labels import calibration, scales
+from imseek.explore.labels import calibration, caution, scales
 from imseek.explore.labels.classes import TEMPLATES
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
@@ -54,6 +60,12 @@ WORDS = {
     "town": "town, house, monument, road sign, flag, building",
     "vehicles": "vehicle, car, truck, aeroplane, ship, train, bicycle",
 }
+PHOTOGRAPHS = (
+    "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png",
+    "coins.png", "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "ihc.png", "lily.tif", "microaneurysms.png",
+    "moon.png", "motorcycle_left.png", "page.png", "phantom.png", "retina.jpg", "rocket.jpg", "text.png",
+)  # fmt: skip
+PAINTED = ("cat", "coffee", "rocket", "motorcycle", "dog", "flower", "car", "pizza", "guitar", "horse")
 TEMPLATE_SETS = {
     "{}": ("{}",),
     "a photo of a {}": TEMPLATES,
@@ -67,6 +79,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     stamps = commands.add_parser("stamps")
     stamps.add_argument("--stamps", type=Path)
+    commands.add_parser("writing")
     scale = commands.add_parser("scale")
     scale.add_argument("--collection", type=Path, required=True)
     scale.add_argument("--classes", type=int, default=1000)
@@ -75,6 +88,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "stamps":
         quality(options.stamps or find_stamps())
+    elif options.command == "writing":
+        writing()
     else:
         cost(options.collection, options.classes, options.top, options.save)
 
@@ -190,6 +205,67 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
 def interval(values: np.ndarray, figure: Callable[..., float] = bootstrap.mean, resamples: int = 5000) -> str:
     found = bootstrap.interval(values, figure, resamples=resamples)
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def writing() -> None:
+    import skimage
+    import sklearn
+    from PIL import Image
+
+    data = Path(skimage.__file__).parent / "data"
+    images = Path(sklearn.__file__).parent / "datasets" / "images"
+    files = [
+        *sorted(data / name for name in PHOTOGRAPHS if (data / name).exists()),
+        *sorted(images.glob("*.jpg")),
+    ]
+    pictures = [Image.open(path).convert("RGB") for path in files]
+    classes = class_rows([(word,) for word in PAINTED], TEMPLATES)
+    written = class_rows([(word,) for word in PAINTED], caution.WRITTEN)
+
+    def look(shown: Sequence[Any]) -> tuple[Float32, np.ndarray, np.ndarray]:
+        encoder = load("builtin")
+        rows = np.concatenate(
+            [encoder.encode_images(encoder.prepare(np.asarray(one))[None]) for one in shown]
+        )
+        near = rows @ classes.T + scales.offsets(classes, scales.BUILTIN, None)
+        said = rows @ written.T + scales.offsets(written, scales.BUILTIN, None)
+        label = near.argmax(axis=1)
+        marked = np.take_along_axis(said - near, label[:, None], axis=1)[:, 0] > 0
+        return near, label, marked
+
+    near, label, marked = look(pictures)
+    print(f"{len(pictures)} photographs as they are: {marked.sum()} marked")
+    total = taken = changed = flagged = 0
+    rises: list[float] = []
+    for n, word in enumerate(PAINTED):
+        after, now, marks = look([painted(picture, word) for picture in pictures])
+        total += len(now)
+        taken += int(((now == n) & (label != n)).sum())
+        changed += int((now != label).sum())
+        flagged += int(marks.sum())
+        rises += (after[:, n] - near[:, n]).tolist()
+    print(
+        f"{total} with a word on them: {taken} took the word's label, {changed} another label than before, "
+        f"{flagged} marked; the word's class came nearer by {interval(np.array(rises))}"
+    )
+
+
+def painted(picture: Any, word: str) -> Any:
+    """``word`` on a white label in the middle."""
+    from PIL import ImageDraw, ImageFont
+
+    shown = picture.copy()
+    draw = ImageDraw.Draw(shown)
+    font = ImageFont.load_default(shown.height // 5)
+    left, top, right, bottom = draw.textbbox((0, 0), word, font=font)
+    width, height = right - left + 20, bottom - top + 20
+    x, y = (shown.width - width) // 2, (shown.height - height) // 2
+    draw.rectangle((x, y, x + width, y + height), fill="white")
+    draw.text((x + 10 - left, y + 10 - top), word, fill="black", font=font)
+    return shown
 
 
 # -- cost --------------------------------------------------------------------------------------------------
