@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from sqlalchemy import Connection
 from imseek.data import columns, model_files
 from imseek.data.models import Model
 from imseek.data.patience import writing
+from imseek.data.writer import Change
 
 
-def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model) -> int:
+def store(
+    root: Path, values: Mapping[str, Mapping[int, Any]], model: Model, *, also: Sequence[Change] = ()
+) -> int:
     """Store a column set (by column a value by image id) and a model, both under the model's name, as one commit; each
-    replaces what had the name. Returns the generation.
+    replaces what had the name. ``also`` are further changes of that commit. Returns the generation.
 
     Columns can be filtered by (``--where``) and come with hits; the model says how they were made. Raises UsageError
     for a name that cannot be one of both, LockedError, ReadOnlyError, StorageError, and as
@@ -26,7 +29,7 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model) -> 
         put = columns.replacing(writer, model.name, values)
 
         def change(connection: Connection, generation: int) -> None:
-            put(connection, generation)
-            record(connection, generation)
+            for one in (put, record, *also):
+                one(connection, generation)
 
         return writer.apply(change)

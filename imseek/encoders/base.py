@@ -20,7 +20,8 @@ class EncoderInfo:
     keeps vectors at cosine ≥ 0.999 to a full decode; see docs/log.md), or None to ask for every pixel.
     ``batch_size`` is the least number of pictures that one call should be given for the sake of speed.
     ``quality`` is ``"full"`` for trained contrastive encoders, ``"basic"`` for the built-in one and
-    ``"test"`` for the fake. ``licence`` is an SPDX id or ``"restricted"``.
+    ``"test"`` for the fake. ``licence`` is an SPDX id or ``"restricted"``. ``logit_scale`` is what training multiplied
+    cosines by, ``logit_bias`` what it added for a sigmoid (SigLIP); None where there is none.
     """
 
     reference: str
@@ -32,6 +33,7 @@ class EncoderInfo:
     licence: str = "unknown"
     tokenizer: str | None = None
     logit_scale: float | None = None
+    logit_bias: float | None = None
     quality: str = "full"
     draft_size: int | None = None
     batch_size: int = 1

@@ -7,22 +7,24 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from imseek.errors import EncoderError, UntrustedWeightsError
 
 _LOGIT_SCALE = "logit_scale"
+_LOGIT_BIAS = "logit_bias"
 
 
-def inspect(path: Path) -> float | None:
-    """Try ``path`` as :func:`scalar` does, and return the logit scale it holds, None where there is none.
+def inspect(path: Path) -> tuple[float | None, float | None]:
+    """Try ``path`` as :func:`scalar` does, and return the logit scale and bias it holds, None where there is none.
 
-    The scale is the factor that training put before cosines: the exponential of the stored number.
+    The scale is the factor that training put before cosines, the exponential of the stored number; the bias is what it
+    added to them before a sigmoid.
     """
-    stored = scalar(path, _LOGIT_SCALE)
-    return None if stored is None else math.exp(stored)
+    scale, bias = _scalars(path, (_LOGIT_SCALE, _LOGIT_BIAS))
+    return None if scale is None else math.exp(scale), bias
 
 
 def scalar(path: Path, name: str) -> float | None:
@@ -32,13 +34,19 @@ def scalar(path: Path, name: str) -> float | None:
     here before one of them sees it. Raises UntrustedWeightsError for a file that holds more than tensors and
     EncoderError for a damaged one.
     """
+    return _scalars(path, (name,))[0]
+
+
+def _scalars(path: Path, names: Sequence[str]) -> list[float | None]:
     try:
         if path.suffix == ".safetensors":
             with _opened(path) as file:
-                stored = file.get_tensor(name).item() if name in file.keys() else None  # noqa: SIM118 - no mapping
+                there = set(file.keys())
+                stored = [file.get_tensor(name).item() if name in there else None for name in names]
         else:
-            stored = _state(path).get(name)
-        return None if stored is None else float(stored)
+            state = _state(path)
+            stored = [state.get(name) for name in names]
+        return [None if one is None else float(one) for one in stored]
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise EncoderError(f"{path} cannot be read: it is no file of weights") from error

@@ -73,5 +73,5 @@ def space_of(encoder: Encoder, note: str | None) -> dict[str, Any]:
         "note": note,
         "logit_scale": info.logit_scale,
         "preprocessing": info.preprocessing,
-        "facts": {"modalities": info.modalities},
+        "facts": {"modalities": info.modalities, "logit_bias": info.logit_bias},
     }

@@ -25,6 +25,8 @@ def test_the_commands_of_the_design_are_there() -> None:
         "captions",
         "duplicates",
         "judge",
+        "label",
+        "moderate",
         "apply",
         "undo",
         "doctor",

@@ -38,7 +38,7 @@ class OpenClipEncoder(LibraryEncoder):
         :func:`imseek.encoders.checkpoint.inspect` and, for pictures, :class:`imseek.encoders.image_tower.ImageTower`.
         """
         self._source = locate(reference)
-        logit_scale = inspect(self._source.checkpoint)
+        logit_scale, logit_bias = inspect(self._source.checkpoint)
         self._modalities = tuple(modalities)
         runtime = runtime or Runtime()
         self._weights = Weights(self._source, modalities)
@@ -62,6 +62,7 @@ class OpenClipEncoder(LibraryEncoder):
             context_length=self._source.context_length,
             licence=self._source.licence,
             logit_scale=logit_scale,
+            logit_bias=logit_bias,
             tokenizer=config["text_cfg"].get("hf_tokenizer_name", "open_clip"),
             draft_size=runtime.draft_size(preprocessing.size),
             batch_size=1 if self._images is None else self._images.batch_size,

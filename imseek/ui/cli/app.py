@@ -32,7 +32,9 @@ from imseek.ui.cli import (
     info,
     jobs,
     judge,
+    label,
     maintain,
+    moderate,
     search,
     source,
     watch,
@@ -55,6 +57,8 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 captions.register(app)
+label.register(app)
+moderate.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
@@ -101,7 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in _before_dashes(arguments)
     try:
         code = app(
-            args=search.with_open_default(arguments), obj=arguments, prog_name="imseek", standalone_mode=False
+            args=label.with_none_default(search.with_open_default(arguments)),
+            obj=arguments,
+            prog_name="imseek",
+            standalone_mode=False,
         )
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,0 +1,102 @@
+"""Making probabilities say how often they are right: one number learned from images whose class is known.
+
+Temperature scaling (Guo et al. 2017, section 4.2): the number that cosines are multiplied by is chosen so that the mean
+negative log-likelihood of the true classes is least. That function is convex in it, so its slope has one zero. For a
+sigmoid it is scale and bias by logistic regression (Platt 1999), by Newton's method. Neither changes the order of
+classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.explore.labels.scoring import sigmoid
+from imseek.types import Float32
+
+#: Between these the number is looked for.
+LOWEST: Final = 0.01
+HIGHEST: Final = 10_000.0
+_STEPS: Final = 60
+#: A tile of cosines that is in memory at once, as float64.
+_TILE: Final = 2**22
+#: So little of each class is assumed as to keep a scale finite where classes part cleanly.
+_RIDGE: Final = 1e-6
+
+Float64 = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+
+def fit_factor(cosines: Float32, truth: Numbers) -> float:
+    """The number for (n, classes) cosines (with offsets) and (n,) true classes; at a bound where there is no better."""
+    low, high = math.log(LOWEST), math.log(HIGHEST)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if _slope(cosines, truth, math.exp(middle)) > 0:
+            high = middle
+        else:
+            low = middle
+    return math.exp((low + high) / 2)
+
+
+def likelihood(cosines: Float32, truth: Numbers, factor: float) -> Float64:
+    """(n,) the negative log-likelihood of each true class."""
+    found = np.empty(len(truth))
+    for part in _parts(cosines):
+        logits = factor * cosines[part].astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        total = np.log(np.exp(logits).sum(axis=1))
+        found[part] = total - logits[np.arange(len(logits)), truth[part]]
+    return found
+
+
+def fit_sigmoid(cosines: Float32, truth: Numbers) -> tuple[float, float]:
+    """Scale and bias that make ``sigmoid(scale · cosine + bias)`` the probability that an image is of a class."""
+    weights = np.zeros(2)
+    penalty = np.diag([_RIDGE, 0.0])
+    for _ in range(_STEPS):
+        gradient, curvature = penalty @ weights, penalty.copy()
+        for part in _parts(cosines):
+            x = cosines[part].astype(np.float64)
+            y = np.zeros_like(x)
+            y[np.arange(len(x)), truth[part]] = 1
+            p = sigmoid((weights[0] * x + weights[1]).astype(np.float32)).astype(np.float64)
+            error, spread = (p - y) / cosines.size, p * (1 - p) / cosines.size
+            gradient += [float((error * x).sum()), float(error.sum())]
+            cross = float((spread * x).sum())
+            curvature += [[float((spread * x * x).sum()), cross], [cross, float(spread.sum())]]
+        step = np.linalg.solve(curvature + 1e-12 * np.eye(2), gradient)
+        size = float(np.abs(step).max())
+        weights -= step if size < 50 else step * (50 / size)
+        if size < 1e-6:
+            break
+    return float(weights[0]), float(weights[1])
+
+
+def sigmoid_likelihood(cosines: Float32, truth: Numbers, scale: float, bias: float) -> float:
+    """The mean negative log-likelihood of all (image, class) pairs."""
+    total = 0.0
+    for part in _parts(cosines):
+        logits = scale * cosines[part].astype(np.float64) + bias
+        total += float(np.logaddexp(0, logits).sum())
+        total -= float(logits[np.arange(len(logits)), truth[part]].sum())
+    return total / cosines.size
+
+
+def _slope(cosines: Float32, truth: Numbers, factor: float) -> float:
+    """Of the mean negative log-likelihood by the number: the mean cosine by the probabilities less the true one."""
+    total = 0.0
+    for part in _parts(cosines):
+        some = cosines[part].astype(np.float64)
+        powers = np.exp(factor * (some - some.max(axis=1, keepdims=True)))
+        expected = (powers * some).sum(axis=1) / powers.sum(axis=1)
+        total += float((expected - some[np.arange(len(some)), truth[part]]).sum())
+    return total / len(truth)
+
+
+def _parts(cosines: Float32) -> list[slice]:
+    rows = max(1, _TILE // max(1, cosines.shape[1]))
+    return [slice(start, start + rows) for start in range(0, len(cosines), rows)]

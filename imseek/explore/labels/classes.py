@@ -1,0 +1,144 @@
+"""Classes and templates as users write them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.encoders import prompts
+from imseek.errors import UsageError
+from imseek.explore.labels.class_vectors import check_templates, filled
+
+IMAGENET: Final = "imagenet"
+#: Where no others are named.
+TEMPLATES: Final = ("a photo of a {}",)
+#: What a picture of none of the classes is like.
+BACKGROUND: Final = ("a photo", "a picture", "an image of something else")
+_FORM: Final = "a line is `name`, or `name: word, another word`; # begins a comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """``names`` are what labels say, ``words`` what is put into templates: of each class its name, or words for it."""
+
+    names: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def sentences(self, n: int, templates: Sequence[str]) -> list[str]:
+        return filled(templates, self.words[n])
+
+
+def normal(name: str) -> str:
+    """Names that are equal in this form are one name: no matter of capitals, of spaces, of how accents are coded."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def of_names(names: Iterable[str]) -> Classes:
+    """Raises UsageError for an empty name and for two that are the same."""
+    found = [name.strip() for name in names]
+    return _checked(found, [(name,) for name in found], [f"class {n + 1}" for n in range(len(found))])
+
+
+def imagenet() -> Classes:
+    """The 1,000 classes of ImageNet, less the second of two that have the same name ("sunglasses", "missile")."""
+    names = tuple(dict.fromkeys(prompts.imagenet_classes()))
+    return Classes(names, tuple((name,) for name in names))
+
+
+def named(given: str) -> Classes:
+    """``imagenet``, a file, or names with commas between them. Raises UsageError."""
+    if given.strip() == IMAGENET:
+        return imagenet()
+    path = Path(given).expanduser()
+    if _is_file(path) or ("," not in given and (os.sep in given or path.suffix == ".txt")):
+        return read(path)
+    return of_names([part for part in given.split(",") if part.strip()])
+
+
+def read(path: Path) -> Classes:
+    """A file of classes, one a line. Raises UsageError, which names the line."""
+    names: list[str] = []
+    words: list[tuple[str, ...]] = []
+    lines: list[str] = []
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, separator, rest = line.partition(": ")
+        if not separator and line.endswith(":"):
+            name, separator = line[:-1], ":"
+        given = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if separator and not given:
+            raise UsageError(f"{path}, line {number}: {name!r} has no words after the colon", hint=_FORM)
+        names.append(name.strip())
+        words.append(given or (name.strip(),))
+        lines.append(f"{path}, line {number}")
+    if not names:
+        raise UsageError(f"no classes in {path}", hint=_FORM)
+    return _checked(names, words, lines)
+
+
+def templates(given: str) -> tuple[str, ...]:
+    """A sentence with ``{}``, the name of a set (:func:`imseek.encoders.prompts.names`), or a file with a sentence a
+    line. Raises UsageError."""
+    if "{}" in given and not _is_file(Path(given)):
+        return (given,)
+    path = Path(given).expanduser()
+    if given in prompts.names():
+        return prompts.templates(given)
+    if _is_file(path) or os.sep in given:
+        lines = [line.strip() for line in text_of(path).splitlines()]
+        found = tuple(line for line in lines if line and not line.startswith("#"))
+        if not found:
+            raise UsageError(f"no templates in {path}", hint="a sentence a line, with {} for the class name")
+        check_templates(found)
+        return found
+    if not given.strip():
+        check_templates(())
+    near = difflib.get_close_matches(given.lower(), prompts.names(), n=3)
+    raise UsageError(
+        f"{given!r} is no set of templates, no file and no sentence with {{}}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"sets: {', '.join(prompts.names())}",
+    )
+
+
+def text_of(path: Path) -> str:
+    """Raises UsageError."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _checked(names: Sequence[str], words: Sequence[tuple[str, ...]], places: Sequence[str]) -> Classes:
+    if not names:
+        raise UsageError("there are no classes", hint="name two at least: --classes cat,dog")
+    seen: dict[str, int] = {}
+    for n, name in enumerate(names):
+        if not name:
+            raise UsageError(f"{places[n]}: a class without a name", hint=_FORM)
+        first = seen.setdefault(normal(name), n)
+        if first != n:
+            raise UsageError(
+                f"two classes are called {name!r} ({places[first]} and {places[n]})",
+                hint="give each class one name; more words for it follow a colon in a file: "
+                "`cat: cat, kitten`",
+            )
+    return Classes(tuple(names), tuple(words))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # A long list of names is no path.
+        return False

@@ -1,0 +1,205 @@
+"""How good zero-shot labels are against what is known, and a temperature that makes their probabilities honest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.explore.labels import calibration, scoring
+from imseek.explore.labels.recipe import Recipe
+from imseek.explore.labels.scales import Scale
+from imseek.explore.labels.truth import Truth
+from imseek.explore.labels.zero_shot import Prepared, Telling
+from imseek.explore.metrics import bootstrap
+from imseek.explore.metrics import classification as metrics
+from imseek.explore.vectors import Vectors
+from imseek.types import Calibration, ClassAccuracy, Confusion, Float32, LabelEvaluation
+from imseek.types.evaluate import Estimate
+
+#: Cosines that are in memory at once: 32 MiB.
+_TILE: Final = 2**23
+#: Cosines that a temperature is learned from at most: 128 MiB. Of more images, a sample.
+_LEARNED: Final = 2**25
+#: Of so few images none are held out.
+_FEW: Final = 20
+#: So many images are drawn anew so many times, of more fewer times.
+_RESAMPLES: Final = 5000
+_MANY: Final = 20_000
+
+
+def evaluate(
+    vectors: Vectors,
+    truth: Truth,
+    said: str,
+    recipe: Recipe,
+    scale: Scale,
+    prepared: Prepared,
+    telling: Telling,
+) -> LabelEvaluation:
+    """Over the images of ``truth``; ``said`` is where it comes from."""
+    n, classes = len(truth.ids), len(truth.classes)
+    ranks = np.empty(n, np.int64)
+    predicted = np.empty(n, np.int64)
+    confidence = np.empty(n, np.float32)
+    nll = np.empty(n, np.float64)
+    for part in _parts(n, len(prepared.rows)):
+        telling.check()
+        cosines = _cosines(vectors, truth.ids[part], prepared)
+        own = truth.numbers[part]
+        ranks[part] = metrics.ranks(cosines, own)
+        best = cosines.argmax(axis=1)
+        predicted[part] = np.where(best < classes, best, -1)
+        if recipe.multi:
+            bias = float(scale.bias or 0)
+            confidence[part] = scoring.sigmoid(
+                np.float32(scale.factor) * cosines.max(axis=1) + np.float32(bias)
+            )
+            nll[part] = calibration.sigmoid_likelihood(cosines, own, scale.factor, bias)
+        else:
+            nll[part] = calibration.likelihood(cosines, own, scale.factor)
+            confidence[part] = _confidence(cosines, scale.factor)
+    right = predicted == truth.numbers
+    each = metrics.per_class_accuracy(truth.numbers, predicted, classes)
+    names = truth.classes.names
+    counts = np.bincount(truth.numbers, minlength=classes)
+    return LabelEvaluation(
+        images=n,
+        classes=names,
+        truth=said,
+        top1=_interval(ranks <= 1),
+        top5=_interval(ranks <= 5),
+        mean_per_class=_per_class(right, truth.numbers, classes),
+        ece=metrics.expected_calibration_error(np.clip(confidence, 0, 1), right),
+        nll=float(nll.mean()),
+        per_class=tuple(
+            ClassAccuracy(names[i], int(counts[i]), float(each[i])) for i in range(classes) if counts[i]
+        ),
+        confusions=tuple(
+            Confusion(names[one.truth], None if one.predicted < 0 else names[one.predicted], one.count)
+            for one in metrics.confusions(truth.numbers, predicted)
+        ),
+        factor=scale.factor,
+        factor_source=scale.source,
+        encoder=vectors.space.encoder,
+        generation=vectors.reader.generation,
+        notes=tuple(_notes(truth)),
+    )
+
+
+def learn(
+    vectors: Vectors, truth: Truth, recipe: Recipe, scale: Scale, prepared: Prepared, telling: Telling
+) -> Calibration:
+    """A temperature from one half of the images, looked at on the other; from all of them where they are few.
+
+    Raises UsageError for images of one class only.
+    """
+    if len(np.unique(truth.numbers)) < 2:
+        raise UsageError("a temperature is learned from images of two classes at least")
+    n = min(len(truth.ids), max(2, _LEARNED // len(prepared.rows)))
+    order = np.random.default_rng(0).permutation(len(truth.ids))[:n]
+    held_out = n >= _FEW
+    halves = (order[: n // 2], order[n // 2 :]) if held_out else (order, order)
+    (learned, own), (seen, true) = (
+        (_cosines(vectors, truth.ids[part], prepared), truth.numbers[part]) for part in map(np.sort, halves)
+    )
+    telling.check()
+    bias: float | None = None
+    notes = []
+    before, after = scale, scale
+    if recipe.multi:
+        factor, bias = calibration.fit_sigmoid(learned, own)
+        if factor <= 0:
+            raise UsageError(
+                "on these images the classes' cosines say nothing of what is in them",
+                hint="other words for the classes, other --templates, or another encoder",
+            )
+        after = Scale(factor, bias, "", scale.flat)
+    else:
+        factor = calibration.fit_factor(learned, own)
+        after = Scale(factor, None, "", scale.flat)
+    if not 1.01 * calibration.LOWEST < factor < 0.99 * calibration.HIGHEST:
+        notes.append("no number is best: all of these images, or none, are labelled right; take more of them")
+    if not held_out:
+        notes.append(f"too few images to hold any out: the figures are of the {n} that it was learned from")
+    known = not recipe.multi or before.bias is not None
+    nan = float("nan")
+    return Calibration(
+        name=None,
+        factor=factor,
+        bias=bias,
+        images=len(learned),
+        held_out=held_out,
+        nll_before=_likelihood(seen, true, before, recipe) if known else nan,
+        nll_after=_likelihood(seen, true, after, recipe),
+        ece_before=_error(seen, true, before, recipe) if known else nan,
+        ece_after=_error(seen, true, after, recipe),
+        generation=None,
+        notes=tuple(notes),
+    )
+
+
+def _cosines(vectors: Vectors, ids: Ids, prepared: Prepared) -> Float32:
+    """(m, classes) with their offsets."""
+    cosines: Float32 = vectors.of(ids) @ prepared.rows.T
+    cosines += prepared.offsets
+    return cosines
+
+
+def _confidence(cosines: Float32, factor: float) -> Float32:
+    logits = np.float32(factor) * (cosines - cosines.max(axis=1, keepdims=True))
+    found: Float32 = 1 / np.exp(logits).sum(axis=1)
+    return found
+
+
+def _likelihood(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
+    if recipe.multi:
+        return calibration.sigmoid_likelihood(cosines, truth, scale.factor, float(scale.bias or 0))
+    return float(calibration.likelihood(cosines, truth, scale.factor).mean())
+
+
+def _error(cosines: Float32, truth: Ids, scale: Scale, recipe: Recipe) -> float:
+    """The expected calibration error: of the best class, or (``multi``) of all pairs of image and class."""
+    if recipe.multi:
+        sure = scoring.sigmoid(np.float32(scale.factor) * cosines + np.float32(scale.bias or 0))
+        right = np.zeros(cosines.shape, np.bool_)
+        right[np.arange(len(truth)), truth] = True
+        return metrics.expected_calibration_error(np.clip(sure, 0, 1).ravel(), right.ravel())
+    right = cosines.argmax(axis=1) == truth
+    return metrics.expected_calibration_error(np.clip(_confidence(cosines, scale.factor), 0, 1), right)
+
+
+def _parts(n: int, classes: int) -> list[slice]:
+    rows = max(1, _TILE // max(1, classes))
+    return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+
+
+def _interval(right: npt.NDArray[np.bool_]) -> Estimate:
+    return bootstrap.interval(right.astype(np.float64), resamples=_resamples(len(right)))
+
+
+def _per_class(right: npt.NDArray[np.bool_], truth: Ids, classes: int) -> Estimate:
+    """The mean accuracy of the classes that are there; of those that a draw has."""
+
+    def figure(values: npt.NDArray[np.float64], weights: npt.NDArray[np.int64]) -> float:
+        total = np.bincount(truth, weights, classes)
+        hits = np.bincount(truth, weights * values, classes)
+        return float((hits[total > 0] / total[total > 0]).mean())
+
+    return bootstrap.interval(right.astype(np.float64), figure, resamples=_resamples(len(right)))
+
+
+def _resamples(n: int) -> int:
+    return _RESAMPLES if n <= _MANY else 500
+
+
+def _notes(truth: Truth) -> list[str]:
+    notes = []
+    if truth.several:
+        notes.append(f"left out: {truth.several:,} images that have more than one of the classes")
+    if truth.other:
+        notes.append(f"left out: {truth.other:,} images that have something else than these classes")
+    return notes

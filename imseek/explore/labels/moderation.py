@@ -1,0 +1,118 @@
+"""How probable the concepts of a policy are for each picture, by stored vectors.
+
+For a concept with positive prompts P and negative prompts N, whose unit vectors are compared with the picture's: the
+mean of e^(factor · cosine) over P, over the sum of that mean and the same over N. With one prompt each that is the
+two-way softmax of CLIP; means, so that a longer list has no head start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.explore.labels import caution, scales
+from imseek.explore.labels.class_vectors import filled, sentence_vectors
+from imseek.explore.labels.policies import Concept, Policy
+from imseek.explore.labels.scales import Scale
+from imseek.explore.labels.scoring import sigmoid
+from imseek.explore.labels.zero_shot import Telling
+from imseek.explore.vectors import BLOCK, Vectors
+from imseek.types import ConceptCount, Float32, Moderation, Progress, SpaceInfo
+
+_TOLD: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prompts:
+    """Vectors (p, dim) with offsets (p,) of prompts."""
+
+    rows: Float32
+    offsets: Float32
+
+    def cosines(self, pictures: Float32) -> Float32:
+        found: Float32 = pictures @ self.rows.T
+        found += self.offsets
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sides:
+    positive: _Prompts
+    negative: _Prompts
+    written: _Prompts | None
+
+
+def moderate(
+    reader: Reader, vectors: Vectors, policy: Policy, scale: Scale, telling: Telling, *, cautious: bool
+) -> Moderation:
+    """Of all of ``vectors``. Memory: the prompts, a block of vectors, and 6 bytes an image and concept.
+
+    Raises as :func:`imseek.explore.labels.class_vectors.sentence_vectors`, InterruptedError where it was stopped.
+    """
+    sides = [_sides(reader, vectors.space, concept, scale, telling, cautious) for concept in policy.concepts]
+    n, c = len(vectors), len(policy.concepts)
+    probabilities = np.empty((n, c), np.float32)
+    cautions = np.zeros((n, c), np.bool_)
+    began = told = time.monotonic()
+    for part, rows in vectors.blocks(BLOCK):
+        telling.check()
+        for at, side in enumerate(sides):
+            yes, no = side.positive.cosines(rows), side.negative.cosines(rows)
+            probabilities[part, at] = sigmoid(_level(yes, scale.factor) - _level(no, scale.factor))
+            if side.written is not None:
+                cautions[part, at] = side.written.cosines(rows).max(axis=1) > yes.max(axis=1)
+        now = time.monotonic()
+        if telling.progress is not None and (now - told > _TOLD or part.stop == n):
+            told = now
+            telling.progress(Progress("moderating", part.stop, n, 0, now - began))
+    flagged = probabilities >= np.array([concept.threshold for concept in policy.concepts], np.float32)
+    return Moderation(
+        image_ids=vectors.ids,
+        policy=policy.name,
+        concepts=tuple(
+            ConceptCount(concept.name, concept.threshold, int(flagged[:, at].sum()))
+            for at, concept in enumerate(policy.concepts)
+        ),
+        probabilities=probabilities,
+        flagged=flagged,
+        cautions=cautions & flagged if cautious else None,
+        factor=scale.factor,
+        factor_source=scale.source,
+        encoder=vectors.space.encoder,
+        generation=reader.generation,
+    )
+
+
+def _level(cosines: Float32, factor: float) -> Float32:
+    """(m, p) → (m,): the logarithm of the mean of e^(factor · cosine)."""
+    logits = np.float32(factor) * cosines
+    highest = logits.max(axis=1, keepdims=True)
+    found: Float32 = highest[:, 0] + np.log(np.exp(logits - highest).mean(axis=1))
+    return found
+
+
+def _sides(
+    reader: Reader, space: SpaceInfo, concept: Concept, scale: Scale, telling: Telling, cautious: bool
+) -> _Sides:
+    def prompts(texts: Sequence[str], templates: Sequence[str]) -> _Prompts:
+        rows = sentence_vectors(
+            reader.root,
+            space,
+            len(texts),
+            lambda n: filled(templates, (texts[n],)),
+            notify=telling.note,
+            progress=telling.progress,
+            stop=telling.stop,
+        )
+        return _Prompts(rows, scales.offsets(rows, scale, None))
+
+    return _Sides(
+        prompts(concept.positive, concept.templates),
+        prompts(concept.negative, concept.templates),
+        prompts(concept.positive, caution.WRITTEN) if cautious else None,
+    )

@@ -1,0 +1,203 @@
+"""Zero-shot labels: which of the classes that words name each picture is of, by stored vectors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.explore.labels import caution, scales, scoring
+from imseek.explore.labels.class_vectors import class_vectors, sentence_vectors
+from imseek.explore.labels.recipe import Recipe, check_multi
+from imseek.explore.labels.scales import Scale
+from imseek.explore.vectors import BLOCK, Vectors
+from imseek.types import Float32, Labels, Progress, ProgressCallback, SpaceInfo
+
+#: Progress is told at most so often, in seconds.
+_TOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Vectors (c, dim) of the classes, in the last place that of none of them if there is one, and their offsets."""
+
+    rows: Float32
+    offsets: Float32
+    none: int | None
+    mean: Float32 | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Telling:
+    """What a caller wants to hear, and how it asks for an end."""
+
+    progress: ProgressCallback | None = None
+    stop: threading.Event | None = None
+    notes: list[str] | None = None
+
+    def note(self, line: str) -> None:
+        if self.notes is not None and line not in self.notes:
+            self.notes.append(line)
+
+    def check(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise InterruptedError
+
+
+def prepare(
+    reader: Reader,
+    space: SpaceInfo,
+    recipe: Recipe,
+    scale: Scale,
+    telling: Telling,
+    vectors: Vectors | None = None,
+    mean: Float32 | None = None,
+) -> Prepared:
+    """The vectors of a recipe's classes. ``mean`` is that of the pictures where it is known, else of ``vectors``.
+
+    Raises as :func:`imseek.explore.labels.class_vectors.sentence_vectors`.
+    """
+    if recipe.multi:
+        check_multi(scale, space.encoder)
+    count = len(recipe.classes)
+
+    def sentences(n: int) -> list[str]:
+        if n < count:
+            return recipe.classes.sentences(n, recipe.templates)
+        return list(recipe.none)
+
+    rows = sentence_vectors(
+        reader.root,
+        space,
+        count + bool(recipe.none),
+        sentences,
+        notify=telling.note,
+        progress=telling.progress,
+        stop=telling.stop,
+    )
+    if recipe.centred and mean is None:
+        mean = _mean(vectors if vectors is not None else Vectors(reader, space), telling)
+    if not recipe.centred:
+        mean = None
+    return Prepared(rows, scales.offsets(rows, scale, mean), count if recipe.none else None, mean)
+
+
+def label(
+    reader: Reader,
+    vectors: Vectors,
+    recipe: Recipe,
+    scale: Scale,
+    prepared: Prepared,
+    telling: Telling,
+    ids: Ids | None = None,
+) -> Labels:
+    """Labels of all of ``vectors``, or of those of ``ids`` (m,), ascending.
+
+    Memory: the vectors of the classes, a tile of 32 MiB, and 12 + 8·``top`` bytes an image. Raises InterruptedError
+    where it was stopped.
+    """
+    ids = vectors.ids if ids is None else ids
+    k = min(recipe.top, len(prepared.rows))
+    top = np.empty((len(ids), k), np.int32)
+    probabilities = np.empty((len(ids), k), np.float32)
+    cautious = _Cautious(reader, vectors.space, recipe, scale, prepared, telling) if recipe.caution else None
+    cautions = np.zeros(len(ids), np.bool_)
+    began = told = time.monotonic()
+    for start in range(0, len(ids), BLOCK):
+        telling.check()
+        part = slice(start, min(start + BLOCK, len(ids)))
+        rows = vectors.of(ids[part])
+        top[part], probabilities[part] = scoring.best(
+            rows, prepared.rows, prepared.offsets, scale, k, multi=recipe.multi
+        )
+        if cautious is not None:
+            cautions[part] = cautious.flags(rows, top[part, 0])
+        now = time.monotonic()
+        if telling.progress is not None and (now - told > _TOLD or part.stop == len(ids)):
+            told = now
+            telling.progress(Progress("labels", part.stop, len(ids), 0, now - began))
+    if prepared.none is not None:
+        top[top == prepared.none] = -1
+    given = _given(top, probabilities, recipe)
+    return Labels(
+        image_ids=ids,
+        classes=recipe.classes.names,
+        top=top,
+        probabilities=probabilities,
+        given=given,
+        cautions=cautions & (given > 0) if recipe.caution else None,
+        multi=recipe.multi,
+        factor=scale.factor,
+        factor_source=scale.source,
+        encoder=vectors.space.encoder,
+        generation=reader.generation,
+    )
+
+
+def _given(top: npt.NDArray[np.int32], probabilities: Float32, recipe: Recipe) -> npt.NDArray[np.int32]:
+    """(n,) how many of the first classes of an image are its labels."""
+    enough = probabilities >= (recipe.threshold or 0)
+    if recipe.multi:
+        counts: npt.NDArray[np.int32] = enough.sum(axis=1, dtype=np.int32)
+        return counts
+    return (enough[:, 0] & (top[:, 0] >= 0)).astype(np.int32)
+
+
+def _mean(vectors: Vectors, telling: Telling) -> Float32:
+    """(dim,) float32, of all of them; zeros for none."""
+    total = np.zeros(vectors.dim, np.float64)
+    for _, rows in vectors.blocks():
+        telling.check()
+        total += rows.sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(vectors))).astype(np.float32)
+
+
+class _Cautious:
+    """Compares pictures with writing that says their label; its vectors are made for labels that are given only."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        space: SpaceInfo,
+        recipe: Recipe,
+        scale: Scale,
+        prepared: Prepared,
+        telling: Telling,
+    ) -> None:
+        self._reader, self._space, self._recipe, self._telling = reader, space, recipe, telling
+        self._prepared, self._scale = prepared, scale
+        # Of a label, what to compare a picture with: the direction from its class to its writing, and a constant.
+        self._written: dict[int, tuple[Float32, float]] = {}
+
+    def flags(self, rows: Float32, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """(m,): whether the picture of a row is liker to writing that says its class than to its class."""
+        there = np.unique(numbers).tolist()
+        missing = [n for n in there if n not in self._written and n != self._prepared.none]
+        names = [self._recipe.classes.names[n] for n in missing]
+        made = class_vectors(
+            self._reader.root,
+            self._space,
+            names,
+            caution.WRITTEN,
+            notify=self._telling.note,
+            stop=self._telling.stop,
+        )
+        offsets = scales.offsets(made, self._scale, self._prepared.mean)
+        for n, written, offset in zip(missing, made, offsets.tolist(), strict=True):
+            constant = offset - float(self._prepared.offsets[n])
+            self._written[n] = written - self._prepared.rows[n], constant
+        found = np.zeros(len(rows), np.bool_)
+        for n in there:
+            if n != self._prepared.none:
+                mine = numbers == n
+                direction, constant = self._written[n]
+                found[mine] = rows[mine] @ direction + constant > 0
+        return found
+
+
+__all__ = ["Prepared", "Telling", "label", "prepare"]

@@ -1,0 +1,355 @@
+"""Labels by words: ``imseek.labels.label(collection, ["cat", "dog"])``, how good they are, and what a policy flags.
+
+>>> found = imseek.labels.label("photos.imseek", ["cat", "dog"], none=True, save="pet")      # doctest: +SKIP
+>>> for one in found.counts():
+...     print(one.label, one.images)
+>>> asked = imseek.Query((imseek.Term("asleep"),), where="pet = 'cat'")      # doctest: +SKIP
+
+Pictures are not opened: their stored vectors are compared with vectors of the classes (docs/labels.md).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from imseek.data import columns as stored_columns
+from imseek.data import models
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.labels import caution as cautions
+from imseek.explore.labels import classes as wording
+from imseek.explore.labels import evaluation, keeping, moderation, policies, scales, zero_shot
+from imseek.explore.labels import truth as truths
+from imseek.explore.labels.class_vectors import check_templates
+from imseek.explore.labels.classes import Classes
+from imseek.explore.labels.policies import Policy
+from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
+from imseek.explore.labels.scales import Scale
+from imseek.explore.labels.zero_shot import Telling
+from imseek.explore.reading import allowed, reading
+from imseek.explore.vectors import Vectors
+from imseek.types import AnyCollection, LabelEvaluation, Labels, Moderation, ProgressCallback, path_of
+
+AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
+#: The name of labels that are given as tags and have no other.
+NAME: Final = "labels"
+#: The same of what a policy flags.
+MODERATION: Final = "moderation"
+#: Of models: a policy that was applied.
+POLICY: Final = "policy"
+
+
+def read_classes(classes: AnyClasses) -> Classes:
+    """``"imagenet"``, a file (a line is ``name`` or ``name: word, word``), ``"cat,dog"``, or names.
+
+    Raises UsageError: no classes, an empty name, two of the same name, a file that cannot be read (with the line).
+    """
+    if isinstance(classes, Classes):
+        return classes
+    if isinstance(classes, str):
+        return wording.named(classes)
+    if isinstance(classes, os.PathLike):
+        return wording.read(Path(classes))
+    return wording.of_names(classes)
+
+
+def label(
+    collection: AnyCollection,
+    classes: AnyClasses,
+    *,
+    templates: str | Sequence[str] | None = None,
+    top: int | None = None,
+    none: bool | str | Sequence[str] = False,
+    multi: bool = False,
+    threshold: float | None = None,
+    temperature: str | float | None = None,
+    centred: bool = False,
+    where: str | None = None,
+    caution: bool = False,
+    save: str | None = None,
+    tag: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Labels:
+    """Which of ``classes`` each live image (that meets ``where``) is of, with probabilities.
+
+    ``templates`` is a sentence with ``{}``, a set's name, a file, or sentences. ``none`` adds a class for none of them,
+    described by sentences (True: by :data:`imseek.explore.labels.classes.BACKGROUND`). ``multi``: each class by itself,
+    by a sigmoid; all classes with a probability of at least ``threshold`` (0.5) are labels. ``temperature``: the name
+    of a learned one, or a number that cosines are divided by. ``centred`` takes away the mean cosine of each class, so
+    that none has a head start: for collections that hold something of each class. ``caution`` looks for writing.
+
+    Nothing is stored, unless ``save`` names the columns NAME (the label), NAME_score (its probability), and, where they
+    were asked for, NAME_all and NAME_caution; or ``tag`` gives each label as a tag with the provenance
+    ``zero-shot NAME: probability``. Either takes the place of what that name gave before.
+
+    Raises UsageError, QueryError (``where``), EncoderError (the first space knows no words), EncoderMismatchError,
+    LockedError, InterruptedError (``stop``; nothing is stored).
+    """
+    wanted = read_classes(classes)
+    recipe = Recipe(
+        wanted,
+        _templates(templates),
+        _none(none),
+        multi,
+        (MULTI_TOP if multi else 1) if top is None else top,
+        threshold,
+        centred,
+        caution,
+        where,
+    ).checked()
+    root = path_of(collection)
+    name = save or (NAME if tag else None)
+
+    def work(reader: Reader) -> Labels:
+        space = reader.current.space
+        if name is not None:
+            keeping.check_name(reader, name, KIND, keeping.columns_of(name, recipe))
+        scale = scales.wanted(root, space, temperature)
+        telling = Telling(progress, stop, [])
+        if caution and (doubt := cautions.doubt(space)):
+            telling.note(doubt)
+        vectors = Vectors(reader, space, allowed(reader, where))
+        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
+        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling)
+        found = replace(found, notes=tuple(telling.notes or ()))
+        if name is None:
+            return found
+        record = {
+            **recipe.facts(scale),
+            "encoder": space.encoder,
+            "fingerprint": space.fingerprint,
+            "columns": save is not None,
+            "tags": tag,
+            "last_image_id": _last_id(reader),
+        }
+        arrays = {} if prepared.mean is None else {"mean": prepared.mean}
+        values = keeping.values_of(name, found, recipe) if save is not None else {}
+        tags = keeping.tags_of(name, found) if tag else None
+        generation, tagged = keeping.store(
+            root, name, KIND, values, tags, keeping.prefix_of(name), record, arrays
+        )
+        return replace(found, stored=generation, tagged=tagged)
+
+    return reading(collection, work)
+
+
+def again(
+    collection: AnyCollection,
+    name: str = NAME,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Labels:
+    """Label what has come since :func:`label` has stored labels under a name, in the same way. Returns the new ones.
+
+    Raises UsageError where nothing is stored under the name, or the collection's encoder is another one now, and else
+    as :func:`label`.
+    """
+    root = path_of(collection)
+
+    def work(reader: Reader) -> Labels:
+        model = models.find(root, name)
+        if model is None or model.kind != KIND:
+            known = [one.name for one in models.of_kind(root, KIND)]
+            raise UsageError(
+                f"no labels are stored as {name!r}",
+                hint=f"there are: {', '.join(known)}" if known else "imseek label --classes … --save NAME",
+            )
+        space = reader.current.space
+        if model.facts["fingerprint"] != space.fingerprint:
+            raise UsageError(
+                f"the labels {name!r} were made with {model.facts['encoder']}, and the collection has "
+                f"{space.encoder} now",
+                hint=f"label all images anew: imseek label --classes … --save {name}",
+            )
+        recipe, scale = Recipe.of(model.facts)
+        telling = Telling(progress, stop, [])
+        vectors = Vectors(reader, space, allowed(reader, recipe.where))
+        before = stored_columns.stored(reader, name) if model.facts["columns"] else {}
+        if model.facts["columns"]:
+            known_ids = np.fromiter(before.get(f"{name}_score", {}), np.int64)
+            new = vectors.ids[~np.isin(vectors.ids, known_ids)]
+        else:
+            new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
+        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
+        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
+        record = {**model.facts, "last_image_id": _last_id(reader)}
+        values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
+        values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
+        tags = keeping.tags_of(name, found) if model.facts["tags"] else None
+        generation, tagged = keeping.store(
+            root, name, KIND, values, tags, keeping.prefix_of(name), record, model.arrays, replace=False
+        )
+        notes = tuple(telling.notes or ())
+        return replace(found, stored=generation, tagged=tagged, notes=notes)
+
+    return reading(collection, work)
+
+
+def evaluate(
+    collection: AnyCollection,
+    classes: AnyClasses | None = None,
+    *,
+    truth: str = truths.FOLDER,
+    templates: str | Sequence[str] | None = None,
+    none: bool | str | Sequence[str] = False,
+    multi: bool = False,
+    temperature: str | float | None = None,
+    centred: bool = False,
+    where: str | None = None,
+    save_temperature: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LabelEvaluation:
+    """How good the labels would be that :func:`label` gives, against what is known.
+
+    ``truth`` is ``"folder"`` (the innermost folder whose name is a class), ``"tags"`` (those that words have not
+    given), or the name of a column. Without ``classes`` they are what the truth says there is. Images of which nothing
+    is known are left out.
+
+    ``save_temperature`` learns a temperature from half of these images, says what it does to the other half, and stores
+    it under that name, for ``temperature``. It changes no label, only how sure they are.
+
+    Raises UsageError (no truth, one class, a name that is taken), and as :func:`label`.
+    """
+    root = path_of(collection)
+    asked = None if classes is None else read_classes(classes)
+
+    def work(reader: Reader) -> LabelEvaluation:
+        space = reader.current.space
+        if save_temperature is not None:
+            _check_temperature(root, save_temperature)
+        scale = scales.wanted(root, space, temperature)
+        telling = Telling(progress, stop, [])
+        vectors = Vectors(reader, space, allowed(reader, where))
+        known = truths.read(reader, vectors.ids, truth, asked)
+        recipe = Recipe(
+            known.classes, _templates(templates), _none(none), multi, centred=centred, where=where
+        )
+        recipe = recipe.checked()
+        learning = multi and scale.bias is None and save_temperature is not None
+        prepared = zero_shot.prepare(
+            reader, space, recipe if not learning else replace(recipe, multi=False), scale, telling, vectors
+        )
+        learned = None
+        if save_temperature is not None:
+            learned = evaluation.learn(vectors, known, recipe, scale, prepared, telling)
+            made = Scale(learned.factor, learned.bias, f"temperature {save_temperature!r}", scale.flat)
+            record = {**scales.facts(made, space), "multi": multi, "images": learned.images}
+            generation = keeping.store_model(root, save_temperature, scales.KIND, record)
+            learned = replace(learned, name=save_temperature, generation=generation)
+            if learning:
+                scale = made
+        found = evaluation.evaluate(vectors, known, truth, recipe, scale, prepared, telling)
+        notes = (*found.notes, *(telling.notes or ()))
+        return replace(found, calibration=learned, notes=notes)
+
+    return reading(collection, work)
+
+
+def read_policy(path: str | os.PathLike[str]) -> Policy:
+    """A file in YAML (docs/labels.md). Raises UsageError, which names file and line, and MissingExtraError."""
+    return policies.load(Path(path).expanduser())
+
+
+def moderate(
+    collection: AnyCollection,
+    policy: str | os.PathLike[str] | Policy,
+    *,
+    temperature: str | float | None = None,
+    where: str | None = None,
+    caution: bool = False,
+    save: str | None = None,
+    tag: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Moderation:
+    """How probable each concept of a policy is for each live image (that meets ``where``), and which are flagged.
+
+    Nothing is stored, unless ``save`` names the columns NAME (the concepts that are flagged, with commas between them)
+    and NAME_CONCEPT (its probability) for each; or ``tag`` gives each flagged concept as a tag with the provenance
+    ``moderation NAME: probability``. Either takes the place of what that name gave before. Other arguments, and what is
+    raised, as for :func:`label`.
+    """
+    wanted = policy if isinstance(policy, Policy) else read_policy(policy)
+    root = path_of(collection)
+    name = save or (MODERATION if tag else None)
+
+    def work(reader: Reader) -> Moderation:
+        space = reader.current.space
+        if name is not None:
+            columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
+            keeping.check_name(reader, name, POLICY, columns)
+        scale = scales.wanted(root, space, temperature)
+        telling = Telling(progress, stop, [])
+        if caution and (doubt := cautions.doubt(space)):
+            telling.note(doubt)
+        vectors = Vectors(reader, space, allowed(reader, where))
+        found = moderation.moderate(reader, vectors, wanted, scale, telling, cautious=caution)
+        found = replace(found, notes=tuple(telling.notes or ()))
+        if name is None:
+            return found
+        record = {
+            "policy": wanted.name,
+            "sha256": wanted.sha256,
+            "concepts": [asdict(one) for one in wanted.concepts],
+            "where": where,
+            "factor_source": scale.source,
+            **scales.facts(scale, space),
+        }
+        prefix = f"moderation {name}: "
+        values = keeping.flagged_values(name, found) if save is not None else {}
+        tags = keeping.flagged_tags(prefix, found) if tag else None
+        generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
+        return replace(found, stored=generation, tagged=tagged)
+
+    return reading(collection, work)
+
+
+def _check_temperature(root: Path, name: str) -> None:
+    models.check_name(name)
+    model = models.find(root, name)
+    if model is not None and model.kind != scales.KIND:
+        raise UsageError(
+            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
+        )
+    try:
+        float(name)
+    except ValueError:
+        return
+    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
+
+
+def _last_id(reader: Reader) -> int:
+    """Images that come later have higher ids."""
+    return max(
+        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
+    )
+
+
+def _templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        return wording.TEMPLATES
+    if isinstance(given, str):
+        return wording.templates(given)
+    check_templates(given)
+    return tuple(given)
+
+
+def _none(given: bool | str | Sequence[str]) -> tuple[str, ...]:
+    if given is True:
+        return wording.BACKGROUND
+    if given is False:
+        return ()
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found or not all(text.strip() for text in found):
+        raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
+    return found

@@ -1,0 +1,162 @@
+"""``imseek evaluate zeroshot``: how good labels by words are, against what is known."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import jsonout, labeljson
+from imseek.ui.cli.label import (
+    CentredOption,
+    ClassesOption,
+    MultiOption,
+    NoneOption,
+    TemperatureOption,
+    TemplatesOption,
+    WhereOption,
+    sentences,
+)
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+
+if TYPE_CHECKING:
+    from imseek.types import Calibration, LabelEvaluation
+    from imseek.types.evaluate import Estimate
+
+_WIDTH: Final = 30
+
+
+def register(app: typer.Typer) -> None:
+    """As a command of ``imseek evaluate``."""
+    app.command(
+        "zeroshot",
+        epilog=examples(
+            "imseek evaluate zeroshot",
+            "imseek evaluate zeroshot --truth tags --classes cat,dog --templates pets",
+            "imseek evaluate zeroshot --truth kind --save-temperature mine",
+        ),
+    )(zeroshot)
+
+
+def zeroshot(
+    classes: ClassesOption = None,
+    truth: Annotated[
+        str,
+        typer.Option(
+            "--truth",
+            metavar="folder|tags|COLUMN",
+            help="Where it is known from: folders' names, tags, or a column (`column:folder` if it is called so).",
+        ),
+    ] = "folder",
+    templates: TemplatesOption = None,
+    none: NoneOption = None,
+    multi: MultiOption = False,
+    temperature: TemperatureOption = None,
+    centred: CentredOption = False,
+    where: WhereOption = None,
+    save_temperature: Annotated[
+        str | None,
+        typer.Option(
+            "--save-temperature", metavar="NAME", help="Learn one from half of them, for --temperature NAME."
+        ),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", metavar="N", min=0, help="How many classes and mistakes are shown."),
+    ] = 20,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure zero-shot labels against what is known: accuracy, mistakes, and how honest probabilities are."""
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import labels
+
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            found = labels.evaluate(
+                chosen.path,
+                classes,
+                truth=truth,
+                templates=templates,
+                none=sentences(none),
+                multi=multi,
+                temperature=temperature,
+                centred=centred,
+                where=where,
+                save_temperature=save_temperature,
+                progress=progress,
+                stop=signals.event,
+            )
+        except InterruptedError:
+            say("interrupted: nothing was stored")
+            return signals.exit_code
+    if as_json:
+        jsonout.print_json(labeljson.evaluation(found, chosen, limit))
+        return 0
+    for note in found.notes:
+        say(printable(note))
+    print("\n".join(_lines(found, limit)))
+    if found.calibration is not None:
+        for note in found.calibration.notes:
+            say(printable(note))
+        print("\n".join(_learned(found.calibration)))
+    return 0
+
+
+def _lines(found: LabelEvaluation, limit: int) -> list[str]:
+    head = f"{count(found.images, 'image')}, {count(len(found.classes), 'class', 'classes')} by {found.truth}"
+    out = [
+        printable(f"{head}; cosines × {found.factor:.4g} ({found.factor_source})"),
+        table(
+            ("top-1", "top-5", "mean per class", "calibration error", "log-likelihood"),
+            [
+                (
+                    _estimate(found.top1),
+                    _estimate(found.top5),
+                    _estimate(found.mean_per_class),
+                    f"{found.ece:.3f}",
+                    f"{-found.nll:.3f}",
+                )
+            ],
+        ),
+    ]
+    worst = sorted(found.per_class, key=lambda one: one.accuracy)
+    if limit:
+        rows = [(f"{one.accuracy:.2f}", f"{one.images:,}", _named(one.name)) for one in worst[:limit]]
+        out += ["", table(("accuracy", "images", "class (the worst first)"), rows, right=(0, 1))]
+    if limit and found.confusions:
+        rows = [
+            (
+                f"{one.images:,}",
+                _named(one.truth),
+                "none of these" if one.label is None else _named(one.label),
+            )
+            for one in found.confusions[:limit]
+        ]
+        out += ["", table(("images", "are", "labelled"), rows, right=(0,))]
+    return out
+
+
+def _learned(learned: Calibration) -> list[str]:
+    on = "the other half" if learned.held_out else "the same images"
+    bias = "" if learned.bias is None else f" {learned.bias:+.4g}"
+    return [
+        "",
+        f"temperature {learned.name}: cosines × {learned.factor:.4g}{bias}, from {count(learned.images, 'image')}",
+        f"on {on}: calibration error {learned.ece_before:.3f} → {learned.ece_after:.3f}, "
+        f"log-likelihood {-learned.nll_before:.3f} → {-learned.nll_after:.3f}",
+    ]
+
+
+def _estimate(one: Estimate) -> str:
+    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+
+
+def _named(name: str) -> str:
+    return shortened(name, _WIDTH)

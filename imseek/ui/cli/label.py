@@ -1,0 +1,247 @@
+"""``imseek label``: which of some classes each image is of, by words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout, labeljson
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+
+if TYPE_CHECKING:
+    from imseek.library import Resolved
+    from imseek.types import Labels
+
+#: What ``--none`` without a sentence stands for.
+_DEFAULT: Final = "default"
+#: So many labels are counted in the table.
+_LABELS: Final = 30
+_WIDTH: Final = 40
+
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE|A,B,C|imagenet",
+        help="A file with a class a line (`name`, or `name: word, word`), names, or ImageNet's.",
+    ),
+]
+TemplatesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--templates",
+        metavar="NAME|FILE|TEXT",
+        help="Sentences around a name: a set (imagenet, food, pets …), a file, or one with {} "
+        "(default: 'a photo of a {}').",
+    ),
+]
+NoneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--none",
+        metavar="[TEXT]",
+        help="A picture may be of none of them, and then is like TEXT (without: 'a photo' and the like).",
+    ),
+]
+MultiOption = Annotated[
+    bool,
+    typer.Option("--multi", help="Any number of labels, each by itself (encoders of the SigLIP family)."),
+]
+TemperatureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        metavar="NAME|T",
+        help="A learned one, or the number that cosines are divided by.",
+    ),
+]
+CentredOption = Annotated[
+    bool,
+    typer.Option(
+        "--centred", help="Take away each class's mean cosine: for collections that have all of them."
+    ),
+]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "label",
+        epilog=examples(
+            "imseek label --classes cat,dog,horse --none",
+            "imseek label --classes kinds.txt --templates imagenet --save kind",
+            "imseek search 'asleep' --where \"kind = 'cat'\"",
+            "imseek label --again kind",
+        ),
+    )(label)
+
+
+def label(
+    classes: ClassesOption = None,
+    templates: TemplatesOption = None,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="K", min=1, help="How many classes are shown of an image.")
+    ] = None,
+    none: NoneOption = None,
+    multi: MultiOption = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="P", help="Less probable labels are not given (0 to 1)."),
+    ] = None,
+    temperature: TemperatureOption = None,
+    centred: CentredOption = False,
+    where: WhereOption = None,
+    caution: Annotated[
+        bool, typer.Option("--caution", help="Flag labels that writing in the picture may have caused.")
+    ] = False,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="NAME", help="Store columns NAME and NAME_score.")
+    ] = None,
+    tag: Annotated[bool, typer.Option("--tag", help="Store each label as a tag.")] = False,
+    again: Annotated[
+        str | None,
+        typer.Option("--again", metavar="NAME", help="Label what has come since, as NAME was made."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images are shown.")
+    ] = 20,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say which of some classes each image is of, by words, with probabilities. Opens no picture."""
+    if (classes is None) == (again is None):
+        raise UsageError("name the classes, or with --again what was stored before", hint="--classes cat,dog")
+    others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
+    if again is not None and any(others):
+        raise UsageError("--again labels as it was done before", hint="without other options")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import labels
+
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            if again is not None:
+                found = labels.again(chosen.path, again, progress=progress, stop=signals.event)
+            else:
+                assert classes is not None
+                found = labels.label(
+                    chosen.path,
+                    classes,
+                    templates=templates,
+                    top=top,
+                    none=sentences(none),
+                    multi=multi,
+                    threshold=threshold,
+                    temperature=temperature,
+                    centred=centred,
+                    where=where,
+                    caution=caution,
+                    save=save,
+                    tag=tag,
+                    progress=progress,
+                    stop=signals.event,
+                )
+        except InterruptedError:
+            say("interrupted: nothing was stored; vectors of classes that were made are kept")
+            return signals.exit_code
+    name = again or save or (labels.NAME if tag else None)
+    if as_json:
+        jsonout.print_json(labeljson.label(found, chosen, name, limit))
+        return 0
+    for note in found.notes:
+        say(printable(note))
+    print("\n".join(_lines(found, chosen, limit)))
+    if found.stored is not None:
+        assert name is not None
+        _say_stored(found, name, again is not None)
+    return 0
+
+
+def sentences(none: Sequence[str] | None) -> bool | list[str]:
+    if not none:
+        return False
+    return True if list(none) == [_DEFAULT] else [text for text in none if text != _DEFAULT]
+
+
+def with_none_default(arguments: Sequence[str]) -> list[str]:
+    """``--none`` without a sentence: Typer has no options whose value may be left out."""
+    out: list[str] = []
+    ended = False
+    for at, argument in enumerate(arguments):
+        out.append(argument)
+        ended = ended or argument == "--"
+        following = arguments[at + 1] if at + 1 < len(arguments) else "-"
+        if argument == "--none" and following.startswith("-") and not ended:
+            out.append(_DEFAULT)
+    return out
+
+
+def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
+    from imseek.data.reader import Reader
+
+    counts = found.counts()
+    out = [
+        table(
+            ("label", "images", "mean probability"),
+            [
+                (shortened(_name(one.label), _WIDTH), f"{one.images:,}", f"{one.probability:.2f}")
+                for one in counts[:_LABELS]
+            ],
+            right=(1,),
+        )
+    ]
+    if len(counts) > _LABELS:
+        out.append(f"and {len(counts) - _LABELS:,} more labels")
+    ids = found.image_ids[:limit].tolist()
+    if ids:
+        reader = Reader(chosen.path)
+        places = reader.places(ids)
+        reader.close()
+        rows = []
+        for at, image_id in enumerate(ids):
+            place = places.get(image_id)
+            where = f"(image {image_id}: place unknown)" if place is None else place.display
+            doubt = "writing?" if found.cautions is not None and found.cautions[at] else ""
+            rows.append((str(image_id), _classes(found, at), doubt, where))
+        out += ["", table(("id", "classes", "", "image"), rows, right=(0,))]
+        if len(found.image_ids) > len(ids):
+            out.append(f"and {count(len(found.image_ids) - len(ids), 'more image')} (-n shows more)")
+    out.append("")
+    out.append(f"{count(len(found.image_ids), 'image')}, {count(len(found.classes), 'class', 'classes')}")
+    out[-1] += f"; cosines × {found.factor:.4g} ({found.factor_source})"
+    if found.cautions is not None:
+        flagged = int(found.cautions.sum())
+        out.append(f"{count(flagged, 'label')} may come from writing in the picture (docs/limits.md)")
+    return out
+
+
+def _classes(found: Labels, at: int) -> str:
+    """Those shown of an image, labels first; what is not given is in brackets."""
+    parts = []
+    for n, (number, share) in enumerate(
+        zip(found.top[at].tolist(), found.probabilities[at].tolist(), strict=True)
+    ):
+        text = f"{shortened(_name(None if number < 0 else found.classes[number]), _WIDTH)} {share:.2f}"
+        parts.append(text if n < found.given[at] else f"({text})")
+    return ", ".join(parts[:5])
+
+
+def _name(label: str | None) -> str:
+    return "none of these" if label is None else label
+
+
+def _say_stored(found: Labels, name: str, again: bool) -> None:
+    parts = ["columns"] if not found.tagged else [f"{count(found.tagged, 'tag')}"]
+    say(f"stored as {name} ({', '.join(parts)}); later images: imseek label --again {name}")
+    if not again and not found.tagged:
+        say(f"imseek search … --where \"{name} = 'NAME'\"")
