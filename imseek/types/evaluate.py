@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -12,3 +13,49 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """How well ``questions`` found what belongs to them among ``items``, with 95 % intervals.
+
+    ``recall`` is R@k by k: the share of questions with a right item among the first k, as CLIP_benchmark counts it.
+    Ranks begin at 1 and are those of the best right item; of equal scores, wrong items come first.
+    ``mean_average_precision`` is over all right items of a question; with one, it is the mean of 1 / rank.
+    """
+
+    questions: int
+    items: int
+    recall: Mapping[int, Estimate]
+    median_rank: Estimate
+    mean_rank: Estimate
+    mean_average_precision: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What of given captions could not be used. ``unknown`` rows named no image of those that count, or several;
+    ``names`` are the first of them. ``empty`` rows had no caption."""
+
+    unknown: int = 0
+    empty: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalReport:
+    """``captions_from`` is ``"space"`` (embedded before), ``"metadata"`` (the collection's own, embedded for this) or
+    ``"given"``. Where ``stop`` was set, ``interrupted``: then figures are None where they are not of all questions."""
+
+    encoder: str
+    space_id: int
+    generation: int
+    images: int
+    captions: int
+    captions_from: str
+    among: str
+    text_to_image: Retrieved | None
+    image_to_text: Retrieved | None
+    left_out: LeftOut = LeftOut()
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from imseek.ui.cli import (
     doctor,
     duplicates,
     encoders,
+    evaluate,
     extract,
     index,
     info,
@@ -63,6 +64,7 @@ extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(encoders.app, name="encoders")
+app.add_typer(evaluate.app, name="evaluate")
 maintain.register(app)
 watch.register(app)
 app.add_typer(jobs.app, name="jobs")

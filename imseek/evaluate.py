@@ -1,0 +1,55 @@
+"""How good search is, by captions that say what should be found: ``imseek.evaluate.retrieval(collection)``.
+
+>>> report = imseek.evaluate.retrieval("photos.imseek")      # doctest: +SKIP
+>>> report.text_to_image.recall[10]
+Estimate(value=0.474, low=0.42, high=0.529)
+
+R@k is what CLIP_benchmark calls ``image_retrieval_recall@k`` (words find pictures) and ``text_retrieval_recall@k``;
+`bench/parity_metrics.py` compares the two. Nothing is stored in the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from imseek.errors import UsageError
+from imseek.explore.evaluating import retrieval as retrieving
+from imseek.explore.evaluating.retrieval import Among, Wanted
+from imseek.explore.reading import reading
+from imseek.types import AnyCollection, ProgressCallback
+from imseek.types.evaluate import RetrievalReport
+
+
+def retrieval(
+    collection: AnyCollection,
+    *,
+    captions: str | os.PathLike[str] | Mapping[int, Sequence[str]] | None = None,
+    caption_column: str | None = None,
+    space: int | str | None = None,
+    where: str | None = None,
+    among: Among = "captioned",
+    ks: Sequence[int] | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> RetrievalReport:
+    """Ask for each picture by its captions, and for each caption by its picture.
+
+    ``captions`` is a table (CSV, JSON Lines, Parquet) that names images by ``image_id`` or path, or captions by image
+    id; None takes those of the collection: as they are embedded, or else embedded for this. Rank is among the images
+    with a caption, or (``among="all"``) all that meet ``where``. ``ks`` are those of R@k (default 1, 5 and 10).
+    Intervals are 95 % bootstrap intervals over questions; captions of one picture are drawn together.
+
+    Memory: 12 bytes for each image, and 4 · dim for each caption that is embedded for this. Raises UsageError
+    (unreadable table, an encoder without words, k beyond what is ranked), QueryError (no captions, ``where``), what
+    loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.
+    """
+    if among not in get_args(Among):
+        raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
+    given = Path(captions).expanduser() if isinstance(captions, str | os.PathLike) else captions
+    wanted = Wanted(given, caption_column, space, where, among, ks)
+    return reading(collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify))
