@@ -10,13 +10,12 @@ R@k is what CLIP_benchmark calls ``image_retrieval_recall@k`` (words find pictur
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from imseek.errors import UsageError
+from imseek.explore.captions.texts import Given
 from imseek.explore.evaluating import retrieval as retrieving
 from imseek.explore.evaluating.retrieval import Among, Wanted
 from imseek.explore.reading import reading
@@ -27,7 +26,7 @@ from imseek.types.evaluate import RetrievalReport
 def retrieval(
     collection: AnyCollection,
     *,
-    captions: str | os.PathLike[str] | Mapping[int, Sequence[str]] | None = None,
+    captions: Given | None = None,
     caption_column: str | None = None,
     space: int | str | None = None,
     where: str | None = None,
@@ -50,6 +49,5 @@ def retrieval(
     """
     if among not in get_args(Among):
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
-    given = Path(captions).expanduser() if isinstance(captions, str | os.PathLike) else captions
-    wanted = Wanted(given, caption_column, space, where, among, ks)
+    wanted = Wanted(captions, caption_column, space, where, among, ks)
     return reading(collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify))

@@ -35,10 +35,11 @@ class Retrieved:
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """What of given captions could not be used. ``unknown`` rows named no image of those that count, or several;
-    ``names`` are the first of them. ``empty`` rows had no caption."""
+    ``names`` are the first of them. ``empty`` rows had no caption; ``unreferenced`` captions no reference."""
 
     unknown: int = 0
     empty: int = 0
+    unreferenced: int = 0
     names: tuple[str, ...] = ()
 
 

@@ -27,7 +27,7 @@ class TestRetrieval:
         assert forth.startswith("words → picture  1.000 [1.000, 1.000]")
         assert back.startswith("picture → words  1.000 [1.000, 1.000]")
         assert brackets.startswith("in brackets: 95 %")
-        assert left_out == "left out: 1 row that name no image that counts: gone.png"
+        assert left_out == "left out, naming no image that counts: 1 row (gone.png)"
         assert outcome.err.startswith("collection: default")
 
     def test_as_json(self, cli, table) -> None:
@@ -36,7 +36,7 @@ class TestRetrieval:
         assert found["text_to_image"]["questions"] == 3
         assert found["text_to_image"]["recall"] == [{"k": 1, "value": 1.0, "low": 1.0, "high": 1.0}]
         assert found["image_to_text"]["mean_average_precision"]["value"] == 1.0
-        assert found["left_out"] == {"unknown": 1, "empty": 0, "names": ["gone.png"]}
+        assert found["left_out"] == {"unknown": 1, "empty": 0, "unreferenced": 0, "names": ["gone.png"]}
         assert found["interrupted"] is False
 
     def test_nothing_to_ask(self, cli, indexed) -> None:

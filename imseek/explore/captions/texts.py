@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,9 @@ _KEYS: Final = (
 )  # fmt: skip
 #: Columns of captions, beside those that `caption_of` knows.
 _SEVERAL: Final = ("captions", "caption", "references", "refs", "sentences", "texts")
+#: A table of captions, or captions by image id.
+Given: TypeAlias = str | os.PathLike[str] | Mapping[int, Sequence[str]]
+
 #: Nothing is left out.
 ALL: Final = LeftOut()
 #: So many names of images that are not there are told.
@@ -65,6 +68,13 @@ def own_blocks(reader: Reader, space: SpaceInfo, allowed: IdSet | None) -> Itera
                 rows = np.array([row for row, _ in said], np.int64)
                 yield segment.ids[start + rows], [text for _, text in said]
             start += len(stored)
+
+
+def said_of(reader: Reader, captions: Given, column: str | None, live: Ids) -> Said:
+    """What a table or a mapping says of the ``live`` images (ids ascending). Raises UsageError."""
+    if isinstance(captions, str | os.PathLike):
+        return from_table(Path(captions).expanduser(), reader, live, column)
+    return given(captions, live)
 
 
 def given(captions: Mapping[int, Sequence[str]], live: Ids) -> Said:
@@ -154,7 +164,7 @@ def _known(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) -> Said:
         empty += not good
         ids += [int(image_id)] * len(good)
         texts += good
-    return _ordered(np.array(ids, np.int64), texts, LeftOut(missing, empty, tuple(unknown)))
+    return _ordered(np.array(ids, np.int64), texts, LeftOut(missing, empty, names=tuple(unknown)))
 
 
 def _ordered(ids: Ids, texts: Sequence[str], left_out: LeftOut = ALL) -> Said:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -24,15 +23,13 @@ from imseek.types import ProgressCallback, SpaceInfo
 from imseek.types.evaluate import LeftOut, RetrievalReport
 
 Among: TypeAlias = Literal["captioned", "all"]
-#: A table of captions, or captions by image id.
-Given: TypeAlias = Path | Mapping[int, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
     """What to evaluate. ``space`` is an id or the reference of an encoder, None: the first space."""
 
-    captions: Given | None = None
+    captions: texts.Given | None = None
     column: str | None = None
     space: int | str | None = None
     where: str | None = None
@@ -142,21 +139,12 @@ def _questions(
     if wanted.captions is None:
         said, came = texts.own(reader, space, within), "metadata"
     else:
-        said, came = (
-            said_of(reader, wanted.captions, wanted.column, Vectors(reader, space, within).ids),
-            "given",
-        )
+        live = Vectors(reader, space, within).ids
+        said, came = texts.said_of(reader, wanted.captions, wanted.column, live), "given"
     if not said.texts:
         raise _none(said.left_out, given=came == "given")
     made = encoded(speaker(reader.root, space, notify), said.texts, progress, stop)
     return None if made is None else Questions(said.ids, Held(made), came, said.left_out)
-
-
-def said_of(reader: Reader, captions: Given, column: str | None, live: Ids) -> texts.Said:
-    """Raises UsageError."""
-    if isinstance(captions, Path):
-        return texts.from_table(captions, reader, live, column)
-    return texts.given(captions, live)
 
 
 def _none(left_out: LeftOut, *, given: bool) -> QueryError:

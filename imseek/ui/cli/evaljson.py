@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
+    from imseek.captions import Agreement, CaptionScores, Kept
     from imseek.library import Resolved
     from imseek.types.evaluate import Estimate, LeftOut, RetrievalReport, Retrieved
 
@@ -48,4 +52,45 @@ def estimate(found: Estimate) -> dict[str, float]:
 
 
 def left_out(found: LeftOut) -> dict[str, Any]:
-    return {"unknown": found.unknown, "empty": found.empty, "names": [printable(n) for n in found.names]}
+    return {
+        "unknown": found.unknown,
+        "empty": found.empty,
+        "unreferenced": found.unreferenced,
+        "names": [printable(n) for n in found.names],
+    }
+
+
+def caption_scores(
+    found: CaptionScores,
+    worst: Sequence[Agreement],
+    kept: Kept | None,
+    chosen: Resolved,
+    exported: Path | None,
+    saved: str | None,
+) -> dict[str, Any]:
+    """As ``imseek captions`` says the cosine, with what was asked for beside it."""
+    return {
+        "collection": jsonout.collection(chosen),
+        "measure": found.measure,
+        "prefix": found.prefix,
+        "encoder": found.encoder,
+        "generation": found.generation,
+        "images": found.images,
+        "captions": len(found.ids),
+        "median": None if found.median is None else round(found.median, 6),
+        "left_out": left_out(found.left_out),
+        "kept": None if kept is None else _kept(kept),
+        "exported": None if exported is None else jsonout.path(os.fsencode(exported)),
+        "saved": saved,
+        "worst": [jsonout.agreeing(row) for row in worst],
+    }
+
+
+def _kept(kept: Kept) -> dict[str, Any]:
+    return {
+        "images": len(kept.ids),
+        "share": kept.share,
+        "in_share": kept.share_kept,
+        "threshold": round(kept.threshold, 6),
+        "basic": kept.basic,
+    }

@@ -13,7 +13,7 @@ from imseek import library
 from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import Estimate, LeftOut, RetrievalReport, Retrieved
@@ -25,9 +25,6 @@ app = typer.Typer(
 )
 # Zero-shot classification: evaluate_zeroshot.register(app).
 
-WhereOption: TypeAlias = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
 CaptionsOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -140,10 +137,10 @@ def left_out_lines(left_out: LeftOut) -> list[str]:
         names = ", ".join(printable(name) for name in left_out.names[:_SHOWN])
         more = ", …" if left_out.unknown > _SHOWN else ""
         lines.append(
-            f"left out: {count(left_out.unknown, 'row')} that name no image that counts: {names}{more}"
+            f"left out, naming no image that counts: {count(left_out.unknown, 'row')} ({names}{more})"
         )
     if left_out.empty:
-        lines.append(f"left out: {count(left_out.empty, 'row')} without a caption")
+        lines.append(f"left out, without a caption: {count(left_out.empty, 'row')}")
     return lines
 
 
