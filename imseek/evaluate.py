@@ -10,16 +10,21 @@ R@k is what CLIP_benchmark calls ``image_retrieval_recall@k`` (words find pictur
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import get_args
 
 from imseek.errors import UsageError
+from imseek.explore import aesthetic
+from imseek.explore.aesthetic import AestheticScores
 from imseek.explore.captions.texts import Given
 from imseek.explore.evaluating import retrieval as retrieving
 from imseek.explore.evaluating.retrieval import Among, Wanted
 from imseek.explore.reading import reading
-from imseek.types import AnyCollection, ProgressCallback
+from imseek.explore.saving import save_scores
+from imseek.types import AnyCollection, ProgressCallback, path_of
 from imseek.types.evaluate import RetrievalReport
 
 
@@ -51,3 +56,32 @@ def retrieval(
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
     wanted = Wanted(captions, caption_column, space, where, among, ks)
     return reading(collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify))
+
+
+def aesthetic_scores(
+    collection: AnyCollection,
+    weights: str | os.PathLike[str],
+    *,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> AestheticScores:
+    """How much people might like each picture, by one of LAION's aesthetic predictors, about 1 to 10.
+
+    ``weights`` is a file of the projects christophschuhmann/improved-aesthetic-predictor or
+    LAION-AI/aesthetic-predictor: OpenAI's ViT-L/14 (or, version 1, ViT-B/32 and ViT-B/16) must have encoded the
+    pictures. Memory: 17 bytes for each image. Raises UsageError for another network or a collection of other vectors,
+    UntrustedWeightsError for a file that could run code, EncoderError for a damaged one, QueryError (``where``),
+    CollectionNotFoundError, CorruptCollectionError.
+    """
+    predictor = aesthetic.load(Path(weights).expanduser())
+    return reading(collection, lambda reader: aesthetic.score(reader, predictor, where, progress, stop))
+
+
+def save(collection: AnyCollection, found: AestheticScores, name: str) -> int:
+    """Store scores as the derived column ``name``, for conditions (``--where``) and with hits; returns the generation.
+
+    Raises UsageError for a name that cannot be one, LockedError, ReadOnlyError, StorageError.
+    """
+    facts = {"version": found.version, "encoder": found.encoder, "generation": found.generation}
+    return save_scores(path_of(collection), name, found.ids, found.scores, "aesthetic", facts)

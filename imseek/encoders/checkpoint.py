@@ -7,9 +7,13 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from imseek.errors import EncoderError, UntrustedWeightsError
 
@@ -32,13 +36,30 @@ def scalar(path: Path, name: str) -> float | None:
     here before one of them sees it. Raises UntrustedWeightsError for a file that holds more than tensors and
     EncoderError for a damaged one.
     """
-    try:
+    with _refusing(path):
         if path.suffix == ".safetensors":
             with _opened(path) as file:
                 stored = file.get_tensor(name).item() if name in file.keys() else None  # noqa: SIM118 - no mapping
         else:
             stored = _state(path).get(name)
         return None if stored is None else float(stored)
+
+
+def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """All tensors of numbers in ``path``, a small file of weights, by name. Raises as :func:`scalar`."""
+    with _refusing(path):
+        if path.suffix == ".safetensors":
+            with _opened(path) as file:
+                return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        held = {name: value for name, value in _state(path).items() if hasattr(value, "detach")}
+        return {name: value.detach().float().numpy().copy() for name, value in held.items()}
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What readers of weights raise, as errors that say what is wrong with the file."""
+    try:
+        yield
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise EncoderError(f"{path} cannot be read: it is no file of weights") from error

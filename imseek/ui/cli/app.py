@@ -20,6 +20,7 @@ import typer
 from imseek._version import __version__
 from imseek.errors import ImseekError
 from imseek.ui.cli import (
+    aesthetic,
     apply,
     captions,
     collection,
@@ -56,6 +57,7 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 captions.register(app)
+aesthetic.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, CaptionScores, Kept
+    from imseek.explore.aesthetic import AestheticScores
     from imseek.library import Resolved
+    from imseek.types import Place
     from imseek.types.evaluate import Estimate, LeftOut, RetrievalReport, Retrieved
 
 
@@ -93,4 +95,25 @@ def _kept(kept: Kept) -> dict[str, Any]:
         "in_share": kept.share_kept,
         "threshold": round(kept.threshold, 6),
         "basic": kept.basic,
+    }
+
+
+def aesthetic(
+    found: AestheticScores,
+    best: Sequence[tuple[int, float]],
+    places: Mapping[int, Place],
+    chosen: Resolved,
+    saved: str | None,
+) -> dict[str, Any]:
+    return {
+        "collection": jsonout.collection(chosen),
+        "encoder": found.encoder,
+        "version": found.version,
+        "generation": found.generation,
+        "images": len(found.ids),
+        "saved": saved,
+        "best": [
+            {"image_id": image_id, "score": round(score, 6), **jsonout.placed(places.get(image_id))}
+            for image_id, score in best
+        ],
     }
