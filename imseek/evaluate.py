@@ -14,18 +14,22 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, get_args
 
-from imseek.errors import UsageError
+import numpy.typing as npt
+
+from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore import aesthetic
 from imseek.explore.aesthetic import AestheticScores
 from imseek.explore.captions.texts import Given
+from imseek.explore.evaluating import ann as neighbours
 from imseek.explore.evaluating import retrieval as retrieving
 from imseek.explore.evaluating.retrieval import Among, Wanted
 from imseek.explore.reading import reading
 from imseek.explore.saving import save_scores
+from imseek.search.editions import Editions
 from imseek.types import AnyCollection, ProgressCallback, path_of
-from imseek.types.evaluate import RetrievalReport
+from imseek.types.evaluate import NeighbourReport, RetrievalReport
 
 
 def retrieval(
@@ -56,6 +60,48 @@ def retrieval(
         raise UsageError(f"{among!r} is nothing to rank among", hint=f"one of {', '.join(get_args(Among))}")
     wanted = Wanted(captions, caption_column, space, where, among, ks)
     return reading(collection, lambda reader: retrieving.evaluate(reader, wanted, progress, stop, notify))
+
+
+def ann(
+    collection: AnyCollection,
+    *,
+    space: int | str | None = None,
+    queries: int = neighbours.QUERIES,
+    ks: Sequence[int] = (10,),
+    filtered: float | None = None,
+    given: str | os.PathLike[str] | Sequence[str] | npt.NDArray[Any] | None = None,
+    given_kind: Literal["text", "image"] = "text",
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> NeighbourReport:
+    """Recall of the approximate index of a space against exact search, and the time that a query takes, by kind of
+    query.
+
+    Queries are stored rows, which must find their neighbours, not themselves, and text-like ones: captions where they
+    are embedded, else made from rows across the gap between words and pictures. ``given`` is asked instead: vectors
+    (n, dim), a ``.npy`` file of them (``given_kind`` says how they are searched), texts, or a file with a text a
+    line. ``filtered`` lets a random share of the images through. Intervals are 95 % bootstrap intervals over queries.
+
+    Raises UsageError (k beyond the images, an unreadable file), QueryError (queries of another width), what loading an
+    encoder raises where texts are given, CollectionNotFoundError, CorruptCollectionError, MissingExtraError (FAISS).
+    """
+    if isinstance(given, str | os.PathLike):
+        given = Path(given).expanduser()
+    if given_kind not in ("text", "image"):
+        raise UsageError(f"{given_kind!r} is no kind of query", hint="text or image")
+    wanted = neighbours.Asking(space, queries, tuple(ks), filtered, given, given_kind)
+    editions = Editions(path_of(collection), "faiss")
+    try:
+        while True:
+            generation = editions.newest().reader.generation
+            try:
+                return neighbours.evaluate(editions, wanted, progress, stop, notify)
+            except StaleGenerationError:  # A writer has taken files away meanwhile.
+                if editions.renew() == generation:
+                    raise
+    finally:
+        editions.close()
 
 
 def aesthetic_scores(

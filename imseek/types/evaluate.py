@@ -60,3 +60,41 @@ class RetrievalReport:
     left_out: LeftOut = LeftOut()
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourKind:
+    """What an index finds for one kind of queries: ``"image"`` or ``"text"``, and how they ``came`` (``"stored"``,
+    ``"captions"``, ``"made from pictures"``, ``"given"``).
+
+    ``recall`` by k: of the exact k best, the share that was found; scores that are equal are as good. ``stated`` is
+    the recall@10 that was measured when the index was built (None: no filter was measured then, or it is searched
+    exactly). Milliseconds are wall time of one query after the other, for the largest k; ``cpu`` is processor time of
+    such a query, on the average.
+    """
+
+    kind: str
+    came: str
+    queries: int
+    recall: Mapping[int, Estimate]
+    stated: float | None
+    median_ms: float
+    p99_ms: float
+    cpu_ms: float
+    exact_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourReport:
+    """``index`` is the FAISS factory string; None where the space is searched exactly anyway. ``filtered`` is the
+    share of images that a filter let through, by chance."""
+
+    encoder: str
+    space_id: int
+    generation: int
+    images: int
+    index: str | None
+    filtered: float | None
+    kinds: tuple[NeighbourKind, ...]
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()

@@ -52,3 +52,40 @@ class TestRetrieval:
 
     def test_without_a_command(self, cli) -> None:
         assert cli("evaluate").code == 2
+
+
+class TestAnn:
+    def test_as_text(self, cli, indexed) -> None:
+        outcome = cli("evaluate", "ann", "--k", "1", "--k", "2")
+        assert outcome.code == 0, outcome.err
+        first, head, image, text = outcome.out.splitlines()
+        assert first == "exact over 3 images (fake)"
+        assert head.split()[:3] == ["queries", "recall@1", "recall@2"]
+        assert image.startswith("3 image  stored              1.000 [1.000, 1.000]  1.000 [1.000, 1.000]")
+        assert text.startswith("3 text   made from pictures  1.000 ")
+        assert "every search is exact" in outcome.err
+
+    def test_as_json(self, cli, indexed, tmp_path) -> None:
+        (tmp_path / "q.txt").write_text("red\ngreen\n")
+        found = cli("evaluate", "ann", "--given", tmp_path / "q.txt", "--k", "2", "--json").json(
+            "evaluate-ann"
+        )
+        (kind,) = found["kinds"]
+        assert (kind["kind"], kind["came"], kind["queries"], kind["stated"]) == ("text", "given", 2, None)
+        assert kind["recall"] == [{"k": 2, "value": 1.0, "low": 1.0, "high": 1.0}]
+        assert (found["index"], found["images"], found["filtered"]) == (None, 3, None)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "k lies between 1 and 2"),
+            (("--k", "1", "--filtered", "200%"), "no share"),
+            (("--k", "1", "--given", "nowhere.npy"), "cannot be read"),
+            (("--k", "1", "--space", "3"), "no space of pictures"),
+            (("--k", "1", "--space", "nonsense"), "no encoder is called"),
+        ],
+    )
+    def test_what_makes_no_sense(self, cli, indexed, arguments, said) -> None:
+        outcome = cli("evaluate", "ann", *arguments)
+        assert outcome.code == 2
+        assert said in outcome.err

@@ -51,6 +51,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "encoders get",
         "encoders check",
         "evaluate",
+        "evaluate ann",
         "evaluate retrieval",
     }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imseek.explore.aesthetic import AestheticScores
     from imseek.library import Resolved
     from imseek.types import Place
-    from imseek.types.evaluate import Estimate, LeftOut, RetrievalReport, Retrieved
+    from imseek.types.evaluate import Estimate, LeftOut, NeighbourReport, RetrievalReport, Retrieved
 
 
 def retrieval(report: RetrievalReport, chosen: Resolved) -> dict[str, Any]:
@@ -31,6 +31,34 @@ def retrieval(report: RetrievalReport, chosen: Resolved) -> dict[str, Any]:
         "text_to_image": retrieved(report.text_to_image),
         "image_to_text": retrieved(report.image_to_text),
         "left_out": left_out(report.left_out),
+        "interrupted": report.interrupted,
+        "notes": list(report.notes),
+    }
+
+
+def ann(report: NeighbourReport, chosen: Resolved) -> dict[str, Any]:
+    return {
+        "collection": jsonout.collection(chosen),
+        "encoder": report.encoder,
+        "space_id": report.space_id,
+        "generation": report.generation,
+        "images": report.images,
+        "index": report.index,
+        "filtered": report.filtered,
+        "kinds": [
+            {
+                "kind": one.kind,
+                "came": one.came,
+                "queries": one.queries,
+                "recall": [{"k": k, **estimate(found)} for k, found in one.recall.items()],
+                "stated": one.stated,
+                "median_ms": round(one.median_ms, 3),
+                "p99_ms": round(one.p99_ms, 3),
+                "cpu_ms": round(one.cpu_ms, 3),
+                "exact_ms": round(one.exact_ms, 3),
+            }
+            for one in report.kinds
+        ],
         "interrupted": report.interrupted,
         "notes": list(report.notes),
     }

@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from imseek import library
-from imseek.ui.cli import evaljson, jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli import evaljson, evaluate_ann, jsonout
+from imseek.ui.cli.evaluating import (
+    CaptionColumnOption,
+    CaptionsOption,
+    KOption,
+    left_out_lines,
+    number_or_name,
+    retrieved_table,
+)
+from imseek.ui.cli.output import count, say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples
 
 if TYPE_CHECKING:
-    from imseek.types.evaluate import Estimate, LeftOut, RetrievalReport, Retrieved
+    from imseek.types.evaluate import RetrievalReport
 
 app = typer.Typer(
     help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
     epilog=examples("imseek evaluate retrieval", "imseek evaluate retrieval --captions captions.csv --json"),
     rich_markup_mode=None,
 )
-# Zero-shot classification: evaluate_zeroshot.register(app).
-
-CaptionsOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--captions",
-        metavar="FILE",
-        help="A table (.csv, .jsonl, .parquet) of path or image_id, and caption; default: those of the collection.",
-    ),
-]
-CaptionColumnOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--caption-column", metavar="NAME", help="The column with the captions, where its name does not tell."
-    ),
-]
-KOption: TypeAlias = Annotated[
-    list[int] | None,
-    typer.Option("--k", metavar="K", help="For R@K; may be repeated (default: 1, 5 and 10)."),
-]
-_SHOWN: Final = 5
 
 
 @app.command(
@@ -104,58 +89,17 @@ def retrieval(
     return signals.exit_code if report.interrupted else 0
 
 
-def number_or_name(said: str | None) -> int | str | None:
-    """A space as it is typed: its id, or the reference of its encoder."""
-    return int(said) if said is not None and said.isdecimal() else said
-
-
 def _lines(report: RetrievalReport) -> list[str]:
     came = {"space": "embedded before", "metadata": "embedded for this", "given": "given"}
     lines = [
         f"{count(report.captions, 'caption')} ({came[report.captions_from]}) of {report.encoder}, "
         f"ranked among {count(report.images, 'image')}"
     ]
-    found = [
-        (name, one)
-        for name, one in (
-            ("words → picture", report.text_to_image),
-            ("picture → words", report.image_to_text),
-        )
-        if one is not None
-    ]
-    if found:
-        ks = sorted({k for _, one in found for k in one.recall})
-        head = ("", *(f"R@{k}" for k in ks), "median rank", "mean rank", "mAP")
-        lines.append(table(head, [_row(name, one, ks) for name, one in found]))
-        lines.append("in brackets: 95 % bootstrap intervals over questions")
+    both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
+    if found := [(name, one) for name, one in both if one is not None]:
+        lines += [retrieved_table(found), "in brackets: 95 % bootstrap intervals over questions"]
     return [*lines, *left_out_lines(report.left_out)]
 
 
-def left_out_lines(left_out: LeftOut) -> list[str]:
-    lines = []
-    if left_out.unknown:
-        names = ", ".join(printable(name) for name in left_out.names[:_SHOWN])
-        more = ", …" if left_out.unknown > _SHOWN else ""
-        lines.append(
-            f"left out, naming no image that counts: {count(left_out.unknown, 'row')} ({names}{more})"
-        )
-    if left_out.empty:
-        lines.append(f"left out, without a caption: {count(left_out.empty, 'row')}")
-    return lines
-
-
-def _row(name: str, one: Retrieved, ks: Sequence[int]) -> tuple[str, ...]:
-    cells = [brackets(one.recall[k]) if k in one.recall else "" for k in ks]
-    return (
-        name,
-        *cells,
-        brackets(one.median_rank, ".4g"),
-        brackets(one.mean_rank, ".1f"),
-        brackets(one.mean_average_precision),
-    )
-
-
-def brackets(estimate: Estimate, form: str = ".3f") -> str:
-    """``0.474 [0.420, 0.529]``."""
-    value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
+# Beside `retrieval`, in the order of their names in --help. Zero-shot classification: evaluate_zeroshot.register(app).
+evaluate_ann.register(app)
