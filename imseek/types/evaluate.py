@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,57 @@ class NeighbourReport:
     kinds: tuple[NeighbourKind, ...]
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two that are compared: vectors of ``encoder``, stored in a collection or made for this."""
+
+    name: str
+    encoder: str
+    collection: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The same questions, asked of both. Differences are those of ``b`` less those of ``a``, with 95 % intervals of a
+    paired bootstrap: both are drawn the same questions."""
+
+    a: Retrieved
+    b: Retrieved
+    recall: Mapping[int, Estimate]
+    mean_average_precision: Estimate
+
+
+Better: TypeAlias = Literal["a", "b"]
+
+
+def better(difference: Estimate) -> Better | None:
+    """Which of two is better, by an interval of b less a that lies on one side of 0; None: no difference is shown."""
+    return "b" if difference.low > 0 else "a" if difference.high < 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareReport:
+    """``images`` and ``captions`` are those that both sides have. ``unreadable`` pictures, which would have had to be
+    encoded, are left out of both; ``reasons`` say why, the first of them.
+
+    ``verdict`` is by the mean average precision of text → image (with one caption each, the mean of 1 / rank), named in
+    advance since it uses all ranks: ``"a"`` or ``"b"`` is better, or None: no difference is shown.
+    """
+
+    a: Side
+    b: Side
+    images: int
+    captions: int
+    text_to_image: Compared | None
+    image_to_text: Compared | None
+    left_out: LeftOut = LeftOut()
+    unreadable: int = 0
+    reasons: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> Better | None:
+        return None if self.text_to_image is None else better(self.text_to_image.mean_average_precision)

@@ -89,3 +89,45 @@ class TestAnn:
         outcome = cli("evaluate", "ann", *arguments)
         assert outcome.code == 2
         assert said in outcome.err
+
+
+class TestCompare:
+    def test_as_text(self, cli, table) -> None:
+        outcome = cli("evaluate", "compare", "--encoder", "fake:32", "--captions", table, "--k", "1")
+        assert outcome.code == 0, outcome.err
+        lines = outcome.out.splitlines()
+        assert lines[:3] == ["A: fake", "B: fake:32 (encoded for this)", "3 captions, ranked among 2 images"]
+        assert "verdict, by the mAP of words → picture: no difference shown (paired bootstrap, 95 %)" in lines
+        assert "R@1    +0.000 [+0.000, +0.000]  no difference shown" in lines
+
+    def test_as_json(self, cli, table) -> None:
+        found = cli(
+            "evaluate", "compare", "--encoder", "fake:16", "--encoder", "0", "--captions", table, "--json"
+        ).json("evaluate-compare")
+        assert found["a"] == {"encoder": "fake:16", "stored": False}
+        assert found["b"] == {"encoder": "fake", "stored": True}
+        assert (found["images"], found["captions"], found["verdict"], found["against"]) == (2, 3, None, None)
+        assert found["text_to_image"]["recall"][0]["k"] == 1
+
+    def test_two_collections(self, cli, table, pictures) -> None:
+        assert cli("index", pictures, "-c", "other", "--encoder", "fake:32").code == 0
+        found = cli(
+            "evaluate", "compare", "-c", "default", "--against", "other", "--captions", table, "--json"
+        ).json("evaluate-compare")
+        assert found["against"]["name"] == "other"
+        assert [found[side]["encoder"] for side in ("a", "b")] == ["fake", "fake:32"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ((), "say one or two encoders"),
+            (("--encoder", "0", "--against", "default"), "say one or two encoders"),
+            (("--encoder", "a", "--encoder", "b", "--encoder", "c"), "say one or two encoders"),
+            (("--encoder", "fake"), "the same encoder"),
+            (("--against", "default"), "with itself"),
+        ],
+    )
+    def test_what_makes_no_sense(self, cli, table, arguments, said) -> None:
+        outcome = cli("evaluate", "compare", "--captions", table, *arguments)
+        assert outcome.code == 2
+        assert said in outcome.err

@@ -142,12 +142,13 @@ def _questions(
         live = Vectors(reader, space, within).ids
         said, came = texts.said_of(reader, wanted.captions, wanted.column, live), "given"
     if not said.texts:
-        raise _none(said.left_out, given=came == "given")
+        raise none_left(said.left_out, given=came == "given")
     made = encoded(speaker(reader.root, space, notify), said.texts, progress, stop)
     return None if made is None else Questions(said.ids, Held(made), came, said.left_out)
 
 
-def _none(left_out: LeftOut, *, given: bool) -> QueryError:
+def none_left(left_out: LeftOut, *, given: bool) -> QueryError:
+    """What to say where no caption is left to ask."""
     if not given:
         return QueryError(
             "no image has a caption",

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from imseek.explore.aesthetic import AestheticScores
     from imseek.library import Resolved
     from imseek.types import Place
-    from imseek.types.evaluate import Estimate, LeftOut, NeighbourReport, RetrievalReport, Retrieved
+    from imseek.types.evaluate import (
+        Compared,
+        CompareReport,
+        Estimate,
+        LeftOut,
+        NeighbourReport,
+        RetrievalReport,
+        Retrieved,
+        Side,
+    )
 
 
 def retrieval(report: RetrievalReport, chosen: Resolved) -> dict[str, Any]:
@@ -61,6 +70,39 @@ def ann(report: NeighbourReport, chosen: Resolved) -> dict[str, Any]:
         ],
         "interrupted": report.interrupted,
         "notes": list(report.notes),
+    }
+
+
+def compare(report: CompareReport, chosen: Resolved, other: Resolved | None) -> dict[str, Any]:
+    return {
+        "collection": jsonout.collection(chosen),
+        "against": None if other is None else jsonout.collection(other),
+        "a": _side(report.a),
+        "b": _side(report.b),
+        "images": report.images,
+        "captions": report.captions,
+        "text_to_image": _compared(report.text_to_image),
+        "image_to_text": _compared(report.image_to_text),
+        "verdict": report.verdict,
+        "left_out": left_out(report.left_out),
+        "unreadable": report.unreadable,
+        "reasons": [printable(reason) for reason in report.reasons],
+        "interrupted": report.interrupted,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"encoder": side.encoder, "stored": side.stored}
+
+
+def _compared(found: Compared | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "a": retrieved(found.a),
+        "b": retrieved(found.b),
+        "recall": [{"k": k, **estimate(one)} for k, one in found.recall.items()],
+        "mean_average_precision": estimate(found.mean_average_precision),
     }
 
 

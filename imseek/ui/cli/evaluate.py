@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek import library
-from imseek.ui.cli import evaljson, evaluate_ann, jsonout
+from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, jsonout
 from imseek.ui.cli.evaluating import (
     CaptionColumnOption,
     CaptionsOption,
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
-    epilog=examples("imseek evaluate retrieval", "imseek evaluate retrieval --captions captions.csv --json"),
+    epilog=examples(
+        "imseek evaluate retrieval",
+        "imseek evaluate ann",
+        "imseek evaluate compare --encoder builtin --encoder default",
+    ),
     rich_markup_mode=None,
 )
 
@@ -101,5 +105,6 @@ def _lines(report: RetrievalReport) -> list[str]:
     return [*lines, *left_out_lines(report.left_out)]
 
 
-# Beside `retrieval`, in the order of their names in --help. Zero-shot classification: evaluate_zeroshot.register(app).
+# Zero-shot classification: evaluate_zeroshot.register(app).
 evaluate_ann.register(app)
+evaluate_compare.register(app)
