@@ -1,27 +1,47 @@
-"""How well captions agree with their pictures: ``imseek.captions.agreement(collection)``.
+"""How well captions agree with their pictures, and which pairs are worth keeping.
 
-The two vectors come from one encoder, so that their cosine tells how well the words fit. What a good value is depends
-on the encoder; compare the images of one collection with each other.
+``imseek.captions.agreement(collection)`` is the cosine of the two vectors, which come from one encoder;
+:func:`clip_scores` and :func:`ref_clip_scores` are CLIPScore and RefCLIPScore (Hessel et al. 2021, EMNLP). What a good
+value is depends on the encoder; compare the images of one collection with each other.
+
+>>> scores = imseek.captions.cosines("pool.imseek")      # doctest: +SKIP
+>>> best = imseek.captions.keep("pool.imseek", scores, 0.3, basic=True)      # what DataComp keeps
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from imseek.data.current import Current, read_current
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.errors import QueryError, StaleGenerationError
-from imseek.types import AnyCollection, Float32, Place, SpaceInfo, path_of
-
-_HINT: Final = "imseek maintain --captions embeds them with the encoder of the pictures"
+from imseek.explore.captions import filtering
+from imseek.explore.captions.filtering import Pair as Pair
+from imseek.explore.captions.scores import PREFIX as PREFIX
+from imseek.explore.captions.scores import (
+    Block,
+    clip_score,
+    fresh,
+    in_order,
+    joined,
+    nearest,
+    ref_clip_score,
+    spaces,
+    stored,
+    telling,
+)
+from imseek.explore.captions.texts import Given, own_blocks, said_of
+from imseek.explore.evaluating.words import speaker
+from imseek.explore.reading import allowed, reading
+from imseek.explore.saving import save_scores
+from imseek.explore.vectors import Vectors
+from imseek.types import AnyCollection, Float32, Place, ProgressCallback, path_of
+from imseek.types.evaluate import LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +75,8 @@ def agreement(collection: AnyCollection) -> Iterator[Agreement]:
     iterating, StaleGenerationError where a purge has taken files away meanwhile.
     """
     reader = Reader(path_of(collection))
-    spaces = _spaces(reader.current)
-    return (row for block in _blocks(reader, *spaces) for row in _placed(reader, block))
+    both = spaces(reader.current)
+    return (row for block in stored(reader, *both) for row in _placed(reader, block))
 
 
 def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
@@ -64,35 +84,233 @@ def summary(collection: AnyCollection, *, limit: int = 10) -> AgreementSummary:
 
     Keeps four bytes a caption in memory. Raises QueryError as :func:`agreement`.
     """
-    root = path_of(collection)
-    while True:
-        reader = Reader(root)
-        try:
-            return _summary(reader, limit)
-        except StaleGenerationError:
-            if read_current(root).generation == reader.generation:
-                raise
+    return reading(collection, lambda reader: _summary(reader, limit))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """``ids`` int64 (n,), ``scores`` float32 (n,), and n captions."""
+class CaptionScores:
+    """``ids`` int64 (n,), ascending, and ``scores`` float32 (n,): one for each caption, so that an id may come again.
+
+    ``measure`` is ``"cosine"``, ``"clipscore"`` or ``"refclipscore"``; ``captions`` are behind ``prefix`` where it is
+    not empty. ``images`` are the live ones that were looked at. Where ``stop`` was set, ``interrupted``: not all are
+    there.
+    """
+
+    measure: str
+    prefix: str
+    encoder: str
+    generation: int
+    images: int
+    ids: Ids
+    scores: Float32
+    left_out: LeftOut
+    interrupted: bool = False
+
+    @property
+    def median(self) -> float | None:
+        return float(np.median(self.scores)) if len(self.scores) else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What a filter keeps: ``ids`` int64 (m,), ascending, and ``scores`` float32 (m,), of ``captions``.
+
+    ``threshold`` is the lowest score of the top share; ``share_kept`` how many these were, before the basic filter.
+    """
 
     ids: Ids
     scores: Float32
-    captions: Sequence[str]
+    captions: int
+    share: float
+    share_kept: int
+    threshold: float
+    basic: bool
+
+
+def cosines(
+    collection: AnyCollection,
+    *,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionScores:
+    """The cosine of picture and caption of every image with one: DataComp's CLIP score. As they are embedded, or else
+    embedded for this. Raises as :func:`clip_scores`."""
+    return _scored(collection, "cosine", _Asked("", None, None, where), progress, stop, notify)
+
+
+def clip_scores(
+    collection: AnyCollection,
+    *,
+    captions: Given | None = None,
+    prefix: str = PREFIX,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionScores:
+    """CLIPScore of each caption: 2.5 · max(cos, 0), in [0, 2.5], with captions behind ``prefix`` as in the paper.
+
+    Captions are those of the collection, or of a table or by image id, as for :func:`imseek.evaluate.retrieval`. With
+    an empty ``prefix`` they are taken as they are embedded, and no encoder is loaded; else they are embedded for
+    this.
+
+    Memory: 12 bytes for each caption of the collection, and the texts of given ones. Raises UsageError (an unreadable
+    table, an encoder without words), QueryError (``where``, no caption), EncoderMismatchError, what loading an encoder
+    raises, CollectionNotFoundError, CorruptCollectionError.
+    """
+    return _scored(collection, "clipscore", _Asked(prefix, captions, None, where), progress, stop, notify)
+
+
+def ref_clip_scores(
+    collection: AnyCollection,
+    references: Given,
+    *,
+    captions: Given | None = None,
+    prefix: str = PREFIX,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> CaptionScores:
+    """RefCLIPScore: the harmonic mean of CLIPScore and the cosine with the nearest of the references of the picture.
+
+    ``references`` is a table or captions by image id. Images without one have no score. Raises as :func:`clip_scores`.
+    """
+    asked = _Asked(prefix, captions, references, where)
+    return _scored(collection, "refclipscore", asked, progress, stop, notify)
+
+
+def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
+    """The ``limit`` images that score least, the worst first, of equal scores those with the lower id. Captions are
+    those that the collection has."""
+
+    def look(reader: Reader) -> tuple[Agreement, ...]:
+        order = np.lexsort((found.ids, found.scores))[:limit]
+        ids = found.ids[order]
+        said = reader.captions(np.unique(ids).tolist())
+        texts = [said.get(image_id, "") for image_id in ids.tolist()]
+        return tuple(_placed(reader, Block(ids, found.scores[order], texts)))
+
+    return reading(collection, look)
+
+
+def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic: bool = False) -> Kept:
+    """The top ``share`` of all scores, in (0, 1]: DataComp's CLIP score filter (Gadre et al. 2023). Of equal scores
+    those with the lower id are kept, so that it is exactly ⌊share · n⌋.
+
+    With ``basic`` only those of them whose caption has three words and six characters, and whose picture is at least
+    200 pixels high and wide and at most three times as long as wide (DataComp's basic filter without its test for
+    English). Raises UsageError for a share that is none, CollectionNotFoundError, CorruptCollectionError.
+    """
+    mask = filtering.top_share(found.ids, found.scores, share)
+    ids, scores = found.ids[mask], found.scores[mask]
+    passed = (
+        reading(collection, lambda reader: filtering.basic(reader, ids)) if basic else np.ones(len(ids), bool)
+    )
+    return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
+
+
+def pairs(collection: AnyCollection, kept: Kept) -> Iterator[Pair]:
+    """What is kept, by ascending id, with ``uid`` (as a table that was indexed calls it), place and score.
+
+    Raises CollectionNotFoundError, CorruptCollectionError and, while iterating, StaleGenerationError.
+    """
+    return filtering.pairs(Reader(path_of(collection)), kept.ids, kept.scores)
+
+
+def save(collection: AnyCollection, found: CaptionScores, name: str) -> int:
+    """Store scores as the derived column ``name``, which conditions can ask for (``--where``) and hits carry; returns
+    the generation. Raises UsageError for a name that cannot be one, or several captions of an image, LockedError,
+    ReadOnlyError, StorageError."""
+    facts = {name: getattr(found, name) for name in ("measure", "prefix", "encoder", "generation", "images")}
+    return save_scores(path_of(collection), name, found.ids, found.scores, "captions", facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    prefix: str
+    captions: Given | None
+    references: Given | None
+    where: str | None
+
+
+def _scored(
+    collection: AnyCollection,
+    measure: str,
+    asked: _Asked,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+    notify: Callable[[str], None] | None,
+) -> CaptionScores:
+    return reading(collection, lambda reader: _scores(reader, measure, asked, progress, stop, notify))
+
+
+def _scores(
+    reader: Reader,
+    measure: str,
+    asked: _Asked,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+    notify: Callable[[str], None] | None,
+) -> CaptionScores:
+    within = allowed(reader, asked.where)
+    embedded = reader.current.caption_space
+    space = reader.current.space
+    if embedded is not None:
+        alike = (one for one in reader.current.image_spaces if one.fingerprint == embedded.fingerprint)
+        space = next(alike, space)
+    pictures = Vectors(reader, space, within)
+    as_stored = not asked.prefix.strip() and asked.captions is None and asked.references is None
+    parts: list[tuple[Ids, Float32]] = []
+    left_out = LeftOut()
+    if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
+        parts = [(block.ids, block.scores) for block in stored(reader, space, embedded, within)]
+    else:
+        encoder = speaker(reader.root, space, notify)
+        said: Iterator[tuple[Ids, Sequence[str]]] = own_blocks(reader, space, within)
+        total = None
+        if asked.captions is not None:
+            some = said_of(reader, asked.captions, None, pictures.ids)
+            said, total, left_out = in_order(some), len(some.texts), some.left_out
+        references = None
+        if asked.references is not None:
+            references = said_of(reader, asked.references, None, pictures.ids)
+        for block, rows in fresh(pictures, said, encoder, asked.prefix, telling(progress, total), stop):
+            if references is None:
+                parts.append((block.ids, block.scores))
+                continue
+            has, near = nearest(block, rows, references, encoder, asked.prefix)
+            parts.append((block.ids[has], ref_clip_score(clip_score(block.scores[has]), near)))
+            left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
+    ids, scores = joined(parts)
+    if measure == "clipscore":
+        scores = clip_score(scores)
+    interrupted = stop is not None and stop.is_set()
+    return CaptionScores(
+        measure,
+        asked.prefix,
+        space.encoder,
+        reader.generation,
+        len(pictures),
+        ids,
+        scores,
+        left_out,
+        interrupted,
+    )
 
 
 def _summary(reader: Reader, limit: int) -> AgreementSummary:
-    pictures, captions = _spaces(reader.current)
+    pictures, captions = spaces(reader.current)
     parts: list[Float32] = []
     worst: list[tuple[float, int, str]] = []
-    for block in _blocks(reader, pictures, captions):
+    for block in stored(reader, pictures, captions):
         parts.append(block.scores)
         rows = zip(block.scores.tolist(), block.ids.tolist(), block.captions, strict=True)
         worst = heapq.nsmallest(limit, itertools.chain(worst, rows))
     scores = np.concatenate([np.empty(0, np.float32), *parts])
-    chosen = _Block(
+    chosen = Block(
         np.array([image_id for _, image_id, _ in worst], np.int64),
         np.array([score for score, _, _ in worst], np.float32),
         [caption for _, _, caption in worst],
@@ -107,42 +325,8 @@ def _summary(reader: Reader, limit: int) -> AgreementSummary:
     )
 
 
-def _blocks(reader: Reader, pictures: SpaceInfo, captions: SpaceInfo) -> Iterator[_Block]:
-    """The rows of a shard that are live and have a caption, as many at a time as its metadata holds in one group."""
-    shown, said = reader.segments(pictures.space_id), reader.segments(captions.space_id)
-    for shard, seen, heard in zip(reader.current.shards, shown, said, strict=True):
-        alive = heard.searchable()
-        start = 0
-        for texts in reader.texts(shard, "caption"):
-            at = start + np.flatnonzero(alive[start : start + len(texts)])
-            if len(at):
-                scores = _cosines(seen.rows[at].astype(np.float64), heard.rows[at].astype(np.float64))
-                yield _Block(heard.ids[at], scores, [texts[row - start] or "" for row in at.tolist()])
-            start += len(texts)
-
-
-def _cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
-    """Of (n, dim) with (n, dim), row by row; 0 for a row of zeros."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    dots = (a * b).sum(axis=1)
-    cosines = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
-    clipped: Float32 = np.clip(cosines, -1, 1).astype(np.float32)
-    return clipped
-
-
-def _placed(reader: Reader, block: _Block) -> Iterator[Agreement]:
+def _placed(reader: Reader, block: Block) -> Iterator[Agreement]:
     ids = block.ids.tolist()
     places = reader.places(ids)
     for image_id, score, caption in zip(ids, block.scores.tolist(), block.captions, strict=True):
         yield Agreement(image_id, score, caption, places.get(image_id))
-
-
-def _spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
-    """That of pictures and that of captions. Raises QueryError unless one encoder made both."""
-    captions = current.caption_space
-    if captions is None:
-        raise QueryError("the captions of this collection are not embedded", hint=_HINT)
-    for space in current.image_spaces:
-        if space.fingerprint == captions.fingerprint:
-            return space, captions
-    raise QueryError(f"the captions are embedded with {captions.encoder}, and no picture is", hint=_HINT)

@@ -7,9 +7,13 @@ import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from imseek.errors import EncoderError, UntrustedWeightsError
 
@@ -38,7 +42,7 @@ def scalar(path: Path, name: str) -> float | None:
 
 
 def _scalars(path: Path, names: Sequence[str]) -> list[float | None]:
-    try:
+    with _refusing(path):
         if path.suffix == ".safetensors":
             with _opened(path) as file:
                 there = set(file.keys())
@@ -47,6 +51,23 @@ def _scalars(path: Path, names: Sequence[str]) -> list[float | None]:
             state = _state(path)
             stored = [state.get(name) for name in names]
         return [None if one is None else float(one) for one in stored]
+
+
+def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """All tensors of numbers in ``path``, a small file of weights, by name. Raises as :func:`scalar`."""
+    with _refusing(path):
+        if path.suffix == ".safetensors":
+            with _opened(path) as file:
+                return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        held = {name: value for name, value in _state(path).items() if hasattr(value, "detach")}
+        return {name: value.detach().float().numpy().copy() for name, value in held.items()}
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What readers of weights raise, as errors that say what is wrong with the file."""
+    try:
+        yield
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise EncoderError(f"{path} cannot be read: it is no file of weights") from error

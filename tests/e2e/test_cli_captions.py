@@ -167,3 +167,72 @@ class TestAgreement:
         outcome = cli("captions")
         assert outcome.code == 2
         assert "imseek maintain --captions" in outcome.err
+
+
+class TestScores:
+    def test_clipscore(self, cli, captioned) -> None:
+        cli("index", captioned, "--encoder", "fake")
+        outcome = cli("captions", "--score")
+        assert outcome.code == 0, outcome.err
+        counts, _, worst, other = outcome.out.splitlines()
+        assert counts.startswith("2 captions of 3 images; median CLIPScore ")
+        assert worst.endswith("lime.png")
+        assert float(worst.split()[0]) < float(other.split()[0])
+        found = cli("captions", "--score", "--prefix", "", "--json").json("captions")
+        assert (found["measure"], found["prefix"], found["captions"]) == ("clipscore", "", 2)
+
+    def test_references(self, cli, embedded, tmp_path) -> None:
+        table = tmp_path / "references.csv"
+        table.write_text("path,caption\nred.png,red\n")
+        found = cli("captions", "--references", table, "--json").json("captions")
+        assert (found["measure"], found["captions"], found["left_out"]["unreferenced"]) == (
+            "refclipscore",
+            1,
+            1,
+        )
+
+    def test_keep_and_export(self, cli, embedded, tmp_path) -> None:
+        import pyarrow.parquet as pq
+
+        best = str(embedded / "red.png")
+        for name in ("kept.csv", "kept.parquet", "kept.txt"):
+            outcome = cli("captions", "--keep", "50%", "--export", tmp_path / name, "-n", "0")
+            assert outcome.code == 0, outcome.err
+            assert outcome.out.splitlines()[1].startswith("kept 1 of 2: the best 0.5 (1), cosine 0.")
+        assert (tmp_path / "kept.txt").read_text() == f"{best}\n"
+        head, row = (tmp_path / "kept.csv").read_text().splitlines()
+        assert head == "image_id,uid,path,score"
+        assert row.split(",")[1:3] == ["", best]
+        (table,) = pq.read_table(tmp_path / "kept.parquet").to_pylist()
+        assert table["path"] == best
+        assert table["score"] == pytest.approx(float(row.split(",")[3]), abs=1e-6)
+        again = cli("captions", "--keep", "0.5", "--export", tmp_path / "kept.csv")
+        assert (again.code, "--force" in again.err) == (2, True)
+        found = cli("captions", "--keep", "1", "--basic", "--json").json("captions")
+        assert found["kept"]["images"] == 0
+        assert found["kept"]["in_share"] == 2
+
+    def test_save(self, cli, embedded) -> None:
+        outcome = cli("captions", "--score", "--save", "fit")
+        assert outcome.code == 0, outcome.err
+        found = cli("search", "red", "--where", "fit >= 0", "--json").json("search")
+        assert {hit["path"] for hit in found["hits"]} == {str(embedded / n) for n in ("red.png", "lime.png")}
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("--keep", "0"), "no share"),
+            (("--keep", "130%"), "no share"),
+            (("--keep", "some"), "no share"),
+            (("--keep", "1%"), "not even one"),
+            (("--basic",), "--keep"),
+            (("--export", "x.csv"), "--keep"),
+            (("--keep", "1", "--export", "x.json"), "says no format"),
+            (("--prefix", "x"), "--score"),
+            (("--save", "With Blanks"), "cannot be a name"),
+        ],
+    )
+    def test_what_makes_no_sense(self, cli, embedded, arguments, said) -> None:
+        outcome = cli("captions", *arguments)
+        assert outcome.code == 2
+        assert said in outcome.err

@@ -23,6 +23,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "info",
         "extract",
         "captions",
+        "aesthetic",
         "duplicates",
         "judge",
         "label",
@@ -51,6 +52,10 @@ def test_the_commands_of_the_design_are_there() -> None:
         "encoders list",
         "encoders get",
         "encoders check",
+        "evaluate",
+        "evaluate ann",
+        "evaluate compare",
+        "evaluate retrieval",
     }
 
 

@@ -52,7 +52,9 @@ def interval(
     Raises ValueError where there are no values.
     """
     values = np.asarray(values, np.float64)
-    found = [figure(values, weights) for weights in _draws(len(values), groups, resamples, seed)]
+    order = np.argsort(values, kind="stable")  # once: what is sorted is sorted again in no time
+    values = values[order]
+    found = [figure(values, weights[order]) for weights in _draws(len(order), groups, resamples, seed)]
     return _estimate(figure(values, np.ones(len(values), np.int64)), found, level)
 
 

@@ -12,7 +12,7 @@ blocks, and equal vectors have equal scores. Of equal scores, wrong items come f
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -55,6 +55,25 @@ class Held:
     def at(self, positions: Ints) -> Float32:
         found: Float32 = self._rows[positions]
         return found
+
+
+class Chosen:
+    """Some rows of more, in an order of their own: those that ``get`` gives for ``keys`` (n,)."""
+
+    def __init__(self, get: Callable[[Ints], Float32], keys: Ints) -> None:
+        self._get = get
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def blocks(self, size: int = ITEMS) -> Iterator[tuple[slice, Float32]]:
+        for start in range(0, len(self._keys), size):
+            part = slice(start, min(start + size, len(self._keys)))
+            yield part, self._get(self._keys[part])
+
+    def at(self, positions: Ints) -> Float32:
+        return self._get(self._keys[positions])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ import typer
 from imseek._version import __version__
 from imseek.errors import ImseekError
 from imseek.ui.cli import (
+    aesthetic,
     apply,
     captions,
     collection,
@@ -27,6 +28,7 @@ from imseek.ui.cli import (
     doctor,
     duplicates,
     encoders,
+    evaluate,
     extract,
     index,
     info,
@@ -59,6 +61,7 @@ search.register(app)
 captions.register(app)
 label.register(app)
 moderate.register(app)
+aesthetic.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
@@ -67,6 +70,7 @@ extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(encoders.app, name="encoders")
+app.add_typer(evaluate.app, name="evaluate")
 maintain.register(app)
 watch.register(app)
 app.add_typer(jobs.app, name="jobs")

@@ -1,56 +1,200 @@
-"""``imseek captions``: which captions do not fit their pictures."""
+"""``imseek captions``: which captions do not fit their pictures, and which pairs are worth keeping."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from imseek import library
-from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say_collection, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, shortened
+from imseek.errors import UsageError
+from imseek.ui.cli import evaljson, jsonout, keptfile
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import (
+    CollectionOption,
+    JsonOption,
+    WhereOption,
+    current_folder,
+    examples,
+    printable,
+    shortened,
+)
 
 if TYPE_CHECKING:
-    from imseek.captions import Agreement, AgreementSummary
+    from imseek.captions import Agreement, AgreementSummary, CaptionScores, Kept
 
-_WIDTH = 60
+_WIDTH: Final = 60
+_NAMES: Final = {"cosine": "cosine", "clipscore": "CLIPScore", "refclipscore": "RefCLIPScore"}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("captions", epilog=examples("imseek captions", "imseek captions --limit 100 --json"))(
-        captions
-    )
+    app.command(
+        "captions",
+        epilog=examples(
+            "imseek captions",
+            "imseek captions --score --save clipscore",
+            "imseek captions --keep 30% --basic --export kept.parquet",
+        ),
+    )(captions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was found and done: ``kept`` and where it was ``exported``, under which name scores were ``saved``."""
+
+    found: CaptionScores
+    worst: Sequence[Agreement]
+    kept: Kept | None
+    exported: Path | None
+    saved: str | None
 
 
 def captions(
+    score: Annotated[
+        bool, typer.Option("--score", help="CLIPScore instead of the cosine: 2.5 · max(cosine, 0).")
+    ] = False,
+    references: Annotated[
+        Path | None,
+        typer.Option(
+            "--references",
+            metavar="FILE",
+            help="RefCLIPScore with the captions of a table (.csv, .jsonl, .parquet) of path or image_id, and caption.",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            metavar="TEXT",
+            help="With --score or --references: what stands before captions (default: as in the paper, "
+            "'A photo depicts'; '' takes them as they are embedded).",
+        ),
+    ] = None,
+    where: WhereOption = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep", metavar="SHARE", help="The best, such as 30% or 0.3: DataComp's filter by CLIP score."
+        ),
+    ] = None,
+    basic: Annotated[
+        bool,
+        typer.Option(
+            "--basic",
+            help="With --keep: of these, captions of 3 words and 6 characters, pictures of 200 pixels and at most 3:1.",
+        ),
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="With --keep: write what is kept, as .parquet or .csv (image_id, uid, path, score), or .txt (paths).",
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
-    """List the images whose caption agrees least with the picture, the worst first."""
-    from imseek.captions import summary
-
+) -> int:
+    """List the images whose caption agrees least with the picture, the worst first; or keep the best pairs."""
+    share = None if keep is None else share_of(keep)
+    if share is None and (basic or export is not None):
+        raise UsageError("--basic and --export are about what is kept", hint="add --keep 30%")
+    if prefix is not None and not (score or references):
+        raise UsageError("a prefix is for CLIPScore", hint="add --score")
+    if export is not None:
+        keptfile.check(export, force=force)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
-    found = summary(chosen.path, limit=limit)
+    from imseek import captions
+
+    if not (score or references or where or keep or save):
+        found = captions.summary(chosen.path, limit=limit)
+        if as_json:
+            jsonout.print_json(jsonout.agreement(found, chosen))
+        else:
+            print("\n".join(_agreement_lines(found)))
+        return 0
+    before = captions.PREFIX if prefix is None else prefix
+    with StopSignals() as signals, progress_bar() as progress:
+        told: Any = {"progress": progress, "stop": signals.event, "notify": say}
+        if references is not None:
+            scores = captions.ref_clip_scores(chosen.path, references, prefix=before, where=where, **told)
+        elif score:
+            scores = captions.clip_scores(chosen.path, prefix=before, where=where, **told)
+        else:
+            scores = captions.cosines(chosen.path, where=where, **told)
+    if scores.interrupted:
+        say("interrupted: nothing was kept or stored")
+        return signals.exit_code
+    kept = None if share is None else captions.keep(chosen.path, scores, share, basic=basic)
+    if export is not None and kept is not None:
+        keptfile.write(export, captions.pairs(chosen.path, kept), force=force)
+    if save is not None:
+        captions.save(chosen.path, scores, save)
+    done = _Done(scores, captions.worst(chosen.path, scores, limit=limit), kept, export, save)
     if as_json:
-        jsonout.print_json(jsonout.agreement(found, chosen))
+        jsonout.print_json(evaljson.caption_scores(done.found, done.worst, done.kept, chosen, export, save))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join(_lines(done)))
+        if export is not None:
+            say(f"wrote {printable(str(export))}")
+        if save is not None:
+            say(f"stored as the column {save}: imseek search … --where '{save} > …'")
+    return 0
 
 
-def _lines(found: AgreementSummary) -> list[str]:
+def share_of(said: str) -> float:
+    """``30%`` or ``0.3``. Raises UsageError."""
+    try:
+        share = float(said[:-1]) / 100 if said.endswith("%") else float(said)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{said!r} is no share", hint="such as 30% or 0.3: above 0, and 100% at the most")
+    return share
+
+
+def _lines(done: _Done) -> list[str]:
+    found = done.found
+    lines = [f"{count(len(found.ids), 'caption')} of {count(found.images, 'image')}"]
+    if found.median is not None:
+        lines[0] += f"; median {_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"
+    if found.left_out.unreferenced:
+        lines.append(f"left out, without a reference: {count(found.left_out.unreferenced, 'caption')}")
+    if (kept := done.kept) is not None:
+        lines.append(
+            f"kept {len(kept.ids):,} of {kept.captions:,}: the best {kept.share:.4g} ({kept.share_kept:,}), "
+            f"{_NAMES[found.measure]} {kept.threshold:.3f} and up"
+            + (", by the basic filter" if kept.basic else "")
+        )
+    return [*lines, *_worst_lines(done.worst)]
+
+
+def _agreement_lines(found: AgreementSummary) -> list[str]:
     lines = [f"{found.captions:,} of {count(found.images, 'image')} have a caption"]
     if found.median is None:
         return lines
     lines[0] += f"; median agreement {found.median:.3f} (cosine, {found.encoder})"
-    if found.worst:
-        rows = [(f"{row.score:.3f}", shortened(row.caption, _WIDTH), _place(row)) for row in found.worst]
-        lines.append(table(("score", "caption", "image"), rows, right=(0,)))
-    return lines
+    return [*lines, *_worst_lines(found.worst)]
+
+
+def _worst_lines(worst: Sequence[Agreement]) -> list[str]:
+    rows = [(f"{row.score:.3f}", shortened(row.caption, _WIDTH), _place(row)) for row in worst]
+    return [table(("score", "caption", "image"), rows, right=(0,))] if rows else []
 
 
 def _place(row: Agreement) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
-    from imseek.captions import AgreementSummary
+    from imseek.captions import Agreement, AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
     from imseek.errors import ImseekError
@@ -84,20 +84,22 @@ def failed(error: ImseekError, line: int) -> dict[str, Any]:
 def agreement(found: AgreementSummary, chosen: Resolved) -> dict[str, Any]:
     return {
         "collection": collection(chosen),
+        "measure": "cosine",
         "encoder": found.encoder,
         "generation": found.generation,
         "images": found.images,
         "captions": found.captions,
         "median": None if found.median is None else round(found.median, 6),
-        "worst": [
-            {
-                "image_id": row.image_id,
-                "score": round(row.score, 6),
-                "caption": row.caption,
-                **placed(row.place),
-            }
-            for row in found.worst
-        ],
+        "worst": [agreeing(row) for row in found.worst],
+    }
+
+
+def agreeing(row: Agreement) -> dict[str, Any]:
+    return {
+        "image_id": row.image_id,
+        "score": round(row.score, 6),
+        "caption": row.caption,
+        **placed(row.place),
     }
 
 

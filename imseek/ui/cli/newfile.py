@@ -52,6 +52,24 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
         raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+@contextmanager
+def new_path(path: Path, *, force: bool) -> Iterator[Path]:
+    """The name of a file for a library to write, which takes ``path`` when the body has ended well. Raises as
+    :func:`check_new`, and UsageError where ``path`` is a stream."""
+    check_new(path, force=force)
+    if stream_of(path) is not None or (path.exists() and not path.is_file()):
+        raise UsageError(f"{path} is no file", hint="this format cannot be written to a stream")
+    made = path.with_name(f".imseek-{os.getpid()}.tmp")
+    try:
+        yield made
+        check_new(path, force=force)
+        made.replace(path)
+    except OSError as error:
+        raise ImseekError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        made.unlink(missing_ok=True)
+
+
 def stream_of(path: Path) -> int | None:
     """The descriptor that a name such as /dev/stdout stands for, which may lead to a file: opened by its name, that
     would be written over from its beginning."""

@@ -34,6 +34,9 @@ CollectionOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--collection", "-c", metavar="NAME|PATH", help="The collection, by name or by path."),
 ]
+WhereOption: TypeAlias = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
+]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of text (imseek/ui/schemas).")
 ]

@@ -1,0 +1,1 @@
+"""Captions: whose they are, how well they fit, which pairs are worth keeping."""

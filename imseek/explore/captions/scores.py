@@ -1,0 +1,163 @@
+"""How well captions fit their pictures: cosines, CLIPScore, RefCLIPScore, a few thousand pairs at a time.
+
+Hessel et al. 2021, *CLIPScore: A Reference-free Evaluation Metric for Image Captioning* (EMNLP): CLIPScore is
+2.5 · max(cos(picture, caption), 0); RefCLIPScore is the harmonic mean of that and max(max over references of
+cos(caption, reference), 0). Captions and references are embedded behind the words "A photo depicts".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.current import Current
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.encoders.base import Encoder
+from imseek.errors import QueryError
+from imseek.explore.captions.texts import Said
+from imseek.explore.vectors import Vectors
+from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+
+#: w of the paper, by which scores of its encoder (ViT-B/32) fill 0 to 1.
+WEIGHT: Final = 2.5
+PREFIX: Final = "A photo depicts"
+HINT: Final = "imseek maintain --captions embeds them with the encoder of the pictures"
+#: Captions that are embedded at the same time.
+_BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """``ids`` int64 (n,), ``scores`` float32 (n,), and n captions."""
+
+    ids: Ids
+    scores: Float32
+    captions: Sequence[str]
+
+
+def clip_score(cosines: Float32) -> Float32:
+    """(n,) cosines of pictures and captions → (n,), in [0, 2.5]."""
+    return np.float32(WEIGHT) * np.maximum(cosines, np.float32(0))
+
+
+def ref_clip_score(scores: Float32, references: Float32) -> Float32:
+    """(n,) CLIPScores and (n,) cosines of captions with the nearest of their references → (n,); 0 where one is 0."""
+    near = np.maximum(references, np.float32(0))
+    total = scores + near
+    found: Float32 = np.divide(2 * scores * near, total, out=np.zeros_like(total), where=total > 0)
+    return found
+
+
+def spaces(current: Current) -> tuple[SpaceInfo, SpaceInfo]:
+    """That of pictures and that of captions. Raises QueryError unless one encoder made both."""
+    captions = current.caption_space
+    if captions is None:
+        raise QueryError("the captions of this collection are not embedded", hint=HINT)
+    for space in current.image_spaces:
+        if space.fingerprint == captions.fingerprint:
+            return space, captions
+    raise QueryError(f"the captions are embedded with {captions.encoder}, and no picture is", hint=HINT)
+
+
+def stored(
+    reader: Reader, pictures: SpaceInfo, captions: SpaceInfo, allowed: IdSet | None = None
+) -> Iterator[Block]:
+    """Cosines of live images whose caption is embedded, as many at a time as metadata holds in one group."""
+    shown, said = reader.segments(pictures.space_id), reader.segments(captions.space_id)
+    for shard, seen, heard in zip(reader.current.shards, shown, said, strict=True):
+        alive = heard.searchable(allowed)
+        start = 0
+        for some in reader.texts(shard, "caption"):
+            at = start + np.flatnonzero(alive[start : start + len(some)])
+            if len(at):
+                scores = cosines(seen.rows[at].astype(np.float64), heard.rows[at].astype(np.float64))
+                yield Block(heard.ids[at], scores, [some[row - start] or "" for row in at.tolist()])
+            start += len(some)
+
+
+def fresh(
+    pictures: Vectors,
+    said: Iterator[tuple[Ids, Sequence[str]]],
+    encoder: Encoder,
+    prefix: str,
+    tell: Callable[[int], None],
+    stop: threading.Event | None,
+) -> Iterator[tuple[Block, Float32]]:
+    """The same of captions that are embedded for this, behind a prefix, with their unit vectors (n, dim)."""
+    done = 0
+    for ids, captions in said:
+        for start in range(0, len(captions), _BATCH):
+            if stop is not None and stop.is_set():
+                return
+            part = slice(start, start + _BATCH)
+            rows = encoder.encode_texts([prefixed(prefix, text) for text in captions[part]])
+            shown = pictures.of(ids[part])
+            scores = cosines(shown.astype(np.float64), rows.astype(np.float64))
+            yield Block(ids[part], scores, captions[part]), rows
+            done += len(captions[part])
+            tell(done)
+
+
+def nearest(
+    candidates: Block, rows: Float32, references: Said, encoder: Encoder, prefix: str
+) -> tuple[npt.NDArray[np.bool_], Float32]:
+    """Which of n candidates have a reference, (n,), and of these the highest cosine with one, (m,).
+
+    ``rows`` (n, dim) are the vectors of the candidates.
+    """
+    first = np.searchsorted(references.ids, candidates.ids, side="left")
+    last = np.searchsorted(references.ids, candidates.ids, side="right")
+    has = last > first
+    owner = np.repeat(np.flatnonzero(has), (last - first)[has])
+    wanted = [n for a, b in zip(first[has].tolist(), last[has].tolist(), strict=True) for n in range(a, b)]
+    best = np.full(len(has), -np.inf, np.float32)
+    for start in range(0, len(wanted), _BATCH):
+        part = slice(start, start + _BATCH)
+        theirs = encoder.encode_texts([prefixed(prefix, references.texts[n]) for n in wanted[part]])
+        found = cosines(rows[owner[part]].astype(np.float64), theirs.astype(np.float64))
+        np.maximum.at(best, owner[part], found)
+    return has, best[has]
+
+
+def cosines(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Float32:
+    """Of (n, dim) with (n, dim), row by row; 0 for a row of zeros."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    dots = (a * b).sum(axis=1)
+    found = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+    clipped: Float32 = np.clip(found, -1, 1).astype(np.float32)
+    return clipped
+
+
+def prefixed(prefix: str, text: str) -> str:
+    return f"{prefix.rstrip()} {text}" if prefix.strip() else text
+
+
+def in_order(said: Said, size: int = 4096) -> Iterator[tuple[Ids, Sequence[str]]]:
+    """Given captions as :func:`imseek.explore.captions.texts.own_blocks` gives stored ones."""
+    for start in range(0, len(said.texts), size):
+        yield said.ids[start : start + size], said.texts[start : start + size]
+
+
+def telling(progress: ProgressCallback | None, total: int | None) -> Callable[[int], None]:
+    started = time.monotonic()
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(Progress("captions", done, total, 0, time.monotonic() - started))
+
+    return tell
+
+
+def joined(parts: Sequence[tuple[Ids, Float32]]) -> tuple[Any, Any]:
+    """Ids, ascending, and their scores."""
+    ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in parts)])
+    scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in parts)])
+    order = np.argsort(ids, kind="stable")
+    return ids[order], scores[order]

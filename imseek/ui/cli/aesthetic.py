@@ -1,0 +1,81 @@
+"""``imseek aesthetic``: scores of LAION's predictors, from weights that the user has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import evaljson, jsonout
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "aesthetic",
+        epilog=examples("imseek aesthetic --weights sac+logos+ava1-l14-linearMSE.pth --save aesthetic"),
+    )(aesthetic)
+
+
+def aesthetic(
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="The predictor, as its project gives it: .pth or .safetensors."
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            "--save", metavar="NAME", help="Store the scores as a column, for --where and with hits."
+        ),
+    ] = None,
+    where: WhereOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 10,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
+    CLIP."""
+    from imseek import evaluate
+    from imseek.data.reader import Reader
+
+    if weights is None:
+        from imseek.explore.aesthetic import WHERE_TO_LOOK
+
+        raise UsageError("no weights: --weights FILE", hint=WHERE_TO_LOOK)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        found = evaluate.aesthetic_scores(
+            chosen.path, weights, where=where, progress=progress, stop=signals.event
+        )
+    if found.interrupted:
+        say("interrupted: nothing was stored")
+        return signals.exit_code
+    if save is not None:
+        evaluate.save(chosen.path, found, save)
+    best = found.best(limit)
+    places = Reader(chosen.path).places([image_id for image_id, _ in best])
+    if as_json:
+        jsonout.print_json(evaljson.aesthetic(found, best, places, chosen, save))
+        return 0
+    print(
+        f"{count(len(found.ids), 'image')} scored by LAION's predictor, version {found.version} ({found.encoder})"
+    )
+    rows = [
+        (f"{score:.3f}", places[i].display if i in places else f"(image {i}: place unknown)")
+        for i, score in best
+    ]
+    if rows:
+        print(table(("score", "image"), rows, right=(0,)))
+    if save is not None:
+        say(f"stored as the column {save}: imseek search … --where '{save} > 5'")
+    return 0

@@ -1,0 +1,110 @@
+"""``imseek evaluate``: how good search is, by captions, labels, and exact search."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, jsonout
+from imseek.ui.cli.evaluating import (
+    CaptionColumnOption,
+    CaptionsOption,
+    KOption,
+    left_out_lines,
+    number_or_name,
+    retrieved_table,
+)
+from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples
+
+if TYPE_CHECKING:
+    from imseek.types.evaluate import RetrievalReport
+
+app = typer.Typer(
+    help="Measure how good search is, by captions, by labels, and against exact search. Nothing is stored.",
+    epilog=examples(
+        "imseek evaluate retrieval",
+        "imseek evaluate ann",
+        "imseek evaluate compare --encoder builtin --encoder default",
+    ),
+    rich_markup_mode=None,
+)
+
+
+@app.command(
+    "retrieval",
+    epilog=examples(
+        "imseek evaluate retrieval",
+        "imseek evaluate retrieval --captions coco.jsonl --among all",
+        'imseek evaluate retrieval --where "year >= 2022" --k 1 --k 100 --json',
+    ),
+)
+def retrieval(
+    captions: CaptionsOption = None,
+    caption_column: CaptionColumnOption = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            "--space", metavar="ID|ENCODER", help="Which vectors of pictures (default: the first space)."
+        ),
+    ] = None,
+    where: WhereOption = None,
+    among: Annotated[
+        Literal["captioned", "all"],
+        typer.Option(
+            "--among", help="Rank among the images that have a caption, as benchmarks do, or among all."
+        ),
+    ] = "captioned",
+    k: KOption = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Ask for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
+    from imseek import evaluate
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        report = evaluate.retrieval(
+            chosen.path,
+            captions=captions,
+            caption_column=caption_column,
+            space=number_or_name(space),
+            where=where,
+            among=among,
+            ks=k or None,
+            progress=progress,
+            stop=signals.event,
+            notify=say,
+        )
+    if as_json:
+        jsonout.print_json(evaljson.retrieval(report, chosen))
+    else:
+        print("\n".join(_lines(report)))
+        for note in report.notes:
+            say(f"note: {note}")
+    if report.interrupted:
+        say("interrupted: nothing was measured")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _lines(report: RetrievalReport) -> list[str]:
+    came = {"space": "embedded before", "metadata": "embedded for this", "given": "given"}
+    lines = [
+        f"{count(report.captions, 'caption')} ({came[report.captions_from]}) of {report.encoder}, "
+        f"ranked among {count(report.images, 'image')}"
+    ]
+    both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
+    if found := [(name, one) for name, one in both if one is not None]:
+        lines += [retrieved_table(found), "in brackets: 95 % bootstrap intervals over questions"]
+    return [*lines, *left_out_lines(report.left_out)]
+
+
+# Zero-shot classification: evaluate_zeroshot.register(app).
+evaluate_ann.register(app)
+evaluate_compare.register(app)

@@ -1,0 +1,115 @@
+"""``imseek evaluate ann``: what an approximate index misses, and what it saves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import evaljson, jsonout
+from imseek.ui.cli.captions import share_of
+from imseek.ui.cli.evaluating import brackets, number_or_name
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+
+if TYPE_CHECKING:
+    from imseek.types.evaluate import NeighbourReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "ann",
+        epilog=examples(
+            "imseek evaluate ann",
+            "imseek evaluate ann --given queries.txt --k 10 --k 100",
+            "imseek evaluate ann --filtered 5% --json",
+        ),
+    )(ann)
+
+
+def ann(
+    queries: Annotated[
+        int,
+        typer.Option(
+            "--queries", metavar="N", min=1, help="Stored vectors that are asked, and as many text-like."
+        ),
+    ] = 200,
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            "--given", metavar="FILE", help="Ask these instead: a text a line, or vectors (n, dim) as .npy."
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["text", "image"], typer.Option("--kind", help="What given vectors are searched as.")
+    ] = "text",
+    k: Annotated[
+        list[int] | None,
+        typer.Option("--k", metavar="K", help="For recall@K; may be repeated (default: 10)."),
+    ] = None,
+    filtered: Annotated[
+        str | None,
+        typer.Option(
+            "--filtered", metavar="SHARE", help="Behind a filter that lets so many through by chance: 5%."
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="ID|ENCODER", help="Which vectors (default: the first space)."),
+    ] = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compare the approximate index with exact search: recall and time, for pictures and for words."""
+    from imseek import evaluate
+
+    share = None if filtered is None else share_of(filtered)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        report = evaluate.ann(
+            chosen.path,
+            space=number_or_name(space),
+            queries=queries,
+            ks=k or (10,),
+            filtered=share,
+            given=given,
+            given_kind=kind,
+            progress=progress,
+            stop=signals.event,
+            notify=say,
+        )
+    if as_json:
+        jsonout.print_json(evaljson.ann(report, chosen))
+    else:
+        print("\n".join(_lines(report)))
+        for note in report.notes:
+            say(f"note: {note}")
+    if report.interrupted:
+        say("interrupted: not all was measured")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _lines(report: NeighbourReport) -> list[str]:
+    behind = "" if report.filtered is None else f", {report.filtered:.4g} of them by a filter"
+    lines = [f"{report.index or 'exact'} over {count(report.images, 'image')}{behind} ({report.encoder})"]
+    if report.kinds:
+        ks = list(report.kinds[0].recall)
+        head = ("queries", "", *(f"recall@{k}" for k in ks), "stated@10", "median", "p99", "CPU", "exact")
+        rows = [
+            (
+                f"{one.queries:,} {one.kind}",
+                one.came,
+                *(brackets(one.recall[k]) for k in ks),
+                "" if one.stated is None else f"{one.stated:.3f}",
+                *(f"{ms:.1f} ms" for ms in (one.median_ms, one.p99_ms, one.cpu_ms, one.exact_ms)),
+            )
+            for one in report.kinds
+        ]
+        lines.append(table(head, rows))
+    return lines

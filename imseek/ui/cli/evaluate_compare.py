@@ -1,0 +1,144 @@
+"""``imseek evaluate compare``: two encoders over the same pictures and captions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import evaljson, jsonout
+from imseek.ui.cli.evaluating import (
+    CaptionColumnOption,
+    CaptionsOption,
+    KOption,
+    brackets,
+    left_out_lines,
+    number_or_name,
+    retrieved_table,
+)
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types.evaluate import Compared, CompareReport, Estimate
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "compare",
+        epilog=examples(
+            "imseek evaluate compare --encoder builtin --encoder default",
+            "imseek evaluate compare --encoder 0 --encoder 1 --captions captions.csv",
+            "imseek evaluate compare --against other --json",
+        ),
+    )(compare)
+
+
+def compare(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="ID|REFERENCE",
+            help="Two of them, or one to compare with the first space; stored vectors where there are some.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="COLLECTION", help="Another collection, over the pictures that both have."
+        ),
+    ] = None,
+    captions: CaptionsOption = None,
+    caption_column: CaptionColumnOption = None,
+    where: WhereOption = None,
+    k: KOption = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compare two encoders, or two collections: which finds more, and is it more than chance. Nothing is stored."""
+    named = list(encoder or ())
+    if (against is None) == (not named) or len(named) > 2:
+        raise UsageError(
+            "say one or two encoders, or another collection",
+            hint="--encoder A --encoder B, or --against COLLECTION",
+        )
+    from imseek import evaluate
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    other = None
+    if against is not None:
+        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
+    if not as_json:
+        say_collection(chosen)
+    encoders = None
+    if other is None:
+        a, b = (number_or_name(said) or 0 for said in (named if len(named) == 2 else [None, *named]))
+        encoders = (a, b)
+    with StopSignals() as signals, progress_bar() as progress:
+        report = evaluate.compare(
+            chosen.path,
+            encoders=encoders,
+            against=None if other is None else other.path,
+            captions=captions,
+            caption_column=caption_column,
+            where=where,
+            ks=k or None,
+            progress=progress,
+            stop=signals.event,
+            notify=say,
+        )
+    if as_json:
+        jsonout.print_json(evaljson.compare(report, chosen, other))
+    elif not report.interrupted:
+        print("\n".join(_lines(report)))
+    if report.interrupted:
+        say("interrupted: nothing was measured")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _lines(report: CompareReport) -> list[str]:
+    lines = [
+        f"A: {report.a.encoder}{'' if report.a.stored else ' (encoded for this)'}",
+        f"B: {report.b.encoder}{'' if report.b.stored else ' (encoded for this)'}",
+        f"{count(report.captions, 'caption')}, ranked among {count(report.images, 'image')}",
+    ]
+    both = (("words → picture", report.text_to_image), ("picture → words", report.image_to_text))
+    for name, compared in both:
+        if compared is not None:
+            lines += [
+                "",
+                name,
+                retrieved_table([("A", compared.a), ("B", compared.b)]),
+                _differences(compared),
+            ]
+    lines += ["", _verdict(report)]
+    lines += left_out_lines(report.left_out)
+    if report.unreadable:
+        lines.append(f"left out, since they cannot be read: {count(report.unreadable, 'picture')}")
+        lines += [f"  {printable(reason)}" for reason in report.reasons]
+    return lines
+
+
+def _differences(compared: Compared) -> str:
+    rows = [(f"R@{k}", brackets(one, "+.3f"), _says(one)) for k, one in compared.recall.items()]
+    average = compared.mean_average_precision
+    return table(("B − A", "", ""), [*rows, ("mAP", brackets(average, "+.3f"), _says(average))])
+
+
+def _says(difference: Estimate) -> str:
+    from imseek.types.evaluate import better
+
+    which = better(difference)
+    return "no difference shown" if which is None else f"{which.upper()} is better"
+
+
+def _verdict(report: CompareReport) -> str:
+    if report.text_to_image is None:
+        return ""
+    said = _says(report.text_to_image.mean_average_precision)
+    return f"verdict, by the mAP of words → picture: {said} (paired bootstrap, 95 %)"

@@ -1,0 +1,77 @@
+"""What the commands of ``imseek evaluate`` share: options, and figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from imseek.ui.cli.output import count, table
+from imseek.ui.cli.texts import printable
+
+if TYPE_CHECKING:
+    from imseek.types.evaluate import Estimate, LeftOut, Retrieved
+
+CaptionsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--captions",
+        metavar="FILE",
+        help="A table (.csv, .jsonl, .parquet) of path or image_id, and caption; default: those of the collection.",
+    ),
+]
+CaptionColumnOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--caption-column", metavar="NAME", help="The column with the captions, where its name does not tell."
+    ),
+]
+KOption: TypeAlias = Annotated[
+    list[int] | None,
+    typer.Option("--k", metavar="K", help="For R@K; may be repeated (default: 1, 5 and 10)."),
+]
+#: So many images that are not there are named.
+_SHOWN: Final = 5
+
+
+def number_or_name(said: str | None) -> int | str | None:
+    """A space as it is typed: its id, or the reference of its encoder."""
+    return int(said) if said is not None and said.isdecimal() else said
+
+
+def brackets(estimate: Estimate, form: str = ".3f") -> str:
+    """``0.474 [0.420, 0.529]``."""
+    value, low, high = (format(number, form) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def retrieved_table(found: Sequence[tuple[str, Retrieved]]) -> str:
+    """A row for each, under its name."""
+    ks = sorted({k for _, one in found for k in one.recall})
+    head = ("", *(f"R@{k}" for k in ks), "median rank", "mean rank", "mAP")
+    return table(head, [_row(name, one, ks) for name, one in found])
+
+
+def left_out_lines(left_out: LeftOut) -> list[str]:
+    lines = []
+    if left_out.unknown:
+        names = ", ".join(printable(name) for name in left_out.names[:_SHOWN])
+        more = ", …" if left_out.unknown > _SHOWN else ""
+        rows = count(left_out.unknown, "row")
+        lines.append(f"left out, naming no image that counts: {rows} ({names}{more})")
+    if left_out.empty:
+        lines.append(f"left out, without a caption: {count(left_out.empty, 'row')}")
+    return lines
+
+
+def _row(name: str, one: Retrieved, ks: Sequence[int]) -> tuple[str, ...]:
+    cells = [brackets(one.recall[k]) if k in one.recall else "" for k in ks]
+    return (
+        name,
+        *cells,
+        brackets(one.median_rank, ".4g"),
+        brackets(one.mean_rank, ".1f"),
+        brackets(one.mean_average_precision),
+    )
