@@ -16,6 +16,17 @@ from imseek.types.acts import (
     UndoReport,
 )
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.clusters import (
+    AssignReport,
+    Cluster,
+    ClusterMethod,
+    ClusterReport,
+    OutlierMethod,
+    OutlierReport,
+    SampleMethod,
+    SampleReport,
+    Shown,
+)
 from imseek.types.collections import AnyCollection, HasPath, path_of
 from imseek.types.duplicates import (
     Duplicate,
@@ -75,8 +86,12 @@ __all__ = [
     "Action",
     "AnyCollection",
     "ApplyReport",
+    "AssignReport",
     "BuildReport",
     "CaptionReport",
+    "Cluster",
+    "ClusterMethod",
+    "ClusterReport",
     "CollectionInfo",
     "DropReport",
     "Duplicate",
@@ -103,6 +118,8 @@ __all__ = [
     "MissingPicture",
     "OtherSpace",
     "Outcome",
+    "OutlierMethod",
+    "OutlierReport",
     "Pixels",
     "Place",
     "PlannedFile",
@@ -114,8 +131,11 @@ __all__ = [
     "ReencodeReport",
     "RefusedFile",
     "RepairReport",
+    "SampleMethod",
+    "SampleReport",
     "SearchResult",
     "Searched",
+    "Shown",
     "SkipReason",
     "SourceInfo",
     "SourceOptions",
