@@ -45,7 +45,7 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> 
     full = rows.any(axis=1)
     at, rows = at[full], rows[full]
     size = smallest or max(SMALLEST, round(len(rows) ** 0.5 / 4))
-    said = f"by density, in groups of {size} at least"
+    said = f"in groups of {size} at least"
     telling.tell(FITTING, 0, None)
     label = _groups(rows, size, seed)
     k = int(label.max(initial=-1)) + 1

@@ -22,6 +22,7 @@ from imseek.errors import ImseekError
 from imseek.ui.cli import (
     apply,
     captions,
+    clusters,
     collection,
     demo,
     doctor,
@@ -33,6 +34,8 @@ from imseek.ui.cli import (
     jobs,
     judge,
     maintain,
+    outliers,
+    sample,
     search,
     source,
     watch,
@@ -55,6 +58,9 @@ app = typer.Typer(
 index.register(app)
 search.register(app)
 captions.register(app)
+clusters.register(app)
+outliers.register(app)
+sample.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
