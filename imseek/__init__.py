@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, duplicates, errors, evaluate, jobs, labels, upkeep, watch
+    from imseek import captions, clusters, duplicates, errors, evaluate, jobs, labels, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
     from imseek.several import search_all
     from imseek.types import (
         ApplyReport,
+        AssignReport,
         BuildReport,
         CaptionReport,
+        Cluster,
+        ClusterReport,
         CollectionInfo,
         DropReport,
         Duplicate,
@@ -44,14 +47,17 @@ if TYPE_CHECKING:
         MergeReport,
         MissingPicture,
         OtherSpace,
+        OutlierReport,
         Place,
         Problem,
         Progress,
         PurgeReport,
         ReencodeReport,
         RepairReport,
+        SampleReport,
         Searched,
         SearchResult,
+        Shown,
         SourceInfo,
         SourceOptions,
         SpaceInfo,
@@ -109,13 +115,22 @@ _HOMES = {
     "UndoInfo": "imseek.types",
     "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
+    "AssignReport": "imseek.types",
+    "Cluster": "imseek.types",
+    "ClusterReport": "imseek.types",
+    "OutlierReport": "imseek.types",
+    "SampleReport": "imseek.types",
+    "Shown": "imseek.types",
 }
-_MODULES = ("captions", "duplicates", "errors", "evaluate", "jobs", "labels", "upkeep", "watch")
+_MODULES = ("captions", "clusters", "duplicates", "errors", "evaluate", "jobs", "labels", "upkeep", "watch")
 
 __all__ = [
     "ApplyReport",
+    "AssignReport",
     "BuildReport",
     "CaptionReport",
+    "Cluster",
+    "ClusterReport",
     "Collection",
     "CollectionInfo",
     "DropReport",
@@ -135,6 +150,7 @@ __all__ = [
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
+    "OutlierReport",
     "Place",
     "Problem",
     "Progress",
@@ -143,8 +159,10 @@ __all__ = [
     "ReencodeReport",
     "RepairReport",
     "Runtime",
+    "SampleReport",
     "SearchResult",
     "Searched",
+    "Shown",
     "SourceInfo",
     "SourceOptions",
     "SpaceInfo",
@@ -157,6 +175,7 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "captions",
+    "clusters",
     "create",
     "duplicates",
     "errors",

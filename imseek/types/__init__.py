@@ -16,6 +16,17 @@ from imseek.types.acts import (
     UndoReport,
 )
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.clusters import (
+    AssignReport,
+    Cluster,
+    ClusterMethod,
+    ClusterReport,
+    OutlierMethod,
+    OutlierReport,
+    SampleMethod,
+    SampleReport,
+    Shown,
+)
 from imseek.types.collections import AnyCollection, HasPath, path_of
 from imseek.types.duplicates import (
     Duplicate,
@@ -85,10 +96,14 @@ __all__ = [
     "Action",
     "AnyCollection",
     "ApplyReport",
+    "AssignReport",
     "BuildReport",
     "Calibration",
     "CaptionReport",
     "ClassAccuracy",
+    "Cluster",
+    "ClusterMethod",
+    "ClusterReport",
     "CollectionInfo",
     "ConceptCount",
     "Confusion",
@@ -121,6 +136,8 @@ __all__ = [
     "Moderation",
     "OtherSpace",
     "Outcome",
+    "OutlierMethod",
+    "OutlierReport",
     "Pixels",
     "Place",
     "PlannedFile",
@@ -132,8 +149,11 @@ __all__ = [
     "ReencodeReport",
     "RefusedFile",
     "RepairReport",
+    "SampleMethod",
+    "SampleReport",
     "SearchResult",
     "Searched",
+    "Shown",
     "SkipReason",
     "SourceInfo",
     "SourceOptions",

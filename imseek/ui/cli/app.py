@@ -23,6 +23,7 @@ from imseek.ui.cli import (
     aesthetic,
     apply,
     captions,
+    clusters,
     collection,
     demo,
     doctor,
@@ -37,6 +38,8 @@ from imseek.ui.cli import (
     label,
     maintain,
     moderate,
+    outliers,
+    sample,
     search,
     source,
     watch,
@@ -62,6 +65,9 @@ captions.register(app)
 label.register(app)
 moderate.register(app)
 aesthetic.register(app)
+clusters.register(app)
+outliers.register(app)
+sample.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)

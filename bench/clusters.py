@@ -1,0 +1,448 @@
+"""Clusters, their names, outliers and samples: how good they are on Tux Paint's stamps, and what a million cost.
+
+    python bench/clusters.py [--stamps DIR] [--half B]                      # quality; needs the extra explore
+    python bench/clusters.py --scale DIR/collection [--only clusters outliers sample] [--threads 2]
+
+Every stamp (PNG, letters and signs too) by the built-in encoder; halves are those of quality.py. A kind is the folder
+of a stamp, a group the folder at the top. Agreement is mutual information adjusted for chance (AMI), as Rand's index
+(ARI), as normalised mutual information (NMI), and as purity, the share of images whose kind is that of most in their
+cluster: the last two rise with the number of clusters by themselves. Intervals are from 400 half-samples without
+replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds.
+
+*Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
+ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned
+stamps outside symbols/ only. Controls: clusters of images at random should get no name; names dealt out at random
+should not be right.
+
+*Outliers*: pictures of one kind are planted among many of another, and should come first: area under the curve.
+
+*Samples*: distances of all images to the sample, and how many kinds it has, of 20, 50 and 100 images.
+
+``--scale`` only reads a collection (bench/big.py makes them); each task runs in a process of its own. *own* is the
+most anonymous memory that it had: what no file on disk backs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from quality import find_stamps, half_of, stamp_names
+from stamps import _images, _kind
+
+from imseek import clusters as public
+from imseek.encoders import load
+from imseek.encoders.prompts import class_vectors, imagenet_classes
+from imseek.explore import outliers, sampling
+from imseek.explore.clusters import density, fitting, naming
+from imseek.explore.clusters.describing import members_of
+from imseek.explore.distinct import distinct
+from imseek.explore.telling import Telling
+
+SEEDS = range(5)
+QUIET = Telling()
+Array = np.ndarray
+
+
+class Held:
+    """Unit rows (n, dim) in memory, read as :class:`imseek.explore.vectors.Vectors` are."""
+
+    def __init__(self, rows: Array) -> None:
+        rows = rows.astype(np.float16).astype(np.float32)
+        self.rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        self.ids = np.arange(len(rows))
+        self.dim = rows.shape[1]
+        self.space = SimpleNamespace(encoder="builtin")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at(self, positions: Array) -> Array:
+        return self.rows[positions].copy()
+
+    def blocks(self, size: int = 8192) -> Iterator[tuple[slice, Array]]:
+        for start in range(0, len(self), size):
+            part = slice(start, min(start + size, len(self)))
+            yield part, self.rows[part].copy()
+
+
+@dataclass(frozen=True)
+class Half:
+    names: tuple[str, ...]
+    captions: tuple[str, ...]
+    vectors: Held
+    kinds: Array
+    groups: Array
+
+
+def read(half: str, folder: Path, *, captioned: bool = False) -> Half:
+    captions = {}
+    for name in stamp_names(folder):
+        text = (folder / name).with_suffix(".txt")
+        said = text.read_text("utf-8", "replace").partition("\n")[0].strip() if text.exists() else ""
+        if half_of(name) == half and not (captioned and (not said or name.startswith("symbols/"))):
+            captions[name] = said
+    names = tuple(captions)
+    kinds = np.array([_kind(name) for name in names])
+    groups = np.array([name.split("/")[0] for name in names])
+    return Half(names, tuple(captions.values()), Held(_images(folder, names)), kinds, groups)
+
+
+# -- clusters ----------------------------------------------------------------------------------------------
+
+
+def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) -> Array:
+    fitted = density.fit(vectors, None, seed, QUIET) if dense else fitting.fit(vectors, k, seed, QUIET)
+    return fitting.ordered(fitted, fitting.assign(vectors, fitted, QUIET))[1].label
+
+
+def agreement(half: Half) -> None:
+    from sklearn.metrics import adjusted_mutual_info_score as ami
+    from sklearn.metrics import adjusted_rand_score as ari
+    from sklearn.metrics import normalized_mutual_info_score as nmi
+
+    print("| clusters | number | in none | AMI with kinds | ARI | NMI | purity | AMI with groups |")
+    print("|---|---|---|---|---|---|---|---|")
+    ways: list[tuple[str, Callable[[int], Array]]] = [
+        (f"k-means, k = {k}", lambda seed, k=k: labels_of(half.vectors, k, seed)) for k in (8, 16, 32, 64)
+    ]
+    ways.append(("k-means, k as chosen", lambda seed: labels_of(half.vectors, None, seed)))
+    ways.append(("density", lambda seed: labels_of(half.vectors, None, seed, dense=True)))
+    shuffled = np.random.default_rng(0)
+    ways.append(("control: k = 32, shuffled", lambda s: shuffled.permutation(labels_of(half.vectors, 32, s))))
+    random = np.random.default_rng(0)
+    halves = [random.choice(len(half.names), len(half.names) // 2, replace=False) for _ in range(400)]
+    for name, way in ways:
+        found = [way(seed) for seed in SEEDS]
+        low, high = np.percentile([ami(half.kinds[some], found[0][some]) for some in halves], [2.5, 97.5])
+        # Half as many images agree a little less by themselves: the width counts, about the value of all.
+        width = (high - low) / 2
+        cells = [
+            f"{np.mean([label.max() + 1 for label in found]):.0f}",
+            f"{np.mean([(label < 0).mean() for label in found]):.2f}",
+            f"{np.mean([ami(half.kinds, label) for label in found]):.3f} ± {width:.3f}",
+            *(f"{np.mean([score(half.kinds, label) for label in found]):.3f}" for score in (ari, nmi)),
+            f"{np.mean([purity(half.kinds, label) for label in found]):.3f}",
+            f"{np.mean([ami(half.groups, label) for label in found]):.3f}",
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def purity(kinds: Array, label: Array) -> float:
+    """Of the images that are in a cluster."""
+    right = sum(np.unique(kinds[label == n], return_counts=True)[1].max() for n in range(label.max() + 1))
+    return right / max(1, int((label >= 0).sum()))
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+#: Labels of ImageNet by folder of stamps, from first to last.
+RANGES = {
+    "animals/birds": [(7, 24), (80, 100), (127, 146)],
+    "animals/fish": [(0, 6), (389, 397)],
+    "animals/insects": [(69, 79), (300, 326)],
+    "animals/amphibians": [(25, 32)],
+    "animals/lizards": [(33, 68)],
+    "animals/dinosaur": [(33, 68)],
+    "animals/shellfish": [(107, 126), (327, 329)],
+    "animals/mammals": [(101, 106), (147, 299), (330, 388)],
+    "animals/marsupials": [(101, 106)],
+    "food": [(924, 969)],
+    "plants": [(984, 998)],
+}
+VEHICLES = (
+    *(403, 404, 405, 407, 408, 417, 436, 444, 450, 466, 468, 472, 484, 510, 511, 547, 554, 555, 569, 573),
+    *(575, 576, 586, 595, 603, 609, 612, 625, 627, 628, 654, 656, 661, 665, 670, 671, 675, 690, 694, 705),
+    *(717, 724, 734, 751, 757, 779, 780, 802, 803, 812, 814, 817, 820, 829, 833, 847, 856, 864, 866, 867),
+    *(870, 871, 874, 880, 895, 914),
+)
+#: A picture or two are always well told from others.
+FEWEST = 3
+STOP = {"a", "an", "the", "of", "and", "in", "or", "other", "this", "is", "on", "with"}
+
+
+def kinds_of_names() -> dict[str, set[str]]:
+    names, found = imagenet_classes(), {}
+    for folder, ranges in RANGES.items():
+        for first, last in ranges:
+            for number in range(first, last + 1):
+                found.setdefault(names[number], set()).add(folder)
+    for number in VEHICLES:
+        found.setdefault(names[number], set()).update(("vehicles", "military/vehicles"))
+    return found
+
+
+def words(text: str) -> set[str]:
+    found = set(re.findall("[a-z]+", text.lower()))
+    return (found | {word[:-1] for word in found if word.endswith("s")}) - STOP
+
+
+def is_right(name: str, members: Array, half: Half, kinds: dict[str, set[str]]) -> bool:
+    name = re.sub(r" \(\d+\)$", "", name)
+    said = [bool(words(name) & (words(half.captions[n]) | words(half.names[n]))) for n in members]
+    inside = [
+        any((half.kinds[n] + "/").startswith(f"{kind}/") for kind in kinds.get(name, ())) for n in members
+    ]
+    return np.mean(said) >= 1 / 3 or np.mean(inside) >= 1 / 2
+
+
+def name_table(half: Half, other: Half) -> None:
+    from nouns import noun
+
+    encoder, kinds = load("builtin"), kinds_of_names()
+    nouns = tuple(sorted({noun(caption) for caption in (*half.captions, *other.captions)}))
+    random = np.random.default_rng(0)
+    print(
+        "| vocabulary, clusters | clusters | named at contrast 2 | right of these | at 3 | right | at 4 | right |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for vocabulary, names in (("ImageNet", tuple(dict.fromkeys(imagenet_classes()))), ("nouns", nouns)):
+        rows = class_vectors(encoder, names, ("{}",))
+        ways: list[tuple[str, Callable[[int], Array]]] = [
+            *((f"k = {k}", lambda seed, k=k: labels_of(half.vectors, k, seed)) for k in (16, 32)),
+            ("density", lambda seed: labels_of(half.vectors, None, seed, dense=True)),
+            ("control: images at random", lambda s: random.permutation(labels_of(half.vectors, 32, s))),
+            ("control: names at random", lambda seed: labels_of(half.vectors, 32, seed)),
+        ]
+        for way, find in ways:
+            found: list[tuple[float, bool]] = []
+            for seed in SEEDS:
+                label = find(seed)
+                members = members_of(label, label.max() + 1)
+                given = naming.names_of(
+                    half.vectors, members, names, rows, rows.mean(axis=0), seed, QUIET, stands_out=-np.inf
+                )
+                texts = [name.text or "" for name in given]
+                if "names" in way:
+                    texts = [texts[n] for n in random.permutation(len(texts))]
+                found += [
+                    (name.contrast or 0.0, is_right(text, mine, half, kinds))
+                    for name, text, mine in zip(given, texts, members, strict=True)
+                    if len(mine) >= FEWEST
+                ]
+            contrast, right = np.array([one[0] for one in found]), np.array([one[1] for one in found])
+            cells = []
+            for least in (2, 3, 4):
+                named = contrast >= least
+                cells += [f"{named.mean():.2f}", f"{right[named].mean():.2f}" if named.any() else "–"]
+            print(f"| {vocabulary}, {way} | {len(found) / len(SEEDS):.0f} | {' | '.join(cells)} |")
+
+
+# -- outliers ----------------------------------------------------------------------------------------------
+
+
+def photographs() -> list[Array]:
+    import skimage.io
+    import sklearn.datasets
+
+    names = (
+        *("astronaut", "brick", "camera", "chelsea", "clock_motion", "coffee", "coins", "grass", "gravel"),
+        *("hubble_deep_field", "ihc", "moon", "motorcycle_left", "retina", "rocket"),
+    )
+    folder = Path(skimage.__file__).parent / "data"
+    found = [skimage.io.imread(next(folder.glob(f"{name}.*"))) for name in names]
+    found += [sklearn.datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
+    return [one if one.ndim == 3 else np.repeat(one[..., None], 3, axis=2) for one in found]
+
+
+def crops(pictures: Sequence[Array], each: int, seed: int) -> list[Array]:
+    random, found = np.random.default_rng(seed), []
+    for picture in pictures:
+        for _ in range(each):
+            height, width = (round(side * random.uniform(0.4, 0.7)) for side in picture.shape[:2])
+            top, left = random.integers(picture.shape[0] - height), random.integers(picture.shape[1] - width)
+            found.append(np.ascontiguousarray(picture[top : top + height, left : left + width, :3]))
+    return found
+
+
+def outlier_table(half: Half, seed: int) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    encoder = load("builtin")
+
+    def encode(pictures: Sequence[Array]) -> Array:
+        return encoder.encode_images(np.stack([encoder.prepare(picture) for picture in pictures]))
+
+    photos, rows = photographs(), half.vectors.rows
+    shown = np.isin(half.groups, ("animals", "food", "plants"))
+    signs, drawn = rows[half.groups == "symbols"], rows[half.groups != "symbols"]
+    sets = {
+        "photographs among stamps": (rows, encode(photos)),
+        "stamps among parts of photographs": (encode(crops(photos, 15, seed)), drawn),
+        "letters and coins among animals, food, plants": (rows[shown], signs),
+        "animals among letters and coins": (signs, rows[half.groups == "animals"]),
+    }
+    ways = [("knn", 5), ("knn", 10), ("knn", 20), ("lof", 10), ("lof", 20), ("lof", 50), ("isolation", 0)]
+    print(f"| planted | {' | '.join(f'{name} {k}' if k else name for name, k in ways)} |")
+    print(f"|---|{'---|' * len(ways)}")
+    random = np.random.default_rng(seed)
+    for name, (many, foreign) in sets.items():
+        cells: list[list[float]] = [[] for _ in ways]
+        for draw in range(20):
+            planted = foreign[random.choice(len(foreign), min(10, len(foreign)), replace=False)]
+            vectors = Held(np.concatenate([many, planted]))
+            differ = distinct(vectors, QUIET)
+            truth = differ.first >= len(many)
+            for cell, (way, k) in zip(cells, ways, strict=True):
+                if way == "isolation":
+                    scores = outliers.isolation(vectors, differ, draw, QUIET) if draw < 5 else None
+                else:
+                    graph = exact_graph(vectors.rows[differ.first], k)
+                    score = outliers.mean_distances if way == "knn" else outliers.local_outlier_factors
+                    scores = score(graph)
+                if scores is not None:
+                    cell.append(roc_auc_score(truth, scores))
+        print(f"| {name} | {' | '.join(f'{np.mean(cell):.3f} ± {np.std(cell):.3f}' for cell in cells)} |")
+
+
+def exact_graph(rows: Array, k: int) -> outliers.Graph:
+    distance = np.maximum(0, 1 - rows @ rows.T)
+    np.fill_diagonal(distance, np.inf)
+    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    return outliers.Graph(near, np.take_along_axis(distance, near, axis=1))
+
+
+# -- samples -----------------------------------------------------------------------------------------------
+
+
+def sample_table(half: Half) -> None:
+    print("| sample | images | mean distance | at most | kinds of them | groups |\n|---|---|---|---|---|---|")
+    vectors, differ = half.vectors, distinct(half.vectors, QUIET)
+    for count in (20, 50, 100):
+        for name in ("random", "k-centre", "facility"):
+            found = []
+            for seed in range(10):
+                if name == "random":
+                    at = np.random.default_rng(seed).permutation(differ.first)[:count]
+                elif name == "k-centre":
+                    at, _ = sampling.k_centre(vectors, differ, count, seed, QUIET)
+                else:
+                    at, _ = sampling.facility(vectors, differ, count, seed, QUIET)
+                _, farthest, mean = sampling.coverage(vectors, at, QUIET)
+                found.append((mean, farthest, len(set(half.kinds[at])), len(set(half.groups[at]))))
+            means = np.mean(found, axis=0)
+            print(f"| {name} | {count} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} | {means[3]:.1f} |")
+
+
+# -- scale -------------------------------------------------------------------------------------------------
+
+TASKS: dict[str, Callable[[Path], Any]] = {
+    "clusters -k 1000": lambda path: public.find(path, k=1000, names="none"),
+    "clusters -k 1000, named": lambda path: public.find(path, k=1000),
+    "clusters, k chosen": lambda path: public.find(path, names="none"),
+    "clusters --density": lambda path: public.find(path, density=True, names="none"),
+    "outliers": lambda path: public.outliers(path),
+    "outliers, isolation": lambda path: public.outliers(path, method="isolation"),
+    "sample --diverse 100": lambda path: public.sample(path, 100),
+    "sample --diverse 1000": lambda path: public.sample(path, 1000),
+    "sample --diverse 100, facility": lambda path: public.sample(path, 100, method="facility"),
+}
+
+
+def scale(collection: Path, only: Sequence[str], threads: int) -> None:
+    print("| task | wall s | CPU s | own MB, before | own MB, most | found |\n|---|---|---|---|---|---|")
+    for task in TASKS:
+        if only and not any(task.startswith(word) for word in only):
+            continue
+        command = [sys.executable, __file__, "--scale", str(collection), "--task", task]
+        environment = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        import os
+
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+        )
+        if done.returncode:
+            print(f"| {task} | failed: {done.stderr.strip().splitlines()[-1]} |||||", flush=True)
+            continue
+        row = json.loads(done.stdout)
+        cells = (f"{row[name]:,.0f}" for name in ("wall", "cpu", "before", "most"))
+        print(f"| {task} | {' | '.join(cells)} | {row['found']} |", flush=True)
+
+
+def one_task(collection: Path, task: str) -> None:
+    before, ended, most = anonymous(), threading.Event(), [0.0]
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            most[0] = max(most[0], anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.monotonic()
+    report = TASKS[task](collection)
+    wall = time.monotonic() - began
+    ended.set()
+    watcher.join()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found = [getattr(report, name, None) for name in ("clusters", "outliers", "chosen")]
+    counted = next(len(one) for one in found if isinstance(one, tuple))
+    line = {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "before": before, "most": most[0]}
+    print(json.dumps({**line, "found": f"{counted:,} of {report.images:,}"}))
+
+
+def anonymous() -> float:
+    """MB of this process that no file backs."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1000
+    raise RuntimeError("no RssAnon: is this Linux?")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
+    parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument("--scale", type=Path, metavar="COLLECTION", help="measure time and memory on it")
+    parser.add_argument("--only", nargs="*", default=[], help="tasks that begin so")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
+    parser.add_argument("--tables", nargs="*", default=["clusters", "names", "outliers", "samples"])
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if arguments.task:
+        one_task(arguments.scale, arguments.task)
+        return 0
+    if arguments.scale:
+        scale(arguments.scale, arguments.only, arguments.threads)
+        return 0
+    folder = arguments.stamps or find_stamps()
+    half = read(arguments.half, folder)
+    print(f"{len(half.names)} stamps, half {arguments.half}: {len(set(half.kinds))} kinds, ", end="")
+    print(f"{len(set(half.groups))} groups\n")
+    tables: dict[str, Callable[[], None]] = {
+        "clusters": lambda: agreement(half),
+        "names": lambda: name_table(
+            read(arguments.half, folder, captioned=True),
+            read("BA"["AB".index(arguments.half)], folder, captioned=True),
+        ),
+        "outliers": lambda: outlier_table(half, "AB".index(arguments.half)),
+        "samples": lambda: sample_table(half),
+    }
+    for table in arguments.tables:
+        tables[table]()
+        print(flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

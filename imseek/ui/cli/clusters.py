@@ -1,0 +1,199 @@
+"""``imseek clusters``: groups of images that are alike, each with a name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import clusterjson, jsonout
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.library import Resolved
+    from imseek.types import AssignReport, Cluster, ClusterReport, Shown
+
+_STOPPED = "interrupted: nothing was stored"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "clusters",
+        epilog=examples(
+            "imseek clusters",
+            "imseek clusters -k 20 --html clusters.html",
+            "imseek clusters --density --names words.txt --save kinds",
+            "imseek search 'a boat' --where 'kinds = 3'",
+            "imseek clusters --again kinds",
+        ),
+    )(clusters)
+
+
+def clusters(
+    k: Annotated[
+        int | None,
+        typer.Option("-k", metavar="N", help="How many (default: as many as are most stable)."),
+    ] = None,
+    density: Annotated[
+        bool, typer.Option("--density", help="Groups that are dense; what lies between is in none.")
+    ] = False,
+    smallest: Annotated[
+        int | None,
+        typer.Option("--smallest", metavar="N", help="With --density: images in a group, at least."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
+    ] = None,
+    names: Annotated[
+        str,
+        typer.Option(
+            "--names", metavar="FILE|imagenet|none", help="Words to name them by: a file with one a line."
+        ),
+    ] = "imagenet",
+    save: Annotated[
+        str | None,
+        typer.Option("--save", metavar="NAME", help="Store them: columns NAME, NAME_name, NAME_score."),
+    ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option("--again", metavar="NAME", help="Assign what has come since they were stored."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many clusters the table shows.")
+    ] = 50,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other clusters.")] = 0,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all as CSV, a cluster a row.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with pictures of each.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over files, and stored clusters, of these names.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Put images into groups that are alike, and name them in words. Nothing is changed without --save."""
+    if again is not None:
+        others = (k, smallest, where, save, csv, html)
+        if density or names != "imagenet" or any(value is not None for value in others):
+            raise UsageError(
+                "--again takes the clusters as they were stored", hint="leave out the other options"
+            )
+    for path in (csv, html):
+        if path is not None:
+            check_new(path, force=force)
+    if csv is not None and html is not None and csv.absolute() == html.absolute():
+        raise UsageError(f"{csv} is named twice")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import clusters as finding
+
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            if again is not None:
+                assigned = finding.again(chosen.path, again, progress=progress, stop=signals.event)
+                return _show_assigned(assigned, chosen, as_json=as_json)
+            report = finding.find(
+                chosen.path,
+                k=k,
+                density=density,
+                smallest=smallest,
+                where=where,
+                names=names if names in ("imagenet", "none") else Path(names),
+                save=save,
+                replace=force,
+                seed=seed,
+                progress=progress,
+                stop=signals.event,
+            )
+        except InterruptedError:
+            say(_STOPPED)
+            return signals.exit_code
+    written = _write(report, chosen, csv, html, force=force)
+    if as_json:
+        jsonout.print_json(clusterjson.clusters(report, chosen, written))
+        return 0
+    # A report on stdout is all there is on it, so that other programs can read it.
+    show = say if 1 in (stream_of(path) for path in written.values()) else print
+    show("\n".join(_lines(report, limit)))
+    for what, path in written.items():
+        say(f"wrote {printable(str(path))} ({what})")
+    if report.saved is not None:
+        say(f'stored as {report.saved}: imseek search … --where "{report.saved} = 1"')
+    return 0
+
+
+def _show_assigned(report: AssignReport, chosen: Resolved, *, as_json: bool) -> int:
+    if as_json:
+        jsonout.print_json(clusterjson.assigned(report, chosen))
+        return 0
+    outside = report.added.get(0, 0)
+    print(
+        f"{count(sum(report.added.values()), 'image')} assigned to the clusters {report.name!r}"
+        + (f", {outside:,} of them to none" if outside else "")
+    )
+    return 0
+
+
+def _write(
+    report: ClusterReport, chosen: Resolved, csv: Path | None, html: Path | None, *, force: bool
+) -> dict[str, Path]:
+    """What was written, by kind."""
+    written = {}
+    if csv is not None:
+        with new_file(csv, force=force) as file:
+            clusterjson.write_clusters(report, file)
+        written["csv"] = csv
+    if html is not None:
+        from imseek.ui.clusters_page import page
+        from imseek.ui.thumbnail_data import thumbnails
+
+        every = [*report.clusters, *([] if report.noise is None else [report.noise])]
+        ids = [image.image_id for cluster in every for image in cluster.medoids]
+        with thumbnails(chosen.path, ids) as thumbnail, new_file(html, force=force) as file:
+            file.writelines(page(report, thumbnail, title=f"Clusters in {chosen.name}"))
+        written["html"] = html
+    return written
+
+
+def _lines(report: ClusterReport, limit: int) -> list[str]:
+    from imseek.ui.clusters_page import totals
+
+    shown = [*report.clusters[:limit], *([] if report.noise is None or not limit else [report.noise])]
+    out = []
+    if shown:
+        head = ("", "images", "cohesion", "apart", "next", "name", "most central image")
+        out.append(table(head, [_row(cluster) for cluster in shown], right=(0, 1, 2, 3, 4)))
+    out.append(printable(totals(report)))
+    if hidden := len(report.clusters) - len(report.clusters[:limit]):
+        out.append(f"{count(hidden, 'more cluster')} (-n shows more, --html, --csv and --json have all)")
+    return out + [printable(note) for note in report.notes]
+
+
+def _row(cluster: Cluster) -> tuple[str, ...]:
+    from imseek.ui.clusters_page import heading
+
+    return (
+        str(cluster.number or "–"),
+        f"{cluster.size:,}",
+        "" if cluster.cohesion is None else f"{cluster.cohesion:.2f}",
+        "" if cluster.separation is None else f"{cluster.separation:.2f}",
+        "" if cluster.neighbour is None else str(cluster.neighbour),
+        printable(heading(cluster)),
+        "" if cluster.number == 0 else place_of(cluster.medoids[0]),
+    )
+
+
+def place_of(image: Shown) -> str:
+    return f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display

@@ -1,0 +1,123 @@
+"""``imseek outliers``: images that are like no others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import clusterjson, jsonout
+from imseek.ui.cli.clusters import place_of
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types import OutlierReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "outliers",
+        epilog=examples(
+            "imseek outliers",
+            "imseek outliers -n 100 --method lof --csv odd.csv",
+            "imseek outliers --save odd && imseek search 'a boat' --where 'odd > 0.5'",
+        ),
+    )(outliers)
+
+
+def outliers(
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images.")] = 20,
+    method: Annotated[
+        Literal["knn", "lof", "isolation"],
+        typer.Option(
+            "--method",
+            help="knn: distance to the nearest others; lof: that, beside how dense it is there; "
+            "isolation: how few random cuts set an image apart.",
+        ),
+    ] = "knn",
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", metavar="N", help="How many nearest others count.")
+    ] = 10,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="NAME", help="Store each image's score as a column.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of what is random.")] = 0,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file, and stored scores, of these names.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List the images that are like no others, the strangest first. Copies of one count as one."""
+    if csv is not None:
+        check_new(csv, force=force)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import clusters
+
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            report = clusters.outliers(
+                chosen.path,
+                limit=limit,
+                method=method,
+                neighbours=neighbours,
+                where=where,
+                save=save,
+                replace=force,
+                seed=seed,
+                progress=progress,
+                stop=signals.event,
+            )
+        except InterruptedError:
+            say("interrupted: nothing was stored")
+            return signals.exit_code
+    if csv is not None:
+        with new_file(csv, force=force) as file:
+            clusterjson.write_outliers(report, file)
+    if as_json:
+        jsonout.print_json(clusterjson.outliers(report, chosen))
+        return 0
+    show = say if csv is not None and stream_of(csv) == 1 else print
+    show("\n".join(_lines(report)))
+    if csv is not None:
+        say(f"wrote {printable(str(csv))} (csv)")
+    if report.saved is not None:
+        say(f'stored as {report.saved}: imseek search … --where "{report.saved} > …"')
+    return 0
+
+
+def _lines(report: OutlierReport) -> list[str]:
+    out = []
+    if report.outliers:
+        copies = report.copies
+        rows = [
+            (
+                f"{image.score:.3f}",
+                str(copies.get(image.image_id, "")),
+                str(image.image_id),
+                place_of(image),
+            )
+            for image in report.outliers
+        ]
+        out.append(table(("score", "copies", "id", "image"), rows, right=(0, 1, 2)))
+    what = {
+        "knn": f"mean distance to the {report.neighbours} nearest others",
+        "lof": f"local outlier factor over {report.neighbours} neighbours",
+        "isolation": "isolation forest",
+    }[report.method]
+    typical = "" if report.typical is None else f"; typical {report.typical:.3f}"
+    out.append(f"{count(report.images, 'image')}, {report.contents:,} that differ: {what}{typical}")
+    return out + [printable(note) for note in report.notes]

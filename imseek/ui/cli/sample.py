@@ -1,0 +1,127 @@
+"""``imseek sample``: a few images that stand for all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import clusterjson, jsonout
+from imseek.ui.cli.clusters import place_of
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types import SampleReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "sample",
+        epilog=examples(
+            "imseek sample --diverse 20",
+            "imseek sample --diverse 100 --method facility --csv sample.csv",
+            "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
+        ),
+    )(sample)
+
+
+def sample(
+    diverse: Annotated[
+        int | None, typer.Option("--diverse", metavar="N", help="So many images that differ.")
+    ] = None,
+    random: Annotated[
+        int | None, typer.Option("--random", metavar="N", help="So many images at random.")
+    ] = None,
+    method: Annotated[
+        Literal["k-centre", "facility"] | None,
+        typer.Option(
+            "--method",
+            help="With --diverse. k-centre (default): no image is far from the sample, what is odd comes in; "
+            "facility: the sample is near to all images on average.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one, other images.")] = 0,
+    paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them as CSV.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Choose a few images that stand for all, and tell how well they do. Of copies, one is taken."""
+    if (diverse is None) == (random is None):
+        raise UsageError("say one of --diverse N and --random N", hint="imseek sample --diverse 20")
+    if random is not None and method is not None:
+        raise UsageError("--method goes with --diverse")
+    if paths and as_json:
+        raise UsageError("say one of --paths and --json")
+    if csv is not None:
+        check_new(csv, force=force)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import clusters
+
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            report = clusters.sample(
+                chosen.path,
+                diverse if diverse is not None else random or 0,
+                method="random" if diverse is None else method or "k-centre",
+                where=where,
+                seed=seed,
+                progress=progress,
+                stop=signals.event,
+            )
+        except InterruptedError:
+            say("interrupted")
+            return signals.exit_code
+    if csv is not None:
+        with new_file(csv, force=force) as file:
+            clusterjson.write_sample(report, file)
+    if as_json:
+        jsonout.print_json(clusterjson.sample(report, chosen))
+        return 0
+    if paths:
+        _print_paths(report)
+        return 0
+    show = say if csv is not None and stream_of(csv) == 1 else print
+    show("\n".join(_lines(report)))
+    if csv is not None:
+        say(f"wrote {printable(str(csv))} (csv)")
+    return 0
+
+
+def _print_paths(report: SampleReport) -> None:
+    """As they are, in bytes: other programs are to find the files."""
+    known = [image.place.path for image in report.chosen if image.place is not None]
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"".join(path + b"\n" for path in known))
+    sys.stdout.buffer.flush()
+    if missing := len(report.chosen) - len(known):
+        say(f"{count(missing, 'image')} left out: place unknown")
+
+
+def _lines(report: SampleReport) -> list[str]:
+    out = []
+    if report.chosen:
+        rows = [
+            (f"{weight:,}", f"{image.score:.3f}", str(image.image_id), place_of(image))
+            for image, weight in zip(report.chosen, report.weights, strict=True)
+        ]
+        out.append(table(("stands for", "distance", "id", "image"), rows, right=(0, 1, 2)))
+    line = f"{count(len(report.chosen), 'image')} of {report.images:,}, by {report.method}"
+    if report.farthest is not None and report.mean is not None:
+        line += f"; distance to the nearest of them: mean {report.mean:.3f}, at most {report.farthest:.3f}"
+    return [*out, line, *(printable(note) for note in report.notes)]
