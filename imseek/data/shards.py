@@ -21,9 +21,9 @@ from imseek.types import ImageFacts
 ROW_GROUP = 4096
 
 #: What :class:`imseek.types.Luma` holds, under its names. They came later than the other intrinsic columns: shards that
-#: were written before lack them. A source's ``extra`` columns are never of this type.
+#: were written before lack them.
 MEASURES = pa.schema(
-    [pa.field(f"luma_{name}", pa.float32()) for name in ("mean", "sd", "dark", "bright", "edges", "blur")]
+    [pa.field(f"luma_{name}", pa.float64()) for name in ("mean", "sd", "dark", "bright", "edges", "blur")]
 )
 
 #: The intrinsic columns. Others are ``extra`` columns of a source, typed by their values: see `column_of`.
@@ -121,7 +121,7 @@ def common_type(kinds: Iterable[pa.DataType]) -> pa.DataType:
     found = {str(kind): kind for kind in kinds if kind != pa.null()}
     if len(found) <= 1:
         return next(iter(found.values()), pa.null())
-    return pa.float64() if set(found) <= {"int64", "double", "float"} else pa.string()
+    return pa.float64() if set(found) == {"int64", "double"} else pa.string()
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:

@@ -23,6 +23,8 @@ from imseek.ui.cli import (
     apply,
     captions,
     collection,
+    coverage,
+    dataset,
     demo,
     doctor,
     duplicates,
@@ -58,6 +60,8 @@ captions.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
+app.add_typer(dataset.app, name="dataset")
+coverage.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")
