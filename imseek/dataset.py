@@ -312,8 +312,8 @@ def coverage(
 ) -> CoverageReport:
     """What collection ``a`` has that ``b`` lacks, and the other way, by the vectors of one encoder that both have.
 
-    An image is lacking where the cosine with its nearest neighbour in the other collection is below what all but the
-    share ``expected`` of that collection's own images have to theirs. Lacking images come in at most so many
+    An image is lacking where it and its neighbours lie further from the other collection than all but the share
+    ``expected`` of that collection's own images (docs/dataset.md). Lacking images come in at most so many
     ``groups`` of what is alike, each with ``examples``. ``where`` holds for both. Raises UsageError for one and the
     same collection, and where they have no encoder in common; QueryError, CollectionNotFoundError.
     """

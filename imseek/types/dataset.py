@@ -138,8 +138,9 @@ class LackingGroup:
 
 @dataclass(frozen=True, slots=True)
 class CoverageSide:
-    """What one collection has that the other lacks: of ``images``, ``lacking`` have nothing in the other whose cosine
-    is ``threshold`` or more. ``nearest`` is the median of the cosines of nearest ones."""
+    """What one collection has that the other lacks: ``lacking`` of its ``images`` are stranger to the other than
+    ``threshold`` (:mod:`imseek.explore.statistics.coverage`), None where the other has too few to tell. ``nearest`` is
+    the median of the cosines of images with their nearest in the other."""
 
     uuid: str
     images: int

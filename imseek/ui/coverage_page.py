@@ -49,8 +49,6 @@ def _section(
 ) -> None:
     file.write(f"<section><h2>In {escaped(mine)}, lacking in {escaped(other)}</h2>\n")
     file.write(f"<p>{side.lacking:,} of {count(side.images, 'image')} ({side.share:.1%})")
-    if side.threshold is not None:
-        file.write(f", whose nearest in {escaped(other)} has a cosine below {side.threshold:.3f}")
     file.write(f".</p>{bar(side.share)}\n")
     shown = sum(group.count for group in side.groups)
     for number, group in enumerate(side.groups, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,68 +45,75 @@ def compared(
         for reader, space in zip(readers, spaces, strict=True)
     ]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
-    total = len(each[0]) + len(each[1])
+    sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    total = 2 * (len(each[0]) + len(each[1]))
     sides: list[CoverageSide] = []
-    interrupted = False
-    for n in (0, 1):
-        mine, theirs = each[n], each[1 - n]
-        least = covering.threshold(covering.own_nearest(theirs, indexes[1 - n]), expected)
-        before = len(each[0]) if n else 0
+    for mine, theirs, before in ((sets[0], sets[1], 0), (sets[1], sets[0], 2 * len(each[0]))):
 
-        def tell(done: int, before: int = before) -> None:
+        def tell(done: int, before: int = before) -> bool:
             if progress is not None:
                 progress(Progress("comparing", before + done, total, 0, 0.0))
+            return stop.is_set()
 
-        cosines = covering.nearest(mine, indexes[1 - n], theirs, tell, stop) if len(theirs) else None
-        interrupted |= cosines is None and stop.is_set()
-        sides.append(_side(mine, cosines, least, groups, examples))
-    notes = tuple(
-        f"{name} has too few images to tell what is near in it: nothing is counted as lacking in it"
-        for name, side, theirs in zip(("the second", "the first"), sides, (each[1], each[0]), strict=True)
-        if side.threshold is None and len(theirs)
-    )
+        least = covering.threshold(theirs, expected)
+        found = covering.strange_to(mine, theirs, tell) if least is not None else None
+        sides.append(_side(mine.vectors, found, least, groups, examples))
     return CoverageReport(
         encoder=spaces[0].encoder,
         expected=expected,
         a=sides[0],
         b=sides[1],
         mmd=covering.mmd(*each),
-        notes=notes,
-        interrupted=interrupted,
+        notes=_notes(sides, each),
+        interrupted=stop.is_set(),
     )
 
 
+def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
+    names = ("the first", "the second")
+    notes = []
+    for n, side in enumerate(sides):
+        if side.threshold is None and side.images:
+            held = len(each[1 - n])
+            notes.append(
+                f"{names[1 - n]} collection has {held} image{'s' * (held != 1)}, too few to tell what is near there: all "
+                f"of {names[n]} counts as lacking"
+            )
+    return tuple(notes)
+
+
 def _side(
-    mine: Vectors, cosines: Float32 | None, least: float | None, groups: int, examples: int
+    mine: Vectors, found: tuple[Float32, Float32] | None, least: float | None, groups: int, examples: int
 ) -> CoverageSide:
-    if cosines is None:  # There is nothing in the other one (or nobody looked): all is lacking.
-        lacking = np.arange(len(mine)) if least is None else np.empty(0, np.int64)
-        cosines = np.full(len(mine), np.nan, np.float32)
+    """``found`` is how strange images are, and their nearest cosines; without ``least``, all are lacking."""
+    if found is None or least is None:
+        strange = cosines = np.full(len(mine), np.nan, np.float32)
+        lacking = np.arange(len(mine) if least is None else 0)
     else:
-        lacking = np.flatnonzero(cosines < (-np.inf if least is None else least))
-    made = covering.grouped(mine, lacking, groups)
-    found = []
-    for positions in made:
-        some = positions[:examples]
-        shown = [
-            (int(mine.ids[p]), {} if np.isnan(cosines[p]) else {"cosine": round(float(cosines[p]), 6)})
-            for p in some.tolist()
-        ]
-        found.append(LackingGroup(len(positions), rated(mine.reader, shown)))
+        strange, cosines = found
+        lacking = np.flatnonzero(strange > least)
+    made = []
+    for positions in covering.grouped(mine, lacking, groups):
+        shown = [(int(mine.ids[p]), _values(cosines[p])) for p in positions[:examples].tolist()]
+        made.append(LackingGroup(len(positions), rated(mine.reader, shown)))
     return CoverageSide(
         uuid=mine.reader.identity.uuid,
         images=len(mine),
         generation=mine.reader.generation,
         threshold=least,
         lacking=len(lacking),
-        nearest=None if not len(cosines) or np.isnan(cosines).all() else float(np.nanmedian(cosines)),
-        groups=tuple(found),
+        nearest=None if found is None or not len(mine) else float(np.median(cosines)),
+        groups=tuple(made),
     )
+
+
+def _values(cosine: np.float32) -> dict[str, float]:
+    return {} if np.isnan(cosine) else {"cosine": round(float(cosine), 6)}
 
 
 def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
     found = shared_space(one, other)
-    if found is None:
+    if found is None or least is None:
         theirs = one.current.image_spaces[0].encoder
         raise UsageError(
             f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "

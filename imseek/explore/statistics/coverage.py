@@ -1,15 +1,16 @@
 """What one set of vectors has that another lacks.
 
-An image is lacking where its nearest neighbour in the other set is further away than nearly all images of that set are
-from their own nearest neighbours: nearness of neighbours as the measure of how strange something is, in the manner of
-conformal anomaly detection (R. Laxhammar and G. Falkman, "Inductive conformal anomaly detection for sequential
-detection of anomalous trajectories", 2015). So the threshold comes from the set itself, and the share that would be
-listed if nothing were lacking is known.
+How strange an image is to a set: its cosine with the nearest image of the set is compared with that image's own
+reach, the cosine with its fifth neighbour, so that sparse parts of a set reach further (after T. Kynkäänniemi et al.,
+"Improved precision and recall metric for assessing generative models", 2019, whose balls around images are of that
+kind); and the mean is taken with the five nearest images of its own set, since what is lacking is rarely alone. It is
+lacking where it is stranger to the set than nearly all images of the set are to the rest of it, as in conformal anomaly
+detection (R. Laxhammar and G. Falkman, 2015). So the threshold comes from the set itself, and the share that would be
+listed if nothing were lacking is known. bench/dataset.py measures it.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -22,8 +23,10 @@ from imseek.types import Float32
 
 #: The share of images that is listed where nothing is lacking.
 EXPECTED: Final = 0.05
-#: Of a set, so many images tell how near its own neighbours are.
-SAMPLE: Final = 4096
+#: The neighbour that tells the reach of an image, and how many of its own share in what is said of an image.
+NEIGHBOURS: Final = 5
+#: Of a set, so many images tell how strange its own are to it.
+SAMPLE: Final = 2048
 #: Images that the distance of two sets is computed from: so many of each.
 MMD_SAMPLE: Final = 2048
 #: Bandwidth and factor as S. Jayasumana et al., "Rethinking FID: towards a better evaluation metric for image
@@ -35,57 +38,105 @@ _BLOCK: Final = 1024
 #: Rounds in which the centres of groups settle.
 _ROUNDS: Final = 8
 
-Tell = Callable[[int], None]
+
+class Neighbours:
+    """The images of a set, which an index finds. Memory: 8 bytes for each, beside the vectors' own."""
+
+    def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
+        self.vectors = vectors
+        self._index = index
+        allowed = IdSet(vectors.ids)
+        self._allowed = None if len(allowed) == len(index) else allowed
+        #: By position, the cosines with the fifth and the sixth neighbour; NaN until somebody asks.
+        self._reach = np.full((len(vectors), 2), np.nan, np.float32)
+
+    def nearest(self, rows: Float32, count: int, but: Ids | None = None) -> tuple[Ids, Float32]:
+        """Positions (m, count) of the images nearest to ``rows`` (m, dim), and their cosines; of each row the image
+        ``but`` is left out. -1 and -1 where there are no more, and for a row of zeros."""
+        positions, cosines = np.full((len(rows), count), -1), np.full((len(rows), count), -1, np.float32)
+        some = np.flatnonzero(rows.any(axis=1))
+        for start in range(0, len(some), _BLOCK):
+            part = some[start : start + _BLOCK]
+            matches = self._index.search(rows[part], count + (but is not None), allowed=self._allowed)
+            for at, match in zip(part.tolist(), matches, strict=True):
+                kept = np.ones(len(match), np.bool_) if but is None else match.ids != but[at]
+                found = self.vectors.positions(match.ids[kept])[:count]
+                positions[at, : len(found)] = found
+                cosines[at, : len(found)] = match.scores[kept][:count]
+        return positions, cosines
+
+    def own(self, positions: Ids, count: int) -> tuple[Ids, Float32]:
+        """The same for images of the set itself, which are left out."""
+        ids = self.vectors.ids[positions]
+        return self.nearest(self.vectors.of(ids), count, ids)
+
+    def reach(self, positions: Ids, asking: Float32 | None = None) -> Float32:
+        """(m,) the cosine of images with their fifth neighbour, or with the last where there are fewer; -1 where there
+        is none. ``asking``, the cosines of others of the set with them: these are not counted among the neighbours."""
+        new = np.unique(positions[np.isnan(self._reach[positions, 0])])
+        if len(new):
+            cosines = self.own(new, NEIGHBOURS + 1)[1]
+            last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
+            rows = np.arange(len(new))
+            self._reach[new, 0] = cosines[rows, np.minimum(last, NEIGHBOURS - 1)]
+            self._reach[new, 1] = cosines[rows, last]
+        reach = self._reach[positions]
+        if asking is None:
+            return reach[:, 0]
+        return np.where(asking >= reach[:, 0], reach[:, 1], reach[:, 0])
+
+    def strangeness(self, rows: Float32, but: Ids | None = None) -> tuple[Float32, Float32]:
+        """(m,) by how much the nearest image falls short of its own reach, and (m,) the cosine with it. ``but`` are ids
+        of images of the set, where the rows are of such."""
+        found, near = self.nearest(rows, 1, but)
+        positions, cosines = found[:, 0], near[:, 0]
+        there = positions >= 0
+        strange = np.full(len(rows), 2, np.float32)
+        reach = self.reach(positions[there], None if but is None else cosines[there])
+        strange[there] = reach - cosines[there]
+        return strange, cosines
 
 
-def nearest(
-    vectors: Vectors, index: VectorIndex, theirs: Vectors, tell: Tell, stop: threading.Event
-) -> Float32 | None:
-    """(n,) the cosine of each of ``vectors`` with the nearest of the others; None where it was stopped."""
-    found = np.full(len(vectors), -1, np.float32)
-    allowed = IdSet(theirs.ids)
+def strange_to(
+    mine: Neighbours, theirs: Neighbours, tell: Callable[[int], bool]
+) -> tuple[Float32, Float32] | None:
+    """(n,) how strange each image of one set is to another, and the cosine with the nearest. ``tell`` gets how many are
+    done, twice, and says whether to stop: None then."""
+    vectors = mine.vectors
+    alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for part, rows in vectors.blocks(_BLOCK):
-        if stop.is_set():
+        alone[part], cosines[part] = theirs.strangeness(rows)
+        if tell(part.stop):
             return None
-        found[part] = _best(index, rows, allowed=None if len(allowed) == len(index) else allowed)
-        tell(part.stop)
-    return found
+    strange = np.empty_like(alone)
+    for start in range(0, len(vectors), _BLOCK):
+        some = np.arange(start, min(start + _BLOCK, len(vectors)))
+        strange[some] = _with_neighbours(alone, some, mine.own(some, NEIGHBOURS)[0])
+        if tell(len(vectors) + int(some[-1]) + 1):
+            return None
+    return strange, cosines
 
 
-def own_nearest(vectors: Vectors, index: VectorIndex) -> Float32:
-    """(m,) ascending: of a sample, the cosine of each with the nearest other image of the same set."""
-    chosen = _sample(len(vectors), SAMPLE)
-    allowed = IdSet(vectors.ids)
-    limit = None if len(allowed) == len(index) else allowed
-    found = [np.empty(0, np.float32)]
-    for start in range(0, len(chosen) if len(vectors) > 1 else 0, _BLOCK):
-        ids = vectors.ids[chosen[start : start + _BLOCK]]
-        rows = vectors.of(ids)
-        some = rows.any(axis=1)
-        matches = index.search(rows[some], 2, allowed=limit)
-        each = zip(ids[some].tolist(), matches, strict=True)
-        scores = [
-            [s for i, s in zip(m.ids.tolist(), m.scores.tolist(), strict=True) if i != own] for own, m in each
-        ]
-        found.append(np.array([max(one) for one in scores if one], np.float32))
-    return np.sort(np.concatenate(found))
+def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
+    """How strange all but the share ``expected`` of a set are to the rest of it, by a sample; None below two images."""
+    if len(theirs.vectors) < 2:
+        return None
+    chosen = _sample(len(theirs.vectors), SAMPLE)
+    around = theirs.own(chosen, NEIGHBOURS)[0]
+    needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
+    alone = np.full(len(theirs.vectors), np.nan, np.float32)
+    for start in range(0, len(needed), _BLOCK):
+        ids = theirs.vectors.ids[needed[start : start + _BLOCK]]
+        alone[needed[start : start + _BLOCK]] = theirs.strangeness(theirs.vectors.of(ids), ids)[0]
+    return float(np.quantile(_with_neighbours(alone, chosen, around), 1 - expected))
 
 
-def threshold(own: Float32, expected: float = EXPECTED) -> float | None:
-    """The cosine below which only the share ``expected`` of a set is from the rest of it; None of nothing."""
-    return float(np.quantile(own, expected)) if len(own) else None
-
-
-def _best(index: VectorIndex, rows: Float32, allowed: IdSet | None) -> Float32:
-    """(m,) -1 for a row of zeros, and where there is nothing to be near to."""
-    found = np.full(len(rows), -1, np.float32)
-    some = np.flatnonzero(rows.any(axis=1))
-    if len(some):
-        matches = index.search(rows[some], 1, allowed=allowed)
-        for at, match in zip(some.tolist(), matches, strict=True):
-            if len(match):
-                found[at] = match.scores[0]
-    return found
+def _with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
+    """(m,) the mean of what is said of images and of those ``around`` them, (m, k) positions, -1 for none."""
+    there = around >= 0
+    total = alone[positions] + np.where(there, alone[around], 0).sum(axis=1)
+    mean: Float32 = (total / (1 + there.sum(axis=1))).astype(np.float32)
+    return mean
 
 
 def mmd(a: Vectors, b: Vectors) -> float | None:

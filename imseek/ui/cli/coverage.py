@@ -92,9 +92,8 @@ def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
 
 
 def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
-    least = "" if side.threshold is None else f" (nearest below cosine {side.threshold:.3f})"
     out = [
-        f"{mine} has {count(side.images, 'image')}, of which {other} lacks {side.lacking:,}, {side.share:.1%}{least}"
+        f"{mine} has {count(side.images, 'image')}, of which {other} lacks {side.lacking:,}, {side.share:.1%}"
     ]
     for number, group in enumerate(side.groups, start=1):
         out.append(f"{number:4}. {count(group.count, 'image')}")
