@@ -74,10 +74,10 @@ def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str,
     notes = []
     for n, side in enumerate(sides):
         if side.threshold is None and side.images:
-            held = len(each[1 - n])
+            held = f"{len(each[1 - n])} image{'s' * (len(each[1 - n]) != 1)}"
             notes.append(
-                f"{names[1 - n]} collection has {held} image{'s' * (held != 1)}, too few to tell what is near there: all "
-                f"of {names[n]} counts as lacking"
+                f"{names[1 - n]} collection has {held}, too few to tell what is near there: all of {names[n]} counts "
+                "as lacking"
             )
     return tuple(notes)
 
@@ -113,7 +113,7 @@ def _values(cosine: np.float32) -> dict[str, float]:
 
 def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
     found = shared_space(one, other)
-    if found is None or least is None:
+    if found is None:
         theirs = one.current.image_spaces[0].encoder
         raise UsageError(
             f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "
