@@ -16,6 +16,17 @@ from imseek.types.acts import (
     UndoReport,
 )
 from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.clusters import (
+    AssignReport,
+    Cluster,
+    ClusterMethod,
+    ClusterReport,
+    OutlierMethod,
+    OutlierReport,
+    SampleMethod,
+    SampleReport,
+    Shown,
+)
 from imseek.types.collections import AnyCollection, HasPath, path_of
 from imseek.types.dataset import (
     Balance,
@@ -64,6 +75,7 @@ from imseek.types.pictures import (
     display_path,
     path_json,
 )
+from imseek.types.report import CollectionReport, Contents, Counts, Spread
 from imseek.types.runs import (
     Failure,
     IndexReport,
@@ -93,11 +105,18 @@ __all__ = [
     "Action",
     "AnyCollection",
     "ApplyReport",
+    "AssignReport",
     "Balance",
     "BuildReport",
     "CaptionReport",
     "ClassCount",
+    "Cluster",
+    "ClusterMethod",
+    "ClusterReport",
     "CollectionInfo",
+    "CollectionReport",
+    "Contents",
+    "Counts",
     "CoverageReport",
     "CoverageSide",
     "DropReport",
@@ -132,6 +151,8 @@ __all__ = [
     "MissingPicture",
     "OtherSpace",
     "Outcome",
+    "OutlierMethod",
+    "OutlierReport",
     "Pixels",
     "Place",
     "PlannedFile",
@@ -148,8 +169,11 @@ __all__ = [
     "RefusedFile",
     "RepairReport",
     "Repeats",
+    "SampleMethod",
+    "SampleReport",
     "SearchResult",
     "Searched",
+    "Shown",
     "SkipReason",
     "SourceInfo",
     "SourceOptions",
@@ -157,6 +181,7 @@ __all__ = [
     "SpaceRun",
     "SpaceShare",
     "SpaceSummary",
+    "Spread",
     "StopRequest",
     "UndoInfo",
     "UndoReport",

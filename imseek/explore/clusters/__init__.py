@@ -1,0 +1,1 @@
+"""Groups of images that are alike: found, described, named, kept."""

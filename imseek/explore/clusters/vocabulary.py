@@ -1,0 +1,79 @@
+"""The words that clusters may be called by."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from imseek.encoders.prompts import imagenet_classes
+from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, UsageError
+from imseek.explore.clusters.naming import mean_of
+from imseek.explore.labels.class_vectors import class_vectors
+from imseek.explore.telling import Telling
+from imseek.explore.vectors import Vectors
+from imseek.search.cutoff import NEUTRAL_TEXTS
+from imseek.types import Float32
+
+IMAGENET: Final = "imagenet"
+NONE: Final = "none"
+MOST: Final = 100_000
+_LONGEST: Final = 200
+
+
+def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
+    """The words: ``imagenet``, ``none``, a file with one a line, or the words themselves; each once.
+
+    In a file, what begins with # is a comment. Words that differ in capitals, spaces or accents' coding alone are
+    one. Raises UsageError for a file that cannot be read or has no words, and for too many or too long ones.
+    """
+    if names == NONE:
+        return ()
+    if names == IMAGENET:
+        return tuple(dict.fromkeys(imagenet_classes()))
+    given = _lines(Path(names).expanduser()) if isinstance(names, str | Path) else list(names)
+    found: dict[str, str] = {}
+    for word in given:
+        text = " ".join(word.split())
+        if len(text) > _LONGEST:
+            raise UsageError(f"a word of {len(text)} letters is none: {text[:40]}…", hint="one name a line")
+        if text:
+            found.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
+    if not found:
+        raise UsageError("the vocabulary has no words", hint="one a line; or --names imagenet, or none")
+    if len(found) > MOST:
+        raise UsageError(f"a vocabulary has at most {MOST:,} words, not {len(found):,}")
+    return tuple(found.values())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        hint = "a file with a name a line, or imagenet, or none"
+        raise UsageError(f"cannot read the names in {path}: {said}", hint=hint) from error
+    return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+
+
+def vectors_of(
+    vectors: Vectors, words: tuple[str, ...], telling: Telling, notes: list[str]
+) -> tuple[Float32, Float32] | None:
+    """Unit rows (w, dim) of the words, and what is to be taken away from them (dim,); None, with a note, where the
+    encoder of the space cannot be had or knows no words. Raises InterruptedError."""
+    root, space = vectors.reader.root, vectors.space
+
+    def made(texts: tuple[str, ...]) -> Float32:
+        return class_vectors(
+            root, space, texts, notify=notes.append, progress=telling.progress, stop=telling.stop
+        )
+
+    try:
+        rows = made(words)
+        return rows, mean_of(rows, lambda: made(NEUTRAL_TEXTS))
+    except (EncoderError, MissingExtraError, UnknownEncoderError) as error:
+        notes.append(f"no names: {error}")
+        return None
