@@ -94,7 +94,8 @@ def _energies(y: npt.NDArray[np.int16]) -> tuple[int, float, float, float]:
     steep += down
     curve *= curve
     some = steep[::2, ::2]  # enough to tell the noise by
-    curve -= curve[::2, ::2][some <= some.mean() / 2].mean() if some.any() else 0
+    flat = some <= some.mean() / 2
+    curve -= curve[::2, ::2][flat].mean() if flat.any() else 0
     curve *= steep
     count = int(np.count_nonzero(steep > 4 * EDGE**2))
     maximum = float(steep.max())

@@ -78,8 +78,10 @@ section { background: var(--tile); border: 1px solid var(--rule); border-radius:
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th { text-align: left; font-weight: 500; color: var(--grey); font-size: .8rem; padding: .15rem .6rem .15rem 0; }
-td { padding: .18rem .6rem .18rem 0; vertical-align: middle; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { padding: .18rem .6rem .18rem 0; vertical-align: middle; }
+td.t { overflow-wrap: anywhere; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; width: 1%; }
+th.n + th, td.n + td { padding-left: .3rem; }
 td.b { width: 34%; min-width: 4rem; padding-right: 0; }
 .bar { height: .55rem; border-radius: 3px; background: var(--pale); overflow: hidden; }
 .bar i { display: block; height: 100%; background: var(--accent); }

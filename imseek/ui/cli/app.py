@@ -35,6 +35,7 @@ from imseek.ui.cli import (
     jobs,
     judge,
     maintain,
+    report,
     search,
     source,
     watch,
@@ -62,6 +63,7 @@ judge.register(app)
 apply.register(app)
 app.add_typer(dataset.app, name="dataset")
 coverage.register(app)
+report.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")
