@@ -253,6 +253,7 @@ def _metadata(ids: Any, rng: np.random.Generator, numbers: Any) -> pa.Table:
         "latitude": pa.array(rng.uniform(-60, 70, n), mask=~located),
         "longitude": pa.array(rng.uniform(-180, 180, n), mask=~located),
         "caption": pa.nulls(n, pa.string()),
+        **{field.name: pa.nulls(n, field.type) for field in shards.MEASURES},
     }
     draw = pa.field("draw", pa.float64())
     return pa.table(

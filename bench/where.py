@@ -168,6 +168,7 @@ def table(rows: int) -> pa.Table:
         "latitude": pa.array(rng.uniform(-90, 90, rows), mask=unknown),
         "longitude": pa.array(rng.uniform(-180, 180, rows), mask=unknown),
         "caption": pa.array(captions.tolist()),
+        **{field.name: pa.nulls(rows) for field in shards.MEASURES},
     }
     hashes = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(32), rows, [None, pa.py_buffer(rng.bytes(32 * rows))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from imseek.types import (
     CaptionReport,
     DropReport,
     IndexPolicy,
+    MeasureReport,
     MergeReport,
+    Progress,
     ProgressCallback,
     PurgeReport,
     ReencodeReport,
@@ -112,6 +115,37 @@ def purge(
         forget(root)
         report = purge_files(writer)
         return replace(report, notes=snapshots.renew_due(writer, tell, stop))
+
+
+def measure(
+    path: str | os.PathLike[str],
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> MeasureReport:
+    """Measure the quality of pictures (``luma_…``, docs/dataset.md) that were indexed before that was part of indexing.
+
+    Opens those pictures, encodes nothing, and can be interrupted: the next call goes on. Pictures that cannot be read,
+    or have changed since, stay without. Raises CollectionNotFoundError, LockedError, ReadOnlyError, and
+    CorruptCollectionError where a file of the collection is damaged.
+    """
+    from imseek.curate.measuring import measure as measure_pictures
+    from imseek.data.telling import telling
+    from imseek.data.writer import Writer
+
+    root = Path(path).expanduser().absolute()
+    stop = stop or threading.Event()
+    started = time.monotonic()
+    with (
+        explained(root),
+        Writer(root, "maintain --measure") as writer,
+        telling(writer, progress, stop) as tell,
+    ):
+
+        def count(done: int, total: int, unreadable: int) -> None:
+            tell(Progress("measuring", done, total, unreadable, time.monotonic() - started))
+
+        return measure_pictures(writer, count, stop)
 
 
 def build_index(

@@ -18,6 +18,7 @@ from imseek.curate.pairs import scope_of
 from imseek.curate.pixels.classify import DEFAULTS
 from imseek.data import judgements
 from imseek.data.reader import Reader
+from imseek.search.encoders import shared_space
 from imseek.types import (
     Duplicate,
     DuplicateGroup,
@@ -46,7 +47,7 @@ def find(
     Raises StaleGenerationError, CorruptCollectionError.
     """
     contents, theirs = of_generation(reader, wanted.allowed), of_generation(other)
-    shared = against.shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
+    shared = shared_space(reader, other) if set(wanted.kinds) - {"exact"} else None
     limits, notes = DEFAULTS, tuple[str, ...]()
     with ExitStack() as stack:
         mine = against.Side(reader, contents, stack.enter_context(Originals(reader)).read)

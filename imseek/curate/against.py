@@ -39,7 +39,7 @@ NO_VECTORS: Final = (
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """One of the two collections. ``read`` gives the bytes of an image of it by its id, or None; ``index`` is that of
-    ``space``, which both have (:func:`shared_space`); None where they have none in common."""
+    ``space``, which both have (:func:`imseek.search.encoders.shared_space`); None where they have none in common."""
 
     reader: Reader
     contents: Contents
@@ -59,15 +59,6 @@ class Across:
     pairs: tuple[DuplicatePair, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
-
-
-def shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo] | None:
-    """The first space of pictures of ``one`` whose encoder the ``other`` has too, as each of them knows it."""
-    theirs = {space.fingerprint: space for space in reversed(other.current.image_spaces)}
-    for space in one.current.image_spaces:
-        if space.fingerprint in theirs:
-            return space, theirs[space.fingerprint]
-    return None
 
 
 def find(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection
 
@@ -17,6 +18,11 @@ from imseek.data.system_errors import explained
 from imseek.data.writer import Change, Writer
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+#: The column set of measures of images that were indexed without them (:func:`replacing_measures`).
+MEASURED = "measured"
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
@@ -32,18 +38,47 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
 
 def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
     """What :func:`put_columns` does, as part of a larger change of the generation that is current now."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a column set")
+    _check_name(name)
     if hidden := sorted(set(columns) & set(shards.INTRINSIC.names)):
         raise ValueError(f"{hidden[0]!r} is an intrinsic column")
     # One type for all shards, also for those that happen to hold no value, or only whole numbers among floats.
     types = {column: shards.column_of(list(values.values())).type for column, values in columns.items()}
     tables = {}
-    for shard in writer.current().shards if columns else ():
-        with explained(writer.root):
-            ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r").tolist()
-        tables[shard.shard_id] = _table(ids, columns, types)
+    for shard_id, ids in _ids_of_shards(writer) if columns else ():
+        tables[shard_id] = _table(ids.tolist(), columns, types)
+    return _replacing(writer, name, tables)
 
+
+def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats]) -> Change:
+    """Store measures of images that were indexed without them: by name of a column of ``MEASURES`` a value (n,) for
+    each of ``ids`` (n,), ascending; NaN for none. They are a set of their own, which is replaced as a whole."""
+    tables = {}
+    for shard_id, rows in _ids_of_shards(writer):
+        at = np.minimum(np.searchsorted(ids, rows), max(0, len(ids) - 1))
+        known = ids[at] == rows if len(ids) else np.zeros(len(rows), np.bool_)
+        columns = {}
+        for name, values in measures.items():
+            column = np.where(known, values[at], np.nan) if len(ids) else np.full(len(rows), np.nan)
+            columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column))
+        tables[shard_id] = pa.table({"image_id": pa.array(rows, pa.int64()), **columns})
+    return _replacing(writer, MEASURED, tables)
+
+
+def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:
+    for shard in writer.current().shards:
+        with explained(writer.root):
+            ids = np.array(np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r"))
+        yield shard.shard_id, ids
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a column set")
+    if name == MEASURED:
+        raise ValueError(f"{name!r} is the column set of `imseek maintain --measure`")
+
+
+def _replacing(writer: Writer, name: str, tables: Mapping[int, pa.Table]) -> Change:
     def change(connection: Connection, generation: int) -> None:
         files.retire(connection, generation, (t.files.c.kind == "column") & (t.files.c.name == name))
         for shard_id, table in tables.items():

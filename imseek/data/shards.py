@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ from imseek.types import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
 ROW_GROUP = 4096
+
+#: What :class:`imseek.types.Luma` holds, under its names. They came later than the other intrinsic columns: shards that
+#: were written before lack them.
+MEASURES = pa.schema(
+    [pa.field(f"luma_{name}", pa.float64()) for name in ("mean", "sd", "dark", "bright", "edges", "blur")]
+)
 
 #: The intrinsic columns. Others are ``extra`` columns of a source, typed by their values: see `column_of`.
 INTRINSIC = pa.schema(
@@ -41,6 +47,7 @@ INTRINSIC = pa.schema(
         pa.field("latitude", pa.float64()),
         pa.field("longitude", pa.float64()),
         pa.field("caption", pa.string()),
+        *MEASURES,
     ]
 )
 
@@ -66,6 +73,8 @@ def row_of(facts: ImageFacts, content_hash: bytes, size: int) -> dict[str, Any]:
         "longitude": facts.longitude,
         "caption": facts.caption,
     }
+    if facts.luma is not None:
+        row.update((f"luma_{name}", value) for name, value in asdict(facts.luma).items())
     row.update((extra_name(name), value) for name, value in facts.extra.items())
     return row
 
@@ -121,7 +130,7 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     fields = []
     for name in names:
         parts = [table.schema.field(name) for table in tables if name in table.column_names]
-        # A field is one of INTRINSIC in all tables or in none, so only others can differ.
+        # A field is one of INTRINSIC in all tables or in none, but for MEASURES, which may be a source's in old ones.
         fields.append(parts[0].with_type(common_type(part.type for part in parts)))
     schema = pa.schema(fields)
     return pa.concat_tables([_with_schema(table, schema) for table in tables])

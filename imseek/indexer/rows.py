@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from imseek.data.shards import INTRINSIC, extra_name
+from imseek.data.shards import INTRINSIC, MEASURES, extra_name
 from imseek.errors import UsageError
 from imseek.indexer.sources.base import Scalar
 
 #: Columns that a user may drop: those that may be null.
-_OPTIONAL: Final = tuple(field.name for field in INTRINSIC if field.nullable)
+_OPTIONAL: Final = tuple(
+    field.name for field in INTRINSIC if field.nullable and field.name not in MEASURES.names
+)
 
 
 class Columns:

@@ -24,10 +24,14 @@ def perceptual_hash(pixels: Pixels) -> int:
     highest bit. After C. Zauner, "Implementation and benchmarking of perceptual image hash functions"
     (2010), in the variant of the ImageHash library, whose ``phash`` gives the same bits.
     """
-    small = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    luminance = np.asarray(small, dtype=np.float64)
+    return hash_of(Image.fromarray(pixels).convert("L"))
+
+
+def hash_of(luminance: Image.Image) -> int:
+    """The same of the luminance of a picture, which is of mode L."""
+    levels = np.asarray(luminance.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
     # Rounded, so that coefficients that are zero by symmetry are zero on every machine.
-    spectrum = np.round(_DCT @ luminance @ _DCT.T, 6)
+    spectrum = np.round(_DCT @ levels @ _DCT.T, 6)
     bits = spectrum > np.median(spectrum)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 

@@ -25,7 +25,8 @@ from PIL.Image import Transpose
 from imseek.errors import MediaError
 from imseek.media.heic import refuse_unreadable_items
 from imseek.media.isobmff import ends_early
-from imseek.media.phash import perceptual_hash
+from imseek.media.measures import measure
+from imseek.media.phash import hash_of
 from imseek.media.probe import ExifFacts, exif_facts, raw_facts
 from imseek.media.raw import largest_jpeg
 from imseek.media.svg import render
@@ -110,13 +111,15 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
         if min_side is not None and (factor := min(image.size) // min_side) > 1:
             image = image.reduce(factor)
         pixels = np.array(_to_srgb(image, stored.info.get("icc_profile")))
+    luminance = Image.fromarray(pixels).convert("L")
     return pixels, ImageFacts(
         width=width,
         height=height,
         format=name,
         mode=mode,
         frames=_count_frames(stored, data, name),
-        phash=perceptual_hash(pixels),
+        phash=hash_of(luminance),
+        luma=measure(luminance),
         **asdict(exif),
     )
 

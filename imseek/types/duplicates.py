@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -36,6 +36,15 @@ class DuplicatePair:
     correlation: float | None = None
     orientation: str = ""
     judged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Images that are there more than once: ``images`` of each content, by the lowest id of them, and pairs of contents
+    by these, with their kind."""
+
+    images: Mapping[int, Sequence[int]]
+    pairs: Sequence[tuple[int, int, DuplicateKind]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,31 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Luma:
+    """Of the luminance of a picture (ITU-R 601, of sRGB, 0 … 1), reduced to 256 pixels at the longer side.
+
+    ``mean`` and ``sd`` (standard deviation) are its light and contrast; ``dark`` and ``bright`` the shares of pixels
+    of at most 25/255 and at least 250/255; ``edges`` the share of those on a slope of more than 8/255 a pixel;
+    ``blur`` the width of edges: the σ, in pixels of the reduced picture, of a Gaussian that would blur a step as much.
+    None where there is no edge. :func:`imseek.media.measures.measure` says how.
+    """
+
+    mean: float
+    sd: float
+    dark: float
+    bright: float
+    edges: float
+    blur: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What the bytes of a picture say about it, independent of where it lies.
 
     ``width`` and ``height`` are pixels after EXIF orientation; ``phash`` is a 64-bit perceptual hash
-    (unsigned); ``latitude`` and ``longitude`` are degrees (WGS 84); ``taken_at`` is ISO 8601 as the camera
-    wrote it, with a zone only where EXIF states one.
+    (unsigned); ``luma`` is what its luminance says of its quality, None where nobody has looked; ``latitude`` and
+    ``longitude`` are degrees (WGS 84); ``taken_at`` is ISO 8601 as the camera wrote it, with a zone only where EXIF
+    states one.
     """
 
     width: int
@@ -56,6 +75,7 @@ class ImageFacts:
     mode: str
     frames: int = 1
     phash: int = 0
+    luma: Luma | None = None
     orientation: int = 1
     taken_at: str | None = None
     camera: str | None = None

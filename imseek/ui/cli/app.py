@@ -25,6 +25,8 @@ from imseek.ui.cli import (
     captions,
     clusters,
     collection,
+    coverage,
+    dataset,
     demo,
     doctor,
     duplicates,
@@ -39,6 +41,7 @@ from imseek.ui.cli import (
     maintain,
     moderate,
     outliers,
+    report,
     sample,
     search,
     source,
@@ -71,6 +74,9 @@ sample.register(app)
 duplicates.register(app)
 judge.register(app)
 apply.register(app)
+app.add_typer(dataset.app, name="dataset")
+coverage.register(app)
+report.register(app)
 info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")

@@ -251,7 +251,7 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
         if "seconds" in part:
             part["seconds"] = round(part["seconds"], 3)
     found: dict[str, Any] = {
-        name: body.get(name) for name in ("merge", "purge", "captions", "reencode", "dropped")
+        name: body.get(name) for name in ("merge", "purge", "captions", "measured", "reencode", "dropped")
     }
     reports = done.get("index")
     found["index"] = None if reports is None else [asdict(report) for report in reports]

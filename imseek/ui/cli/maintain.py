@@ -20,7 +20,14 @@ from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, ex
 
 if TYPE_CHECKING:
     from imseek import Runtime
-    from imseek.types import CaptionReport, DropReport, MergeReport, PurgeReport, ReencodeReport
+    from imseek.types import (
+        CaptionReport,
+        DropReport,
+        MeasureReport,
+        MergeReport,
+        PurgeReport,
+        ReencodeReport,
+    )
 
 _SHOWN_MISSING: Final = 20
 
@@ -78,6 +85,10 @@ def maintain(
             "--captions", help="Embed the captions it holds, for `search --by caption`; no picture is read."
         ),
     ] = False,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Measure the quality of pictures that an early version indexed."),
+    ] = False,
     index: IndexOption = None,
     memory: MemoryOption = None,
     recall: RecallOption = None,
@@ -115,10 +126,15 @@ def maintain(
     if captions and not code:
         done["captions"], code = _embed(chosen.path, runtime)
         _tell(_caption_lines(done["captions"]), as_json)
+    if measure and not code:
+        done["measured"], code = _measure(chosen.path)
+        _tell([_measured_line(done["measured"])], as_json)
     if index is not None and not code:
         done["index"], code = building.build(chosen.path, index, memory, recall, renew)
         _tell(building.build_lines(done["index"]), as_json)
-    asked = purge or captions or drop_space is not None or reference is not None or index is not None
+    asked = (
+        purge or captions or measure or drop_space is not None or reference is not None or index is not None
+    )
     if (merge or not asked) and not code:
         done["merge"], code = _merge(chosen.path)
         _tell(_merge_lines(done["merge"]), as_json)
@@ -222,6 +238,23 @@ def _caption_lines(report: CaptionReport) -> list[str]:
     already = f"captions are embedded already with {printable(report.encoder)}: {held}"
     made = f"embedded captions with {printable(report.encoder)}: {held} ({report.seconds:.1f} s)"
     return [already if report.outcome == "already" else made, *map(printable, report.notes)]
+
+
+def _measure(path: Path) -> tuple[MeasureReport, int]:
+    from imseek import upkeep
+
+    with StopSignals() as signals, progress_bar() as progress:
+        report = upkeep.measure(path, progress=progress, stop=signals.event)
+    return report, signals.exit_code if report.interrupted else 0
+
+
+def _measured_line(report: MeasureReport) -> str:
+    if not report.missing:
+        return f"all of {count(report.images, 'image')} are measured"
+    made = f"measured {report.measured:,} of {count(report.missing, 'image')} ({report.seconds:.1f} s)"
+    if report.unreadable:
+        made += f"; {report.unreadable:,} could not be read, or have changed"
+    return f"interrupted: {made}; the same command goes on from here" if report.interrupted else made
 
 
 def _merge(path: Path) -> tuple[MergeReport, int]:

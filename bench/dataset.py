@@ -1,0 +1,263 @@
+"""What `imseek dataset` and `imseek coverage` find of what is known to be there, and what the measures cost.
+
+    python bench/dataset.py [--part quality] [--part cost] [--part coverage] [--half B] [--stamps DIR] [--photos DIR]
+
+quality   Photographs (scikit-image, scikit-learn, and quarters of the larger ones), stamps of Tux Paint, pages and
+          charts, as they are and altered: out of focus (a Gaussian of σ pixels where the longer side has 256),
+          shaken, under- and overexposed (in linear light), and pictures of nothing: blank pages, walls, lens caps. All
+          as JPEG, with the noise of a sensor. Recall and precision of each list, with 95 % bootstrap intervals over
+          originals. --choose prints the originals' quantiles, by which thresholds were chosen on half A.
+cost      CPU time a picture of decoding and measuring, over DIR/small (640 × 480) and DIR/big (12 MP) of photos.py.
+coverage  Stamps of one half as one collection, and of the other with one folder withheld as another: which part of
+          what was withheld is listed as lacking, and which part of what is listed was withheld.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from duplicating.originals import chart, page, photo_folders
+from PIL import Image, ImageFilter
+from quality import find_stamps, half_of, stamp_names
+
+from imseek.explore.statistics.quality import flags_of
+from imseek.media import decode
+from imseek.media.measures import SIDE, measure
+from imseek.types import Luma
+
+PARTS = ("quality", "cost", "coverage")
+RESAMPLES = 2000
+#: Of a half, so many are drawn.
+STAMPS = 150
+
+
+@dataclass(frozen=True)
+class Original:
+    """``of`` is shared by quarters of one photograph, which are resampled together."""
+
+    family: str
+    of: str
+    picture: Image.Image
+
+
+def originals(half: str, stamps: Path) -> Iterator[Original]:
+    files = [
+        p for folder in photo_folders() for p in sorted(folder.iterdir()) if p.suffix in (".png", ".jpg")
+    ]
+    for path in files:
+        name = path.stem.replace("_right", "_left").replace("_RGB", "_GRAY")
+        if half_of(name) != half or path.stem == "chessboard_RGB":
+            continue
+        whole = Image.fromarray(decode(path.read_bytes()).pixels)
+        yield Original("photograph", name, whole)
+        width, height = whole.size
+        for left, top in ((0, 0), (0, 1), (1, 0), (1, 1)) if min(whole.size) >= 300 else ():
+            box = (left * width // 2, top * height // 2, (left + 1) * width // 2, (top + 1) * height // 2)
+            yield Original("photograph", name, whole.crop(box))
+    names = [name for name in stamp_names(stamps) if half_of(name) == half]
+    for n in sorted(np.random.default_rng(7).permutation(len(names))[:STAMPS]):
+        pixels = decode((stamps / names[n]).read_bytes()).pixels
+        if max(pixels.shape) >= 100:
+            yield Original("stamp", names[n], Image.fromarray(pixels))
+    for n in range(12):
+        seed = n + (1000 if half == "B" else 0)
+        yield Original("page or chart", f"page-{n}", page(n % 3, seed))
+        yield Original("page or chart", f"chart-{n}", chart(n % 3, seed))
+
+
+# -- what is done to them ---------------------------------------------------------------------------------
+
+
+def blurred(sigma: float) -> Callable[[Image.Image], Image.Image]:
+    return lambda picture: picture.filter(ImageFilter.GaussianBlur(sigma * max(picture.size) / SIDE))
+
+
+def shaken(length: float) -> Callable[[Image.Image], Image.Image]:
+    """Along the diagonal, over ``length`` pixels where the longer side has 256."""
+
+    def alter(picture: Image.Image) -> Image.Image:
+        steps = max(2, round(length * max(picture.size) / SIDE / np.sqrt(2)))
+        pixels = np.asarray(picture, np.float32)
+        total = np.zeros_like(pixels)
+        for step in range(steps):
+            total += np.roll(pixels, (step, step), (0, 1))
+        cut = total[steps:, steps:] / steps
+        return Image.fromarray(cut.clip(0, 255).astype(np.uint8))
+
+    return alter
+
+
+def exposed(stops: float) -> Callable[[Image.Image], Image.Image]:
+    """By so many stops more, in linear light (sRGB)."""
+
+    def alter(picture: Image.Image) -> Image.Image:
+        value = np.asarray(picture, np.float32) / 255
+        linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4) * 2**stops
+        linear = linear.clip(0, 1)
+        shown = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return Image.fromarray((shown * 255).round().astype(np.uint8))
+
+    return alter
+
+
+ALTERED = {
+    "blurred": {
+        "σ 1": blurred(1),
+        "σ 1.5": blurred(1.5),
+        "σ 2": blurred(2),
+        "σ 3": blurred(3),
+        "σ 5": blurred(5),
+        "shaken by 6": shaken(6),
+        "shaken by 12": shaken(12),
+    },
+    "dark": {"−2 stops": exposed(-2), "−3 stops": exposed(-3), "−4 stops": exposed(-4)},
+    "bright": {"+2 stops": exposed(2), "+3 stops": exposed(3), "+4 stops": exposed(4)},
+}
+
+
+def nothing(seed: int, count: int) -> Iterator[tuple[str, Image.Image]]:
+    """Blank pages, evenly lit or not, some with a speck; walls in a colour; lens caps."""
+    chance = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:480, 0:640].astype(np.float32)
+    for n in range(count):
+        falloff = 1 - chance.uniform(0, 0.25) * (
+            ((columns - chance.uniform(0, 640)) / 640) ** 2 + ((rows - chance.uniform(0, 480)) / 480) ** 2
+        )
+        kind = ("blank page", "wall", "lens cap")[n % 3]
+        if kind == "blank page":
+            pixels = falloff[..., None] * np.array([250, 248, 244], np.float32) * chance.uniform(0.8, 1.02)
+            if n % 2:
+                top, left = chance.integers(20, 440), chance.integers(20, 600)
+                pixels[top : top + 6, left : left + 9] *= 0.5
+        elif kind == "wall":
+            pixels = falloff[..., None] * chance.uniform(60, 230, 3).astype(np.float32)
+        else:
+            pixels = np.full((480, 640, 3), chance.uniform(0, 12), np.float32)
+        yield kind, Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def taken(picture: Image.Image, seed: int, noise: float = 3) -> Luma:
+    """As a camera would store it: with noise, as JPEG of quality 85; then measured as at indexing."""
+    pixels = np.asarray(picture, np.float32)
+    grain = np.random.default_rng(seed).normal(0, noise, (*pixels.shape[:2], 1))
+    buffer = io.BytesIO()
+    Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    found = decode(buffer.getvalue(), min_side=224).facts.luma
+    assert found is not None
+    return found
+
+
+# -- quality ----------------------------------------------------------------------------------------------
+
+
+def quality(options: argparse.Namespace) -> None:
+    stamps = options.stamps or find_stamps()
+    found = list(originals(options.half, stamps))
+    families = [one.family for one in found]
+    as_they_are = [taken(one.picture, n) for n, one in enumerate(found)]
+    empty = list(nothing("AB".index(options.half), 90))
+    print(f"half {options.half}: " + ", ".join(f"{families.count(f)} {f}s" for f in dict.fromkeys(families)))
+    if options.choose:
+        quantiles(families, as_they_are, "as they are")
+    wrong = {name: [name in flags_of(luma) for luma in as_they_are] for name in (*ALTERED, "empty")}
+    print("\n| list | of what | listed | 95 % interval |\n|---|---|---|---|")
+    for name, flagged in wrong.items():
+        for family in dict.fromkeys(families):
+            rows = [n for n, one in enumerate(families) if one == family]
+            report(f"{name} | {family}s as they are", [flagged[n] for n in rows], [found[n].of for n in rows])
+    for name, ways in ALTERED.items():
+        for way, alter in ways.items():
+            for family in dict.fromkeys(families):
+                rows = [n for n, one in enumerate(families) if one == family]
+                lumas = [taken(alter(found[n].picture), n) for n in rows]
+                if options.choose:
+                    quantiles([family] * len(lumas), lumas, way)
+                listed = [name in flags_of(luma) for luma in lumas]
+                report(f"{name} | {family}s, {way}", listed, [found[n].of for n in rows])
+                if family == "photograph":
+                    right, others = sum(listed), sum(wrong[name][n] for n in rows)
+                    if right + others:
+                        print(
+                            f"|  | of photographs listed, {way} | precision {right / (right + others):.3f} | |"
+                        )
+    lumas = [(kind, taken(picture, n)) for n, (kind, picture) in enumerate(empty)]
+    for kind in dict.fromkeys(kind for kind, _ in lumas):
+        mine = [luma for one, luma in lumas if one == kind]
+        if options.choose:
+            quantiles([kind] * len(mine), mine, "nothing")
+        report(
+            f"empty | {kind}s",
+            ["empty" in flags_of(luma) for luma in mine],
+            [str(n) for n in range(len(mine))],
+        )
+
+
+def report(what: str, listed: list[bool], of: list[str]) -> None:
+    """The share, resampled by what the pictures are parts of."""
+    groups = [
+        np.array([hit for hit, one in zip(listed, of, strict=True) if one == name])
+        for name in dict.fromkeys(of)
+    ]
+    sums, sizes = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
+    drawn = np.random.default_rng(1).integers(0, len(groups), (RESAMPLES, len(groups)))
+    shares = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    print(f"| {what} | {sum(listed) / len(listed):.3f} | [{low:.3f}, {high:.3f}] |", flush=True)
+
+
+def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
+    for family in dict.fromkeys(families):
+        mine = [luma for one, luma in zip(families, lumas, strict=True) if one == family]
+        for name in ("mean", "sd", "dark", "bright", "edges", "blur"):
+            values = [v for luma in mine if (v := getattr(luma, name)) is not None]
+            cuts = np.percentile(values, [0, 2, 5, 50, 95, 98, 100]) if values else []
+            print(
+                f"    {what}, {family}: {name:7}", " ".join(f"{cut:.3f}" for cut in cuts), f"({len(values)})"
+            )
+
+
+# -- cost -------------------------------------------------------------------------------------------------
+
+
+def cost(options: argparse.Namespace) -> None:
+    print("\n| pictures | decode, with facts, hash and measures | measures alone |\n|---|---|---|")
+    for name, count in (("small", 200), ("big", 20)):
+        data = [path.read_bytes() for path in sorted((options.photos / name).iterdir())[:count]]
+        whole, alone = [], []
+        for _ in range(5):
+            started = time.process_time()
+            pictures = [decode(one, min_side=224).pixels for one in data]
+            whole.append(time.process_time() - started)
+            luminances = [Image.fromarray(pixels).convert("L") for pixels in pictures]
+            started = time.process_time()
+            for luminance in luminances:
+                measure(luminance)
+            alone.append(time.process_time() - started)
+        each = [1e3 * float(np.median(times)) / count for times in (whole, alone)]
+        print(f"| {name} | {each[0]:.2f} ms | {each[1]:.2f} ms |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
+    parser.add_argument("--photos", type=Path, default=Path("/tmp/peers/photos"), help="made by photos.py")
+    parser.add_argument("--choose", action="store_true", help="print quantiles of the measures too")
+    options = parser.parse_args()
+    for part in options.part or PARTS:
+        {"quality": quality, "cost": cost}[part](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,368 @@
+"""A collection as a set of data: ``imseek.dataset.quality(collection)``, ``balance``, ``leakage``, ``coverage``.
+
+All of it comes from what is stored; no picture is opened (but where ``looks`` allows it, to be sure of duplicates).
+
+>>> report = imseek.dataset.quality("photos.imseek")      # doctest: +SKIP
+>>> [(one.kind, one.count) for one in report.lists]       # doctest: +SKIP
+[('blurred', 12), ('dark', 3), ('bright', 0), ('empty', 1)]
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import numpy as np
+
+from imseek.curate.leaks import Related, related
+from imseek.data.current import read_current
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import IdSet
+from imseek.duplicates import find as find_duplicates
+from imseek.errors import StaleGenerationError, UsageError
+from imseek.explore.opened import Opened
+from imseek.explore.reading import allowed as allowed_of
+from imseek.explore.reading import reading
+from imseek.explore.statistics import balance as spreading
+from imseek.explore.statistics import comparing
+from imseek.explore.statistics import quality as rating
+from imseek.explore.statistics.coverage import EXPECTED
+from imseek.explore.statistics.parts import parts_of
+from imseek.explore.statistics.rated import rated
+from imseek.explore.statistics.repeats import across, within
+from imseek.explore.vectors import Vectors
+from imseek.search.encoders import load_encoder
+from imseek.types import (
+    AnyCollection,
+    Balance,
+    ClassCount,
+    CoverageReport,
+    LeakCount,
+    LeakGroup,
+    LeakImage,
+    LeakReport,
+    ProgressCallback,
+    QualityKind,
+    QualityList,
+    QualityReport,
+    Repeats,
+    path_of,
+)
+
+T = TypeVar("T")
+
+KINDS: Final = rating.KINDS
+#: Which images a list of quality holds, in the words of ``--where``.
+RULES: Final = rating.RULES
+#: Of a class, a group or a list so many images are told by default.
+LIMIT: Final = 20
+
+
+def quality(
+    collection: AnyCollection,
+    *,
+    kinds: Iterable[QualityKind] = KINDS,
+    where: str | None = None,
+    limit: int = LIMIT,
+) -> QualityReport:
+    """Pictures that are blurred, dark, overexposed (``bright``) or near-empty, by measures stored at indexing.
+
+    Of each kind the ``limit`` worst; an image may be in several lists. Images that were indexed by an early version
+    have no measures and are ``unknown``: :func:`imseek.upkeep.measure` makes them. :data:`RULES` says what is listed.
+    Raises UsageError (an unknown kind), QueryError, CollectionNotFoundError, CorruptCollectionError.
+    """
+    wanted = _kinds(kinds)
+
+    def work(reader: Reader) -> QualityReport:
+        ids, measures = rating.measures(reader, allowed_of(reader, where))
+        flagged = rating.flagged(measures)
+        lists = []
+        for kind in wanted:
+            at = np.flatnonzero(flagged[kind])
+            name, sign = rating.ORDER[kind]
+            worst = at[np.lexsort((ids[at], -sign * measures[name][at]))][:limit]
+            shown = [
+                (
+                    int(ids[n]),
+                    {f"luma_{m}": float(v[n]) for m, v in measures.items() if not np.isnan(v[n])},
+                )
+                for n in worst.tolist()
+            ]
+            lists.append(QualityList(kind, rating.RULES[kind], len(at), rated(reader, shown)))
+        unknown = int(np.isnan(measures["mean"]).sum())
+        return QualityReport(len(ids), unknown, tuple(lists), reader.generation)
+
+    return reading(collection, work)
+
+
+def tag_quality(
+    collection: AnyCollection, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
+) -> dict[QualityKind, int]:
+    """Give the images of each list its kind as a tag, with the rule as provenance. Returns how many got it.
+
+    Tags that images have already stay. Raises as :func:`quality`, LockedError and ReadOnlyError.
+    """
+    from imseek.data import tags
+    from imseek.data.patience import writing
+
+    lists = _listed(collection, _kinds(kinds), where)
+    given = {
+        (image_id, str(kind)): f"quality: {rating.RULES[kind]}"
+        for kind, ids in lists.items()
+        for image_id in ids
+    }
+    if given:
+        with writing(path_of(collection), "dataset quality --tag") as writer:
+            tags.put(writer, given)
+    return {kind: len(ids) for kind, ids in lists.items()}
+
+
+def save_quality(
+    collection: AnyCollection, name: str, *, kinds: Iterable[QualityKind] = KINDS, where: str | None = None
+) -> dict[QualityKind, int]:
+    """Store a derived column ``<name>_<kind>``, true or false, for each kind; null where nothing was measured.
+
+    Returns how many are true. A set of that name is replaced. Raises as :func:`quality`, UsageError for a name that
+    cannot be one, LockedError and ReadOnlyError.
+    """
+    from imseek.data.derived import store
+    from imseek.data.models import Model
+
+    wanted = _kinds(kinds)
+
+    def work(reader: Reader) -> dict[str, dict[int, bool]]:
+        ids, measures = rating.measures(reader, allowed_of(reader, where))
+        known = ~np.isnan(measures["mean"])
+        flagged = rating.flagged(measures)
+        return {
+            f"{name}_{kind}": dict(zip(ids[known].tolist(), flagged[kind][known].tolist(), strict=True))
+            for kind in wanted
+        }
+
+    values = reading(collection, work)
+    facts = {"rules": {kind: rating.RULES[kind] for kind in wanted}, "where": where}
+    try:
+        store(path_of(collection), values, Model(name, "quality", facts))
+    except ValueError as error:
+        raise UsageError(str(error), hint="lower-case letters, digits and _, a letter first") from error
+    return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
+
+
+def balance(
+    collection: AnyCollection,
+    by: str = "tag",
+    *,
+    where: str | None = None,
+    duplicates: bool = False,
+    looks: int = 0,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Balance:
+    """How many images each class has: ``by`` tag, ``folder``, or any other column that a filter can name.
+
+    With ``duplicates``, also how many images of each class have an equal or near-equal one in it; ``looks`` pictures
+    are opened for that at most (:func:`imseek.duplicates.find`). Raises QueryError for an unknown column.
+    """
+
+    def work(reader: Reader, repeats: Repeats | None, notes: tuple[str, ...]) -> Balance:
+        allowed = allowed_of(reader, where)
+        found = spreading.Classes(reader, by, allowed)
+        images = reader.current.images if allowed is None else len(Vectors(reader, None, allowed))
+        sizes = found.sizes()
+        repeated: Mapping[str, int] | None = None
+        if repeats is not None:
+            concerned = IdSet([i for ids in repeats.images.values() for i in ids])
+            mine = np.flatnonzero(concerned.marks(found.ids))
+            classes: dict[int, list[str]] = {}
+            for n in mine.tolist():
+                classes.setdefault(int(found.ids[n]), []).append(found.names[found.number[n]])
+            repeated = within(repeats, classes)
+        order = sorted(range(len(sizes)), key=lambda n: (-sizes[n], found.names[n]))
+        return Balance(
+            by=by,
+            images=images,
+            without=images - len(np.unique(found.ids)),
+            classes=tuple(
+                ClassCount(
+                    found.names[n],
+                    int(sizes[n]),
+                    float(sizes[n]) / images,
+                    None if repeated is None else repeated[found.names[n]],
+                )
+                for n in order
+            ),
+            effective=spreading.effective(sizes.tolist()),
+            ratio=spreading.ratio(sizes.tolist()),
+            generation=reader.generation,
+            notes=notes,
+        )
+
+    if not duplicates:
+        return reading(collection, lambda reader: work(reader, None, ()))
+    with Opened(path_of(collection)) as opened:
+
+        def both(reader: Reader) -> Balance:
+            found = _related(opened, reader, where, looks, progress, stop)
+            left = ("interrupted: there may be more duplicates",) if found.interrupted else ()
+            return work(reader, found.repeats(), found.notes + left)
+
+        return opened.reading(both)
+
+
+def leakage(
+    collection: AnyCollection,
+    split: str | Mapping[str, Sequence[str | os.PathLike[str]]],
+    *,
+    where: str | None = None,
+    looks: int = 10_000,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LeakReport:
+    """Images of one part of a collection that are there in another part too: the same bytes, or the same picture.
+
+    ``split`` is a column that says which part an image belongs to, or for each part the folders that it lies in. Where
+    the parts are two collections, see :func:`leakage_against`. ``looks`` pairs of pictures are looked
+    at at most; of others hash and vector decide. Raises UsageError where there are not two parts, QueryError.
+    """
+    with Opened(path_of(collection)) as opened:
+
+        def work(reader: Reader) -> LeakReport:
+            allowed = allowed_of(reader, where)
+            class_of, images = parts_of(reader, split, allowed)
+            sizes: dict[str, int] = {}
+            for name in class_of.values():
+                sizes[name] = sizes.get(name, 0) + 1
+            if len(sizes) < 2:
+                raise UsageError(
+                    f"images are in {len(sizes)} part{'s' * (len(sizes) != 1)}"
+                    + (f" only ({next(iter(sizes))})" if sizes else ""),
+                    hint="a leak takes two: a column such as folder, or folders that hold images (--folders A,B)",
+                )
+            found = _related(opened, reader, where, looks, progress, stop)
+            leaks = across(found.repeats(), class_of)
+            places = reader.places([i for _, ids in leaks.groups for i in ids])
+            return LeakReport(
+                splits=dict(sorted(sizes.items())),
+                without=images - len(class_of),
+                counts=tuple(LeakCount(*pair, *counts) for pair, counts in leaks.counts.items()),
+                groups=tuple(
+                    LeakGroup(kind, tuple(LeakImage(class_of[i], i, places.get(i)) for i in ids))
+                    for kind, ids in leaks.groups
+                ),
+                generation=reader.generation,
+                notes=found.notes,
+                interrupted=found.interrupted,
+            )
+
+        return opened.reading(work)
+
+
+def leakage_against(
+    collection: AnyCollection,
+    other: AnyCollection,
+    *,
+    names: tuple[str, str] = ("this", "other"),
+    where: str | None = None,
+    looks: int = 10_000,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> LeakReport:
+    """What of ``collection`` is in the ``other`` too, as parts of these ``names``; otherwise as :func:`leakage`.
+
+    Groups are the images of the collection with the one of the other that they are most surely the same as.
+    """
+    found = find_duplicates(collection, against=other, where=where, looks=looks, progress=progress, stop=stop)
+    mine, theirs = names
+    kinds = Counter(member.pair.kind for group in found.groups for member in group.others if member.pair)
+    counts = (LeakCount(mine, theirs, kinds["exact"], kinds["same"]),) if kinds else ()
+    groups = tuple(
+        LeakGroup(
+            group.kind,
+            (
+                *(LeakImage(mine, one.image_id, one.place) for one in group.others),
+                LeakImage(theirs, group.keeper.image_id, group.keeper.place),
+            ),
+        )
+        for group in found.groups
+    )
+    return LeakReport(
+        splits={mine: found.searched, theirs: read_current(path_of(other)).images},
+        without=0,
+        counts=counts,
+        groups=groups,
+        generation=found.generation,
+        notes=found.notes,
+        interrupted=found.interrupted,
+    )
+
+
+def coverage(
+    a: AnyCollection,
+    b: AnyCollection,
+    *,
+    where: str | None = None,
+    groups: int = LIMIT,
+    examples: int = 6,
+    expected: float = EXPECTED,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> CoverageReport:
+    """What collection ``a`` has that ``b`` lacks, and the other way, by the vectors of one encoder that both have.
+
+    An image is lacking where it and its neighbours lie further from the other collection than all but the share
+    ``expected`` of that collection's own images (docs/dataset.md). Lacking images come in at most so many
+    ``groups`` of what is alike, each with ``examples``. ``where`` holds for both. Raises UsageError for one and the
+    same collection, and where they have no encoder in common; QueryError, CollectionNotFoundError.
+    """
+    if not 0 < expected < 1:
+        raise UsageError(f"the expected share lies between 0 and 1, not at {expected:g}")
+    stop = stop or threading.Event()
+    with Opened(path_of(a)) as first, Opened(path_of(b)) as second:
+        while True:
+            try:
+                return comparing.compared(first, second, where, groups, examples, expected, progress, stop)
+            except StaleGenerationError:
+                if not (first.renew() | second.renew()):
+                    raise
+
+
+def _kinds(kinds: Iterable[QualityKind]) -> tuple[QualityKind, ...]:
+    wanted = tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in wanted if kind not in KINDS]:
+        raise UsageError(f"{unknown[0]!r} is no kind of quality", hint=f"one of {', '.join(KINDS)}")
+    return wanted
+
+
+def _listed(
+    collection: AnyCollection, kinds: Sequence[QualityKind], where: str | None
+) -> dict[QualityKind, list[int]]:
+    def work(reader: Reader) -> dict[QualityKind, list[int]]:
+        ids, measures = rating.measures(reader, allowed_of(reader, where))
+        flagged = rating.flagged(measures)
+        return {kind: ids[flagged[kind]].tolist() for kind in kinds}
+
+    return reading(collection, work)
+
+
+def _related(
+    opened: Opened,
+    reader: Reader,
+    where: str | None,
+    looks: int,
+    progress: ProgressCallback | None,
+    stop: threading.Event | None,
+) -> Related:
+    return related(
+        reader,
+        opened.index,
+        lambda space: load_encoder(opened.root, space, ("image",)),
+        ("exact", "same"),
+        allowed=allowed_of(reader, where),
+        where=where or "",
+        looks=looks,
+        progress=progress,
+        stop=stop,
+    )

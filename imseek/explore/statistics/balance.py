@@ -1,0 +1,91 @@
+"""How evenly images are spread over classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.facts import marks_duplicates
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.search.where.values import check, values
+from imseek.search.where.vocabulary import Kind
+
+TAG: Final = "tag"
+
+
+class Classes:
+    """Which images are in which class: (n,) numbers of classes and ids, a row for each image in a class.
+
+    ``by`` is ``"tag"``, or a column that a filter can name, ``folder`` too. What has no value there is in no class.
+    Raises QueryError for an unknown column.
+    """
+
+    def __init__(self, reader: Reader, by: str, allowed: IdSet | None = None) -> None:
+        numbers: dict[str, int] = {}
+        members: list[tuple[Ids, Ids]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+        for ids, texts in _tags(reader) if by == TAG else _column(reader, by):
+            if allowed is not None:
+                kept = allowed.marks(ids)
+                ids, texts = ids[kept], [text for text, keep in zip(texts, kept, strict=True) if keep]
+            known = np.array([-1 if text is None else _number(numbers, text) for text in texts], np.int64)
+            members.append((known[known >= 0], ids[known >= 0]))
+        self.names = tuple(numbers)
+        self.number, self.ids = (np.concatenate(part) for part in zip(*members, strict=True))
+
+    def sizes(self) -> Ids:
+        """(classes,)"""
+        return np.bincount(self.number, minlength=len(self.names))
+
+
+def effective(sizes: Sequence[int]) -> float | None:
+    """exp(−Σ p log p), Hill's number of order 1 (M. O. Hill, "Diversity and evenness", 1973); None where all are 0."""
+    total = sum(sizes)
+    if not total:
+        return None
+    return math.exp(-sum(n / total * math.log(n / total) for n in sizes if n))
+
+
+def ratio(sizes: Iterable[int]) -> float | None:
+    """The largest over the smallest."""
+    there = [n for n in sizes if n]
+    return max(there) / min(there) if there else None
+
+
+def _number(numbers: dict[str, int], text: str) -> int:
+    return numbers.setdefault(text, len(numbers))
+
+
+def _column(reader: Reader, by: str) -> Iterable[tuple[Ids, list[str | None]]]:
+    (kind,) = check(reader, [by])
+    for ids, (column,) in values(reader, [by]):
+        yield ids, [None if value is None else _text(value, kind) for value in column.to_pylist()]
+
+
+def _text(value: Any, kind: Kind) -> str:
+    if kind is Kind.BOOL:
+        return "true" if value else "false"
+    return f"{value:g}" if kind is Kind.FLOAT else str(value)
+
+
+def _tags(reader: Reader) -> Iterable[tuple[Ids, list[str | None]]]:
+    """But for those that mark duplicates, and those of images that are not searched now."""
+    live = np.concatenate(
+        [np.empty(0, np.int64)]
+        + [np.delete(reader.shard_ids(s), reader.dead_rows(s)) for s in reader.current.shards]
+    )
+    searched = IdSet(live)
+    with connect_read_only(reader.root) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ?",
+            (reader.generation, reader.generation),
+        ).fetchall()
+        reader.check_history(connection)
+    found = sorted({(image_id, tag) for image_id, tag, source in rows if not marks_duplicates(source or "")})
+    ids = np.array([image_id for image_id, _ in found], np.int64)
+    kept = searched.marks(ids)
+    yield ids[kept], [tag for (_, tag), keep in zip(found, kept, strict=True) if keep]

@@ -1,0 +1,123 @@
+"""Two collections beside each other: what each has that the other lacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.opened import Opened
+from imseek.explore.reading import allowed as allowed_of
+from imseek.explore.statistics import coverage as covering
+from imseek.explore.statistics.rated import rated
+from imseek.explore.vectors import Vectors
+from imseek.search.encoders import shared_space
+from imseek.types import (
+    CoverageReport,
+    CoverageSide,
+    Float32,
+    LackingGroup,
+    Progress,
+    ProgressCallback,
+    SpaceInfo,
+)
+
+
+def compared(
+    first: Opened,
+    second: Opened,
+    where: str | None,
+    groups: int,
+    examples: int,
+    expected: float,
+    progress: ProgressCallback | None,
+    stop: threading.Event,
+) -> CoverageReport:
+    readers = first.reader, second.reader
+    if readers[0].identity.uuid == readers[1].identity.uuid:
+        raise UsageError("a collection cannot be compared with itself", hint="name two")
+    spaces = _shared_space(*readers)
+    each = [
+        Vectors(reader, space, allowed_of(reader, where))
+        for reader, space in zip(readers, spaces, strict=True)
+    ]
+    indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
+    sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
+    total = 2 * (len(each[0]) + len(each[1]))
+    sides: list[CoverageSide] = []
+    for mine, theirs, before in ((sets[0], sets[1], 0), (sets[1], sets[0], 2 * len(each[0]))):
+
+        def tell(done: int, before: int = before) -> bool:
+            if progress is not None:
+                progress(Progress("comparing", before + done, total, 0, 0.0))
+            return stop.is_set()
+
+        least = covering.threshold(theirs, expected)
+        found = covering.strange_to(mine, theirs, tell) if least is not None else None
+        sides.append(_side(mine.vectors, found, least, groups, examples))
+    return CoverageReport(
+        encoder=spaces[0].encoder,
+        expected=expected,
+        a=sides[0],
+        b=sides[1],
+        mmd=covering.mmd(*each),
+        notes=_notes(sides, each),
+        interrupted=stop.is_set(),
+    )
+
+
+def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
+    names = ("the first", "the second")
+    notes = []
+    for n, side in enumerate(sides):
+        if side.threshold is None and side.images:
+            held = f"{len(each[1 - n])} image{'s' * (len(each[1 - n]) != 1)}"
+            notes.append(
+                f"{names[1 - n]} collection has {held}, too few to tell what is near there: all of {names[n]} counts "
+                "as lacking"
+            )
+    return tuple(notes)
+
+
+def _side(
+    mine: Vectors, found: tuple[Float32, Float32] | None, least: float | None, groups: int, examples: int
+) -> CoverageSide:
+    """``found`` is how strange images are, and their nearest cosines; without ``least``, all are lacking."""
+    if found is None or least is None:
+        strange = cosines = np.full(len(mine), np.nan, np.float32)
+        lacking = np.arange(len(mine) if least is None else 0)
+    else:
+        strange, cosines = found
+        lacking = np.flatnonzero(strange > least)
+    made = []
+    for positions in covering.grouped(mine, lacking, groups):
+        shown = [(int(mine.ids[p]), _values(cosines[p])) for p in positions[:examples].tolist()]
+        made.append(LackingGroup(len(positions), rated(mine.reader, shown)))
+    return CoverageSide(
+        uuid=mine.reader.identity.uuid,
+        images=len(mine),
+        generation=mine.reader.generation,
+        threshold=least,
+        lacking=len(lacking),
+        nearest=None if found is None or not len(mine) else float(np.median(cosines)),
+        groups=tuple(made),
+    )
+
+
+def _values(cosine: np.float32) -> dict[str, float]:
+    return {} if np.isnan(cosine) else {"cosine": round(float(cosine), 6)}
+
+
+def _shared_space(one: Reader, other: Reader) -> tuple[SpaceInfo, SpaceInfo]:
+    found = shared_space(one, other)
+    if found is None:
+        theirs = one.current.image_spaces[0].encoder
+        raise UsageError(
+            f"the collections have no encoder in common ({theirs}, {other.current.image_spaces[0].encoder}), and "
+            "vectors of different encoders cannot be compared",
+            hint=f"imseek maintain -c {other.root} --add-space {theirs}",
+        )
+    return found

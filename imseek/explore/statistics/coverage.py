@@ -1,0 +1,228 @@
+"""What one set of vectors has that another lacks.
+
+How strange an image is to a set: its cosine with the nearest image of the set is compared with that image's own
+reach, the cosine with its fifth neighbour, so that sparse parts of a set reach further (after T. Kynkäänniemi et al.,
+"Improved precision and recall metric for assessing generative models", 2019, whose balls around images are of that
+kind); and the mean is taken with the five nearest images of its own set, since what is lacking is rarely alone. It is
+lacking where it is stranger to the set than nearly all images of the set are to the rest of it, as in conformal anomaly
+detection (R. Laxhammar and G. Falkman, 2015). So the threshold comes from the set itself, and the share that would be
+listed if nothing were lacking is known. bench/dataset.py measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids, IdSet, VectorIndex
+from imseek.explore.vectors import BLOCK, Vectors
+from imseek.types import Float32
+
+#: The share of images that is listed where nothing is lacking.
+EXPECTED: Final = 0.05
+#: The neighbour that tells the reach of an image, and how many of its own share in what is said of an image.
+NEIGHBOURS: Final = 5
+#: Of a set, so many images tell how strange its own are to it.
+SAMPLE: Final = 2048
+#: Images that the distance of two sets is computed from: so many of each.
+MMD_SAMPLE: Final = 2048
+#: Bandwidth and factor as S. Jayasumana et al., "Rethinking FID: towards a better evaluation metric for image
+#: generation" (2024), have them for unit vectors of CLIP.
+_SIGMA: Final = 10.0
+_SCALE: Final = 1000.0
+#: Queries that an index is asked at the same time.
+_BLOCK: Final = 1024
+#: Rounds in which the centres of groups settle.
+_ROUNDS: Final = 8
+
+
+class Neighbours:
+    """The images of a set, which an index finds. Memory: 8 bytes for each, beside the vectors' own."""
+
+    def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
+        self.vectors = vectors
+        self._index = index
+        allowed = IdSet(vectors.ids)
+        self._allowed = None if len(allowed) == len(index) else allowed
+        #: By position, the cosines with the fifth and the sixth neighbour; NaN until somebody asks.
+        self._reach = np.full((len(vectors), 2), np.nan, np.float32)
+
+    def nearest(self, rows: Float32, count: int, but: Ids | None = None) -> tuple[Ids, Float32]:
+        """Positions (m, count) of the images nearest to ``rows`` (m, dim), and their cosines; of each row the image
+        ``but`` is left out. -1 and -1 where there are no more, and for a row of zeros."""
+        positions, cosines = np.full((len(rows), count), -1), np.full((len(rows), count), -1, np.float32)
+        some = np.flatnonzero(rows.any(axis=1))
+        for start in range(0, len(some), _BLOCK):
+            part = some[start : start + _BLOCK]
+            matches = self._index.search(rows[part], count + (but is not None), allowed=self._allowed)
+            for at, match in zip(part.tolist(), matches, strict=True):
+                kept = np.ones(len(match), np.bool_) if but is None else match.ids != but[at]
+                found = self.vectors.positions(match.ids[kept])[:count]
+                positions[at, : len(found)] = found
+                cosines[at, : len(found)] = match.scores[kept][:count]
+        return positions, cosines
+
+    def own(self, positions: Ids, count: int) -> tuple[Ids, Float32]:
+        """The same for images of the set itself, which are left out."""
+        ids = self.vectors.ids[positions]
+        return self.nearest(self.vectors.of(ids), count, ids)
+
+    def reach(self, positions: Ids, asking: Float32 | None = None) -> Float32:
+        """(m,) the cosine of images with their fifth neighbour, or with the last where there are fewer; -1 where there
+        is none. ``asking``, the cosines of others of the set with them: these are not counted among the neighbours."""
+        new = np.unique(positions[np.isnan(self._reach[positions, 0])])
+        if len(new):
+            cosines = self.own(new, NEIGHBOURS + 1)[1]
+            last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
+            rows = np.arange(len(new))
+            self._reach[new, 0] = cosines[rows, np.minimum(last, NEIGHBOURS - 1)]
+            self._reach[new, 1] = cosines[rows, last]
+        reach = self._reach[positions]
+        if asking is None:
+            return reach[:, 0]
+        return np.where(asking >= reach[:, 0], reach[:, 1], reach[:, 0])
+
+    def strangeness(self, rows: Float32, but: Ids | None = None) -> tuple[Float32, Float32]:
+        """(m,) by how much the nearest image falls short of its own reach, and (m,) the cosine with it. ``but`` are ids
+        of images of the set, where the rows are of such."""
+        found, near = self.nearest(rows, 1, but)
+        positions, cosines = found[:, 0], near[:, 0]
+        there = positions >= 0
+        strange = np.full(len(rows), 2, np.float32)
+        reach = self.reach(positions[there], None if but is None else cosines[there])
+        strange[there] = reach - cosines[there]
+        return strange, cosines
+
+
+def strange_to(
+    mine: Neighbours, theirs: Neighbours, tell: Callable[[int], bool]
+) -> tuple[Float32, Float32] | None:
+    """(n,) how strange each image of one set is to another, and the cosine with the nearest. ``tell`` gets how many are
+    done, twice, and says whether to stop: None then."""
+    vectors = mine.vectors
+    alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
+    for part, rows in vectors.blocks(_BLOCK):
+        alone[part], cosines[part] = theirs.strangeness(rows)
+        if tell(part.stop):
+            return None
+    strange = np.empty_like(alone)
+    for start in range(0, len(vectors), _BLOCK):
+        some = np.arange(start, min(start + _BLOCK, len(vectors)))
+        strange[some] = _with_neighbours(alone, some, mine.own(some, NEIGHBOURS)[0])
+        if tell(len(vectors) + int(some[-1]) + 1):
+            return None
+    return strange, cosines
+
+
+def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
+    """How strange all but the share ``expected`` of a set are to the rest of it, by a sample; None below two images."""
+    if len(theirs.vectors) < 2:
+        return None
+    chosen = _sample(len(theirs.vectors), SAMPLE)
+    around = theirs.own(chosen, NEIGHBOURS)[0]
+    needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
+    alone = np.full(len(theirs.vectors), np.nan, np.float32)
+    for start in range(0, len(needed), _BLOCK):
+        ids = theirs.vectors.ids[needed[start : start + _BLOCK]]
+        alone[needed[start : start + _BLOCK]] = theirs.strangeness(theirs.vectors.of(ids), ids)[0]
+    return float(np.quantile(_with_neighbours(alone, chosen, around), 1 - expected))
+
+
+def _with_neighbours(alone: Float32, positions: Ids, around: Ids) -> Float32:
+    """(m,) the mean of what is said of images and of those ``around`` them, (m, k) positions, -1 for none."""
+    there = around >= 0
+    total = alone[positions] + np.where(there, alone[around], 0).sum(axis=1)
+    mean: Float32 = (total / (1 + there.sum(axis=1))).astype(np.float32)
+    return mean
+
+
+def mmd(a: Vectors, b: Vectors) -> float | None:
+    """1000 times the squared maximum mean discrepancy, without bias (A. Gretton et al., "A kernel two-sample test",
+    2012, eq. 3), of samples, with a Gaussian kernel of σ = 10 on unit vectors. Near 0, or just below, where the sets
+    are alike; None with fewer than two images in one of them."""
+    if min(len(a), len(b)) < 2:
+        return None
+    x, y = (one.at(_sample(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
+    return _SCALE * (_mean_kernel(x, x, same=True) + _mean_kernel(y, y, same=True) - 2 * _mean_kernel(x, y))
+
+
+def _mean_kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], same: bool = False) -> float:
+    """The mean of k over pairs; where x is y, of different ones only."""
+    squared = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
+    kernel = np.exp(-np.maximum(squared, 0) / (2 * _SIGMA**2))
+    if same:
+        return float((kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1)))
+    return float(kernel.mean())
+
+
+def grouped(vectors: Vectors, positions: Ids, groups: int) -> list[Ids]:
+    """``positions`` of ``vectors`` in at most so many groups of what is alike, the largest first; in each the most
+    typical first.
+
+    Centres are begun farthest-first (T. Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985),
+    so that what is rare has one too, and settle as in spherical k-means (I. Dhillon and D. Modha, 2001).
+    """
+    if not len(positions) or groups < 1:
+        return []
+    centres = _farthest_first(vectors, positions, groups)
+    labels, closeness = _assigned(vectors, positions, centres)
+    for _ in range(_ROUNDS):
+        centres = _means(vectors, positions, labels, centres)
+        before = labels
+        labels, closeness = _assigned(vectors, positions, centres)
+        if (labels == before).all():
+            break
+    members = [np.flatnonzero(labels == n) for n in range(len(centres))]
+    ordered = [positions[one[np.argsort(-closeness[one], kind="stable")]] for one in members if len(one)]
+    return sorted(ordered, key=lambda one: (-len(one), int(one[0])))
+
+
+def _farthest_first(vectors: Vectors, positions: Ids, groups: int) -> Float32:
+    mean = sum((rows.sum(0) for _, rows in _blocks(vectors, positions)), np.zeros(vectors.dim, np.float32))
+    norm = float(np.linalg.norm(mean)) or 1.0
+    closest = np.full(len(positions), -np.inf, np.float32)
+    for part, rows in _blocks(vectors, positions):  # The first is the most typical of all.
+        closest[part] = rows @ (mean / norm)
+    chosen = [int(np.argmax(closest))]
+    closest[:] = -np.inf
+    while True:
+        centre = vectors.at(positions[chosen[-1:]])[0]
+        for part, rows in _blocks(vectors, positions):
+            closest[part] = np.maximum(closest[part], rows @ centre)
+        farthest = int(np.argmin(closest))
+        if len(chosen) == groups or closest[farthest] > 1 - 1e-4:
+            return vectors.at(positions[chosen])
+        chosen.append(farthest)
+
+
+def _assigned(vectors: Vectors, positions: Ids, centres: Float32) -> tuple[Ids, Float32]:
+    labels, closeness = np.empty(len(positions), np.int64), np.empty(len(positions), np.float32)
+    for part, rows in _blocks(vectors, positions):
+        cosines = rows @ centres.T
+        labels[part] = cosines.argmax(1)
+        closeness[part] = cosines.max(1)
+    return labels, closeness
+
+
+def _means(vectors: Vectors, positions: Ids, labels: Ids, centres: Float32) -> Float32:
+    sums = np.zeros_like(centres)
+    for part, rows in _blocks(vectors, positions):
+        np.add.at(sums, labels[part], rows)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.where(norms > 0, sums / np.where(norms > 0, norms, 1), centres)
+
+
+def _blocks(vectors: Vectors, positions: Ids) -> Iterator[tuple[slice, Float32]]:
+    for start in range(0, len(positions), BLOCK):
+        part = slice(start, min(start + BLOCK, len(positions)))
+        yield part, vectors.at(positions[part])
+
+
+def _sample(count: int, most: int) -> Ids:
+    """Positions, ascending; the same whenever it is asked for."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))

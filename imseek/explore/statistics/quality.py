@@ -1,0 +1,65 @@
+"""Which pictures are blurred, dark, overexposed or near-empty, by the measures that are stored with them.
+
+Thresholds were chosen on half A of photographs, drawings and pages, as they are and altered: bench/dataset.py,
+docs/dataset.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.shards import MEASURES
+from imseek.data.vectors.base import Bools, Ids, IdSet
+from imseek.search.where.values import numbers
+from imseek.types import Luma, QualityKind
+
+KINDS: Final[tuple[QualityKind, ...]] = get_args(QualityKind)
+#: By kind, the condition (docs/where.md), and by which measure, times a sign, a list is in order: the most first.
+RULES: Final[Mapping[QualityKind, str]] = {
+    "blurred": "luma_blur >= 0.7 AND (luma_edges > 0.002 OR luma_sd > 0.08)",
+    "dark": "luma_mean <= 0.2",
+    "bright": "luma_bright >= 0.15 AND luma_mean >= 0.6",
+    "empty": "luma_edges <= 0.002 AND luma_sd <= 0.08",
+}
+ORDER: Final[Mapping[QualityKind, tuple[str, int]]] = {
+    "blurred": ("blur", 1),
+    "dark": ("mean", -1),
+    "bright": ("bright", 1),
+    "empty": ("sd", -1),
+}
+NAMES: Final = tuple(name.removeprefix("luma_") for name in MEASURES.names)
+
+Measures: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
+
+
+def flagged(of: Measures) -> dict[QualityKind, Bools]:
+    """By kind, which images are of it: as :data:`RULES` have it, on arrays (n,). NaN is of no kind."""
+    empty = (of["edges"] <= 0.002) & (of["sd"] <= 0.08)
+    return {
+        "blurred": (of["blur"] >= 0.7) & ~empty,
+        "dark": of["mean"] <= 0.2,
+        "bright": (of["bright"] >= 0.15) & (of["mean"] >= 0.6),
+        "empty": empty,
+    }
+
+
+def flags_of(luma: Luma) -> tuple[QualityKind, ...]:
+    """The kinds that one picture is of."""
+    values = {name: np.nan if value is None else value for name, value in asdict(luma).items()}
+    found = flagged({name: np.array([value]) for name, value in values.items()})
+    return tuple(kind for kind, mask in found.items() if mask[0])
+
+
+def measures(reader: Reader, allowed: IdSet | None = None) -> tuple[Ids, Measures]:
+    """Ids (n,), ascending, of the live images, and the measures of each, NaN where there is none."""
+    ids, rows = numbers(reader, MEASURES.names)
+    if allowed is not None:
+        kept = allowed.marks(ids)
+        ids, rows = ids[kept], rows[:, kept]
+    return ids, dict(zip(NAMES, rows, strict=True))

@@ -1,0 +1,13 @@
+"""Images of a list, with what they are listed for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imseek.data.reader import Reader
+from imseek.types import Rated
+
+
+def rated(reader: Reader, shown: Sequence[tuple[int, Mapping[str, float]]]) -> tuple[Rated, ...]:
+    places = reader.places([image_id for image_id, _ in shown])
+    return tuple(Rated(image_id, places.get(image_id), values) for image_id, values in shown)

@@ -1,0 +1,95 @@
+"""All that can be said of a collection: ``imseek.report.gather(collection)``; `imseek report` makes a page of it.
+
+>>> found = imseek.report.gather("photos.imseek")      # doctest: +SKIP
+>>> found.contents.formats, found.quality.unknown      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
+
+from imseek import clusters, dataset, duplicates
+from imseek.data.reader import Reader
+from imseek.data.summary import summarise
+from imseek.errors import ImseekError, UsageError
+from imseek.explore.reading import reading
+from imseek.explore.statistics.overview import contents
+from imseek.types import (
+    AnyCollection,
+    CollectionInfo,
+    CollectionReport,
+    Contents,
+    ProgressCallback,
+)
+
+T = TypeVar("T")
+
+#: What takes longer than counting, and can be left out.
+Part: TypeAlias = Literal["quality", "clusters", "outliers", "duplicates"]
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+#: So many pairs of pictures are looked at to be sure of duplicates.
+LOOKS: Final = 1000
+#: Images of a list, outliers, clusters.
+_WORST: Final = 12
+_OUTLIERS: Final = 24
+
+
+def gather(
+    collection: AnyCollection,
+    *,
+    skip: Collection[Part] = (),
+    looks: int = LOOKS,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> CollectionReport:
+    """Count, rate, group and compare the images of a collection, from what is stored; nothing is changed.
+
+    Of duplicates, at most ``looks`` pairs of pictures are opened. A part that cannot be had (an extra that is missing)
+    is None, and a note says why. Raises UsageError for a part that is not one, CollectionNotFoundError,
+    CorruptCollectionError.
+    """
+    if unknown := sorted(set(skip) - set(PARTS)):
+        raise UsageError(f"{unknown[0]!r} is no part of a report", hint=f"one of {', '.join(PARTS)}")
+    if looks < 0:
+        raise UsageError(f"so many pairs cannot be looked at: {looks}")
+    stop = stop or threading.Event()
+    notes: list[str] = []
+
+    def counting(reader: Reader) -> tuple[CollectionInfo, Contents, int | None]:
+        space = reader.current.caption_space
+        embedded = None if space is None else reader.current.images - reader.silent(space.space_id)
+        return summarise(reader), contents(reader), embedded
+
+    info, counted, embedded = reading(collection, counting)
+
+    def part(name: Part, work: Callable[[], T], least: int = 1) -> T | None:
+        if name in skip or stop.is_set() or counted.images < least:
+            return None
+        try:
+            return work()
+        except InterruptedError:
+            return None
+        except UsageError:
+            raise
+        except ImseekError as error:
+            notes.append(f"{name}: {error}" + (f" ({error.hint})" if error.hint else ""))
+            return None
+
+    found = partial(CollectionReport, info=info, contents=counted, captions_embedded=embedded)
+    return found(
+        quality=part("quality", lambda: dataset.quality(collection, limit=_WORST)),
+        clusters=part("clusters", lambda: clusters.find(collection, progress=progress, stop=stop), 3),
+        outliers=part(
+            "outliers",
+            lambda: clusters.outliers(collection, limit=_OUTLIERS, progress=progress, stop=stop),
+            3,
+        ),
+        duplicates=part(
+            "duplicates", lambda: duplicates.find(collection, looks=looks, progress=progress, stop=stop)
+        ),
+        notes=tuple(notes),
+        interrupted=stop.is_set(),
+    )

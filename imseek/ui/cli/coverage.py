@@ -1,0 +1,105 @@
+"""``imseek coverage``: what one collection has that another lacks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imseek import library
+from imseek.ui.cli import datasetjson, jsonout
+from imseek.ui.cli.newfile import check_new, new_file
+from imseek.ui.cli.output import count, say
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.library import Resolved
+    from imseek.types import CoverageReport, CoverageSide
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "coverage",
+        epilog=examples(
+            "imseek coverage train field",
+            "imseek coverage train field --html coverage.html",
+            "imseek coverage old new --where 'year >= 2020' -n 30",
+        ),
+    )(coverage)
+
+
+def coverage(
+    a: Annotated[str, typer.Argument(metavar="A", help="A collection, by name or path.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one, with the same encoder.")],
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images of both that meet this (docs/where.md)."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many groups are shown each way.")
+    ] = 10,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what A has that B lacks, and the other way, by the vectors of both. No picture is opened but for --html."""
+    from imseek import dataset
+
+    if html is not None:
+        check_new(html, force=force)
+    both = [
+        library.resolve(name, cwd=current_folder(), environ=os.environ, option=what)
+        for name, what in ((a, "A"), (b, "B"))
+    ]
+    with StopSignals() as signals, progress_bar() as progress:
+        report = dataset.coverage(
+            both[0].path, both[1].path, where=where, groups=limit, progress=progress, stop=signals.event
+        )
+    if html is not None:
+        from imseek.ui.coverage_page import write
+
+        with new_file(html, force=force) as file:
+            write(file, report, both)
+    if as_json:
+        jsonout.print_json(datasetjson.coverage(report, *both))
+    else:
+        print("\n".join(lines(report, both)))
+        for note in report.notes:
+            say(printable(note))
+        if html is not None:
+            say(f"wrote {printable(str(html))} (html)")
+    if report.interrupted:
+        say("interrupted: not all images were compared")
+    return signals.exit_code if report.interrupted else 0
+
+
+def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
+    """What a user reads."""
+    names = [printable(one.name) for one in both]
+    out = [
+        f"compared by {printable(report.encoder)}; {report.expected:.0%} would be listed if nothing were lacking"
+    ]
+    out += _side(report.a, *names)
+    out += _side(report.b, *reversed(names))
+    if report.mmd is not None:
+        out.append(f"distance of the two (MMD × 1000): {report.mmd:.3f}; 0 where they are alike")
+    return out
+
+
+def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
+    out = [
+        f"{mine} has {count(side.images, 'image')}, of which {other} lacks {side.lacking:,}, {side.share:.1%}"
+    ]
+    for number, group in enumerate(side.groups, start=1):
+        out.append(f"{number:4}. {count(group.count, 'image')}")
+        for image in group.images[:3]:
+            cosine = image.values.get("cosine")
+            near = "" if cosine is None else f"{cosine:.3f}  "
+            place = f"(image {image.image_id}: place unknown)" if image.place is None else image.place.display
+            out.append(f"      {near}{place}")
+    return out

@@ -1,0 +1,340 @@
+"""``imseek dataset``: quality of pictures, balance of classes, leaks between parts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import datasetjson, jsonout
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+
+if TYPE_CHECKING:
+    from imseek.types import Balance, LeakReport, Place, QualityKind, QualityReport
+
+app = typer.Typer(
+    help="What a collection is made of, as a set of data.",
+    epilog=examples(
+        "imseek dataset quality",
+        "imseek dataset balance --by folder",
+        "imseek dataset leakage --split part",
+    ),
+)
+_WIDTH = 60
+#: Of a group so many images are shown.
+_MEMBERS = 6
+
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many of each list are shown.")
+]
+
+
+@app.command(
+    epilog=examples(
+        "imseek dataset quality",
+        "imseek dataset quality --blurred --dark -n 50",
+        "imseek dataset quality --empty --tag",
+        "imseek dataset quality --save quality && imseek search --where quality_blurred",
+    )
+)
+def quality(
+    blurred: Annotated[bool, typer.Option("--blurred", help="Only what has no sharp edge.")] = False,
+    dark: Annotated[bool, typer.Option("--dark", help="Only what has hardly any light.")] = False,
+    bright: Annotated[bool, typer.Option("--bright", help="Only what is overexposed, or on white.")] = False,
+    empty: Annotated[bool, typer.Option("--empty", help="Only what has nearly nothing on it.")] = False,
+    where: WhereOption = None,
+    limit: LimitOption = 10,
+    tag: Annotated[
+        bool, typer.Option("--tag", help="Tag the images of each list: blurred, dark, bright, empty.")
+    ] = False,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            "--save", metavar="NAME", help="Store columns NAME_blurred …, true or false, for --where."
+        ),
+    ] = None,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List pictures that are blurred, dark, overexposed or near-empty. No picture is opened."""
+    from imseek import dataset
+
+    if tag and save is not None:
+        raise UsageError("--tag and --save exclude each other")
+    if save is not None:
+        from imseek.data.models import check_name
+
+        check_name(save)
+    wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
+    kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    report = dataset.quality(chosen.path, kinds=kinds, where=where, limit=limit)
+    stored: dict[str, Any] = {}
+    if tag:
+        stored["tagged"] = dataset.tag_quality(chosen.path, kinds=kinds, where=where)
+    if save is not None:
+        stored["saved"] = {
+            f"{save}_{kind}": n
+            for kind, n in dataset.save_quality(chosen.path, save, kinds=kinds, where=where).items()
+        }
+    if as_json:
+        jsonout.print_json(datasetjson.quality(report, chosen, stored))
+        return
+    print("\n".join(quality_lines(report)))
+    if report.unknown:
+        say(
+            f"{count(report.unknown, 'image')} of {report.images:,} were never measured: `imseek maintain --measure` "
+            "opens them once"
+        )
+    if tag:
+        say("tagged: " + ", ".join(f"{n:,} {kind}" for kind, n in stored["tagged"].items()))
+    if save is not None:
+        say("saved: " + ", ".join(f"{name} ({n:,} true)" for name, n in stored["saved"].items()))
+
+
+def quality_lines(report: QualityReport) -> list[str]:
+    """What a user reads."""
+    known = report.images - report.unknown
+    lines = []
+    for one in report.lists:
+        share = f", {one.count / known:.1%}" if known else ""
+        lines.append(f"{one.kind}: {count(one.count, 'image')}{share} ({one.rule})")
+        if one.worst:
+            rows = [
+                [
+                    *(_number(image.values.get(name)) for name in _SHOWN),
+                    str(image.image_id),
+                    _placed(image.place),
+                ]
+                for image in one.worst
+            ]
+            head = [*(name.removeprefix("luma_") for name in _SHOWN), "id", "image"]
+            lines.append(table(head, rows, right=range(len(head) - 1)))
+            if one.count > len(one.worst):
+                lines.append(f"and {one.count - len(one.worst):,} more (-n shows more)")
+    return lines
+
+
+_SHOWN = ("luma_blur", "luma_mean", "luma_sd", "luma_dark", "luma_bright", "luma_edges")
+
+
+@app.command(
+    epilog=examples(
+        "imseek dataset balance",
+        "imseek dataset balance --by folder --duplicates",
+        "imseek dataset balance --by camera --where 'year >= 2020' --json",
+    )
+)
+def balance(
+    by: Annotated[
+        str, typer.Option("--by", metavar="tag|COLUMN", help="tag, folder, or any column (docs/where.md).")
+    ] = "tag",
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Count in each class what is there more than once, too.")
+    ] = False,
+    looks: Annotated[
+        int,
+        typer.Option(
+            "--looks", metavar="N", min=0, help="With --duplicates: so many pairs of pictures are looked at."
+        ),
+    ] = 0,
+    where: WhereOption = None,
+    limit: LimitOption = 20,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Count the images of each class, and how evenly they are spread."""
+    from imseek import dataset
+
+    if looks and not duplicates:
+        raise UsageError("--looks goes with --duplicates")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        found = dataset.balance(
+            chosen.path,
+            by,
+            where=where,
+            duplicates=duplicates,
+            looks=looks,
+            progress=progress,
+            stop=signals.event,
+        )
+    if as_json:
+        jsonout.print_json(datasetjson.balance(found, chosen))
+    else:
+        print("\n".join(balance_lines(found, limit)))
+        for note in found.notes:
+            say(printable(note))
+    return signals.exit_code if signals.event.is_set() else 0
+
+
+def balance_lines(found: Balance, limit: int) -> list[str]:
+    """What a user reads."""
+    if not found.classes:
+        return [f"none of {count(found.images, 'image')} has a value of {printable(found.by)}"]
+    assert found.effective is not None
+    assert found.ratio is not None
+    lines = [
+        f"{count(len(found.classes), 'class', 'classes')} by {printable(found.by)}, as mixed as {found.effective:.1f} "
+        f"equal ones; the largest is {found.ratio:,.1f} times the smallest"
+    ]
+    shown = found.classes[:limit]
+    looked = any(one.duplicates is not None for one in shown)
+    rows = [
+        [
+            f"{one.count:,}",
+            f"{one.share:.1%}",
+            *([f"{one.duplicates:,}"] if one.duplicates is not None else []),
+            shortened(one.name, _WIDTH),
+        ]
+        for one in shown
+    ]
+    if rows:
+        lines.append(
+            table(
+                ["images", "share", *(["repeated"] if looked else []), "class"],
+                rows,
+                right=(0, 1, 2)[: 2 + looked],
+            )
+        )
+    if len(found.classes) > len(shown) and limit:
+        lines.append(
+            f"and {count(len(found.classes) - len(shown), 'more class', 'more classes')} (-n shows more)"
+        )
+    if found.without:
+        lines.append(f"{count(found.without, 'image')} of {found.images:,} in none")
+    return lines
+
+
+@app.command(
+    epilog=examples(
+        "imseek dataset leakage --split part",
+        "imseek dataset leakage --folders ~/data/train,~/data/test",
+        "imseek dataset leakage -c test --against train",
+    )
+)
+def leakage(
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="COLUMN", help="The column that says which part an image belongs to."
+        ),
+    ] = None,
+    folders: Annotated[
+        str | None,
+        typer.Option("--folders", metavar="A,B", help="The parts are what lies in these folders."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="COLLECTION", help="The other part is another collection."),
+    ] = None,
+    where: WhereOption = None,
+    looks: Annotated[
+        int,
+        typer.Option("--looks", metavar="N", min=0, help="So many pairs of pictures are looked at, at most."),
+    ] = 10_000,
+    limit: LimitOption = 10,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Find images of one part of a set (train, test) that are there in another part as well."""
+    from imseek import dataset
+
+    if sum(given is not None for given in (split, folders, against)) != 1:
+        raise UsageError(
+            "say what the parts are, in one way",
+            hint="--split COLUMN, --folders A,B, or --against COLLECTION",
+        )
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    other = None
+    if against is not None:
+        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        if other is not None:
+            report = dataset.leakage_against(
+                chosen.path,
+                other.path,
+                names=(printable(chosen.name), printable(other.name)),
+                where=where,
+                looks=looks,
+                progress=progress,
+                stop=signals.event,
+            )
+        else:
+            report = dataset.leakage(
+                chosen.path,
+                split if split is not None else _parts(folders or ""),
+                where=where,
+                looks=looks,
+                progress=progress,
+                stop=signals.event,
+            )
+    if as_json:
+        jsonout.print_json(datasetjson.leakage(report, chosen))
+    else:
+        print("\n".join(leak_lines(report, limit)))
+        for note in report.notes:
+            say(printable(note))
+    if report.interrupted:
+        say("interrupted: there may be more; the same command goes on from here")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _parts(folders: str) -> dict[str, list[str]]:
+    """By name of a part its folder. Raises UsageError."""
+    named = [folder.strip() for folder in folders.split(",") if folder.strip()]
+    if len(set(named)) < 2:
+        raise UsageError("a leak takes two folders", hint="--folders train,test")
+    for folder in named:
+        if not Path(folder).expanduser().exists():
+            raise UsageError(f"no folder {folder}")
+    return {printable(folder): [str(Path(folder).expanduser())] for folder in named}
+
+
+def leak_lines(report: LeakReport, limit: int) -> list[str]:
+    """What a user reads."""
+    parts = ", ".join(f"{printable(name)} {n:,}" for name, n in report.splits.items())
+    lines = [f"parts: {parts}" + (f"; {count(report.without, 'image')} in none" if report.without else "")]
+    if not report.counts:
+        return [*lines, "no image of one part is in another"]
+    rows = [
+        [f"{one.exact:,}", f"{one.same:,}", f"{printable(one.split)} → {printable(one.other)}"]
+        for one in report.counts
+    ]
+    lines.append(table(("same file", "same picture", "images of … that are in …"), rows, right=(0, 1)))
+    for number, group in enumerate(report.groups[:limit], start=1):
+        what = "the same file" if group.kind == "exact" else "the same picture"
+        lines.append(f"{number}. {what}, {count(len(group.images), 'image')}")
+        rows = [
+            [shortened(one.split, _WIDTH), str(one.image_id), _placed(one.place)]
+            for one in group.images[:_MEMBERS]
+        ]
+        lines += ["   " + row for row in table(("part", "id", "image"), rows, right=(1,)).split("\n")[1:]]
+        if len(group.images) > _MEMBERS:
+            lines.append(f"   and {len(group.images) - _MEMBERS:,} more")
+    if len(report.groups) > limit and limit:
+        lines.append(f"and {count(len(report.groups) - limit, 'more group')} (-n shows more, --json has all)")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _placed(place: Place | None) -> str:
+    return "(place unknown)" if place is None else place.display

@@ -1,0 +1,157 @@
+"""``imseek report``: a collection on one page."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from imseek import library
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from imseek.library import Resolved
+    from imseek.report import Part
+    from imseek.types import CollectionReport
+
+_MARKDOWN = (".md", ".markdown")
+_HTML = (".html", ".htm")
+#: Of thumbnails, in pixels.
+_SIDE = 224
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "report",
+        epilog=examples(
+            "imseek report report.html",
+            "imseek report report.md --skip duplicates",
+            "imseek report /dev/stdout --skip clusters --skip outliers > report.html",
+        ),
+    )(report)
+
+
+def report(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="FILE.html: one page; FILE.md: Markdown, thumbnails in FILE_pictures/ beside it.",
+        ),
+    ],
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip",
+            metavar="PART",
+            help="Leave out quality, clusters, outliers or duplicates; may be repeated.",
+        ),
+    ] = None,
+    looks: Annotated[
+        int,
+        typer.Option(
+            "--looks", metavar="N", min=0, help="For duplicates, so many pairs of pictures are looked at."
+        ),
+    ] = 1000,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a report that is there already.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write a page about a collection: what it holds, quality, groups, duplicates, what was left out."""
+    from imseek.report import gather
+
+    markdown = _is_markdown(file)
+    check_new(file, force=force)
+    if markdown:
+        _check_folder(file, force=force)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    with StopSignals() as signals, progress_bar() as progress:
+        found = gather(
+            chosen.path,
+            skip=cast("Collection[Part]", skip or ()),
+            looks=looks,
+            progress=progress,
+            stop=signals.event,
+        )
+    _write(file, found, chosen, markdown=markdown, force=force)
+    if as_json:
+        jsonout.print_json(
+            {
+                "collection": jsonout.collection(chosen),
+                "written": jsonout.path(os.fsencode(file.absolute())),
+                "images": found.contents.images,
+                "generation": found.info.generation,
+                "notes": list(found.notes),
+                "interrupted": found.interrupted,
+            }
+        )
+    else:
+        for note in found.notes:
+            say(printable(note))
+        say(f"wrote {printable(str(file))}")
+    if found.interrupted:
+        say("interrupted: parts are missing")
+    return signals.exit_code if found.interrupted else 0
+
+
+def _is_markdown(file: Path) -> bool:
+    """By the ending of the name. Raises UsageError."""
+    ending = file.suffix.lower()
+    if stream_of(file) is not None or ending in _HTML:
+        return False
+    if ending in _MARKDOWN:
+        return True
+    raise UsageError(f"{file} is neither HTML nor Markdown", hint="name a file that ends in .html or .md")
+
+
+def _check_folder(file: Path, *, force: bool) -> None:
+    from imseek.ui.report_markdown import folder_of
+
+    folder = folder_of(file)
+    if os.path.lexists(folder) and not force:
+        raise UsageError(f"{folder} is there already", hint="choose another name, or add --force")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"{folder} is no folder", hint="choose another name")
+
+
+def _write(file: Path, found: CollectionReport, chosen: Resolved, *, markdown: bool, force: bool) -> None:
+    from imseek.ui.report_markdown import folder_of, pages
+    from imseek.ui.report_page import page, picture_ids
+    from imseek.ui.thumbnail_data import thumbnails
+
+    title = f"Collection {chosen.name}"
+    today = datetime.now().astimezone().date().isoformat()
+    said = f"{found.info.path}, generation {found.info.generation}, {found.info.encoder.encoder}; {today}"
+    with thumbnails(chosen.path, picture_ids(found), _SIDE) as read, new_file(file, force=force) as out:
+        if not markdown:
+            out.writelines(page(found, title, said, read))
+            return
+        folder = folder_of(file)
+        try:
+            _clear(folder)
+            out.writelines(pages(found, title, said, folder, read))
+        except OSError as error:
+            raise ImseekError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _clear(folder: Path) -> None:
+    """Take away thumbnails of an earlier report, and nothing else."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.suffix == ".webp" and path.stem.isdecimal() and path.is_file():
+            path.unlink()

@@ -1,0 +1,63 @@
+"""What two collections lack of each other, for people: one page of HTML with the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+from imseek.types import CoverageReport, CoverageSide
+from imseek.ui.cli.output import count
+from imseek.ui.page_frame import bar, card, escaped, head
+from imseek.ui.thumbnail_data import Embedded, thumbnails
+
+if TYPE_CHECKING:
+    from imseek.library import Resolved
+
+#: Of thumbnails, in pixels.
+_SIDE = 224
+
+
+def write(file: TextIO, report: CoverageReport, both: Sequence[Resolved]) -> None:
+    """Reads the pictures of both collections from where they lie."""
+    first, second = (one.name for one in both)
+    pictures = Embedded()
+    file.write(head(f"{first} and {second}"))
+    file.write(f"<header><h1>{escaped(first)} and {escaped(second)}</h1>\n")
+    distance = "" if report.mmd is None else f"; distance of the two (MMD × 1000): {report.mmd:.3f}"
+    file.write(
+        f"<p>Compared by {escaped(report.encoder)}. {report.expected:.0%} of images would be listed if nothing were "
+        f"lacking{distance}.</p>\n"
+    )
+    for note in report.notes:
+        file.write(f"<p class=warn>{escaped(note)}</p>\n")
+    file.write("</header>\n<main>\n")
+    for side, chosen, other in ((report.a, both[0], second), (report.b, both[1], first)):
+        ids = [image.image_id for group in side.groups for image in group.images]
+        with thumbnails(chosen.path, ids, _SIDE) as read:
+            _section(file, side, chosen.name, other, pictures, read)
+    file.write("</main>\n</html>\n")
+
+
+def _section(
+    file: TextIO,
+    side: CoverageSide,
+    mine: str,
+    other: str,
+    pictures: Embedded,
+    read: Callable[[int], bytes | None],
+) -> None:
+    file.write(f"<section><h2>In {escaped(mine)}, lacking in {escaped(other)}</h2>\n")
+    file.write(f"<p>{side.lacking:,} of {count(side.images, 'image')} ({side.share:.1%})")
+    file.write(f".</p>{bar(side.share)}\n")
+    shown = sum(group.count for group in side.groups)
+    for number, group in enumerate(side.groups, start=1):
+        file.write(f"<h3>{number}. {count(group.count, 'image')}</h3>\n<div class=row>")
+        for image in group.images:
+            cosine = image.values.get("cosine")
+            picture = pictures.tag(partial(read, image.image_id), f"image {image.image_id}")
+            file.write(card(image.place, picture, "" if cosine is None else f"nearest {cosine:.3f}"))
+        file.write("</div>\n")
+    if shown < side.lacking:
+        file.write(f"<p class=grey>{side.lacking - shown:,} more are in no group that is shown.</p>")
+    file.write("</section>\n")

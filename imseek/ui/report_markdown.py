@@ -1,0 +1,84 @@
+"""A report as Markdown, its thumbnails as files in a folder beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from imseek.types import CollectionReport
+from imseek.ui.cli.texts import printable
+from imseek.ui.report_sections import Block, Histogram, Pictures, Table, Text, facts, sections
+
+#: What Markdown or HTML in it would take for more than text.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+
+
+def folder_of(path: Path) -> Path:
+    """Where the thumbnails of a report go."""
+    return path.with_name(f"{path.stem}_pictures")
+
+
+def pages(
+    report: CollectionReport, title: str, said: str, folder: Path, read: Callable[[int], bytes | None]
+) -> Iterator[str]:
+    """In pieces; thumbnails are written to ``folder`` on the way. ``read`` gives a WebP of an image, or None."""
+    yield f"# {_plain(title)}\n\n{_plain(said)}\n\n"
+    yield " · ".join(f"**{_plain(value)}** {_plain(what)}" for value, what in facts(report)) + "\n"
+    for section in sections(report):
+        yield f"\n## {_plain(section.title)}\n"
+        for block in section.blocks:
+            yield "\n" + _block(block, folder, read)
+
+
+def _block(block: Block, folder: Path, read: Callable[[int], bytes | None]) -> str:
+    match block:
+        case Text():
+            return _plain(block.text, code=True) + "\n"
+        case Table():
+            return _heading(block.title) + _table(block)
+        case Histogram():
+            rows = [(f"{n:,}", name) for n, name in zip(block.counts, block.names, strict=True) if n]
+            return _heading(block.title) + _table(Table("", ("images", ""), rows, (0,)))
+        case Pictures():
+            shown = []
+            for one in block.pictures:
+                name = f"image {one.image_id}" if one.place is None else one.place.display.rsplit("/", 1)[-1]
+                label = _plain(f"{name} ({one.caption})" if one.caption else name)
+                shown.append(f"{_picture(one.image_id, folder, read)}{label}")
+            return _heading(block.title) + "\n".join(f"- {one}" for one in shown) + "\n"
+
+
+def _picture(image_id: int, folder: Path, read: Callable[[int], bytes | None]) -> str:
+    path = folder / f"{image_id}.webp"
+    if not path.exists():
+        if (data := read(image_id)) is None:
+            return ""
+        folder.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    return f"![image {image_id}]({quote(folder.name)}/{path.name}) "
+
+
+def _table(block: Table) -> str:
+    if not block.rows:
+        return ""
+    lines = [
+        "| " + " | ".join(_plain(text) for text in block.head) + " |",
+        "|" + "|".join("---:" if n in block.right else "---" for n in range(len(block.head))) + "|",
+    ]
+    lines += ["| " + " | ".join(_plain(text, code=True) for text in row) + " |" for row in block.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(text: str) -> str:
+    return f"### {_plain(text)}\n\n" if text else ""
+
+
+def _plain(text: str, code: bool = False) -> str:
+    """Text from anywhere, so that nothing in it is markup; with ``code``, what stands in backquotes stays code."""
+    line = printable(text)
+    parts = line.split("`")
+    if code and len(parts) % 2:
+        return "".join(f"`{part}`" if n % 2 else _SPECIAL.sub(r"\\\1", part) for n, part in enumerate(parts))
+    return _SPECIAL.sub(r"\\\1", line)

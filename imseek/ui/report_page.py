@@ -1,0 +1,104 @@
+"""A report as one page of HTML: no script, nothing fetched, thumbnails inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from imseek.types import CollectionReport
+from imseek.ui.page_frame import bar, card, escaped, head
+from imseek.ui.report_sections import Block, Histogram, Pictures, Section, Table, Text, facts, sections
+from imseek.ui.thumbnail_data import Embedded
+
+
+def page(
+    report: CollectionReport, title: str, said: str, read: Callable[[int], bytes | None]
+) -> Iterator[str]:
+    """In pieces. ``said`` is a line below the title; ``read`` gives a WebP of an image, or None."""
+    pictures = Embedded(pictures=600)
+    yield head(title)
+    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escaped(said)}</p></header>\n<div class=facts>"
+    for value, what in facts(report):
+        yield f"<div><b>{escaped(value)}</b><span>{escaped(what)}</span></div>"
+    yield "</div>\n<main>\n"
+    for section in sections(report):
+        yield from _section(section, pictures, read)
+    yield "</main>\n</html>\n"
+
+
+def picture_ids(report: CollectionReport) -> list[int]:
+    """The images whose pictures are shown."""
+    blocks = (block for section in sections(report) for block in section.blocks)
+    return [one.image_id for block in blocks if isinstance(block, Pictures) for one in block.pictures]
+
+
+def _section(section: Section, pictures: Embedded, read: Callable[[int], bytes | None]) -> Iterator[str]:
+    yield f"<section><h2>{escaped(section.title)}</h2>\n"
+    beside = False
+    for block in section.blocks:
+        narrow = isinstance(block, Histogram) or (
+            bool(block.title) and bool(block.shares)
+            if isinstance(block, Table)
+            else isinstance(block, Pictures) and block.narrow
+        )
+        if narrow != beside:
+            yield "<div class=two>\n" if narrow else "</div>\n"
+            beside = narrow
+        yield from _block(block, pictures, read)
+    yield ("</div>\n" if beside else "") + "</section>\n"
+
+
+def _block(block: Block, pictures: Embedded, read: Callable[[int], bytes | None]) -> Iterator[str]:
+    match block:
+        case Text():
+            yield f"<p{' class=warn' if block.warning else ''}>{_with_code(block.text)}</p>\n"
+        case Table():
+            yield _table(block)
+        case Histogram():
+            yield _histogram(block)
+        case Pictures():
+            yield f'<div>{_heading(block.title)}<div class="row">\n'
+            for one in block.pictures:
+                picture = pictures.tag(partial(read, one.image_id), f"image {one.image_id}")
+                yield card(one.place, picture, escaped(one.caption))
+            yield "</div></div>\n"
+
+
+def _table(block: Table) -> str:
+    def cell(tag: str, n: int, text: str) -> str:
+        kind = " class=n" if n in block.right else " class=t" if n == len(block.head) - 1 else ""
+        return f"<{tag}{kind}>{_with_code(text)}</{tag}>"
+
+    top = "".join(cell("th", n, text) for n, text in enumerate(block.head))
+    rows = []
+    for number, row in enumerate(block.rows):
+        cells = "".join(cell("td", n, text) for n, text in enumerate(row))
+        if block.shares:
+            cells += f"<td class=b>{bar(block.shares[number])}</td>"
+        rows.append(f"<tr>{cells}</tr>\n")
+    drawn = "<th></th>" if block.shares else ""
+    return f"<div>{_heading(block.title)}<table><tr>{top}{drawn}</tr>\n{''.join(rows)}</table></div>\n"
+
+
+def _histogram(block: Histogram) -> str:
+    most = max(block.counts, default=0) or 1
+    columns = "".join(
+        f'<i style="height: {100 * n / most:.1f}%" title="{escaped(name)}: {n:,}"></i>'
+        for n, name in zip(block.counts, block.names, strict=True)
+    )
+    ends = "".join(f"<span>{escaped(label)}</span>" for label in block.labels)
+    return (
+        f"<div>{_heading(block.title)}<div class=columns>{columns}</div><div class=ends>{ends}</div></div>\n"
+    )
+
+
+def _heading(text: str) -> str:
+    return f"<h3>{escaped(text)}</h3>\n" if text else ""
+
+
+def _with_code(text: str) -> str:
+    """What stands between two backquotes is a command."""
+    parts = escaped(text).split("`")
+    if len(parts) % 2 == 0:
+        return "`".join(parts)
+    return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))

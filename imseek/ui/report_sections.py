@@ -1,0 +1,326 @@
+"""What a report says, section by section, whatever it is written as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from imseek.types import (
+    CollectionReport,
+    Contents,
+    Counts,
+    Place,
+    QualityReport,
+    Rated,
+    Shown,
+    SourceInfo,
+    Spread,
+)
+from imseek.ui.cli.output import count, size
+from imseek.ui.duplicates_page import WORDS, totals
+
+#: Rows of a table, groups of duplicates with the images of each, examples of a failure, outliers.
+_ROWS: Final = 12
+_GROUPS: Final = 6
+_MEMBERS: Final = 6
+_EXAMPLES: Final = 3
+_CLUSTERS: Final = 24
+
+_HAVING: Final = {
+    "date": "a date",
+    "camera": "a camera",
+    "position": "a position",
+    "caption": "a caption",
+    "tag": "a tag",
+}
+_QUALITY: Final = {
+    "blurred": "Blurred",
+    "dark": "Dark",
+    "bright": "Overexposed, or on white",
+    "empty": "Near-empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    image_id: int
+    place: Place | None
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``shares`` (0 … 1), where there are some, are drawn as bars; ``right`` are columns of numbers."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int] = ()
+    shares: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """``labels`` of the first and the last column, ``names`` of each."""
+
+    title: str
+    counts: Sequence[int]
+    labels: tuple[str, str]
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """``narrow``: a few that can stand beside others."""
+
+    title: str
+    pictures: Sequence[Picture]
+    narrow: bool = False
+
+
+Block: TypeAlias = Text | Table | Histogram | Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+def facts(report: CollectionReport) -> list[tuple[str, str]]:
+    """The few numbers above all: value, and what it is."""
+    info, held = report.info, report.contents
+    found = [
+        (f"{held.images:,}", "images"),
+        (size(held.total_bytes), "of picture files"),
+        (size(info.bytes_on_disk), "of collection"),
+        (f"{len(info.sources):,}", "sources" if len(info.sources) != 1 else "source"),
+    ]
+    if held.years:
+        first, last = held.years[0][0], held.years[-1][0]
+        found.append((first if first == last else f"{first}–{last}", "taken"))
+    if report.duplicates is not None:
+        found.append((f"{report.duplicates.surplus:,}", "beside those to keep"))
+    found.append((f"{len(info.failures):,}", "files left out"))
+    return found
+
+
+def sections(report: CollectionReport) -> Iterator[Section]:
+    """In order; such as have nothing to say are left out."""
+    if report.notes or report.interrupted:
+        said = [Text(note, warning=True) for note in report.notes]
+        if report.interrupted:
+            said.append(Text("It was interrupted: parts are missing.", warning=True))
+        yield Section("Notes", said)
+    held = report.contents
+    if held.images:
+        yield Section("Pictures", list(_pictures(held)))
+    yield Section(
+        "Where they come from",
+        [_sources(report.info.sources)] if report.info.sources else [Text("No source.")],
+    )
+    yield Section("Encoder and index", list(_encoder(report)))
+    if report.quality is not None:
+        yield Section("Quality", list(_quality(report.quality)))
+    if report.clusters is not None:
+        yield Section("Groups of alike pictures", list(_clusters(report)))
+    if report.outliers is not None and report.outliers.outliers:
+        yield Section("Like nothing else", list(_outliers(report)))
+    if report.duplicates is not None:
+        yield Section("Duplicates", list(_duplicates(report)))
+    if report.info.failures:
+        yield Section("Left out", list(_failures(report)))
+
+
+def _pictures(held: Contents) -> Iterator[Block]:
+    yield _counted("Formats", "format", held.formats, held.images)
+    yield _histogram("Size of pictures, megapixels", held.megapixels, _plain)
+    yield _histogram("Size of files", held.bytes, lambda n: size(int(n)))
+    yield _histogram("Light, from black to white", held.light, lambda n: f"{n:.0%}")
+    if held.years:
+        years = dict(held.years)
+        names = [str(year) for year in range(int(held.years[0][0]), int(held.years[-1][0]) + 1)]
+        if len(names) <= 300:
+            yield Histogram("Years", [years.get(name, 0) for name in names], (names[0], names[-1]), names)
+    if held.cameras:
+        yield _counted("Cameras", "camera", held.cameras, held.images)
+    rows = [(f"{held.having[name]:,}", what) for name, what in _HAVING.items()]
+    shares = [held.having[name] / held.images for name in _HAVING]
+    yield Table("What is known of them", ("images", "have"), rows, (0,), shares)
+    if held.tags:
+        yield _counted("Tags", "tag", held.tags, held.images)
+
+
+def _sources(sources: Sequence[SourceInfo]) -> Table:
+    from imseek.types import display_path
+
+    rows = [
+        (
+            f"{one.images:,}",
+            f"{one.failures:,}",
+            one.kind + ("" if one.present else ", missing now"),
+            display_path(one.path),
+        )
+        for one in sources[:_ROWS]
+    ]
+    if len(sources) > _ROWS:
+        rows.append(("", "", "", f"and {len(sources) - _ROWS:,} more"))
+    return Table("", ("images", "failures", "kind", "path"), rows, (0, 1))
+
+
+def _encoder(report: CollectionReport) -> Iterator[Block]:
+    info = report.info
+    rows = [
+        (
+            str(one.space.space_id),
+            "captions" if one.space.modality == "text" else "pictures",
+            f"{one.space.dim:,}",
+            one.space.encoder,
+        )
+        for one in info.spaces
+    ]
+    yield Table("", ("space", "of", "dimensions", "encoder"), rows, (0, 2))
+    yield Text(f"Searched by: {info.index}.")
+    if report.captions_embedded is not None:
+        yield Text(
+            f"{count(report.captions_embedded, 'caption')} can be searched by (`imseek search --by caption`)."
+        )
+
+
+def _quality(found: QualityReport) -> Iterator[Block]:
+    known = found.images - found.unknown
+    if found.unknown:
+        yield Text(
+            f"{count(found.unknown, 'image')} of {found.images:,} were never measured; `imseek maintain --measure` "
+            "opens them once.",
+            warning=True,
+        )
+    if not known:
+        return
+    rows = [
+        (f"{one.count:,}", f"{one.count / known:.1%}", _QUALITY[one.kind], one.rule) for one in found.lists
+    ]
+    shares = [one.count / known for one in found.lists]
+    yield Table("", ("images", "share", "list", "which are listed"), rows, (0, 1), shares)
+    for one in found.lists:
+        if one.worst:
+            yield Pictures(_QUALITY[one.kind], [_rated(image, one.kind) for image in one.worst])
+
+
+def _rated(image: Rated, kind: str) -> Picture:
+    name, label = {
+        "blurred": ("luma_blur", "edges {:.1f} px wide"),
+        "dark": ("luma_mean", "light {:.0%}"),
+        "bright": ("luma_bright", "{:.0%} burnt out"),
+        "empty": ("luma_sd", "contrast {:.1%}"),
+    }[kind]
+    value = image.values.get(name)
+    return Picture(image.image_id, image.place, "" if value is None else label.format(value))
+
+
+def _clusters(report: CollectionReport) -> Iterator[Block]:
+    found = report.clusters
+    assert found is not None
+    if not found.clusters:
+        yield Text("There are none.")
+        return
+    yield Text(f"{count(len(found.clusters), 'group')} by {found.method}; {found.chosen}. Names are guesses.")
+    for one in found.clusters[:_CLUSTERS]:
+        share = f"{one.size / found.images:.0%}" if found.images else ""
+        alike = "" if one.cohesion is None else f", alike {one.cohesion:.2f}"
+        title = f"{one.name or 'no name'}: {count(one.size, 'image')} ({share}{alike})"
+        yield Pictures(
+            title, [Picture(image.image_id, image.place) for image in one.medoids[:_MEMBERS]], True
+        )
+    if len(found.clusters) > _CLUSTERS:
+        yield Text(f"And {len(found.clusters) - _CLUSTERS:,} more.")
+
+
+def _outliers(report: CollectionReport) -> Iterator[Block]:
+    found = report.outliers
+    assert found is not None
+    usual = "" if found.typical is None else f"; usual is {found.typical:.2f}"
+    yield Text(f"The distance to the nearest pictures is largest for these{usual}.")
+    yield Pictures("", [_strange(image) for image in found.outliers])
+
+
+def _strange(image: Shown) -> Picture:
+    return Picture(image.image_id, image.place, f"distance {image.score:.2f}")
+
+
+def _duplicates(report: CollectionReport) -> Iterator[Block]:
+    found = report.duplicates
+    assert found is not None
+    yield Text(totals(found)[:1].upper() + totals(found)[1:] + ".")
+    for note in found.notes:
+        yield Text(note, warning=True)
+    largest = sorted(found.groups, key=lambda group: -len(group.members))
+    for group in largest[:_GROUPS]:
+        members = [
+            Picture(
+                one.image_id,
+                one.place,
+                "keep" if group.keeps(one) else f"{one.width:,} × {one.height:,}, {size(one.bytes)}",
+            )
+            for one in group.members[:_MEMBERS]
+        ]
+        yield Pictures(f"{WORDS[group.kind]}: {count(len(group.members), 'image')}", members, True)
+    if len(largest) > _GROUPS:
+        yield Text(f"And {count(len(largest) - _GROUPS, 'more group')}: `imseek duplicates`.")
+
+
+def _failures(report: CollectionReport) -> Iterator[Block]:
+    from imseek.types import display_path
+
+    by_reason: dict[str, list[tuple[bytes, str]]] = {}
+    for failure in report.info.failures:
+        by_reason.setdefault(str(failure.reason), []).append((failure.path, failure.message))
+    ordered = sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    total = len(report.info.failures)
+    rows = [(f"{len(found):,}", reason.replace("_", " ")) for reason, found in ordered]
+    yield Table("", ("files", "reason"), rows, (0,), [len(found) / total for _, found in ordered])
+    examples = [
+        (reason.replace("_", " "), display_path(path), message)
+        for reason, found in ordered
+        for path, message in found[:_EXAMPLES]
+    ]
+    yield Table("Examples", ("reason", "file", "message"), examples)
+
+
+def _counted(title: str, what: str, counts: Counts, images: int) -> Table:
+    rows = [(f"{n:,}", name) for name, n in counts[:_ROWS]]
+    shares = [n / images for _, n in counts[:_ROWS]]
+    if len(counts) > _ROWS:
+        rest = sum(n for _, n in counts[_ROWS:])
+        rows.append((f"{rest:,}", f"{len(counts) - _ROWS:,} more"))
+        shares.append(min(1.0, rest / images))
+    return Table(title, ("images", what), rows, (0,), shares)
+
+
+def _histogram(title: str, spread: Spread, shown: Callable[[float], str]) -> Histogram:
+    """Empty columns at both ends are left out."""
+    there = [n for n, c in enumerate(spread.counts) if c] or [0]
+    low, high = there[0], there[-1] + 1
+    edges = [shown(edge) if edge != float("inf") else "" for edge in spread.edges]
+    names = [
+        f"{a}–{b}" if b else f"{a} and more"
+        for a, b in zip(edges[low:high], edges[low + 1 : high + 1], strict=True)
+    ]
+    median = "" if spread.median is None else f" (median {shown(spread.median)})"
+    return Histogram(
+        title + median,
+        spread.counts[low:high],
+        (edges[low], edges[high] or f"{edges[high - 1]} and more"),
+        names,
+    )
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
