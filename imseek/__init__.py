@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, duplicates, errors, jobs, upkeep, watch
+    from imseek import captions, duplicates, errors, jobs, probes, tags, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -58,6 +58,9 @@ if TYPE_CHECKING:
         SpaceRun,
         SpaceShare,
         SpaceSummary,
+        Tag,
+        TagCount,
+        TagReport,
         UndoInfo,
         UndoReport,
         VerifyReport,
@@ -100,6 +103,9 @@ _HOMES = {
     "SpaceRun": "imseek.types",
     "SpaceShare": "imseek.types",
     "SpaceSummary": "imseek.types",
+    "Tag": "imseek.types",
+    "TagCount": "imseek.types",
+    "TagReport": "imseek.types",
     "ApplyReport": "imseek.types",
     "Duplicate": "imseek.types",
     "DuplicateGroup": "imseek.types",
@@ -110,7 +116,7 @@ _HOMES = {
     "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("captions", "duplicates", "errors", "jobs", "upkeep", "watch")
+_MODULES = ("captions", "duplicates", "errors", "jobs", "probes", "tags", "upkeep", "watch")
 
 __all__ = [
     "ApplyReport",
@@ -151,6 +157,9 @@ __all__ = [
     "SpaceRun",
     "SpaceShare",
     "SpaceSummary",
+    "Tag",
+    "TagCount",
+    "TagReport",
     "Term",
     "UndoInfo",
     "UndoReport",
@@ -162,7 +171,9 @@ __all__ = [
     "errors",
     "jobs",
     "open",
+    "probes",
     "search_all",
+    "tags",
     "upkeep",
     "watch",
 ]

@@ -57,6 +57,7 @@ from imseek.types.runs import (
     SpaceRun,
     StopRequest,
 )
+from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.types.upkeep import (
     BuildReport,
     CaptionReport,
@@ -124,6 +125,9 @@ __all__ = [
     "SpaceShare",
     "SpaceSummary",
     "StopRequest",
+    "Tag",
+    "TagCount",
+    "TagReport",
     "UndoInfo",
     "UndoReport",
     "UndoneFile",

@@ -1,0 +1,49 @@
+"""Reading tags without SQLAlchemy: who has which, in one generation, and how many of each there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imseek.data.catalog_file import connect_read_only
+from imseek.data.reader import FOREVER, Reader, chunks
+
+#: Image, tag, and where it comes from.
+TagRow = tuple[int, str, str]
+
+
+def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
+    """All tags of a generation, or those of some names, by image and tag. Raises StaleGenerationError."""
+    query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ?"
+    values: list[object] = [reader.generation, reader.generation]
+    if tags is not None:
+        query += f" AND tag IN ({','.join('?' * len(tags))})"
+        values += tags
+    with connect_read_only(reader.root) as connection:
+        found = connection.execute(f"{query} ORDER BY image_id, tag", values).fetchall()
+        reader.check_history(connection)
+    return found
+
+
+def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:
+    """Those of some images, by image and tag. Raises StaleGenerationError."""
+    query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+    found: list[TagRow] = []
+    with connect_read_only(reader.root) as connection:
+        for chunk in chunks(sorted(set(image_ids))):
+            marks = ",".join("?" * len(chunk))
+            values = (reader.generation, reader.generation, *chunk)
+            found += connection.execute(f"{query}({marks}) ORDER BY image_id, tag", values)
+        reader.check_history(connection)
+    return found
+
+
+def counts(root: Path) -> list[tuple[str, str, int]]:
+    """Tag, provenance, and how many images that can be found have it from there; as of now."""
+    query = (
+        "SELECT tag, provenance, COUNT(*) FROM tags JOIN images USING (image_id) "
+        "WHERE tags.died = ? AND images.died = ? AND images.state = 'live' AND images.shard_id IS NOT NULL "
+        "GROUP BY tag, provenance ORDER BY tag, provenance"
+    )
+    with connect_read_only(root) as connection:
+        return connection.execute(query, (FOREVER, FOREVER)).fetchall()
