@@ -1,0 +1,1 @@
+"""Labels by words: classes and their sentences, vectors, probabilities, policies, calibration."""

@@ -1,0 +1,1 @@
+"""How good answers and labels are: pure functions over arrays."""

@@ -1,0 +1,138 @@
+"""How good labels are: top-k accuracy, accuracy per class, confusion, calibration.
+
+Classes are numbers from 0. All functions are pure, and hold no more than their arguments and results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import UsageError
+
+#: As Guo et al. 2017, "On Calibration of Modern Neural Networks", have it.
+BINS: Final = 15
+
+_Numbers = npt.NDArray[Any]
+_Float64 = npt.NDArray[np.float64]
+_Int64 = npt.NDArray[np.int64]
+
+
+def ranks(scores: _Numbers, truth: _Numbers) -> _Int64:
+    """(n, classes) scores and (n,) true classes → (n,) the rank of the true class, from 1.
+
+    A class of the same score counts against the true one, so that a constant is never right.
+    """
+    own = np.take_along_axis(scores, np.asarray(truth)[:, None], axis=1)
+    found: _Int64 = (scores >= own).sum(axis=1, dtype=np.int64)
+    return found
+
+
+def top_k_accuracy(found: _Numbers, k: int) -> float:
+    """The share of (n,) ``ranks`` that are at most ``k``; NaN for none."""
+    return float(np.mean(np.asarray(found) <= k)) if len(found) else float("nan")
+
+
+def per_class_accuracy(truth: _Numbers, predicted: _Numbers, classes: int) -> _Float64:
+    """(classes,) the share of each class's own that were given it (its recall); NaN for a class that no one is of.
+
+    ``predicted`` may hold -1 (none of the classes): that is never right.
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    total = np.bincount(truth, minlength=classes)
+    right = np.bincount(truth[truth == predicted], minlength=classes)
+    share: _Float64 = np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+    return share
+
+
+def mean_per_class(truth: _Numbers, predicted: _Numbers, classes: int) -> float:
+    """The mean of :func:`per_class_accuracy` over the classes that are there (balanced accuracy); NaN for none."""
+    each = per_class_accuracy(truth, predicted, classes)
+    there = each[~np.isnan(each)]
+    return float(there.mean()) if len(there) else float("nan")
+
+
+def confusion(truth: _Numbers, predicted: _Numbers, classes: int) -> _Int64:
+    """(classes, classes + 1): how many of the class of a row were given that of a column, the last: none (-1).
+
+    For many classes see :func:`confusions`, which holds only what happened.
+    """
+    given = np.where(np.asarray(predicted) < 0, classes, predicted)
+    cells = np.asarray(truth, np.int64) * (classes + 1) + given
+    return (
+        np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1).astype(np.int64)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """So many (``count``) of the class ``truth`` were given ``predicted`` (-1: none)."""
+
+    truth: int
+    predicted: int
+    count: int
+
+
+def confusions(truth: _Numbers, predicted: _Numbers, limit: int | None = None) -> tuple[Confused, ...]:
+    """The mistakes, the most frequent first; equal counts by class. ``limit`` of them."""
+    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
+    wrong = truth != predicted
+    pairs, counts = np.unique(np.stack([truth[wrong], predicted[wrong]]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:limit]
+    return tuple(Confused(int(pairs[0, i]), int(pairs[1, i]), int(counts[i])) for i in order)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers whose confidence lies in (``low``, ``high``]: how many, their mean confidence, the share that is right.
+
+    The two means are NaN where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> tuple[Bin, ...]:
+    """Answers with (n,) confidences in [0, 1], of which (n,) are correct, in bins of equal width.
+
+    Raises UsageError for a confidence that is no probability.
+    """
+    confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    if not np.all((confidence >= 0) & (confidence <= 1)):  # NaN too
+        raise UsageError("a confidence is a number from 0 to 1")
+    edges = np.linspace(0, 1, bins + 1)
+    at = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(at, minlength=bins)
+    known = counts > 0
+    sure, right = (
+        np.divide(np.bincount(at, values, bins), counts, out=np.full(bins, np.nan), where=known)
+        for values in (confidence, correct)
+    )
+    return tuple(
+        Bin(float(edges[i]), float(edges[i + 1]), int(counts[i]), float(sure[i]), float(right[i]))
+        for i in range(bins)
+    )
+
+
+def expected_calibration_error(confidence: _Numbers, correct: _Numbers, bins: int = BINS) -> float:
+    """How far confidences lie from what is right, on average: Σ |Bₘ|/n · |acc(Bₘ) − conf(Bₘ)| (Guo et al. 2017, eq. 3).
+
+    (n,) confidences of the answers given and (n,) whether each was right. NaN for none.
+    """
+    return error_of(reliability(confidence, correct, bins))
+
+
+def error_of(found: Sequence[Bin]) -> float:
+    """The expected calibration error of bins; NaN where no bin holds anything."""
+    total = sum(one.count for one in found)
+    if not total:
+        return float("nan")
+    return sum(one.count * abs(one.accuracy - one.confidence) for one in found if one.count) / total
