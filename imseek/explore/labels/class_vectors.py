@@ -1,0 +1,247 @@
+"""Vectors of classes, by the text tower of the space that words are searched in, each made once.
+
+The vector of a class is the mean of its sentences' unit vectors, renormalised (Radford et al. 2021, section 3.1.4).
+It is kept in the user's cache, by the encoder's fingerprint and the sentences: a later run loads no encoder, and a
+class that another list has too is not encoded again. The files may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek.encoders.base import Encoder
+from imseek.encoders.cache import cache_dir
+from imseek.encoders.checks import check_fingerprint, merge_pieces
+from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, UsageError
+from imseek.search.encoders import load_encoder
+from imseek.types import Float32, Progress, ProgressCallback, SpaceInfo
+
+#: Sentences that are encoded at once.
+BATCH: Final = 2048
+#: Classes whose vectors are looked up, or kept, at once.
+_CHUNK: Final = 500
+#: Seconds to wait for another process that writes the same file.
+_PATIENCE: Final = 30.0
+#: Progress is told at most so often, in seconds.
+_TOLD: Final = 0.5
+
+
+def class_vectors(
+    root: Path,
+    space: SpaceInfo,
+    names: Sequence[str],
+    templates: Sequence[str] = ("{}",),
+    *,
+    runtime: Runtime | None = None,
+    notify: Callable[[str], None] | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Float32:
+    """n class names → (n, dim) float32 unit rows, in the space ``space`` of the collection at ``root``.
+
+    ``templates`` are sentences with ``{}`` where the name goes. Raises UsageError for a template without, and for none,
+    and as :func:`sentence_vectors`.
+    """
+    check_templates(templates)
+
+    def sentences(n: int) -> Sequence[str]:
+        return filled(templates, (names[n],))
+
+    return sentence_vectors(
+        root, space, len(names), sentences, runtime=runtime, notify=notify, progress=progress, stop=stop
+    )
+
+
+def check_templates(templates: Sequence[str]) -> None:
+    """Raises UsageError."""
+    if isinstance(templates, str) or not templates:
+        raise UsageError("there are no templates", hint="the shortest is {}: the class name by itself")
+    for template in templates:
+        if "{}" not in template:
+            raise UsageError(
+                f"the template {template!r} has no place for the class name", hint="write {} there"
+            )
+
+
+def filled(templates: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The sentences of a class that these words name: each in each template."""
+    return [template.replace("{}", word) for word in words for template in templates]
+
+
+def sentence_vectors(
+    root: Path,
+    space: SpaceInfo,
+    count: int,
+    sentences: Callable[[int], Sequence[str]],
+    *,
+    runtime: Runtime | None = None,
+    notify: Callable[[str], None] | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> Float32:
+    """(count, dim) float32 unit rows: of each of ``count`` classes the mean direction of its sentences.
+
+    ``sentences`` is asked for those of class n when they are needed, so that memory is bounded by the result. Those of
+    one class may be in any order. Set, ``stop`` ends the work with an InterruptedError; what was made by then is kept.
+
+    Raises EncoderError where the space's encoder knows no words, EncoderMismatchError where its weights are others than
+    those of the collection, QueryError for an empty sentence, and as :func:`imseek.encoders.registry.load`.
+    """
+    rows = np.empty((count, space.dim), np.float32)
+    store = _Store(space)
+    keys = [_key(sentences(n)) for n in range(count)]
+    missing: list[int] = []
+    for start in range(0, count, _CHUNK):
+        found = store.read(keys[start : start + _CHUNK])
+        for n in range(start, min(start + _CHUNK, count)):
+            row = found.get(keys[n])
+            if row is None:
+                missing.append(n)
+            else:
+                rows[n] = row
+    if not missing:
+        return rows
+    encoder = load_encoder(root, space, ("text",), runtime, notify)
+    if "text" not in encoder.info.modalities:
+        raise EncoderError(
+            f"the encoder of this collection's first space, {space.encoder}, knows no words",
+            hint="make a collection whose first encoder knows words (`imseek encoders list`)",
+        )
+    check_fingerprint(encoder, space.encoder, space.fingerprint)
+    made = _Making(encoder, len(missing), progress, stop)
+    pending: dict[str, list[int]] = {}
+    for n in missing:
+        pending.setdefault(keys[n], []).append(n)
+    for some in _batches(pending, sentences):
+        vectors = made.rows([sentences(pending[key][0]) for key in some])
+        for key, row in zip(some, vectors, strict=True):
+            rows[pending[key]] = row
+        store.write(dict(zip(some, vectors, strict=True)))
+    if store.problem and notify is not None:
+        notify(f"vectors of classes could not be kept for the next run: {store.problem}")
+    return rows
+
+
+def _batches(pending: dict[str, list[int]], sentences: Callable[[int], Sequence[str]]) -> Iterator[list[str]]:
+    """Keys of classes, as many as have about a batch of sentences."""
+    some: list[str] = []
+    size = 0
+    for key, at in pending.items():
+        some.append(key)
+        size += len(sentences(at[0]))
+        if size >= BATCH:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+class _Making:
+    """Encodes, tells how far it is, and can be stopped."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        total: int,
+        progress: ProgressCallback | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._encoder = encoder
+        self._total = total
+        self._done = 0
+        self._progress = progress
+        self._stop = stop
+        self._began = self._told = time.monotonic()
+
+    def rows(self, some: Sequence[Sequence[str]]) -> Float32:
+        """A row for each list of sentences. However many they are, a batch at a time is encoded."""
+        if self._stop is not None and self._stop.is_set():
+            raise InterruptedError
+        texts = [text for one in some for text in one]
+        counts = [len(one) for one in some]
+        if not all(counts):
+            raise QueryError("a class has no words", hint="name it, or leave it out")
+        encoded = [
+            self._encoder.encode_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)
+        ]
+        self._done += len(some)
+        now = time.monotonic()
+        if self._progress is not None and (now - self._told > _TOLD or self._done == self._total):
+            self._told = now
+            self._progress(Progress("words", self._done, self._total, 0, now - self._began))
+        return merge_pieces(np.concatenate(encoded), counts)
+
+
+def _key(sentences: Sequence[str]) -> str:
+    """Of a class: the order of its sentences does not matter."""
+    digest = hashlib.sha256()
+    for text in sorted(sentences):
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()[:40]
+
+
+class _Store:
+    """Vectors by key, in one SQLite file for each encoder. What cannot be read is not there; what cannot be written is
+    made again next time, and ``problem`` says why."""
+
+    def __init__(self, space: SpaceInfo) -> None:
+        self._dim = space.dim
+        self.problem: str | None = None
+        try:
+            self._path: Path | None = cache_dir() / "classes" / f"{space.fingerprint[:40]}.sqlite"
+        except EncoderUnavailableError as error:
+            self._path, self.problem = None, str(error)
+
+    def read(self, keys: Sequence[str]) -> dict[str, Float32]:
+        """Those that are there, and whole."""
+        if self._path is None or not self._path.exists():
+            return {}
+        marks = ",".join("?" * len(keys))
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection:
+                found = connection.execute(
+                    f"SELECT key, row, crc FROM classes WHERE key IN ({marks})",  # noqa: S608 - question marks
+                    list(keys),
+                ).fetchall()
+        except sqlite3.OperationalError:  # locked, or not readable by us
+            return {}
+        except sqlite3.DatabaseError:  # damaged: a cache is made again
+            with suppress(OSError):
+                self._path.unlink()
+            return {}
+        return {
+            key: np.frombuffer(row, "<f4")
+            for key, row, crc in found
+            if isinstance(row, bytes) and len(row) == 4 * self._dim and zlib.crc32(row) == crc
+        }
+
+    def write(self, rows: dict[str, Float32]) -> None:
+        if self._path is None or self.problem:
+            return
+        values = []
+        for key, row in rows.items():
+            data = row.astype("<f4").tobytes()
+            values.append((key, data, zlib.crc32(data)))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as connection, connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS classes (key TEXT PRIMARY KEY, row BLOB, crc INTEGER) "
+                    "WITHOUT ROWID"
+                )
+                connection.executemany("INSERT OR REPLACE INTO classes VALUES (?, ?, ?)", values)
+        except (OSError, sqlite3.Error) as error:
+            self.problem = str(error)
