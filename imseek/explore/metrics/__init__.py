@@ -1,1 +1,1 @@
-"""How good answers and labels are: pure functions over arrays."""
+"""Figures that say how good something is, and how sure they are. Arrays in, numbers out."""
