@@ -66,9 +66,7 @@ def add_all(
     if not pairs:
         return TagReport(0, 0, Reader(root).generation, missing)
     with writing(root, "tag add") as writer:
-        generation, changed = stored.give(
-            writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON
-        )
+        generation, changed = stored.give(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
     return TagReport(len(pairs), changed, generation, missing)
 
 
@@ -114,7 +112,7 @@ def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
 def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple[Tag, ...]]:
     """The tags of images, by id, also where there are none. Raises ImageNotFoundError."""
     root = path_of(collection)
-    pairs, _ = _pairs(root, ((image, "") for image in images), strict=True)
+    pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
     found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
     while True:
         reader = Reader(root)
@@ -157,19 +155,19 @@ def _pairs(
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
     """Ids and tags, each once, of images that are there; and what is not. Raises UsageError, ImageNotFoundError."""
     asked = [(image, tag.strip()) for image, tag in given]
-    for tag in {tag for _, tag in asked} - {""}:
+    for tag in {tag for _, tag in asked}:
         _check("a tag", tag)
     ids = {image for image, _ in asked if isinstance(image, int)}
     there = named.living(root, ids)
     paths = {image: os.fsencode(image) for image, _ in asked if not isinstance(image, int)}
-    placed = named.ids_at(root, [os.path.expanduser(path) for path in paths.values()])
+    placed = named.ids_at(root, paths.values())
     pairs: dict[tuple[int, str], None] = {}
     missing: dict[str, None] = {}
     for image, tag in asked:
         if isinstance(image, int):
             found: Iterable[int] = (image,) if image in there else ()
         else:
-            found = placed[os.path.expanduser(paths[image])]
+            found = placed[paths[image]]
         if not found:
             missing[str(image) if isinstance(image, int) else os.fsdecode(image)] = None
         pairs.update(dict.fromkeys((image_id, tag) for image_id in found))

@@ -57,7 +57,7 @@ def _placed(root: Path, paths: list[bytes]) -> dict[bytes, tuple[int, ...]]:
         for path in paths:
             ids = set()
             for source, folder in sources:
-                for inner in _within(folder, path):
+                for inner in _within(folder, os.path.expanduser(path)):
                     ids.update(connection.execute(query, (source, inner, FOREVER, FOREVER)).fetchall())
             found[path] = tuple(sorted(image_id for (image_id,) in ids))
     return found
@@ -82,7 +82,7 @@ def _within(folder: bytes, path: bytes) -> set[bytes]:
 
 def _alike(lookup: HashLookup, path: bytes) -> tuple[int, ...]:
     try:
-        content = digest_of(Path(os.fsdecode(path))).sha256
+        content = digest_of(Path(os.fsdecode(os.path.expanduser(path)))).sha256
     except OSError:
         return ()
     return tuple(lookup.find_all(bytes.fromhex(content)))

@@ -35,6 +35,7 @@ from imseek.ui.cli import (
     maintain,
     search,
     source,
+    tag,
     watch,
 )
 from imseek.ui.cli.output import report_error
@@ -62,6 +63,7 @@ info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
+app.add_typer(tag.app, name="tag")
 app.add_typer(encoders.app, name="encoders")
 maintain.register(app)
 watch.register(app)
