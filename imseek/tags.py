@@ -9,7 +9,7 @@ A tag can be filtered by (``tag('boat')``, docs/where.md), and is what probes le
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -84,7 +84,7 @@ def remove(
     from imseek.data.patience import writing
 
     root = path_of(collection)
-    known(root, [tag])
+    tagged.check_known(root, [tag])
     if everywhere:
         reader = Reader(root)
         pairs = [(image_id, tag) for image_id, _, _ in tagged.rows(reader, [tag])]
@@ -123,21 +123,6 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
         except StaleGenerationError:
             found = {image_id: [] for image_id in found}
     return {image_id: tuple(tags) for image_id, tags in found.items()}
-
-
-def known(collection: AnyCollection, tags: Sequence[str]) -> None:
-    """Raises UsageError, with near matches, for a tag that no image has."""
-    import difflib
-
-    there = sorted({tag for tag, _, _ in tagged.counts(path_of(collection))})
-    for tag in tags:
-        if tag not in there:
-            near = difflib.get_close_matches(tag, there, n=3)
-            if near:
-                hint = f"did you mean {' or '.join(map(repr, near))}?"
-            else:
-                hint = f"there are: {', '.join(there[:40])}" if there else "no image has a tag yet"
-            raise UsageError(f"no image has the tag {tag!r}", hint=hint)
 
 
 def _each(
