@@ -19,6 +19,11 @@ from imseek.data.writer import Change, Writer
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+def can_be_name(name: str) -> bool:
+    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first."""
+    return _NAME.fullmatch(name) is not None
+
+
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
     """Store the column set ``name``: for each column, a value by image id. Returns the generation.
 
@@ -32,7 +37,7 @@ def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, An
 
 def replacing(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> Change:
     """What :func:`put_columns` does, as part of a larger change of the generation that is current now."""
-    if not _NAME.fullmatch(name):
+    if not can_be_name(name):
         raise ValueError(f"{name!r} cannot name a column set")
     if hidden := sorted(set(columns) & set(shards.INTRINSIC.names)):
         raise ValueError(f"{hidden[0]!r} is an intrinsic column")

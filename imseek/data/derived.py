@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from imseek.data import columns, model_files
+from imseek.data import columns, model_files, tags
 from imseek.data.models import Model
 from imseek.data.patience import writing
 
@@ -30,3 +30,20 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model) -> 
             record(connection, generation)
 
         return writer.apply(change)
+
+
+def forget(root: Path, name: str, kind: str, given: Sequence[tags.Tagged] = ()) -> int:
+    """Drop a model, the column set of its name, and tags that it has ``given``, as one commit; returns how many tags
+    there were. Raises as :func:`store`."""
+    ended = [0]
+    with writing(root, kind) as writer:
+        drop = columns.replacing(writer, name, {}) if columns.can_be_name(name) else None
+
+        def change(connection: Connection, generation: int) -> None:
+            model_files.retire(connection, generation, name)
+            if drop is not None:
+                drop(connection, generation)
+            ended[0] = tags.end(connection, generation, given)
+
+        writer.apply(change)
+    return ended[0]

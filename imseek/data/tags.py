@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
@@ -111,3 +111,21 @@ def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
         ended[0] = end(connection, generation, taken)
 
     return writer.apply(change), ended[0]
+
+
+def restate(
+    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[Tagged]
+) -> tuple[int, int, int]:
+    """Of the images ``within``, let exactly the tags that are ``wanted`` come from ``provenance``, where they do not
+    come from elsewhere; one change. Returns the generation, how many were given, and how many taken away."""
+    counted = [0, 0]
+    asked = set(wanted)
+    g = t.tags.c
+
+    def change(connection: Connection, generation: int) -> None:
+        query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
+        had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
+        counted[1] = end(connection, generation, [one for one in had if one not in asked])
+        counted[0] = len(add(connection, generation, dict.fromkeys(wanted, provenance)))
+
+    return writer.apply(change), counted[0], counted[1]

@@ -19,9 +19,9 @@ from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
 
 #: Sharpnesses β that are tried.
-SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 #: Weights of the words that are tried; affinities count 1.
-WORDS: Final = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+WORDS: Final = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: So many keys at most: a sample of the labelled, class by class.
 MOST_KEYS: Final = 5000
 _BLOCK: Final = 2048

@@ -28,7 +28,7 @@ UInt64 = npt.NDArray[np.uint64]
 def facts_of(reader: Reader, ids: Ids) -> tuple[list[bytes], UInt64]:
     """sha256 and perceptual hash (0: unknown) of images."""
     rows = reader.intrinsics(ids.tolist(), ["content_hash", "phash"])
-    contents = [rows.get(i, {}).get("content_hash", b"") for i in ids.tolist()]
+    contents = [rows.get(i, {}).get("content_hash", bytes(32)) for i in ids.tolist()]
     return contents, np.array([rows.get(i, {}).get("phash") or 0 for i in ids.tolist()], np.uint64)
 
 

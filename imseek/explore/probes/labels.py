@@ -81,6 +81,10 @@ class Labels:
         )
 
 
+class Unlabelled(UsageError):  # noqa: N818 - a state of the collection, which some ask for
+    """Nothing is labelled so far."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
     """n images with their classes. ``ids`` (n,) int64, ascending; ``targets`` see :data:`Targets`."""
@@ -121,7 +125,7 @@ def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     else:
         found = _single(_folders(reader, labels.names, searchable), ())
     if not len(found):
-        raise UsageError(
+        raise Unlabelled(
             f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some"
         )
     if len(found.classes) > MOST_CLASSES:
@@ -146,7 +150,7 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     said = [(i, tag) for i, tag, provenance in rows if _is_said(provenance)]
     if not said:
         learned = " (tags that probes and labels gave are not learned from)" if rows else ""
-        raise UsageError(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
+        raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
     ids = np.array([i for i, _ in said], np.int64)
     inside = np.isin(ids, searchable)
     lost = sorted(set(ids[~inside].tolist()))

@@ -19,6 +19,7 @@ from imseek.explore.probes import cache, calibrating, linear
 from imseek.explore.probes.cache import Cache
 from imseek.explore.probes.labels import Targets
 from imseek.explore.probes.linear import Linear
+from imseek.explore.vectors import BLOCK, Vectors
 from imseek.types import Float32
 from imseek.types.evaluate import Estimate
 
@@ -29,9 +30,13 @@ _DRAWS: Final = ((100, 5), (500, 3))
 MOST_JUDGED: Final = 4000
 #: Settings where nothing can be held out: those that half A of the stamps of bench/probes.py preferred for one image
 #: of each class.
-STRENGTH: Final = 0.01
-SHARPNESS: Final = 8.0
+STRENGTH: Final = 0.1
+SHARPNESS: Final = 4.0
 WEIGHT: Final = 3.0
+
+#: The mean vector of a collection is that of so many of its images.
+MOST_CENTRED: Final = 20_000
+_SMALLEST: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
 
@@ -70,13 +75,33 @@ class Learned:
         return next(one for one in self.judged if one.method == self.scorer.name)
 
 
+def centre_of(vectors: Vectors) -> Float32:
+    """(dim,): the mean vector of a collection, or of many of its images, evenly taken."""
+    at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MOST_CENTRED)).astype(np.int64))
+    total = np.zeros(vectors.dim)
+    for start in range(0, len(at), BLOCK):
+        total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(at))).astype(np.float32)
+
+
+def prepared(rows: Float32, centre: Float32) -> Float32:
+    """(m, dim) unit rows, less the ``centre``, of length 1 again (Wang et al. 2019, SimpleShot's CL2N).
+
+    What all pictures have in common tells none from another. A row that is nearly the centre becomes zeros.
+    """
+    moved = rows - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _SMALLEST)
+    return found
+
+
 def learn(
     rows: Float32, targets: Targets, classes: int, groups: Ids, words: Float32 | None = None, *, seed: int = 0
 ) -> Learned:
     """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
 
-    ``rows`` (n, dim) unit rows; ``words`` (classes, dim) unit rows of the names of the classes. The same arguments give
-    the same probe. Raises MissingExtraError.
+    ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
+    arguments give the same probe. Raises MissingExtraError.
     """
     sample = sampled(targets, MOST_JUDGED, seed)
     some, some_targets = rows[sample], targets[sample]
@@ -87,21 +112,21 @@ def learn(
     if not any((fold >= 0).any() for fold in folds):
         notes = ("no class has two different images: nothing could be held out, and nothing was measured",)
         usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
-        judged = (Judged("linear", {"strength": STRENGTH}, 1.0), Judged("cache", usual, 1.0))
+        judged = (Judged("cache", usual, 1.0), Judged("linear", {"strength": STRENGTH}, 1.0))
     else:
         judged = (
             _best_linear(some, some_targets, classes, groups[sample], folds),
             _best_cache(cosines, some, some_targets, classes, groups[sample], folds, words, pivot),
         )
     best = min(judged, key=_order)
-    return Learned(_fitted(best, rows, targets, classes, words, seed), judged, notes)
+    return Learned(fitted(best, rows, targets, classes, words, seed), judged, notes)
 
 
 def _order(one: Judged) -> tuple[float, float]:
     return (0, 0) if one.accuracy is None else (-one.accuracy.value, one.log_loss or 0)
 
 
-def _fitted(
+def fitted(
     best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, seed: int
 ) -> Linear | Cache:
     if best.method == "linear":
@@ -123,13 +148,18 @@ class _Held:
     image: Ids
     fold: Ids
 
-    def rank(self) -> tuple[float, float]:
-        """The less, the better: by accuracy, and among equals by likelihood."""
-        right = float(calibrating.correct(self.logits, self.targets).mean())
-        return -right, self.loss(calibrating.temperature_of(self.logits, self.targets))
+    def right(self) -> float:
+        return float(calibrating.correct(self.logits, self.targets).mean())
 
-    def loss(self, temperature: float) -> float:
+    def loss(self) -> float:
+        """Of what is true, with the temperature that suits it best."""
+        temperature = calibrating.temperature_of(self.logits, self.targets)
         return float(calibrating.losses(self.logits, self.targets, temperature).mean())
+
+    def beats(self, other: _Held) -> bool:
+        """By accuracy, and among equals by likelihood, which is only computed then."""
+        mine, theirs = self.right(), other.right()
+        return mine > theirs or (mine == theirs and self.loss() < other.loss())
 
     def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
         temperature = calibrating.temperature_of(self.logits, self.targets)
@@ -147,7 +177,7 @@ class _Held:
             settings,
             temperature,
             bootstrap.interval(right, groups=together, resamples=1000),
-            self.loss(temperature),
+            self.loss(),
             calibrating.calibration_error(chances, self.targets),
             len(np.unique(self.image)),
         )
@@ -161,7 +191,9 @@ def _best_linear(rows: Float32, targets: Targets, classes: int, groups: Ids, fol
         for found, probe in zip(parts, probes, strict=True):
             found.append(probe.logits(rows[tested]))
     each = [_held(found, targets, held) for found in parts]
-    best = min(range(len(each)), key=lambda n: each[n].rank())
+    best = 0
+    for n, one in enumerate(each):
+        best = n if one.beats(each[best]) else best
     return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
 
 
@@ -178,7 +210,7 @@ def _best_cache(
     said = None if words is None else rows @ words.T
     held = list(_splits(folds))
     values = [cache.shares(targets[learned], classes) for learned, _ in held]
-    best: tuple[tuple[float, float], _Held, Settings] | None = None
+    best: tuple[_Held, Settings] | None = None
     for sharpness in cache.SHARPNESSES:
         near = cache.affinities(cosines, sharpness, pivot)
         alone = [
@@ -193,11 +225,10 @@ def _best_cache(
                     for one, (_, tested) in zip(alone, held, strict=True)
                 ]
             found = _held(parts, targets, held)
-            rank = found.rank()
-            if best is None or rank < best[0]:
-                best = rank, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+            if best is None or found.beats(best[0]):
+                best = found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
     assert best is not None
-    return best[1].judged("cache", best[2], groups)
+    return best[0].judged("cache", best[1], groups)
 
 
 def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]]) -> _Held:

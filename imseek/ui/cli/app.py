@@ -33,6 +33,7 @@ from imseek.ui.cli import (
     jobs,
     judge,
     maintain,
+    probe,
     search,
     source,
     tag,
@@ -64,6 +65,7 @@ extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(tag.app, name="tag")
+app.add_typer(probe.app, name="probe")
 app.add_typer(encoders.app, name="encoders")
 maintain.register(app)
 watch.register(app)
