@@ -26,7 +26,9 @@ if TYPE_CHECKING:
         evaluate,
         jobs,
         labels,
+        probes,
         report,
+        tags,
         upkeep,
         watch,
     )
@@ -82,6 +84,9 @@ if TYPE_CHECKING:
         SpaceRun,
         SpaceShare,
         SpaceSummary,
+        Tag,
+        TagCount,
+        TagReport,
         UndoInfo,
         UndoReport,
         VerifyReport,
@@ -124,6 +129,9 @@ _HOMES = {
     "SpaceRun": "imseek.types",
     "SpaceShare": "imseek.types",
     "SpaceSummary": "imseek.types",
+    "Tag": "imseek.types",
+    "TagCount": "imseek.types",
+    "TagReport": "imseek.types",
     "ApplyReport": "imseek.types",
     "Duplicate": "imseek.types",
     "DuplicateGroup": "imseek.types",
@@ -159,6 +167,7 @@ _MODULES = (
     "upkeep",
     "watch",
 )
+_MODULES = ("captions", "duplicates", "errors", "jobs", "probes", "tags", "upkeep", "watch")
 
 __all__ = [
     "ApplyReport",
@@ -211,6 +220,9 @@ __all__ = [
     "SpaceRun",
     "SpaceShare",
     "SpaceSummary",
+    "Tag",
+    "TagCount",
+    "TagReport",
     "Term",
     "UndoInfo",
     "UndoReport",
@@ -226,8 +238,10 @@ __all__ = [
     "jobs",
     "labels",
     "open",
+    "probes",
     "report",
     "search_all",
+    "tags",
     "upkeep",
     "watch",
 ]

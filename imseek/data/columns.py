@@ -25,6 +25,11 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
+def can_be_name(name: str) -> bool:
+    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first."""
+    return _NAME.fullmatch(name) is not None
+
+
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
     """Store the column set ``name``: for each column, a value by image id. Returns the generation.
 

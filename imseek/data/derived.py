@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from imseek.data import columns, model_files
+from imseek.data import columns, model_files, tags
 from imseek.data.models import Model
 from imseek.data.patience import writing
 from imseek.data.writer import Change
@@ -33,3 +33,20 @@ def store(
                 one(connection, generation)
 
         return writer.apply(change)
+
+
+def forget(root: Path, name: str, kind: str, given: Sequence[tags.Tagged] = ()) -> int:
+    """Drop a model, the column set of its name, and tags that it has ``given``, as one commit; returns how many tags
+    there were. Raises as :func:`store`."""
+    ended = [0]
+    with writing(root, kind) as writer:
+        drop = columns.replacing(writer, name, {}) if columns.can_be_name(name) else None
+
+        def change(connection: Connection, generation: int) -> None:
+            model_files.retire(connection, generation, name)
+            if drop is not None:
+                drop(connection, generation)
+            ended[0] = tags.end(connection, generation, given)
+
+        writer.apply(change)
+    return ended[0]

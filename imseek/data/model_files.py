@@ -18,7 +18,7 @@ from imseek.data.files import Folders, StagedFile
 from imseek.data.models import KIND, Model, check_name, coded
 from imseek.data.writer import Change, Writer
 
-__all__ = ["KIND", "drop", "put", "putting", "take_back"]
+__all__ = ["KIND", "drop", "put", "putting", "retire", "take_back"]
 
 
 def put(writer: Writer, model: Model) -> int:
@@ -38,7 +38,7 @@ def putting(writer: Writer, model: Model) -> Change:
     }
 
     def change(connection: Connection, generation: int) -> None:
-        _retire(connection, generation, model.name)
+        retire(connection, generation, model.name)
         document = {
             "format": layout.FORMAT,
             "uuid": get_meta(connection, "uuid"),
@@ -56,7 +56,7 @@ def putting(writer: Writer, model: Model) -> Change:
 
 def drop(writer: Writer, name: str) -> int:
     """Forget a model; where there is none of the name, nothing changes. Returns the generation."""
-    return writer.apply(lambda connection, generation: _retire(connection, generation, name))
+    return writer.apply(lambda connection, generation: retire(connection, generation, name))
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
@@ -80,14 +80,15 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
         if (before is None or before[1] < born) and newest.get(name, (-1, ""))[0] < born:
             newest[name] = (born, relative)
     for name, (_, found) in newest.items():
-        _retire(connection, generation, name)
+        retire(connection, generation, name)
         there = folders.root / found
         file = StagedFile(there, found, KIND, 0, durable.digest_of(there), name=name)
         files.publish(folders, connection, generation, None, [file])
     return tuple(sorted(newest))
 
 
-def _retire(connection: Connection, generation: int, name: str) -> None:
+def retire(connection: Connection, generation: int, name: str) -> None:
+    """Forget a model, as part of a larger change."""
     files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
 
 

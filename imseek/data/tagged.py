@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.reader import FOREVER, Reader, chunks
+from imseek.errors import UsageError
 
 #: Image, tag, and where it comes from.
 TagRow = tuple[int, str, str]
@@ -47,3 +49,16 @@ def counts(root: Path) -> list[tuple[str, str, int]]:
     )
     with connect_read_only(root) as connection:
         return connection.execute(query, (FOREVER, FOREVER)).fetchall()
+
+
+def check_known(root: Path, tags: Sequence[str]) -> None:
+    """Raises UsageError, with near matches, for a tag that no image has."""
+    there = sorted({tag for tag, _, _ in counts(root)})
+    for tag in tags:
+        if tag not in there:
+            near = difflib.get_close_matches(tag, there, n=3)
+            if near:
+                hint = f"did you mean {' or '.join(map(repr, near))}?"
+            else:
+                hint = f"there are: {', '.join(there[:40])}" if there else "imseek tag add TAG IMAGE…"
+            raise UsageError(f"no image has the tag {tag!r}", hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
@@ -28,8 +28,11 @@ def of(connection: Connection, image_ids: Sequence[int]) -> dict[int, dict[str, 
     return found
 
 
-def add(connection: Connection, generation: int, given: Mapping[Tagged, str]) -> list[Tagged]:
-    """Give tags to live images, each with where it comes from; those that an image has already are passed over.
+def add(
+    connection: Connection, generation: int, given: Mapping[Tagged, str], *, over: bool = False
+) -> list[Tagged]:
+    """Give tags to live images, each with where it comes from; those that an image has already are passed over, or
+    (``over``) come from there from now on.
 
     Returns those that were given. Part of a change (:meth:`Writer.apply`).
     """
@@ -41,7 +44,15 @@ def add(connection: Connection, generation: int, given: Mapping[Tagged, str]) ->
         living.update(
             connection.execute(select(i.image_id).where(i.image_id.in_(chunk), live(t.images))).scalars()
         )
-    new = [one for one in given if one[0] in living and one[1] not in had.get(one[0], {})]
+    new = []
+    others = []
+    for one, provenance in given.items():
+        before = had.get(one[0], {}).get(one[1])
+        if one[0] in living and (before is None or (over and before != provenance)):
+            new.append(one)
+            if before is not None:
+                others.append(one)
+    end(connection, generation, others)
     if new:
         connection.execute(
             insert(t.tags),
@@ -63,9 +74,13 @@ def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int
     """Take tags away; returns how many there were. Part of a change (:meth:`Writer.apply`)."""
     ended = 0
     g = t.tags.c
+    by_tag: dict[str, list[int]] = {}
     for image_id, tag in taken:
-        mine = (g.image_id == image_id) & (g.tag == tag) & live(t.tags)
-        ended += connection.execute(update(t.tags).where(mine).values(died=generation)).rowcount
+        by_tag.setdefault(tag, []).append(image_id)
+    for tag, image_ids in by_tag.items():
+        for chunk in files.chunks(image_ids):
+            mine = (g.tag == tag) & g.image_id.in_(chunk) & live(t.tags)
+            ended += connection.execute(update(t.tags).where(mine).values(died=generation)).rowcount
     return ended
 
 
@@ -76,3 +91,41 @@ def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
         add(connection, generation, given)
 
     return writer.apply(change)
+
+
+def give(writer: Writer, given: Mapping[Tagged, str], *, over: bool = False) -> tuple[int, int]:
+    """Give tags as one change; returns the generation, and how many were given. See :func:`add`."""
+    new: list[Tagged] = []
+
+    def change(connection: Connection, generation: int) -> None:
+        new[:] = add(connection, generation, given, over=over)
+
+    return writer.apply(change), len(new)
+
+
+def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
+    """Take tags away as one change; returns the generation, and how many there were."""
+    ended = [0]
+
+    def change(connection: Connection, generation: int) -> None:
+        ended[0] = end(connection, generation, taken)
+
+    return writer.apply(change), ended[0]
+
+
+def restate(
+    writer: Writer, provenance: str, within: Container[int], wanted: Sequence[Tagged]
+) -> tuple[int, int, int]:
+    """Of the images ``within``, let exactly the tags that are ``wanted`` come from ``provenance``, where they do not
+    come from elsewhere; one change. Returns the generation, how many were given, and how many taken away."""
+    counted = [0, 0]
+    asked = set(wanted)
+    g = t.tags.c
+
+    def change(connection: Connection, generation: int) -> None:
+        query = select(g.image_id, g.tag).where(g.provenance == provenance, live(t.tags))
+        had = [(image_id, tag) for image_id, tag in connection.execute(query) if image_id in within]
+        counted[1] = end(connection, generation, [one for one in had if one not in asked])
+        counted[0] = len(add(connection, generation, dict.fromkeys(wanted, provenance)))
+
+    return writer.apply(change), counted[0], counted[1]

@@ -97,6 +97,7 @@ from imseek.types.runs import (
     SpaceRun,
     StopRequest,
 )
+from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.types.upkeep import (
     BuildReport,
     CaptionReport,
@@ -201,6 +202,9 @@ __all__ = [
     "SpaceSummary",
     "Spread",
     "StopRequest",
+    "Tag",
+    "TagCount",
+    "TagReport",
     "UndoInfo",
     "UndoReport",
     "UndoneFile",

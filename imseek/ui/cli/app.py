@@ -41,10 +41,12 @@ from imseek.ui.cli import (
     maintain,
     moderate,
     outliers,
+    probe,
     report,
     sample,
     search,
     source,
+    tag,
     watch,
 )
 from imseek.ui.cli.output import report_error
@@ -81,6 +83,8 @@ info.register(app)
 extract.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
+app.add_typer(tag.app, name="tag")
+app.add_typer(probe.app, name="probe")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(evaluate.app, name="evaluate")
 maintain.register(app)

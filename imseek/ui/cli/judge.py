@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,14 +12,13 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.images import image_of
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 
 if TYPE_CHECKING:
     from imseek.types import Judgement, Verdict
 
-#: `id:17`, or 17 alone.
-_ID: Final = re.compile(r"(?:id:)?(\d{1,18})")
 #: So many pictures are judged at once: each with each other one.
 _MOST: Final = 100
 
@@ -68,10 +66,10 @@ def judge(
     if not images:
         found = duplicates.judgements(chosen.path)
     elif forget:
-        found = duplicates.forget(chosen.path, [_image(image) for image in images])
+        found = duplicates.forget(chosen.path, [image_of(image) for image in images])
     else:
         verdict: Verdict = "same" if same else "different"
-        found = duplicates.judge(chosen.path, [_image(image) for image in images], verdict)
+        found = duplicates.judge(chosen.path, [image_of(image) for image in images], verdict)
     holders = duplicates.images_of(chosen.path, {content for one in found for content in (one.a, one.b)})
     if as_json:
         jsonout.print_json(dupjson.judged(found, holders, chosen, forgotten=forget))
@@ -79,11 +77,6 @@ def judge(
     print(_lines(chosen.path, found, holders, forgotten=forget))
     if images and not all(holders.values()):
         say("not all of these contents are in the collection; what you have said is kept all the same")
-
-
-def _image(said: str) -> int | Path:
-    match = _ID.fullmatch(said)
-    return Path(said).expanduser() if match is None else int(match[1])
 
 
 def _lines(

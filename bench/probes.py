@@ -1,0 +1,228 @@
+"""Few-shot classification of Tux Paint's stamps with the built-in encoder: probes, and what to label next.
+
+    python bench/probes.py [--stamps DIR] [--half B] [--seeds 10] [--collection DIR] [--choose]
+
+Prints Markdown tables for docs/log.md. The class of a stamp is its top-level folder (animals, food …); classes are
+those that have at least 16 different pictures in each half, different as `imseek.explore.probes.grouping` has it.
+Halves are those of quality.py. Of a half, k pictures of each class are drawn to learn from, and all others are
+classified, but for copies and near-duplicates of those that were learned from. Accuracy is the mean over classes (they
+are of very different sizes), over all seeds; intervals are 95 %, by a bootstrap over the pictures of the half.
+
+``--choose`` (on half A) compares settings by themselves: it is where the defaults in learning.py come from. The stamps
+are indexed into ``--collection`` once (minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from quality import find_stamps, half_of
+
+import imseek
+from imseek.data.reader import Reader
+from imseek.explore.labels.class_vectors import class_vectors
+from imseek.explore.metrics import bootstrap
+from imseek.explore.probes import cache, grouping, learning, linear
+from imseek.explore.probes.labels import Labels, read
+from imseek.explore.probes.words import TEMPLATES
+from imseek.explore.vectors import Vectors
+from imseek.types import Float32
+
+SHOTS = (1, 2, 4, 8)
+LEAST = 16
+
+
+@dataclass(frozen=True)
+class Half:
+    """``plain`` (n, dim) as they are stored, ``rows`` (n, dim) as probes see them; ``truth`` (n,), ``groups`` (n,);
+    ``plain_words`` and ``words`` (classes, dim)."""
+
+    plain: Float32
+    plain_words: Float32
+
+    rows: Float32
+    truth: np.ndarray
+    groups: np.ndarray
+    words: Float32
+    classes: tuple[str, ...]
+
+    def draw(self, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions to learn from, one of a group, and those to classify."""
+        generator = np.random.default_rng(seed)
+        learned: list[int] = []
+        for kind in range(len(self.classes)):
+            mine = generator.permutation(np.flatnonzero(self.truth == kind))
+            _, first = np.unique(self.groups[mine], return_index=True)
+            learned += mine[np.sort(first)][:shots].tolist()
+        at = np.array(learned)
+        return at, np.flatnonzero(~np.isin(self.groups, self.groups[at]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
+    parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--collection", type=Path, help="where the stamps are, or are to be, indexed")
+    parser.add_argument("--choose", action="store_true", help="compare single settings, without choosing any")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.collection or Path(folder) / "stamps.imseek"
+        half = read_half(root, arguments.stamps or find_stamps(), arguments.half)
+    print(
+        f"half {arguments.half}: {len(half.truth)} stamps of {len(half.classes)} classes "
+        f"({', '.join(half.classes)}); {arguments.seeds} seeds; 95 % intervals in brackets\n"
+    )
+    methods = SETTINGS() if arguments.choose else METHODS
+    print("| method | " + " | ".join(f"{k} per class" for k in SHOTS) + " |")
+    print("|---|" + "---|" * len(SHOTS))
+    for name, method in methods.items():
+        cells = [figure(half, method, shots, arguments.seeds) for shots in SHOTS]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    return 0
+
+
+def read_half(root: Path, stamps: Path, half: str) -> Half:
+    if not root.exists():
+        with imseek.create(root, encoder="builtin") as made:
+            made.index([stamps], source=imseek.SourceOptions(include=("*.png",)))
+    reader = Reader(root)
+    vectors = Vectors(reader)
+    found = read(reader, Labels("folder", ("1",)), vectors.ids)
+    rows = vectors.of(found.ids)
+    contents, hashes = grouping.facts_of(reader, found.ids)
+    groups = grouping.groups(contents, hashes, rows)
+    places = reader.places(found.ids.tolist())
+    names = [os.fsdecode(places[i].path) for i in found.ids.tolist()]
+    halves = np.array([half_of(Path(name).relative_to(stamps).as_posix()) for name in names])
+    sizes = [
+        min(len(np.unique(groups[(found.targets == kind) & (halves == one)])) for one in "AB")
+        for kind in range(len(found.classes))
+    ]
+    kept = [kind for kind, size in enumerate(sizes) if size >= LEAST]
+    classes = tuple(found.classes[kind] for kind in kept)
+    at = np.flatnonzero((halves == half) & np.isin(found.targets, kept))
+    words = class_vectors(root, vectors.space, classes, TEMPLATES)
+    return Half(
+        rows[at],
+        words,
+        learning.prepared(rows[at], learning.centre_of(vectors)),
+        np.searchsorted(kept, found.targets[at]),
+        groups[at],
+        learning.prepared(words, words.mean(axis=0)),
+        classes,
+    )
+
+
+Method = Callable[[Half, np.ndarray, np.ndarray], np.ndarray]
+
+
+def figure(half: Half, method: Method, shots: int, seeds: int) -> str:
+    """Mean over classes, with the interval of drawing both pictures and seeds anew."""
+    right, at, kinds = [], [], []
+    for seed in range(seeds):
+        learned, tested = half.draw(shots, seed)
+        right.append(method(half, learned, tested) == half.truth[tested])
+        at.append(tested)
+        kinds.append(half.truth[tested])
+    hits, positions, truth = map(np.concatenate, (right, at, kinds))
+
+    def balanced(values: np.ndarray, weights: np.ndarray) -> float:
+        total = np.bincount(truth, weights, len(half.classes))
+        return float(
+            np.mean(np.bincount(truth, weights * values, len(half.classes))[total > 0] / total[total > 0])
+        )
+
+    found = bootstrap.interval(hits, balanced, groups=half.groups[positions], resamples=1000)
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+# -- methods -------------------------------------------------------------------------------------------
+
+
+def zero_shot(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    return (half.plain[tested] @ half.plain_words.T).argmax(axis=1)
+
+
+def zero_shot_centred(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    return (half.rows[tested] @ half.words.T).argmax(axis=1)
+
+
+def nearest_mean(rows: str) -> Method:
+    def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        all_rows = getattr(half, rows)
+        mine = [all_rows[learned[half.truth[learned] == k]].mean(axis=0) for k in range(len(half.classes))]
+        means = np.stack(mine) / np.linalg.norm(mine, axis=1, keepdims=True)
+        return (all_rows[tested] @ means.T).argmax(axis=1)
+
+    return classify
+
+
+def chosen(words: bool, only: str | None = None) -> Method:
+    def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        rows, truth = half.rows[learned], half.truth[learned]
+        said = half.words if words else None
+        found = learning.learn(rows, truth, len(half.classes), half.groups[learned], said)
+        scorer: linear.Linear | cache.Cache = found.scorer
+        if only is not None:
+            best = next(one for one in found.judged if one.method == only)
+            scorer = learning.fitted(best, rows, truth, len(half.classes), said, 0)
+        return scorer.logits(half.rows[tested]).argmax(axis=1)
+
+    return classify
+
+
+METHODS: dict[str, Method] = {
+    "zero-shot (names of the folders)": zero_shot,
+    "the same, both sides centred": zero_shot_centred,
+    "nearest class mean": nearest_mean("plain"),
+    "the same, centred": nearest_mean("rows"),
+    "linear probe": chosen(True, "linear"),
+    "cache model, without words": chosen(False, "cache"),
+    "cache model": chosen(True, "cache"),
+    "**probe fit** (the better by cross-validation)": chosen(True),
+}
+
+
+def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table that is made when it is asked for
+    found: dict[str, Method] = {}
+    for strength in linear.STRENGTHS:
+        found[f"linear, λ {strength:g}"] = one_linear(strength)
+    for sharpness in cache.SHARPNESSES:
+        for weight in cache.WORDS:
+            found[f"cache, β {sharpness:g}, words {weight:g}"] = one_cache(sharpness, weight)
+    return found
+
+
+def one_linear(strength: float) -> Method:
+    def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        (probe,) = linear.fit(half.rows[learned], half.truth[learned], len(half.classes), [strength])
+        return probe.logits(half.rows[tested]).argmax(axis=1)
+
+    return classify
+
+
+def one_cache(sharpness: float, weight: float) -> Method:
+    def classify(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        rows = half.rows[learned]
+        pivot = cache.pivot_of(rows @ rows.T)
+        probe = cache.fitted(
+            rows, half.truth[learned], len(half.classes), half.words, sharpness, weight, pivot
+        )
+        return probe.logits(half.rows[tested]).argmax(axis=1)
+
+    return classify
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

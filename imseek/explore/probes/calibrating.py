@@ -1,0 +1,72 @@
+"""Probabilities out of logits: one temperature, by the likelihood of what was held out (Guo et al. 2017).
+
+For images of one class each softmax(logits / T); where an image may have several, sigmoid(logits / T) of each class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.explore.metrics.classification import expected_calibration_error
+from imseek.explore.probes.labels import Targets
+
+#: Temperatures lie between these, relative to the spread of the logits.
+_SPAN: Final = (-5.0, 4.0)
+
+Numbers = npt.NDArray[Any]
+
+
+def probabilities(logits: Numbers, temperature: float, several: bool) -> npt.NDArray[np.float32]:
+    """(m, classes) logits → (m, classes) float32."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if several:
+        positive = 1 / (1 + np.exp(-np.abs(scaled)))
+        return np.where(scaled >= 0, positive, 1 - positive).astype(np.float32)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    found: npt.NDArray[np.float32] = (scaled / scaled.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def losses(logits: Numbers, targets: Targets, temperature: float) -> npt.NDArray[np.float64]:
+    """(n,) −log of the probability of what is true; where an image may have several, the mean over classes."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if targets.ndim == 2:
+        found: npt.NDArray[np.float64] = np.logaddexp(0, np.where(targets, -scaled, scaled)).mean(axis=1)
+        return found
+    scaled -= scaled.max(axis=1, keepdims=True)
+    own = np.take_along_axis(scaled, targets[:, None], axis=1)[:, 0]
+    return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - own)
+
+
+def temperature_of(logits: Numbers, targets: Targets) -> float:
+    """The temperature under which what is true was most likely. 1 where nothing was held out."""
+    from scipy.optimize import minimize_scalar
+
+    if not len(logits):
+        return 1.0
+    spread = float(np.std(logits)) or 1.0
+
+    def loss(exponent: float) -> float:
+        return float(losses(logits, targets, spread * float(np.exp(exponent))).mean())
+
+    found = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
+    return spread * float(np.exp(found.x))
+
+
+def correct(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:
+    """(n,): 1 where the class is right; where an image may have several, the share of classes that are."""
+    if targets.ndim == 2:
+        return np.asarray(((logits > 0) == targets).mean(axis=1))
+    return np.asarray(logits.argmax(axis=1) == targets, np.float64)
+
+
+def calibration_error(chances: Numbers, targets: Targets) -> float:
+    """Of the class that is the most likely (ECE); where an image may have several, of yes or no for each."""
+    if targets.ndim == 2:
+        sure = np.maximum(chances, 1 - chances).ravel()
+        return expected_calibration_error(sure, ((chances > 0.5) == targets).ravel())
+    return expected_calibration_error(chances.max(axis=1), chances.argmax(axis=1) == targets)

@@ -1,0 +1,246 @@
+"""Which images are labelled, and as what: by tags, by a column, by the folders they lie in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import tagged
+from imseek.data.facts import marks_duplicates
+from imseek.data.places import INSIDE, split
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.errors import UsageError
+from imseek.search.where.columns import Columns, kind_of
+from imseek.search.where.names import Names
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
+from imseek.types import display_path
+
+#: More classes than these are no classes.
+MOST_CLASSES: Final = 1000
+#: What comes from a model is nothing to learn from.
+_LEARNED: Final = ("probe ", "label ")
+#: So many images are named in an error.
+_NAMED: Final = 5
+
+#: (n,) int64: of each image one class; or (n, classes) bool: of each image any of them.
+Targets = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Where labels come from: ``tags`` (``names``: which; none: all that people have given), a ``column`` or a
+    ``folder`` (``names``: its name; which one below the source, from 1, or none for the innermost).
+
+    ``several``: an image may have any of the classes, or none: of tags only. Images that are tagged otherwise, or with
+    the tag ``negatives`` alone, are those that have none.
+    """
+
+    kind: Literal["tags", "column", "folder"]
+    names: tuple[str, ...] = ()
+    several: bool = False
+    negatives: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON; :meth:`of_facts` takes it back."""
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "several": self.several,
+            "negatives": self.negatives,
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Labels:
+        return cls(facts["kind"], tuple(facts["names"]), facts["several"], facts["negatives"])
+
+    @classmethod
+    def parse(cls, text: str) -> Labels:
+        """``tags``, ``tags:a,b``, ``folder``, ``folder:1``, ``column:NAME`` or a column's name. Raises UsageError."""
+        kind, colon, rest = text.partition(":")
+        if kind == "tags":
+            return cls("tags", tuple(name.strip() for name in rest.split(",") if name.strip()))
+        if kind == "folder":
+            if colon and not (rest.isdecimal() and int(rest) > 0):
+                raise UsageError(f"{text!r} is no folder", hint="folder:1 is the first below the source")
+            return cls("folder", (rest,) if rest else ())
+        name = rest if kind == "column" and colon else text
+        if not name.strip():
+            raise UsageError("no labels are named", hint="tags, tags:a,b, a column, or folder")
+        return cls("column", (name,))
+
+    def shown(self) -> str:
+        names = ", ".join(self.names)
+        return {"tags": f"tags {names}" if names else "tags", "column": f"column {names}"}.get(
+            self.kind, f"folder {names}".strip()
+        )
+
+
+class Unlabelled(UsageError):  # noqa: N818 - a state of the collection, which some ask for
+    """Nothing is labelled so far."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """n images with their classes. ``ids`` (n,) int64, ascending; ``targets`` see :data:`Targets`."""
+
+    ids: Ids
+    classes: tuple[str, ...]
+    targets: Targets
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def several(self) -> bool:
+        return self.targets.ndim == 2
+
+    def counts(self) -> tuple[int, ...]:
+        """Of each class, its images."""
+        if self.several:
+            return tuple(int(n) for n in self.targets.sum(axis=0))
+        return tuple(np.bincount(self.targets, minlength=len(self.classes)).tolist())
+
+    def take(self, positions: npt.NDArray[Any]) -> Labelled:
+        return replace(self, ids=self.ids[positions], targets=self.targets[positions])
+
+
+def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
+    """What is labelled of the ``searchable`` images (ascending ids).
+
+    Classes are in the order they were named in, else by name. One class alone is an answer too. Raises UsageError for
+    tags that no image has, a column that is none, an image of two classes where it can have one, and where nothing is
+    labelled.
+    """
+    if labels.kind == "tags":
+        found = _by_tags(reader, labels, searchable)
+    elif labels.kind == "column":
+        found = _single(_column(reader, labels.names[0], searchable), ())
+    else:
+        found = _single(_folders(reader, labels.names, searchable), ())
+    if not len(found):
+        raise Unlabelled(
+            f"no image is labelled by {labels.shown()}", hint="imseek tag add TAG IMAGE… labels some"
+        )
+    if len(found.classes) > MOST_CLASSES:
+        raise UsageError(
+            f"{labels.shown()} has {len(found.classes):,} different values: more than {MOST_CLASSES:,} are no classes"
+        )
+    return found
+
+
+# -- tags ----------------------------------------------------------------------------------------------
+
+
+def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
+    if len(set(labels.names)) < len(labels.names):
+        again = next(name for name, n in Counter(labels.names).items() if n > 1)
+        raise UsageError(f"the tag {again!r} is named twice")
+    wanted = [*labels.names, *([labels.negatives] if labels.negatives else [])]
+    if labels.names:
+        tagged.check_known(reader.root, wanted)
+    everything = labels.several and labels.negatives is None
+    rows = tagged.rows(reader, wanted if labels.names and not everything else None)
+    said = [(i, tag) for i, tag, provenance in rows if _is_said(provenance)]
+    if not said:
+        learned = " (tags that probes and labels gave are not learned from)" if rows else ""
+        raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
+    ids = np.array([i for i, _ in said], np.int64)
+    inside = np.isin(ids, searchable)
+    lost = sorted(set(ids[~inside].tolist()))
+    notes = (f"{len(lost):,} tagged images are left out: no vector, or not among those asked for",) * bool(
+        lost
+    )
+    there = [one for one, known in zip(said, inside.tolist(), strict=True) if known]
+    if labels.several:
+        return _several(there, labels, notes)
+    pairs: dict[int, list[str]] = {}
+    for image_id, tag in there:
+        pairs.setdefault(image_id, []).append(tag)
+    if twice := {i: both for i, both in pairs.items() if len(both) > 1}:
+        named = "; ".join(f"image {i}: {', '.join(both)}" for i, both in list(twice.items())[:_NAMED])
+        more = f"; and {len(twice) - _NAMED:,} more" if len(twice) > _NAMED else ""
+        raise UsageError(
+            f"{len(twice):,} images have more than one of the tags ({named}{more})",
+            hint="name the tags to tell apart (--tags a,b), let an image have several (--several), or take one away",
+        )
+    return _single({i: one for i, (one, *_) in pairs.items()}, labels.names, notes)
+
+
+def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str, ...]) -> Labelled:
+    classes = labels.names or tuple(sorted({tag for _, tag in there} - {labels.negatives or ""}))
+    number = {name: n for n, name in enumerate(classes)}
+    ids = np.unique(np.array([i for i, _ in there], np.int64))
+    marks = np.zeros((len(ids), len(classes)), np.bool_)
+    rows = np.searchsorted(ids, [i for i, _ in there])
+    for row, (_, tag) in zip(rows.tolist(), there, strict=True):
+        if tag in number:
+            marks[row, number[tag]] = True
+    return Labelled(ids, classes, marks, notes)
+
+
+def _is_said(provenance: str) -> bool:
+    return not provenance.startswith(_LEARNED) and not marks_duplicates(provenance)
+
+
+def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> Labelled:
+    ids = np.array(sorted(by_id), np.int64)
+    there = set(by_id.values())
+    classes = tuple(name for name in order if name in there) if order else tuple(sorted(there))
+    number = {name: n for n, name in enumerate(classes)}
+    targets = np.array([number[by_id[i]] for i in ids.tolist()], np.int64)
+    if empty := [name for name in order if name not in there]:
+        notes = (*notes, f"no image that is asked for has the tag {', '.join(empty)}")
+    return Labelled(ids, classes, targets, notes)
+
+
+# -- columns and folders -------------------------------------------------------------------------------
+
+
+def _column(reader: Reader, name: str, searchable: Ids) -> dict[int, str]:
+    columns = Columns(0)
+    types = columns.types(reader)
+    kinds = {one: kind_of(kind) for one, kind in types.items()}
+    found = Names(kinds).column(name)
+    made = name.lower() in VIRTUAL or name.lower() in ALIASES or found.inputs[0].what != "stored"
+    if made or found.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):
+        raise UsageError(
+            f"{name!r} holds no classes",
+            hint="a stored column of text, whole numbers, or true and false; --truth folder for folders",
+        )
+    reading = columns.read(reader, types)
+    values: dict[int, str] = {}
+    for shard in reader.current.shards:
+        ids, table = reading.table([shard], (Source("stored", found.inputs[0].name),))
+        for image_id, value in zip(ids.tolist(), table.column(0).to_pylist(), strict=True):
+            if value is not None and (text := str(value).strip()):
+                values[image_id] = text
+    return _of(searchable, values)
+
+
+def _folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:
+    level = int(names[0]) if names else None
+    sources = reader.sources()
+    found: dict[int, str] = {}
+    for image_id, (source, path) in reader.catalog_places(searchable.tolist()).items():
+        container, member, location = split(path)
+        inner = location or (member if INSIDE in path else container)
+        *parts, _ = inner.split(b"/")
+        parts = [part for part in parts if part]
+        if level is None:
+            above = sources[source].root.rstrip(b"/").split(b"/")
+            parts = parts or above[-1 if inner else -2 :][:1]
+            found[image_id] = display_path(parts[-1])
+        elif len(parts) >= level:
+            found[image_id] = display_path(parts[level - 1])
+    return found
+
+
+def _of(searchable: Iterable[int], values: Mapping[int, str]) -> dict[int, str]:
+    return {i: values[i] for i in np.asarray(searchable).tolist() if i in values}

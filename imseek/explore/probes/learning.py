@@ -1,0 +1,293 @@
+"""Choosing between probes, and their settings, by cross-validation over labelled images.
+
+Images of one group (:mod:`imseek.explore.probes.grouping`) are held out together. Each class is spread over the folds
+by itself, so that of two images of a class one is always there to learn from; a class of one group is never held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids
+from imseek.explore.metrics import bootstrap
+from imseek.explore.probes import cache, calibrating, linear
+from imseek.explore.probes.cache import Cache
+from imseek.explore.probes.labels import Targets
+from imseek.explore.probes.linear import Linear
+from imseek.explore.vectors import BLOCK, Vectors
+from imseek.types import Float32
+from imseek.types.evaluate import Estimate
+
+FOLDS: Final = 5
+#: Folds are drawn so many times up to so many images: a few images say little in one draw.
+_DRAWS: Final = ((100, 5), (500, 3))
+#: Settings are chosen on a sample of so many images, class by class; what is chosen learns from all.
+MOST_JUDGED: Final = 4000
+#: Settings where nothing can be held out: those that half A of the stamps of bench/probes.py preferred for one image
+#: of each class.
+STRENGTH: Final = 0.1
+SHARPNESS: Final = 4.0
+WEIGHT: Final = 3.0
+
+#: The mean vector of a collection is that of so many of its images.
+MOST_CENTRED: Final = 20_000
+_SMALLEST: Final = 1e-6
+
+Settings: TypeAlias = Mapping[str, float]
+
+
+class Scorer(Protocol):
+    """What gives classes to images."""
+
+    name: str
+
+    def logits(self, rows: Float32) -> Float32: ...
+    def arrays(self) -> dict[str, npt.NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A kind of probe with the best of its settings, as cross-validation found it; None where nothing could be held
+    out. ``ece`` is that of probabilities whose temperature comes from other folds."""
+
+    method: str
+    settings: Settings
+    temperature: float
+    accuracy: Estimate | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    tested: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    scorer: Linear | Cache
+    judged: tuple[Judged, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Judged:
+        return next(one for one in self.judged if one.method == self.scorer.name)
+
+
+def centre_of(vectors: Vectors) -> Float32:
+    """(dim,): the mean vector of a collection, or of many of its images, evenly taken."""
+    at = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), MOST_CENTRED)).astype(np.int64))
+    total = np.zeros(vectors.dim)
+    for start in range(0, len(at), BLOCK):
+        total += vectors.at(at[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
+    return (total / max(1, len(at))).astype(np.float32)
+
+
+def prepared(rows: Float32, centre: Float32) -> Float32:
+    """(m, dim) unit rows, less the ``centre``, of length 1 again (Wang et al. 2019, SimpleShot's CL2N).
+
+    What all pictures have in common tells none from another. A row that is nearly the centre becomes zeros.
+    """
+    moved = rows - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    found: Float32 = np.divide(moved, lengths, out=np.zeros_like(moved), where=lengths > _SMALLEST)
+    return found
+
+
+def learn(
+    rows: Float32, targets: Targets, classes: int, groups: Ids, words: Float32 | None = None, *, seed: int = 0
+) -> Learned:
+    """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
+
+    ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
+    arguments give the same probe. Raises MissingExtraError.
+    """
+    sample = sampled(targets, MOST_JUDGED, seed)
+    some, some_targets = rows[sample], targets[sample]
+    folds = list(_draws(some_targets, groups[sample], seed))
+    cosines = some @ some.T
+    pivot = cache.pivot_of(cosines)
+    notes: tuple[str, ...] = ()
+    if not any((fold >= 0).any() for fold in folds):
+        notes = ("no class has two different images: nothing could be held out, and nothing was measured",)
+        usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
+        judged = (Judged("cache", usual, 1.0), Judged("linear", {"strength": STRENGTH}, 1.0))
+    else:
+        judged = (
+            _best_linear(some, some_targets, classes, groups[sample], folds),
+            _best_cache(cosines, some, some_targets, classes, groups[sample], folds, words, pivot),
+        )
+    best = min(judged, key=_order)
+    return Learned(fitted(best, rows, targets, classes, words, seed), judged, notes)
+
+
+def _order(one: Judged) -> tuple[float, float]:
+    return (0, 0) if one.accuracy is None else (-one.accuracy.value, one.log_loss or 0)
+
+
+def fitted(
+    best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, seed: int
+) -> Linear | Cache:
+    if best.method == "linear":
+        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]])
+        return found
+    keys = sampled(targets, cache.MOST_KEYS, seed, evenly=True)
+    return cache.fitted(rows[keys], targets[keys], classes, words, **best.settings)
+
+
+# -- judging -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """What one setting says of the images that were held out: logits, targets, and of which image and fold each is."""
+
+    logits: npt.NDArray[Any]
+    targets: Targets
+    image: Ids
+    fold: Ids
+
+    def right(self) -> float:
+        return float(calibrating.correct(self.logits, self.targets).mean())
+
+    def loss(self) -> float:
+        """Of what is true, with the temperature that suits it best."""
+        temperature = calibrating.temperature_of(self.logits, self.targets)
+        return float(calibrating.losses(self.logits, self.targets, temperature).mean())
+
+    def beats(self, other: _Held) -> bool:
+        """By accuracy, and among equals by likelihood, which is only computed then."""
+        mine, theirs = self.right(), other.right()
+        return mine > theirs or (mine == theirs and self.loss() < other.loss())
+
+    def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
+        temperature = calibrating.temperature_of(self.logits, self.targets)
+        chances = np.empty(self.logits.shape, np.float32)
+        for fold in np.unique(self.fold):
+            mine = self.fold == fold
+            # Where there is one fold only, its own has to do.
+            other = ~mine if (~mine).any() else mine
+            own = calibrating.temperature_of(self.logits[other], self.targets[other])
+            chances[mine] = calibrating.probabilities(self.logits[mine], own, self.targets.ndim == 2)
+        together = np.unique(groups[self.image], return_inverse=True)[1]
+        right = calibrating.correct(self.logits, self.targets)
+        return Judged(
+            method,
+            settings,
+            temperature,
+            bootstrap.interval(right, groups=together, resamples=1000),
+            self.loss(),
+            calibrating.calibration_error(chances, self.targets),
+            len(np.unique(self.image)),
+        )
+
+
+def _best_linear(rows: Float32, targets: Targets, classes: int, groups: Ids, folds: list[Ids]) -> Judged:
+    parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
+    held = list(_splits(folds))
+    for learned, tested in held:
+        probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS)
+        for found, probe in zip(parts, probes, strict=True):
+            found.append(probe.logits(rows[tested]))
+    each = [_held(found, targets, held) for found in parts]
+    best = 0
+    for n, one in enumerate(each):
+        best = n if one.beats(each[best]) else best
+    return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
+
+
+def _best_cache(
+    cosines: Float32,
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    words: Float32 | None,
+    pivot: float,
+) -> Judged:
+    said = None if words is None else rows @ words.T
+    held = list(_splits(folds))
+    values = [cache.shares(targets[learned], classes) for learned, _ in held]
+    best: tuple[_Held, Settings] | None = None
+    for sharpness in cache.SHARPNESSES:
+        near = cache.affinities(cosines, sharpness, pivot)
+        alone = [
+            near[np.ix_(tested, learned)] @ value
+            for (learned, tested), value in zip(held, values, strict=True)
+        ]
+        for weight in cache.WORDS if said is not None else (0.0,):
+            parts = alone
+            if said is not None and weight:
+                parts = [
+                    one + np.float32(weight) * said[tested]
+                    for one, (_, tested) in zip(alone, held, strict=True)
+                ]
+            found = _held(parts, targets, held)
+            if best is None or found.beats(best[0]):
+                best = found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+    assert best is not None
+    return best[0].judged("cache", best[1], groups)
+
+
+def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]]) -> _Held:
+    image = np.concatenate([tested for _, tested in held])
+    fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
+    return _Held(np.concatenate(parts), targets[image], image, fold)
+
+
+def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
+    """Positions that are learned from, and those held out."""
+    for fold in draws:
+        for number in range(int(fold.max()) + 1):
+            if (tested := np.flatnonzero(fold == number)).size:
+                yield np.flatnonzero(fold != number), tested
+
+
+# -- folds and samples ---------------------------------------------------------------------------------
+
+
+def strata(targets: Targets) -> Ids:
+    """(n,): one class of each image: where it may have several the rarest it has, else one more."""
+    if targets.ndim == 1:
+        return targets
+    rare = np.where(targets, targets.sum(axis=0), len(targets) + 1)
+    found: Ids = np.where(targets.any(axis=1), rare.argmin(axis=1), targets.shape[1]).astype(np.int64)
+    return found
+
+
+def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
+    """(n,): in which fold each image is held out; -1: in none, since its class has no other group."""
+    generator = np.random.default_rng(seed)
+    kinds = strata(targets)
+    _, first = np.unique(groups, return_index=True)
+    of_group = kinds[first]
+    fold = np.full(len(first), -1, np.int64)
+    for kind in np.unique(of_group):
+        mine = generator.permutation(np.flatnonzero(of_group == kind))
+        if len(mine) > 1:
+            fold[mine] = (generator.integers(folds) + np.arange(len(mine))) % folds
+    found: Ids = fold[groups]
+    return found
+
+
+def _draws(targets: Targets, groups: Ids, seed: int) -> Iterator[Ids]:
+    groups = np.unique(groups, return_inverse=True)[1]
+    times = next((times for most, times in _DRAWS if len(targets) <= most), 1)
+    for n in range(times):
+        yield folds_of(targets, groups, FOLDS, seed + n)
+
+
+def sampled(targets: Targets, most: int, seed: int, *, evenly: bool = False) -> Ids:
+    """Positions, ascending, of at most so many images, class by class: each by its size, or (``evenly``) as many."""
+    if len(targets) <= most:
+        return np.arange(len(targets))
+    kinds = strata(targets)
+    order = np.random.default_rng(seed).permutation(len(targets))
+    turn = np.empty(len(targets), np.float64)
+    for kind in np.unique(kinds):
+        mine = order[kinds[order] == kind]
+        turn[mine] = np.arange(len(mine)) / (1 if evenly else len(mine))
+    found: Ids = np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+    return found

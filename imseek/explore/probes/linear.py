@@ -1,0 +1,127 @@
+"""The linear probe: logistic regression over frozen vectors (Radford et al. 2021, section 3.2).
+
+Vectors are centred and divided by their mean length after that, one number for all, so that one strength of the L2
+penalty means the same for every encoder. Both are folded back into weights and bias.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import MissingExtraError
+from imseek.explore.probes.labels import Targets
+from imseek.types import Float32
+
+#: Strengths that are tried, the strongest first: λ of mean loss + λ/2·‖w‖².
+STRENGTHS: Final = tuple(float(f"{10**exponent:.3g}") for exponent in np.arange(0, -6.1, -0.5))
+_ITERATIONS: Final = 1000
+#: The logit of a class that nothing was seen of.
+_NEVER: Final = -30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """``weights`` (classes, dim) float32, ``bias`` (classes,) float32, for unit rows."""
+
+    weights: Float32
+    bias: Float32
+
+    name = "linear"
+
+    def logits(self, rows: Float32) -> Float32:
+        """(m, dim) unit rows → (m, classes) float32."""
+        found: Float32 = rows @ self.weights.T + self.bias
+        return found
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {"weights": self.weights, "bias": self.bias}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> Linear:
+        return cls(arrays["weights"], arrays["bias"])
+
+
+def fit(rows: Float32, targets: Targets, classes: int, strengths: Sequence[float]) -> Iterator[Linear]:
+    """A probe for each strength, from (n, dim) unit rows. Deterministic. Raises MissingExtraError.
+
+    Where an image may have several classes, each of them has a regression of its own against the rest.
+    """
+    centre = rows.mean(axis=0, dtype=np.float64)
+    moved = rows - centre
+    scale = float(np.sqrt(np.mean(np.einsum("nd,nd->n", moved, moved)))) or 1.0
+    moved /= scale
+    turned, back = _turned(moved)
+    single = targets.ndim == 1
+    problems = [targets] if single else list(targets.T.astype(np.int64))
+    models = [_regression() for _ in problems]
+    for strength in strengths:
+        parts = [_solved(model, turned, one, strength) for model, one in zip(models, problems, strict=True)]
+        if single:
+            found, (weights, bias) = parts[0]
+        else:
+            found = np.arange(classes)
+            weights = np.concatenate([_positive(one) for one in parts])
+            bias = np.array([_bias(one) for one in parts])
+        whole = np.zeros((classes, rows.shape[1]))
+        level = np.full(classes, _NEVER)
+        whole[found] = weights @ back / scale
+        level[found] = bias - whole[found] @ centre
+        yield Linear(whole.astype(np.float32), level.astype(np.float32))
+
+
+_Part = tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+
+
+def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Fewer rows than numbers in each lie in a space of their own: coordinates (n, k), and its axes (k, dim).
+
+    The penalty does not change when the axes are turned, so neither does the solution.
+    """
+    n, dim = rows.shape
+    if n >= dim:
+        return rows, np.eye(dim)
+    axes, upper = np.linalg.qr(rows.T.astype(np.float64))
+    return np.ascontiguousarray(upper.T), axes.T
+
+
+def _regression() -> Any:
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "explore") from error
+    # Going on from the solution of the strength before: they are neighbours.
+    return LogisticRegression(warm_start=True, max_iter=_ITERATIONS)
+
+
+def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Part:
+    from sklearn.exceptions import ConvergenceWarning
+
+    seen = np.unique(target)
+    if len(seen) == 1:
+        return seen, (np.zeros((1, rows.shape[1])), np.zeros(1))
+    model.set_params(C=1 / (strength * len(rows)))
+    with warnings.catch_warnings():
+        # What has not converged after so many steps classifies as well: the penalty is all but nil there.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(rows, target)
+    weights, bias = model.coef_, model.intercept_
+    if len(seen) == 2:
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    return seen, (weights, bias)
+
+
+def _positive(part: _Part) -> npt.NDArray[Any]:
+    """(1, k): weights of yes against no."""
+    seen, (weights, _) = part
+    return weights[1:] - weights[:1] if len(seen) == 2 else weights
+
+
+def _bias(part: _Part) -> float:
+    seen, (_, bias) = part
+    return float(bias[1] - bias[0]) if len(seen) == 2 else (_NEVER if seen[0] == 0 else -_NEVER)

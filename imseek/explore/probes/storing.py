@@ -1,0 +1,99 @@
+"""What a probe says, kept: as derived columns, and as tags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imseek.data import columns, derived, models, shards, tagged, tags
+from imseek.data.models import Model
+from imseek.data.patience import writing
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.probes.applying import Said
+from imseek.explore.probes.stored import KIND, Probe
+
+#: The kind of model that says how columns were made.
+RECORD: Final = "labels"
+
+
+def check_columns(root: Path, name: str, probe: str) -> None:
+    """Raises UsageError for what cannot name a set of columns of a probe."""
+    if not (columns.can_be_name(name) and columns.can_be_name(f"{name}_p")):
+        raise UsageError(
+            f"{name!r} cannot name columns",
+            hint="lower-case letters, digits and _, a letter first, 62 at most",
+        )
+    hidden = {name, f"{name}_p"} & {*shards.INTRINSIC.names, "image_id"}
+    if hidden:
+        raise UsageError(f"there is a column {hidden.pop()} already", hint="choose another name")
+    before = models.find(root, name)
+    if before is not None and name != probe and (before.kind != RECORD or "probe" not in before.facts):
+        raise UsageError(
+            f"{name!r} is the name of something else: {before.kind}",
+            hint="choose another name for the columns",
+        )
+    others = {
+        column
+        for shard in Reader(root).current.shards
+        for column in shard.columns
+        if column in (name, f"{name}_p")
+    }
+    if before is None and others:
+        raise UsageError(f"there are columns {others.pop()} already", hint="choose another name")
+
+
+def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, threshold: float) -> int:
+    """Store the two columns with a record of how they were made; the probe's own name has the probe for that."""
+    info = probe.info
+    model = probe.model
+    if name != info.name:
+        facts = {
+            "probe": info.name,
+            "probe_created": info.created,
+            "where": where,
+            "threshold": threshold if info.several else None,
+            "encoder": info.encoder,
+            "fingerprint": info.fingerprint,
+            "classes": list(info.classes),
+        }
+        model = Model(name, RECORD, facts)
+    values = {name: said.labels(info.classes), f"{name}_p": said.chances()}
+    return derived.store(root, values, model)
+
+
+def provenance(probe: str) -> str:
+    """Of the tags that a probe gives."""
+    return f"{KIND} {probe}"
+
+
+def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, int, int]:
+    """Give tags, take back those of the probe that do not hold any more; how many of each, and how many images were
+    left as somebody else has tagged them."""
+    classes = probe.info.classes
+    by = provenance(probe.info.name)
+    if said.marks is None:
+        sure = np.flatnonzero(said.chance >= threshold)
+        given = [(int(said.ids[row]), classes[said.best[row]]) for row in sure.tolist()]
+    else:
+        rows, marks = np.nonzero(said.marks)
+        given = [
+            (int(said.ids[row]), classes[k]) for row, k in zip(rows.tolist(), marks.tolist(), strict=True)
+        ]
+    others = {
+        image_id: tag
+        for image_id, tag, who in tagged.rows(Reader(root), classes)
+        if who != by and (said.marks is None)
+    }
+    wanted = [one for one in given if one[0] not in others]
+    with writing(root, "probe apply") as writer:
+        _, new, gone = tags.restate(writer, by, set(said.ids.tolist()), wanted)
+    return new, gone, len(given) - len(wanted)
+
+
+def drop(root: Path, name: str) -> int:
+    """Forget a probe, its columns and its tags, in one commit; returns how many tags went."""
+    mine = [(image_id, tag) for image_id, tag, who in tagged.rows(Reader(root)) if who == provenance(name)]
+    return derived.forget(root, name, "probe drop", mine)

@@ -1,0 +1,174 @@
+"""Tags of images: words that people give them, and what else gives, with who did: ``imseek.tags.add(collection, …)``.
+
+>>> imseek.tags.add("photos.imseek", "boat", [17, "harbour.jpg"])      # doctest: +SKIP
+>>> imseek.tags.counts("photos.imseek")                                # doctest: +SKIP
+
+A tag can be filtered by (``tag('boat')``, docs/where.md), and is what probes learn from (docs/probes.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from imseek.data import named, tagged
+from imseek.data.reader import Reader
+from imseek.errors import ImageNotFoundError, StaleGenerationError, UsageError
+from imseek.search.where import Filters
+from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
+
+#: An image: its id, or where it lies (a file, a URL, ``a.zip!/b.jpg``).
+AnyImage: TypeAlias = int | str | bytes | os.PathLike[str]
+
+#: Who gives tags where nobody else is named. A person's word goes over that of anything else.
+PERSON: Final = "person"
+#: Characters of a tag, and of a provenance.
+_LONGEST: Final = 200
+
+
+def add(
+    collection: AnyCollection,
+    tag: str,
+    images: Iterable[AnyImage] = (),
+    *,
+    where: str | None = None,
+    provenance: str = PERSON,
+) -> TagReport:
+    """Give a tag to images, and to those that meet a condition (docs/where.md). All or nothing, in one commit.
+
+    A path stands for the image that lies there, else for all images with the content of that file. Raises UsageError
+    (a tag that cannot be one), ImageNotFoundError, QueryError, LockedError.
+    """
+    return add_all(
+        collection, _each(path_of(collection), tag, images, where), provenance=provenance, strict=True
+    )
+
+
+def add_all(
+    collection: AnyCollection,
+    given: Iterable[tuple[AnyImage, str]],
+    *,
+    provenance: str = PERSON,
+    strict: bool = False,
+) -> TagReport:
+    """Give each image its tag, in one commit. Images that are not there are named in the report, or (``strict``)
+    raise ImageNotFoundError, and nothing is changed. Raises as :func:`add`."""
+    from imseek.data import tags as stored
+    from imseek.data.patience import writing
+
+    _check("a provenance", provenance)
+    root = path_of(collection)
+    pairs, missing = _pairs(root, given, strict)
+    if not pairs:
+        return TagReport(0, 0, Reader(root).generation, missing)
+    with writing(root, "tag add") as writer:
+        generation, changed = stored.give(writer, dict.fromkeys(pairs, provenance), over=provenance == PERSON)
+    return TagReport(len(pairs), changed, generation, missing)
+
+
+def remove(
+    collection: AnyCollection,
+    tag: str,
+    images: Iterable[AnyImage] = (),
+    *,
+    where: str | None = None,
+    everywhere: bool = False,
+) -> TagReport:
+    """Take a tag away from images, whoever gave it; ``everywhere``: from all. Raises as :func:`add`, and UsageError for
+    a tag that no image has."""
+    from imseek.data import tags as stored
+    from imseek.data.patience import writing
+
+    root = path_of(collection)
+    tagged.check_known(root, [tag])
+    if everywhere:
+        reader = Reader(root)
+        pairs = [(image_id, tag) for image_id, _, _ in tagged.rows(reader, [tag])]
+    else:
+        pairs, _ = _pairs(root, _each(root, tag, images, where), strict=True)
+    if not pairs:
+        return TagReport(0, 0, Reader(root).generation)
+    with writing(root, "tag remove") as writer:
+        generation, changed = stored.take(writer, pairs)
+    return TagReport(len(pairs), changed, generation)
+
+
+def counts(collection: AnyCollection) -> tuple[TagCount, ...]:
+    """All tags of images that can be found, by name."""
+    rows = tagged.counts(path_of(collection))
+    return tuple(
+        TagCount(tag, sum(n for _, n in by), dict(by))
+        for tag, by in (
+            (tag, [(provenance, n) for _, provenance, n in group])
+            for tag, group in groupby(rows, key=itemgetter(0))
+        )
+    )
+
+
+def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple[Tag, ...]]:
+    """The tags of images, by id, also where there are none. Raises ImageNotFoundError."""
+    root = path_of(collection)
+    pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
+    found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
+    while True:
+        reader = Reader(root)
+        try:
+            for image_id, tag, provenance in tagged.of(reader, list(found)):
+                found[image_id].append(Tag(tag, provenance))
+            break
+        except StaleGenerationError:
+            found = {image_id: [] for image_id in found}
+    return {image_id: tuple(tags) for image_id, tags in found.items()}
+
+
+def _each(
+    root: Path, tag: str, images: Iterable[AnyImage], where: str | None
+) -> Iterable[tuple[AnyImage, str]]:
+    if isinstance(images, str | bytes | os.PathLike):
+        raise UsageError(f"images are a list, not {images!r}")
+    yield from ((image, tag) for image in images)
+    if where is not None:
+        yield from ((int(image_id), tag) for image_id in Filters().ids(Reader(root), where))
+
+
+def _pairs(
+    root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
+) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
+    """Ids and tags, each once, of images that are there; and what is not. Raises UsageError, ImageNotFoundError."""
+    asked = [(image, tag.strip()) for image, tag in given]
+    for tag in {tag for _, tag in asked}:
+        _check("a tag", tag)
+    ids = {image for image, _ in asked if isinstance(image, int)}
+    there = named.living(root, ids)
+    paths = {image: os.fsencode(image) for image, _ in asked if not isinstance(image, int)}
+    placed = named.ids_at(root, paths.values())
+    pairs: dict[tuple[int, str], None] = {}
+    missing: dict[str, None] = {}
+    for image, tag in asked:
+        if isinstance(image, int):
+            found: Iterable[int] = (image,) if image in there else ()
+        else:
+            found = placed[paths[image]]
+        if not found:
+            missing[str(image) if isinstance(image, int) else os.fsdecode(image)] = None
+        pairs.update(dict.fromkeys((image_id, tag) for image_id in found))
+    if missing and strict:
+        first = next(iter(missing))
+        more = f", and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        what = f"image {first}" if first.isdecimal() else f"image {first!r}"
+        raise ImageNotFoundError(
+            f"no {what} in this collection{more}", hint="ids, files that are indexed, or copies of these"
+        )
+    return list(pairs), tuple(missing)
+
+
+def _check(what: str, text: str) -> None:
+    """Raises UsageError for what cannot be a tag, or its provenance."""
+    if not text.strip() or text != text.strip():
+        raise UsageError(f"{what} must not be empty, nor begin or end with a space")
+    if len(text) > _LONGEST or not text.isprintable():
+        raise UsageError(f"{what} is one line of {_LONGEST} characters at most")

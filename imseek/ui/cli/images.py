@@ -1,0 +1,37 @@
+"""Images as they are typed: ids, files, or a list of these on standard input."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from imseek.errors import UsageError
+
+#: `id:17`, or 17 alone.
+_ID: Final = re.compile(r"(?:id:)?(\d{1,18})")
+
+
+def image_of(said: str) -> int | str:
+    """An id, else a path or a URL."""
+    match = _ID.fullmatch(said)
+    if match is not None:
+        return int(match[1])
+    return said if "://" in said else str(Path(said).expanduser())
+
+
+def images_from(said: Iterable[str]) -> list[int | str]:
+    """All that are named; ``-`` stands for the lines of standard input. Raises UsageError where nobody writes there."""
+    found: list[int | str] = []
+    for one in said:
+        if one != "-":
+            found.append(image_of(one))
+            continue
+        if sys.stdin.isatty():
+            raise UsageError(
+                "- reads images from stdin, and that is the terminal", hint="pipe ids or files into it"
+            )
+        found += [image_of(line.strip()) for line in sys.stdin if line.strip()]
+    return found

@@ -1,0 +1,236 @@
+"""``imseek tag``: words that people give to images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from imseek import library
+from imseek.errors import MediaError, UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.images import image_of, images_from
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.tags import AnyImage
+    from imseek.types import Tag, TagCount, TagReport
+
+app = typer.Typer(
+    help="Give tags to images, take them away, list them.",
+    epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
+    rich_markup_mode=None,
+)
+
+#: So many images that are not there are named.
+_SHOWN: Final = 10
+#: Names that the column of images may have in a table.
+_IDS: Final = ("image_id", "id")
+_PATHS: Final = ("path", "file", "uri")
+
+TagArgument = Annotated[str, typer.Argument(metavar="TAG", help="One word or more.")]
+ImagesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[IMAGE]...", help="Ids (17, id:17) or files; - reads them from stdin, one a line."
+    ),
+]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Images that meet this (docs/where.md).")
+]
+
+
+@app.command(
+    epilog=examples(
+        "imseek tag add boat 17 id:23 harbour.jpg",
+        "imseek tag add beach --where \"path LIKE '%/beach/%'\"",
+        "imseek search 'a boat' --json | jq '.hits[].image_id' | imseek tag add boat -",
+        "imseek tag add --from labels.csv",
+    )
+)
+def add(
+    tag: Annotated[
+        str | None, typer.Argument(metavar="[TAG]", help="One word or more; none with --from.")
+    ] = None,
+    images: ImagesArgument = None,
+    where: WhereOption = None,
+    table_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="A table (CSV, TSV, JSON Lines, Parquet) with a column tag, and image_id or path.",
+        ),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who gives it, on record.")] = "person",
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a tag to images. A tag that something else gave is a person's from then on."""
+    from imseek import tags
+
+    if table_file is not None and (tag is not None or images or where is not None):
+        raise UsageError("--from names tags and images by itself", hint="imseek tag add --from FILE")
+    if table_file is None and tag is None:
+        raise UsageError("no tag is named", hint="imseek tag add TAG IMAGE…, or --from FILE")
+    if table_file is None and not images and where is None:
+        raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
+    given = None if table_file is None else list(_rows(table_file))
+    listed = images_from(images or ())
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    if given is not None:
+        report = tags.add_all(chosen.path, given, provenance=by)
+    else:
+        assert tag is not None
+        report = tags.add(chosen.path, tag, listed, where=where, provenance=by)
+    _told(report, chosen, as_json, "tagged", "had it already")
+
+
+@app.command(epilog=examples("imseek tag remove boat 17", "imseek tag remove boat --all"))
+def remove(
+    tag: TagArgument,
+    images: ImagesArgument = None,
+    where: WhereOption = None,
+    everywhere: Annotated[bool, typer.Option("--all", help="From all images.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a tag away from images, whoever gave it."""
+    from imseek import tags
+
+    named = bool(images) or where is not None
+    if named == everywhere:
+        raise UsageError(
+            "say from which images" if not named else "--all goes without images and --where",
+            hint="ids, files, - for stdin, --where, or --all",
+        )
+    listed = images_from(images or ())
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    report = tags.remove(chosen.path, tag, listed, where=where, everywhere=everywhere)
+    _told(report, chosen, as_json, "untagged", "did not have it")
+
+
+@app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
+def list_(
+    images: ImagesArgument = None, collection: CollectionOption = None, as_json: JsonOption = False
+) -> None:
+    """List all tags with how many images have them, or the tags of some images."""
+    from imseek import tags
+
+    listed = images_from(images or ())
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    if images:
+        found = tags.of(chosen.path, listed)
+        if as_json:
+            jsonout.print_json(_of_images(found, chosen))
+        else:
+            rows = [
+                (str(image_id), ", ".join(f"{one.tag} ({one.provenance})" for one in have) or "(none)")
+                for image_id, have in found.items()
+            ]
+            print(table(("image", "tags"), [(a, printable(b)) for a, b in rows], right=(0,)))
+        return
+    counts = tags.counts(chosen.path)
+    if as_json:
+        jsonout.print_json(_counted(counts, chosen))
+    elif counts:
+        lines = [
+            (
+                f"{one.images:,}",
+                printable(one.tag),
+                printable(", ".join(f"{who} {n:,}" for who, n in one.by.items())),
+            )
+            for one in counts
+        ]
+        print(table(("images", "tag", "given by"), lines, right=(0,)))
+    else:
+        say("no image has a tag yet: `imseek tag add TAG IMAGE…`")
+
+
+def _told(report: TagReport, chosen: library.Resolved, as_json: bool, done: str, rest: str) -> None:
+    if as_json:
+        jsonout.print_json(
+            {
+                "collection": jsonout.collection(chosen),
+                "named": report.named,
+                "changed": report.changed,
+                "unchanged": report.unchanged,
+                "generation": report.generation,
+                "missing": [printable(one) for one in report.missing],
+            }
+        )
+        return
+    line = f"{done} {count(report.changed, 'image')}"
+    print(line + (f"; {report.unchanged:,} {rest}" if report.unchanged else ""))
+    for one in report.missing[:_SHOWN]:
+        say(f"not in the collection: {printable(one)}")
+    if len(report.missing) > _SHOWN:
+        say(f"and {len(report.missing) - _SHOWN:,} more that are not")
+
+
+def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
+    """Images and tags of a table. Raises UsageError, which names the row."""
+    from imseek.indexer.sources.sheets import open_sheet
+    from imseek.indexer.sources.sheets.base import Malformed
+
+    try:
+        with open_sheet(os.fsencode(path), path.open("rb")) as sheet:
+            names = [column.name for column in sheet.columns]
+            column = next((name for name in (*_IDS, *_PATHS) if name in names), None)
+            if column is None or "tag" not in names:
+                raise UsageError(
+                    f"{path} has no column tag, or none of image_id and path",
+                    hint=f"its columns: {', '.join(names)}",
+                )
+            for number, row in sheet.rows((column, "tag")):
+                if isinstance(row, Malformed):
+                    raise UsageError(f"{path}, row {number + 1}: {row.message}")
+                yield _cell(row[column], column in _IDS, path, number), str(row["tag"] or "").strip()
+    except MediaError as error:
+        raise UsageError(f"{path} is no table that can be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _cell(cell: Any, is_id: bool, path: Path, number: int) -> AnyImage:
+    text = str(cell if cell is not None else "").strip()
+    if not text:
+        raise UsageError(f"{path}, row {number + 1}: no image is named")
+    if not is_id:
+        return text
+    found = image_of(text)
+    if not isinstance(found, int):
+        raise UsageError(f"{path}, row {number + 1}: {text!r} is no id")
+    return found
+
+
+def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> dict[str, Any]:
+    return {
+        "collection": jsonout.collection(chosen),
+        "tags": [],
+        "images": [
+            {
+                "image_id": image_id,
+                "tags": [{"tag": one.tag, "provenance": one.provenance} for one in have],
+            }
+            for image_id, have in found.items()
+        ],
+    }
+
+
+def _counted(counts: tuple[TagCount, ...], chosen: library.Resolved) -> dict[str, Any]:
+    return {
+        "collection": jsonout.collection(chosen),
+        "tags": [{"tag": one.tag, "images": one.images, "by": dict(one.by)} for one in counts],
+        "images": [],
+    }
