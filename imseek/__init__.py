@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, duplicates, errors, jobs, upkeep, watch
+    from imseek import captions, duplicates, errors, jobs, maps, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         IndexReport,
         Judgement,
         KnownPicture,
+        MapInfo,
+        MapReport,
         MergeReport,
         MissingPicture,
         OtherSpace,
@@ -82,6 +84,8 @@ _HOMES = {
     "IndexPolicy": "imseek.types",
     "IndexInfo": "imseek.types",
     "BuildReport": "imseek.types",
+    "MapInfo": "imseek.types",
+    "MapReport": "imseek.types",
     "MergeReport": "imseek.types",
     "Place": "imseek.types",
     "Problem": "imseek.types",
@@ -110,7 +114,7 @@ _HOMES = {
     "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("captions", "duplicates", "errors", "jobs", "upkeep", "watch")
+_MODULES = ("captions", "duplicates", "errors", "jobs", "maps", "upkeep", "watch")
 
 __all__ = [
     "ApplyReport",
@@ -132,6 +136,8 @@ __all__ = [
     "IndexReport",
     "Judgement",
     "KnownPicture",
+    "MapInfo",
+    "MapReport",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
@@ -161,6 +167,7 @@ __all__ = [
     "duplicates",
     "errors",
     "jobs",
+    "maps",
     "open",
     "search_all",
     "upkeep",

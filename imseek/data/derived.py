@@ -30,3 +30,16 @@ def store(root: Path, values: Mapping[str, Mapping[int, Any]], model: Model) -> 
             record(connection, generation)
 
         return writer.apply(change)
+
+
+def drop(root: Path, name: str) -> int:
+    """Forget a column set and the model of that name, as one commit. Raises as :func:`store`."""
+    with writing(root, "drop") as writer:
+        forget = model_files.dropping(name)
+        put = columns.replacing(writer, name, {})
+
+        def change(connection: Connection, generation: int) -> None:
+            put(connection, generation)
+            forget(connection, generation)
+
+        return writer.apply(change)

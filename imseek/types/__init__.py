@@ -36,6 +36,7 @@ from imseek.types.facts import (
     SpaceInfo,
     SpaceSummary,
 )
+from imseek.types.maps import MapInfo, MapMethod, MapReport
 from imseek.types.pictures import (
     Float32,
     Image,
@@ -99,6 +100,9 @@ __all__ = [
     "KeepRule",
     "KnownPicture",
     "KnownReason",
+    "MapInfo",
+    "MapMethod",
+    "MapReport",
     "MergeReport",
     "MissingPicture",
     "OtherSpace",
