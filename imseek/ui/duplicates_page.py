@@ -7,15 +7,16 @@ escaped.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Final, TypeAlias
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
 from imseek.ui.cli.output import count, size
 from imseek.ui.cli.texts import printable
+from imseek.ui.thumbnail_data import Embedded
 
 #: How the kinds are called before people.
 WORDS: Final[Mapping[str, str]] = {
@@ -38,36 +39,6 @@ class Bounds:
     bytes: int = 24_000_000
 
 
-class _Pictures:
-    """Hands out thumbnails until the bounds are reached."""
-
-    def __init__(self, thumbnail: Thumbnail, bounds: Bounds) -> None:
-        self._thumbnail = thumbnail
-        self._bounds = bounds
-        self._shown = self._bytes = 0
-        self.left_out = 0
-
-    def tag(self, member: Duplicate, last: dict[str, bytes | None]) -> str:
-        """``last`` keeps those of one group by content: copies are read once."""
-        if self._shown >= self._bounds.pictures:
-            return self._without("left out")
-        if member.content_hash not in last:
-            last[member.content_hash] = self._thumbnail(member)
-        data = last[member.content_hash]
-        if data is None:
-            return '<div class="none">cannot be read</div>'
-        if self._bytes + len(data) > self._bounds.bytes:
-            return self._without("left out")
-        self._shown += 1
-        self._bytes += len(data)
-        source = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
-        return f'<img src="{source}" alt="image {member.image_id}">'
-
-    def _without(self, why: str) -> str:
-        self.left_out += 1
-        return f'<div class="none">{why}</div>'
-
-
 def page(
     report: DuplicateReport,
     thumbnail: Thumbnail,
@@ -77,11 +48,11 @@ def page(
     bounds: Bounds = Bounds(),
 ) -> Iterator[str]:
     """The page, in pieces. ``names`` are those of the collections by UUID."""
-    pictures = _Pictures(thumbnail, bounds)
+    pictures = Embedded(bounds.pictures, bounds.bytes)
     shown = report.groups[: bounds.groups]
     several = len({member.collection for group in shown for member in group.members}) > 1
     body = [
-        _section(number, group, pictures, names if several else {}, bounds.members)
+        _section(number, group, pictures, thumbnail, names if several else {}, bounds.members)
         for number, group in enumerate(shown, start=1)
     ]
     hidden = sum(max(0, len(group.members) - bounds.members) for group in shown)
@@ -119,9 +90,21 @@ def percent(share: float) -> str:
 
 
 def _section(
-    number: int, group: DuplicateGroup, pictures: _Pictures, names: Mapping[str, str], most: int
+    number: int,
+    group: DuplicateGroup,
+    pictures: Embedded,
+    thumbnail: Thumbnail,
+    names: Mapping[str, str],
+    most: int,
 ) -> str:
     read: dict[str, bytes | None] = {}
+
+    def once(member: Duplicate) -> bytes | None:
+        """Copies are read once."""
+        if member.content_hash not in read:
+            read[member.content_hash] = thumbnail(member)
+        return read[member.content_hash]
+
     keeper = _facts(group.keeper, names)
     cards = []
     for member in group.members[:most]:
@@ -132,8 +115,9 @@ def _section(
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
         said = _escaped(group.reason) if member is group.keeper else _related(member.pair)
         said = f"keep: {said}" if group.keeps(member) else said
+        picture = pictures.tag(partial(once, member), f"image {member.image_id}")
         cards.append(
-            f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, pictures.tag(member, read))}"
+            f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, picture)}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
         )
     if len(group.members) > most:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 import typer
 
 from imseek import library
-from imseek.errors import MediaError, UsageError
+from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, size, table
@@ -31,8 +31,6 @@ _KINDS: Final = ("exact", "same")
 _MEMBERS: Final = 12
 #: So many files that a plan leaves alone are shown.
 _REFUSED: Final = 20
-#: Pixels.
-_THUMBNAIL: Final = 320
 
 
 def register(app: typer.Typer) -> None:
@@ -285,26 +283,16 @@ class _Files:
 
 def _thumbnails(stack: ExitStack, report: DuplicateReport, collections: Sequence[Resolved]) -> Thumbnail:
     """From the pictures themselves, which are read as long as ``stack`` is open."""
-    from imseek.curate.originals import Originals
-    from imseek.data.reader import Reader
-    from imseek.media import decode, thumbnail
+    from imseek.data.current import read_identity
+    from imseek.ui.thumbnail_data import thumbnails
 
     members = [member for group in report.groups for member in group.members]
-    originals = {}
+    make = {}
     for where in collections:
-        reader = Reader(where.path)
-        uuid = reader.identity.uuid
+        uuid = read_identity(where.path).uuid
         ids = [member.image_id for member in members if member.collection == uuid]
-        originals[uuid] = stack.enter_context(Originals(reader, ids))
-
-    def make(member: Duplicate) -> bytes | None:
-        try:
-            data = originals[member.collection].read(member.image_id)
-            return None if data is None else thumbnail(decode(data, min_side=_THUMBNAIL).pixels, _THUMBNAIL)
-        except MediaError:  # It has changed, or its codec has gone.
-            return None
-
-    return make
+        make[uuid] = stack.enter_context(thumbnails(where.path, ids))
+    return lambda member: make[member.collection](member.image_id)
 
 
 def lines(report: DuplicateReport, limit: int, names: Mapping[str, str]) -> list[str]:

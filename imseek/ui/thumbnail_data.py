@@ -1,0 +1,71 @@
+"""Thumbnails inside a page: read from the pictures themselves, as data URIs, within bounds."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from html import escape
+from pathlib import Path
+from typing import Final
+
+#: Of thumbnails, in pixels: the longer side.
+SIDE: Final = 320
+
+
+@contextmanager
+def thumbnails(
+    root: Path, image_ids: Sequence[int] = (), side: int = SIDE
+) -> Iterator[Callable[[int], bytes | None]]:
+    """By image id a WebP of at most ``side`` pixels; None where the picture cannot be read.
+
+    It is read from where it lies, as long as the context is open; the places of ``image_ids`` are looked up at once.
+    Raises CollectionNotFoundError, and in use StaleGenerationError where a purge has met the collection since.
+    """
+    from imseek.curate.originals import Originals
+    from imseek.data.reader import Reader
+    from imseek.errors import MediaError
+    from imseek.media import decode, thumbnail
+
+    with closing(Reader(root)) as reader, Originals(reader, image_ids) as originals:
+
+        def make(image_id: int) -> bytes | None:
+            try:
+                data = originals.read(image_id)
+                return None if data is None else thumbnail(decode(data, min_side=side).pixels, side)
+            except MediaError:  # It has changed, or its codec has gone.
+                return None
+
+        yield make
+
+
+def data_uri(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
+
+
+class Embedded:
+    """Tags of pictures for a page, until there are so many ``pictures``, or ``bytes`` before base64.
+
+    ``left_out`` counts those that came too late.
+    """
+
+    def __init__(self, pictures: int = 2_000, bytes: int = 24_000_000) -> None:  # noqa: A002 - what it bounds
+        self._pictures = pictures
+        self._bytes = bytes
+        self.left_out = 0
+
+    def tag(self, read: Callable[[], bytes | None], alt: str) -> str:
+        """``<img>``, or a ``<div class="none">`` that says why there is none. ``read`` gives a WebP, or None."""
+        if not self._pictures:
+            return self._without()
+        if (data := read()) is None:
+            return '<div class="none">cannot be read</div>'
+        if len(data) > self._bytes:
+            return self._without()
+        self._pictures -= 1
+        self._bytes -= len(data)
+        return f'<img src="{data_uri(data)}" alt="{escape(alt)}">'
+
+    def _without(self) -> str:
+        self.left_out += 1
+        return '<div class="none">left out</div>'
