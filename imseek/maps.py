@@ -18,6 +18,7 @@ from imseek.errors import UsageError
 from imseek.explore.maps import kept, laying, tables
 from imseek.explore.maps.kept import NAME
 from imseek.explore.maps.laying import FITTED, Wanted
+from imseek.explore.maps.spread import spread
 from imseek.explore.maps.stages import Stages
 from imseek.explore.reading import reading
 from imseek.types import AnyCollection, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
@@ -25,7 +26,7 @@ from imseek.types import AnyCollection, MapInfo, MapMethod, MapReport, ProgressC
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NAME", "drop", "find", "lay_out", "maps", "table"]
+__all__ = ["NAME", "check_columns", "drop", "find", "lay_out", "maps", "representative", "table"]
 
 
 def lay_out(
@@ -111,6 +112,16 @@ def table(
     Raises UsageError where there is no such map, QueryError for an unknown column and for ``where``.
     """
     return reading(collection, lambda reader: tables.of(reader, name, where, columns))
+
+
+def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:
+    """Raises QueryError, with near matches, for one that :func:`table` does not know: before long work."""
+    reading(collection, lambda reader: tables.check(reader, columns))
+
+
+def representative(table: pa.Table, count: int) -> list[int]:
+    """Rows of a :func:`table`, at most ``count``, that stand for all parts of the map, the most important first."""
+    return [int(row) for row in spread(tables.coordinates(table), count)]
 
 
 def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:

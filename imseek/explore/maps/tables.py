@@ -15,6 +15,7 @@ from imseek.explore.maps import kept
 from imseek.explore.reading import allowed
 from imseek.explore.vectors import Vectors
 from imseek.search.where import Filters
+from imseek.types import Float32
 
 #: The columns that a table has in any case.
 OWN: Final = ("image_id", "x", "y", "fitted")
@@ -47,6 +48,16 @@ def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> 
         for column in wanted:
             table = table.append_column(column, values.column(column))
     return table
+
+
+def check(reader: Reader, columns: Sequence[str]) -> None:
+    """See :func:`imseek.maps.check_columns`."""
+    Filters().check(reader, [column for column in columns if column not in OWN])
+
+
+def coordinates(table: pa.Table) -> Float32:
+    """(n, 2)"""
+    return np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1)
 
 
 def no_map(reader: Reader, name: str) -> UsageError:

@@ -68,6 +68,17 @@ class Filters:
             stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
         return {name: column.kind.value for name, column in sorted(Names(stored).all().items())}
 
+    def check(self, reader: Reader, names: Sequence[str]) -> None:
+        """Raises QueryError, with near matches, for the first of ``names`` that no filter can name."""
+        from imseek.search.where.columns import kind_of
+        from imseek.search.where.names import Names
+
+        with self._lock:
+            stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
+        known = Names(stored)
+        for name in names:
+            known.column(name)
+
     def values(self, reader: Reader, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], pa.Table]:
         """What a filter can name, of all live images of the reader's generation: ids (n,) int64, ascending, and a table
         with a column for each of ``names``.

@@ -33,6 +33,7 @@ from imseek.ui.cli import (
     jobs,
     judge,
     maintain,
+    map,  # noqa: A004 - the command is called so
     search,
     source,
     watch,
@@ -56,6 +57,7 @@ index.register(app)
 search.register(app)
 captions.register(app)
 duplicates.register(app)
+map.register(app)
 judge.register(app)
 apply.register(app)
 info.register(app)
