@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -79,9 +79,10 @@ def coloured(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
 
 def _below(names: Sequence[str]) -> str:
     """What all paths begin with, up to a slash; empty where they are none."""
-    if not all(name.startswith("/") for name in names):
+    if len(names) < 2 or not all(name.startswith("/") for name in names):
         return ""
-    return os.path.commonprefix(names).rpartition("/")[0] + "/" if len(names) > 1 else ""
+    common = posixpath.commonpath(names)
+    return common + "/" if common not in names and common != "/" else ""
 
 
 def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
@@ -133,7 +134,7 @@ def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
     if counts[-1]:
         legend.append({"label": "no value", "count": int(counts[-1]), "shade": none})
     told = {
-        "column": f"{name} below {shown(common)}" if len(common) > 1 else name,
+        "column": f"{name} below {shown(common)}" if common else name,
         "kind": "class",
         "labels": labels,
         "legend": legend,

@@ -103,8 +103,10 @@ function plainPoints(map, covered) {
   return {
     flagged() {},
     points() {
-      [canvas.width, canvas.height] = [covered.width, covered.height];
+      if (canvas.width !== covered.width) canvas.width = covered.width;
+      if (canvas.height !== covered.height) canvas.height = covered.height;
       context.setTransform(map.ratio, 0, 0, map.ratio, 0, 0);
+      context.clearRect(0, 0, map.width, map.height);
       const size = map.dotSize(), buckets = new Map();
       const across = map.width / 2 / map.unit(), down = map.height / 2 / map.unit();
       map.within(map.view.x - across, map.view.x + across, map.view.y - down, map.view.y + down, (i) => {
