@@ -70,9 +70,9 @@ def by_umap(
     if n < _FEW:
         notes.append(f"so few images ({n}) lie by their principal components")
         return Fitted(first, None, tuple(notes))
-    k = min(near, n) - 1  # An image counts among its own neighbours, as in umap-learn.
-    if n < near:
-        notes.append(f"{n} neighbours instead of {near}: there are no more images")
+    k = min(near, n - 1) - 1  # An image counts among its own neighbours, as in umap-learn.
+    if n <= near:
+        notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
     positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     index = neighbours.index_of(reader, vectors.space)
     done = 0

@@ -4,8 +4,8 @@ An image goes to the weighted mean of its nearest neighbours' places. UMAP's own
 weights of its bipartite graph (McInnes et al. 2018, section 3; ``smooth_knn_dist`` and ``compute_membership_strengths``
 with a local connectivity of zero): exp(-d/σ), with σ such that all but the nearest add up to log₂ k. But neighbours
 often lie in several places, and their mean then lies between, among strangers. So those count for less that lie far
-from the nearest one on the map (one step of a mean shift from its place). docs/decisions/0022-maps.md has what was tried.
-An image that is equal to another lies where that one does.
+from the nearest one on the map: one step of a mean shift from its place (docs/decisions/0022-maps.md has what else was
+tried). An image that is equal to another lies where that one does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def weights(distances: Float32) -> Float32:
 
 
 def placed(positions: Int32, distances: Float32, coordinates: Float32) -> Float32:
-    """(m, 2): weighted means of the ``coordinates`` (n, 2) at ``positions`` (m, k), of which the first is the nearest."""
+    """(m, 2): weighted means of the ``coordinates`` (n, 2) at ``positions`` (m, k), the nearest first."""
     places = coordinates[positions]
     apart = ((places - places[:, :1]) ** 2).sum(axis=2)
     weight = weights(distances) / (1 + apart / _REACH**2)
