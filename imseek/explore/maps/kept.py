@@ -60,7 +60,7 @@ def check_name(reader: Reader, name: str) -> Model | None:
     models.check_name(name)
     if "-" in name:
         raise UsageError(
-            f"{name!r} cannot be the name of columns", hint="lower-case letters, digits and _, a letter first"
+            f"{name!r} cannot name columns", hint="lower-case letters, digits and _, a letter first"
         )
     found = models.find(reader.root, name)
     if found is not None and found.kind != KIND:

@@ -1,5 +1,5 @@
-"""A map as one page of HTML that needs nothing beside itself: ``page`` joins what ``colouring`` and others make."""
+"""A map as one page of HTML: ``document`` writes it, ``colouring`` says in which colours."""
 
-from imseek.ui.map_page.page import MOST_POINTS, page
+from imseek.ui.map_page.document import MOST_POINTS, page
 
 __all__ = ["MOST_POINTS", "page"]
