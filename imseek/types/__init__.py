@@ -74,6 +74,7 @@ from imseek.types.labels import (
     Labels,
     Moderation,
 )
+from imseek.types.maps import MapInfo, MapMethod, MapReport
 from imseek.types.pictures import (
     Float32,
     Image,
@@ -164,6 +165,9 @@ __all__ = [
     "LeakImage",
     "LeakReport",
     "Luma",
+    "MapInfo",
+    "MapMethod",
+    "MapReport",
     "MeasureReport",
     "MergeReport",
     "MissingPicture",

@@ -39,6 +39,7 @@ from imseek.ui.cli import (
     judge,
     label,
     maintain,
+    map,  # noqa: A004 - the command is called so
     moderate,
     outliers,
     probe,
@@ -74,6 +75,7 @@ clusters.register(app)
 outliers.register(app)
 sample.register(app)
 duplicates.register(app)
+map.register(app)
 judge.register(app)
 apply.register(app)
 app.add_typer(dataset.app, name="dataset")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imseek.captions import Agreement, AgreementSummary
     from imseek.encoders import Downloaded, EncoderCheck, Entry
     from imseek.encoders.selfcheck import Rows
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         Failure,
         Hit,
         IndexReport,
+        MapReport,
         Place,
         ReencodeReport,
         RepairReport,
@@ -100,6 +103,25 @@ def agreeing(row: Agreement) -> dict[str, Any]:
         "score": round(row.score, 6),
         "caption": row.caption,
         **placed(row.place),
+    }
+
+
+def map_report(report: MapReport, chosen: Resolved, written: Mapping[str, Path]) -> dict[str, Any]:
+    info = asdict(report.info)
+    return {
+        "collection": collection(chosen),
+        "generation": report.generation,
+        "map": info,
+        "columns": [f"{info['name']}_x", f"{info['name']}_y", f"{info['name']}_fitted"],
+        "images": report.images,
+        "laid_out": report.laid_out,
+        "placed": report.placed,
+        "missing": report.missing,
+        "stale": report.stale,
+        "interrupted": report.interrupted,
+        "notes": list(report.notes),
+        "seconds": round(report.seconds, 3),
+        "written": {what: path(os.fsencode(file)) for what, file in written.items()},
     }
 
 

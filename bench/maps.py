@@ -1,0 +1,286 @@
+"""How far maps can be trusted, whether images placed later lie where they belong, and what maps cost.
+
+    python bench/maps.py [--stamps DIR]                            # quality: a minute or two
+    python bench/maps.py --count 100000 --work DIR [--sample N] [--index]   # time and memory
+
+Quality: the Tux Paint stamps with `builtin`. Half A is laid out and half B placed on its map, as `imseek map` does when
+images come later, beside umap-learn's own transform, and beside laying both halves out anew. Nothing is tuned:
+neighbours and min-dist are umap-learn's defaults. Of the images of half B: trustworthiness (Venna & Kaski 2001, ten
+neighbours, cosine, among both halves), and how many of the ten nearest on the map, among both halves, lie in the same
+folder; 95 % bootstrap intervals over images. The control has the places of half B shuffled.
+
+Cost: a collection of the hard vectors of bench/vectors.py (bench/big.py), with `--index` after
+`imseek maintain --index auto`. Each map is made in a process of its own: wall and processor time, the
+most memory that is no mapped file, and the most resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from imseek.data.vectors import IdSet, Segment, open_index
+from imseek.explore.maps import embedding, neighbours
+from imseek.explore.maps.laying import MIN_DIST, NEAR
+from imseek.explore.maps.placing import placed, weights
+from imseek.explore.maps.principal import principal
+from imseek.explore.maps.stages import Stages
+from imseek.explore.maps.trust import NEIGHBOURS
+from imseek.types import Float32, Progress
+
+QUIET = Stages(None, None)
+
+
+# -- quality ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Halves:
+    """``rows`` (n, dim) unit, those of half A first; ``later`` (n,) is true for half B; ``kinds`` (n,) folders."""
+
+    rows: Float32
+    later: np.ndarray
+    kinds: np.ndarray
+    names: tuple[str, ...]
+
+
+def read_stamps(folder: Path | None) -> Halves:
+    import stamps
+    from quality import find_stamps, half_of, stamp_names
+
+    folder = folder or find_stamps()
+    every = stamp_names(folder)
+    names = [name for half in "AB" for name in every if half_of(name) == half]
+    rows = stamps._images(folder, tuple(names)).astype(np.float16).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    later = np.array([half_of(name) == "B" for name in names])
+    return Halves(rows, later, np.array([name.rpartition("/")[0] for name in names]), tuple(names))
+
+
+def near(rows: Float32, among: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, Float32]:
+    """Through the index of a collection: positions in ``among`` and distances."""
+    ids = np.arange(len(rows))
+    index = open_index("faiss", [Segment(ids, rows.astype(np.float16), np.empty(0, np.int64))], rows.shape[1])
+    of = SimpleNamespace(of=lambda wanted: rows[wanted])
+    found = list(neighbours.nearest(index, of, asked, IdSet(among), k))  # type: ignore[arg-type]
+    return np.concatenate([one[1] for one in found]), np.concatenate([one[2] for one in found])
+
+
+def ours(rows: Float32, seed: int = 0, start: Float32 | None = None) -> Float32:
+    if start is None:
+        start = principal([rows], rows.shape[1]).project(rows)
+    every = np.arange(len(rows))
+    positions, distances = near(rows, every, every, NEAR - 1)
+    return embedding.laid_out(positions, distances, start, MIN_DIST, seed, QUIET)
+
+
+def theirs(rows: Float32, seed: int = 0) -> Any:
+    """umap-learn as it is, spectral beginning included."""
+    umap = embedding.load()
+    return umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit(rows)
+
+
+def layouts(halves: Halves) -> Iterator[tuple[str, Float32]]:
+    """(n, 2) coordinates of both halves, by name."""
+    rows, later = halves.rows, halves.later
+    first, rest = np.flatnonzero(~later), np.flatnonzero(later)
+    axes = principal([rows[first]], rows.shape[1])
+    yield "pca, half B projected", axes.project(rows)
+
+    def both(a: Float32, b: Float32) -> Float32:
+        return np.concatenate([a, b])
+
+    laid = ours(rows[first])
+    positions, distances = near(rows, first, rest, NEAR)
+    own = both(laid, placed(positions, distances, laid))
+    yield "umap, half B placed", own
+    yield "  on the nearest neighbour", both(laid, laid[positions[:, 0]])
+    yield (
+        "  weighted mean (umap-learn's start)",
+        both(laid, np.einsum("mk,mkc->mc", weights(distances), laid[positions])),
+    )
+    model = theirs(rows[first])
+    yield "umap-learn, its own transform", both(model.embedding_, model.transform(rows[rest]))
+    yield "  half B placed on that", both(model.embedding_, placed(positions, distances, model.embedding_))
+    yield "umap, both laid out anew", ours(rows)
+    yield "umap-learn, both laid out anew", theirs(rows).embedding_
+    shuffled = own.copy()
+    shuffled[rest] = np.random.default_rng(0).permutation(own[rest])
+    yield "control: places of half B shuffled", shuffled
+
+
+def mistrust(rows: Float32, coordinates: Float32, k: int = NEIGHBOURS) -> np.ndarray:
+    """(n,) of each image what is taken from 1 for neighbours on the map that are none by vector: its mean is
+    1 - trustworthiness."""
+    n = len(rows)
+    cosine = -rows @ rows.T
+    np.fill_diagonal(cosine, -np.inf)
+    rank = np.argsort(np.argsort(cosine, axis=1, kind="stable"), axis=1)
+    shown = shown_near(coordinates, k)
+    beyond = np.maximum(np.take_along_axis(rank, shown, axis=1) - k, 0).sum(axis=1)
+    return np.asarray(2 * beyond / (k * (2 * n - 3 * k - 1)))
+
+
+def shown_near(coordinates: Float32, k: int) -> np.ndarray:
+    """(n, k): the nearest on the map, each without itself."""
+    apart = ((coordinates[:, None].astype(np.float64) - coordinates[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(apart, np.inf)
+    return np.argsort(apart, axis=1, kind="stable")[:, :k]
+
+
+def interval(values: np.ndarray) -> str:
+    """Mean, and 95 % of the means of 1,000 bootstrap samples."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(0, len(values), (1000, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+def quality(folder: Path | None) -> None:
+    halves = read_stamps(folder)
+    n, later = len(halves.rows), halves.later
+    print(f"{n} stamps, {later.sum()} of half B, {len(set(halves.kinds))} folders")
+    print(f"{'':36}  {'trustworthiness of B':24}{'same folder, of 10 (B)':26}{'of all':8}A alone")
+    same = halves.kinds[:, None] == halves.kinds[None]
+    made: dict[str, np.ndarray] = {}
+    for name, coordinates in layouts(halves):
+        lost = mistrust(halves.rows, coordinates)
+        in_folder = np.take_along_axis(same, shown_near(coordinates, 10), axis=1).mean(axis=1)
+        alone = 1 - mistrust(halves.rows[~later], coordinates[~later]).mean()
+        made[name] = lost
+        print(
+            f"{name:36}  {interval(1 - lost[later]):24}{interval(in_folder[later]):26}"
+            f"{1 - lost.mean():.3f}   {alone:.3f}",
+            flush=True,
+        )
+    paired = made["umap-learn, its own transform"] - made["  half B placed on that"]
+    print(f"placed minus transformed, of half B, on one map: {interval(paired[later])}")
+    cosine = halves.rows @ halves.rows.T
+    np.fill_diagonal(cosine, -np.inf)
+    by_vector = np.take_along_axis(same, np.argsort(-cosine, axis=1)[:, :10], axis=1).mean(axis=1)
+    print(f"same folder among the 10 nearest by vector: {interval(by_vector[later])}")
+
+
+# -- cost ------------------------------------------------------------------------------------------------------
+
+
+class Memory(threading.Thread):
+    """The most memory of this process, looked at every 20 ms: all that is resident, and what is no mapped file."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.resident = self.own = 0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+            self.resident, self.own = (
+                max(self.resident, resident * 4096),
+                max(self.own, (resident - shared) * 4096),
+            )
+            time.sleep(0.02)
+
+
+def work(spec: dict[str, Any]) -> None:
+    """In a process of its own: makes a map, and prints a JSON object."""
+    from imseek import maps
+
+    memory = Memory()
+    began, used = time.perf_counter(), time.process_time()
+    phases: dict[str, list[float]] = {}
+
+    def progress(now: Progress) -> None:
+        spent = time.process_time() - used
+        phases.setdefault(now.phase, [spent, spent])[1] = spent
+
+    report = maps.lay_out(
+        spec["root"],
+        name=spec["method"],
+        method=spec["method"],
+        refit=True,
+        sample=spec["sample"],
+        progress=progress,
+    )
+    print(
+        json.dumps(
+            {
+                "wall": time.perf_counter() - began,
+                "cpu": time.process_time() - used,
+                "own": memory.own,
+                "resident": memory.resident,
+                "phases": {name: [round(at, 1) for at in span] for name, span in phases.items()},
+                "trust": report.info.trustworthiness,
+                "fitted": report.info.fitted,
+                "placed": report.info.placed,
+            }
+        )
+    )
+
+
+def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
+    import big
+
+    from imseek import upkeep
+    from imseek.types import IndexPolicy
+
+    root = work_in / f"maps-{count}"
+    if not root.exists():
+        big.make(root, count)
+        if indexed:
+            upkeep.build_index(root, IndexPolicy(kind="auto"))
+    for method in ("pca", "umap"):
+        spec = {"root": str(root), "method": method, "sample": sample}
+        run = subprocess.run(
+            [sys.executable, __file__, "--spec", json.dumps(spec)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        found = json.loads(run.stdout.splitlines()[-1])
+        print(
+            f"{count:,} by {method}: {found['wall']:.0f} s, {found['cpu']:.0f} s of the processor, "
+            f"{found['own'] / 1e6:.0f} MB own, {found['resident'] / 1e6:.0f} MB resident; "
+            f"{found['fitted']:,} laid out, {found['placed']:,} placed, trustworthiness {found['trust']:.3f}"
+        )
+        print(f"  processor seconds from and to: {found['phases']}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--sample", type=int, default=100_000)
+    parser.add_argument("--work", type=Path, default=Path("/tmp"))
+    parser.add_argument("--index", action="store_true")
+    parser.add_argument("--spec", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore", "n_jobs value", UserWarning)
+    if given.spec is not None:
+        work(json.loads(given.spec))
+    elif given.count is not None:
+        cost(given.count, given.sample, given.work, given.index)
+    else:
+        quality(given.stamps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Maps: a plane on which images lie by what their vectors say."""

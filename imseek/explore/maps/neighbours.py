@@ -1,0 +1,71 @@
+"""The nearest of some images, by cosine, through the collection's vector index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.reader import Reader
+from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index
+from imseek.data.vectors.base import Ids
+from imseek.errors import CorruptCollectionError
+from imseek.explore.maps.principal import known
+from imseek.explore.vectors import Vectors
+from imseek.types import Float32, SpaceInfo
+
+#: Images whose neighbours are looked for at the same time: 4 MiB of vectors.
+BLOCK: Final = 2048
+
+Int32: TypeAlias = npt.NDArray[np.int32]
+
+
+def index_of(reader: Reader, space: SpaceInfo) -> VectorIndex:
+    """Approximate where there is a snapshot; a damaged one is passed over. Raises MissingExtraError."""
+    try:
+        snapshot = reader.snapshot(space.space_id)
+    except CorruptCollectionError:
+        snapshot = None
+    return open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=snapshot)
+
+
+def nearest(
+    index: VectorIndex, vectors: Vectors, ids: Ids, among: IdSet, k: int
+) -> Iterator[tuple[Ids, Int32, Float32]]:
+    """For ``ids``, some at a time, which of ``among`` are nearest, themselves left out: ids (m,), positions (m, k) in
+    ``among.ids`` and cosine distances (m, k) in [0, 2], ascending. Images whose vector is all zeros are left out.
+
+    ``among`` must hold ``k`` others of each.
+    """
+    allowed = None if len(among) == len(index) else among
+    for start in range(0, len(ids), BLOCK):
+        part = ids[start : start + BLOCK]
+        rows = vectors.of(part)
+        has = known(rows)
+        part, rows = part[has], rows[has]
+        positions = np.empty((len(part), k), np.int32)
+        distances = np.empty((len(part), k), np.float32)
+        short = np.arange(len(part))
+        for exact in (False, True):  # An approximate index may know of fewer.
+            found = index.search(rows[short], k + 1, allowed=allowed, exact=exact) if len(short) else []
+            filled = [
+                _take(one, part[at], among, positions[at], distances[at])
+                for at, one in zip(short.tolist(), found, strict=True)
+            ]
+            short = short[~np.array(filled, np.bool_)]
+        assert not len(short), "an image without enough neighbours"
+        yield part, positions, distances
+
+
+def _take(found: Matches, own: int, among: IdSet, positions: Int32, distances: Float32) -> bool:
+    """Fill one row; whether there were enough."""
+    others = found.ids != own
+    ids = found.ids[others]
+    k = len(positions)
+    if len(ids) < k:
+        return False
+    positions[:] = np.searchsorted(among.ids, ids[:k])
+    distances[:] = np.maximum(1 - found.scores[others][:k], 0)
+    return True

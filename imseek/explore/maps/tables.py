@@ -1,0 +1,66 @@
+"""What lies on a map, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from imseek.data import models
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.maps import kept
+from imseek.explore.reading import allowed
+from imseek.explore.vectors import Vectors
+from imseek.search.where import Filters
+from imseek.types import Float32
+
+#: The columns that a table has in any case.
+OWN: Final = ("image_id", "x", "y", "fitted")
+
+
+def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
+    """See :func:`imseek.maps.table`."""
+    model = models.find(reader.root, name)
+    if model is None or model.kind != kept.KIND:
+        raise no_map(reader, name)
+    wanted = [column for column in dict.fromkeys(columns) if column not in OWN]
+    places = kept.read(reader, name)
+    live = Vectors(reader, allowed=allowed(reader, where))
+    places = places.only(live.positions(places.ids) >= 0)
+    if where is not None and not len(places):
+        raise UsageError(
+            "no image on the map meets the condition", hint="docs/where.md says what it can be made of"
+        )
+    table = pa.table(
+        {
+            "image_id": pa.array(places.ids),
+            "x": pa.array(places.coordinates[:, 0]),
+            "y": pa.array(places.coordinates[:, 1]),
+            "fitted": pa.array(places.fitted),
+        }
+    )
+    if wanted:
+        ids, values = Filters().values(reader, wanted)
+        values = values.take(pa.array(np.searchsorted(ids, places.ids)))
+        for column in wanted:
+            table = table.append_column(column, values.column(column))
+    return table
+
+
+def check(reader: Reader, columns: Sequence[str]) -> None:
+    """See :func:`imseek.maps.check_columns`."""
+    Filters().check(reader, [column for column in columns if column not in OWN])
+
+
+def coordinates(table: pa.Table) -> Float32:
+    """(n, 2)"""
+    return np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1)
+
+
+def no_map(reader: Reader, name: str) -> UsageError:
+    there_are = [model.name for model in models.of_kind(reader.root, kept.KIND)]
+    hint = f"there are: {', '.join(there_are)}" if there_are else "imseek map lays one out"
+    return UsageError(f"no map {name}", hint=hint)

@@ -1,0 +1,134 @@
+"""Maps of a collection: images that look alike lie together. ``imseek.maps.lay_out(collection)``.
+
+>>> report = imseek.maps.lay_out("photos.imseek")      # doctest: +SKIP
+>>> imseek.maps.table("photos.imseek", columns=["path"]).to_pandas()      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+from imseek.data import models
+from imseek.data.reader import Reader
+from imseek.errors import UsageError
+from imseek.explore.maps import kept, laying, tables
+from imseek.explore.maps.kept import NAME
+from imseek.explore.maps.laying import FITTED, Wanted
+from imseek.explore.maps.spread import spread
+from imseek.explore.maps.stages import Stages
+from imseek.explore.reading import reading
+from imseek.types import AnyCollection, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["NAME", "check_columns", "drop", "find", "lay_out", "maps", "representative", "table"]
+
+
+def lay_out(
+    collection: AnyCollection,
+    *,
+    method: MapMethod | None = None,
+    name: str = NAME,
+    refit: bool = False,
+    neighbours: int | None = None,
+    min_dist: float | None = None,
+    seed: int | None = None,
+    where: str | None = None,
+    sample: int = FITTED,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> MapReport:
+    """Lay out the images of a collection on a plane, or those that meet a condition, and keep that under a name.
+
+    Where there is a map of the name, what lies on it stays, and images that are new are placed among the others;
+    ``refit`` lays all out anew. The vectors are those that words are searched in.
+
+    ``method`` is ``"umap"`` (by default; McInnes et al. 2018; cosine) or ``"pca"`` (principal components, a first
+    look).
+    For UMAP, ``neighbours`` (15) is how many of each image count, ``min_dist`` (0.1) how near to each other images may
+    come; the same ``seed`` gives the same map. Of more than ``sample`` images so many are laid out, the others placed.
+
+    ``stop`` set, the report says ``interrupted``: what was laid out and placed by then is kept, and the same call goes
+    on; a layout that was not ready is not. Raises UsageError (also where the map of the name was made in another way),
+    QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError, LockedError,
+    ReadOnlyError, StorageError.
+    """
+    if method is not None and method not in get_args(MapMethod):
+        raise UsageError(
+            f"{method!r} is no way to lay out a map", hint=f"one of {', '.join(get_args(MapMethod))}"
+        )
+    if neighbours is not None and neighbours < 2:
+        raise UsageError(
+            f"a map by {neighbours} neighbours would fall to pieces", hint="2 at least; 15 is usual"
+        )
+    if min_dist is not None and not (math.isfinite(min_dist) and 0 <= min_dist <= 1):
+        raise UsageError(f"images cannot be kept {min_dist} apart", hint="between 0 and 1; 0.1 is usual")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"{seed} cannot be a seed", hint="a whole number from 0 to 4294967295")
+    if sample < 100:
+        raise UsageError(f"{sample} images are too few to place others among", hint="100 at least")
+    if method == "pca" and (neighbours is not None or min_dist is not None):
+        raise UsageError(
+            "principal components know no neighbours and no distance to keep", hint="method umap does"
+        )
+    root = path_of(collection)
+    wanted = Wanted(name, method, refit, neighbours, min_dist, seed, where, sample)
+    stages = Stages(progress, stop)
+    outcome = reading(root, lambda reader: laying.lay_out(reader, wanted, stages))
+    report = outcome.report
+    if outcome.places is None:
+        return report
+    generation = kept.store(root, report.info, outcome.places, outcome.axes)
+    stored = find(root, name)
+    return replace(report, info=stored or report.info, generation=generation, seconds=stages.seconds)
+
+
+def find(collection: AnyCollection, name: str = NAME) -> MapInfo | None:
+    """How a map was made; None where there is none of the name. Raises CorruptCollectionError."""
+    found = models.find(path_of(collection), name)
+    return None if found is None or found.kind != kept.KIND else kept.info_of(found)
+
+
+def maps(collection: AnyCollection) -> tuple[MapInfo, ...]:
+    """All maps of a collection, by name. Raises CorruptCollectionError."""
+    return tuple(kept.info_of(found) for found in models.of_kind(path_of(collection), kept.KIND))
+
+
+def table(
+    collection: AnyCollection,
+    name: str = NAME,
+    *,
+    where: str | None = None,
+    columns: Sequence[str] = ("path",),
+) -> pa.Table:
+    """The live images that lie on a map, as an Arrow table by id: ``image_id`` (int64), ``x``, ``y`` (float32),
+    ``fitted`` (bool), and the columns that are asked for: all that a filter can name (docs/where.md).
+
+    Raises UsageError where there is no such map, QueryError for an unknown column and for ``where``.
+    """
+    return reading(collection, lambda reader: tables.of(reader, name, where, columns))
+
+
+def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:
+    """Raises QueryError, with near matches, for one that :func:`table` does not know: before long work."""
+    reading(collection, lambda reader: tables.check(reader, columns))
+
+
+def representative(table: pa.Table, count: int) -> list[int]:
+    """Rows of a :func:`table`, at most ``count``, that stand for all parts of the map, the most important first."""
+    return [int(row) for row in spread(tables.coordinates(table), count)]
+
+
+def drop(collection: AnyCollection, name: str = NAME) -> MapInfo:
+    """Forget a map, with its columns; returns what it was. Raises UsageError where there is no such map."""
+    root = path_of(collection)
+    found = find(root, name)
+    if found is None:
+        raise tables.no_map(Reader(root), name)
+    kept.drop(root, name)
+    return found

@@ -1,0 +1,251 @@
+"""``imseek map``: images on a plane, those that look alike together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.newfile import check_new, new_file, stream_of
+from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    import threading
+
+    import pyarrow as pa
+
+    from imseek.library import Resolved
+    from imseek.types import MapReport, ProgressCallback
+
+#: Thumbnails that a page holds unless another number is asked for, and how large they are, in pixels.
+_THUMBNAILS: Final = 2_000
+_SIDE: Final = 112
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "map",
+        epilog=examples(
+            "imseek map --html map.html",
+            "imseek map --html map.html --colour folder --thumbnails 5000",
+            "imseek map --method pca --name first",
+            "imseek map --where 'year = 2023' --name y2023 --parquet y2023.parquet --columns camera,taken_at",
+            "imseek search 'a boat' --where 'map_x > 3'",
+        ),
+    )(map_)
+
+
+def map_(
+    method: Annotated[
+        Literal["umap", "pca"] | None,
+        typer.Option("--method", help="umap (default), or pca for a first look in seconds."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Keep it as the columns NAME_x and NAME_y.")
+    ] = "map",
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Lay all images out anew; else new ones are placed among the others."),
+    ] = False,
+    neighbours: Annotated[
+        int | None,
+        typer.Option("--neighbours", metavar="N", help="umap: of each image, how many count (default: 15)."),
+    ] = None,
+    min_dist: Annotated[
+        float | None,
+        typer.Option(
+            "--min-dist", metavar="D", help="umap: how near images may come, 0 to 1 (default: 0.1)."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The same one gives the same map (default: 0).")
+    ] = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample",
+            metavar="N",
+            help="umap: of more images, lay out so many and place the others among them.",
+        ),
+    ] = 100_000,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md)."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the map as one page, with thumbnails and zoom."),
+    ] = None,
+    colour: Annotated[
+        str | None, typer.Option("--colour", metavar="COLUMN", help="With --html: colour by a column.")
+    ] = None,
+    thumbnails: Annotated[
+        int | None,
+        typer.Option(
+            "--thumbnails",
+            metavar="N",
+            min=0,
+            help=f"With --html: at most so many, of all parts of the map (default: {_THUMBNAILS:,}).",
+        ),
+    ] = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option("--parquet", metavar="FILE", help="Write image_id, x, y, fitted and path as Parquet."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B,…", help="With --parquet: these columns too (docs/where.md)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Lay images out on a plane by what their vectors say. The map stays: new images are placed on it later."""
+    _check(html, colour, thumbnails, parquet, columns, force)
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek import maps
+
+    wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]
+    if wanted or colour is not None:
+        maps.check_columns(chosen.path, [*wanted, *([] if colour is None else [colour])])
+    with StopSignals() as signals, progress_bar() as progress:
+        report = maps.lay_out(
+            chosen.path,
+            method=method,
+            name=name,
+            refit=refit,
+            neighbours=neighbours,
+            min_dist=min_dist,
+            seed=seed,
+            where=where,
+            sample=sample,
+            progress=progress,
+            stop=signals.event,
+        )
+        written: dict[str, Path] = {}
+        if report.images > report.missing and not report.interrupted:
+            if parquet is not None:
+                _write_parquet(
+                    parquet, maps.table(chosen.path, name, where=where, columns=["path", *wanted]), force
+                )
+                written["parquet"] = parquet
+            if html is not None:
+                of = maps.table(
+                    chosen.path, name, where=where, columns=["path", *([] if colour is None else [colour])]
+                )
+                most = _THUMBNAILS if thumbnails is None else thumbnails
+                _write_page(html, chosen, report, of, colour, most, force, progress, signals.event)
+                written["html"] = html
+    if as_json:
+        jsonout.print_json(jsonout.map_report(report, chosen, written))
+    else:
+        show = say if 1 in (stream_of(path) for path in written.values()) else print
+        show("\n".join(_lines(report)))
+        for what, path in written.items():
+            say(f"wrote {printable(str(path))} ({what})")
+    if report.interrupted:
+        say("interrupted: no files were written; the same command goes on from here")
+    return signals.exit_code if report.interrupted else 0
+
+
+def _check(
+    html: Path | None,
+    colour: str | None,
+    thumbnails: int | None,
+    parquet: Path | None,
+    columns: str | None,
+    force: bool,
+) -> None:
+    """Before any work. Raises UsageError, and ImseekError for a file that cannot be written."""
+    for value, option, target, file in (
+        (colour, "--colour", html, "--html"),
+        (thumbnails, "--thumbnails", html, "--html"),
+        (columns, "--columns", parquet, "--parquet"),
+    ):
+        if value is not None and target is None:
+            raise UsageError(f"{option} goes with {file}", hint=f"add {file} FILE")
+    files = [path for path in (html, parquet) if path is not None]
+    if len({path.absolute() for path in files}) < len(files):
+        raise UsageError(f"{files[0]} is named twice")
+    for path in files:
+        check_new(path, force=force)
+
+
+def _write_parquet(path: Path, table: pa.Table, force: bool) -> None:
+    import pyarrow.parquet as pq
+
+    with new_file(path, force=force) as file:
+        pq.write_table(table, file.buffer, compression="zstd")
+
+
+def _write_page(
+    path: Path,
+    chosen: Resolved,
+    report: MapReport,
+    table: pa.Table,
+    colour: str | None,
+    most: int,
+    force: bool,
+    progress: ProgressCallback | None,
+    stop: threading.Event,
+) -> None:
+    from imseek.maps import representative
+    from imseek.types import Progress
+    from imseek.ui.map_page import MOST_POINTS, page
+    from imseek.ui.thumbnail_data import thumbnails
+
+    title = f"Map of {chosen.name}"
+    if len(table) > MOST_POINTS:
+        title += f": {MOST_POINTS:,} of {len(table):,} images"
+        table = table.take(sorted(representative(table, MOST_POINTS)))
+    pictured = representative(table, most)
+    ids = table.column("image_id").to_pylist()
+    with (
+        thumbnails(chosen.path, [ids[row] for row in pictured], _SIDE) as read,
+        new_file(path, force=force) as file,
+    ):
+        done = 0
+
+        def thumbnail(image_id: int) -> bytes | None:
+            nonlocal done
+            if progress is not None:
+                progress(Progress("reading pictures", done, len(pictured), 0, 0.0))
+            done += 1
+            return None if stop.is_set() else read(image_id)
+
+        file.writelines(
+            page(table, report.info, title=title, pictured=pictured, thumbnail=thumbnail, colour=colour)
+        )
+
+
+def _lines(report: MapReport) -> list[str]:
+    info = report.info
+    made = f"{info.method.upper()} of {info.encoder}"
+    if info.method == "umap":
+        made += f", {info.neighbours} neighbours, min-dist {info.min_dist}, seed {info.seed}"
+    out = [f"map {info.name}: {count(report.images - report.missing, 'image')}; {made}"]
+    if report.laid_out or report.placed:
+        done = [f"{report.laid_out:,} laid out"] if report.laid_out else []
+        done += [f"{report.placed:,} placed among the others"] if report.placed else []
+        out.append(f"now: {', '.join(done)} ({report.seconds:.1f} s)")
+    else:
+        out.append("nothing to place: what was laid out stays where it is")
+    if info.trustworthiness is not None:
+        out.append(
+            f"trustworthiness {info.trustworthiness:.3f} "
+            f"({info.trust_neighbours} neighbours among {count(info.trust_sample, 'image')})"
+        )
+    if report.missing:
+        out.append(f"{count(report.missing, 'image')} not on the map")
+    out += report.notes
+    out.append(f"columns: {info.name}_x, {info.name}_y (as in --where '{info.name}_x > 3')")
+    return [printable(line) for line in out]

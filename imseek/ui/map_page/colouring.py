@@ -1,0 +1,154 @@
+"""Which colour a value gets: a class of its own, or a place on a scale."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Of classes, by how many images they have: legible on white and on black, neighbours in the list far apart.
+CLASSES: Final = (
+    *(
+        "#3b7dd8",
+        "#e07b39",
+        "#3f9b5b",
+        "#c9423f",
+        "#8a63c4",
+        "#8c6d4f",
+        "#d86fb0",
+        "#7f8f2e",
+        "#25a5a5",
+        "#b58900",
+    ),
+    *(
+        "#6aa5f0",
+        "#f0a878",
+        "#7cc58f",
+        "#ea8683",
+        "#b79ae0",
+        "#b9a184",
+        "#f0a3d2",
+        "#a9b84e",
+        "#74d0d0",
+        "#cdb04a",
+    ),
+)
+#: Of numbers, from low to high: of about the same brightness.
+SCALE: Final = ("#3f51b5", "#2a78c5", "#1c9bb0", "#2fb37c", "#7cb342", "#c0a01f", "#e07b39", "#d6453d")
+OTHERS: Final = "#8a8a86"
+NONE: Final = "#b5b5b0"
+#: Whole numbers of so few values are classes: numbers of clusters, years, ratings.
+_FEW: Final = 64
+#: Labels that a page holds; images of rarer ones are only told to be of others.
+_LABELS: Final = 5_000
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Colouring:
+    """``shades`` (n,): numbers of ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (none). ``told`` is what
+    the page's script reads of it, as JSON; None where nothing was asked for."""
+
+    shades: UInt8
+    colours: tuple[str, ...]
+    told: dict[str, Any] | None
+
+
+def plain(n: int) -> Colouring:
+    return Colouring(np.zeros(n, np.uint8), (CLASSES[0],), None)
+
+
+def coloured(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
+    """By a column of values; ``shown`` makes text harmless."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        day = pc.divide(pc.cast(pc.day_of_year(column), pa.float64()), 366.0)
+        return _scaled(name, pc.add(pc.cast(pc.year(column), pa.float64()), day))
+    if pa.types.is_floating(kind) or (pa.types.is_integer(kind) and pc.count_distinct(column).as_py() > _FEW):
+        return _scaled(name, pc.cast(column, pa.float64(), safe=False))
+    return _classed(name, column, shown)
+
+
+def _below(names: Sequence[str]) -> str:
+    """What all paths begin with, up to a slash; empty where they are none."""
+    if len(names) < 2 or not all(name.startswith("/") for name in names):
+        return ""
+    common = posixpath.commonpath(names)
+    return common + "/" if common not in names and common != "/" else ""
+
+
+def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
+    values = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    there = np.isfinite(values)
+    shades = np.full(len(values), 255, np.uint8)
+    low = high = None
+    if there.any():
+        low, high = float(values[there].min()), float(values[there].max())
+        span = (high - low) or 1.0
+        shades[there] = np.round((values[there] - low) / span * 254).astype(np.uint8)
+    values[~there] = np.nan
+    told = {
+        "column": name,
+        "kind": "number",
+        "low": low,
+        "high": high,
+        "none": int((~there).sum()),
+        "values": coded(values, "<f4"),
+    }
+    return Colouring(shades, (*SCALE, NONE), told)
+
+
+def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
+    coded_column = pc.dictionary_encode(column).combine_chunks()
+    if isinstance(coded_column, pa.ChunkedArray):
+        coded_column = pa.concat_arrays(coded_column.chunks)
+    names = [_text(value) for value in coded_column.dictionary.to_pylist()]
+    codes = pc.fill_null(coded_column.indices, len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
+    common = _below(names)
+    names = [one[len(common) :] or one for one in names]
+    counts = np.bincount(codes, minlength=len(names) + 1)
+    order = sorted(range(len(names)), key=lambda one: (-int(counts[one]), names[one]))
+    own = order[: len(CLASSES)]
+    others, none = len(own), len(own) + 1
+    labelled = order[:_LABELS]
+    labels = [shown(names[one]) for one in labelled] + ["others", "no value"]
+    shade_of = np.full(len(names) + 1, others, np.uint8)
+    label_of = np.full(len(names) + 1, len(labelled), np.uint32)
+    shade_of[own] = np.arange(len(own))
+    label_of[labelled] = np.arange(len(labelled))
+    shade_of[-1], label_of[-1] = none, len(labels) - 1
+    legend = [
+        {"label": shown(names[one]), "count": int(counts[one]), "shade": at} for at, one in enumerate(own)
+    ]
+    if rest := order[len(own) :]:
+        title = f"{len(rest):,} others"
+        legend.append({"label": title, "count": int(counts[rest].sum()), "shade": others})
+    if counts[-1]:
+        legend.append({"label": "no value", "count": int(counts[-1]), "shade": none})
+    told = {
+        "column": f"{name} below {shown(common)}" if common else name,
+        "kind": "class",
+        "labels": labels,
+        "legend": legend,
+        "values": coded(label_of[codes], "<u4"),
+    }
+    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), told)
+
+
+def coded(numbers: npt.NDArray[Any], kind: str) -> str:
+    """Base64 of little-endian numbers of a NumPy kind."""
+    return base64.b64encode(np.ascontiguousarray(numbers, kind).tobytes()).decode("ascii")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)

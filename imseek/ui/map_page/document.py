@@ -1,0 +1,165 @@
+"""The page: points, texts and thumbnails as data, and the script and style of this folder.
+
+It fetches nothing: a policy in it allows pictures in it, and its own script and style by their hashes, and nothing
+else. File names and values come from anywhere: they are data in JSON, without a ``<``, and the script sets them as
+text. What a line of text cannot hold, or what would turn its direction, is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from importlib import resources
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from imseek.types import Float32, MapInfo
+from imseek.ui.cli.output import count
+from imseek.ui.cli.texts import printable
+from imseek.ui.map_page.colouring import coded, coloured, plain
+
+#: Points that a page holds; of more a sample.
+MOST_POINTS: Final = 200_000
+#: Bytes of thumbnails, before base64.
+MOST_BYTES: Final = 24_000_000
+
+
+def page(
+    table: pa.Table,
+    info: MapInfo,
+    *,
+    title: str,
+    pictured: Sequence[int] = (),
+    thumbnail: Callable[[int], bytes | None] = lambda _: None,
+    colour: str | None = None,
+) -> Iterator[str]:
+    """The page, in pieces. ``table`` is that of :func:`imseek.maps.table` with ``path`` and the column ``colour``.
+
+    ``pictured`` are rows of it whose thumbnails (WebP, by image id) the page is to hold, the most important first.
+    """
+    n = len(table)
+    shown = coloured(colour, table.column(colour), printable) if colour is not None else plain(n)
+    paths = [path or "place unknown" for path in table.column("path").to_pylist()]
+    split = [path.rpartition("/") for path in paths]
+    folders = {folder: at for at, folder in enumerate(dict.fromkeys(one[0] for one in split))}
+    ids = table.column("image_id").to_pylist()
+    thumbnails, held, left = _thumbnails(pictured, ids, thumbnail)
+    fitted = table.column("fitted").to_numpy(zero_copy_only=False)
+    across = _square(table)
+    data = {
+        "count": n,
+        "x": coded(across[:, 0], "<f4"),
+        "y": coded(across[:, 1], "<f4"),
+        "ids": ids,
+        "names": [printable(name) for _, _, name in split],
+        "folders": [printable(folder) for folder in folders],
+        "folder": coded(np.array([folders[folder] for folder, _, _ in split]), "<u4"),
+        "placed": "" if fitted.all() else coded(~fitted, "u1"),
+        "shades": coded(shown.shades, "u1"),
+        "colours": list(shown.colours),
+        "colour": shown.told,
+        "pictured": coded(np.array(held, np.int64), "<u4"),
+    }
+    style, script = _file("map.css"), _file("points.js") + _file("map.js")
+    about = _about(n, info, len(held), left)
+    yield _HEAD.format(
+        title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
+    )
+    yield '<aside id="legend" aria-label="Legend"></aside>\n' if colour is not None else ""
+    yield f'<script type="application/json" id="data">{_json(data)}</script>\n'
+    yield f"<script>{script}</script>\n"
+    # Behind the script, so that points are there before the pictures have been read.
+    yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
+
+
+def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:
+    said = [count(n, "image"), f"{info.method.upper()} of {info.encoder}"]
+    if info.trustworthiness is not None:
+        said.append(f"trustworthiness {info.trustworthiness:.3f}")
+    thumbnails = (
+        "thumbnails of all" if pictures == n else f"thumbnails of {pictures:,}, of the others the path only"
+    )
+    said.append(thumbnails if pictures else "no thumbnails")
+    if left:
+        said.append(f"{left:,} pictures could not be read or were too many")
+    return printable("; ".join(said))
+
+
+def _thumbnails(
+    pictured: Sequence[int], ids: Sequence[int], thumbnail: Callable[[int], bytes | None]
+) -> tuple[list[str], list[int], int]:
+    """Base64 of WebP files, the rows that they are of, and how many are left out."""
+    found: list[str] = []
+    rows: list[int] = []
+    size = 0
+    for row in pictured:
+        if size >= MOST_BYTES:
+            break
+        if (data := thumbnail(ids[row])) is not None:
+            found.append(base64.b64encode(data).decode("ascii"))
+            rows.append(row)
+            size += len(data)
+    return found, rows, len(pictured) - len(rows)
+
+
+def _square(table: pa.Table) -> Float32:
+    """(n, 2): coordinates moved and scaled alike, so that all lie between -1 and 1."""
+    places = np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1).astype(np.float64)
+    if not len(places):
+        return places.astype(np.float32)
+    low, high = places.min(axis=0), places.max(axis=0)
+    size = float((high - low).max()) / 2 or 1.0
+    return np.asarray((places - (low + high) / 2) / size, np.float32)
+
+
+def _json(value: Any) -> str:
+    """For a script element: no ``<`` can end it, nor begin a comment in it."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _file(name: str) -> str:
+    return resources.files("imseek.ui.map_page").joinpath(name).read_text("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    def hashed(text: str) -> str:
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+    return f"default-src 'none'; img-src data:; style-src '{hashed(style)}'; script-src '{hashed(script)}'"
+
+
+_HEAD: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+<header>
+<h1>{title}</h1>
+<form id="find" role="search"><input type="search" id="needle" placeholder="find by path or label"
+ aria-label="Find images by path or label" autocomplete="off"><span id="found" role="status"></span></form>
+<p id="about">{about}</p>
+</header>
+<div id="stage">
+<canvas id="points" tabindex="0" role="application"
+ aria-label="Map of images. Arrow keys move it, plus and minus zoom, 0 shows all."></canvas>
+<canvas id="pictures" aria-hidden="true"></canvas>
+<div id="zoom">
+<button id="in" type="button" title="enlarge (+)" aria-label="enlarge">+</button>
+<button id="out" type="button" title="make smaller (-)" aria-label="make smaller">−</button>
+<button id="all" type="button" title="show all (0)">all</button>
+<label><input type="checkbox" id="show" checked> pictures</label>
+<span id="without" hidden>without WebGL2: slower</span>
+</div>
+<div id="card" role="status"></div>
+</div>
+<noscript>This page is drawn by a script in it, which is switched off here.</noscript>
+"""

@@ -1,0 +1,128 @@
+"use strict";
+// Drawing points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas where that is missing.
+// `map` is what map.js knows: xs, ys, shades, flags (arrays), colours, isRamp, view, unit(), dotSize(), width …
+
+const VERTEX = `#version 300 es
+  in vec2 place; in float shade; in float flag;
+  uniform vec2 middle, scale; uniform float size; uniform vec3 colours[24]; uniform int count; uniform bool ramp;
+  out vec4 tint;
+  void main() {
+    vec3 found;
+    if (ramp && shade < 254.5) {
+      float at = shade / 254.0 * float(count - 2);
+      int low = min(int(at), count - 3);
+      found = mix(colours[low], colours[low + 1], at - float(low));
+    } else {
+      found = colours[min(int(shade + 0.5), count - 1)];
+    }
+    tint = vec4(found, flag > 0.5 ? 0.85 : 0.07);
+    gl_Position = vec4((place - middle) * scale, 0.0, 1.0);
+    gl_PointSize = size;
+  }`;
+const FRAGMENT = `#version 300 es
+  precision mediump float;
+  in vec4 tint; out vec4 colour; uniform float dot;
+  void main() {
+    float edge = (0.5 - length(gl_PointCoord - 0.5)) * dot;
+    float alpha = tint.a * clamp(edge, 0.0, 1.0);
+    if (alpha <= 0.0) discard;
+    colour = vec4(tint.rgb * alpha, alpha);
+  }`;
+
+/** The colour of a shade, for CSS. */
+function cssColour(map, shade) {
+  const last = map.colours.length - 1;
+  let [from, to, part] = [Math.min(shade, last), Math.min(shade, last), 0];
+  if (map.isRamp && shade < 255) {
+    const at = shade / 254 * (last - 1);
+    from = Math.min(Math.floor(at), last - 2);
+    [to, part] = [from + 1, at - from];
+  }
+  const mixed = map.colours[from].map((v, k) => Math.round(255 * (v + (map.colours[to][k] - v) * part)));
+  return `rgb(${mixed.join(" ")})`;
+}
+
+/** Draws with WebGL2; null where that is missing. `lost` is called when the system takes it away. */
+function shadedPoints(map, canvas, lost) {
+  const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
+  if (!gl) return null;
+  const program = gl.createProgram();
+  for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
+  gl.useProgram(program);
+  const raw = new ArrayBuffer(12 * map.count), places = new Float32Array(raw), small = new Uint8Array(raw);
+  for (let i = 0; i < map.count; i++) {
+    places[3 * i] = map.xs[i];
+    places[3 * i + 1] = map.ys[i];
+    small[12 * i + 8] = map.shades[i];
+  }
+  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+  for (const [name, size, kind, at] of [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8],
+    ["flag", 1, gl.UNSIGNED_BYTE, 9]]) {
+    const where = gl.getAttribLocation(program, name);
+    gl.enableVertexAttribArray(where);
+    gl.vertexAttribPointer(where, size, kind, false, 12, at);
+  }
+  const uniform = (name) => gl.getUniformLocation(program, name);
+  const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
+  gl.uniform3fv(uniform("colours"), new Float32Array(map.colours.flat()));
+  gl.uniform1i(uniform("count"), map.colours.length);
+  gl.uniform1i(uniform("ramp"), map.isRamp ? 1 : 0);
+  gl.enable(gl.BLEND);
+  gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  canvas.addEventListener("webglcontextlost", lost);
+  return {
+    flagged() {
+      for (let i = 0; i < map.count; i++) small[12 * i + 9] = map.flags[i];
+      gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
+    },
+    points() {
+      gl.viewport(0, 0, canvas.width, canvas.height);
+      gl.clearColor(0, 0, 0, 0);
+      gl.clear(gl.COLOR_BUFFER_BIT);
+      gl.uniform2f(middle, map.view.x, map.view.y);
+      gl.uniform2f(scale, 2 * map.unit() / map.width, 2 * map.unit() / map.height);
+      gl.uniform1f(size, map.dotSize() * map.ratio);
+      gl.uniform1f(dot, map.dotSize() * map.ratio);
+      gl.drawArrays(gl.POINTS, 0, map.count);
+    },
+  };
+}
+
+/** Draws squares on a canvas over the one that cannot be drawn on. */
+function plainPoints(map, covered) {
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  canvas.className = "plain";
+  covered.after(canvas);
+  return {
+    flagged() {},
+    points() {
+      if (canvas.width !== covered.width) canvas.width = covered.width;
+      if (canvas.height !== covered.height) canvas.height = covered.height;
+      context.setTransform(map.ratio, 0, 0, map.ratio, 0, 0);
+      context.clearRect(0, 0, map.width, map.height);
+      const size = map.dotSize(), buckets = new Map();
+      const across = map.width / 2 / map.unit(), down = map.height / 2 / map.unit();
+      map.within(map.view.x - across, map.view.x + across, map.view.y - down, map.view.y + down, (i) => {
+        const key = map.shades[i] + 256 * map.flags[i];
+        if (!buckets.has(key)) buckets.set(key, []);
+        buckets.get(key).push(i);
+      });
+      for (const [key, members] of [...buckets].sort((a, b) => a[0] - b[0])) {
+        context.globalAlpha = key >= 256 ? 0.85 : 0.07;
+        context.fillStyle = cssColour(map, key % 256);
+        for (const i of members) {
+          context.fillRect(map.screenX(map.xs[i]) - size / 2, map.screenY(map.ys[i]) - size / 2, size, size);
+        }
+      }
+      context.globalAlpha = 1;
+    },
+  };
+}
+
