@@ -150,7 +150,7 @@ def job(found: Job) -> dict[str, Any]:
         "started": found.started,
         "ended": found.ended,
         "exit_code": found.exit_code,
-        "progress": _plain(found.progress),
+        "progress": plain(found.progress),
         "log": None if found.log is None else path(os.fsencode(found.log)),
     }
 
@@ -340,7 +340,7 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "score": round(hit.score, 6),
         **placed(hit.place),
         "duplicates": list(hit.duplicates),
-        "metadata": _plain(hit.metadata),
+        "metadata": plain(hit.metadata),
     }
     if hit.vector is not None:
         body["vector"] = [round(number, 8) for number in hit.vector.tolist()]
@@ -368,12 +368,12 @@ def path(raw: bytes) -> dict[str, str]:
     return path_json(raw)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Metadata as JSON has it: NumPy scalars become numbers; what is no number (NaN) becomes null."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(member) for name, member in value.items()}
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
+        return [plain(member) for member in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
