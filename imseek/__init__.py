@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from imseek import captions, duplicates, errors, jobs, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
+    from imseek.remote import RemoteCollection, connect
     from imseek.search.query import Query, Term
+    from imseek.search.searchable import Searchable
     from imseek.several import search_all
     from imseek.types import (
         ApplyReport,
@@ -70,6 +72,9 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "RemoteCollection": "imseek.remote",
+    "Searchable": "imseek.search.searchable",
+    "connect": "imseek.remote",
     "search_all": "imseek.several",
     "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
@@ -141,9 +146,11 @@ __all__ = [
     "PurgeReport",
     "Query",
     "ReencodeReport",
+    "RemoteCollection",
     "RepairReport",
     "Runtime",
     "SearchResult",
+    "Searchable",
     "Searched",
     "SourceInfo",
     "SourceOptions",
@@ -157,6 +164,7 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "captions",
+    "connect",
     "create",
     "duplicates",
     "errors",

@@ -34,6 +34,7 @@ from imseek.ui.cli import (
     judge,
     maintain,
     search,
+    serve,
     source,
     watch,
 )
@@ -66,6 +67,7 @@ app.add_typer(encoders.app, name="encoders")
 maintain.register(app)
 watch.register(app)
 app.add_typer(jobs.app, name="jobs")
+serve.register(app)
 doctor.register(app)
 demo.register(app)
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imseek.ui.cli.texts import printable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imseek.encoders.selfcheck import Rows
     from imseek.errors import ImseekError
     from imseek.jobs import Job
-    from imseek.library import Named, Resolved
+    from imseek.library import Resolved
     from imseek.types import (
         CollectionInfo,
         Failure,
@@ -42,11 +42,21 @@ def print_json(body: Mapping[str, Any], *, line: bool = False) -> None:
     print(text, file=sys.stdout, flush=line)
 
 
-def collection(chosen: Named | Resolved) -> dict[str, Any]:
+class Chosen(Protocol):
+    """A collection that a command means: its name, and where it is."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str | os.PathLike[str]: ...
+
+
+def collection(chosen: Chosen) -> dict[str, Any]:
     return {"name": printable(chosen.name), **path(os.fsencode(chosen.path))}
 
 
-def search(result: SearchResult, *chosen: Resolved, line: int | None = None) -> dict[str, Any]:
+def search(result: SearchResult, *chosen: Chosen, line: int | None = None) -> dict[str, Any]:
     """``chosen`` are the collections that were asked, ``line`` the number of the query's line in a file."""
     body = {
         "collection": collection(chosen[0]),

@@ -66,7 +66,7 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
     async def ready() -> Response:
         for name in service.names:
             try:
-                await asyncio.to_thread(lambda name=name: service.get(name).collection.info())
+                await asyncio.to_thread(service.get(name).collection.info)
             except ImseekError:
                 return problems.problem(503, f"the collection {name} cannot be opened")
         return Response('{"status":"ok"}', media_type="application/json")

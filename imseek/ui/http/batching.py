@@ -26,7 +26,7 @@ class _Waiting(Generic[Q, A]):
 
 
 class Batcher(Generic[Q, A]):
-    """``work`` answers several queries at once; where it raises, each is asked alone, so that one bad query fails alone."""
+    """``work`` answers several queries at once; where it raises, each is asked alone, so that only bad ones fail."""
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone

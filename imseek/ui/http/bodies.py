@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imseek.jobs import Job
-from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult
+from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult, path_json
 
 
 class Strict(BaseModel):
@@ -51,9 +51,11 @@ class Batch(Strict):
 
 class HitBody(BaseModel):
     image_id: int
+    source_id: int | None
     score: float = Field(ge=-1, le=1)
     uri: str | None
     path: str | None = Field(description="Null where the server keeps places to itself.")
+    path_b64: str | None = Field(None, description="The bytes of a path that is not UTF-8.")
     metadata: dict[str, Any]
     duplicates: list[int]
     group: str | None
@@ -62,11 +64,26 @@ class HitBody(BaseModel):
     vector: list[float] | None = None
 
 
+class SpaceBody(BaseModel):
+    space_id: int
+    encoder: str
+    weight: float
+
+
+class GroupBody(BaseModel):
+    """The next ``hits`` of the hits, of ``size`` that there are."""
+
+    name: str | None
+    size: int
+    hits: int
+
+
 class Answer(BaseModel):
     """``cut``: how many a cutoff left out; ``next_page``: what ``page`` takes for the hits after these."""
 
     schema_: int = Field(1, alias="schema")
     collection: str
+    uuid: str
     encoder: str
     generation: int
     searched: int
@@ -74,6 +91,8 @@ class Answer(BaseModel):
     cut: int | None
     next_page: str | None
     notes: list[str]
+    spaces: list[SpaceBody]
+    groups: list[GroupBody]
     hits: list[HitBody]
 
 
@@ -90,6 +109,7 @@ class CollectionBody(BaseModel):
     quality: str
     dim: int
     index: str
+    fingerprint: str
     captions: bool
 
 
@@ -100,8 +120,10 @@ class Collections(BaseModel):
 class ImageBody(BaseModel):
     image_id: int
     content_hash: str
+    source_id: int | None
     uri: str | None
     path: str | None
+    path_b64: str | None = None
     metadata: dict[str, Any]
     tags: list[str]
 
@@ -142,19 +164,25 @@ def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
         approximate=result.approximate,
         cut=result.cut,
         next_page=result.next_page,
+        uuid=result.collections[0].collection,
         notes=list(result.notes),
+        spaces=[
+            SpaceBody(space_id=one.space_id, encoder=one.encoder, weight=one.weight) for one in result.spaces
+        ],
+        groups=[
+            GroupBody(name=one.name if places else None, size=one.size, hits=len(one.hits))
+            for one in result.groups
+        ],
         hits=[_hit(hit, name, places) for hit in result.hits],
     )
 
 
 def _hit(hit: Hit, name: str, places: bool) -> HitBody:
-    uri, path = placed(hit.place if places else None)
     at = f"/collections/{name}/images/{hit.image_id}"
     return HitBody(
         image_id=hit.image_id,
         score=round(hit.score, 6),
-        uri=uri,
-        path=path,
+        **placed(hit.place if places else None),
         metadata=plain(hit.metadata),
         duplicates=list(hit.duplicates),
         group=hit.group if places else None,
@@ -164,8 +192,11 @@ def _hit(hit: Hit, name: str, places: bool) -> HitBody:
     )
 
 
-def placed(place: Place | None) -> tuple[str | None, str | None]:
-    return (None, None) if place is None else (place.uri, place.display)
+def placed(place: Place | None) -> dict[str, Any]:
+    """Members that say where an image lies."""
+    if place is None:
+        return {"source_id": None, "uri": None, "path": None}
+    return {"source_id": place.source_id, "uri": place.uri, **path_json(place.path)}
 
 
 def collection(info: CollectionInfo, name: str, *, captions: bool) -> CollectionBody:
@@ -178,18 +209,17 @@ def collection(info: CollectionInfo, name: str, *, captions: bool) -> Collection
         encoder=space.encoder,
         quality=space.quality,
         dim=space.dim,
+        fingerprint=space.fingerprint,
         index=info.index,
         captions=captions,
     )
 
 
 def image(found: Image, *, places: bool) -> ImageBody:
-    uri, path = placed(found.place if places else None)
     return ImageBody(
         image_id=found.image_id,
         content_hash=found.content_hash,
-        uri=uri,
-        path=path,
+        **placed(found.place if places else None),
         metadata=plain(found.metadata),
         tags=list(found.tags),
     )

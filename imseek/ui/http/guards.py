@@ -146,7 +146,7 @@ class _Rate:
 
 
 class _Logged:
-    """``send``, which remembers what is needed for a line in the access log: one JSON object, without query or token."""
+    """``send``, which remembers what the access log says: one JSON object a line, without query or token."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._start = scope, send, time.perf_counter()

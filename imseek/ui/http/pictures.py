@@ -16,8 +16,8 @@ from imseek.media import Limits, decode, thumbnail
 from imseek.media.formats import sniff
 from imseek.ui.http.service import Served
 
-#: What a browser may be told of a format that we can read; anything else is only bytes. SVG can hold scripts: it is sent
-#: as a download, under a policy that lets nothing run.
+#: What a browser may be told of a format that we can read; anything else is only bytes. SVG can hold scripts: it is
+#: sent as a download, under a policy that lets nothing run.
 _TYPES: Final = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",

@@ -1,4 +1,4 @@
-"""Errors as ``application/problem+json`` (RFC 9457): what was wrong with the request, and never where files lie here."""
+"""Errors as ``application/problem+json`` (RFC 9457): what was wrong with the request, never where files lie here."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
 
 
 class Problem(BaseModel):
-    """``title`` names the kind, ``detail`` says what is wrong, ``hint`` what can be done; ``reference`` finds an error of
-    the server's own in its log."""
+    """``title`` names the kind, ``detail`` says what is wrong, ``hint`` what can be done; ``reference`` finds an error
+    of the server's own in its log."""
 
     type: str = "about:blank"
     title: str

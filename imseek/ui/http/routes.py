@@ -25,7 +25,6 @@ router = APIRouter()
 Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
 #: Sides of thumbnails, in pixels.
 Side = Annotated[int, Parameter(ge=32, le=1024)]
-_ID = Annotated[int, "an image id"]
 
 
 def service_of(request: Request) -> Service:
@@ -133,9 +132,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.api_route(
+@router.head("/collections/{name}/images/{image_id}/file", include_in_schema=False)
+@router.get(
     "/collections/{name}/images/{image_id}/file",
-    methods=["GET", "HEAD"],
     summary="The picture itself, as its source has it",
     response_class=Response,
     responses={**_PICTURE, **answers(404)},
@@ -151,9 +150,9 @@ def _read(served: Served, image_id: int, digest: str) -> Picture:
     return Picture(served.collection.read(image_id), digest)
 
 
-@router.api_route(
+@router.head("/collections/{name}/images/{image_id}/thumbnail", include_in_schema=False)
+@router.get(
     "/collections/{name}/images/{image_id}/thumbnail",
-    methods=["GET", "HEAD"],
     summary="A small WebP of it",
     response_class=Response,
     responses={**_PICTURE, **answers(404)},
