@@ -81,14 +81,20 @@ class RemoteCollection:
         self._host, self._port, self._secure = parts.hostname, parts.port, parts.scheme == "https"
         self._token = token
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
         path = parts.path.strip("/")
-        if not path:
-            names = self._json("GET", "/collections")["collections"]
-            path = f"collections/{quote(names[0], safe='')}"
-        if not path.startswith("collections/") or path.count("/") != 1:
+        if path and (not path.startswith("collections/") or path.count("/") != 1):
             raise UsageError(f"{url!r} is no address of a collection", hint=f"{self.url}/collections/NAME")
-        self._at = f"/{path}"
-        found = self._json("GET", self._at)
+        try:
+            if not path:
+                names = self._json("GET", "/collections")["collections"]
+                path = f"collections/{quote(names[0], safe='')}"
+            self._at = f"/{path}"
+            found = self._json("GET", self._at)
+        except BaseException:
+            self.close()
+            raise
         self.name: str = found["name"]
         self.uuid: str = found["uuid"]
 
@@ -101,9 +107,11 @@ class RemoteCollection:
         self.close()
 
     def close(self) -> None:
-        """Close the connection of this thread."""
-        connection = self._local.__dict__.pop("connection", None)
-        if connection is not None:
+        """Close all connections. A collection that is asked again opens another one."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        self._local = threading.local()
+        for connection in opened:
             connection.close()
 
     def search(
@@ -223,7 +231,7 @@ class RemoteCollection:
                 data = response.read()
                 break
             except (http.client.HTTPException, OSError) as error:
-                self.close()
+                self._drop(connection)
                 # A connection that had been idle may be closed by now. Asking twice changes nothing.
                 if again and isinstance(error, _CLOSED):
                     continue
@@ -243,7 +251,15 @@ class RemoteCollection:
             else:
                 held = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
             self._local.connection = held
+            with self._lock:
+                self._opened.append(held)
         return held
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._local.connection = None
+        with self._lock:
+            self._opened = [one for one in self._opened if one is not connection]
 
 
 def _error(status: int, data: bytes, url: str) -> ImseekError:

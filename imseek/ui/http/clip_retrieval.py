@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from imseek.errors import ImageNotFoundError, MediaError
 from imseek.search.query import Query, Term
@@ -22,6 +23,8 @@ from imseek.ui.http.problems import answers
 from imseek.ui.http.routes import check_limit, service_of
 from imseek.ui.http.service import Served
 from imseek.ui.http.settings import is_loopback
+
+B = TypeVar("B", bound=BaseModel)
 
 router = APIRouter(tags=["clip-retrieval"])
 IGNORED = "X-Imseek-Ignored"
@@ -51,13 +54,25 @@ class Wanted(BaseModel):
     ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000)
 
 
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    """For the OpenAPI document, since the body is parsed by hand."""
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 @router.get("/indices-list", summary="Names of the collections")
 async def indices(request: Request) -> list[str]:
     return list(service_of(request).names)
 
 
-@router.post("/knn-service", summary="Search, as clip-retrieval answers", responses=answers(404))
-async def knn(request: Request, response: Response, asked: Knn) -> list[dict[str, Any]]:
+@router.post(
+    "/knn-service",
+    summary="Search, as clip-retrieval answers",
+    responses=answers(404),
+    openapi_extra=_body(Knn),
+)
+async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
+    asked = await _parsed(request, Knn)
     service = service_of(request)
     served = service.get(asked.indice_name)
     wanted = max(asked.num_images, asked.num_result_ids or 0)
@@ -86,8 +101,14 @@ async def knn(request: Request, response: Response, asked: Knn) -> list[dict[str
     return items
 
 
-@router.post("/metadata", summary="Metadata, as clip-retrieval answers", responses=answers(404))
-async def metadata(request: Request, asked: Wanted) -> list[dict[str, Any]]:
+@router.post(
+    "/metadata",
+    summary="Metadata, as clip-retrieval answers",
+    responses=answers(404),
+    openapi_extra=_body(Wanted),
+)
+async def metadata(request: Request) -> list[dict[str, Any]]:
+    asked = await _parsed(request, Wanted)
     service = service_of(request)
     served = service.get(asked.indice_name)
     places = is_loopback(service.settings.host)
@@ -106,6 +127,16 @@ async def metadata(request: Request, asked: Wanted) -> list[dict[str, Any]]:
         return found
 
     return await asyncio.to_thread(look_up)
+
+
+async def _parsed(request: Request, kind: type[B]) -> B:
+    """The body, whatever its Content-Type says. Raises RequestValidationError."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        ) from error
 
 
 def _term(asked: Knn) -> Term:

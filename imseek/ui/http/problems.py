@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from imseek.errors import (
+    CollectionNotFoundError,
     EncoderMismatchError,
     ExpiredPageError,
     ImageNotFoundError,
@@ -33,6 +34,7 @@ _log = logging.getLogger("imseek.http")
 #: The first that an error is one of decides; their messages speak of the request only.
 _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
+    (CollectionNotFoundError, 404),
     (ImageNotFoundError, 404),
     (JobNotFoundError, 404),
     (QueryError, 422),

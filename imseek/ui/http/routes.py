@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from imseek import jobs
 from imseek.errors import UsageError
-from imseek.media import Limits, decode
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
 from imseek.ui.http import bodies
@@ -102,8 +101,6 @@ async def similar(
     service = service_of(request)
     served = service.get(name)
     data = await picture.read()
-    # Before it takes a place in the queue: what is no picture is refused here.
-    await asyncio.to_thread(decode, data, min_side=64, limits=Limits(max_pixels=service.settings.pixels))
     return await _answer(service, served, Query((Term(picture=data),), limit, where=where))
 
 

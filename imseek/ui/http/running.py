@@ -64,6 +64,7 @@ def _bound(settings: Settings) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((settings.host, settings.port))
+        found.listen(2048)  # Who asks from now on waits, and is not refused.
     except OSError as error:
         found.close()
         raise ImseekError(

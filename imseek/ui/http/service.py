@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import imseek
 from imseek.collection import Collection
-from imseek.errors import CollectionNotFoundError
+from imseek.errors import CollectionNotFoundError, MediaError, QueryError
+from imseek.media import Limits, decode
 from imseek.search.query import Query
 from imseek.types import SearchResult
 from imseek.ui.http.batching import Batcher
@@ -23,10 +25,21 @@ class Served:
     name: str
     collection: Collection
     batcher: Batcher[tuple[Query, bool], SearchResult]
+    limits: Limits
 
     async def search(self, query: Query, *, vectors: bool = False) -> SearchResult:
         """Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
+        # Before they take places in the queue: pictures that are none, or too large for this server, fail alone.
+        for term in query.terms:
+            if isinstance(term.picture, bytes):
+                await asyncio.to_thread(self._check, term.picture)
         return await self.batcher.ask((query, vectors))
+
+    def _check(self, picture: bytes) -> None:
+        try:
+            decode(picture, min_side=64, limits=self.limits)
+        except MediaError as error:
+            raise QueryError(f"cannot use the bytes given as a query: {error}", hint=error.hint) from error
 
 
 class Service:
@@ -71,7 +84,7 @@ class Service:
         def alone(asked: tuple[Query, bool]) -> SearchResult:
             return collection.search(asked[0], vectors=asked[1])
 
-        return Served(name, collection, Batcher(together, alone))
+        return Served(name, collection, Batcher(together, alone), Limits(max_pixels=self.settings.pixels))
 
     async def close(self) -> None:
         for served in self._served.values():
