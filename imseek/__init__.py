@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     )
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
+    from imseek.remote import RemoteCollection, connect
     from imseek.search.query import Query, Term
+    from imseek.search.searchable import Searchable
     from imseek.several import search_all
     from imseek.types import (
         ApplyReport,
@@ -102,6 +104,9 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "RemoteCollection": "imseek.remote",
+    "Searchable": "imseek.search.searchable",
+    "connect": "imseek.remote",
     "search_all": "imseek.several",
     "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
@@ -217,10 +222,12 @@ __all__ = [
     "QualityReport",
     "Query",
     "ReencodeReport",
+    "RemoteCollection",
     "RepairReport",
     "Runtime",
     "SampleReport",
     "SearchResult",
+    "Searchable",
     "Searched",
     "Shown",
     "SourceInfo",
@@ -239,6 +246,7 @@ __all__ = [
     "__version__",
     "captions",
     "clusters",
+    "connect",
     "create",
     "dataset",
     "duplicates",

@@ -106,8 +106,15 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     search vectors too, once there have been a few queries (docs/decisions/0016-gpu-search.md). ``notify`` is given
     a line before something that is done once and takes a while: the export of an encoder's text tower.
 
-    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError.
+    Of a URL it is :func:`imseek.connect`: a collection that a server has, which can be searched.
+
+    Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, and ServerError for a URL.
     """
+    if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
+        from imseek.remote import connect
+
+        # For those who write the same line for both; `connect` has the type of what it returns.
+        return connect(path)  # type: ignore[return-value]
     return Collection(Path(path).expanduser().absolute(), runtime, notify)
 
 

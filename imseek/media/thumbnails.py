@@ -21,3 +21,10 @@ def thumbnail(pixels: Pixels, side: int = 256) -> bytes:
     buffer = io.BytesIO()
     fit(pixels, side).save(buffer, "WEBP", quality=80)
     return buffer.getvalue()
+
+
+def jpeg(pixels: Pixels, side: int) -> bytes:
+    """As :func:`thumbnail`, in JPEG: for programs that know nothing else."""
+    buffer = io.BytesIO()
+    fit(pixels, side).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -46,6 +46,7 @@ from imseek.ui.cli import (
     report,
     sample,
     search,
+    serve,
     source,
     tag,
     watch,
@@ -92,6 +93,7 @@ app.add_typer(evaluate.app, name="evaluate")
 maintain.register(app)
 watch.register(app)
 app.add_typer(jobs.app, name="jobs")
+serve.register(app)
 doctor.register(app)
 demo.register(app)
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imseek.ui.cli.texts import printable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imseek.encoders.selfcheck import Rows
     from imseek.errors import ImseekError
     from imseek.jobs import Job
-    from imseek.library import Named, Resolved
+    from imseek.library import Resolved
     from imseek.types import (
         CollectionInfo,
         Failure,
@@ -45,11 +45,21 @@ def print_json(body: Mapping[str, Any], *, line: bool = False) -> None:
     print(text, file=sys.stdout, flush=line)
 
 
-def collection(chosen: Named | Resolved) -> dict[str, Any]:
+class Chosen(Protocol):
+    """A collection that a command means: its name, and where it is."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str | os.PathLike[str]: ...
+
+
+def collection(chosen: Chosen) -> dict[str, Any]:
     return {"name": printable(chosen.name), **path(os.fsencode(chosen.path))}
 
 
-def search(result: SearchResult, *chosen: Resolved, line: int | None = None) -> dict[str, Any]:
+def search(result: SearchResult, *chosen: Chosen, line: int | None = None) -> dict[str, Any]:
     """``chosen`` are the collections that were asked, ``line`` the number of the query's line in a file."""
     body = {
         "collection": collection(chosen[0]),
@@ -174,7 +184,7 @@ def job(found: Job) -> dict[str, Any]:
         "started": found.started,
         "ended": found.ended,
         "exit_code": found.exit_code,
-        "progress": _plain(found.progress),
+        "progress": plain(found.progress),
         "log": None if found.log is None else path(os.fsencode(found.log)),
     }
 
@@ -364,7 +374,7 @@ def _hit(hit: Hit) -> dict[str, Any]:
         "score": round(hit.score, 6),
         **placed(hit.place),
         "duplicates": list(hit.duplicates),
-        "metadata": _plain(hit.metadata),
+        "metadata": plain(hit.metadata),
     }
     if hit.vector is not None:
         body["vector"] = [round(number, 8) for number in hit.vector.tolist()]
@@ -392,12 +402,12 @@ def path(raw: bytes) -> dict[str, str]:
     return path_json(raw)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Metadata as JSON has it: NumPy scalars become numbers; what is no number (NaN) becomes null."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(member) for name, member in value.items()}
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
+        return [plain(member) for member in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

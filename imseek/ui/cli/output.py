@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from imseek.library import Resolved
 from imseek.ui.cli.jsonout import SCHEMA
 from imseek.ui.cli.texts import printable
 
@@ -16,7 +16,17 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def say_collection(chosen: Resolved) -> None:
+class Meant(Protocol):
+    """A collection that a command means, and how that was decided."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def how(self) -> str: ...
+
+
+def say_collection(chosen: Meant) -> None:
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
 
 

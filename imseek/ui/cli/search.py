@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
+from urllib.parse import quote
 
 import typer
 
@@ -24,9 +25,10 @@ from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
-    from imseek import Collection, Runtime
+    from imseek import Runtime
     from imseek.library import Resolved
     from imseek.search.query import Cutoff, Query
+    from imseek.search.searchable import Searchable
     from imseek.types import Hit, SearchResult
 
 PathsOption: TypeAlias = Annotated[
@@ -51,6 +53,12 @@ CollectionsOption: TypeAlias = Annotated[
         "-c",
         metavar="NAME|PATH",
         help="The collection, by name or by path; several of one encoder are searched together.",
+    ),
+]
+ServerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--server", metavar="URL", help="Ask a server (imseek serve), of whose collections -c names one."
     ),
 ]
 #: So many of many queries are asked together.
@@ -92,6 +100,7 @@ def search(
     open_nth: OpenOption = None,
     vectors: VectorsOption = False,
     collection: CollectionsOption = None,
+    server: ServerOption = None,
     as_json: JsonOption = False,
     *,
     asking: Asking,
@@ -99,7 +108,7 @@ def search(
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
     output = Output(paths, null, open_nth, vectors, as_json)
-    return _answer(text or [], asking, output, collection, runtime)
+    return _answer(text or [], asking, output, collection, server, runtime)
 
 
 @with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
@@ -116,6 +125,7 @@ def similar(
     open_nth: OpenOption = None,
     vectors: VectorsOption = False,
     collection: CollectionsOption = None,
+    server: ServerOption = None,
     as_json: JsonOption = False,
     *,
     asking: Asking,
@@ -123,7 +133,7 @@ def similar(
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
     output = Output(paths, null, open_nth, vectors, as_json)
-    return _answer([], asking.also_like(image), output, collection, runtime)
+    return _answer([], asking.also_like(image), output, collection, server, runtime)
 
 
 def with_open_default(arguments: Sequence[str]) -> list[str]:
@@ -135,6 +145,15 @@ def with_open_default(arguments: Sequence[str]) -> list[str]:
         if at == len(out) or not out[at].isdecimal():
             out.insert(at, "1")
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A collection of a server, as what a command means: see :class:`imseek.library.Resolved`."""
+
+    name: str
+    path: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +176,12 @@ class Output:
 
 
 def _answer(
-    texts: list[str], asking: Asking, output: Output, named: list[str] | None, runtime: Runtime
+    texts: list[str],
+    asking: Asking,
+    output: Output,
+    named: list[str] | None,
+    server: str | None,
+    runtime: Runtime,
 ) -> int:
     """The exit code: 1 where some of many queries could not be answered."""
     output = output.check(many=asking.many)
@@ -167,14 +191,25 @@ def _answer(
     queries = asking.batch(texts) if asking.many else []
     query = None if asking.many else asking.query(texts, cutoff=cutoff)
     wanted: Sequence[str | None] = named or [None]
-    chosen = [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
-    if not output.as_json:
-        for one in chosen:
-            say_collection(one)
-        for note in asking.notes(texts):
-            say(note)
     with ExitStack() as stack:
-        opened = [stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in chosen]
+        opened: list[Searchable] = []
+        chosen: list[Resolved | Elsewhere] = []
+        if server is not None:
+            remote = stack.enter_context(imseek.connect(_address(server, named)))
+            opened.append(remote)
+            chosen.append(Elsewhere(remote.name, server, "--server"))
+        else:
+            found = [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
+            chosen += found
+        if not output.as_json:
+            for one in chosen:
+                say_collection(one)
+            for note in asking.notes(texts):
+                say(note)
+        if server is None:
+            opened += [
+                stack.enter_context(imseek.open(one.path, runtime=runtime, notify=say)) for one in found
+            ]
         if query is None:
             return _print_lines(opened, chosen, queries, vectors=output.vectors)
         metadata = output.as_json or asking.by == "caption"
@@ -191,15 +226,23 @@ def _answer(
     return 0
 
 
-def _search(opened: Sequence[Collection], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
+def _address(server: str, named: Sequence[str] | None) -> str:
+    """Raises UsageError."""
+    if named and len(named) > 1:
+        raise UsageError("a server is asked for one collection at a time")
+    return server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}"
+
+
+def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:
     if len(opened) == 1:
         return opened[0].search(query, metadata=metadata, vectors=vectors)
-    return imseek.search_all(opened, query, metadata=metadata, vectors=vectors)
+    here = [one for one in opened if isinstance(one, imseek.Collection)]
+    return imseek.search_all(here, query, metadata=metadata, vectors=vectors)
 
 
 def _print_lines(
-    opened: Sequence[Collection],
-    chosen: Sequence[Resolved],
+    opened: Sequence[Searchable],
+    chosen: Sequence[Resolved | Elsewhere],
     queries: Sequence[tuple[int, Query | QueryError]],
     *,
     vectors: bool,
@@ -221,7 +264,7 @@ def _print_lines(
 
 
 def _answers(
-    opened: Sequence[Collection], queries: Sequence[Query | QueryError], vectors: bool
+    opened: Sequence[Searchable], queries: Sequence[Query | QueryError], vectors: bool
 ) -> list[SearchResult | ImseekError]:
     """Through the index together where that can be; one by one where a query fails, to tell which."""
     sound = [query for query in queries if not isinstance(query, QueryError)]
@@ -243,7 +286,7 @@ def _answers(
     return answers
 
 
-def _open(opened: Sequence[Collection], result: SearchResult, nth: int) -> None:
+def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
     hit = result.hits[nth - 1]
@@ -252,12 +295,13 @@ def _open(opened: Sequence[Collection], result: SearchResult, nth: int) -> None:
         raise ImseekError(f"no viewer could be started for {target}", hint="install xdg-utils or use --paths")
 
 
-def _viewable(opened: Collection, hit: Hit, nth: int) -> str:
-    """A file or URL that a viewer takes; what lies in an archive or a table is copied to a temporary file."""
+def _viewable(opened: Searchable, hit: Hit, nth: int) -> str:
+    """A file or URL that a viewer takes; what lies in an archive or a table, or elsewhere, is copied to a temporary
+    file."""
     uri, path = hit.uri or "", hit.path or ""
     if uri.startswith(("http://", "https://")) and uri == path:
         return uri
-    if not uri.startswith("file:") or "#" in uri:
+    if not uri.startswith("file:") or "#" in uri or not isinstance(opened, imseek.Collection):
         name = f"imseek-{hit.image_id}{Path(path).suffix or '.image'}"
         copy = Path(tempfile.mkdtemp(prefix="imseek-")) / name  # It stays: viewers go on when we have ended.
         copy.write_bytes(opened.read(hit.image_id))

@@ -1,0 +1,305 @@
+"""A collection that a server has (``imseek serve``), asked as one that lies here: ``imseek.open("http://…")``."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+
+from imseek._version import __version__
+from imseek.errors import (
+    CollectionNotFoundError,
+    ExpiredPageError,
+    ImageNotFoundError,
+    ImseekError,
+    MediaError,
+    QueryError,
+    ServerError,
+    UsageError,
+)
+from imseek.search.query import By, Query, Question, as_query
+from imseek.search.query_json import to_json
+from imseek.types import (
+    CollectionInfo,
+    Hit,
+    HitGroup,
+    Image,
+    Place,
+    Searched,
+    SearchResult,
+    SkipReason,
+    SpaceInfo,
+    SpaceShare,
+)
+
+TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
+#: Seconds that a server may be silent.
+_TIMEOUT: Final = 60.0
+#: Queries that are sent at once.
+_TOGETHER: Final = 256
+_CLOSED: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+#: What a server says that it could not do, by the name of the error.
+_NAMED: Final[Mapping[str, type[ImseekError]]] = {
+    "ExpiredPageError": ExpiredPageError,
+    "ImageNotFoundError": ImageNotFoundError,
+    "CollectionNotFoundError": CollectionNotFoundError,
+    "QueryError": QueryError,
+    "UsageError": UsageError,
+}
+
+
+def connect(url: str, token: str | None = None) -> RemoteCollection:
+    """A collection that a server has. ``token`` is that of the server, by default ``IMSEEK_TOKEN``; without one only
+    what needs none can be asked. Raises as :class:`RemoteCollection`."""
+    return RemoteCollection(url, token or os.environ.get(TOKEN_VARIABLE) or None)
+
+
+class RemoteCollection:
+    """One collection of a server. Safe to use from several threads; each keeps a connection.
+
+    ``url`` is that of the server (then its first collection is meant) or of a collection
+    (``http://host:1234/collections/NAME``). Pictures of queries are sent, files that they lie in are not. Raises
+    UsageError, ServerError where nobody answers, CollectionNotFoundError.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise UsageError(f"{url!r} is no address of a server", hint="http://127.0.0.1:1234")
+        self.url = f"{parts.scheme}://{parts.netloc}"
+        self._host, self._port, self._secure = parts.hostname, parts.port, parts.scheme == "https"
+        self._token = token
+        self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+        path = parts.path.strip("/")
+        if path and (not path.startswith("collections/") or path.count("/") != 1):
+            raise UsageError(f"{url!r} is no address of a collection", hint=f"{self.url}/collections/NAME")
+        try:
+            if not path:
+                names = self._json("GET", "/collections")["collections"]
+                path = f"collections/{quote(names[0], safe='')}"
+            self._at = f"/{path}"
+            found = self._json("GET", self._at)
+        except BaseException:
+            self.close()
+            raise
+        self.name: str = found["name"]
+        self.uuid: str = found["uuid"]
+
+    def __enter__(self) -> RemoteCollection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. A collection that is asked again opens another one."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        self._local = threading.local()
+        for connection in opened:
+            connection.close()
+
+    def search(
+        self,
+        query: Question,
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> SearchResult:
+        """As :meth:`imseek.Collection.search`. Raises ServerError too."""
+        body = self._body(as_query(query, limit, by), vectors)
+        return self._result(self._json("POST", f"{self._at}/search", body), metadata=metadata)
+
+    def search_many(
+        self,
+        queries: Sequence[Question],
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> list[SearchResult]:
+        """As :meth:`imseek.Collection.search_many`, but that answers may be of more than one generation."""
+        bodies = [self._body(as_query(query, limit, by), vectors) for query in queries]
+        found: list[SearchResult] = []
+        for start in range(0, len(bodies), _TOGETHER):
+            part = {"queries": bodies[start : start + _TOGETHER]}
+            answers = self._json("POST", f"{self._at}/batch", part)["answers"]
+            found += [self._result(answer, metadata=metadata) for answer in answers]
+        return found
+
+    def get(self, image_id: int) -> Image:
+        """Raises ImageNotFoundError, ServerError."""
+        found = self._json("GET", f"{self._at}/images/{int(image_id)}")
+        return Image(
+            found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
+        )
+
+    def read(self, image_id: int) -> bytes:
+        """The picture itself. Raises ImageNotFoundError, MediaError, ServerError."""
+        return self._request("GET", f"{self._at}/images/{int(image_id)}/file")
+
+    def info(self) -> CollectionInfo:
+        """What the server tells: counts and the encoder; sources and failures it keeps to itself."""
+        found = self._json("GET", self._at)
+        space = SpaceInfo(0, found["encoder"], found["fingerprint"], found["dim"], "image", found["quality"])
+        return CollectionInfo(
+            path=f"{self.url}{self._at}",
+            uuid=found["uuid"],
+            format=1,
+            created="",
+            generation=found["generation"],
+            images=found["images"],
+            dead_rows=0,
+            shards=0,
+            bytes_on_disk=0,
+            encoder=space,
+            sources=(),
+            failures=(),
+            index=found["index"],
+        )
+
+    def _body(self, query: Query, vectors: bool) -> dict[str, Any]:
+        """Pictures in files travel as bytes. Raises QueryError."""
+        terms = tuple(
+            replace(term, picture=_bytes(term.picture)) if isinstance(term.picture, Path) else term
+            for term in query.terms
+        )
+        document = to_json(replace(query, terms=terms))
+        document.pop("schema", None)
+        return {**document, "vectors": True} if vectors else document
+
+    def _result(self, found: Mapping[str, Any], *, metadata: bool) -> SearchResult:
+        uuid = found["uuid"]
+        hits = tuple(_hit(hit, uuid, metadata) for hit in found["hits"])
+        groups, at = [], 0
+        for group in found["groups"]:
+            groups.append(HitGroup(group["name"], group["size"], hits[at : at + group["hits"]]))
+            at += group["hits"]
+        return SearchResult(
+            hits=hits,
+            generation=found["generation"],
+            searched=found["searched"],
+            encoder=found["encoder"],
+            notes=tuple(found["notes"]),
+            spaces=tuple(SpaceShare(s["space_id"], s["encoder"], s["weight"]) for s in found["spaces"]),
+            next_page=found["next_page"],
+            cut=found["cut"],
+            approximate=found["approximate"],
+            groups=tuple(groups),
+            collections=(Searched(uuid, found["generation"], found["searched"]),),
+        )
+
+    # -- the wire --------------------------------------------------------------------------------------------
+
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        data = self._request(method, path, body)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise ServerError(f"{self.url} does not answer as imseek does", hint="imseek serve") from error
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        sent = None if body is None else json.dumps(body, allow_nan=False).encode()
+        headers = {"Accept": "*/*", "User-Agent": f"imseek/{__version__}"}
+        if sent is not None:
+            headers["Content-Type"] = "application/json"
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        for again in (True, False):
+            connection = self._connection()
+            try:
+                connection.request(method, path, sent, headers)
+                response = connection.getresponse()
+                data = response.read()
+                break
+            except (http.client.HTTPException, OSError) as error:
+                self._drop(connection)
+                # A connection that had been idle may be closed by now. Asking twice changes nothing.
+                if again and isinstance(error, _CLOSED):
+                    continue
+                hint = "is `imseek serve` running there?"
+                raise ServerError(f"no answer from {self.url}: {error}", hint=hint) from error
+        if response.status >= 300:
+            raise _error(response.status, data, self.url)
+        return data
+
+    def _connection(self) -> http.client.HTTPConnection:
+        held: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if held is None:
+            if self._secure:
+                held = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=_TIMEOUT, context=ssl.create_default_context()
+                )
+            else:
+                held = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
+            self._local.connection = held
+            with self._lock:
+                self._opened.append(held)
+        return held
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._local.connection = None
+        with self._lock:
+            self._opened = [one for one in self._opened if one is not connection]
+
+
+def _error(status: int, data: bytes, url: str) -> ImseekError:
+    try:
+        told = json.loads(data)
+        title, detail, hint = told["title"], told["detail"], told.get("hint")
+    except (ValueError, KeyError, TypeError):
+        return ServerError(f"{url} answers with status {status}, and not as imseek does")
+    if status == 401:
+        return ServerError(f"{url}: {detail}", hint="set IMSEEK_TOKEN, or give a token")
+    if title == "MediaError":
+        return MediaError(SkipReason.UNREADABLE, detail, hint=hint)
+    kind = _NAMED.get(title, ServerError)
+    return kind(detail if kind is not ServerError else f"{url}: {detail}", hint=hint)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise QueryError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _hit(found: Mapping[str, Any], uuid: str, metadata: bool) -> Hit:
+    vector = found.get("vector")
+    return Hit(
+        collection=uuid,
+        image_id=found["image_id"],
+        score=found["score"],
+        place=_place(found),
+        metadata=found["metadata"] if metadata else {},
+        duplicates=tuple(found["duplicates"]),
+        group=found["group"],
+        vector=None if vector is None else np.asarray(vector, np.float32),
+    )
+
+
+def _place(found: Mapping[str, Any]) -> Place | None:
+    if found["path"] is None:
+        return None
+    coded = found.get("path_b64")
+    path = base64.b64decode(coded) if coded else found["path"].encode()
+    return Place(found["source_id"], path, found["uri"] or "")

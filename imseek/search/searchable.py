@@ -1,0 +1,45 @@
+"""What collections have in common, wherever they are: a folder here, a server elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from imseek.search.query import By, Question
+from imseek.types import CollectionInfo, Image, SearchResult
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A :class:`imseek.Collection`, or one that a server has (:class:`imseek.RemoteCollection`)."""
+
+    @property
+    def uuid(self) -> str: ...
+
+    def search(
+        self,
+        query: Question,
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> SearchResult: ...
+
+    def search_many(
+        self,
+        queries: Sequence[Question],
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> list[SearchResult]: ...
+
+    def get(self, image_id: int) -> Image: ...
+
+    def read(self, image_id: int) -> bytes: ...
+
+    def info(self) -> CollectionInfo: ...
+
+    def close(self) -> None: ...

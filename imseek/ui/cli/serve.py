@@ -1,0 +1,110 @@
+"""``imseek serve``: collections over HTTP."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from imseek import library
+from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli.output import say
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.texts import current_folder, examples
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "serve",
+        epilog=examples(
+            "imseek serve",
+            "imseek serve -c photos -c scans --port 8000",
+            "imseek serve --host 0.0.0.0 --allow-host pictures.example.org",
+        ),
+    )(serve)
+
+
+@with_runtime("device", "precision", "threads")
+def serve(
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collection",
+            "-c",
+            metavar="NAME|PATH",
+            help="A collection to serve; may be repeated (all by name).",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: one that is free.")] = 1234,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="A name this server is asked under; may be repeated."
+        ),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", metavar="URL", help="A site whose pages may ask; may be repeated."),
+    ] = None,
+    rate: Annotated[
+        int,
+        typer.Option("--rate", metavar="N", min=0, help="Requests a second for each client; 0: any number."),
+    ] = 100,
+    *,
+    runtime: object,
+) -> int:
+    """Serve collections over HTTP: searches, pictures, clip-retrieval's routes (docs/http.md)."""
+    import imseek
+    from imseek.remote import TOKEN_VARIABLE
+
+    try:
+        from imseek.ui.http.running import run
+        from imseek.ui.http.settings import Settings, is_loopback
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "fastapi", "server") from error
+    assert isinstance(runtime, imseek.Runtime)
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    made = token is None
+    if token is None:
+        token = secrets.token_urlsafe(24)
+    chosen = _chosen(collection)
+    settings = Settings(
+        collections=tuple((_name(one), one.path) for one in chosen),
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        origins=tuple(one.rstrip("/") for one in origin or ()),
+        token=token,
+        rate=rate,
+    )
+    for one in chosen:
+        imseek.open(one.path).close()  # What cannot be opened is told now.
+        say(f"serving {one.name} ({one.how})")
+    if made:
+        what = "jobs take" if is_loopback(host) else "every request takes"
+        say(f"{what} this token ({TOKEN_VARIABLE} sets another): {token}")
+    return run(settings, runtime, lambda url: say(f"listening on {url} (Ctrl-C ends)"))
+
+
+def _chosen(given: list[str] | None) -> list[library.Resolved]:
+    """Those that are named, or all that have names; where there are none, the one that any command would mean."""
+    if not given and (named := library.list_collections(os.environ)):
+        return [library.Resolved(one.path, one.name, "by name") for one in named]
+    wanted: Sequence[str | None] = given or [None]
+    return [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
+
+
+def _name(chosen: library.Resolved) -> str:
+    """Of a collection that lies elsewhere, the name of its folder. Raises UsageError where that is none."""
+    name = chosen.name if os.sep not in chosen.name else chosen.path.name
+    if name == library.LOCAL_FOLDER:
+        name = chosen.path.parent.name
+    if not name:
+        raise UsageError(f"{chosen.path} has no name to be served under")
+    return name

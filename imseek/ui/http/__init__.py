@@ -1,0 +1,1 @@
+"""The HTTP service: searches for other programs and machines, thin, on top of the public API (docs/http.md)."""

@@ -1,0 +1,126 @@
+"""The application: routes behind the guard, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import imseek
+from imseek.errors import ImseekError
+from imseek.ui.http import clip_retrieval, problems, routes
+from imseek.ui.http.batching import OverloadedError
+from imseek.ui.http.bodies import Status
+from imseek.ui.http.guards import Guard
+from imseek.ui.http.pictures import Pictures
+from imseek.ui.http.service import Service
+from imseek.ui.http.settings import Settings
+
+
+def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastAPI:
+    """An ASGI application that serves ``settings.collections``."""
+    service = Service(settings, runtime)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await service.close()
+
+    app = FastAPI(
+        title="imseek",
+        version=imseek.__version__,
+        description="Semantic search over one's own images.",
+        lifespan=lifespan,
+        docs_url=None,  # They load scripts from elsewhere.
+        redoc_url=None,
+        # clip-retrieval's client sends no Content-Type; pages of other sites are refused by their Origin.
+        strict_content_type=False,
+        max_body_size=settings.body,
+    )
+    app.state.service = service
+    app.state.pictures = Pictures(settings.pixels)
+    problems.install(app)
+
+    async def overloaded(*_: object) -> Response:
+        response = problems.problem(503, "too many queries wait already")
+        response.headers["Retry-After"] = "1"
+        return response
+
+    app.add_exception_handler(OverloadedError, overloaded)
+    app.include_router(routes.router)
+    app.include_router(clip_retrieval.router)
+    metrics = _Metrics(service)
+
+    @app.get("/health", summary="Whether the process answers")
+    async def health() -> Status:
+        return Status(status="ok")
+
+    @app.get("/ready", summary="Whether every collection can be searched", responses=problems.answers(503))
+    async def ready() -> Response:
+        for name in service.names:
+            try:
+                await asyncio.to_thread(service.get(name).collection.info)
+            except ImseekError:
+                return problems.problem(503, f"the collection {name} cannot be opened")
+        return Response('{"status":"ok"}', media_type="application/json")
+
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    async def figures() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_middleware(_Measured, metrics=metrics)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+class _Metrics:
+    def __init__(self, service: Service) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "imseek_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "imseek_request_seconds",
+            "Time until the answer was sent.",
+            ["route"],
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
+        )
+        self.running = Gauge("imseek_requests_running", "Requests under way.", registry=self.registry)
+        collections = Gauge("imseek_collections", "Collections served.", registry=self.registry)
+        collections.set(len(service.names))
+
+
+class _Measured:
+    """By route, not by path: ids and names of collections do not become labels."""
+
+    def __init__(self, app: ASGIApp, metrics: _Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        start = perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with self._metrics.running.track_inprogress():
+            try:
+                await self._app(scope, receive, watched)
+            finally:
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.requests.labels(route, str(status)).inc()
+                self._metrics.seconds.labels(route).observe(perf_counter() - start)

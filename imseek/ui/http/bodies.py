@@ -1,0 +1,246 @@
+"""What routes take and give, as the OpenAPI document shows it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imseek.jobs import Job
+from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult, path_json
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Asked(Strict):
+    """A query; docs/queries.md says what each member does. Terms are words, or objects with one of ``text``, ``url``,
+    ``image_id``, ``vector``, ``picture`` (base64), and a ``weight``."""
+
+    text: str | list[str | dict[str, Any]] | None = None
+    like: Any = Field(None, description="URLs of pictures, ids of stored images, or terms as objects.")
+    not_: Any = Field(None, alias="not", description="What is not wanted: words, or terms as objects.")
+    limit: int = Field(10, ge=1, le=10_000)
+    by: Literal["image", "caption"] = "image"
+    where: str | None = Field(None, max_length=4000)
+    min_score: float | None = Field(None, ge=-1, le=1)
+    cutoff: Literal["auto"] | None = None
+    sort: Literal["score", "date"] = "score"
+    group_by: Literal["folder", "day", "source"] | None = None
+    per_group: int = Field(3, ge=1, le=100)
+    diversity: float = Field(0.0, ge=0, le=1)
+    collapse: bool = False
+    page: str | None = Field(None, max_length=4000)
+    more: list[int] = Field([], max_length=1000)
+    less: list[int] = Field([], max_length=1000)
+    hubness: bool = False
+    exact: bool = False
+    vectors: bool = Field(False, description="Hits carry their vectors.")
+
+    def document(self) -> dict[str, Any]:
+        """As :func:`imseek.search.query_json.from_json` reads it."""
+        given = self.model_dump(by_alias=True, exclude={"vectors"}, exclude_unset=True)
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class Batch(Strict):
+    queries: list[Asked] = Field(min_length=1, max_length=256)
+
+
+class HitBody(BaseModel):
+    image_id: int
+    source_id: int | None
+    score: float = Field(ge=-1, le=1)
+    uri: str | None
+    path: str | None = Field(description="Null where the server keeps places to itself.")
+    path_b64: str | None = Field(None, description="The bytes of a path that is not UTF-8.")
+    metadata: dict[str, Any]
+    duplicates: list[int]
+    group: str | None
+    image: str = Field(description="Where the picture is, on this server.")
+    thumbnail: str
+    vector: list[float] | None = None
+
+
+class SpaceBody(BaseModel):
+    space_id: int
+    encoder: str
+    weight: float
+
+
+class GroupBody(BaseModel):
+    """The next ``hits`` of the hits, of ``size`` that there are."""
+
+    name: str | None
+    size: int
+    hits: int
+
+
+class Answer(BaseModel):
+    """``cut``: how many a cutoff left out; ``next_page``: what ``page`` takes for the hits after these."""
+
+    schema_: int = Field(1, alias="schema")
+    collection: str
+    uuid: str
+    encoder: str
+    generation: int
+    searched: int
+    approximate: bool
+    cut: int | None
+    next_page: str | None
+    notes: list[str]
+    spaces: list[SpaceBody]
+    groups: list[GroupBody]
+    hits: list[HitBody]
+
+
+class Answers(BaseModel):
+    answers: list[Answer]
+
+
+class CollectionBody(BaseModel):
+    name: str
+    uuid: str
+    images: int
+    generation: int
+    encoder: str
+    quality: str
+    dim: int
+    index: str
+    fingerprint: str
+    captions: bool
+
+
+class Collections(BaseModel):
+    collections: list[str]
+
+
+class ImageBody(BaseModel):
+    image_id: int
+    content_hash: str
+    source_id: int | None
+    uri: str | None
+    path: str | None
+    path_b64: str | None = None
+    metadata: dict[str, Any]
+    tags: list[str]
+
+
+class JobBody(BaseModel):
+    job_id: int
+    kind: str
+    state: str
+    started: str
+    ended: str | None
+    exit_code: int | None
+    progress: dict[str, Any]
+
+
+class NewJob(Strict):
+    """A run that brings the collection in line with the sources that it has."""
+
+    command: Literal["index"] = "index"
+    rehash: bool = False
+    retry_failed: bool = False
+
+
+class Jobs(BaseModel):
+    jobs: list[JobBody]
+
+
+class Status(BaseModel):
+    status: str
+
+
+def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
+    return Answer(
+        schema=1,
+        collection=name,
+        encoder=result.encoder,
+        generation=result.generation,
+        searched=result.searched,
+        approximate=result.approximate,
+        cut=result.cut,
+        next_page=result.next_page,
+        uuid=result.collections[0].collection,
+        notes=list(result.notes),
+        spaces=[
+            SpaceBody(space_id=one.space_id, encoder=one.encoder, weight=one.weight) for one in result.spaces
+        ],
+        groups=[
+            GroupBody(name=one.name if places else None, size=one.size, hits=len(one.hits))
+            for one in result.groups
+        ],
+        hits=[_hit(hit, name, places) for hit in result.hits],
+    )
+
+
+def _hit(hit: Hit, name: str, places: bool) -> HitBody:
+    at = f"/collections/{name}/images/{hit.image_id}"
+    return HitBody(
+        image_id=hit.image_id,
+        score=round(hit.score, 6),
+        **placed(hit.place if places else None),
+        metadata=plain(hit.metadata),
+        duplicates=list(hit.duplicates),
+        group=hit.group if places else None,
+        image=f"{at}/file",
+        thumbnail=f"{at}/thumbnail",
+        vector=None if hit.vector is None else [round(number, 8) for number in hit.vector.tolist()],
+    )
+
+
+def placed(place: Place | None) -> dict[str, Any]:
+    """Members that say where an image lies."""
+    if place is None:
+        return {"source_id": None, "uri": None, "path": None}
+    return {"source_id": place.source_id, "uri": place.uri, **path_json(place.path)}
+
+
+def collection(info: CollectionInfo, name: str, *, captions: bool) -> CollectionBody:
+    space = info.encoder
+    return CollectionBody(
+        name=name,
+        uuid=info.uuid,
+        images=info.images,
+        generation=info.generation,
+        encoder=space.encoder,
+        quality=space.quality,
+        dim=space.dim,
+        fingerprint=space.fingerprint,
+        index=info.index,
+        captions=captions,
+    )
+
+
+def image(found: Image, *, places: bool) -> ImageBody:
+    return ImageBody(
+        image_id=found.image_id,
+        content_hash=found.content_hash,
+        **placed(found.place if places else None),
+        metadata=plain(found.metadata),
+        tags=list(found.tags),
+    )
+
+
+def job(found: Job) -> JobBody:
+    return JobBody(
+        job_id=found.run_id,
+        kind=found.kind,
+        state=found.state,
+        started=found.started,
+        ended=found.ended,
+        exit_code=found.exit_code,
+        progress=plain(found.progress),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Metadata as JSON has it; bytes as base64."""
+    from imseek.ui.cli.jsonout import plain as as_json
+
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return as_json(value)

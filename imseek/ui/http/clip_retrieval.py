@@ -1,0 +1,183 @@
+"""The routes of clip-retrieval's back end, so that its client works against this server unchanged.
+
+``POST /knn-service``, ``GET /indices-list``, ``POST /metadata``. The client sends no Content-Type, looks at no status,
+and always asks for filters by models that are not here: those are passed over, and named in the header
+``X-Imseek-Ignored``. Items carry what the collection knows of ``image_path``, ``caption`` and ``url``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from imseek.errors import ImageNotFoundError, MediaError
+from imseek.search.query import Query, Term
+from imseek.types import Hit
+from imseek.ui.http.bodies import plain
+from imseek.ui.http.problems import answers
+from imseek.ui.http.routes import check_limit, service_of
+from imseek.ui.http.service import Served
+from imseek.ui.http.settings import is_loopback
+
+B = TypeVar("B", bound=BaseModel)
+
+router = APIRouter(tags=["clip-retrieval"])
+IGNORED = "X-Imseek-Ignored"
+
+
+class Knn(BaseModel):
+    """As clip-retrieval's client sends it; members that nobody knows are passed over, as its own server does."""
+
+    indice_name: str
+    modality: Literal["image", "text"]
+    num_images: int = Field(ge=1)
+    num_result_ids: int | None = Field(None, ge=1)
+    text: str | None = None
+    image: str | None = Field(None, description="base64")
+    image_url: str | None = None
+    embedding_input: list[float] | None = None
+    deduplicate: bool = False
+    use_safety_model: bool = False
+    use_violence_detector: bool = False
+    use_mclip: bool = False
+    aesthetic_score: int | Literal[""] | None = None
+    aesthetic_weight: float | None = None
+
+
+class Wanted(BaseModel):
+    indice_name: str
+    ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000)
+
+
+def _body(kind: type[BaseModel]) -> dict[str, Any]:
+    """For the OpenAPI document, since the body is parsed by hand."""
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.get("/indices-list", summary="Names of the collections")
+async def indices(request: Request) -> list[str]:
+    return list(service_of(request).names)
+
+
+@router.post(
+    "/knn-service",
+    summary="Search, as clip-retrieval answers",
+    responses=answers(404),
+    openapi_extra=_body(Knn),
+)
+async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
+    asked = await _parsed(request, Knn)
+    service = service_of(request)
+    served = service.get(asked.indice_name)
+    wanted = max(asked.num_images, asked.num_result_ids or 0)
+    check_limit(wanted, service.settings.results)
+    flags = ("use_safety_model", "use_violence_detector", "use_mclip")
+    ignored = [name for name in flags if getattr(asked, name)]
+    if asked.aesthetic_score not in (None, ""):
+        ignored.append("aesthetic_score")
+    if ignored:
+        response.headers[IGNORED] = ", ".join(ignored)
+    by: Literal["image", "caption"] = "caption" if asked.modality == "text" else "image"
+    query = Query((_term(asked),), wanted, by=by, collapse=asked.deduplicate)
+    result = await served.search(query)
+    places = is_loopback(service.settings.host)
+    pictures = await asyncio.gather(
+        *(asyncio.to_thread(_picture, served, hit) for hit in result.hits[: min(asked.num_images, 200)])
+    )
+    items = []
+    for n, hit in enumerate(result.hits):
+        item: dict[str, Any] = {"id": hit.image_id, "similarity": round(hit.score, 6)}
+        if n < asked.num_images:
+            item.update(_told(hit, places))
+            if n < len(pictures) and pictures[n] is not None:
+                item["image"] = pictures[n]
+        items.append(item)
+    return items
+
+
+@router.post(
+    "/metadata",
+    summary="Metadata, as clip-retrieval answers",
+    responses=answers(404),
+    openapi_extra=_body(Wanted),
+)
+async def metadata(request: Request) -> list[dict[str, Any]]:
+    asked = await _parsed(request, Wanted)
+    service = service_of(request)
+    served = service.get(asked.indice_name)
+    places = is_loopback(service.settings.host)
+
+    def look_up() -> list[dict[str, Any]]:
+        found = []
+        for image_id in asked.ids:
+            try:
+                image = served.collection.get(image_id)
+            except ImageNotFoundError:
+                continue
+            told = plain(image.metadata)
+            if places and image.place is not None:
+                told["image_path"] = image.place.display
+            found.append({"id": image_id, "metadata": told})
+        return found
+
+    return await asyncio.to_thread(look_up)
+
+
+async def _parsed(request: Request, kind: type[B]) -> B:
+    """The body, whatever its Content-Type says. Raises RequestValidationError."""
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        ) from error
+
+
+def _term(asked: Knn) -> Term:
+    """The first of text, picture, URL and vector. Raises QueryError."""
+    import numpy as np
+
+    from imseek.errors import QueryError
+
+    if asked.text:
+        return Term(text=asked.text)
+    if asked.image:
+        try:
+            return Term(picture=base64.b64decode(asked.image, validate=True))
+        except ValueError as error:
+            raise QueryError("image is base64") from error
+    if asked.image_url:
+        return Term(url=asked.image_url)
+    if asked.embedding_input:
+        vector = np.asarray(asked.embedding_input, np.float64)
+        norm = float(np.linalg.norm(vector))
+        return Term(vector=vector / norm if np.isfinite(norm) and norm > 0 else vector)
+    raise QueryError("one of text, image, image_url and embedding_input says what to look for")
+
+
+def _told(hit: Hit, places: bool) -> dict[str, Any]:
+    told = {
+        name: hit.metadata[name] for name in ("url", "caption", "NSFW") if hit.metadata.get(name) is not None
+    }
+    if places and hit.place is not None:
+        told["image_path"] = hit.place.display
+    return plain(told)  # type: ignore[no-any-return]
+
+
+def _picture(served: Served, hit: Hit) -> str | None:
+    """base64 of a JPEG, as the client expects it; None where the picture cannot be read."""
+    from imseek.media import decode
+    from imseek.media.thumbnails import jpeg
+
+    try:
+        return base64.b64encode(
+            jpeg(decode(served.collection.read(hit.image_id), min_side=512).pixels, 512)
+        ).decode()
+    except (MediaError, ImageNotFoundError):
+        return None

@@ -1,0 +1,128 @@
+"""Pictures over HTTP: the bytes as they are, with ranges and ETags, and thumbnails that are made once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imseek.media import Limits, decode, thumbnail
+from imseek.media.formats import sniff
+from imseek.ui.http.service import Served
+
+#: What a browser may be told of a format that we can read; anything else is only bytes. SVG can hold scripts: it is
+#: sent as a download, under a policy that lets nothing run.
+_TYPES: Final = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+    "HEIC": "image/heic",
+    "JPEG XL": "image/jxl",
+}
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+#: Bytes of thumbnails that are kept.
+_KEPT: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``digest`` is of what it holds, so that it is the ETag."""
+
+    data: bytes
+    digest: str
+
+    def response(self, request: Request) -> Response:
+        """As far as it is asked for: 200, 206, 304 or 416; without a body for HEAD."""
+        etag = f'"{self.digest}"'
+        headers = {
+            "ETag": etag,
+            "Cache-Control": "private, max-age=0, must-revalidate",
+            "Accept-Ranges": "bytes",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+        if _matches(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=headers)
+        kind = _TYPES.get(sniff(self.data) or "")
+        if kind is None:
+            kind = "application/octet-stream"
+            headers["Content-Disposition"] = "attachment"
+        part, status = self.data, 200
+        asked = request.headers.get("range")
+        # A range of what has changed since is of no use.
+        if asked is not None and request.headers.get("if-range", etag) == etag:
+            bounds = _bounds(asked, len(self.data))
+            if bounds == ():
+                headers["Content-Range"] = f"bytes */{len(self.data)}"
+                return Response(status_code=416, headers=headers)
+            if bounds:
+                start, stop = bounds
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(self.data)}"
+                part, status = self.data[start:stop], 206
+        if request.method == "HEAD":
+            headers["Content-Length"] = str(len(part))
+            part = b""
+        return Response(part, status, headers, media_type=kind)
+
+
+class Pictures:
+    """Thumbnails, kept in memory up to a bound, the least used go first. Not more than two are made at a time."""
+
+    def __init__(self, pixels: int) -> None:
+        self._limits = Limits(max_pixels=pixels)
+        self._kept: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
+        self._bytes = 0
+        self._making = asyncio.Semaphore(2)
+
+    async def thumbnail(self, served: Served, image_id: int, side: int) -> Picture:
+        """Raises ImageNotFoundError, MediaError."""
+        found = await asyncio.to_thread(served.collection.get, image_id)
+        key = (served.collection.uuid, found.content_hash, side)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        async with self._making:
+            picture = await asyncio.to_thread(self._make, served, image_id, side)
+        if key not in self._kept:
+            self._kept[key] = picture
+            self._bytes += len(picture.data)
+        while self._bytes > _KEPT:
+            self._bytes -= len(self._kept.popitem(last=False)[1].data)
+        return picture
+
+    def _make(self, served: Served, image_id: int, side: int) -> Picture:
+        data = served.collection.read(image_id)
+        small = thumbnail(decode(data, min_side=side, limits=self._limits).pixels, side)
+        return Picture(small, hashlib.sha256(small).hexdigest())
+
+
+def _matches(given: str | None, etag: str) -> bool:
+    if given is None:
+        return False
+    return given.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in given.split(",")}
+
+
+def _bounds(asked: str, size: int) -> tuple[int, int] | tuple[()] | None:
+    """The part that a ``Range`` header asks for; () where there is none such, None where it is to be passed over."""
+    match = _RANGE.fullmatch(asked.strip())
+    if match is None or match.groups() == ("", ""):
+        return None  # Several parts, or another unit: all of it is a proper answer.
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    return (start, stop) if start < stop else ()

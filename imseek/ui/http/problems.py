@@ -1,0 +1,127 @@
+"""Errors as ``application/problem+json`` (RFC 9457): what was wrong with the request, never where files lie here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from imseek.errors import (
+    CollectionNotFoundError,
+    EncoderMismatchError,
+    ExpiredPageError,
+    ImageNotFoundError,
+    ImseekError,
+    JobNotFoundError,
+    LockedError,
+    MediaError,
+    MissingExtraError,
+    QueryError,
+    UsageError,
+)
+
+TYPE: Final = "application/problem+json"
+_log = logging.getLogger("imseek.http")
+
+#: The first that an error is one of decides; their messages speak of the request only.
+_TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
+    (ExpiredPageError, 410),
+    (CollectionNotFoundError, 404),
+    (ImageNotFoundError, 404),
+    (JobNotFoundError, 404),
+    (QueryError, 422),
+    (MediaError, 422),
+    (UsageError, 422),
+)
+#: What is wrong here: said without the message, which may hold paths.
+_HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
+    (LockedError, 409, "another writer is at work on this collection"),
+    (EncoderMismatchError, 503, "the encoder of this collection is not available in the same form"),
+    (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
+)
+
+
+class Problem(BaseModel):
+    """``title`` names the kind, ``detail`` says what is wrong, ``hint`` what can be done; ``reference`` finds an error
+    of the server's own in its log."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    hint: str | None = None
+    reference: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+def problem(status: int, detail: str, *, title: str | None = None, **more: Any) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    body.update({name: value for name, value in more.items() if value is not None})
+    return Response(json.dumps(body), status, media_type=TYPE)
+
+
+def of_error(error: ImseekError) -> Response:
+    for kind, status in _TOLD:
+        if isinstance(error, kind):
+            return problem(status, str(error), title=type(error).__name__, hint=error.hint)
+    for kind, status, detail in _HERE:
+        if isinstance(error, kind):
+            _log.warning("%s: %s", type(error).__name__, error)
+            return problem(status, detail, title=type(error).__name__)
+    return unexpected(error)
+
+
+def unexpected(error: Exception) -> Response:
+    """The message stays here, in the log, under a reference."""
+    reference = secrets.token_hex(6)
+    _log.error("error %s", reference, exc_info=error)
+    return problem(500, "the server failed; its log tells more", reference=reference)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application a problem."""
+
+    async def told(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ImseekError)
+        return of_error(error)
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = problem(error.status_code, str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # What was sent is not sent back.
+        errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
+        return problem(422, "the request does not have the form that is asked for", errors=errors)
+
+    async def failed(_: Request, error: Exception) -> Response:
+        return unexpected(error)
+
+    app.add_exception_handler(ImseekError, told)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, failed)
+
+
+#: For the OpenAPI document: which problems a route can answer with.
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"model": Problem, "content": {TYPE: {}}, "description": HTTPStatus(status).phrase}
+        for status in (*statuses, 422)
+    }

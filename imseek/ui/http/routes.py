@@ -1,0 +1,206 @@
+"""Searching, pictures and collections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Request, UploadFile
+from fastapi import Query as Parameter
+from starlette.responses import Response
+
+from imseek import jobs
+from imseek.errors import UsageError
+from imseek.search.query import Query, Term
+from imseek.search.query_json import from_json
+from imseek.ui.http import bodies
+from imseek.ui.http.pictures import Picture, Pictures
+from imseek.ui.http.problems import answers
+from imseek.ui.http.service import Served, Service
+from imseek.ui.http.settings import is_loopback
+
+router = APIRouter()
+
+Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
+#: Sides of thumbnails, in pixels.
+Side = Annotated[int, Parameter(ge=32, le=1024)]
+
+
+def service_of(request: Request) -> Service:
+    found = request.app.state.service
+    assert isinstance(found, Service)
+    return found
+
+
+def _shows_places(service: Service) -> bool:
+    return is_loopback(service.settings.host)
+
+
+async def _answer(service: Service, served: Served, query: Query, *, vectors: bool = False) -> bodies.Answer:
+    result = await served.search(query, vectors=vectors)
+    return bodies.answer(result, served.name, places=_shows_places(service))
+
+
+@router.get("/collections", summary="The collections that are served")
+async def collections(request: Request) -> bodies.Collections:
+    return bodies.Collections(collections=list(service_of(request).names))
+
+
+@router.get("/collections/{name}", summary="What a collection is", responses=answers(404))
+async def collection(request: Request, name: str) -> bodies.CollectionBody:
+    served = service_of(request).get(name)
+    info = await asyncio.to_thread(served.collection.info)
+    captions = any(summary.space.modality == "text" for summary in info.spaces)
+    return bodies.collection(info, name, captions=captions)
+
+
+@router.get("/collections/{name}/search", summary="Search by words", responses=answers(404, 410))
+async def search(
+    request: Request,
+    name: str,
+    q: Annotated[str, Parameter(min_length=1, max_length=4000, description="What to look for, in words.")],
+    unwanted: Annotated[
+        list[str] | None, Parameter(alias="not", max_length=16, description="What is not wanted.")
+    ] = None,
+    limit: Limit = 10,
+    where: Annotated[str | None, Parameter(max_length=4000, description="docs/where.md")] = None,
+    page: Annotated[str | None, Parameter(max_length=4000)] = None,
+) -> bodies.Answer:
+    service = service_of(request)
+    document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
+    document.update({key: value for key, value in (("where", where), ("page", page)) if value is not None})
+    return await _answer(service, service.get(name), from_json(document, files=False))
+
+
+@router.post("/collections/{name}/search", summary="Search by a whole query", responses=answers(404, 410))
+async def search_query(request: Request, name: str, asked: bodies.Asked) -> bodies.Answer:
+    service = service_of(request)
+    query = from_json(asked.document(), files=False)
+    return await _answer(service, service.get(name), query, vectors=asked.vectors)
+
+
+@router.post(
+    "/collections/{name}/batch", summary="Many queries, answered in order", responses=answers(404, 410)
+)
+async def batch(request: Request, name: str, asked: bodies.Batch) -> bodies.Answers:
+    service = service_of(request)
+    served = service.get(name)
+    queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
+    found = await asyncio.gather(*(_answer(service, served, q, vectors=v) for q, v in queries))
+    return bodies.Answers(answers=list(found))
+
+
+@router.post("/collections/{name}/similar", summary="Search by a picture", responses=answers(404, 413))
+async def similar(
+    request: Request,
+    name: str,
+    picture: Annotated[UploadFile, File(description="A picture in any format that can be indexed.")],
+    limit: Limit = 10,
+    where: Annotated[str | None, Parameter(max_length=4000)] = None,
+) -> bodies.Answer:
+    service = service_of(request)
+    served = service.get(name)
+    data = await picture.read()
+    return await _answer(service, served, Query((Term(picture=data),), limit, where=where))
+
+
+@router.get(
+    "/collections/{name}/images/{image_id}", summary="What is known of an image", responses=answers(404)
+)
+async def image(request: Request, name: str, image_id: int) -> bodies.ImageBody:
+    service = service_of(request)
+    found = await asyncio.to_thread(service.get(name).collection.get, image_id)
+    return bodies.image(found, places=_shows_places(service))
+
+
+@router.get(
+    "/collections/{name}/images/{image_id}/similar", summary="What is like an image", responses=answers(404)
+)
+async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> bodies.Answer:
+    service = service_of(request)
+    return await _answer(service, service.get(name), Query((Term(image_id=image_id),), limit))
+
+
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/*": {}}, "description": "The picture."},
+    206: {"content": {"image/*": {}}, "description": "A part of it."},
+    304: {"description": "It has not changed."},
+    416: {"description": "There is no such part."},
+}
+
+
+@router.head("/collections/{name}/images/{image_id}/file", include_in_schema=False)
+@router.get(
+    "/collections/{name}/images/{image_id}/file",
+    summary="The picture itself, as its source has it",
+    response_class=Response,
+    responses={**_PICTURE, **answers(404)},
+)
+async def file(request: Request, name: str, image_id: int) -> Response:
+    served = service_of(request).get(name)
+    found = await asyncio.to_thread(served.collection.get, image_id)
+    picture = await asyncio.to_thread(_read, served, image_id, found.content_hash)
+    return picture.response(request)
+
+
+def _read(served: Served, image_id: int, digest: str) -> Picture:
+    return Picture(served.collection.read(image_id), digest)
+
+
+@router.head("/collections/{name}/images/{image_id}/thumbnail", include_in_schema=False)
+@router.get(
+    "/collections/{name}/images/{image_id}/thumbnail",
+    summary="A small WebP of it",
+    response_class=Response,
+    responses={**_PICTURE, **answers(404)},
+)
+async def thumbnail(request: Request, name: str, image_id: int, side: Side = 256) -> Response:
+    service = service_of(request)
+    served = service.get(name)
+    pictures = request.app.state.pictures
+    assert isinstance(pictures, Pictures)
+    return (await pictures.thumbnail(served, image_id, side)).response(request)
+
+
+@router.get("/collections/{name}/jobs", summary="Runs, the newest first", responses=answers(404))
+async def job_list(
+    request: Request, name: str, limit: Annotated[int, Parameter(ge=1, le=1000)] = 20
+) -> bodies.Jobs:
+    path = service_of(request).get(name).collection.path
+    found = await asyncio.to_thread(jobs.list, path, limit=limit)
+    return bodies.Jobs(jobs=[bodies.job(one) for one in found])
+
+
+@router.get("/collections/{name}/jobs/{job_id}", summary="One run", responses=answers(404))
+async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
+    path = service_of(request).get(name).collection.path
+    return bodies.job(await asyncio.to_thread(jobs.get, path, job_id))
+
+
+@router.post(
+    "/collections/{name}/jobs",
+    status_code=202,
+    summary="Bring it in line with its sources",
+    responses=answers(401, 404, 409),
+)
+async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.JobBody:
+    path = service_of(request).get(name).collection.path
+    command = [wanted.command, *(["--rehash"] * wanted.rehash), *(["--retry-failed"] * wanted.retry_failed)]
+    return bodies.job(await asyncio.to_thread(jobs.start, path, command))
+
+
+@router.delete(
+    "/collections/{name}/jobs/{job_id}",
+    status_code=202,
+    summary="Ask a run to stop",
+    responses=answers(401, 404),
+)
+async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
+    path = service_of(request).get(name).collection.path
+    return bodies.job(await asyncio.to_thread(jobs.cancel, path, job_id))
+
+
+def check_limit(limit: int, most: int) -> None:
+    """Raises UsageError."""
+    if limit > most:
+        raise UsageError(f"{limit} hits are more than this server gives ({most})")

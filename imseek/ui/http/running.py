@@ -1,0 +1,86 @@
+"""The server process: a socket that is bound before anything is said, uvicorn, and a graceful end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import uvicorn
+
+import imseek
+from imseek.errors import ImseekError
+from imseek.ui.http.app import make_app
+from imseek.ui.http.settings import Settings
+
+#: Seconds that requests under way have, once the end is asked for.
+GRACE: Final = 10
+
+
+def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM; ``ready`` is given the address once it is bound. Returns 130 or 143.
+
+    Raises ImseekError where the address cannot be had.
+    """
+    bound = _bound(settings)
+    port = bound.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    _log_to_stderr()
+    app = make_app(replace(settings, port=port), runtime)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # The guard writes one, without queries.
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=512,
+        timeout_graceful_shutdown=GRACE,
+        ws="none",
+        h11_max_incomplete_event_size=64 << 10,
+    )
+    server = _Server(config)
+    ready(f"http://{host}:{port}")
+    server.run(sockets=[bound])
+    return 128 + server.signal if server.signal else 0
+
+
+class _Server(uvicorn.Server):
+    """Remembers by which signal it was ended, which uvicorn would raise once more."""
+
+    signal = 0
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.signal = self.signal or sig
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+        self._captured_signals.clear()
+
+
+def _bound(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((settings.host, settings.port))
+        found.listen(2048)  # Who asks from now on waits, and is not refused.
+    except OSError as error:
+        found.close()
+        raise ImseekError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+            hint="choose another --port; 0 takes a free one",
+        ) from error
+    return found
+
+
+def _log_to_stderr() -> None:
+    """Access lines are JSON as they stand; the rest says what it is."""
+    for name, form in (("imseek.access", "%(message)s"), ("imseek.http", "imseek: %(message)s")):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        if not logger.handlers:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter(form))
+            logger.addHandler(handler)

@@ -1,0 +1,58 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imseek.errors import UsageError
+
+MEBI = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``collections`` are served by name; the first is meant where a request names none.
+
+    ``hosts`` are the names, beside those of this machine's loopback, under which it may be asked (the ``Host`` header),
+    ``origins`` the sites, beside itself, whose pages may ask it. ``token`` is what changes of state, and all requests
+    to an address other than loopback, must carry; without one, neither is served. ``rate`` is requests a second
+    and client (0: any number), ``body`` bytes, ``seconds`` how long a request may take, ``results`` the most hits,
+    ``pixels`` the largest picture that is decoded for a client.
+    """
+
+    collections: tuple[tuple[str, Path], ...]
+    host: str = "127.0.0.1"
+    port: int = 1234
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    token: str | None = None
+    rate: int = 100
+    body: int = 32 * MEBI
+    seconds: float = 60.0
+    results: int = 10_000
+    pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        if not self.collections:
+            raise UsageError("no collection to serve")
+        names = [name for name, _ in self.collections]
+        if len(set(names)) < len(names):
+            raise UsageError("two collections would be served under one name", hint="rename one of them")
+        if self.token is not None and len(self.token) < 16:
+            raise UsageError(
+                "a token has 16 characters or more", hint="leave it out: one is made, and printed"
+            )
+        if not is_loopback(self.host) and not self.token:
+            raise UsageError(f"{self.host} can be reached from other machines: that takes a token")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
