@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from imseek import library
-from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, jsonout
+from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, evaluate_zeroshot, jsonout
 from imseek.ui.cli.evaluating import (
     CaptionColumnOption,
     CaptionsOption,
@@ -105,6 +105,6 @@ def _lines(report: RetrievalReport) -> list[str]:
     return [*lines, *left_out_lines(report.left_out)]
 
 
-# Zero-shot classification: evaluate_zeroshot.register(app).
+evaluate_zeroshot.register(app)
 evaluate_ann.register(app)
 evaluate_compare.register(app)
