@@ -1,0 +1,149 @@
+"""Load on `imseek serve`: many clients at once, on loopback, bounded in time.
+
+    python bench/serve.py --collection PATH [--clients 50] [--seconds 60] [--index FOLDER]
+
+Every client keeps a connection and asks for words, one query after the other. Printed: answers a second, p50 and p99 of
+the time of one, errors, and the server's memory at the beginning, in the middle and at the end. With --index a writer adds
+the pictures of FOLDER to the same collection meanwhile, as often as it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+import imseek
+from imseek.errors import ImseekError
+
+WORDS = (
+    "a red car",
+    "a cat",
+    "the sea at night",
+    "people at a table",
+    "a drawing of a house",
+    "snow",
+    "a blue flower",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--collection", type=Path, required=True)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--index", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        server = _start(given.collection, log)
+        try:
+            _measure(given, server, _address(server, log))
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _start(collection: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "imseek",
+        "serve",
+        "-c",
+        str(collection),
+        "--port",
+        "0",
+        "--rate",
+        "0",
+    ]
+    with log.open("wb") as stderr:
+        return subprocess.Popen(command, stderr=stderr)
+
+
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    while server.poll() is None:
+        if found := re.search(r"listening on (\S+)", log.read_text()):
+            return found[1]
+        time.sleep(0.05)
+    raise SystemExit(log.read_text())
+
+
+def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: str) -> None:
+    with imseek.connect(url) as warm:
+        warm.search(WORDS[0])  # The encoder is loaded by the first.
+    stop = threading.Event()
+    times: list[list[float]] = [[] for _ in range(given.clients)]
+    errors: list[str] = []
+    clients = [
+        threading.Thread(target=_ask, args=(url, n, stop, times[n], errors)) for n in range(given.clients)
+    ]
+    memory, commits = [_resident(server.pid)], [0]
+    writer = threading.Thread(target=_write, args=(given.collection, given.index, stop, commits))
+    start = time.monotonic()
+    for thread in (*clients, *([writer] if given.index else [])):
+        thread.start()
+    for _ in range(2):
+        time.sleep(given.seconds / 2)
+        memory.append(_resident(server.pid))
+    stop.set()
+    for thread in clients:
+        thread.join()
+    took = time.monotonic() - start
+    if given.index:
+        writer.join()
+    every = np.array([one for mine in times for one in mine]) * 1000
+    print(f"{given.clients} clients, {took:.0f} s: {len(every):,} answers, {len(every) / took:.0f} a second")
+    print(
+        f"p50 {np.percentile(every, 50):.0f} ms, p99 {np.percentile(every, 99):.0f} ms, at most {every.max():.0f} ms"
+    )
+    print(f"errors: {len(errors)} {errors[:3]}")
+    print("server's memory, MB: " + ", ".join(f"{one / 2**20:.0f}" for one in memory))
+    if given.index:
+        print(f"runs of the writer meanwhile: {commits[0]}")
+
+
+def _ask(url: str, seed: int, stop: threading.Event, times: list[float], errors: list[str]) -> None:
+    with imseek.connect(url) as remote:
+        n = seed
+        while not stop.is_set():
+            start = time.perf_counter()
+            try:
+                remote.search(
+                    f"{WORDS[n % len(WORDS)]} {n}"
+                )  # No two alike: nothing is answered from memory.
+                times.append(time.perf_counter() - start)
+            except ImseekError as error:
+                errors.append(str(error))
+            n += 97
+
+
+def _write(collection: Path, pictures: Path, stop: threading.Event, commits: list[int]) -> None:
+    files = sorted(path for path in pictures.rglob("*") if path.is_file())
+    with tempfile.TemporaryDirectory() as folder, imseek.open(collection) as opened:
+        while not stop.is_set():
+            source = files[commits[0] % len(files)]
+            shutil.copy(source, Path(folder, f"{commits[0]}{source.suffix}"))
+            opened.index([folder])
+            commits[0] += 1
+
+
+def _resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
