@@ -2,9 +2,9 @@
 
     python bench/serve.py --collection PATH [--clients 50] [--seconds 60] [--index FOLDER]
 
-Every client keeps a connection and asks for words, one query after the other. Printed: answers a second, p50 and p99 of
-the time of one, errors, and the server's memory at the beginning, in the middle and at the end. With --index a writer adds
-the pictures of FOLDER to the same collection meanwhile, as often as it can.
+Every client keeps a connection and asks for words, one query after the other. Printed: answers a second, p50 and p99
+of the time of one, errors, and the memory of the server at the beginning, in the middle and at the end. With --index
+a writer adds pictures of FOLDER to the same collection meanwhile, as often as it can.
 """
 
 from __future__ import annotations
