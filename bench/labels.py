@@ -63,7 +63,8 @@ WORDS = {
 PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png",
     "coins.png", "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "ihc.png", "lily.tif",
-    "microaneurysms.png", "moon.png", "motorcycle_left.png", "page.png", "phantom.png", "retina.jpg", "rocket.jpg", "text.png",
+    "microaneurysms.png", "moon.png", "motorcycle_left.png", "page.png", "phantom.png", "retina.jpg", "rocket.jpg",
+    "text.png",
 )  # fmt: skip
 PAINTED = ("cat", "coffee", "rocket", "motorcycle", "dog", "flower", "car", "pizza", "guitar", "horse")
 TEMPLATE_SETS = {
