@@ -18,7 +18,7 @@ from imseek.data.files import Folders, StagedFile
 from imseek.data.models import KIND, Model, check_name, coded
 from imseek.data.writer import Change, Writer
 
-__all__ = ["KIND", "drop", "put", "putting", "take_back"]
+__all__ = ["KIND", "drop", "dropping", "put", "putting", "take_back"]
 
 
 def put(writer: Writer, model: Model) -> int:
@@ -56,7 +56,12 @@ def putting(writer: Writer, model: Model) -> Change:
 
 def drop(writer: Writer, name: str) -> int:
     """Forget a model; where there is none of the name, nothing changes. Returns the generation."""
-    return writer.apply(lambda connection, generation: _retire(connection, generation, name))
+    return writer.apply(dropping(name))
+
+
+def dropping(name: str) -> Change:
+    """What :func:`drop` does, as part of a larger change."""
+    return lambda connection, generation: _retire(connection, generation, name)
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
