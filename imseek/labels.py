@@ -189,6 +189,8 @@ def again(
             new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
+        if not len(new):
+            return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
         record = {**model.facts, "last_image_id": _last_id(reader)}
         values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}

@@ -93,7 +93,9 @@ def test_later_images_are_labelled_as_the_earlier_ones(
         *(f"blue{n}.png" for n in range(4)),
         "blue5.png",
     ]
+    generation = Reader(root).generation
     assert len(labels.again(root, "colour").image_ids) == 0
+    assert Reader(root).generation == generation  # nothing was written
     assert upkeep.verify(root).ok
 
 
