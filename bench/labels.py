@@ -36,7 +36,7 @@ from stamps import _images
 from imseek.encoders import load, prompts
 from imseek.encoders.checks import merge_pieces
 from imseek.explore.labels import calibration, caution, scales
-from imseek.explore.labels.classes import TEMPLATES
+from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
 from imseek.explore.metrics import bootstrap
 from imseek.explore.metrics import classification as metrics
 from imseek.types import Float32
@@ -144,6 +144,7 @@ def quality(folder: Path) -> None:
         f"| control: always {classes[most]} | | {(truth['B'] == most).mean():.3f} | | {1 / len(classes):.3f} | | |"
     )
     sigmoid(vectors, truth, class_rows(words["names"], TEMPLATES))
+    none_of_these(vectors["B"], truth["B"], class_rows(words["words"], TEMPLATES))
 
 
 def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Float32) -> None:
@@ -156,6 +157,26 @@ def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Flo
     right[np.arange(len(right)), truth["B"]] = True
     error = metrics.expected_calibration_error(sure.ravel(), right.ravel())
     print(f"\na sigmoid learned on A: {factor:.2f} · cosine {bias:+.2f}; ECE of all pairs on B {error:.3f}")
+
+
+def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
+    """`--none` on half B, with half of the classes drawn 20 times: how often it is given to pictures of the others, and
+    to those of the classes; the area under the ROC curve of its lead over the best class."""
+    none = class_rows([BACKGROUND], ("{}",))
+    cosines = pictures @ rows.T + scales.offsets(rows, scales.BUILTIN, None)
+    nothing = (pictures @ none.T)[:, 0] + scales.offsets(none, scales.BUILTIN, None)
+    others, own, areas = [], [], []
+    for seed in range(20):
+        kept = np.random.default_rng(seed).choice(len(rows), len(rows) // 2, replace=False)
+        inside = np.isin(truth, kept)
+        lead = nothing - cosines[:, kept].max(axis=1)
+        others.append((lead > 0)[~inside].mean())
+        own.append((lead > 0)[inside].mean())
+        areas.append((lead[~inside][:, None] > lead[inside]).mean())
+    print(
+        f"none of these, over 20 draws of half of the classes: given to {np.mean(others):.2f} of the other classes' "
+        f"pictures, to {np.mean(own):.2f} of their own; area under the ROC curve {np.mean(areas):.2f}"
+    )
 
 
 def class_rows(words: Sequence[Sequence[str]], templates: Sequence[str]) -> Float32:

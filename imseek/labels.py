@@ -35,7 +35,15 @@ from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
 from imseek.explore.reading import allowed, reading
 from imseek.explore.vectors import Vectors
-from imseek.types import AnyCollection, LabelEvaluation, Labels, Moderation, ProgressCallback, path_of
+from imseek.types import (
+    AnyCollection,
+    Forgotten,
+    LabelEvaluation,
+    Labels,
+    Moderation,
+    ProgressCallback,
+    path_of,
+)
 
 AnyClasses: TypeAlias = str | os.PathLike[str] | Sequence[str] | Classes
 #: The name of labels that are given as tags and have no other.
@@ -181,6 +189,8 @@ def again(
             new = vectors.ids[vectors.ids > model.facts["last_image_id"]]
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors, model.arrays.get("mean"))
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
+        if not len(new):
+            return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
         record = {**model.facts, "last_image_id": _last_id(reader)}
         values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
@@ -305,13 +315,32 @@ def moderate(
             "factor_source": scale.source,
             **scales.facts(scale, space),
         }
-        prefix = f"moderation {name}: "
+        prefix = _flag_prefix(name)
         values = keeping.flagged_values(name, found) if save is not None else {}
         tags = keeping.flagged_tags(prefix, found) if tag else None
         generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
         return replace(found, stored=generation, tagged=tagged)
 
     return reading(collection, work)
+
+
+def forget(collection: AnyCollection, name: str) -> Forgotten:
+    """Take back what :func:`label`, :func:`moderate` or :func:`evaluate` has stored: columns, tags, record.
+
+    Raises UsageError where there is nothing of theirs, LockedError, ReadOnlyError.
+    """
+    root = path_of(collection)
+    model = models.find(root, name)
+    if model is None or model.kind not in (KIND, POLICY, scales.KIND):
+        known = [one.name for kind in (KIND, POLICY, scales.KIND) for one in models.of_kind(root, kind)]
+        hint = f"there are: {', '.join(known)}" if known else "nothing is stored yet"
+        raise UsageError(f"no labels are stored as {name!r}", hint=hint)
+    prefixes = {KIND: keeping.prefix_of(name), POLICY: _flag_prefix(name)}
+    return keeping.forget(root, model, prefixes.get(model.kind))
+
+
+def _flag_prefix(name: str) -> str:
+    return f"moderation {name}: "
 
 
 def _check_temperature(root: Path, name: str) -> None:

@@ -166,3 +166,14 @@ class Moderation:
     stored: int | None = None
     tagged: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was stored under a name and is no more: its ``kind`` (``labels``, ``policy`` or ``temperature``), and how
+    many tags went with it."""
+
+    name: str
+    kind: str
+    tags: int
+    generation: int

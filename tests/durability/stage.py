@@ -420,6 +420,13 @@ def columns(stage: Stage) -> None:
         put_columns(writer, COLUMN, {COLUMN: {image_id: image_id / 2 for image_id in ids}})
 
 
+def label(stage: Stage) -> None:
+    """Columns, tags and the record of how they were made; the vectors of the classes are in the user's cache."""
+    from imseek import labels
+
+    labels.label(stage.root, ["red", "blue"], save="kind", tag=True)
+
+
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
     from imseek.data import judgements
@@ -538,6 +545,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "relocate a source": (in_an_album, relocate),
     "merge": (in_pieces, merged),
     "put columns": (in_pieces, columns),
+    "label": (in_pieces, label),
     "judge": (in_pieces, judge),
     "sweep": (retired, sweep),
     "purge": (worn, purge),

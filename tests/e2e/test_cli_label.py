@@ -91,6 +91,15 @@ class TestLabel:
         assert again["stored"]["tags"] == 1
         assert [one["labels"] for one in again["labels"]] == [["blue"]]
 
+    def test_forgotten(self, cli, indexed) -> None:
+        cli("label", "--classes", "red,blue", "--save", "kind", "--tag")
+        outcome = cli("label", "--forget", "kind")
+        assert outcome.out == "forgotten: kind (labels), 3 tags\n"
+        cli("label", "--classes", "red,blue", "--save", "kind")
+        document = cli("label", "--forget", "kind", "--json").json("label-forget")
+        assert document["forgotten"]["kind"] == "labels"
+        assert cli("label", "--forget", "kind").code == 2
+
     @pytest.mark.parametrize("position", ["end", "middle", "with text"])
     def test_none_of_these(self, cli, indexed, position: str) -> None:
         arguments = ["label", "--classes", "red,green", "--templates", "{}"]
@@ -112,8 +121,8 @@ class TestLabel:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "name the classes, or with --again"),
-            (["--classes", "red,blue", "--again", "kind"], "name the classes, or with --again"),
+            ([], "name the classes, or with --again or --forget"),
+            (["--classes", "red,blue", "--again", "kind"], "name the classes, or with --again or --forget"),
             (["--again", "kind", "--tag"], "--again labels as it was done before"),
             (["--again", "kind"], "no labels are stored as 'kind'"),
             (["--classes", "red"], "with one class every image is 'red'"),

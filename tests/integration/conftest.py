@@ -1,4 +1,4 @@
-"""Fixtures for what is done to files of duplicates."""
+"""Fixtures for what is done to files of duplicates, and pictures whose labels are known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from acting import copies
+from labelling import COLOURS, SHADES, paint
 
 import imseek
 
@@ -31,3 +32,21 @@ def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(linux, "XDG_DATA_HOME", os.fsencode(tmp_path / "share"))
     monkeypatch.setattr(linux, "HOMETRASH_B", os.fsencode(tmp_path / "share" / "Trash"))
     return tmp_path / "share" / "Trash"
+
+
+@pytest.fixture
+def coloured_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four pictures in each of the folders red, green and blue; the cache is the test's own."""
+    monkeypatch.setenv("IMSEEK_CACHE", str(tmp_path / "cache"))
+    for name in COLOURS:
+        for n in range(SHADES):
+            paint(tmp_path / "pictures", name, n)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def coloured(tmp_path: Path, coloured_pictures: Path) -> Path:
+    """A collection of them, by the fake encoder."""
+    with imseek.create(tmp_path / "made", encoder="fake") as collection:
+        collection.index([coloured_pictures])
+    return tmp_path / "made"

@@ -15,7 +15,7 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
 from imseek.explore.labels.recipe import Recipe
-from imseek.types import Labels, Moderation
+from imseek.types import Forgotten, Labels, Moderation
 
 #: A name of columns, so that a filter can ask for them.
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -137,3 +137,11 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
         tag = found.concepts[concept].name
         given[int(found.image_ids[at]), tag] = f"{prefix}{found.probabilities[at, concept]:.3f}{doubt}"
     return given
+
+
+def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
+    """The record goes, and, with the ``prefix`` of its tags, columns and tags. Raises LockedError, ReadOnlyError."""
+    from imseek.data import label_tags
+
+    generation, tags = label_tags.forget(root, model.name, prefix)
+    return Forgotten(model.name, model.kind, tags, generation)

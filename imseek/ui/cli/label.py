@@ -111,6 +111,12 @@ def label(
         str | None,
         typer.Option("--again", metavar="NAME", help="Label what has come since, as NAME was made."),
     ] = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget", metavar="NAME", help="Take back what was stored as NAME, here or by moderate."
+        ),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many images are shown.")
     ] = 20,
@@ -118,16 +124,25 @@ def label(
     as_json: JsonOption = False,
 ) -> int:
     """Say which of some classes each image is of, by words, with probabilities. Opens no picture."""
-    if (classes is None) == (again is None):
-        raise UsageError("name the classes, or with --again what was stored before", hint="--classes cat,dog")
+    if [classes, again, forget].count(None) != 2:
+        raise UsageError(
+            "name the classes, or with --again or --forget what was stored before", hint="--classes cat,dog"
+        )
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
-    if again is not None and any(others):
+    if classes is None and any(others):
         raise UsageError("--again labels as it was done before", hint="without other options")
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
     from imseek import labels
 
+    if forget is not None:
+        gone = labels.forget(chosen.path, forget)
+        if as_json:
+            jsonout.print_json(labeljson.forgotten(gone, chosen))
+        else:
+            print(f"forgotten: {gone.name} ({gone.kind}), {count(gone.tags, 'tag')}")
+        return 0
     with StopSignals() as signals, progress_bar() as progress:
         try:
             if again is not None:
@@ -175,6 +190,8 @@ def sentences(none: Sequence[str] | None) -> bool | list[str]:
 
 def with_none_default(arguments: Sequence[str]) -> list[str]:
     """``--none`` without a sentence: Typer has no options whose value may be left out."""
+    if list(arguments[:1]) != ["label"] and list(arguments[:2]) != ["evaluate", "zeroshot"]:
+        return list(arguments)
     out: list[str] = []
     ended = False
     for at, argument in enumerate(arguments):

@@ -10,7 +10,7 @@ from imseek.ui.cli.jsonout import collection, placed
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
-    from imseek.types import LabelEvaluation, Labels, Moderation
+    from imseek.types import Forgotten, LabelEvaluation, Labels, Moderation
 
 
 def label(found: Labels, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
@@ -146,3 +146,7 @@ def flagged_first(found: Moderation) -> list[int]:
     sure = np.where(found.flagged, found.probabilities, -1).max(axis=1, initial=-1)
     order = np.argsort(-sure, kind="stable")
     return [int(at) for at in order[: int((sure >= 0).sum())]]
+
+
+def forgotten(gone: Forgotten, chosen: Resolved) -> dict[str, Any]:
+    return {"collection": collection(chosen), "forgotten": asdict(gone)}
