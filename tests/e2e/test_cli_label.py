@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
-from typer.models import TyperInfo
-
-from imseek.ui.cli import evaluate_zeroshot
-from imseek.ui.cli.app import app
 
 POLICY = """\
 concepts:
@@ -26,16 +20,6 @@ concepts:
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSEEK_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def _evaluate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """``imseek evaluate`` with this command, whatever else it has."""
-    group = typer.Typer()
-    evaluate_zeroshot.register(group)
-    others = [one for one in app.registered_groups if one.name != "evaluate"]
-    monkeypatch.setattr(app, "registered_groups", [*others, TyperInfo(group, name="evaluate")])
-    return
 
 
 @pytest.fixture
@@ -176,7 +160,6 @@ class TestModerate:
         assert hint == "hint: did you mean threshold?"
 
 
-@pytest.mark.usefixtures("_evaluate")
 class TestEvaluate:
     @pytest.fixture
     def folders(self, cli, tmp_path: Path) -> None:
