@@ -1,0 +1,181 @@
+"""How well questions find what belongs to them: at which rank each question has its first right item, and its average
+precision.
+
+*R@k* is the share of questions with a right item among the first k: the definition of CLIP_benchmark, also where a
+question has several right items (the five captions of a picture). *Average precision* is the mean, over the right items
+of a question, of the share of right ones down to each; with one right item, 1 / rank.
+
+A score is the dot product of unit rows in float64, rounded to float32: so it does not depend on how work is cut into
+blocks, and equal vectors have equal scores. Of equal scores, wrong items come first: a tie is never a success.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.types import Float32
+
+Ints = npt.NDArray[np.int64]
+
+#: Questions at a time, and items at a time: 64 MiB of scores.
+QUESTIONS: Final = 1024
+ITEMS: Final = 8192
+
+
+class Rows(Protocol):
+    """(n, dim) unit float32 rows that need not be in memory, such as :class:`imseek.explore.vectors.Vectors`."""
+
+    def __len__(self) -> int: ...
+
+    def blocks(self, size: int = ...) -> Iterator[tuple[slice, Float32]]: ...
+
+    def at(self, positions: Ints) -> Float32: ...
+
+
+class Held:
+    """Rows that are in memory."""
+
+    def __init__(self, rows: Float32) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def blocks(self, size: int = ITEMS) -> Iterator[tuple[slice, Float32]]:
+        for start in range(0, len(self._rows), size):
+            part = slice(start, min(start + size, len(self._rows)))
+            yield part, self._rows[part]
+
+    def at(self, positions: Ints) -> Float32:
+        found: Float32 = self._rows[positions]
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Which items are right for which question: ``items[starts[q]:starts[q + 1]]`` for question q."""
+
+    starts: Ints
+    items: Ints
+
+    @classmethod
+    def of(cls, questions: npt.ArrayLike, items: npt.ArrayLike, count: int) -> Pairs:
+        """From (p,) questions and (p,) items, positions both, of ``count`` questions; a pair counts once.
+
+        Raises ValueError where a question has no right item, or is not there.
+        """
+        pairs = np.stack([np.asarray(questions, np.int64), np.asarray(items, np.int64)], axis=1)
+        pairs = np.unique(pairs.reshape(-1, 2), axis=0)
+        if len(pairs) and (pairs.min() < 0 or pairs[-1, 0] >= count):
+            raise ValueError("a pair of a question or an item that is not there")
+        many = np.bincount(pairs[:, 0], minlength=count)
+        if not many.all():
+            raise ValueError("a question without a right item")
+        return cls(np.concatenate([[0], np.cumsum(many)]).astype(np.int64), np.ascontiguousarray(pairs[:, 1]))
+
+    def __len__(self) -> int:
+        """Questions."""
+        return len(self.starts) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranks:
+    """Of each question: ``first`` (n,) int64, the rank of its best right item, from 1; ``precision`` (n,) float64, its
+    average precision. ``items``: among how many."""
+
+    first: Ints
+    precision: npt.NDArray[np.float64]
+    items: int
+
+    def hits(self, k: int) -> npt.NDArray[np.float64]:
+        """(n,): 1 where a right item is among the first ``k``, else 0. Their mean is R@k."""
+        return (self.first <= k).astype(np.float64)
+
+
+def ranks(
+    questions: Rows | Float32, items: Rows | Float32, right: Pairs, *, stop: threading.Event | None = None
+) -> Ranks:
+    """Rank all items for each question.
+
+    Memory: 64 MiB of scores, and for each block of questions the rows of their right items. ``stop`` ends it: then the
+    ranks are those of the questions that were done. Raises ValueError for pairs that do not fit.
+    """
+    asked = Held(questions) if isinstance(questions, np.ndarray) else questions
+    there = Held(items) if isinstance(items, np.ndarray) else items
+    if len(right) != len(asked) or (len(right.items) and right.items.max() >= len(there)):
+        raise ValueError("a pair of a question or an item that is not there")
+    first, precision = np.zeros(len(asked), np.int64), np.zeros(len(asked))
+    done = 0
+    for part, rows in asked.blocks(QUESTIONS):
+        if stop is not None and stop.is_set():
+            break
+        starts = right.starts[part.start : part.stop + 1]
+        mine = right.items[starts[0] : starts[-1]]
+        first[part], precision[part] = _block(rows, there, mine, starts - starts[0])
+        done = part.stop
+    return Ranks(first[:done], precision[:done], len(there))
+
+
+def scores(a: Float32, b: Float32) -> Float32:
+    """(n, dim) and (m, dim) unit rows → (n, m), as defined above."""
+    found: Float32 = (a.astype(np.float64) @ b.T.astype(np.float64)).astype(np.float32)
+    return found
+
+
+def pair_scores(a: Float32, b: Float32) -> Float32:
+    """(n, dim) and (n, dim) unit rows → (n,): the same, row by row."""
+    found: Float32 = np.einsum("nd,nd->n", a, b, dtype=np.float64, casting="safe").astype(np.float32)
+    return found
+
+
+def _block(rows: Float32, there: Rows, mine: Ints, starts: Ints) -> tuple[Any, Any]:
+    """First ranks and average precisions of questions whose right items are ``mine[starts[q]:starts[q + 1]]``."""
+    many = np.diff(starts)
+    owner = np.repeat(np.arange(len(rows)), many)
+    good = np.concatenate(
+        [
+            pair_scores(rows[owner[at : at + ITEMS]], there.at(mine[at : at + ITEMS]))
+            for at in range(0, len(mine), ITEMS)
+        ]
+    )
+    order = np.lexsort((-good, owner))  # the best first, in each question
+    good, place = good[order], np.arange(len(mine)) - starts[owner] + 1
+    reached = np.zeros(len(mine), np.int64)
+    for _, block in there.blocks(ITEMS):
+        found = scores(rows, block)
+        for nth in range(int(many.max())):
+            has = np.flatnonzero(many > nth)
+            at = starts[has] + nth
+            chosen = found if len(has) == len(rows) else found[has]
+            reached[at] += (chosen >= good[at, None]).sum(axis=1)
+    # Those that reach the score of a right item, less the right ones among them, are wrong and come before it.
+    ahead = np.maximum(reached - _reaching(good, starts, many), 0)
+    precision = np.add.reduceat(place / (place + ahead), starts[:-1]) / many
+    return 1 + ahead[starts[:-1]], precision
+
+
+def _reaching(good: Float32, starts: Ints, many: Ints) -> Ints:
+    """(p,): how many right items of the same question reach the score of each. ``good`` falls in each question."""
+    total = len(good)
+    last = np.ones(total, bool)  # the last one of a run of equal scores
+    last[:-1] = good[:-1] != good[1:]
+    last[starts[1:] - 1] = True
+    ends = np.flatnonzero(last)
+    until = ends[np.searchsorted(ends, np.arange(total))]
+    return until - np.repeat(starts[:-1], many) + 1
+
+
+def average_precision(values: Sequence[float] | npt.NDArray[Any], right: npt.ArrayLike) -> float:
+    """Of one ranking, by (n,) scores, the higher the better, and (n,) bool; of equal scores, wrong ones come first."""
+    ordered, good = np.asarray(values), np.asarray(right, bool)
+    truth = good[np.lexsort((good, -ordered))]
+    if not truth.any():
+        raise ValueError("nothing is right")
+    at = np.flatnonzero(truth) + 1
+    return float((np.arange(1, len(at) + 1) / at).mean())

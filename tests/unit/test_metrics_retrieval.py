@@ -1,0 +1,118 @@
+"""Ranks, R@k and average precision: against a plain loop over all pairs, and by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from imseek.explore.metrics import retrieval
+from imseek.explore.metrics.retrieval import Pairs, ranks
+
+
+def _unit(generator: np.random.Generator, n: int, dim: int) -> np.ndarray:
+    rows = generator.standard_normal((n, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _plain(
+    texts: np.ndarray, items: np.ndarray, pairs: list[tuple[int, int]]
+) -> tuple[list[int], list[float]]:
+    """The definition, one question after the other: sort by score, of equal scores the wrong ones first."""
+    first, precision = [], []
+    for q, row in enumerate(texts):
+        good = {item for question, item in pairs if question == q}
+        score = [float(np.float32(row.astype(float) @ other.astype(float))) for other in items]
+        order = sorted(range(len(items)), key=lambda item: (-score[item], item in good))
+        places = [n + 1 for n, item in enumerate(order) if item in good]
+        first.append(places[0])
+        precision.append(sum((n + 1) / place for n, place in enumerate(places)) / len(places))
+    return first, precision
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_equals_the_definition_whatever_the_blocks(several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(3)
+    texts, items = _unit(generator, 47, 6), _unit(generator, 31, 6)
+    items[7] = items[3]  # a tie
+    items[20] = -items[20]
+    pairs = [(q, int(generator.integers(31))) for q in range(47)]
+    if several:
+        pairs += [(q, int(generator.integers(31))) for q in range(0, 47, 3) for _ in range(5)]
+        pairs.append(pairs[0])  # twice: counts once
+    right = Pairs.of([q for q, _ in pairs], [item for _, item in pairs], 47)
+    first, precision = _plain(texts, items, pairs)
+    for questions, many in ((1024, 8192), (10, 4), (1, 1)):
+        monkeypatch.setattr(retrieval, "QUESTIONS", questions)
+        monkeypatch.setattr(retrieval, "ITEMS", many)
+        found = ranks(texts, items, right)
+        assert found.first.tolist() == first
+        assert np.allclose(found.precision, precision, rtol=0, atol=1e-12)
+
+
+def test_a_tie_counts_against_the_question() -> None:
+    texts = np.array([[1, 0], [1, 0]], np.float32)
+    items = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    found = ranks(texts, items, Pairs.of([0, 1, 1], [1, 0, 1], 2))
+    assert found.first.tolist() == [2, 1]  # the second question has both of the equal items
+    assert found.precision.tolist() == [0.5, 1.0]
+    assert found.hits(1).tolist() == [0, 1]
+    assert found.hits(2).tolist() == [1, 1]
+
+
+def test_several_right_items_by_hand() -> None:
+    text = np.array([[1, 0]], np.float32)
+    angles = np.array([0.1, 0.2, 0.3, 0.4])
+    items = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = ranks(text, items, Pairs.of([0, 0], [1, 3], 1))
+    assert found.first.tolist() == [2]
+    assert found.precision == pytest.approx([(1 / 2 + 2 / 4) / 2])
+    assert retrieval.average_precision([0.9, 0.8, 0.7, 0.6], [False, True, False, True]) == 0.5
+    assert retrieval.average_precision([0.5, 0.5], [True, False]) == 0.5  # the tie goes to the wrong one
+
+
+def test_rows_need_not_be_in_memory() -> None:
+    generator = np.random.default_rng(5)
+    texts, items = _unit(generator, 9, 4), _unit(generator, 12, 4)
+    right = Pairs.of(range(9), generator.integers(0, 12, 9), 9)
+
+    class Disk(retrieval.Held):
+        seen = 0
+
+        def blocks(self, size: int = 5) -> Iterator[tuple[slice, np.ndarray]]:
+            for part, rows in super().blocks(5):
+                self.seen = max(self.seen, len(rows))
+                yield part, rows
+
+    disk = Disk(items)
+    assert ranks(texts, disk, right).first.tolist() == ranks(texts, items, right).first.tolist()
+    assert disk.seen == 5
+
+
+def test_what_cannot_be_ranked() -> None:
+    with pytest.raises(ValueError, match="without a right item"):
+        Pairs.of([0], [0], 2)
+    with pytest.raises(ValueError, match="not there"):
+        Pairs.of([0, 1], [0, -1], 2)
+    with pytest.raises(ValueError, match="not there"):
+        ranks(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), Pairs.of([0, 1], [0, 2], 2))
+    with pytest.raises(ValueError, match="nothing is right"):
+        retrieval.average_precision([0.1], [False])
+
+
+def test_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "QUESTIONS", 2)
+    stop = threading.Event()
+
+    class Stopping(retrieval.Held):
+        def blocks(self, size: int = 2) -> Iterator[tuple[slice, np.ndarray]]:
+            for part, rows in super().blocks(size):
+                if part.start == 2:
+                    stop.set()
+                yield part, rows
+
+    rows = np.eye(4, dtype=np.float32)
+    found = ranks(Stopping(rows), rows, Pairs.of(range(4), range(4), 4), stop=stop)
+    assert found.first.tolist() == [1, 1]
