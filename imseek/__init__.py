@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from imseek._version import __version__
 
 if TYPE_CHECKING:
-    from imseek import captions, duplicates, errors, jobs, upkeep, watch
+    from imseek import captions, duplicates, errors, jobs, tune, upkeep, watch
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
     from imseek.search.query import Query, Term
@@ -110,7 +110,7 @@ _HOMES = {
     "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
 }
-_MODULES = ("captions", "duplicates", "errors", "jobs", "upkeep", "watch")
+_MODULES = ("captions", "duplicates", "errors", "jobs", "tune", "upkeep", "watch")
 
 __all__ = [
     "ApplyReport",
@@ -163,6 +163,7 @@ __all__ = [
     "jobs",
     "open",
     "search_all",
+    "tune",
     "upkeep",
     "watch",
 ]

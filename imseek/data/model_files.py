@@ -17,8 +17,9 @@ from imseek.data.catalog import get_meta, live, now
 from imseek.data.files import Folders, StagedFile
 from imseek.data.models import KIND, Model, check_name, coded
 from imseek.data.writer import Change, Writer
+from imseek.errors import UsageError
 
-__all__ = ["KIND", "drop", "put", "putting", "take_back"]
+__all__ = ["KIND", "drop", "drop_unused", "put", "putting", "take_back"]
 
 
 def put(writer: Writer, model: Model) -> int:
@@ -27,7 +28,8 @@ def put(writer: Writer, model: Model) -> int:
 
 
 def putting(writer: Writer, model: Model) -> Change:
-    """What :func:`put` does, as part of a larger change. Raises UsageError, and TypeError for what cannot be stored."""
+    """What :func:`put` does, as part of a larger change. Raises UsageError, when applied too, where the name is that of
+    an adapter in use, and TypeError for what cannot be stored."""
     check_name(model.name)
     content = {
         "name": model.name,
@@ -38,6 +40,7 @@ def putting(writer: Writer, model: Model) -> Change:
     }
 
     def change(connection: Connection, generation: int) -> None:
+        _check_unused(connection, model.name)
         _retire(connection, generation, model.name)
         document = {
             "format": layout.FORMAT,
@@ -55,8 +58,22 @@ def putting(writer: Writer, model: Model) -> Change:
 
 
 def drop(writer: Writer, name: str) -> int:
-    """Forget a model; where there is none of the name, nothing changes. Returns the generation."""
-    return writer.apply(lambda connection, generation: _retire(connection, generation, name))
+    """Forget a model; where there is none of the name, nothing changes. Returns the generation.
+
+    Raises UsageError for an adapter that a space is made with.
+    """
+
+    def change(connection: Connection, generation: int) -> None:
+        _check_unused(connection, name)
+        _retire(connection, generation, name)
+
+    return writer.apply(change)
+
+
+def drop_unused(connection: Connection, generation: int, name: str) -> None:
+    """Forget an adapter that no space is made with any more. Part of a change, after a space has been dropped."""
+    if _user(connection, name) is None:
+        _retire(connection, generation, name)
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
@@ -85,6 +102,22 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
         file = StagedFile(there, found, KIND, 0, durable.digest_of(there), name=name)
         files.publish(folders, connection, generation, None, [file])
     return tuple(sorted(newest))
+
+
+def _user(connection: Connection, name: str) -> int | None:
+    """A space, in use or kept, that is made with the adapter of this name."""
+    s = t.spaces.c
+    mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
+    found: int | None = connection.execute(mine).scalar()
+    return found
+
+
+def _check_unused(connection: Connection, name: str) -> None:
+    if (space_id := _user(connection, name)) is not None:
+        raise UsageError(
+            f"{name} is the adapter of space {space_id}, which needs it",
+            hint="take another name; `imseek maintain --drop-space` gives up a space with its adapter",
+        )
 
 
 def _retire(connection: Connection, generation: int, name: str) -> None:
