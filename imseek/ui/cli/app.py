@@ -35,6 +35,7 @@ from imseek.ui.cli import (
     maintain,
     search,
     source,
+    tune,
     watch,
 )
 from imseek.ui.cli.output import report_error
@@ -64,6 +65,7 @@ app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")
 app.add_typer(encoders.app, name="encoders")
 maintain.register(app)
+tune.register(app)
 watch.register(app)
 app.add_typer(jobs.app, name="jobs")
 doctor.register(app)
