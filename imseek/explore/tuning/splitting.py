@@ -42,6 +42,11 @@ def split(reader: Reader, examples: Examples, seed: int) -> Split:
     groups = connected(len(examples.ids), _edges(reader, examples))
     paired = np.unique(groups[examples.pairs[:, 1]])
     _check_enough(examples, len(paired))
+    return shared_out(groups, paired, seed)
+
+
+def shared_out(groups: Ids, paired: Ids, seed: int) -> Split:
+    """The groups in three parts, those that are ``paired`` and the others each by their shares."""
     generator = np.random.default_rng(seed)
     part_of = np.zeros(int(groups.max()) + 1, np.int64)
     # Those that were only judged different from others are shared out too: they make it harder.
