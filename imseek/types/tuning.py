@@ -43,8 +43,8 @@ class Tuning:
 
     After ``steps`` steps it was best, and ``strength`` of its residual of rank ``rank`` was kept; ``scale`` is what the
     loss multiplied cosines by then. ``moved`` is the mean cosine of held-out vectors with themselves before. ``gain``
-    is the difference of the average precision over all directions, each counting the same; whether it ``helps`` is
-    decided by it.
+    is the difference of the average precision over all directions, each counting the same, with a 99 % interval;
+    whether it ``helps`` is decided by it.
     """
 
     steps: int

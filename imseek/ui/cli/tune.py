@@ -174,7 +174,7 @@ def _figures(taught: Tuning) -> list[str]:
         f"{gain.direction}: R@1 {_change(gain.r1)}, average precision {_change(gain.precision)}"
         for gain in taught.gains
     ]
-    return [*lines, f"average precision over all: {_change(taught.gain)}"]
+    return [*lines, f"average precision over all: {_change(taught.gain)} (99 %)"]
 
 
 def _change(found: Estimate) -> str:
