@@ -71,7 +71,7 @@ def _check_enough(examples: Examples, groups: int) -> None:
     if groups < LEAST:
         raise UsageError(
             f"{groups} {wants[examples.source]} are too few to learn from: {LEAST} are needed",
-            hint="near-copies and pictures with the same caption count once",
+            hint="near-copies and pictures with the same caption count once; --from learns from something else",
         )
 
 
