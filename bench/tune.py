@@ -147,6 +147,18 @@ def ranked(part: Part, way: Way) -> tuple[Ranks, Ranks]:
     )
 
 
+def differences(part: Part, before: Any, after: Any, name: str) -> Iterator[str]:
+    """R@k after less before, in both directions, with 95 % intervals."""
+    for direction, old, new, units in zip(part.directions, before, after, part.units, strict=True):
+        groups = np.unique(units, return_inverse=True)[1]
+        cells = []
+        for k in (1, 5, 10):
+            d = bootstrap.paired(old.hits(k), new.hits(k), groups=groups)
+            cells.append(f"R@{k} {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
+        ends = f"median rank {np.median(old.first):g} → {np.median(new.first):g}"
+        yield f"{name}, {direction}: {', '.join(cells)}, {ends}"
+
+
 def ways(half: Half, seed: int) -> Iterator[Way]:
     yield Way("as they are")
     yield Way("**`imseek tune`, InfoNCE**", taught(half, "infonce", seed))
@@ -186,6 +198,7 @@ def main() -> None:
     before = ranked(part, Way(""))
     figures: dict[str, list[list[float]]] = {}
     gains: dict[str, Any] = {}
+    told: list[str] = []
     for seed in range(given.seeds):
         for way in ways(learned, seed):
             after = ranked(part, way)
@@ -202,6 +215,8 @@ def main() -> None:
             units = np.unique(np.concatenate(part.units), return_inverse=True)[1]
             found = bootstrap.paired(values[0] * size, values[1] * size, groups=units)
             gains.setdefault(way.name, found)
+            if "imseek tune" in way.name:
+                told += list(differences(part, before, after, f"{way.name}, seed {seed}"))
     print(
         f"{len(part.words)} captions, {len(part.images)} pictures of half {given.half}; {given.seeds} seeds\n"
     )
@@ -216,6 +231,7 @@ def main() -> None:
         print(
             f"| {name} | {a:.3f}, {b:.3f}, {c:.3f} | {m:.1f} | {d:.3f}, {e:.3f}, {f:.3f} | {n:.1f} | {p:.3f} | {shown} |"  # noqa: E501
         )
+    print("\n" + "\n".join(told))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def back(
     Raises UsageError where the first space is not tuned.
     """
     from imseek import upkeep
-    from imseek.data import adapting, spaces
+    from imseek.data import adapting
     from imseek.encoders import checks
     from imseek.search.encoders import load_encoder
 
@@ -153,15 +153,13 @@ def back(
             hint="`imseek tune --use NAME` goes to tuned ones that are kept",
         )
     with _entered(root, "tune --back", progress, stop) as (writer, tell):
-        kept = adapting.below(spaces.stored(writer), space)
-        if kept is not None and adapting.switch(
-            writer, kept.info, space, None, _telling(tell, started), stop
-        ):
+        kept = adapting.below(writer, space)
+        if kept is not None and adapting.switch(writer, kept, space, None, _telling(tell, started), stop):
             notes = _caption_notes(writer, space) + _renewed(writer, tell, stop)
-            return _switched(writer, kept.info, space, "switched", started, notes)
+            return _switched(writer, kept, space, "switched", started, notes)
     if kept is not None:  # What is encoded now is to be compared with what is kept.
         checks.check_fingerprint(
-            load_encoder(root, kept.info, ("image",), runtime, notify), named[1], kept.info.fingerprint
+            load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
         )
     return upkeep.reencode(
         root,

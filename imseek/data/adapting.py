@@ -24,11 +24,10 @@ from imseek.data.models import Model
 from imseek.data.parts import Row
 from imseek.data.reader import Reader
 from imseek.data.rebuild import Build
-from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
-from imseek.errors import UsageError
+from imseek.errors import CorruptCollectionError, UsageError
 from imseek.types import Float32, SpaceInfo
-from imseek.types.adapters import ADAPTER, adapted, adapter_of
+from imseek.types.adapters import adapted, adapter_of
 
 Rows: TypeAlias = npt.NDArray[np.float16]
 #: Makes rows (n, dim) float32 of (n, dim) stored ones.
@@ -106,13 +105,20 @@ def make(
     return spaces.find(writer, space_id).info
 
 
-def below(stored: list[StoredSpace], space: SpaceInfo) -> StoredSpace | None:
-    """The space that is kept of the vectors which an adapted space was made of."""
+def below(writer: Writer, space: SpaceInfo) -> SpaceInfo | None:
+    """The space that is kept of the vectors which an adapted space was made of. Its adapter may be damaged."""
     named = adapter_of(space.encoder)
-    for one in stored:
-        same = one.info.modality == space.modality and not one.is_current
-        if same and named is not None and one.info.encoder == named[1]:
-            return one
+    if named is None:
+        return None
+    try:
+        model = models.find(writer.root, named[0])
+    except CorruptCollectionError:
+        model = None
+    for one in spaces.stored(writer):
+        same = one.info.modality == space.modality and one.info.encoder == named[1]
+        known = model is None or one.info.fingerprint == model.facts.get("fingerprint")
+        if same and known and not one.is_current:
+            return one.info
     return None
 
 
@@ -167,6 +173,3 @@ class _Turned:
 
 class _StoppedError(Exception):
     """It was asked to stop."""
-
-
-__all__ = ["ADAPTER", "Turn", "below", "check_name", "make", "switch"]

@@ -431,7 +431,7 @@ def test_a_collection_that_is_written_and_one_that_is_tuned(root: Path, tuned: P
     with pytest.raises(UsageError, match="tuned already, by tuned") as error:
         tune.tune(tuned, name="other")
     assert "--back" in str(error.value.hint)
-    with pytest.raises(UnknownEncoderError):
+    with pytest.raises(UnknownEncoderError, match="tuned is an adapter of a collection"):
         imseek.create(root.parent / "other", encoder="adapter:tuned+fake")
 
 

@@ -143,7 +143,9 @@ def _with_words(
     pairs = [(number[text], where[image_id]) for image_id, text in chosen if image_id in where]
     kept = [(a, b) for a, b in pairs if known[a] and sound[b]]
     if not kept:
-        raise UsageError(f"there are {source}, but no vectors of them and their images", hint=notes[-1] if notes else None)
+        raise UsageError(
+            f"there are {source}, but no vectors of them and their images", hint=notes[-1] if notes else None
+        )
     return _compact(source, ids, images, tuple(texts), rows, kept, notes)
 
 
