@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         probes,
         report,
         tags,
+        tune,
         upkeep,
         watch,
     )
@@ -177,6 +178,7 @@ _MODULES = (
     "probes",
     "report",
     "tags",
+    "tune",
     "upkeep",
     "watch",
 )
@@ -260,6 +262,7 @@ __all__ = [
     "report",
     "search_all",
     "tags",
+    "tune",
     "upkeep",
     "watch",
 ]

@@ -19,6 +19,7 @@ from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
 from imseek.errors import CollectionExistsError
+from imseek.types.adapters import adapter_of
 
 #: What a creation that was cut short may leave; the lock is held while they are removed.
 _UNFINISHED = (
@@ -107,7 +108,7 @@ def add_space(connection: Connection, space_id: int, space: Mapping[str, Any]) -
     usual = {
         "space_id": space_id,
         "modality": "image",
-        "adapter": None,
+        "adapter": None if (named := adapter_of(space["encoder"])) is None else named[0],
         "position": space_id,
         "is_current": 1,
         "born": 0,

@@ -17,8 +17,9 @@ from imseek.data.catalog import get_meta, live, now
 from imseek.data.files import Folders, StagedFile
 from imseek.data.models import KIND, Model, check_name, coded
 from imseek.data.writer import Change, Writer
+from imseek.errors import UsageError
 
-__all__ = ["KIND", "drop", "put", "putting", "retire", "take_back"]
+__all__ = ["KIND", "drop", "drop_unused", "put", "putting", "retire", "take_back"]
 
 
 def put(writer: Writer, model: Model) -> int:
@@ -27,7 +28,8 @@ def put(writer: Writer, model: Model) -> int:
 
 
 def putting(writer: Writer, model: Model) -> Change:
-    """What :func:`put` does, as part of a larger change. Raises UsageError, and TypeError for what cannot be stored."""
+    """What :func:`put` does, as part of a larger change. Raises UsageError, when applied too, where the name is that of
+    an adapter in use, and TypeError for what cannot be stored."""
     check_name(model.name)
     content = {
         "name": model.name,
@@ -55,8 +57,17 @@ def putting(writer: Writer, model: Model) -> Change:
 
 
 def drop(writer: Writer, name: str) -> int:
-    """Forget a model; where there is none of the name, nothing changes. Returns the generation."""
+    """Forget a model; where there is none of the name, nothing changes. Returns the generation.
+
+    Raises UsageError for an adapter that a space is made with.
+    """
     return writer.apply(lambda connection, generation: retire(connection, generation, name))
+
+
+def drop_unused(connection: Connection, generation: int, name: str) -> None:
+    """Forget an adapter that no space is made with any more. Part of a change, after a space has been dropped."""
+    if _user(connection, name) is None:
+        _retire(connection, generation, name)
 
 
 def take_back(connection: Connection, folders: Folders, generation: int) -> tuple[str, ...]:
@@ -80,7 +91,7 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
         if (before is None or before[1] < born) and newest.get(name, (-1, ""))[0] < born:
             newest[name] = (born, relative)
     for name, (_, found) in newest.items():
-        retire(connection, generation, name)
+        _retire(connection, generation, name)
         there = folders.root / found
         file = StagedFile(there, found, KIND, 0, durable.digest_of(there), name=name)
         files.publish(folders, connection, generation, None, [file])
@@ -88,7 +99,24 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
 
 
 def retire(connection: Connection, generation: int, name: str) -> None:
-    """Forget a model, as part of a larger change."""
+    """Forget a model, as part of a larger change. Raises UsageError as :func:`drop`."""
+    if (space_id := _user(connection, name)) is not None:
+        raise UsageError(
+            f"{name} is the adapter of space {space_id}, which needs it",
+            hint="take another name; `imseek maintain --drop-space` gives up a space with its adapter",
+        )
+    _retire(connection, generation, name)
+
+
+def _user(connection: Connection, name: str) -> int | None:
+    """A space, in use or kept, that is made with the adapter of this name."""
+    s = t.spaces.c
+    mine = select(s.space_id).where(live(t.spaces), s.adapter == name).order_by(s.space_id)
+    found: int | None = connection.execute(mine).scalar()
+    return found
+
+
+def _retire(connection: Connection, generation: int, name: str) -> None:
     files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
 
 

@@ -120,8 +120,8 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         judgement_file.rewrite(writer)
         ledger.restored.append(f"{problem.file} from the catalog")
     elif problem.kind == model_files.KIND:
+        ledger.lost.append(f"{problem.file}: {_model_told(writer, problem.file)}")
         _retire(writer, problem.file)
-        ledger.lost.append(f"{problem.file}: what was learned under that name, to be learned again")
     elif problem.kind == parts.PART:
         _forget(writer, problem.file)
         ledger.lost.append(f"{problem.file}: rows of a space that is being built, to be made again")
@@ -147,6 +147,18 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
         )
     else:
         _lose(writer, t.images.c.shard_id == shard_id, (shard_id,), problem.file, ledger)
+
+
+def _model_told(writer: Writer, file: str) -> str:
+    """What the loss of a model means."""
+    parsed = layout.model_of(file)
+    s = t.spaces.c
+    query = select(s.space_id).where(live(t.spaces), s.adapter == (parsed and parsed[0]))
+    with writer.catalog.transaction() as connection:
+        users = connection.execute(query).scalars().all()
+    if not users:
+        return "what was learned under that name, to be learned again"
+    return f"the adapter of space {users[0]}, whose vectors nothing can be asked by now; `imseek tune --back`"
 
 
 def _retire(writer: Writer, file: str) -> None:

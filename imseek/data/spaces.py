@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from imseek.data import durable, files
+from imseek.data import durable, files, model_files
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live, now
 from imseek.data.create import add_space
@@ -22,6 +22,7 @@ from imseek.data.summary import KEPT_SINCE
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
 from imseek.types import DropReport, SpaceInfo
+from imseek.types.adapters import adapter_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ def drop(writer: Writer, space_id: int) -> DropReport:
         connection.execute(
             update(t.spaces).where(t.spaces.c.space_id == space_id).values(is_current=0, died=generation)
         )
+        if (named := adapter_of(info.encoder)) is not None:
+            model_files.drop_unused(connection, generation, named[0])
 
     generation = writer.apply(change)
     durable.discard_files(writer.root / path for path in gone)

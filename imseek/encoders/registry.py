@@ -13,6 +13,7 @@ from imseek.encoders.base import Encoder
 from imseek.encoders.presets import DEFAULT, PRESETS
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderUnavailableError, UnknownEncoderError
+from imseek.types.adapters import adapter_of
 
 if TYPE_CHECKING:
     from imseek.encoders.catalogue import Entry
@@ -164,6 +165,11 @@ def canonical(reference: str) -> str:
         return f"openclip:{model}/{tag.lower().replace('-', '_')}"
     if scheme in _LIBRARY_SCHEMES and rest:
         return f"{scheme}:{_placed(scheme, rest)}"
+    if (named := adapter_of(reference)) is not None:
+        raise UnknownEncoderError(
+            f"{named[0]} is an adapter of a collection, and no encoder by itself",
+            hint=f"`imseek tune --use {named[0]}` there, or the encoder below it: {named[1]}",
+        )
     from imseek.encoders.catalogue import list_encoders, near
 
     known = [*(form for form in _FORMS if form != reference), *(entry.reference for entry in list_encoders())]

@@ -216,16 +216,52 @@ def switched(stage: Stage) -> None:
 def without_a_catalog_since_a_switch(stage: Stage) -> None:
     """The run that switched to another space was killed, and the catalog is damaged: the backups are from before."""
     half_built(stage)
+    killed_at_its_end(run_reencode, stage)
+
+
+def killed_at_its_end(run: Callable[[Stage], None], stage: Stage) -> None:
+    """A run dies after its last commit, and then the catalog is damaged."""
     if (pid := os.fork()) == 0:
         from imseek.data.writer import Writer
 
         Writer._end = lambda writer, *outcome: os._exit(0)  # type: ignore[method-assign]
-        run_reencode(stage)
+        run(stage)
     os.waitpid(pid, 0)
     for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):
         (stage.root / name).unlink(missing_ok=True)
     with (stage.root / "catalog.sqlite").open("r+b") as file:
         file.write(bytes(4096))
+
+
+def tuned_and_grown(stage: Stage) -> None:
+    """A tuned space is searched, and pictures have come since, which the space that is kept lacks."""
+    made(stage)
+    small(merging=False)
+    later = [stage.photos / f"{n:02}.png" for n in range(6)]
+    for path in later:
+        path.rename(path.with_suffix(".later"))
+    stage.index()
+    run_tune(stage)
+    for path in later:
+        path.with_suffix(".later").rename(path)
+    stage.index()
+    noted(stage)
+
+
+def back_and_grown(stage: Stage) -> None:
+    """The space of the encoder itself is searched again, and pictures have come since, which the tuned one lacks."""
+    tuned_and_grown(stage)
+    run_back(stage)
+    for n in range(12, 18):
+        draw(stage.photos / f"{n}.png", n)
+    stage.index()
+    noted(stage)
+
+
+def without_a_catalog_since_it_was_tuned(stage: Stage) -> None:
+    """The run that tuned it was killed after its commit, and the catalog is damaged: the backups are from before."""
+    in_pieces(stage)
+    killed_at_its_end(run_tune, stage)
 
 
 def captioned(stage: Stage) -> None:
@@ -510,6 +546,65 @@ def run_reencode(stage: Stage) -> None:
     imseek.upkeep.reencode(stage.root, SECOND)
 
 
+def run_tune(stage: Stage) -> None:
+    """With an adapter that was learned elsewhere: what is written is looked at here."""
+    from imseek import tune
+    from imseek.data import adapting
+    from imseek.errors import UsageError
+
+    adapting.BLOCK = 3  # type: ignore[misc]
+    tune._learn = learned  # type: ignore[assignment]
+    try:
+        tune.tune(stage.root)
+    except UsageError:
+        tidied(stage)  # It is tuned already.
+
+
+def tidied(stage: Stage) -> None:
+    """A writer has come."""
+    from imseek.data.writer import Writer
+
+    with Writer(stage.root, "tidy"):
+        pass
+
+
+def learned(root: Path, *_: Any) -> Any:
+    from imseek import tune
+    from imseek.data.current import read_current
+    from imseek.encoders.adapters import Adapter
+    from imseek.explore.tuning.learning import Taught
+    from imseek.types.evaluate import Estimate
+    from imseek.types.tuning import Tuning
+
+    space = read_current(root).space
+    down = np.linspace(-1, 1, 2 * space.dim, dtype=np.float32).reshape(space.dim, 2)
+    facts = Tuning(10, 2, 1.0, 14.0, 0.9, (), Estimate(0.2, 0.1, 0.3), helps=True)
+    nothing_read = type("Nothing", (), {"source": "captions", "pairs": (), "notes": ()})()
+    no_split = type("Split", (), {"train": (), "validation": (), "held_out": ()})()
+    taught = Taught(Adapter(down, np.ascontiguousarray(down.T[::-1])), facts)
+    return tune._Learned(space, nothing_read, no_split, taught)
+
+
+def run_back(stage: Stage) -> None:
+    from imseek import tune
+    from imseek.errors import UsageError
+
+    few_rows()
+    try:
+        tune.back(stage.root)
+    except UsageError:
+        tidied(stage)  # It is not tuned any more.
+
+
+def run_use(stage: Stage) -> None:
+    from imseek import tune
+    from imseek.data import adapting
+
+    few_rows()
+    adapting.BLOCK = 3  # type: ignore[misc]
+    tune.use(stage.root)
+
+
 def drop_space(stage: Stage) -> None:
     import imseek
     from imseek.errors import UsageError
@@ -553,6 +648,10 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "go on reencoding": (half_built, run_reencode),
     "switch over a missing picture": (with_a_hole, run_reencode),
     "drop a space": (switched, drop_space),
+    "tune": (in_pieces, run_tune),
+    "go back from a tuned space": (tuned_and_grown, run_back),
+    "use a tuned space": (back_and_grown, run_use),
+    "repair after tuning": (without_a_catalog_since_it_was_tuned, repair),
     "purge spaces": (switched, purge),
     "repair after a switch": (without_a_catalog_since_a_switch, repair),
     "index archives": (packed, index_archives),
@@ -655,7 +754,7 @@ def check(stage: Stage, *, removed: bool) -> None:
     for image_id, name in places.items():
         assert facts[image_id]["content_hash"] == hashlib.sha256(wanted[name].read_bytes()).hexdigest()
         for space in reader.current.image_spaces:
-            vector = vector_of(wanted[name], space.encoder)
+            vector = vector_of(wanted[name], stage.root, space)
             assert reader.vector(image_id, space.space_id) == pytest.approx(vector, abs=1e-3)
         if (space_of_captions := reader.current.caption_space) is not None:
             caption = facts[image_id].get("caption")
@@ -680,11 +779,11 @@ def live_ids(reader: Any) -> list[int]:
     return found
 
 
-def vector_of(path: Path, encoder_reference: str) -> Any:
-    from imseek.encoders import registry
+def vector_of(path: Path, root: Path, space: Any) -> Any:
     from imseek.media.decode import decode
+    from imseek.search.encoders import load_encoder
 
-    encoder = registry.load(encoder_reference)
+    encoder = load_encoder(root, space, ("image",))
     return encoder.encode_images(encoder.prepare(decode(path.read_bytes()).pixels)[None])[0].astype(
         np.float16
     )

@@ -49,6 +49,7 @@ from imseek.ui.cli import (
     serve,
     source,
     tag,
+    tune,
     watch,
 )
 from imseek.ui.cli.output import report_error
@@ -93,6 +94,7 @@ app.add_typer(evaluate.app, name="evaluate")
 # Keeping
 info.register(app)
 maintain.register(app)
+tune.register(app)
 watch.register(app)
 app.add_typer(collection.app, name="collection")
 app.add_typer(source.app, name="source")

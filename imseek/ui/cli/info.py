@@ -80,7 +80,11 @@ def _other_space(other: OtherSpace) -> str:
     made = f"space {other.space.space_id}, {printable(other.space.encoder)}, {size(other.bytes)}"
     if other.state == "building":
         return f"{made}: {count(other.images, 'image')} so far (`imseek maintain --reencode` goes on)"
-    return f"{made}: kept since {other.since} (`imseek maintain --drop-space {other.space.space_id}`)"
+    from imseek.types.adapters import adapter_of
+
+    named = adapter_of(other.space.encoder)
+    again = "" if named is None else f"`imseek tune --use {named[0]}`, "
+    return f"{made}: kept since {other.since} ({again}`imseek maintain --drop-space {other.space.space_id}`)"
 
 
 def _lines(found: CollectionInfo) -> list[str]:

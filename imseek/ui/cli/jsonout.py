@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SpaceInfo,
         VerifyReport,
     )
+    from imseek.types.tuning import TuneReport
 
 SCHEMA = 1
 
@@ -278,7 +279,7 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     """Reports of ``maintain`` by name; null for what was not asked for."""
     body = {name: asdict(report) for name, report in done.items() if name not in ("reencode", "index")}
     if (report := done.get("reencode")) is not None:
-        body["reencode"] = _reencoded(report)
+        body["reencode"] = reencoded(report)
     for part in body.values():
         if "seconds" in part:
             part["seconds"] = round(part["seconds"], 3)
@@ -290,7 +291,11 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _reencoded(report: ReencodeReport) -> dict[str, Any]:
+def tuned(report: TuneReport) -> dict[str, Any]:
+    return {**asdict(report), "seconds": round(report.seconds, 3)}
+
+
+def reencoded(report: ReencodeReport) -> dict[str, Any]:
     missing = [
         {
             "image_id": picture.image_id,

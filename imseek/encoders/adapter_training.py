@@ -1,0 +1,139 @@
+"""Learning an adapter (:mod:`imseek.encoders.adapters`) with torch: two contrastive losses, in random batches.
+
+``infonce``: the symmetric cross-entropy of CLIP (Radford et al. 2021, figure 3), with a learned temperature that
+starts at 0.07 and is clipped so that logits are scaled by 100 at most (section 2.5). ``sigmoid``: SigLIP's loss of
+each pair by itself (Zhai et al. 2023, equation 1), t' = log 10 and b = -10 at the start. Whatever belongs to a question
+is never one of its negatives, in whichever row of the batch it stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.encoders.adapters import Adapter
+from imseek.types import Float32
+
+if TYPE_CHECKING:
+    import torch
+
+#: Pairs of a step, and extra negatives beside them.
+BATCH: Final = 512
+EXTRA: Final = 128
+#: AdamW (Loshchilov and Hutter 2019); bench/tune.py has what else was tried.
+RATE: Final = 1e-3
+DECAY: Final = 0.01
+RANK: Final = 64
+LOWEST: Final = 100.0
+_NEVER: Final = -1e9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What is learned from. ``images`` (n, dim) are unit float32 rows; ``words`` (t, dim) those of the questions, None
+    where these are images too. ``pairs`` (p, 2) int64 holds the position of a question and of an image that belongs to
+    it, each pair once; where questions are images, both ways round. ``others`` are positions of images that belong to
+    none, as further negatives."""
+
+    images: Float32
+    words: Float32 | None
+    pairs: npt.NDArray[np.int64]
+    others: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """The adapter after so many ``steps``, and what its logits are multiplied by."""
+
+    adapter: Adapter
+    steps: int
+    scale: float
+
+
+def learn(lesson: Lesson, *, loss: str, seed: int, every: int, rank: int = RANK) -> Iterator[Learned]:
+    """The adapter after each ``every`` steps, without end; the first one changes nothing. The same for the same
+    ``seed`` on the same machine."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    dim = lesson.images.shape[1]
+    rank = min(rank, dim)
+    down = torch.nn.Parameter(torch.randn(dim, rank, generator=generator) / math.sqrt(dim))
+    up = torch.nn.Parameter(torch.zeros(rank, dim))
+    scale = torch.nn.Parameter(torch.tensor(math.log(1 / 0.07) if loss == "infonce" else math.log(10.0)))
+    bias = torch.nn.Parameter(torch.tensor(-10.0))
+    groups = [{"params": [down, up], "weight_decay": DECAY}, {"params": [scale, bias], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=RATE)
+    belongs = _Belongs(lesson)
+    images = torch.from_numpy(lesson.images)
+    words = None if lesson.words is None else torch.from_numpy(lesson.words)
+
+    def turned(rows: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(rows + (rows @ down) @ up, dim=1)
+
+    steps = 0
+    while True:
+        if steps % every == 0:
+            arrays = [part.detach().numpy().copy() for part in (down, up)]
+            yield Learned(Adapter(*arrays), steps, math.exp(float(scale.detach())))
+        chosen = torch.randperm(len(lesson.pairs), generator=generator)[:BATCH].numpy()
+        left, right = lesson.pairs[chosen].T
+        if len(lesson.others):
+            drawn = torch.randint(len(lesson.others), (min(EXTRA, len(lesson.others)),), generator=generator)
+            right = np.concatenate([right, lesson.others[drawn.numpy()]])
+        asked = turned(images[left]) if words is None else words[left]
+        cosines = asked @ turned(images[right]).T
+        right_ones = torch.from_numpy(belongs(left, right))
+        found = _infonce if loss == "infonce" else _sigmoid
+        optimiser.zero_grad()
+        found(cosines, right_ones, scale, bias).backward()
+        optimiser.step()
+        with torch.no_grad():
+            scale.clamp_(max=math.log(LOWEST))
+        steps += 1
+
+
+def _infonce(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
+    """Each pair against what belongs to neither of its two, by rows and by columns. ``belongs`` (b, b + extra)."""
+    import torch
+
+    size = len(cosines)
+    target = torch.arange(size)
+    logits = cosines * scale.exp()
+    hidden = belongs.clone()
+    hidden[target, target] = False
+    logits = logits.masked_fill(hidden, _NEVER)
+    rows = torch.nn.functional.cross_entropy(logits, target)
+    columns = torch.nn.functional.cross_entropy(logits[:, :size].T, target)
+    return (rows + columns) / 2
+
+
+def _sigmoid(cosines: Any, belongs: Any, scale: Any, bias: Any) -> Any:
+    import torch
+
+    signs = torch.where(belongs, 1.0, -1.0)
+    logits = cosines * scale.exp() + bias
+    return -torch.nn.functional.logsigmoid(signs * logits).sum() / len(cosines)
+
+
+class _Belongs:
+    """Which images belong to which questions."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self._width = len(lesson.images)
+        keys = lesson.pairs[:, 0] * self._width + lesson.pairs[:, 1]
+        if lesson.words is None:  # No image is compared with itself.
+            keys = np.concatenate([keys, np.arange(self._width) * (self._width + 1)])
+        self._keys = np.unique(keys)
+
+    def __call__(self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """(l, r) bool."""
+        wanted = left[:, None] * self._width + right[None]
+        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        found: npt.NDArray[np.bool_] = self._keys[at] == wanted
+        return found

@@ -1,0 +1,97 @@
+"""A small residual over the image vectors of an encoder, learned from a collection: ``imseek tune``.
+
+CLIP-Adapter (Gao et al. 2021, equations 1 and 3) adds a share of what a bottleneck makes of a vector to the vector
+itself. Here the bottleneck is linear and of low rank, and only pictures go through it: measured, neither a
+non-linearity nor an adapter of words was better (docs/decisions/0021-adapters.md). So words are encoded as before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.encoders.base import Encoder, EncoderInfo
+from imseek.types import Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapter:
+    """``v' = unit(v + (v @ down) @ up)``; ``down`` (dim, rank) and ``up`` (rank, dim) are float32."""
+
+    down: Float32
+    up: Float32
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Adapter:
+        """From the arrays of a model. Raises ValueError where they are not those of an adapter."""
+        down, up = arrays.get("down"), arrays.get("up")
+        if down is None or up is None or down.ndim != 2 or down.shape != up.shape[::-1]:
+            raise ValueError("these are not the arrays of an adapter")
+        if down.dtype != np.float32 or up.dtype != np.float32 or not (_finite(down) and _finite(up)):
+            raise ValueError("the arrays of an adapter are finite and float32")
+        return cls(down, up)
+
+    @property
+    def arrays(self) -> dict[str, Float32]:
+        return {"down": self.down, "up": self.up}
+
+    def __call__(self, rows: npt.NDArray[Any]) -> Float32:
+        """(n, dim) rows of any float type → (n, dim) float32 unit rows; a row of zeros stays, and so does one that is
+        not finite.
+
+        In float64, so that equal rows become equal ones wherever they stand in a block, once they are rounded.
+        """
+        wide = rows.astype(np.float64)
+        wide += (wide @ self.down.astype(np.float64)) @ self.up.astype(np.float64)
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+        np.divide(wide, lengths, out=wide, where=lengths > 0)
+        return wide.astype(np.float32)
+
+    def fingerprint(self, base: str) -> str:
+        """That of an encoder with the fingerprint ``base`` behind this adapter: hex sha256 over both."""
+        digest = hashlib.sha256(f"imseek adapter 1\0{base}\0".encode())
+        for array in (self.down, self.up):
+            digest.update(f"{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array, "<f4").tobytes())
+        return digest.hexdigest()
+
+
+class AdaptedEncoder:
+    """An encoder whose image vectors go through an adapter (:class:`~imseek.encoders.base.Encoder`)."""
+
+    def __init__(self, base: Encoder, adapter: Adapter, reference: str) -> None:
+        self._base = base
+        self._adapter = adapter
+        self._reference = reference
+
+    @property
+    def info(self) -> EncoderInfo:
+        return replace(self._base.info, reference=self._reference)
+
+    @property
+    def precision(self) -> str:
+        return self._base.precision
+
+    def fingerprint(self) -> str:
+        return self._adapter.fingerprint(self._base.fingerprint())
+
+    def prepare(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, Any]:
+        return self._base.prepare(pixels)
+
+    def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
+        return self._adapter(self._base.encode_images(batch))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        return self._base.encode_texts(texts)
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return self._base.notes(texts)
+
+
+def _finite(array: npt.NDArray[Any]) -> bool:
+    return bool(np.isfinite(array).all())

@@ -1,0 +1,243 @@
+"""What a collection has to learn from: captions, tags or judgements, with the vectors of what they speak of."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data import facts, judgements
+from imseek.data.contents import HashLookup
+from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
+from imseek.encoders import prompts
+from imseek.encoders.base import Encoder
+from imseek.errors import UsageError
+from imseek.explore.tuning.groups import connected
+from imseek.explore.vectors import Vectors
+from imseek.indexer.captions import CaptionEncoder
+from imseek.types import Float32
+from imseek.types.tuning import TuneSource
+
+#: Pairs that are learned from at most; of more, so many are drawn.
+MOST: Final = 20_000
+#: Of what has no name: words as they are typed, and as a caption says them.
+TEMPLATES: Final = ("{}", "a photo of a {}.")
+
+#: Gives the encoder of the words of the space.
+Words = Callable[[], Encoder]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """``ids`` (n,) are images, ascending, ``images`` (n, dim) their unit rows. ``texts`` are t different ones with unit
+    rows ``words`` (t, dim); of judgements there are none, and questions are images. ``pairs`` (p, 2) int64: positions
+    of a question and of an image that belongs to it. ``apart`` (k, 2): of images that were judged different.
+    ``notes`` are lines for the user."""
+
+    source: TuneSource
+    ids: Ids
+    images: Float32
+    texts: tuple[str, ...]
+    words: Float32 | None
+    pairs: Ids
+    apart: Ids
+    notes: tuple[str, ...] = ()
+
+
+def read(reader: Reader, source: TuneSource, words: Words, seed: int) -> Examples:
+    """Raises UsageError where there is nothing of the kind, and what encoding words raises."""
+    vectors = Vectors(reader)
+    if source == "judgements":
+        return _judged(reader, vectors)
+    found = _captioned(reader, vectors) if source == "captions" else _tagged(reader)
+    total = 0
+
+    def counted() -> Iterator[tuple[int, int, str]]:
+        nonlocal total
+        for image_id, text in found:
+            total += 1
+            yield _lot(seed, image_id, text), image_id, text
+
+    drawn = heapq.nsmallest(MOST, counted())
+    chosen = sorted((image_id, text) for _, image_id, text in drawn)
+    if not chosen:
+        raise UsageError(f"no image of this collection has {_WANT[source]}", hint=_HINTS[source])
+    notes = (f"{MOST:,} of {total:,} {source} were drawn to learn from",) if total > MOST else ()
+    return _with_words(reader, vectors, source, chosen, words, notes)
+
+
+def available(reader: Reader) -> TuneSource:
+    """The first of captions, tags and judgements that there are some of. Raises UsageError where there are none."""
+    if next(_captioned(reader, Vectors(reader)), None) is not None:
+        return "captions"
+    if next(_tagged(reader), None) is not None:
+        return "tags"
+    if judgements.read(reader.root):
+        return "judgements"
+    raise UsageError(
+        "no captions, tags or judgements to learn from",
+        hint="captions come with pictures (docs/sources.md); `imseek judge` says that two pictures are the same",
+    )
+
+
+_WANT: Final = {"captions": "a caption", "tags": "a tag"}
+_HINTS: Final = {
+    "captions": "captions come with pictures (docs/sources.md); --from tags or --from judgements learns from those",
+    "tags": "--from captions or --from judgements learns from those",
+}
+
+
+def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
+    """Live images with their caption, stripped."""
+    for shard, segment in zip(reader.current.shards, reader.segments(vectors.space.space_id), strict=True):
+        alive = segment.searchable()
+        start = 0
+        for captions in reader.texts(shard, "caption"):
+            for row, caption in enumerate(captions, start):
+                if caption and alive[row] and (text := caption.strip()):
+                    yield int(segment.ids[row]), text
+            start += len(captions)
+
+
+def _tagged(reader: Reader) -> Iterator[tuple[int, str]]:
+    return ((image_id, tag.strip()) for image_id, tag in facts.all_tags(reader) if tag.strip())
+
+
+def _lot(seed: int, image_id: int, text: str) -> int:
+    """A number that says who is drawn: the same whatever else there is."""
+    key = f"{seed} {image_id} {text}".encode("utf-8", "backslashreplace")
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+
+
+def _with_words(
+    reader: Reader,
+    vectors: Vectors,
+    source: TuneSource,
+    chosen: Sequence[tuple[int, str]],
+    words: Words,
+    notes: tuple[str, ...],
+) -> Examples:
+    wanted = np.array([image_id for image_id, _ in chosen], np.int64)
+    positions = vectors.positions(np.unique(wanted))
+    ids = vectors.ids[positions[positions >= 0]]
+    images, sound = _sound(vectors, ids)
+    texts = sorted({text for _, text in chosen})
+    speaker = {text: image_id for image_id, text in chosen}
+    if source == "captions":
+        rows = _caption_rows(reader, vectors, [(text, speaker[text]) for text in texts], words)
+    else:
+        rows = prompts.class_vectors(words(), texts, TEMPLATES)
+    known = _usable(rows)
+    if not known.all():
+        notes += (f"{int((~known).sum()):,} texts have no vector, and are passed over",)
+    if not sound.all():
+        notes += (f"{int((~sound).sum()):,} images have no finite vector, and are passed over",)
+    number = {text: n for n, text in enumerate(texts)}
+    where = {image_id: n for n, image_id in enumerate(ids.tolist())}
+    pairs = [(number[text], where[image_id]) for image_id, text in chosen if image_id in where]
+    kept = [(a, b) for a, b in pairs if known[a] and sound[b]]
+    if not kept:
+        raise UsageError(
+            f"there are {source}, but no vectors of them and their images", hint=notes[-1] if notes else None
+        )
+    return _compact(source, ids, images, tuple(texts), rows, kept, notes)
+
+
+def _caption_rows(
+    reader: Reader, vectors: Vectors, texts: Sequence[tuple[str, int]], words: Words
+) -> Float32:
+    """Rows (t, dim) of captions, each with an image that has it; zeros where there is none."""
+    space = reader.current.caption_space
+    if space is None or space.fingerprint != vectors.space.fingerprint:
+        return CaptionEncoder(words())([text for text, _ in texts]).astype(np.float32)
+    stored = Vectors(reader, space)
+    ids = np.array([image_id for _, image_id in texts], np.int64)
+    rows = np.zeros((len(ids), space.dim), np.float32)
+    there = stored.positions(ids) >= 0
+    rows[there] = stored.of(ids[there])
+    return rows
+
+
+def _sound(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
+    """Unit rows of images, and which of them can be used: not those that are zero or not finite."""
+    images = vectors.of(ids)
+    return images, _usable(images)
+
+
+def _usable(rows: Float32) -> npt.NDArray[np.bool_]:
+    usable: npt.NDArray[np.bool_] = np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
+    return usable
+
+
+def _compact(
+    source: TuneSource,
+    ids: Ids,
+    images: Float32,
+    texts: tuple[str, ...],
+    rows: Float32,
+    pairs: Sequence[tuple[int, int]],
+    notes: tuple[str, ...],
+) -> Examples:
+    """Without texts and images that are in no pair."""
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    used_texts, left = np.unique(table[:, 0], return_inverse=True)
+    used_images, right = np.unique(table[:, 1], return_inverse=True)
+    return Examples(
+        source=source,
+        ids=ids[used_images],
+        images=images[used_images],
+        texts=tuple(texts[n] for n in used_texts.tolist()),
+        words=rows[used_texts],
+        pairs=np.unique(np.stack([left, right], axis=1).reshape(-1, 2), axis=0),
+        apart=np.empty((0, 2), np.int64),
+        notes=notes,
+    )
+
+
+def _judged(reader: Reader, vectors: Vectors) -> Examples:
+    """Pairs that were judged the same, and those that follow from them, both ways round; of each content an image."""
+    said = judgements.read(reader.root)
+    lookup = HashLookup(reader.root)
+    try:
+        of = {content: lookup.find(bytes.fromhex(content)) for one in said for content in (one.a, one.b)}
+    finally:
+        lookup.close()
+    ids = np.unique(np.array([i for i in of.values() if i is not None], np.int64))
+    ids = ids[vectors.positions(ids) >= 0]
+    images, sound = _sound(vectors, ids)
+    where = {image_id: n for n, image_id in enumerate(ids[sound].tolist())}
+    at = {content: where.get(image_id) for content, image_id in of.items() if image_id is not None}
+    table: dict[str, list[tuple[int, int]]] = {"same": [], "different": []}
+    for one in said:
+        a, b = at.get(one.a), at.get(one.b)
+        if a is not None and b is not None and a != b:
+            table[one.verdict].append((a, b))
+    if not table["same"]:
+        raise UsageError(
+            "no two images of this collection were judged the same", hint="imseek judge ID ID --same"
+        )
+    return Examples(
+        source="judgements",
+        ids=ids[sound],
+        images=images[sound],
+        texts=(),
+        words=None,
+        pairs=_all_pairs(connected(len(where), np.array(table["same"], np.int64))),
+        apart=np.array(table["different"], np.int64).reshape(-1, 2),
+    )
+
+
+def _all_pairs(groups: Ids) -> Ids:
+    """(p, 2): each two of one group, both ways round."""
+    order = np.argsort(groups, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    squares = [np.stack(np.meshgrid(part, part), axis=-1).reshape(-1, 2) for part in parts if len(part) > 1]
+    pairs = np.concatenate(squares)
+    found: Ids = pairs[pairs[:, 0] != pairs[:, 1]]
+    return found

@@ -1,0 +1,23 @@
+"""What belongs together because it is joined, directly or through others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imseek.data.vectors.base import Ids
+
+
+def connected(n: int, edges: Ids) -> Ids:
+    """(n,): the group of each, from 0 on, where ``edges`` (e, 2) join."""
+    parent = list(range(n))
+
+    def top(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
+
+    for a, b in edges.tolist():
+        parent[max(top(a), top(b))] = min(top(a), top(b))
+    found: Ids = np.unique([top(one) for one in range(n)], return_inverse=True)[1].astype(np.int64)
+    return found

@@ -1,0 +1,134 @@
+"""How well images and what belongs to them find each other in a part of the examples, with an adapter and without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.vectors.base import Ids
+from imseek.encoders.adapters import Adapter
+from imseek.explore.metrics import bootstrap
+from imseek.explore.metrics.retrieval import Pairs, Ranks, ranks
+from imseek.explore.tuning.examples import Examples
+from imseek.types import Float32
+from imseek.types.evaluate import Estimate
+from imseek.types.tuning import Retrieval, TuneGain
+
+WORDS: Final = ("text to image", "image to text")
+IMAGES: Final = ("image to image",)
+#: Of the interval that decides. With 95 %, one nonsense in forty would pass, and seeds can be tried.
+SURE: Final = 0.99
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A part of the examples as questions in each direction. ``units`` says for each question what it is drawn with."""
+
+    images: Float32
+    words: Float32 | None
+    pairs: Ids
+    units: tuple[Ids, ...]
+
+    @classmethod
+    def of(cls, examples: Examples, groups: Ids, chosen: Ids, most: int | None = None) -> Part:
+        """The images at the positions ``chosen`` (of ``most``, the first ones), with what belongs to them."""
+        chosen = chosen if most is None else chosen[:most]
+        place = np.full(len(examples.ids), -1, np.int64)
+        place[chosen] = np.arange(len(chosen))
+        mine = examples.pairs[place[examples.pairs[:, 1]] >= 0]
+        right = place[mine[:, 1]]
+        if examples.words is None:
+            left = place[mine[:, 0]]
+            pairs = np.stack([left, right], axis=1)[left >= 0]
+            return cls(examples.images[chosen], None, pairs, (groups[chosen][np.unique(pairs[:, 0])],))
+        texts, left = np.unique(mine[:, 0], return_inverse=True)
+        owners = groups[examples.pairs[:, 1]]
+        # A caption is drawn with its pictures, a tag, which many have, by itself.
+        first = np.full(len(examples.texts), -1, np.int64)
+        first[examples.pairs[::-1, 0]] = owners[::-1]
+        own = first[texts] if examples.source == "captions" else int(groups.max()) + 1 + texts
+        pairs = np.stack([left.astype(np.int64), right], axis=1)
+        return cls(examples.images[chosen], examples.words[texts], pairs, (own, groups[chosen]))
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return IMAGES if self.words is None else WORDS
+
+    def ranked(self, adapter: Adapter | None) -> tuple[Ranks, ...]:
+        """In each direction."""
+        images = self.images if adapter is None else adapter(self.images)
+        left, right = self.pairs.T
+        if self.words is None:
+            return (_others(images, left, right),)
+        return (
+            ranks(self.words, images, Pairs.of(left, right, len(self.words))),
+            ranks(images, self.words, Pairs.of(right, left, len(images))),
+        )
+
+    def precision(self, adapter: Adapter | None) -> float:
+        """The mean average precision, the mean over the directions."""
+        return float(np.mean([found.precision.mean() for found in self.ranked(adapter)]))
+
+
+def gains(part: Part, adapter: Adapter, seed: int) -> tuple[tuple[TuneGain, ...], Estimate]:
+    """In each direction, and the difference of the average precision over all of them, each counting the same."""
+    before, after = part.ranked(None), part.ranked(adapter)
+    each = tuple(
+        TuneGain(
+            direction,
+            _retrieval(old),
+            _retrieval(new),
+            bootstrap.paired(old.hits(1), new.hits(1), groups=_from_0(units), seed=seed),
+            bootstrap.paired(old.precision, new.precision, groups=_from_0(units), seed=seed),
+        )
+        for direction, old, new, units in zip(part.directions, before, after, part.units, strict=True)
+    )
+    lengths = [len(one.precision) for one in before]
+    ends = np.cumsum(lengths)
+
+    def figure(values: npt.NDArray[np.float64], weights: npt.NDArray[np.int64]) -> float:
+        parts = [slice(end - n, end) for n, end in zip(lengths, ends.tolist(), strict=True)]
+        return float(np.mean([values[p] @ weights[p] / max(1, weights[p].sum()) for p in parts]))
+
+    both = bootstrap.paired(
+        np.concatenate([one.precision for one in before]),
+        np.concatenate([one.precision for one in after]),
+        figure,
+        groups=_from_0(np.concatenate(part.units)),
+        level=SURE,
+        seed=seed,
+    )
+    return each, both
+
+
+def helps(each: tuple[TuneGain, ...], both: Estimate) -> bool:
+    """Whether the gain is beyond chance, and in no direction a loss (docs/decisions/0021-adapters.md)."""
+    return both.low > 0 and all(one.precision.value >= 0 for one in each)
+
+
+def _others(images: Float32, left: Ids, right: Ids) -> Ranks:
+    """Images that ask for their like. An image is as like itself as can be, so it is always among those before."""
+    asking, question = np.unique(left, return_inverse=True)
+    found = ranks(images[asking], images, Pairs.of(question, right, len(asking)))
+    first = np.maximum(1, found.first - 1)
+    return Ranks(first, 1 / first, found.items - 1)
+
+
+def _retrieval(found: Ranks) -> Retrieval:
+    return Retrieval(
+        questions=len(found.first),
+        items=found.items,
+        r1=float(found.hits(1).mean()),
+        r5=float(found.hits(5).mean()),
+        r10=float(found.hits(10).mean()),
+        median_rank=float(np.median(found.first)),
+        precision=float(found.precision.mean()),
+    )
+
+
+def _from_0(units: Ids) -> Ids:
+    found: Ids = np.unique(units, return_inverse=True)[1].astype(np.int64)
+    return found

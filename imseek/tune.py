@@ -1,0 +1,377 @@
+"""Vectors that fit a collection better: ``imseek.tune.tune(collection)`` learns a small adapter and says what it gains.
+
+It learns from captions, tags or judgements of the collection, and is measured on pictures that it has not seen. Only
+where it helps there, all vectors go through it into a new space, which takes the place of the old one; that is kept, so
+that :func:`back` and :func:`use` switch between the two. No picture is opened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from imseek.data.current import read_current
+from imseek.data.reader import Reader
+from imseek.data.system_errors import explained
+from imseek.errors import UsageError
+from imseek.explore.reading import reading
+from imseek.types import AnyCollection, Progress, ProgressCallback, ReencodeReport, SpaceInfo, path_of
+from imseek.types.adapters import ADAPTER, adapted, adapter_of
+from imseek.types.tuning import Retrieval, TuneGain, TuneLoss, TuneReport, TuneSource, Tuning
+
+if TYPE_CHECKING:
+    from imseek.data.writer import Writer
+    from imseek.encoders.base import Encoder
+    from imseek.encoders.runtime import Runtime
+    from imseek.explore.tuning.examples import Examples
+    from imseek.explore.tuning.learning import Taught
+    from imseek.explore.tuning.splitting import Split
+
+__all__ = ["Retrieval", "TuneGain", "TuneReport", "Tuning", "back", "tune", "use"]
+
+#: The name of an adapter that is not given one.
+NAME: Final = "tuned"
+
+
+def tune(
+    collection: AnyCollection,
+    *,
+    source: TuneSource | None = None,
+    loss: TuneLoss = "infonce",
+    name: str = NAME,
+    seed: int = 0,
+    dry_run: bool = False,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> TuneReport:
+    """Learn an adapter over the image vectors of the first space, and search in what it makes of them if it helps.
+
+    ``source`` is what it learns from (by default the first of captions, tags and judgements that there are some of):
+    pictures and their captions, or their tags, or pairs that were judged the same. ``loss`` is ``"infonce"`` or
+    ``"sigmoid"`` (:mod:`imseek.encoders.adapter_training`). ``name`` is that of the model that holds the adapter, and
+    part of the new space's reference. The same ``seed`` gives the same adapter on the same machine. With ``dry_run``
+    nothing is changed. Where the held-out pictures do not show that it helps, the outcome is ``"refused"``, and nothing
+    is changed either. Killed or stopped (``stop``), nothing has happened.
+
+    Raises UsageError where there is too little to learn from (with how much is needed), the space is tuned already, its
+    encoder knows no words and ``source`` is of words, or ``name`` is taken; EncoderMismatchError, what loading an
+    encoder raises, CollectionNotFoundError, LockedError, ReadOnlyError, StorageError where the disk is full or fails,
+    and CorruptCollectionError.
+    """
+    from imseek.data import adapting
+
+    if loss not in get_args(TuneLoss):
+        raise UsageError(f"{loss!r} is no loss", hint=f"one of {', '.join(get_args(TuneLoss))}")
+    if source is not None and source not in get_args(TuneSource):
+        raise UsageError(
+            f"nothing is learned from {source!r}", hint=f"one of {', '.join(get_args(TuneSource))}"
+        )
+    root = path_of(collection)
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    # What can be told before anything is loaded.
+    reading(root, lambda reader: _check_untuned(reader.current.space))
+    adapting.check_name(root, name)
+    load = _knowing_words(root, runtime, notify)
+    space: SpaceInfo | None = None
+    notes: tuple[str, ...] = ()
+    if dry_run:
+        learned = _learn(root, source, loss, seed, load, progress or (lambda now: None), stop)
+    else:
+        with _entered(root, "tune", progress, stop) as (writer, tell):
+            learned = _learn(root, source, loss, seed, load, tell, stop)
+            if learned.taught is not None and learned.taught.helps:
+                facts = _facts(learned, learned.taught, loss, seed)
+                space = _store(writer, learned, learned.taught, name, facts, tell, stop)
+            if space is not None:
+                notes = _caption_notes(writer, learned.space) + _renewed(writer, tell, stop)
+    taught = learned.taught
+    if taught is not None and not taught.helps:
+        outcome = "refused"
+    elif space is not None:
+        outcome = "switched"
+    else:
+        outcome = "interrupted" if stop.is_set() else "tried"
+    current = read_current(root)
+    split = learned.split
+    return TuneReport(
+        outcome=outcome,
+        name=name,
+        encoder=learned.space.encoder,
+        source=learned.examples.source,
+        loss=loss,
+        seed=seed,
+        pairs=len(learned.examples.pairs),
+        train=len(split.train),
+        validation=len(split.validation),
+        held_out=len(split.held_out),
+        taught=None if taught is None else taught.facts,
+        space_id=None if space is None else space.space_id,
+        replaced=None if space is None else learned.space.space_id,
+        images=current.images,
+        seconds=time.monotonic() - started,
+        generation=current.generation,
+        notes=learned.examples.notes + notes,
+    )
+
+
+def back(
+    collection: AnyCollection,
+    *,
+    allow_missing: bool = False,
+    runtime: Runtime | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> ReencodeReport:
+    """Search in the vectors of the encoder itself again. The tuned space and its adapter are kept: :func:`use`.
+
+    One commit where the vectors that are kept are of all images; of those that came since, the pictures are read and
+    encoded, as :func:`imseek.upkeep.reencode` does, which says more, also of ``allow_missing`` and of what is raised.
+    Raises UsageError where the first space is not tuned.
+    """
+    from imseek import upkeep
+    from imseek.data import adapting
+    from imseek.encoders import checks
+    from imseek.search.encoders import load_encoder
+
+    root = path_of(collection)
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    space = reading(root, lambda reader: reader.current.space)
+    named = adapter_of(space.encoder)
+    if named is None:
+        raise UsageError(
+            f"the vectors of {space.encoder} are searched as they are: there is nothing to go back from",
+            hint="`imseek tune --use NAME` goes to tuned ones that are kept",
+        )
+    with _entered(root, "tune --back", progress, stop) as (writer, tell):
+        kept = adapting.below(writer, space)
+        if kept is not None and adapting.switch(writer, kept, space, None, _telling(tell, started), stop):
+            notes = _caption_notes(writer, space) + _renewed(writer, tell, stop)
+            return _switched(writer, kept, space, "switched", started, notes)
+    if kept is not None:  # What is encoded now is to be compared with what is kept.
+        checks.check_fingerprint(
+            load_encoder(root, kept, ("image",), runtime, notify), named[1], kept.fingerprint
+        )
+    return upkeep.reencode(
+        root,
+        named[1],
+        space=space.space_id,
+        allow_missing=allow_missing,
+        runtime=runtime,
+        progress=progress,
+        stop=stop,
+        notify=notify,
+    )
+
+
+def use(
+    collection: AnyCollection,
+    name: str = NAME,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ReencodeReport:
+    """Search in the vectors of the adapter ``name`` again, after :func:`back`. Images that came since go through it;
+    no picture is opened.
+
+    Raises UsageError where there is no such adapter, or another encoder's vectors are searched,
+    CollectionNotFoundError, CorruptCollectionError, LockedError, ReadOnlyError, StorageError.
+    """
+    from imseek.data import adapting, models, spaces
+    from imseek.encoders.adapters import Adapter
+
+    root = path_of(collection)
+    started = time.monotonic()
+    stop = stop or threading.Event()
+    space = reading(root, lambda reader: reader.current.space)
+    model = models.find(root, name)
+    if model is None or model.kind != ADAPTER:
+        there = ", ".join(one.name for one in models.of_kind(root, ADAPTER)) or "none"
+        raise UsageError(f"no adapter {name!r} in this collection", hint=f"there are: {there}")
+    adapter = Adapter.of(model.arrays)
+    with _entered(root, "tune --use", progress, stop) as (writer, tell):
+        wanted = [
+            one.info
+            for one in spaces.stored(writer)
+            if one.info.modality == "image" and (adapter_of(one.info.encoder) or ("",))[0] == name
+        ]
+        if space in wanted:
+            return _switched(writer, space, None, "already", started, ())
+        if not wanted or wanted[0].encoder != adapted(name, space.encoder):
+            raise UsageError(
+                f"{name} is an adapter of {model.facts.get('encoder')}, and {space.encoder} is searched",
+                hint="`imseek tune --back` first" if adapter_of(space.encoder) else None,
+            )
+        done = adapting.switch(writer, wanted[0], space, adapter, _telling(tell, started), stop)
+        notes = (_caption_notes(writer, space) + _renewed(writer, tell, stop)) if done else ()
+        outcome = "switched" if done else "interrupted"
+        return _switched(writer, wanted[0], space, outcome, started, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    space: SpaceInfo
+    examples: Examples
+    split: Split
+    taught: Taught | None
+
+
+def _check_untuned(space: SpaceInfo) -> None:
+    if (named := adapter_of(space.encoder)) is not None:
+        raise UsageError(
+            f"the vectors that are searched are tuned already, by {named[0]}",
+            hint="`imseek tune --back` first: an adapter is learned over the vectors of the encoder itself",
+        )
+
+
+def _learn(
+    root: Path,
+    source: TuneSource | None,
+    loss: TuneLoss,
+    seed: int,
+    load: Callable[[SpaceInfo], Encoder],
+    tell: ProgressCallback,
+    stop: threading.Event,
+) -> _Learned:
+    from imseek.explore.tuning import examples, learning, splitting
+
+    started = time.monotonic()
+
+    def read(reader: Reader) -> tuple[SpaceInfo, Examples, Split]:
+        space = reader.current.space
+        _check_untuned(space)
+        wanted = examples.available(reader) if source is None else source
+        found = examples.read(reader, wanted, lambda: load(space), seed)
+        return space, found, splitting.split(reader, found, seed)
+
+    space, found, split = reading(root, read)
+
+    def told(done: int, total: int) -> None:
+        tell(Progress("learn", done, total, 0, time.monotonic() - started))
+
+    return _Learned(
+        space, found, split, learning.teach(found, split, loss=loss, seed=seed, tell=told, stop=stop)
+    )
+
+
+def _knowing_words(
+    root: Path, runtime: Runtime | None, notify: Callable[[str], None] | None
+) -> Callable[[SpaceInfo], Encoder]:
+    """Loads the encoder of a space for words. It raises UsageError where it knows none."""
+    from imseek.encoders.checks import check_fingerprint
+    from imseek.search.encoders import load_encoder
+
+    def load(space: SpaceInfo) -> Encoder:
+        encoder = load_encoder(root, space, ("text",), runtime, notify)
+        if "text" not in encoder.info.modalities:
+            raise UsageError(
+                f"{space.encoder} knows no words, so nothing can be learned from captions or tags",
+                hint="`--from judgements` learns from pictures alone",
+            )
+        check_fingerprint(encoder, space.encoder, space.fingerprint)
+        return encoder
+
+    return load
+
+
+def _store(
+    writer: Writer,
+    learned: _Learned,
+    taught: Taught,
+    name: str,
+    facts: Mapping[str, Any],
+    tell: ProgressCallback,
+    stop: threading.Event,
+) -> SpaceInfo | None:
+    from imseek.data import adapting
+    from imseek.data.models import Model
+
+    started, images = time.monotonic(), writer.current().images
+    space, adapter = learned.space, taught.adapter
+    known = {**facts, "encoder": space.encoder, "fingerprint": space.fingerprint}
+    model = Model(name, ADAPTER, known, adapter.arrays)
+
+    def told(done: int) -> None:
+        tell(Progress("vectors", min(done, images), images, 0, time.monotonic() - started))
+
+    return adapting.make(writer, space, model, adapter.fingerprint(space.fingerprint), adapter, told, stop)
+
+
+def _facts(learned: _Learned, taught: Taught, loss: TuneLoss, seed: int) -> dict[str, Any]:
+    """How an adapter came about, for its model."""
+    return {
+        "source": learned.examples.source,
+        "loss": loss,
+        "seed": seed,
+        "pairs": len(learned.examples.pairs),
+        "train": len(learned.split.train),
+        "validation": len(learned.split.validation),
+        "held_out": len(learned.split.held_out),
+        **asdict(taught.facts),
+    }
+
+
+def _caption_notes(writer: Writer, replaced: SpaceInfo) -> tuple[str, ...]:
+    captions = writer.current().caption_space
+    if captions is None or captions.fingerprint != replaced.fingerprint:
+        return ()
+    return (
+        f"captions (space {captions.space_id}) stay with {captions.encoder}: they are searched as before, and compared "
+        "with their pictures again after `imseek maintain --captions`",
+    )
+
+
+@contextmanager
+def _entered(
+    root: Path, kind: str, progress: ProgressCallback | None, stop: threading.Event
+) -> Iterator[tuple[Writer, ProgressCallback]]:
+    from imseek.data.telling import telling
+    from imseek.data.writer import Writer
+
+    with explained(root), Writer(root, kind) as writer, telling(writer, progress, stop) as tell:
+        yield writer, tell
+
+
+def _renewed(writer: Writer, tell: ProgressCallback, stop: threading.Event) -> tuple[str, ...]:
+    from imseek.data import snapshots
+
+    return snapshots.renew_due(writer, tell, stop)
+
+
+def _telling(tell: ProgressCallback, started: float) -> Callable[[int, int], None]:
+    return lambda done, total: tell(Progress("vectors", done, total, 0, time.monotonic() - started))
+
+
+def _switched(
+    writer: Writer,
+    space: SpaceInfo,
+    replaced: SpaceInfo | None,
+    outcome: str,
+    started: float,
+    notes: tuple[str, ...],
+) -> ReencodeReport:
+    current = writer.current()
+    return ReencodeReport(
+        outcome=outcome,
+        space_id=space.space_id,
+        encoder=space.encoder,
+        replaced=None if replaced is None else replaced.space_id,
+        images=current.images,
+        before=current.images,
+        encoded=0,
+        copied=0,
+        missing=(),
+        seconds=time.monotonic() - started,
+        generation=current.generation,
+        precision="fp32",
+        notes=notes,
+    )

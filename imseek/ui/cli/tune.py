@@ -1,0 +1,187 @@
+"""``imseek tune``: vectors that fit the collection better, where that can be shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek import Runtime
+    from imseek.types import ReencodeReport
+    from imseek.types.evaluate import Estimate
+    from imseek.types.tuning import TuneReport, Tuning
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "tune",
+        epilog=examples(
+            "imseek tune --dry-run",
+            "imseek tune --from captions --name holiday",
+            "imseek tune --back",
+            "imseek tune --use holiday",
+        ),
+    )(tune)
+
+
+@with_runtime("device", "threads")
+def tune(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="What to learn from: captions, tags or judgements (default: the first of which there are some).",
+        ),
+    ] = None,
+    loss: Annotated[
+        str, typer.Option("--loss", metavar="LOSS", help="infonce (CLIP's) or sigmoid (SigLIP's).")
+    ] = "infonce",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the adapter.")] = "tuned",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the split and the start.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only learn and measure; change nothing.")
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Search in the vectors of the encoder itself again.")
+    ] = False,
+    use: Annotated[
+        str | None,
+        typer.Option("--use", metavar="NAME", help="Search in the vectors of an adapter that is kept."),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="With --back: also where pictures cannot be read now.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+    *,
+    runtime: Runtime,
+) -> int:
+    """Learn a small adapter over the vectors from captions, tags or judgements. It is used only if it helps."""
+    if back and use is not None:
+        raise UsageError("--back and --use exclude each other")
+    if (back or use is not None) and (source is not None or dry_run):
+        raise UsageError("--from and --dry-run go with learning, not with --back or --use")
+    if allow_missing and not back:
+        raise UsageError("--allow-missing goes with --back")
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    if back or use is not None:
+        report, code = _switch(chosen.path, use, allow_missing, runtime)
+        body: dict[str, Any] = {"tune": None, "switch": jsonout.reencoded(report)}
+        lines = _switch_lines(report)
+    else:
+        tuned, code = _tune(chosen.path, source, loss, name, seed, dry_run, runtime)
+        body = {"tune": jsonout.tuned(tuned), "switch": None}
+        lines = tune_lines(tuned)
+    if as_json:
+        jsonout.print_json({"collection": jsonout.collection(chosen), **body})
+    else:
+        print("\n".join(lines))
+    return code
+
+
+def _tune(
+    path: Path, source: Any, loss: Any, name: str, seed: int, dry_run: bool, runtime: Runtime
+) -> tuple[TuneReport, int]:
+    """Learn until that is done, or a signal stops it; returns the exit code too."""
+    from imseek import tune as tuning
+
+    with StopSignals() as signals, progress_bar() as progress:
+        report = tuning.tune(
+            path,
+            source=source,
+            loss=loss,
+            name=name,
+            seed=seed,
+            dry_run=dry_run,
+            runtime=runtime,
+            progress=progress,
+            stop=signals.event,
+            notify=say,
+        )
+    codes = {"interrupted": signals.exit_code, "refused": 1}
+    return report, codes.get(report.outcome, 0)
+
+
+def _switch(path: Path, use: str | None, allow_missing: bool, runtime: Runtime) -> tuple[ReencodeReport, int]:
+    from imseek import tune as tuning
+
+    with StopSignals() as signals, progress_bar() as progress:
+        if use is not None:
+            report = tuning.use(path, use, progress=progress, stop=signals.event)
+        else:
+            report = tuning.back(
+                path,
+                allow_missing=allow_missing,
+                runtime=runtime,
+                progress=progress,
+                stop=signals.event,
+                notify=say,
+            )
+    codes = {"interrupted": signals.exit_code, "refused": 1}
+    return report, codes.get(report.outcome, 0)
+
+
+def tune_lines(report: TuneReport) -> list[str]:
+    """What a user reads after learning."""
+    parts = (
+        f"{report.train:,} to learn, {report.validation:,} to stop by, {report.held_out:,} held out to judge"
+    )
+    lines = [f"{count(report.pairs, 'pair')} from {report.source}: {parts}"]
+    if report.taught is not None:
+        lines += _figures(report.taught)
+    again = "imseek tune --back"
+    lines.append(
+        {
+            "switched": f"now searched by {printable(f'{report.encoder} behind the adapter {report.name}')} (space "
+            f"{report.space_id}); space {report.replaced} is kept (`{again}`)",
+            "refused": "refused: on the held-out pictures it does not help beyond chance, so nothing was changed",
+            "tried": "it helps; nothing was changed (--dry-run)",
+            "interrupted": "interrupted: nothing was changed",
+        }[report.outcome]
+    )
+    return [*lines, *map(printable, report.notes)]
+
+
+def _figures(taught: Tuning) -> list[str]:
+    rows = []
+    for gain in taught.gains:
+        for when, found in (("before", gain.before), ("after", gain.after)):
+            shares = (f"{value:.3f}" for value in (found.r1, found.r5, found.r10))
+            asked = f"{gain.direction}, {found.questions:,} in {found.items:,}" if when == "before" else ""
+            rows.append((asked, when, *shares, f"{found.precision:.3f}", f"{found.median_rank:g}"))
+    lines = [
+        table(
+            ("held out", "", "R@1", "R@5", "R@10", "precision", "median rank"),
+            rows,
+            right=(2, 3, 4, 5),
+        )
+    ]
+    lines += [
+        f"{gain.direction}: R@1 {_change(gain.r1)}, average precision {_change(gain.precision)}"
+        for gain in taught.gains
+    ]
+    return [*lines, f"average precision over all: {_change(taught.gain)} (99 %)"]
+
+
+def _change(found: Estimate) -> str:
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _switch_lines(report: ReencodeReport) -> list[str]:
+    from imseek.ui.cli.maintain import reencode_lines
+
+    return reencode_lines(report)
