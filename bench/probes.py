@@ -176,7 +176,7 @@ def chosen(words: bool, only: str | None = None) -> Method:
         scorer: linear.Linear | cache.Cache = found.scorer
         if only is not None:
             best = next(one for one in found.judged if one.method == only)
-            scorer = learning.fitted(best, rows, truth, len(half.classes), said, 0)
+            scorer = learning.fitted(best, rows, truth, len(half.classes), said, False, 0)
         return scorer.logits(half.rows[tested]).argmax(axis=1)
 
     return classify

@@ -72,7 +72,7 @@ def fit(
         vectors = Vectors(reader, chosen, allowed(reader, where))
         labelled = read(reader, wanted, vectors.ids)
         teaching.check_classes(labelled)
-        taught = teaching.taught(reader, vectors, labelled, words=words)
+        taught = teaching.taught(reader, vectors, labelled, words=words, even=wanted.even)
         return stored.made(name, taught, labelled, wanted, where, chosen)
 
     model = reading(collection, learn)

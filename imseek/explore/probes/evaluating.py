@@ -114,7 +114,7 @@ def of_labels(
         len(labelled.classes),
         groups,
         said,
-        labelled.classes,
+        labels.even,
     )
     whole, method, temperature = task.learn(first, second, seed)
     scored = _scored(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
@@ -143,12 +143,18 @@ class _Task:
     classes: int
     groups: Ids
     words: Float32 | None
-    names: tuple[str, ...]
+    even: bool
 
     def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
         """Logits of what is tested, method and temperature."""
         found = learning.learn(
-            self.rows[at], self.targets[at], self.classes, self.groups[at], self.words, seed=seed
+            self.rows[at],
+            self.targets[at],
+            self.classes,
+            self.groups[at],
+            self.words,
+            even=self.even,
+            seed=seed,
         )
         return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
 

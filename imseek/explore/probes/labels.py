@@ -46,6 +46,12 @@ class Labels:
     several: bool = False
     negatives: str | None = None
 
+    @property
+    def even(self) -> bool:
+        """Whether each class counts the same, however many images it has: those that somebody has tagged are no sample
+        of the collection, as all rows of a column or all folders are."""
+        return self.kind == "tags"
+
     def facts(self) -> dict[str, Any]:
         """As JSON; :meth:`of_facts` takes it back."""
         return {

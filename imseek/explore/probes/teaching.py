@@ -45,8 +45,11 @@ class Taught:
     notes: tuple[str, ...]
 
 
-def taught(reader: Reader, vectors: Vectors, labelled: Labelled, *, words: bool = True) -> Taught:
-    """A probe from what is labelled of ``vectors``. Raises MissingExtraError."""
+def taught(
+    reader: Reader, vectors: Vectors, labelled: Labelled, *, words: bool = True, even: bool = True
+) -> Taught:
+    """A probe from what is labelled of ``vectors``; ``even`` as for :func:`learning.learn`. Raises
+    MissingExtraError."""
     rows = vectors.of(labelled.ids)
     contents, hashes = grouping.facts_of(reader, labelled.ids)
     groups = grouping.groups(contents, hashes, rows)
@@ -56,7 +59,7 @@ def taught(reader: Reader, vectors: Vectors, labelled: Labelled, *, words: bool 
     if words and not labelled.several:
         said, notes = words_of(reader, vectors.space, labelled.classes)
     found = learning.learn(
-        learning.prepared(rows, centre), labelled.targets, len(labelled.classes), groups, said
+        learning.prepared(rows, centre), labelled.targets, len(labelled.classes), groups, said, even=even
     )
     return Taught(
         found, centre, contents, (*labelled.notes, *found.notes, *_remarks(labelled, groups), *notes)
