@@ -117,7 +117,7 @@ def apply(
     """Say of all images, or of those that meet ``where``, which class they are of. In blocks: memory does not depend on
     how large vectors are, but some bytes for each image.
 
-    Nothing is stored but for ``save``, a set of two columns (``<save>``: the class, ``<save>_p``: its probability),
+    Nothing is stored but for ``save``, a set of two columns (``<save>``: the class, ``<save>_score``: its probability),
     which replaces one of the name, and ``tag``: images get their class as a tag, given by ``probe <name>``, where its
     probability is ``threshold`` (by default 0.9) or more and nobody else has given them one of the classes; tags that
     the probe gave to these images before and would not now are taken away. Where an image may have several classes, it

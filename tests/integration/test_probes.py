@@ -106,7 +106,7 @@ class TestFitting:
         values = column(root, "reds")
         assert {i for i, value in values.items() if value == "red"} == set(ids(root, "red"))
         assert all(values[i] is None for i in ids(root, "blue"))
-        chances = column(root, "reds_p")
+        chances = column(root, "reds_score")
         assert min(chances[i] for i in ids(root, "red")) > 0.5 > max(chances[i] for i in ids(root, "lime"))
 
     def test_a_tag_for_what_has_none(self, root) -> None:
@@ -149,7 +149,7 @@ class TestRefused:
         with pytest.raises(UsageError, match="no image is tagged"):
             probes.fit(root, "colours")
         tags.add(root, "red", ids(root)[:2], provenance="probe x")
-        with pytest.raises(UsageError, match="probes and labels gave are not learned from"):
+        with pytest.raises(UsageError, match="no image is tagged by somebody"):
             probes.fit(root, "colours")
 
     def test_names_with_near_matches(self, root) -> None:
@@ -293,7 +293,7 @@ class TestApplying:
         assert told.saved == "colour"
         values = column(root, "colour")
         assert all(values[i] == "lime" for i in ids(root, "lime"))
-        found = allowed(Reader(root), "colour = 'lime' AND colour_p > 0.5")
+        found = allowed(Reader(root), "colour = 'lime' AND colour_score > 0.5")
         assert found is not None
         assert len(found) > 4
         assert set(found.ids.tolist()) <= set(ids(root, "lime"))

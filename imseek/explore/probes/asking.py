@@ -24,8 +24,8 @@ from imseek.types.probes import Proposal, Proposals
 PHASE: Final = "looking"
 #: So many images are clustered at most, evenly taken.
 _MOST: Final = 20_000
-#: More are proposed than are wanted, since copies go.
-_SPARE: Final = 2
+#: So many times as many more are found than are wanted, since copies go.
+_SPARE: Final = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def propose(
             if progress is not None:
                 progress(Progress(PHASE, part.stop, len(vectors), 0, time.monotonic() - began))
         free = free[proposing.unsure(margin[free], n)]
-    fresh, copies = _fresh(reader, vectors, known, vectors.ids[_typical(vectors, known, free, _SPARE * n)])
+    fresh, copies = _fresh(reader, vectors, known, vectors.ids[_typical(vectors, known, free, n)])
     return replace(
         _told(reader, vectors, fresh[:n], asked),
         labelled=len(known),
@@ -120,7 +120,7 @@ def _tells_apart(labelled: Labelled) -> bool:
 
 
 def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
-    """n of the positions ``free``."""
+    """n of the positions ``free``, and some to spare."""
     if not len(free):
         return free
     even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MOST)).astype(np.int64))
@@ -128,7 +128,7 @@ def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
     here = here[here >= 0][:_MOST]
     at = np.concatenate([here, free[even]])
     rows = learning.prepared(vectors.at(at), learning.centre_of(vectors))
-    found: Ids = at[proposing.typical(rows, np.arange(len(here)), n)]
+    found: Ids = at[proposing.typical(rows, np.arange(len(here)), n, spare=_SPARE * n)]
     return found
 
 

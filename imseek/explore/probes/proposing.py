@@ -42,12 +42,12 @@ def unsure(margin: Float32, n: int) -> Ids:
     return np.sort(found).astype(np.int64)
 
 
-def typical(rows: Float32, known: Ids, n: int, seed: int = 0) -> Ids:
+def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0) -> Ids:
     """Of (m, dim) rows, positions of n that are typical of parts in which nothing is ``known`` (positions), those of
     the largest parts first: TypiClust (Hacohen et al. 2022), which needs no model.
 
     There are as many clusters as known and wanted images; from each comes the image that is nearest to its neighbours.
-    Raises MissingExtraError.
+    After these, ``spare`` more. Raises MissingExtraError.
     """
     try:
         from sklearn.cluster import MiniBatchKMeans
@@ -62,11 +62,11 @@ def typical(rows: Float32, known: Ids, n: int, seed: int = 0) -> Ids:
     free[known] = False
     found: list[int] = []
     # Those with the fewest labelled images first, among these the largest; then once more from the beginning.
-    while len(found) < n:
+    while len(found) < n + spare:
         before = len(found)
         for number in np.lexsort((-sizes, labelled)).tolist():
             mine = np.flatnonzero(cluster == number)
-            if len(found) == n or not free[mine].any():
+            if len(found) == n + spare or not free[mine].any():
                 continue
             at = mine[free[mine]][_typicality(rows[mine])[free[mine]].argmax()]
             free[at] = False

@@ -429,7 +429,7 @@ def _applied(found: ProbeApplied) -> list[str]:
         out.append(table(("", "p", "id", "class", "image"), shown, right=(1, 2)))
     if found.saved is not None:
         out.append(
-            f"saved as columns {found.saved} and {found.saved}_p: imseek search … --where \"{found.saved} = '…'\""
+            f"saved as columns {found.saved} and {found.saved}_score: imseek search … --where \"{found.saved} = '…'\""
         )
     if found.tagged or found.untagged or found.kept:
         line = f"tagged {count(found.tagged, 'image')}, took {count(found.untagged, 'tag')} of before away"
