@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
     epilog=examples(
-        "imseek tag add cat 3 17 23 && imseek tag add dog 5 11 40",
         "imseek probe fit pets --tags cat,dog",
         "imseek probe apply pets --save pets",
         "imseek probe propose pets",
