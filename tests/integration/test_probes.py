@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import imseek
 from imseek import probes, tags, upkeep
 from imseek.data import models
 from imseek.data.reader import Reader
-from imseek.errors import EncoderMismatchError, UsageError
+from imseek.errors import EncoderMismatchError, MissingExtraError, UsageError
 from imseek.explore.reading import allowed
 from imseek.explore.vectors import Vectors
 from imseek.probes import Labels
@@ -241,6 +243,39 @@ class TestRefused:
         assert "--force" in (error.value.hint or "")
         probes.fit(root, "colours", force=True)
         assert probes.apply(root, "colours").counts["red"] == 8
+
+    def test_without_the_extra(self, root, monkeypatch) -> None:
+        tagged(root)
+        probes.fit(root, "colours")
+        monkeypatch.setitem(sys.modules, "sklearn", None)
+        for work in (
+            lambda: probes.fit(root, "again"),
+            lambda: probes.propose(root),
+            lambda: probes.evaluate(root, "colours", "folder"),
+        ):
+            with pytest.raises(MissingExtraError, match="scikit-learn is not installed"):
+                work()
+        assert probes.apply(root, "colours").images == 24  # it needs nothing but the probe
+
+    def test_stopped_it_learns_nothing(self, root) -> None:
+        tagged(root)
+        stop = threading.Event()
+        seen = []
+
+        def progress(now) -> None:
+            seen.append((now.phase, now.done < now.total))
+            stop.set()
+
+        with pytest.raises(InterruptedError):
+            probes.fit(root, "colours", progress=progress, stop=stop)
+        assert seen == [("learning", True)]
+        assert probes.list_(root) == ()
+
+    def test_of_too_many_labelled_images_a_sample_counts(self, root, monkeypatch) -> None:
+        monkeypatch.setattr("imseek.explore.probes.teaching.MOST", 12)
+        found = probes.fit(root, "colours", "folder")
+        assert found.counts == (4, 4, 4)
+        assert "24 images are labelled: a sample of 12 counts" in found.notes
 
     def test_no_image_to_label(self, root) -> None:
         tagged(root)

@@ -201,7 +201,8 @@ class TestProposing:
     def test_the_less_sure_half_or_more(self) -> None:
         margin = np.array([0.9, 0.1, 0.5, 0.3], np.float32)
         assert proposing.unsure(margin, 0).tolist() == [1, 3]
-        assert proposing.unsure(margin, 1).tolist() == [0, 1, 2, 3]
+        assert proposing.unsure(margin, 1).tolist() == [1, 3]
+        assert proposing.unsure(margin, 2).tolist() == [0, 1, 2, 3]
         assert proposing.unsure(margin[:0], 1).tolist() == []
 
     def test_typical_of_what_is_not_known(self) -> None:

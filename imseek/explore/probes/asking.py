@@ -16,7 +16,7 @@ from imseek.errors import UsageError
 from imseek.explore.probes import calibrating, grouping, learning, proposing
 from imseek.explore.probes.labels import Labelled, Labels, Unlabelled, read
 from imseek.explore.probes.stored import Probe
-from imseek.explore.probes.teaching import taught
+from imseek.explore.probes.teaching import taught, thinned
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 from imseek.types.probes import Proposal, Proposals
@@ -107,7 +107,7 @@ def _probe(
         return _Classes(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
     if labelled is None or not _tells_apart(labelled):
         return None
-    found = taught(reader, vectors, labelled, even=labels.even)
+    found = taught(reader, vectors, thinned(labelled), even=labels.even)
     return _Classes(
         labelled.classes, labelled.several, found.centre, found.learned.scorer, found.learned.best.temperature
     )

@@ -6,7 +6,7 @@ by itself, so that of two images of a class one is always there to learn from; a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -39,6 +39,8 @@ MOST_CENTRED: Final = 20_000
 _SMALLEST: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
+#: Called as work goes on, with how many steps are done and how many there are; may raise.
+Step: TypeAlias = Callable[[int, int], None]
 
 
 class Scorer(Protocol):
@@ -104,12 +106,13 @@ def learn(
     *,
     even: bool = False,
     seed: int = 0,
+    step: Step | None = None,
 ) -> Learned:
     """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
 
     ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
     arguments give the same probe. ``even``: each class counts the same, however many images it has; not where an
-    image may have several. Raises MissingExtraError.
+    image may have several.
     """
     even = even and targets.ndim == 1
     kept, number = _judgeable(targets, classes, groups)
@@ -128,7 +131,7 @@ def learn(
         some = kept[sampled(targets[kept], MOST_JUDGED, seed)]
         told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
         said = None if words is None else words[number]
-        judged = _judged(rows[some], told, len(number), groups[some], said, even, seed)
+        judged = _judged(rows[some], told, len(number), groups[some], said, even, seed, step)
     best = min(judged, key=lambda one: one.log_loss or 0.0)
     return Learned(fitted(best, rows, targets, classes, words, even, seed), judged, notes)
 
@@ -154,11 +157,18 @@ def _cosines(rows: Float32) -> Float32:
 
 
 def _judged(
-    rows: Float32, targets: Targets, classes: int, groups: Ids, words: Float32 | None, even: bool, seed: int
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+    step: Step | None,
 ) -> tuple[Judged, ...]:
     folds = list(_draws(targets, groups, seed))
     return (
-        _best_linear(rows, targets, classes, groups, folds, even),
+        _best_linear(rows, targets, classes, groups, folds, even, step),
         _best_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
     )
 
@@ -217,11 +227,19 @@ class _Held:
 
 
 def _best_linear(
-    rows: Float32, targets: Targets, classes: int, groups: Ids, folds: list[Ids], even: bool
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    even: bool,
+    step: Step | None,
 ) -> Judged:
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
     held = list(_splits(folds))
-    for learned, tested in held:
+    for number, (learned, tested) in enumerate(held):
+        if step is not None:
+            step(number, len(held))
         probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
         for found, probe in zip(parts, probes, strict=True):
             found.append(probe.logits(rows[tested]))

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.errors import MissingExtraError
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
 
@@ -50,7 +49,7 @@ class Linear:
 def fit(
     rows: Float32, targets: Targets, classes: int, strengths: Sequence[float], *, even: bool = False
 ) -> Iterator[Linear]:
-    """A probe for each strength, from (n, dim) unit rows. Deterministic. Raises MissingExtraError.
+    """A probe for each strength, from (n, dim) unit rows. Deterministic.
 
     ``even``: each class counts the same, however many images it has.
 
@@ -95,10 +94,8 @@ def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _regression(even: bool) -> Any:
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "explore") from error
+    from sklearn.linear_model import LogisticRegression
+
     # Going on from the solution of the strength before: they are neighbours.
     return LogisticRegression(
         warm_start=True, max_iter=_ITERATIONS, class_weight="balanced" if even else None

@@ -1,7 +1,8 @@
 """What to label next: of what a probe is less sure of, or of all as long as there is none, what stands for many others.
 
 The least sure images by themselves are oddities that teach little: on half A of the stamps of bench/probes.py they did
-no better than chance, and so did k-centre among them; typical ones of the less sure half, or of all, did far better.
+hardly better than chance, and so did k-centre among them; typical ones of the less sure half, or of all, did far
+better.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids
-from imseek.errors import MissingExtraError
 from imseek.types import Float32
 
 #: Among so many times as many images as are wanted there is something to choose from.
@@ -47,12 +47,10 @@ def typical(rows: Float32, known: Ids, n: int, *, spare: int = 0, seed: int = 0)
     the largest parts first: TypiClust (Hacohen et al. 2022), which needs no model.
 
     There are as many clusters as known and wanted images; from each comes the image that is nearest to its neighbours.
-    After these, ``spare`` more. Raises MissingExtraError.
+    After these, ``spare`` more.
     """
-    try:
-        from sklearn.cluster import MiniBatchKMeans
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "explore") from error
+    from sklearn.cluster import MiniBatchKMeans
+
     count = min(_CLUSTERS, len(known) + n, len(rows))
     means = MiniBatchKMeans(count, random_state=seed, n_init=3, batch_size=4096).fit(rows)
     cluster = means.labels_
