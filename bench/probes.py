@@ -28,7 +28,7 @@ import imseek
 from imseek.data.reader import Reader
 from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.metrics import bootstrap
-from imseek.explore.probes import cache, grouping, learning, linear
+from imseek.explore.probes import cache, calibrating, grouping, learning, linear, proposing
 from imseek.explore.probes.labels import Labels, read
 from imseek.explore.probes.words import TEMPLATES
 from imseek.explore.vectors import Vectors
@@ -89,6 +89,13 @@ def main() -> int:
     for name, method in methods.items():
         cells = [figure(half, method, shots, arguments.seeds) for shots in SHOTS]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if not arguments.choose:
+        steps = [shots * len(half.classes) for shots in SHOTS]
+        print("\n| what is labelled | " + " | ".join(f"{n} in all" for n in steps) + " |")
+        print("|---|" + "---|" * len(steps))
+        for name, ask in STRATEGIES.items():
+            cells = labelled(half, ask, steps, arguments.seeds)
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
     return 0
 
 
@@ -129,13 +136,16 @@ Method = Callable[[Half, np.ndarray, np.ndarray], np.ndarray]
 
 def figure(half: Half, method: Method, shots: int, seeds: int) -> str:
     """Mean over classes, with the interval of drawing both pictures and seeds anew."""
-    right, at, kinds = [], [], []
+    right, at = [], []
     for seed in range(seeds):
         learned, tested = half.draw(shots, seed)
         right.append(method(half, learned, tested) == half.truth[tested])
         at.append(tested)
-        kinds.append(half.truth[tested])
-    hits, positions, truth = map(np.concatenate, (right, at, kinds))
+    return balanced_figure(half, np.concatenate(right), np.concatenate(at))
+
+
+def balanced_figure(half: Half, hits: np.ndarray, positions: np.ndarray) -> str:
+    truth = half.truth[positions]
 
     def balanced(values: np.ndarray, weights: np.ndarray) -> float:
         total = np.bincount(truth, weights, len(half.classes))
@@ -176,7 +186,7 @@ def chosen(words: bool, only: str | None = None) -> Method:
         scorer: linear.Linear | cache.Cache = found.scorer
         if only is not None:
             best = next(one for one in found.judged if one.method == only)
-            scorer = learning.fitted(best, rows, truth, len(half.classes), said, 0)
+            scorer = learning.fitted(best, rows, truth, len(half.classes), said, False, 0)
         return scorer.logits(half.rows[tested]).argmax(axis=1)
 
     return classify
@@ -192,6 +202,74 @@ METHODS: dict[str, Method] = {
     "cache model": chosen(True, "cache"),
     "**probe fit** (the better by cross-validation)": chosen(True),
 }
+
+
+# -- what to label next --------------------------------------------------------------------------------
+
+#: Of what is known (positions), what is left, and how many more: positions of these.
+Ask = Callable[[Half, np.ndarray, np.ndarray, int, int], np.ndarray]
+
+
+def by_chance(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng((seed, n)).choice(left, n, replace=False)
+
+
+def proposed(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
+    if len(np.unique(half.truth[known])) > 1:
+        left = left[proposing.unsure(margins(half, known, left), n)]
+    pool = np.concatenate([known, left])
+    return pool[proposing.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+
+
+def typical(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
+    pool = np.concatenate([known, left])
+    return pool[proposing.typical(half.rows[pool], np.arange(len(known)), n, seed=seed)]
+
+
+def least_sure(half: Half, known: np.ndarray, left: np.ndarray, n: int, seed: int) -> np.ndarray:
+    if len(np.unique(half.truth[known])) < 2:
+        return by_chance(half, known, left, n, seed)
+    return left[np.argsort(margins(half, known, left), kind="stable")[:n]]
+
+
+STRATEGIES: dict[str, Ask] = {
+    "by chance": by_chance,
+    "the least sure": least_sure,
+    "typical (TypiClust)": typical,
+    "**probe propose** (typical of the less sure half)": proposed,
+}
+
+
+def margins(half: Half, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    logits, temperature, _ = probe_of(half, known, asked)
+    return proposing.margins(calibrating.probabilities(logits, temperature, False), False)
+
+
+def probe_of(half: Half, known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Logits of what is asked for, among the classes that are known by now; the temperature; these classes."""
+    there, truth = np.unique(half.truth[known], return_inverse=True)
+    found = learning.learn(
+        half.rows[known], truth, len(there), half.groups[known], half.words[there], even=True
+    )
+    return found.scorer.logits(half.rows[asked]), found.best.temperature, there
+
+
+def labelled(half: Half, ask: Ask, steps: list[int], seeds: int) -> list[str]:
+    """For each number of labelled images, how good a probe is on the others."""
+    right: dict[int, list[np.ndarray]] = {n: [] for n in steps}
+    at: dict[int, list[np.ndarray]] = {n: [] for n in steps}
+    for seed in range(seeds):
+        known = np.empty(0, np.int64)
+        for n in steps:
+            left = np.flatnonzero(~np.isin(half.groups, half.groups[known]))
+            left = np.random.default_rng(seed).permutation(left)
+            left = left[np.sort(np.unique(half.groups[left], return_index=True)[1])]
+            known = np.concatenate([known, ask(half, known, left, n - len(known), seed)])
+            tested = np.flatnonzero(~np.isin(half.groups, half.groups[known]))
+            logits, _, there = probe_of(half, known, tested)
+            right[n].append(there[logits.argmax(axis=1)] == half.truth[tested])
+            at[n].append(tested)
+    return [balanced_figure(half, np.concatenate(right[n]), np.concatenate(at[n])) for n in steps]
 
 
 def SETTINGS() -> dict[str, Method]:  # noqa: N802 - a table that is made when it is asked for

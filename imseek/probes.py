@@ -48,6 +48,8 @@ def fit(
     space: str | None = None,
     words: bool = True,
     force: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
 ) -> ProbeInfo:
     """Learn classes from labelled images, and keep that under a name: a linear probe or a cache model, whichever is
     better by cross-validation.
@@ -58,7 +60,7 @@ def fit(
     words. ``force`` puts it in the place of a probe of the name. The same labels and vectors give the same probe.
 
     Raises UsageError (fewer than two classes, an image of two, a name that is taken …), QueryError, MissingExtraError,
-    LockedError.
+    LockedError; InterruptedError where it was stopped: nothing is stored then.
     """
     from imseek.data import model_files
     from imseek.data.patience import writing
@@ -66,13 +68,15 @@ def fit(
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
     root = path_of(collection)
     stored.check_free(root, name, replace=force)
+    teaching.check_installed()
+    steps = teaching.Steps(progress, stop)
 
     def learn(reader: Reader) -> models.Model:
         chosen = stored.chosen_space(reader, space)
         vectors = Vectors(reader, chosen, allowed(reader, where))
-        labelled = read(reader, wanted, vectors.ids)
+        labelled = teaching.thinned(read(reader, wanted, vectors.ids))
         teaching.check_classes(labelled)
-        taught = teaching.taught(reader, vectors, labelled, words=words)
+        taught = teaching.taught(reader, vectors, labelled, words=words, even=wanted.even, step=steps)
         return stored.made(name, taught, labelled, wanted, where, chosen)
 
     model = reading(collection, learn)
@@ -117,7 +121,7 @@ def apply(
     """Say of all images, or of those that meet ``where``, which class they are of. In blocks: memory does not depend on
     how large vectors are, but some bytes for each image.
 
-    Nothing is stored but for ``save``, a set of two columns (``<save>``: the class, ``<save>_p``: its probability),
+    Nothing is stored but for ``save``, a set of two columns (``<save>``: the class, ``<save>_score``: its probability),
     which replaces one of the name, and ``tag``: images get their class as a tag, given by ``probe <name>``, where its
     probability is ``threshold`` (by default 0.9) or more and nobody else has given them one of the classes; tags that
     the probe gave to these images before and would not now are taken away. Where an image may have several classes, it
@@ -135,7 +139,7 @@ def apply(
         )
     if save is not None:
         storing.check_columns(root, save, name)
-    level = threshold if threshold is not None else SURE if tag else EVEN
+    level = threshold if threshold is not None else EVEN if probe.info.several else SURE
 
     def look(reader: Reader) -> tuple[ProbeApplied, Said | None]:
         vectors = Vectors(reader, stored.space_of(reader, probe.info), allowed(reader, where))
@@ -175,6 +179,7 @@ def propose(
     InterruptedError where it was stopped.
     """
     asking.check_count(n)
+    teaching.check_installed()
     root = path_of(collection)
     probe = None if name is None else stored.find(root, name)
     wanted = Labels.parse(labels) if isinstance(labels, str) else labels
@@ -214,6 +219,7 @@ def evaluate(
         raise UsageError("a learning curve learns probes of its own", hint="leave out the name of the probe")
     if any(shots < 1 for shots in curve):
         raise UsageError("so few images cannot be learned from", hint="--curve 1,2,4,8")
+    teaching.check_installed()
     probe = None if name is None else stored.find(root, name)
 
     def look(reader: Reader) -> ProbeEvaluation:

@@ -10,6 +10,9 @@ from imseek.data.catalog_file import connect_read_only
 from imseek.data.reader import FOREVER, Reader, chunks
 from imseek.errors import UsageError
 
+#: What the provenance of tags begins with that a model gave: nobody has said them, and models do not learn from them.
+LEARNED = ("probe ", "zero-shot ", "moderation ")
+
 #: Image, tag, and where it comes from.
 TagRow = tuple[int, str, str]
 

@@ -463,6 +463,31 @@ def label(stage: Stage) -> None:
     labels.label(stage.root, ["red", "blue"], save="kind", tag=True)
 
 
+def tag(stage: Stage) -> None:
+    """Given to all, and taken away from some."""
+    from imseek import tags
+    from imseek.data.reader import Reader
+
+    ids = live_ids(Reader(stage.root))
+    tags.add(stage.root, "given", ids)
+    tags.remove(stage.root, "given", ids[:2])
+
+
+def learn_and_forget(stage: Stage) -> None:
+    """A model with columns and tags, all gone again in one commit."""
+    from imseek import tags
+    from imseek.data import derived
+    from imseek.data.models import Model
+    from imseek.data.reader import Reader
+
+    ids = live_ids(Reader(stage.root))
+    tags.add(stage.root, "kind", ids, provenance="probe kinds")
+    derived.store(
+        stage.root, {"kinds": dict.fromkeys(ids, "kind")}, Model("kinds", "probe", {"classes": ["kind"]})
+    )
+    derived.forget(stage.root, "kinds", "probe drop", [(image_id, "kind") for image_id in ids])
+
+
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
     from imseek.data import judgements
@@ -641,6 +666,8 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "merge": (in_pieces, merged),
     "put columns": (in_pieces, columns),
     "label": (in_pieces, label),
+    "tag": (in_pieces, tag),
+    "learn and forget": (in_pieces, learn_and_forget),
     "judge": (in_pieces, judge),
     "sweep": (retired, sweep),
     "purge": (worn, purge),

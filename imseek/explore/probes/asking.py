@@ -16,16 +16,16 @@ from imseek.errors import UsageError
 from imseek.explore.probes import calibrating, grouping, learning, proposing
 from imseek.explore.probes.labels import Labelled, Labels, Unlabelled, read
 from imseek.explore.probes.stored import Probe
-from imseek.explore.probes.teaching import taught
+from imseek.explore.probes.teaching import taught, thinned
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 from imseek.types.probes import Proposal, Proposals
 
 PHASE: Final = "looking"
-#: Without a probe so many images are looked at, evenly taken.
+#: So many images are clustered at most, evenly taken.
 _MOST: Final = 20_000
-#: More are proposed than are wanted, since copies go.
-_SPARE: Final = 2
+#: So many times as many more are found than are wanted, since copies go.
+_SPARE: Final = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +55,13 @@ def propose(
     """n images, or as many as there are, to be labelled next. Raises UsageError, MissingExtraError,
     InterruptedError."""
     labelled, notes = _known(reader, labels, vectors)
-    asked = _probe(reader, vectors, labelled, probe)
+    asked = _probe(reader, vectors, labels, labelled, probe)
     known = np.empty(0, np.int64) if labelled is None else labelled.ids
+    free = np.flatnonzero(~np.isin(vectors.ids, known))
     if asked is None:
-        at = _typical(vectors, known, _SPARE * n)
         if labelled is not None:
             notes += (f"only {labelled.classes[0]} is labelled: what is like no labelled image comes first",)
-    else:
+    elif len(free):
         margin = np.empty(len(vectors), np.float32)
         began = time.monotonic()
         for part, rows in vectors.blocks():
@@ -70,13 +70,8 @@ def propose(
             margin[part] = proposing.margins(asked.chances(rows), asked.several)
             if progress is not None:
                 progress(Progress(PHASE, part.stop, len(vectors), 0, time.monotonic() - began))
-        free = np.flatnonzero(~np.isin(vectors.ids, known))
-        at = free[proposing.unsure(margin[free], n)] if len(free) else free
-    fresh, copies = _fresh(reader, vectors, known, vectors.ids[at])
-    if asked is not None and len(fresh):
-        centred = learning.prepared(vectors.of(fresh), asked.centre)
-        seen = learning.prepared(vectors.of(known), asked.centre) if len(known) else centred[:0]
-        fresh = fresh[proposing.spread(centred, seen, n)]
+        free = free[proposing.unsure(margin[free], n)]
+    fresh, copies = _fresh(reader, vectors, known, vectors.ids[_typical(vectors, known, free, n)])
     return replace(
         _told(reader, vectors, fresh[:n], asked),
         labelled=len(known),
@@ -105,14 +100,14 @@ def _known(reader: Reader, labels: Labels, vectors: Vectors) -> tuple[Labelled |
 
 
 def _probe(
-    reader: Reader, vectors: Vectors, labelled: Labelled | None, probe: Probe | None
+    reader: Reader, vectors: Vectors, labels: Labels, labelled: Labelled | None, probe: Probe | None
 ) -> _Classes | None:
     if probe is not None:
         info = probe.info
         return _Classes(info.classes, info.several, probe.centre, probe.scorer, info.temperature)
     if labelled is None or not _tells_apart(labelled):
         return None
-    found = taught(reader, vectors, labelled)
+    found = taught(reader, vectors, thinned(labelled), even=labels.even)
     return _Classes(
         labelled.classes, labelled.several, found.centre, found.learned.scorer, found.learned.best.temperature
     )
@@ -124,15 +119,16 @@ def _tells_apart(labelled: Labelled) -> bool:
     return len(labelled.classes) > 1
 
 
-def _typical(vectors: Vectors, known: Ids, n: int) -> Ids:
-    """Positions among ``vectors``."""
+def _typical(vectors: Vectors, known: Ids, free: Ids, n: int) -> Ids:
+    """n of the positions ``free``, and some to spare."""
+    if not len(free):
+        return free
+    even = np.unique(np.linspace(0, len(free) - 1, min(len(free), _MOST)).astype(np.int64))
     here = vectors.positions(known)
-    even = np.unique(np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), _MOST)).astype(np.int64))
-    at = np.union1d(even, here[here >= 0])
-    if len(at) <= len(here):
-        return np.empty(0, np.int64)
+    here = here[here >= 0][:_MOST]
+    at = np.concatenate([here, free[even]])
     rows = learning.prepared(vectors.at(at), learning.centre_of(vectors))
-    found: Ids = at[proposing.typical(rows, np.flatnonzero(np.isin(at, here)), n)]
+    found: Ids = at[proposing.typical(rows, np.arange(len(here)), n, spare=_SPARE * n)]
     return found
 
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from imseek.explore.metrics.classification import expected_calibration_error
 from imseek.explore.probes.labels import Targets
 
-#: Temperatures lie between these, relative to the spread of the logits.
-_SPAN: Final = (-5.0, 4.0)
+#: Logarithms of the lowest and the highest temperature, relative to the spread of the logits.
+_SPAN: Final = (-6.0, 4.0)
 
 Numbers = npt.NDArray[Any]
 
@@ -42,19 +42,38 @@ def losses(logits: Numbers, targets: Targets, temperature: float) -> npt.NDArray
     return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - own)
 
 
-def temperature_of(logits: Numbers, targets: Targets) -> float:
-    """The temperature under which what is true was most likely. 1 where nothing was held out."""
+def temperature_of(logits: Numbers, targets: Targets, weights: Numbers | None = None) -> float:
+    """The temperature under which what is true is the likeliest, each image by its weight. 1 where nothing was held
+    out.
+
+    As in Platt 1999, what is true counts as such in n + 1 of n + 2 cases: a few images that are all right make no
+    probability 1.
+    """
     from scipy.optimize import minimize_scalar
 
     if not len(logits):
         return 1.0
-    spread = float(np.std(logits)) or 1.0
+    # Of most images, not of all: what is nearly a copy of a key has logits of another order.
+    typical = np.abs(logits) if targets.ndim == 2 else np.ptp(logits, axis=1)
+    spread = float(np.median(typical)) or 1.0
+    doubt = 2 / (len(logits) + 2)
 
     def loss(exponent: float) -> float:
-        return float(losses(logits, targets, spread * float(np.exp(exponent))).mean())
+        temperature = spread * float(np.exp(exponent))
+        sure = (1 - doubt) * losses(logits, targets, temperature)
+        return float(np.average(sure + doubt * _doubted(logits, targets, temperature), weights=weights))
 
     found = minimize_scalar(loss, bounds=_SPAN, method="bounded", options={"xatol": 1e-3})
     return spread * float(np.exp(found.x))
+
+
+def _doubted(logits: Numbers, targets: Targets, temperature: float) -> Numbers:
+    """(n,): the mean loss if any class, or yes and no, were as likely to be true."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if targets.ndim == 2:
+        return np.asarray((np.logaddexp(0, scaled) - scaled / 2).mean(axis=1))
+    top = scaled.max(axis=1)
+    return np.asarray(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1)) - scaled.mean(axis=1))
 
 
 def correct(logits: Numbers, targets: Targets) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from imseek.explore.metrics import bootstrap, classification
 from imseek.explore.probes import calibrating, grouping, learning
 from imseek.explore.probes.labels import Labelled, Labels, Targets, read
 from imseek.explore.probes.stored import Probe
-from imseek.explore.probes.teaching import check_classes
+from imseek.explore.probes.teaching import check_classes, thinned
 from imseek.explore.probes.words import words_of
 from imseek.explore.vectors import BLOCK, Vectors
 from imseek.types import Float32, Progress, ProgressCallback
@@ -38,8 +38,8 @@ def of_probe(
     reader: Reader, vectors: Vectors, probe: Probe, truth: Labels, searchable: Ids
 ) -> ProbeEvaluation:
     """A stored probe, on images with a truth. Raises UsageError where none is left."""
-    labelled = _in_its_classes(reader, probe, truth, searchable)
-    known, left = labelled
+    known, left = _in_its_classes(reader, probe, truth, searchable)
+    known = thinned(known)
     contents, hashes = grouping.facts_of(reader, known.ids)
     digests = np.frombuffer(b"".join(contents), np.dtype("<i8")).reshape(-1, 4)
     seen = np.isin(known.ids, probe.learned) | _among(digests, probe.contents)
@@ -92,7 +92,7 @@ def of_labels(
 
     Raises UsageError where there is nothing to tell apart, InterruptedError.
     """
-    labelled = read(reader, labels, vectors.ids)
+    labelled = thinned(read(reader, labels, vectors.ids), seed)
     check_classes(labelled)
     rows = vectors.of(labelled.ids)
     contents, hashes = grouping.facts_of(reader, labelled.ids)
@@ -114,7 +114,7 @@ def of_labels(
         len(labelled.classes),
         groups,
         said,
-        labelled.classes,
+        labels.even,
     )
     whole, method, temperature = task.learn(first, second, seed)
     scored = _scored(whole, labelled.targets[second], groups[second], temperature, labelled.classes)
@@ -143,12 +143,18 @@ class _Task:
     classes: int
     groups: Ids
     words: Float32 | None
-    names: tuple[str, ...]
+    even: bool
 
     def learn(self, at: Ids, tested: Ids, seed: int) -> tuple[Float32, str, float]:
         """Logits of what is tested, method and temperature."""
         found = learning.learn(
-            self.rows[at], self.targets[at], self.classes, self.groups[at], self.words, seed=seed
+            self.rows[at],
+            self.targets[at],
+            self.classes,
+            self.groups[at],
+            self.words,
+            even=self.even,
+            seed=seed,
         )
         return found.scorer.logits(self.rows[tested]), found.scorer.name, found.best.temperature
 

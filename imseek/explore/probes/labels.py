@@ -23,8 +23,6 @@ from imseek.types import display_path
 
 #: More classes than these are no classes.
 MOST_CLASSES: Final = 1000
-#: What comes from a model is nothing to learn from.
-_LEARNED: Final = ("probe ", "label ")
 #: So many images are named in an error.
 _NAMED: Final = 5
 
@@ -45,6 +43,12 @@ class Labels:
     names: tuple[str, ...] = ()
     several: bool = False
     negatives: str | None = None
+
+    @property
+    def even(self) -> bool:
+        """Whether each class counts the same, however many images it has: those that somebody has tagged are no sample
+        of the collection, as all rows of a column or all folders are."""
+        return self.kind == "tags"
 
     def facts(self) -> dict[str, Any]:
         """As JSON; :meth:`of_facts` takes it back."""
@@ -149,7 +153,7 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     rows = tagged.rows(reader, wanted if labels.names and not everything else None)
     said = [(i, tag) for i, tag, provenance in rows if _is_said(provenance)]
     if not said:
-        learned = " (tags that probes and labels gave are not learned from)" if rows else ""
+        learned = " by somebody (from what a model gave, nothing is learned)" if rows else ""
         raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
     ids = np.array([i for i, _ in said], np.int64)
     inside = np.isin(ids, searchable)
@@ -186,7 +190,7 @@ def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str,
 
 
 def _is_said(provenance: str) -> bool:
-    return not provenance.startswith(_LEARNED) and not marks_duplicates(provenance)
+    return not provenance.startswith(tagged.LEARNED) and not marks_duplicates(provenance)
 
 
 def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> Labelled:

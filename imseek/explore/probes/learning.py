@@ -6,7 +6,7 @@ by itself, so that of two images of a class one is always there to learn from; a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -39,6 +39,8 @@ MOST_CENTRED: Final = 20_000
 _SMALLEST: Final = 1e-6
 
 Settings: TypeAlias = Mapping[str, float]
+#: Called as work goes on, with how many steps are done and how many there are; may raise.
+Step: TypeAlias = Callable[[int, int], None]
 
 
 class Scorer(Protocol):
@@ -96,41 +98,86 @@ def prepared(rows: Float32, centre: Float32) -> Float32:
 
 
 def learn(
-    rows: Float32, targets: Targets, classes: int, groups: Ids, words: Float32 | None = None, *, seed: int = 0
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None = None,
+    *,
+    even: bool = False,
+    seed: int = 0,
+    step: Step | None = None,
 ) -> Learned:
     """The better one of a linear probe and a cache model, by cross-validation, learned from all n images.
 
     ``rows`` (n, dim) and ``words`` (classes, dim), of the names of the classes, are :func:`prepared`. The same
-    arguments give the same probe. Raises MissingExtraError.
+    arguments give the same probe. ``even``: each class counts the same, however many images it has; not where an
+    image may have several.
     """
-    sample = sampled(targets, MOST_JUDGED, seed)
-    some, some_targets = rows[sample], targets[sample]
-    folds = list(_draws(some_targets, groups[sample], seed))
-    cosines = some @ some.T
-    pivot = cache.pivot_of(cosines)
+    even = even and targets.ndim == 1
+    kept, number = _judgeable(targets, classes, groups)
     notes: tuple[str, ...] = ()
-    if not any((fold >= 0).any() for fold in folds):
-        notes = ("no class has two different images: nothing could be held out, and nothing was measured",)
-        usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
-        judged = (Judged("cache", usual, 1.0), Judged("linear", {"strength": STRENGTH}, 1.0))
-    else:
-        judged = (
-            _best_linear(some, some_targets, classes, groups[sample], folds),
-            _best_cache(cosines, some, some_targets, classes, groups[sample], folds, words, pivot),
+    if len(number) < 1 + (targets.ndim == 1):
+        notes = (
+            "too few classes have two different images: nothing could be held out, and nothing was measured",
         )
-    best = min(judged, key=_order)
-    return Learned(fitted(best, rows, targets, classes, words, seed), judged, notes)
+        pivot = cache.pivot_of(_cosines(rows[sampled(targets, MOST_JUDGED, seed)]))
+        usual = {"sharpness": SHARPNESS, "weight": 0.0 if words is None else WEIGHT, "pivot": pivot}
+        judged: tuple[Judged, ...] = (
+            Judged("cache", usual, 1.0),
+            Judged("linear", {"strength": STRENGTH}, 1.0),
+        )
+    else:
+        some = kept[sampled(targets[kept], MOST_JUDGED, seed)]
+        told = targets[some] if targets.ndim == 2 else np.searchsorted(number, targets[some])
+        said = None if words is None else words[number]
+        judged = _judged(rows[some], told, len(number), groups[some], said, even, seed, step)
+    best = min(judged, key=lambda one: one.log_loss or 0.0)
+    return Learned(fitted(best, rows, targets, classes, words, even, seed), judged, notes)
 
 
-def _order(one: Judged) -> tuple[float, float]:
-    return (0, 0) if one.accuracy is None else (-one.accuracy.value, one.log_loss or 0)
+def _judgeable(targets: Targets, classes: int, groups: Ids) -> tuple[Ids, Ids]:
+    """Positions of the images, and the classes, that can be held out: of classes with two groups or more.
+
+    The others would only ever be the wrong answer, and settings would be chosen that never give it.
+    """
+    if targets.ndim == 2:
+        kinds = strata(targets)
+        pairs = np.unique(np.stack([kinds, groups]), axis=1)[0]
+        there = np.bincount(pairs).max(initial=0) > 1
+        return np.arange(len(targets)), np.arange(classes) if there else np.empty(0, np.int64)
+    pairs = np.unique(np.stack([targets, groups]), axis=1)[0]
+    number = np.flatnonzero(np.bincount(pairs, minlength=classes) > 1)
+    return np.flatnonzero(np.isin(targets, number)), number
+
+
+def _cosines(rows: Float32) -> Float32:
+    found: Float32 = rows @ rows.T
+    return found
+
+
+def _judged(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    words: Float32 | None,
+    even: bool,
+    seed: int,
+    step: Step | None,
+) -> tuple[Judged, ...]:
+    folds = list(_draws(targets, groups, seed))
+    return (
+        _best_linear(rows, targets, classes, groups, folds, even, step),
+        _best_cache(_cosines(rows), rows, targets, classes, groups, folds, words, even),
+    )
 
 
 def fitted(
-    best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, seed: int
+    best: Judged, rows: Float32, targets: Targets, classes: int, words: Float32 | None, even: bool, seed: int
 ) -> Linear | Cache:
     if best.method == "linear":
-        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]])
+        (found,) = linear.fit(rows, targets, classes, [best.settings["strength"]], even=even)
         return found
     keys = sampled(targets, cache.MOST_KEYS, seed, evenly=True)
     return cache.fitted(rows[keys], targets[keys], classes, words, **best.settings)
@@ -141,34 +188,30 @@ def fitted(
 
 @dataclass(slots=True, eq=False)
 class _Held:
-    """What one setting says of the images that were held out: logits, targets, and of which image and fold each is."""
+    """What one setting says of the images that were held out: logits, targets, and of which image and fold each is,
+    and how much it counts."""
 
     logits: npt.NDArray[Any]
     targets: Targets
     image: Ids
     fold: Ids
-
-    def right(self) -> float:
-        return float(calibrating.correct(self.logits, self.targets).mean())
+    weights: npt.NDArray[np.float64]
 
     def loss(self) -> float:
-        """Of what is true, with the temperature that suits it best."""
-        temperature = calibrating.temperature_of(self.logits, self.targets)
-        return float(calibrating.losses(self.logits, self.targets, temperature).mean())
-
-    def beats(self, other: _Held) -> bool:
-        """By accuracy, and among equals by likelihood, which is only computed then."""
-        mine, theirs = self.right(), other.right()
-        return mine > theirs or (mine == theirs and self.loss() < other.loss())
+        """Of what is true, with the temperature that suits it best: what settings are chosen by. Accuracy is coarse
+        where few images are held out, and the more settings there are, the more it flatters the best of them."""
+        temperature = calibrating.temperature_of(self.logits, self.targets, self.weights)
+        each = calibrating.losses(self.logits, self.targets, temperature)
+        return float(np.average(each, weights=self.weights))
 
     def judged(self, method: str, settings: Settings, groups: Ids) -> Judged:
-        temperature = calibrating.temperature_of(self.logits, self.targets)
+        temperature = calibrating.temperature_of(self.logits, self.targets, self.weights)
         chances = np.empty(self.logits.shape, np.float32)
         for fold in np.unique(self.fold):
             mine = self.fold == fold
             # Where there is one fold only, its own has to do.
             other = ~mine if (~mine).any() else mine
-            own = calibrating.temperature_of(self.logits[other], self.targets[other])
+            own = calibrating.temperature_of(self.logits[other], self.targets[other], self.weights[other])
             chances[mine] = calibrating.probabilities(self.logits[mine], own, self.targets.ndim == 2)
         together = np.unique(groups[self.image], return_inverse=True)[1]
         right = calibrating.correct(self.logits, self.targets)
@@ -183,17 +226,25 @@ class _Held:
         )
 
 
-def _best_linear(rows: Float32, targets: Targets, classes: int, groups: Ids, folds: list[Ids]) -> Judged:
+def _best_linear(
+    rows: Float32,
+    targets: Targets,
+    classes: int,
+    groups: Ids,
+    folds: list[Ids],
+    even: bool,
+    step: Step | None,
+) -> Judged:
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in linear.STRENGTHS]
     held = list(_splits(folds))
-    for learned, tested in held:
-        probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS)
+    for number, (learned, tested) in enumerate(held):
+        if step is not None:
+            step(number, len(held))
+        probes = linear.fit(rows[learned], targets[learned], classes, linear.STRENGTHS, even=even)
         for found, probe in zip(parts, probes, strict=True):
             found.append(probe.logits(rows[tested]))
-    each = [_held(found, targets, held) for found in parts]
-    best = 0
-    for n, one in enumerate(each):
-        best = n if one.beats(each[best]) else best
+    each = [_held(found, targets, held, even) for found in parts]
+    best = int(np.argmin([one.loss() for one in each]))
     return each[best].judged("linear", {"strength": linear.STRENGTHS[best]}, groups)
 
 
@@ -205,12 +256,13 @@ def _best_cache(
     groups: Ids,
     folds: list[Ids],
     words: Float32 | None,
-    pivot: float,
+    even: bool,
 ) -> Judged:
+    pivot = cache.pivot_of(cosines)
     said = None if words is None else rows @ words.T
     held = list(_splits(folds))
     values = [cache.shares(targets[learned], classes) for learned, _ in held]
-    best: tuple[_Held, Settings] | None = None
+    best: tuple[float, _Held, Settings] | None = None
     for sharpness in cache.SHARPNESSES:
         near = cache.affinities(cosines, sharpness, pivot)
         alone = [
@@ -224,17 +276,20 @@ def _best_cache(
                     one + np.float32(weight) * said[tested]
                     for one, (_, tested) in zip(alone, held, strict=True)
                 ]
-            found = _held(parts, targets, held)
-            if best is None or found.beats(best[0]):
-                best = found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
+            found = _held(parts, targets, held, even)
+            loss = found.loss()
+            if best is None or loss < best[0]:
+                best = loss, found, {"sharpness": sharpness, "weight": weight, "pivot": pivot}
     assert best is not None
-    return best[0].judged("cache", best[1], groups)
+    return best[1].judged("cache", best[2], groups)
 
 
-def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]]) -> _Held:
+def _held(parts: list[npt.NDArray[Any]], targets: Targets, held: list[tuple[Ids, Ids]], even: bool) -> _Held:
     image = np.concatenate([tested for _, tested in held])
     fold = np.concatenate([np.full(len(tested), n) for n, (_, tested) in enumerate(held)])
-    return _Held(np.concatenate(parts), targets[image], image, fold)
+    told = targets[image]
+    weights = 1 / np.bincount(told)[told] if even else np.ones(len(told))
+    return _Held(np.concatenate(parts), told, image, fold, weights)
 
 
 def _splits(draws: list[Ids]) -> Iterator[tuple[Ids, Ids]]:
@@ -267,7 +322,8 @@ def folds_of(targets: Targets, groups: Ids, folds: int, seed: int) -> Ids:
     for kind in np.unique(of_group):
         mine = generator.permutation(np.flatnonzero(of_group == kind))
         if len(mine) > 1:
-            fold[mine] = (generator.integers(folds) + np.arange(len(mine))) % folds
+            # All classes begin with the same fold: each loses as many, so that none is rarer for being held out.
+            fold[mine] = np.arange(len(mine)) % folds
     found: Ids = fold[groups]
     return found
 

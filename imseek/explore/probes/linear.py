@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.errors import MissingExtraError
 from imseek.explore.probes.labels import Targets
 from imseek.types import Float32
 
@@ -47,8 +46,12 @@ class Linear:
         return cls(arrays["weights"], arrays["bias"])
 
 
-def fit(rows: Float32, targets: Targets, classes: int, strengths: Sequence[float]) -> Iterator[Linear]:
-    """A probe for each strength, from (n, dim) unit rows. Deterministic. Raises MissingExtraError.
+def fit(
+    rows: Float32, targets: Targets, classes: int, strengths: Sequence[float], *, even: bool = False
+) -> Iterator[Linear]:
+    """A probe for each strength, from (n, dim) unit rows. Deterministic.
+
+    ``even``: each class counts the same, however many images it has.
 
     Where an image may have several classes, each of them has a regression of its own against the rest.
     """
@@ -59,7 +62,7 @@ def fit(rows: Float32, targets: Targets, classes: int, strengths: Sequence[float
     turned, back = _turned(moved)
     single = targets.ndim == 1
     problems = [targets] if single else list(targets.T.astype(np.int64))
-    models = [_regression() for _ in problems]
+    models = [_regression(even and single) for _ in problems]
     for strength in strengths:
         parts = [_solved(model, turned, one, strength) for model, one in zip(models, problems, strict=True)]
         if single:
@@ -90,13 +93,13 @@ def _turned(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
     return np.ascontiguousarray(upper.T), axes.T
 
 
-def _regression() -> Any:
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "explore") from error
+def _regression(even: bool) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
     # Going on from the solution of the strength before: they are neighbours.
-    return LogisticRegression(warm_start=True, max_iter=_ITERATIONS)
+    return LogisticRegression(
+        warm_start=True, max_iter=_ITERATIONS, class_weight="balanced" if even else None
+    )
 
 
 def _solved(model: Any, rows: npt.NDArray[Any], target: npt.NDArray[Any], strength: float) -> _Part:

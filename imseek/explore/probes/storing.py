@@ -21,12 +21,12 @@ RECORD: Final = "labels"
 
 def check_columns(root: Path, name: str, probe: str) -> None:
     """Raises UsageError for what cannot name a set of columns of a probe."""
-    if not (columns.can_be_name(name) and columns.can_be_name(f"{name}_p")):
+    if not (columns.can_be_name(name) and columns.can_be_name(f"{name}_score")):
         raise UsageError(
             f"{name!r} cannot name columns",
-            hint="lower-case letters, digits and _, a letter first, 62 at most",
+            hint="lower-case letters, digits and _, a letter first, 58 at most",
         )
-    hidden = {name, f"{name}_p"} & {*shards.INTRINSIC.names, "image_id"}
+    hidden = {name, f"{name}_score"} & {*shards.INTRINSIC.names, "image_id"}
     if hidden:
         raise UsageError(f"there is a column {hidden.pop()} already", hint="choose another name")
     before = models.find(root, name)
@@ -39,7 +39,7 @@ def check_columns(root: Path, name: str, probe: str) -> None:
         column
         for shard in Reader(root).current.shards
         for column in shard.columns
-        if column in (name, f"{name}_p")
+        if column in (name, f"{name}_score")
     }
     if before is None and others:
         raise UsageError(f"there are columns {others.pop()} already", hint="choose another name")
@@ -60,7 +60,7 @@ def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, thr
             "classes": list(info.classes),
         }
         model = Model(name, RECORD, facts)
-    values = {name: said.labels(info.classes), f"{name}_p": said.chances()}
+    values = {name: said.labels(info.classes), f"{name}_score": said.chances()}
     return derived.store(root, values, model)
 
 

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Final
 
 import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.errors import UsageError
+from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.probes import grouping, learning
 from imseek.explore.probes.labels import Labelled
 from imseek.explore.probes.words import words_of
 from imseek.explore.vectors import Vectors
-from imseek.types import Float32
+from imseek.types import Float32, Progress, ProgressCallback
+
+PHASE: Final = "learning"
+#: Of more labelled images than these a sample is learned from, or judged by: their vectors are in memory.
+MOST: Final = 50_000
+
+
+def check_installed() -> None:
+    """Raises MissingExtraError where there is nothing to learn with (scikit-learn, which brings SciPy)."""
+    if find_spec("sklearn") is None:
+        raise MissingExtraError("scikit-learn", "explore")
+
+
+def thinned(labelled: Labelled, seed: int = 0) -> Labelled:
+    """As many as can be in memory, of each class by its size, with a note where there are more."""
+    if len(labelled) <= MOST:
+        return labelled
+    note = f"{len(labelled):,} images are labelled: a sample of {MOST:,} counts"
+    found = labelled.take(learning.sampled(labelled.targets, MOST, seed))
+    return replace(found, notes=(*labelled.notes, note))
+
+
+class Steps:
+    """Tells how far learning is, and whether it is to stop."""
+
+    def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
+        self._progress = progress
+        self._stop = stop
+        self._began = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Raises InterruptedError."""
+        if self._stop is not None and self._stop.is_set():
+            raise InterruptedError
+        if self._progress is not None:
+            self._progress(Progress(PHASE, done, total, 0, time.monotonic() - self._began))
 
 
 def check_classes(labelled: Labelled) -> None:
@@ -45,8 +84,17 @@ class Taught:
     notes: tuple[str, ...]
 
 
-def taught(reader: Reader, vectors: Vectors, labelled: Labelled, *, words: bool = True) -> Taught:
-    """A probe from what is labelled of ``vectors``. Raises MissingExtraError."""
+def taught(
+    reader: Reader,
+    vectors: Vectors,
+    labelled: Labelled,
+    *,
+    words: bool = True,
+    even: bool = True,
+    step: learning.Step | None = None,
+) -> Taught:
+    """A probe from what is labelled of ``vectors``; ``even`` and ``step`` as for
+    :func:`learning.learn`."""
     rows = vectors.of(labelled.ids)
     contents, hashes = grouping.facts_of(reader, labelled.ids)
     groups = grouping.groups(contents, hashes, rows)
@@ -56,7 +104,13 @@ def taught(reader: Reader, vectors: Vectors, labelled: Labelled, *, words: bool 
     if words and not labelled.several:
         said, notes = words_of(reader, vectors.space, labelled.classes)
     found = learning.learn(
-        learning.prepared(rows, centre), labelled.targets, len(labelled.classes), groups, said
+        learning.prepared(rows, centre),
+        labelled.targets,
+        len(labelled.classes),
+        groups,
+        said,
+        even=even,
+        step=step,
     )
     return Taught(
         found, centre, contents, (*labelled.notes, *found.notes, *_remarks(labelled, groups), *notes)

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imseek import library
 from imseek.errors import UsageError
-from imseek.ui.cli import jsonout, probejson
+from imseek.ui.cli import jsonout, probejson, probetext
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
     from imseek.probes import Labels
-    from imseek.types import Place
-    from imseek.types.probes import ProbeApplied, ProbeEvaluation, ProbeInfo, Proposals
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
     epilog=examples(
-        "imseek tag add cat 3 17 23 && imseek tag add dog 5 11 40",
         "imseek probe fit pets --tags cat,dog",
         "imseek probe apply pets --save pets",
         "imseek probe propose pets",
     ),
     rich_markup_mode=None,
 )
-
-#: So many rows of tables.
-_ROWS: Final = 20
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
 TagsOption = Annotated[
@@ -89,7 +83,7 @@ def fit(
     ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
     labels = _labels(tags, column, folder, binary, several, negatives)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
@@ -97,14 +91,30 @@ def fit(
         say_collection(chosen)
     from imseek import probes
 
-    found = probes.fit(chosen.path, name, labels, where=where, space=space, words=words, force=force)
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            found = probes.fit(
+                chosen.path,
+                name,
+                labels,
+                where=where,
+                space=space,
+                words=words,
+                force=force,
+                progress=progress,
+                stop=signals.event,
+            )
+        except InterruptedError:
+            say("interrupted: nothing was stored")
+            return signals.exit_code
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
-        return
-    print("\n".join(_shown(found)))
+        return 0
+    print("\n".join(probetext.shown(found)))
     say(
         f"imseek probe apply {printable(name)} labels the images; imseek probe evaluate {printable(name)} judges it"
     )
+    return 0
 
 
 @app.command(epilog=examples("imseek probe apply pets", "imseek probe apply pets --tag --threshold 0.95"))
@@ -149,7 +159,7 @@ def apply(
     if as_json:
         jsonout.print_json(probejson.applied(found, chosen))
     elif not found.interrupted:
-        print("\n".join(_applied(found)))
+        print("\n".join(probetext.applied(found)))
     if found.interrupted:
         say("interrupted: nothing was stored")
     return signals.exit_code if found.interrupted else 0
@@ -200,7 +210,7 @@ def propose(
     if as_json:
         jsonout.print_json(probejson.proposed(found, chosen))
     else:
-        print("\n".join(_proposed(found)))
+        print("\n".join(probetext.proposed(found)))
     return 0
 
 
@@ -261,7 +271,7 @@ def evaluate(
     if as_json:
         jsonout.print_json(probejson.evaluated(found, chosen))
     else:
-        print("\n".join(_evaluated(found)))
+        print("\n".join(probetext.evaluated(found)))
     return 0
 
 
@@ -284,7 +294,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
                 f"{sum(one.counts):,}",
                 "" if one.score.accuracy is None else f"{one.score.accuracy.value:.3f}",
                 one.created,
-                _classes(one),
+                probetext.classes(one),
             )
             for one in found
         ]
@@ -305,7 +315,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
     else:
-        print("\n".join(_shown(found)))
+        print("\n".join(probetext.shown(found)))
 
 
 @app.command(epilog=examples("imseek probe drop pets"))
@@ -369,130 +379,3 @@ def _shots(text: str | None) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"{text!r} are no numbers of images", hint="--curve 1,2,4,8")
     return tuple(int(part) for part in parts)
-
-
-# -- what is shown ---------------------------------------------------------------------------------------
-
-
-def _classes(found: ProbeInfo) -> str:
-    shown = [f"{printable(name)} {n:,}" for name, n in zip(found.classes, found.counts, strict=True)]
-    more = f", and {len(shown) - _ROWS:,} more" if len(shown) > _ROWS else ""
-    return ", ".join(shown[:_ROWS]) + more
-
-
-def _shown(found: ProbeInfo) -> list[str]:
-    several = " (an image may have several)" if found.several else ""
-    out = [
-        f"{printable(found.name)}: {found.method}, {count(len(found.classes), 'class', 'classes')}{several}: "
-        f"{_classes(found)}",
-        f"learned from {printable(found.labels)}"
-        + (f", where {printable(found.where)}" if found.where else "")
-        + f"; vectors of {printable(found.encoder)}",
-    ]
-    rows = []
-    for one in found.scores:
-        settings = ", ".join(f"{name} {value:.3g}" for name, value in one.settings.items() if name != "pivot")
-        mark = "*" if one.method == found.method else ""
-        if one.accuracy is None:
-            rows.append((mark, one.method, "not measured", "", "", settings))
-            continue
-        interval = f"{one.accuracy.value:.3f} [{one.accuracy.low:.3f}, {one.accuracy.high:.3f}]"
-        rows.append((mark, one.method, interval, f"{one.log_loss:.3f}", f"{one.ece:.3f}", settings))
-    out.append(table(("", "kind", "cross-validated accuracy", "log loss", "ECE", "settings"), rows))
-    return out + [printable(note) for note in found.notes]
-
-
-def _placed(place: Place | None, image_id: int) -> str:
-    return f"(image {image_id}: place unknown)" if place is None else place.display
-
-
-def _applied(found: ProbeApplied) -> list[str]:
-    order = sorted(found.counts.items(), key=lambda one: -one[1])
-    rows = [(f"{n:,}", printable(name)) for name, n in order[:_ROWS]]
-    if found.none:
-        rows.append((f"{found.none:,}", "(none of them)"))
-    out = [table(("images", "class"), rows, right=(0,))]
-    if len(order) > _ROWS:
-        out.append(f"and {len(order) - _ROWS:,} more classes (--json has all)")
-    shown = [
-        (
-            how,
-            f"{one.probability:.3f}",
-            str(one.image_id),
-            printable(one.label),
-            _placed(one.place, one.image_id),
-        )
-        for how, some in (("surest", found.surest), ("least sure", found.unsurest))
-        for one in some
-    ]
-    if shown:
-        out.append(table(("", "p", "id", "class", "image"), shown, right=(1, 2)))
-    if found.saved is not None:
-        out.append(
-            f"saved as columns {found.saved} and {found.saved}_p: imseek search … --where \"{found.saved} = '…'\""
-        )
-    if found.tagged or found.untagged or found.kept:
-        line = f"tagged {count(found.tagged, 'image')}, took {count(found.untagged, 'tag')} of before away"
-        out.append(
-            line + (f"; {found.kept:,} are tagged by somebody else, and stay so" if found.kept else "")
-        )
-    return out
-
-
-def _proposed(found: Proposals) -> list[str]:
-    rows = [
-        (
-            str(one.image_id),
-            one.reason,
-            "" if one.probability is None else f"{one.probability:.3f}",
-            "" if one.label is None else printable(one.label),
-            _placed(one.place, one.image_id),
-        )
-        for one in found.proposals
-    ]
-    out = [table(("id", "why", "p", "perhaps", "image"), rows, right=(0, 2))] if rows else []
-    copies = f"; {found.copies:,} copies passed over" if found.copies else ""
-    out.append(f"{found.labelled:,} labelled, {count(found.looked, 'image')} looked at{copies}")
-    return out + [printable(note) for note in found.notes]
-
-
-def _evaluated(found: ProbeEvaluation) -> list[str]:
-    what = printable(found.probe) if found.probe else "a probe of half of the labels"
-    left = f"; {found.left_out:,} left out: learned from, or copies of that" if found.left_out else ""
-    out = [
-        f"{what} ({found.method}), truth: {printable(found.truth)}; learned from {found.learned:,}, "
-        f"tested on {found.tested:,}{left}",
-        f"accuracy {_estimate(found.accuracy)}, mean per class {_estimate(found.per_class)}, ECE {found.ece:.3f}",
-    ]
-    if found.unknown:
-        out.append(f"classes that the probe does not know: {printable(', '.join(found.unknown))}")
-    rows = [
-        (
-            f"{one.tested:,}",
-            "" if one.accuracy is None else f"{one.accuracy:.3f}",
-            "" if one.precision is None else f"{one.precision:.3f}",
-            printable(one.name),
-        )
-        for one in sorted(found.classes, key=lambda one: -one.tested)[:_ROWS]
-    ]
-    out.append(table(("tested", "found", "right", "class"), rows, right=(0, 1, 2)))
-    if found.confusions:
-        mistakes = [
-            (f"{one.count:,}", printable(one.truth), printable(one.predicted))
-            for one in found.confusions[:10]
-        ]
-        out.append(table(("times", "is", "was called"), mistakes, right=(0,)))
-    if found.curve:
-        points = [
-            (f"{one.shots:,}", f"{one.learned:,}", _estimate(one.accuracy), _estimate(one.per_class))
-            for one in found.curve
-        ]
-        out.append(table(("of each class", "in all", "accuracy", "mean per class"), points, right=(0, 1)))
-    return out + [printable(note) for note in found.notes]
-
-
-def _estimate(found: object) -> str:
-    from imseek.types.evaluate import Estimate
-
-    assert isinstance(found, Estimate)
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
