@@ -239,7 +239,7 @@ class TestHostile:
         assert not re.findall(r"https?://", found.text)
         assert not re.findall(r"\son[a-z]+=|style=", found.text.replace(script, ""))
 
-    @pytest.mark.parametrize("name", ["map.js", "points.js"])
+    @pytest.mark.parametrize("name", ["map.js", "points.js", "legend.js"])
     def test_the_script_sets_texts_as_text(self, name) -> None:
         script = resources.files("imseek.ui.map_page").joinpath(name).read_text("utf-8")
         for banned in (

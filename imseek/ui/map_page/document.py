@@ -65,7 +65,7 @@ def page(
         "colour": shown.told,
         "pictured": coded(np.array(held, np.int64), "<u4"),
     }
-    style, script = _file("map.css"), _file("points.js") + _file("map.js")
+    style, script = _file("map.css"), "".join(_file(name) for name in ("points.js", "legend.js", "map.js"))
     about = _about(n, info, len(held), left)
     yield _HEAD.format(
         title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
