@@ -219,7 +219,7 @@
       }
       parts.push(line("name", nameOf(i)), line("folder", folderName(i)));
       const facts = [`image ${data.ids[i]}`];
-      if (colour !== null) facts.push(`${colour.column}: ${valueOf(i)}`);
+      if (colour !== null && colour.name !== "folder") facts.push(`${colour.name}: ${valueOf(i)}`);
       if (placedLater[i]) facts.push("placed among the others");
       if (at === undefined) facts.push("no thumbnail in this page");
       parts.push(line("facts", facts.join(" · ")));
