@@ -416,27 +416,15 @@ class TestRefused:
             painted(folder, 5, seed=9)
             later(10)
             collection.index([folder])
+        table = maps.table(tmp_path / "c", columns=["path", "width"])
+        assert table.to_pylist() == []
+        assert table.column_names == ["image_id", "x", "y", "fitted", "path", "width"]
         with pytest.raises(UsageError, match="none of the images that the map map was laid out with is left"):
             maps.lay_out(tmp_path / "c")
         assert maps.lay_out(tmp_path / "c", refit=True).laid_out == 5
 
 
 class TestTable:
-    def test_all_images_have_gone(self, tmp_path, later) -> None:
-        folder = painted(tmp_path / "few", 3)
-        with imseek.create(tmp_path / "c", encoder="fake") as collection:
-            collection.index([folder])
-            maps.lay_out(tmp_path / "c", method="pca")
-            for path in folder.iterdir():
-                path.unlink()
-            later(10)
-            collection.index([folder])
-        table = maps.table(tmp_path / "c", columns=["path", "width"])
-        assert table.to_pylist() == []
-        assert table.column_names == ["image_id", "x", "y", "fitted", "path", "width"]
-        with pytest.raises(UsageError, match="no images to lay out"):
-            maps.lay_out(tmp_path / "c")
-
     def test_columns_of_every_kind(self, root) -> None:
         maps.lay_out(root, method="pca")
         table = maps.table(root, columns=["path", "Width", "folder", "year", "aspect", "map_y", "image_id"])
