@@ -505,6 +505,13 @@ def judge(stage: Stage) -> None:
         judgements.record(writer, [judgements.said(a, b, "same", "judge", at) for a, b in new])
 
 
+def lay_out(stage: Stage) -> None:
+    """A map, laid out anew where there is one: columns, and the record of how they were made."""
+    from imseek import maps
+
+    maps.lay_out(stage.root, method="pca", refit=True)
+
+
 def sweep(stage: Stage) -> None:
     from imseek.data import writer
 
@@ -692,6 +699,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "repair an index": (with_a_hole_in_its_index, repair),
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
+    "map": (in_pieces, lay_out),
 }
 
 

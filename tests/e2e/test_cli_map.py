@@ -85,7 +85,10 @@ class TestFiles:
         assert outcome.err.splitlines()[-1] == f"wrote {path} (html)"
         data = embedded(path, "data")
         assert data["count"] == 19
-        formats = [Image.open(path).format for path in photographs()]
+        formats = []
+        for photograph in photographs():
+            with Image.open(photograph) as picture:
+                formats.append(picture.format)
         assert {e["label"]: e["count"] for e in data["colour"]["legend"]} == Counter(formats)
         assert "coffee.png" in data["names"]
         assert len(embedded(path, "thumbnails")) == 7

@@ -416,6 +416,9 @@ class TestRefused:
             painted(folder, 5, seed=9)
             later(10)
             collection.index([folder])
+        table = maps.table(tmp_path / "c", columns=["path", "width"])
+        assert table.to_pylist() == []
+        assert table.column_names == ["image_id", "x", "y", "fitted", "path", "width"]
         with pytest.raises(UsageError, match="none of the images that the map map was laid out with is left"):
             maps.lay_out(tmp_path / "c")
         assert maps.lay_out(tmp_path / "c", refit=True).laid_out == 5

@@ -74,9 +74,10 @@ def by_umap(
     if n <= near:
         notes.append(f"{n - 1} neighbours instead of {near}: there are only {n} images")
     positions, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    index = neighbours.index_of(reader, vectors.space)
+    every = IdSet(first.ids)
+    index = neighbours.index_of(reader, vectors, every)
     done = 0
-    for ids, at, apart in neighbours.nearest(index, vectors, first.ids, IdSet(first.ids), k):
+    for ids, at, apart in neighbours.nearest(index, vectors, first.ids, every, k):
         positions[done : done + len(ids)], distances[done : done + len(ids)] = at, apart
         done += len(ids)
         stages.tell("finding neighbours", done, n)
@@ -96,10 +97,11 @@ def among(
     if not len(ids):
         return none(), False
     there, coordinates = [np.empty(0, np.int64)], [np.empty((0, 2), np.float32)]
-    index = neighbours.index_of(reader, vectors.space)
+    others = IdSet(anchors.ids)
+    index = neighbours.index_of(reader, vectors, others)
     k = min(near, len(anchors))
     done, stopped = 0, False
-    for part, at, apart in neighbours.nearest(index, vectors, ids, IdSet(anchors.ids), k):
+    for part, at, apart in neighbours.nearest(index, vectors, ids, others, k):
         there.append(part)
         coordinates.append(placed(at, apart, anchors.coordinates))
         done += len(part)

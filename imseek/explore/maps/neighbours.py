@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches, VectorIndex, open_index
+from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Ids
 from imseek.errors import CorruptCollectionError
 from imseek.explore.maps.principal import known
 from imseek.explore.vectors import Vectors
-from imseek.types import Float32, SpaceInfo
+from imseek.types import Float32
 
 #: Images whose neighbours are looked for at the same time: 4 MiB of vectors.
 BLOCK: Final = 2048
@@ -22,8 +22,19 @@ BLOCK: Final = 2048
 Int32: TypeAlias = npt.NDArray[np.int32]
 
 
-def index_of(reader: Reader, space: SpaceInfo) -> VectorIndex:
-    """Approximate where there is a snapshot; a damaged one is passed over. Raises MissingExtraError."""
+def index_of(reader: Reader, vectors: Vectors, among: IdSet) -> VectorIndex:
+    """To look for neighbours among these images.
+
+    That of the collection, approximate where there is a snapshot; a damaged one is passed over. Where they are the
+    smaller part of all, an exact one of them alone: what is not asked for would be most of the work. It takes 2 × dim
+    bytes for each. Raises MissingExtraError.
+    """
+    space = vectors.space
+    if 2 * len(among) < reader.current.images:
+        rows = np.empty((len(among), space.dim), np.float16)
+        for start in range(0, len(among), BLOCK):
+            rows[start : start + BLOCK] = vectors.of(among.ids[start : start + BLOCK])
+        return open_index("faiss", [Segment(among.ids, rows, np.empty(0, np.int64))], space.dim)
     try:
         snapshot = reader.snapshot(space.space_id)
     except CorruptCollectionError:

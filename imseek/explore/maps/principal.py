@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from imseek.types import Float32
 
@@ -26,7 +27,8 @@ class Axes:
 
     def project(self, rows: Float32) -> Float32:
         """(m, dim) → (m, count)."""
-        return np.asarray((rows - self.mean) @ self.axes.T, np.float32)
+        # Not BLAS, whose last digit depends on the number of threads.
+        return np.asarray(np.einsum("md,cd->mc", rows - self.mean, self.axes), np.float32)
 
 
 def principal(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
@@ -38,15 +40,17 @@ def principal(blocks: Iterable[Float32], dim: int, count: int = 2) -> Axes:
     total: Float64 = np.zeros(dim, np.float64)
     products: Float64 = np.zeros((dim, dim), np.float64)
     n = 0
-    for block in blocks:
-        rows = block[known(block)]
-        total += rows.sum(axis=0, dtype=np.float64)
-        # Of a few thousand unit rows float32 sums are good to six digits; all of them are added up in float64.
-        products += rows.T @ rows
-        n += len(rows)
-    mean: Float64 = total / max(n, 1)
-    covariance = products / max(n, 1) - np.outer(mean, mean)
-    values, vectors = np.linalg.eigh(covariance)
+    # In one thread: with two, sums differ in the last digit, and UMAP makes another map of what differs so little.
+    with threadpool_limits(1, user_api="blas"):
+        for block in blocks:
+            rows = block[known(block)]
+            total += rows.sum(axis=0, dtype=np.float64)
+            # Of a few thousand unit rows float32 sums are good to six digits; all of them are added up in float64.
+            products += rows.T @ rows
+            n += len(rows)
+        mean: Float64 = total / max(n, 1)
+        covariance = products / max(n, 1) - np.outer(mean, mean)
+        values, vectors = np.linalg.eigh(covariance)
     axes = np.zeros((count, dim))
     for at in range(min(count, dim)):
         if values[-1 - at] > 1e-7:  # Below is what rounding leaves of vectors that are equal.

@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from imseek.data import models
 from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.maps import kept
 from imseek.explore.reading import allowed
 from imseek.explore.vectors import Vectors
-from imseek.search.where import Filters
+from imseek.search.where.values import check as check_names
+from imseek.search.where.values import values
 from imseek.types import Float32
 
 #: The columns that a table has in any case.
@@ -42,17 +44,27 @@ def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> 
             "fitted": pa.array(places.fitted),
         }
     )
-    if wanted:
-        ids, values = Filters().values(reader, wanted)
-        values = values.take(pa.array(np.searchsorted(ids, places.ids)))
-        for column in wanted:
-            table = table.append_column(column, values.column(column))
+    for column, found in zip(wanted, _values(reader, wanted, places.ids), strict=True):
+        table = table.append_column(column, found)
     return table
+
+
+def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.ChunkedArray]:
+    """Of live images with these ids, which ascend, in their order."""
+    parts = list(values(reader, columns)) if columns else []
+    if not parts:
+        return [pa.chunked_array([pa.nulls(0)]) for _ in columns]
+    everything = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
+    order = np.argsort(everything, kind="stable")
+    at = pa.array(order[np.searchsorted(everything, ids, sorter=order)])
+    found = (pa.chunked_array([part[1][n] for part in parts]) for n in range(len(columns)))
+    # Perceptual hashes come as decimals: whole numbers of 64 bits without a sign.
+    return [(one.cast(pa.uint64()) if pa.types.is_decimal(one.type) else one).take(at) for one in found]
 
 
 def check(reader: Reader, columns: Sequence[str]) -> None:
     """See :func:`imseek.maps.check_columns`."""
-    Filters().check(reader, [column for column in columns if column not in OWN])
+    check_names(reader, [column for column in columns if column not in OWN])
 
 
 def coordinates(table: pa.Table) -> Float32:

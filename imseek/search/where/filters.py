@@ -16,8 +16,6 @@ from imseek.data.reader import Reader
 from imseek.errors import QueryError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from imseek.search.where.columns import Columns
 
 #: Shards are asked together up to so many rows, and one after the other beyond: that bounds what is in memory.
@@ -67,46 +65,6 @@ class Filters:
         with self._lock:
             stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
         return {name: column.kind.value for name, column in sorted(Names(stored).all().items())}
-
-    def check(self, reader: Reader, names: Sequence[str]) -> None:
-        """Raises QueryError, with near matches, for the first of ``names`` that no filter can name."""
-        from imseek.search.where.columns import kind_of
-        from imseek.search.where.names import Names
-
-        with self._lock:
-            stored = {name: kind_of(kind) for name, kind in self._loader().types(reader).items()}
-        known = Names(stored)
-        for name in names:
-            known.column(name)
-
-    def values(self, reader: Reader, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], pa.Table]:
-        """What a filter can name, of all live images of the reader's generation: ids (n,) int64, ascending, and a table
-        with a column for each of ``names``.
-
-        Raises QueryError, with near matches for a name that is not there, and StaleGenerationError.
-        """
-        from imseek.search.where.columns import kind_of
-        from imseek.search.where.locked import connect, select
-        from imseek.search.where.names import Names
-        from imseek.search.where.vocabulary import Source
-
-        with self._lock:
-            types = self._loader().types(reader)
-            known = Names({name: kind_of(kind) for name, kind in types.items()})
-            columns = [known.column(name) for name in names]
-            inputs = list(dict.fromkeys(source for column in columns for source in column.inputs))
-            if self._connection is None:
-                self._connection = connect()
-            reading = self._loader().read(reader, types)
-            ids, parts, spent = [np.empty(0, np.int64)], [], 0.0
-            sql = [c.sql.format(*(f"c{inputs.index(source)}" for source in c.inputs)) for c in columns]
-            for group in _groups(reader.current.shards):
-                some, table = reading.table(group, inputs or [Source("id")])
-                began = time.monotonic()
-                parts.append(select(self._connection, sql, table, began + self._seconds - spent))
-                spent += time.monotonic() - began
-                ids.append(some)
-        return _by_id(np.concatenate(ids), parts, names)
 
     def close(self) -> None:
         """Free what is kept. The object may be used again."""
@@ -160,18 +118,6 @@ class Filters:
 
 
 _MOST_ANSWERS: Final = 256
-
-
-def _by_id(
-    ids: npt.NDArray[np.int64], parts: Sequence[pa.Table], names: Sequence[str]
-) -> tuple[npt.NDArray[np.int64], pa.Table]:
-    import pyarrow as pa
-
-    if not parts:
-        return ids, pa.table([pa.nulls(0) for _ in names], names=list(names))
-    table = pa.concat_tables(parts).rename_columns(list(names))
-    order = np.argsort(ids, kind="stable")
-    return ids[order], table.take(pa.array(order))
 
 
 def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:

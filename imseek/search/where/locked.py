@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -64,36 +64,6 @@ def evaluate(
     ``deadline`` is a time of ``time.monotonic``. Raises QueryError where a value makes the expression fail, or where
     it takes too much time or memory.
     """
-    # Not in a WHERE: DuckDB would have Arrow compute parts of it, with other rules. Rows keep their order.
-    query = f"SELECT coalesce({sql}, FALSE) AS kept FROM facts"  # noqa: S608 - from templates of ours alone
-    with _asked(connection, table, deadline) as cursor:
-        kept = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
-    if len(kept) != table.num_rows:
-        raise AssertionError(f"{len(kept)} answers for {table.num_rows} rows")
-    return np.asarray(kept, np.bool_)
-
-
-def select(
-    connection: duckdb.DuckDBPyConnection, sql: Sequence[str], table: pa.Table, deadline: float
-) -> pa.Table:
-    """The values of expressions for each row of ``table``, in its order, as columns ``v0``, ``v1``…
-
-    Raises as :func:`evaluate`.
-    """
-    columns = ", ".join(f"{one} AS v{n}" for n, one in enumerate(sql)) or "c0 AS v"
-    query = f"SELECT {columns} FROM facts"  # noqa: S608 - from templates of ours alone
-    with _asked(connection, table, deadline) as cursor:
-        found: pa.Table = cursor.sql(query).to_arrow_table()
-    if len(found) != table.num_rows:
-        raise AssertionError(f"{len(found)} answers for {table.num_rows} rows")
-    return found if sql else found.select([])
-
-
-@contextmanager
-def _asked(
-    connection: duckdb.DuckDBPyConnection, table: pa.Table, deadline: float
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor that knows ``table`` as ``facts``; what DuckDB says of a query becomes a QueryError."""
     import duckdb
 
     cursor = connection.cursor()
@@ -102,7 +72,9 @@ def _asked(
     timer.start()
     try:
         cursor.register("facts", table)
-        yield cursor
+        # Not in a WHERE: DuckDB would have Arrow compute parts of it, with other rules. Rows keep their order.
+        query = f"SELECT coalesce({sql}, FALSE) AS kept FROM facts"  # noqa: S608 - from templates of ours alone
+        kept = cursor.execute(query, list(parameters)).fetchnumpy()["kept"]
     except duckdb.InterruptException as error:
         raise QueryError("the filter takes too long", hint="a simpler one, or fewer patterns") from error
     except duckdb.OutOfMemoryException as error:
@@ -116,3 +88,6 @@ def _asked(
     finally:
         timer.cancel()
         cursor.close()
+    if len(kept) != table.num_rows:
+        raise AssertionError(f"{len(kept)} answers for {table.num_rows} rows")
+    return np.asarray(kept, np.bool_)

@@ -96,6 +96,7 @@ def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
         shades[there] = np.round((values[there] - low) / span * 254).astype(np.uint8)
     values[~there] = np.nan
     told = {
+        "name": name,
         "column": name,
         "kind": "number",
         "low": low,
@@ -134,13 +135,20 @@ def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
     if counts[-1]:
         legend.append({"label": "no value", "count": int(counts[-1]), "shade": none})
     told = {
-        "column": f"{name} below {shown(common)}" if common else name,
+        "name": name,
+        "column": f"{name} below {_short(shown(common))}" if common else name,
         "kind": "class",
         "labels": labels,
         "legend": legend,
         "values": coded(label_of[codes], "<u4"),
     }
     return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), told)
+
+
+def _short(folder: str) -> str:
+    """The last part of a path that ends in a slash."""
+    above, _, last = folder.rstrip("/").rpartition("/")
+    return f"…/{last}/" if above else folder
 
 
 def coded(numbers: npt.NDArray[Any], kind: str) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from imseek.types import Float32, MapInfo
 from imseek.ui.cli.output import count
-from imseek.ui.cli.texts import printable
+from imseek.ui.cli.texts import printable, shortened
 from imseek.ui.map_page.colouring import coded, coloured, plain
 
 #: Points that a page holds; of more a sample.
@@ -43,7 +43,7 @@ def page(
     ``pictured`` are rows of it whose thumbnails (WebP, by image id) the page is to hold, the most important first.
     """
     n = len(table)
-    shown = coloured(colour, table.column(colour), printable) if colour is not None else plain(n)
+    shown = coloured(colour, table.column(colour), _label) if colour is not None else plain(n)
     paths = [path or "place unknown" for path in table.column("path").to_pylist()]
     split = [path.rpartition("/") for path in paths]
     folders = {folder: at for at, folder in enumerate(dict.fromkeys(one[0] for one in split))}
@@ -65,7 +65,7 @@ def page(
         "colour": shown.told,
         "pictured": coded(np.array(held, np.int64), "<u4"),
     }
-    style, script = _file("map.css"), _file("points.js") + _file("map.js")
+    style, script = _file("map.css"), "".join(_file(name) for name in ("points.js", "legend.js", "map.js"))
     about = _about(n, info, len(held), left)
     yield _HEAD.format(
         title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
@@ -75,6 +75,10 @@ def page(
     yield f"<script>{script}</script>\n"
     # Behind the script, so that points are there before the pictures have been read.
     yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
+
+
+def _label(text: str) -> str:
+    return shortened(text, 120)
 
 
 def _about(n: int, info: MapInfo, pictures: int, left: int) -> str:

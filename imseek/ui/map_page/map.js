@@ -219,7 +219,7 @@
       }
       parts.push(line("name", nameOf(i)), line("folder", folderName(i)));
       const facts = [`image ${data.ids[i]}`];
-      if (colour !== null) facts.push(`${colour.column}: ${valueOf(i)}`);
+      if (colour !== null && colour.name !== "folder") facts.push(`${colour.name}: ${valueOf(i)}`);
       if (placedLater[i]) facts.push("placed among the others");
       if (at === undefined) facts.push("no thumbnail in this page");
       parts.push(line("facts", facts.join(" · ")));
@@ -367,56 +367,12 @@
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new ResizeObserver(resized).observe(stage);
 
-  // -- the legend ---------------------------------------------------------------------------------------------
-  function swatch(shade) {
-    const made = document.createElement("span");
-    made.className = "swatch";
-    made.style.background = css(shade);
-    return made;
+  if (colour !== null) {
+    fillLegend(byId("legend"), colour, map, (shade) => {
+      only = shade;
+      filter();
+    });
   }
-
-  function legend() {
-    if (colour === null) return;
-    const box = byId("legend"), title = document.createElement("h2");
-    title.textContent = colour.column;
-    box.append(title);
-    if (isRamp) {
-      const ramp = document.createElement("div"), ends = document.createElement("div");
-      ramp.id = "ramp";
-      ramp.style.background = `linear-gradient(90deg, ${colours.slice(0, -1).map((_, k) =>
-        css(k / (colours.length - 2) * 254)).join(", ")})`;
-      ends.className = "ends";
-      for (const end of [colour.low, colour.high]) {
-        const text = document.createElement("span");
-        text.textContent = end === null ? "" : String(+end.toPrecision(6));
-        ends.append(text);
-      }
-      box.append(ramp, ends);
-      if (colour.none) box.append(line("", `grey: no value (${colour.none.toLocaleString("en")})`));
-      return;
-    }
-    const list = document.createElement("ul");
-    for (const entry of colour.legend) {
-      const button = document.createElement("button"), text = document.createElement("span");
-      const count = document.createElement("span"), item = document.createElement("li");
-      text.textContent = entry.label;
-      count.className = "n";
-      count.textContent = entry.count.toLocaleString("en");
-      button.append(swatch(entry.shade), text, count);
-      button.setAttribute("aria-pressed", "false");
-      button.addEventListener("click", () => {
-        only = only === entry.shade ? -1 : entry.shade;
-        for (const other of list.querySelectorAll("button")) other.setAttribute("aria-pressed", "false");
-        button.setAttribute("aria-pressed", String(only >= 0));
-        filter();
-      });
-      item.append(button);
-      list.append(item);
-    }
-    box.append(list);
-  }
-
-  legend();
   draw.flagged();
   resized();
   fit();
