@@ -22,7 +22,8 @@ from imseek.errors import (
     QueryError,
     UsageError,
 )
-from imseek.types import ClusterReport, IndexPolicy
+from imseek.explore.vectors import Vectors
+from imseek.types import ClusterReport
 
 COLOURS = ("red", "lime", "blue")
 
@@ -375,28 +376,45 @@ class TestOutliers:
         assert found.neighbours == 18
         assert found.notes == ("only 19 contents differ: each has 18 neighbours",)
 
-    def test_neighbours_are_exact_or_by_the_index(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("cells", [False, True])
+    def test_the_farthest_are_exact_among_many_too(
+        self, tmp_path: Path, cells: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rows = clustered(3000, 1)
         rows[7] = -rows[7]
         root = collection_of(tmp_path / "made", rows)
-        exact = clusters.outliers(root, limit=30)
-        upkeep.build_index(root, IndexPolicy("IVF16,SQ8"))
-        by_index = clusters.outliers(root, limit=30)
+        if cells:
+            monkeypatch.setattr("imseek.explore.outliers.EACH_WITH_EACH", 100)
+            monkeypatch.setattr("imseek.explore.outliers._CELL", 100)
+            monkeypatch.setattr("imseek.explore.outliers._CELLS", 3)
+            monkeypatch.setattr("imseek.explore.outliers._ASKED", 64)
+        found = clusters.outliers(root, limit=30)
         stored_rows = rows.astype(np.float16).astype(np.float32)
         stored_rows /= np.linalg.norm(stored_rows, axis=1, keepdims=True)
-        distance = 1 - np.sort(stored_rows @ stored_rows.T, axis=1)[:, -11:-1].mean(axis=1)
-        assert exact.outliers[0].score == pytest.approx(float(distance.max()), abs=1e-4)
-        mine = {one.image_id: one.score for one in exact.outliers}
-        theirs = {one.image_id: one.score for one in by_index.outliers}
-        assert len(mine.keys() & theirs.keys()) >= 27
-        assert all(theirs[i] >= mine[i] - 1e-4 for i in mine.keys() & theirs.keys())
+        cosines = stored_rows @ stored_rows.T
+        np.fill_diagonal(cosines, -2)
+        distance = 1 - np.sort(cosines, axis=1)[:, -10:].mean(axis=1)
+        order = np.argsort(-distance)[:30]
+        ids = np.array(Vectors(Reader(root)).ids)
+        assert [one.image_id for one in found.outliers] == ids[order].tolist()
+        assert [one.score for one in found.outliers] == pytest.approx(distance[order].tolist(), abs=1e-5)
+        assert found.notes == ()
 
-    def test_too_many_without_an_index(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("imseek.explore.outliers.EACH_WITH_EACH", 10)
-        with pytest.raises(UsageError, match="19 contents cannot be compared") as caught:
-            clusters.outliers(root)
-        assert "maintain --index auto" in (caught.value.hint or "")
-        assert len(clusters.outliers(root, method="isolation").outliers) == 19
+    def test_what_is_not_proved_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        root = collection_of(tmp_path / "made", clustered(3000, 1))
+        for name, value in (
+            ("EACH_WITH_EACH", 100),
+            ("_CELL", 30),
+            ("_CELLS", 1),
+            ("_FIRST", 1),
+            ("_PROVED", 1),
+        ):
+            monkeypatch.setattr(f"imseek.explore.outliers.{name}", value)
+        found = clusters.outliers(root, limit=50)
+        assert found.notes == ("there may be others as far from everything: not all were compared with all",)
+        assert clusters.outliers(root, method="lof").notes == (
+            "neighbours were looked for among the nearest cells: a few may have been missed",
+        )
 
 
 def test_a_vector_that_is_not_finite_is_refused(tmp_path: Path) -> None:

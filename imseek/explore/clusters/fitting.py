@@ -21,7 +21,7 @@ CHOOSING: Final = "choosing the number of clusters"
 
 MOST: Final = 10_000
 #: Of the rows that centres are found from, as float32.
-_TRAINED_BYTES: Final = 128 << 20
+TRAINED_BYTES: Final = 128 << 20
 #: Rows that are read at the same time.
 _READ: Final = 4096
 #: At least so many rows for each centre, where there are as many images.
@@ -73,7 +73,7 @@ def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
         raise UsageError(f"{most:,} images cannot be put into {k:,} clusters", hint=f"-k is 1 to {most}")
     if k is None:
         k, said = choose(vectors, seed, telling)
-    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, _TRAINED_BYTES // (4 * vectors.dim)), seed)
+    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINED_BYTES // (4 * vectors.dim)), seed)
     differ = len(np.unique(marks(rows)))
     if differ < k:
         k, said = differ, f"{said}, but no more vectors differ"
