@@ -7,7 +7,7 @@ Every stamp (PNG, letters and signs too) by the built-in encoder; halves are tho
 of a stamp, a group the folder at the top. Agreement is mutual information adjusted for chance (AMI), as Rand's index
 (ARI), as normalised mutual information (NMI), and as purity, the share of images whose kind is that of most in their
 cluster: the last two rise with the number of clusters by themselves. Intervals are from 400 half-samples without
-replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds.
+replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds; the brackets of names are bootstrap intervals over clusters of all five.
 
 *Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
 ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned
@@ -43,7 +43,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from quality import find_stamps, half_of, stamp_names
+from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
@@ -240,7 +240,12 @@ def name_table(half: Half, other: Half) -> None:
             cells = []
             for least in (2, 3, 4):
                 named = contrast >= least
-                cells += [f"{named.mean():.2f}", f"{right[named].mean():.2f}" if named.any() else "–"]
+                said = (
+                    f"{right[named].mean():.2f} {brackets(right[named].astype(float), '.2f')}"
+                    if named.any()
+                    else "–"
+                )
+                cells += [f"{named.mean():.2f}", said]
             print(f"| {vocabulary}, {way} | {len(found) / len(SEEDS):.0f} | {' | '.join(cells)} |")
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids
-from imseek.errors import CorruptCollectionError
 from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
 
 PHASE: Final = "reading vectors"
+#: Rows whose bits are looked at at the same time.
+_HASHED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +41,6 @@ def distinct(vectors: Vectors, telling: Telling) -> Distinct:
     hashes = np.zeros(len(vectors), np.uint64)
     for part, rows in vectors.blocks():
         telling.tell(PHASE, part.stop, len(vectors))
-        check_finite(vectors, rows)
         empty[part] = ~rows.any(axis=1)
         hashes[part] = marks(rows)
     order = np.flatnonzero(~empty)
@@ -53,23 +53,17 @@ def distinct(vectors: Vectors, telling: Telling) -> Distinct:
     return Distinct(order[first[by_first]], group)
 
 
-def check_finite(vectors: Vectors, rows: Float32) -> None:
-    """Raises CorruptCollectionError."""
-    if not np.isfinite(rows).all():
-        raise CorruptCollectionError(
-            f"a vector of {vectors.space.encoder} is not finite",
-            hint=f"imseek collection verify {vectors.reader.root}",
-        )
-
-
 def marks(rows: Float32) -> npt.NDArray[np.uint64]:
     """(n,): 64-bit hashes of rows (n, dim). Rows that are equal have the same."""
-    factors = np.random.default_rng(8).integers(0, 1 << 63, rows.shape[1], np.uint64) * np.uint64(
-        2
-    ) + np.uint64(1)
-    bits = (rows + np.float32(0)).view(np.uint32).astype(np.uint64)  # -0 becomes 0
-    # The low bits of floats are often 0: mixed, so that all bits of a sum depend on all bits of all of them.
-    bits *= np.uint64(0x9E3779B97F4A7C15)
-    bits ^= bits >> np.uint64(29)
-    hashes: npt.NDArray[np.uint64] = bits @ factors
+    factors = np.random.default_rng(8).integers(0, 1 << 63, rows.shape[1], np.uint64)
+    factors = factors * np.uint64(2) + np.uint64(1)
+    hashes = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), _HASHED):
+        bits = (
+            (rows[start : start + _HASHED] + np.float32(0)).view(np.uint32).astype(np.uint64)
+        )  # -0 becomes 0
+        # The low bits of floats are often 0: mixed, so that all bits of a sum depend on all bits of all of them.
+        bits *= np.uint64(0x9E3779B97F4A7C15)
+        bits ^= bits >> np.uint64(29)
+        hashes[start : start + _HASHED] = bits @ factors
     return hashes

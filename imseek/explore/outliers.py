@@ -5,6 +5,7 @@ Copies of a picture share their vector and count as one, so that an outlier that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,12 +14,13 @@ import numpy.typing as npt
 
 from imseek.data.models import Model
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, open_index
+from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.joins import Join, Rows
 from imseek.errors import MissingExtraError, UsageError
+from imseek.explore.clusters import fitting
+from imseek.explore.clusters.describing import members_of
 from imseek.explore.clusters.fitting import some
-from imseek.explore.distinct import Distinct, distinct
+from imseek.explore.distinct import Distinct, distinct, marks
 from imseek.explore.reading import allowed
 from imseek.explore.saving import check_name
 from imseek.explore.telling import Telling
@@ -27,12 +29,19 @@ from imseek.types import Float32, OutlierMethod, OutlierReport, Shown
 
 KIND: Final = "outliers"
 LOOKING: Final = "looking for neighbours"
+PROVING: Final = "comparing the farthest with all"
 CUTTING: Final = "cutting at random"
 NEIGHBOURS: Final = 10
 MOST_NEIGHBOURS: Final = 100
-#: Without an index, up to so many images are compared each with each: 2 minutes on two cores.
-EACH_WITH_EACH: Final = 131_072
-#: Rows that are asked about at the same time.
+#: Up to so many contents are compared each with each.
+EACH_WITH_EACH: Final = 32_768
+#: Contents of a cell, roughly, and cells that each is compared with: its own and the next ones.
+_CELL: Final = 1000
+_CELLS: Final = 8
+#: Of the largest distances, so many at first and so many at most are computed over all contents.
+_FIRST: Final = 512
+_PROVED: Final = 4096
+#: Rows that are compared with so many others at the same time.
 _ASKED: Final = 4096
 #: Trees, and images that each is grown on (Liu et al. 2008); images that these are drawn from.
 _TREES: Final = 200
@@ -82,51 +91,118 @@ def find(reader: Reader, asked: Asked, telling: Telling) -> OutlierReport:
     elif asked.method == "isolation":
         scores = isolation(vectors, differ, asked.seed, telling)
     else:
-        graph = neighbours(vectors, differ, k, telling)
-        scores = mean_distances(graph) if asked.method == "knn" else local_outlier_factors(graph)
+        graph = neighbours(vectors, differ, k, asked.seed, telling)
+        if asked.method == "knn":
+            scores, known = proved(vectors, differ, graph, asked.limit, telling)
+            if not known:
+                notes.append("there may be others as far from everything: not all were compared with all")
+        else:
+            scores = local_outlier_factors(graph)
+            if len(differ.first) > EACH_WITH_EACH:
+                notes.append("neighbours were looked for among the nearest cells: a few may have been missed")
     report = _report(vectors, differ, asked, k, scores, notes)
     return report if asked.save is None else _saved(vectors, differ, asked, scores, report)
 
 
-def neighbours(vectors: Vectors, differ: Distinct, k: int, telling: Telling) -> Graph:
-    """The ``k`` nearest other contents of each, through the vector index where there is one, else exact.
+def neighbours(vectors: Vectors, differ: Distinct, k: int, seed: int, telling: Telling) -> Graph:
+    """The ``k`` nearest other contents of each.
 
-    Memory: 12 · k bytes for each content, and 100 MB. Raises UsageError without an index where there are too many.
+    Exact up to EACH_WITH_EACH contents. More are put into cells of about a thousand by k-means, and each is compared
+    with all of its own cell and the next ones: what is nearer and lies elsewhere is missed, so that distances are
+    never too small. Memory: 12 · k bytes for each content, and 200 MB.
     """
-    reader, space = vectors.reader, vectors.space
     m = len(differ.first)
-    snapshot = reader.snapshot(space.space_id)
-    if snapshot is None and m > EACH_WITH_EACH:
-        raise UsageError(
-            f"{m:,} contents cannot be compared each with each",
-            hint="`imseek maintain --index auto` makes an index to ask; or --method isolation",
-        )
-    segments = reader.segments(space.space_id)
-    index = open_index("memory" if snapshot is None else "faiss", segments, space.dim, snapshot=snapshot)
-    ids = vectors.ids[differ.first]
-    join, rows = Join(index, IdSet(ids)), Rows(segments, space.dim)
-    near = np.full((m, k), -1, np.int64)
-    distance = np.full((m, k), np.nan, np.float32)
+    best = _Best(m, k)
+    for at, others in _cells(vectors, differ, seed, telling):
+        for start in range(0, len(at), _ASKED):
+            mine = at[start : start + _ASKED]
+            best.look(vectors, differ.first, mine, others)
+            telling.tell(LOOKING, best.done, m)
+    return Graph(best.near, np.maximum(0, 1 - best.cosine))
+
+
+def _cells(vectors: Vectors, differ: Distinct, seed: int, telling: Telling) -> Iterator[tuple[Ids, Ids]]:
+    """Places among the contents of each cell, and of what its contents are compared with."""
+    m = len(differ.first)
+    if m <= EACH_WITH_EACH:
+        yield np.arange(m), np.arange(m)
+        return
+    telling.tell(fitting.FITTING, 0, None)
+    count = m // _CELL
+    rows = fitting.some_rows(vectors, fitting.TRAINED_BYTES // (4 * vectors.dim), seed)
+    centres = kmeans.centres_of(rows, min(count, len(np.unique(marks(rows)))), seed=seed)
+    label = np.empty(m, np.int64)
     for start in range(0, m, _ASKED):
-        telling.tell(LOOKING, start, m)
-        mine = ids[start : start + _ASKED]
-        found = join.near(rows.of(mine)[1], -1.0, k + 1)
-        other = ids_at(ids, found.ids)
-        away = (other >= 0) & (other != found.query + start)
-        query, other, cosine = found.query[away], other[away], found.cosines[away]
-        # In the order of queries, the nearest first: the place of each among those of its query.
-        place = np.arange(len(query)) - np.searchsorted(query, query)
-        kept = place < k
-        near[query[kept] + start, place[kept]] = other[kept]
-        distance[query[kept] + start, place[kept]] = np.maximum(0, 1 - cosine[kept])
-        rows.release()
-    return Graph(near, distance)
+        telling.tell(fitting.ASSIGNING, start, m)
+        part = slice(start, start + _ASKED)
+        label[part] = kmeans.nearest(vectors.at(differ.first[part]), centres, 1)[0][:, 0]
+    members = members_of(label, len(centres))
+    beside = np.argsort(-(centres @ centres.T), axis=1)[:, :_CELLS]
+    for at, near in zip(members, beside.tolist(), strict=True):
+        if len(at):
+            yield at, np.sort(np.concatenate([members[n] for n in near]))
 
 
-def ids_at(ids: Ids, wanted: Ids) -> Ids:
-    """(n,): at which place of ``ids``, ascending, each one is; -1 where it is not."""
-    at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[at] == wanted, at, -1)
+class _Best:
+    """The nearest of m contents to each of them, as far as they were looked at: ``near`` (m, k) places, -1 for none,
+    and ``cosine`` (m, k), the highest first, NaN for none."""
+
+    def __init__(self, m: int, k: int) -> None:
+        self.near = np.full((m, k), -1, np.int64)
+        self.cosine = np.full((m, k), np.nan, np.float32)
+        self.done = 0
+
+    def look(self, vectors: Vectors, first: Ids, mine: Ids, others: Ids) -> None:
+        """At each of ``others``, for all of ``mine``; places among ``first``, positions of contents."""
+        k = self.near.shape[1]
+        rows = vectors.at(first[mine])
+        near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
+        for start in range(0, len(others), _ASKED):
+            theirs = others[start : start + _ASKED]
+            products = np.clip(rows @ vectors.at(first[theirs]).T, -1, 1)
+            itself = np.searchsorted(theirs, mine)
+            held = np.flatnonzero(
+                (itself < len(theirs)) & (theirs[np.minimum(itself, len(theirs) - 1)] == mine)
+            )
+            products[held, itself[held]] = -2
+            if len(theirs) > k:
+                top = np.argpartition(products, len(theirs) - k, axis=1)[:, -k:]
+                products, found = np.take_along_axis(products, top, axis=1), theirs[top]
+            else:
+                found = np.broadcast_to(theirs, products.shape)
+            near, cosine = np.hstack([near, found]), np.hstack([cosine, products])
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+            near = np.take_along_axis(near, order, axis=1)
+            cosine = np.take_along_axis(cosine, order, axis=1)
+        known = cosine > -2
+        self.near[mine] = np.where(known, near, -1)
+        self.cosine[mine] = np.where(known, cosine, np.nan)
+        self.done += len(mine)
+
+
+def proved(
+    vectors: Vectors, differ: Distinct, graph: Graph, limit: int, telling: Telling
+) -> tuple[Floats, bool]:
+    """Mean distances (m,), exact for the largest ones, and whether the ``limit`` largest of all are known to be among
+    these: distances of the others are never too small, so they are where none of those is larger."""
+    scores = mean_distances(graph)
+    m, k = graph.near.shape
+    if m <= EACH_WITH_EACH or not limit:
+        return scores, True
+    best, order = _Best(m, k), np.argsort(-scores, kind="stable")
+    done, wanted = 0, max(_FIRST, limit)
+    while True:
+        upto = min(wanted, m)
+        for start in range(done, upto, _ASKED):
+            telling.tell(PROVING, start, upto)
+            best.look(vectors, differ.first, order[start : min(start + _ASKED, upto)], np.arange(m))
+        done, mine = upto, order[:upto]
+        exact = mean_distances(Graph(best.near[mine], np.maximum(0, 1 - best.cosine[mine])))
+        known = bool(upto == m or np.sort(exact)[-min(limit, upto)] >= scores[order[upto]])
+        if known or upto >= _PROVED:
+            scores[mine] = exact
+            return scores, known
+        wanted *= 4
 
 
 def mean_distances(graph: Graph) -> Floats:

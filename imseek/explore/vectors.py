@@ -11,6 +11,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.joins import Rows
 from imseek.data.vectors.scores import unit_rows
+from imseek.errors import CorruptCollectionError
 from imseek.types import Float32, SpaceInfo
 
 #: Rows that are read at the same time: 16 MiB of float32 at 512 dimensions.
@@ -51,6 +52,11 @@ class Vectors:
         """Unit rows (m, dim) float32 of live images, in the order asked for; zeros for a row of zeros."""
         found, rows = self._rows.of(np.asarray(ids, np.int64))
         assert len(found) == len(ids), "an image without a vector"
+        if not np.isfinite(rows).all():
+            raise CorruptCollectionError(
+                f"a vector of {self.space.encoder} is not finite",
+                hint=f"imseek collection verify {self.reader.root}",
+            )
         return unit_rows(rows)
 
     def at(self, positions: Ids) -> Float32:

@@ -15,7 +15,6 @@ import numpy as np
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters.fitting import FITTING, Fit, some
-from imseek.explore.distinct import check_finite
 from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
@@ -41,7 +40,6 @@ def fit(vectors: Vectors, smallest: int | None, seed: int, telling: Telling) -> 
         raise UsageError(f"a group of {smallest:,} images is none", hint=f"from 2 to {SAMPLE}")
     at = some(len(vectors), SAMPLE, seed)
     rows = vectors.at(at)
-    check_finite(vectors, rows)
     full = rows.any(axis=1)
     at, rows = at[full], rows[full]
     size = smallest or max(SMALLEST, round(len(rows) ** 0.5 / 4))

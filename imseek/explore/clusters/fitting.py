@@ -10,7 +10,7 @@ import numpy as np
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
-from imseek.explore.distinct import check_finite, marks
+from imseek.explore.distinct import marks
 from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import ClusterMethod, Float32
@@ -21,7 +21,9 @@ CHOOSING: Final = "choosing the number of clusters"
 
 MOST: Final = 10_000
 #: Of the rows that centres are found from, as float32.
-_TRAINED_BYTES: Final = 256 << 20
+TRAINED_BYTES: Final = 128 << 20
+#: Rows that are read at the same time.
+_READ: Final = 4096
 #: At least so many rows for each centre, where there are as many images.
 _ROWS_PER_CENTRE: Final = 16
 #: Numbers of clusters that are tried, each about √2 times the one before, as far as each has so many images.
@@ -71,7 +73,7 @@ def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
         raise UsageError(f"{most:,} images cannot be put into {k:,} clusters", hint=f"-k is 1 to {most}")
     if k is None:
         k, said = choose(vectors, seed, telling)
-    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, _TRAINED_BYTES // (4 * vectors.dim)), seed)
+    rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINED_BYTES // (4 * vectors.dim)), seed)
     differ = len(np.unique(marks(rows)))
     if differ < k:
         k, said = differ, f"{said}, but no more vectors differ"
@@ -88,7 +90,8 @@ def choose(vectors: Vectors, seed: int, telling: Telling) -> tuple[int, str]:
     √(n/2). Raises MissingExtraError.
     """
     rows = some_rows(vectors, _CHOSEN_ON, seed)
-    tried = [k for k in _TRIED if _IMAGES_EACH * 2 * k <= len(np.unique(marks(rows)))]
+    differ = len(np.unique(marks(rows)))
+    tried = [k for k in _TRIED if _IMAGES_EACH * 2 * k <= differ]
     if not tried:
         return max(1, round((len(vectors) / 2) ** 0.5)), "too few images to choose by: √(n/2)"
     scores = []
@@ -119,10 +122,12 @@ def _stability(rows: Float32, k: int, seed: int) -> float:
 def some_rows(vectors: Vectors, most: int, seed: int) -> Float32:
     """Rows of at most ``most`` images, at random but in order, rows of zeros left out. Raises
     CorruptCollectionError."""
-    rows = vectors.at(some(len(vectors), most, seed))
-    check_finite(vectors, rows)
-    kept: Float32 = rows[rows.any(axis=1)]
-    return kept
+    at = some(len(vectors), most, seed)
+    rows = np.empty((len(at), vectors.dim), np.float32)
+    for start in range(0, len(at), _READ):
+        rows[start : start + _READ] = vectors.at(at[start : start + _READ])
+    full = rows.any(axis=1)
+    return rows if full.all() else rows[full]
 
 
 def some(n: int, most: int, seed: int) -> Ids:
@@ -144,7 +149,6 @@ def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
     )
     for part, rows in vectors.blocks():
         telling.tell(ASSIGNING, part.start, n)
-        check_finite(vectors, rows)
         if not k:
             continue
         numbers, cosines = kmeans.nearest(rows, fitted.centres)
@@ -163,8 +167,8 @@ def assign(vectors: Vectors, fitted: Fit, telling: Telling) -> Assigned:
 def _fix(vectors: Vectors, fitted: Fit, found: Assigned) -> None:
     """Images whose cluster is known go there, though the centre of another one be nearer."""
     assert fitted.fixed is not None
-    for start in range(0, len(fitted.fixed[0]), 8192):
-        at, label = (part[start : start + 8192] for part in fitted.fixed)
+    for start in range(0, len(fitted.fixed[0]), _READ):
+        at, label = (part[start : start + _READ] for part in fitted.fixed)
         cosines = vectors.at(at) @ fitted.centres.T
         here = np.arange(len(at))
         known = label >= 0

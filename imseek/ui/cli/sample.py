@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         "sample",
         epilog=examples(
             "imseek sample --diverse 20",
-            "imseek sample --diverse 100 --method facility --csv sample.csv",
+            "imseek sample --diverse 100 --method k-centre --csv sample.csv",
             "imseek sample --random 100 --seed 7 --where \"format = 'JPEG'\" --paths",
         ),
     )(sample)
@@ -44,8 +44,8 @@ def sample(
         Literal["k-centre", "facility"] | None,
         typer.Option(
             "--method",
-            help="With --diverse. k-centre (default): no image is far from the sample, what is odd comes in; "
-            "facility: the sample is near to all images on average.",
+            help="With --diverse. facility (default): near to all images on average; k-centre: no image is far from "
+            "the sample, and what is odd comes in.",
         ),
     ] = None,
     where: Annotated[
@@ -78,7 +78,7 @@ def sample(
             report = clusters.sample(
                 chosen.path,
                 diverse if diverse is not None else random or 0,
-                method="random" if diverse is None else method or "k-centre",
+                method="random" if diverse is None else method or "facility",
                 where=where,
                 seed=seed,
                 progress=progress,
