@@ -108,7 +108,7 @@ class TestQuality:
 
     def test_columns_that_are_dropped_are_not_these(self, tmp_path: Path, altered: Path) -> None:
         with imseek.create(tmp_path / "few", encoder="fake") as few:
-            few.index([altered], imseek.SourceOptions(columns=("camera",)))
+            few.index([altered], source=imseek.SourceOptions(columns=("camera",)))
             assert dataset.quality(few).unknown == 0
 
     def test_tags(self, indexed: imseek.Collection) -> None:
@@ -157,7 +157,7 @@ class TestMeasuringLater:
                 forget_measures(early)
                 old.index([altered])
             upkeep.measure(old.path)
-            for image_id in range(1, 13):
+            for image_id in range(12):
                 mine, theirs = (
                     {k: v for k, v in one.get(image_id).metadata.items() if k.startswith("luma_")}
                     for one in (old, new)
