@@ -25,7 +25,9 @@ class TestQuality:
         first, head, *rows = outcome.out.splitlines()
         assert first == "dark: 2 images, 50.0% (luma_mean <= 0.2)"
         assert head.split()[-2:] == ["id", "image"]
-        assert [row.rsplit("/", 1)[1] for row in rows] == ["night.png", "blue.png"], "pure blue has little light"
+        assert [row.rsplit("/", 1)[1] for row in rows] == ["night.png", "blue.png"], (
+            "pure blue has little light"
+        )
 
     def test_json(self, cli, dark_one) -> None:
         found = cli("dataset", "quality", "--json", "-n", "1").json("dataset-quality")
