@@ -7,7 +7,8 @@ quality   Photographs (scikit-image, scikit-learn, and quarters of the larger on
           shaken, under- and overexposed (in linear light), and pictures of nothing: blank pages, walls, lens caps. All
           as JPEG, with the noise of a sensor. Recall and precision of each list, with 95 % bootstrap intervals over
           originals. --choose prints the originals' quantiles, by which thresholds were chosen on half A.
-cost      CPU time a picture of decoding and measuring, over DIR/small (640 × 480) and DIR/big (12 MP) of photos.py.
+cost      CPU time a picture of decoding with and without measures, by turns; DIR/small (640 × 480) and DIR/big (12 MP)
+          of photos.py.
 coverage  Stamps of one half as a collection, and of the other half, less one folder, as another one (builtin): what
           share of the stamps in that folder is listed as lacking, of the other stamps, and how many of the listed are
           of the folder; means over folders of at least six stamps, with 95 % bootstrap intervals over folders. Beside
@@ -37,7 +38,7 @@ from imseek.explore.statistics.coverage import Neighbours, strange_to, threshold
 from imseek.explore.statistics.quality import flags_of
 from imseek.explore.vectors import Vectors
 from imseek.media import decode
-from imseek.media.measures import SIDE, measure
+from imseek.media.measures import SIDE
 from imseek.types import Luma
 
 PARTS = ("quality", "cost", "coverage")
@@ -241,21 +242,25 @@ def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
 
 
 def cost(options: argparse.Namespace) -> None:
-    print("\n| pictures | decode, with facts, hash and measures | measures alone |\n|---|---|---|")
-    for name, count in (("small", 200), ("big", 20)):
+    """With and without measures by turns, picture by picture, so that other programs disturb both alike."""
+    print(
+        "\n| pictures | decoded to at least | decode, without measures | with | more |\n|---|---|---|---|---|"
+    )
+    for name, count in (("small", 100), ("big", 20)):
         data = [path.read_bytes() for path in sorted((options.photos / name).iterdir())[:count]]
-        whole, alone = [], []
-        for _ in range(5):
-            started = time.process_time()
-            pictures = [decode(one, min_side=224).pixels for one in data]
-            whole.append(time.process_time() - started)
-            luminances = [Image.fromarray(pixels).convert("L") for pixels in pictures]
-            started = time.process_time()
-            for luminance in luminances:
-                measure(luminance)
-            alone.append(time.process_time() - started)
-        each = [1e3 * float(np.median(times)) / count for times in (whole, alone)]
-        print(f"| {name} | {each[0]:.2f} ms | {each[1]:.2f} ms |")
+        for side in (224, 448):
+            spent: dict[bool, list[float]] = {True: [], False: []}
+            for one in [one for one in data for _ in range(5)]:
+                for measured, times in spent.items():
+                    started = time.process_time()
+                    decode(one, min_side=side, measured=measured)
+                    times.append(time.process_time() - started)
+            with_them, without = (1e3 * float(np.median(times)) for times in spent.values())
+            more = with_them - without
+            print(
+                f"| {name} | {side} | {without:.2f} ms | {with_them:.2f} ms | {more:.2f} ms, {more / without:.1%} |",
+                flush=True,
+            )
 
 
 # -- coverage ---------------------------------------------------------------------------------------------
