@@ -87,5 +87,5 @@ def _sample(
                 return
             with suppress(MediaError):
                 if (data := originals.read(image_id)) is not None:
-                    yield decode(data, min_side=side).pixels
+                    yield decode(data, min_side=side, measured=False).pixels
                     given += 1

@@ -29,8 +29,8 @@ from imseek.search.where.values import numbers
 from imseek.types import Luma, MeasureReport
 
 NAMES: Final = tuple(shards.MEASURES.names)
-#: Pictures are decoded so large as encoders want them at least.
-_SIDE: Final = 224
+#: Pictures are decoded at least so large, as for the encoders that want most.
+_SIDE: Final = 448
 #: A commit comes after so many pictures or seconds: it writes the whole set.
 _PICTURES: Final = 4096
 _SECONDS: Final = 60.0

@@ -180,7 +180,7 @@ class PictureRows:
     def _prepared(self, data: bytes, content_hash: bytes | None) -> npt.NDArray[Any]:
         if content_hash is not None and hashlib.sha256(data).digest() != content_hash:
             raise _ChangedError
-        decoded = decode(data, min_side=self._encoder.info.draft_size)
+        decoded = decode(data, min_side=self._encoder.info.draft_size, measured=False)
         try:
             return self._encoder.prepare(decoded.pixels)
         except (ImseekError, OSError):

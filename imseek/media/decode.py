@@ -44,7 +44,9 @@ class Decoded:
     facts: ImageFacts
 
 
-def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Decoded:
+def decode(
+    data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT_LIMITS, measured: bool = True
+) -> Decoded:
     """Decode the first frame of the picture in ``data``. Thread-safe; raises MediaError and nothing else.
 
     EXIF orientation is applied (in HEIC and JPEG XL, what the container says instead). Transparency is
@@ -56,6 +58,8 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
     ``min_side`` allows a reduced picture: its shorter side is then in [min_side, 2·min_side) where the full
     picture is at least that large. JPEG is scaled while decoding, which is the faster the larger the photo; the
     rest is reduced by averaging whole blocks of pixels after decoding. Nothing is enlarged.
+
+    Without ``measured``, ``facts.luma`` is left out, for those who only want pixels.
 
     Of a camera raw file, the largest JPEG in it is the picture, with the size of that; date, camera, place and
     orientation are those of the raw file. An SVG is drawn so that its longer side has 1024 pixels.
@@ -82,5 +86,5 @@ def decode(data: bytes, *, min_side: int | None = None, limits: Limits = DEFAULT
 
     from imseek.media.pillow import read  # here, so that a query by text loads no Pillow
 
-    pixels, facts = read(data, name, min_side=min_side, max_pixels=limits.max_pixels)
+    pixels, facts = read(data, name, min_side=min_side, max_pixels=limits.max_pixels, measured=measured)
     return Decoded(pixels, facts)

@@ -72,11 +72,13 @@ _MAX_FRAMES: Final = 10_000  # a TIFF of a million empty pages would take minute
 _TIFF_BITS_PER_SAMPLE: Final = 258
 
 
-def read(data: bytes, name: str, *, min_side: int | None, max_pixels: int) -> tuple[Pixels, ImageFacts]:
+def read(
+    data: bytes, name: str, *, min_side: int | None, max_pixels: int, measured: bool = True
+) -> tuple[Pixels, ImageFacts]:
     """Pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`."""
     try:
         with _quiet:
-            return _read(data, name, min_side, max_pixels)
+            return _read(data, name, min_side, max_pixels, measured)
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
@@ -93,7 +95,9 @@ def read(data: bytes, name: str, *, min_side: int | None, max_pixels: int) -> tu
         raise MediaError(SkipReason.CORRUPT, f"broken {name} data: {explanation}") from error
 
 
-def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tuple[Pixels, ImageFacts]:
+def _read(
+    data: bytes, name: str, min_side: int | None, max_pixels: int, measured: bool
+) -> tuple[Pixels, ImageFacts]:
     stored = _open(data, name)
     width, height = stored.size
     if width * height > max_pixels:
@@ -119,7 +123,7 @@ def _read(data: bytes, name: str, min_side: int | None, max_pixels: int) -> tupl
         mode=mode,
         frames=_count_frames(stored, data, name),
         phash=hash_of(luminance),
-        luma=measure(luminance),
+        luma=measure(luminance) if measured else None,
         **asdict(exif),
     )
 

@@ -140,7 +140,7 @@ def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
 
     data, name = _fetched(term)
     try:
-        return decode(data, min_side=draft_size).pixels
+        return decode(data, min_side=draft_size, measured=False).pixels
     except MediaError as error:
         raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
 

@@ -89,6 +89,7 @@ td.b { width: 34%; min-width: 4rem; padding-right: 0; }
 .columns i { flex: 1; min-width: 1px; background: var(--accent); border-radius: 2px 2px 0 0; }
 .ends { display: flex; justify-content: space-between; color: var(--grey); font-size: .8rem; }
 .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .7rem; margin: .4rem 0; }
+.two .row { grid-template-columns: repeat(3, minmax(0, 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure a { display: block; }
 img, .none { display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: cover; border-radius: 6px;

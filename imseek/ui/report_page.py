@@ -65,8 +65,11 @@ def _block(block: Block, pictures: Embedded, read: Callable[[int], bytes | None]
 
 
 def _table(block: Table) -> str:
+    # Names of files and the like may break anywhere; the first column of words stays whole.
+    words = [n for n in range(len(block.head)) if n not in block.right]
+
     def cell(tag: str, n: int, text: str) -> str:
-        kind = " class=n" if n in block.right else " class=t" if n == len(block.head) - 1 else ""
+        kind = " class=n" if n in block.right else " class=t" if n in words[1:] or len(words) == 1 else ""
         return f"<{tag}{kind}>{_with_code(text)}</{tag}>"
 
     top = "".join(cell("th", n, text) for n, text in enumerate(block.head))

@@ -32,7 +32,11 @@ def thumbnails(
         def make(image_id: int) -> bytes | None:
             try:
                 data = originals.read(image_id)
-                return None if data is None else thumbnail(decode(data, min_side=side).pixels, side)
+                return (
+                    None
+                    if data is None
+                    else thumbnail(decode(data, min_side=side, measured=False).pixels, side)
+                )
             except MediaError:  # It has changed, or its codec has gone.
                 return None
 

@@ -661,6 +661,33 @@ def repair(stage: Stage) -> None:
     imseek.upkeep.repair(stage.root)
 
 
+def unmeasured(stage: Stage) -> None:
+    """Three shards of an early version, which did not measure pictures, and one that holds measures."""
+    from imseek.data.shards import MEASURES
+    from imseek.indexer import storing
+
+    measuring = storing.row_of
+
+    def without(*facts: Any) -> dict[str, Any]:
+        return {name: value for name, value in measuring(*facts).items() if name not in MEASURES.names}
+
+    storing.row_of = without
+    try:
+        in_pieces(stage)
+    finally:
+        storing.row_of = measuring
+    draw(stage.photos / "new.png", 99)
+    stage.index()
+
+
+def measure(stage: Stage) -> None:
+    import imseek
+    from imseek.curate import measuring
+
+    measuring._PICTURES = 4
+    imseek.upkeep.measure(stage.root)
+
+
 SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = {
     "create": (nothing, run_create),
     "create over a rest": (cut_short, run_create),
@@ -676,6 +703,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "tag": (in_pieces, tag),
     "learn and forget": (in_pieces, learn_and_forget),
     "judge": (in_pieces, judge),
+    "measure": (unmeasured, measure),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
     "reencode": (with_a_copy, run_reencode),
@@ -732,6 +760,8 @@ def go_on(name: str, stage: Stage) -> None:
     if name == "remove a source":
         sweep(stage)  # Where nothing is left to remove, no writer has come yet.
     check(stage, removed=name == "remove a source")
+    if name == "measure":
+        assert imseek.dataset.quality(stage.root).unknown == 0
     if "captions" in name:
         from imseek.data.current import read_current
 

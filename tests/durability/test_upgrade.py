@@ -23,10 +23,12 @@ from durability.forks import Server
 from durability.recipes import format_1
 from durability.recipes.drawing import draw
 from durability.upgrades import FUTURE, LATER, state_of
+from imseek import dataset, upkeep
 from imseek.data import layout, migrations
 from imseek.data.backup import generation_of
 from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
+from imseek.data.shards import MEASURES
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, FormatVersionError, StorageError
 
@@ -73,9 +75,28 @@ def test_format_1_is_read_before_any_writer_has_come(home: Path) -> None:
 
 
 def test_the_recipe_still_makes_what_it_made(tmp_path: Path) -> None:
-    """Scores may differ by the rounding of vectors to float16, which is the machine's."""
+    """Scores may differ by the rounding of vectors to float16, which is the machine's. Measures have come since."""
     format_1.make(tmp_path / "home")
-    assert_facts(format_1.facts(tmp_path / "home"), RECORDED, within=1e-3)
+    found = format_1.facts(tmp_path / "home")
+    measured = [
+        {name for name in MEASURES.names if image.pop(name, None) is not None}
+        for image in found["images"].values()
+    ]
+    assert all(names >= set(MEASURES.names) - {"luma_blur"} for names in measured)
+    assert_facts(found, RECORDED, within=1e-3)
+
+
+def test_pictures_of_format_1_are_measured_later(home: Path) -> None:
+    root = format_1.collection(home)
+    before = dataset.quality(root)
+    assert before.unknown == before.images
+    report = upkeep.measure(root)
+    assert report.missing == report.measured + report.unreadable == before.images
+    assert report.measured > 10
+    for change in (lambda: upkeep.verify(root), lambda: upkeep.purge(root), lambda: upkeep.repair(root)):
+        change()
+        assert dataset.quality(root).unknown == report.unreadable
+        assert upkeep.verify(root).ok
 
 
 def test_format_1_is_indexed_further(home: Path) -> None:

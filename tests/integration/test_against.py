@@ -16,6 +16,7 @@ import imseek
 from imseek.curate import against, contents, pairs
 from imseek.data.reader import Reader
 from imseek.data.vectors import open_index
+from imseek.search.encoders import shared_space
 from imseek.types import DuplicateKind
 
 KINDS: tuple[DuplicateKind, ...] = ("exact", "same", "scene")
@@ -57,7 +58,7 @@ def test_what_the_other_has(tmp_path: Path, photos: Path, other: imseek.Collecti
     with imseek.create(tmp_path / "mine", encoder=encoder) as mine:
         mine.index([photos])
         one, two = side(mine, vectors=vectors), side(other, vectors=vectors)
-        assert (against.shared_space(one.reader, two.reader) is not None) == vectors
+        assert (shared_space(one.reader, two.reader) is not None) == vectors
         found = against.find(one, two, KINDS)
         pairs = {(named(mine, pair.a), named(other, pair.b)): pair for pair in found.pairs}
         assert {names: pair.kind for names, pair in pairs.items()} == {
@@ -93,9 +94,9 @@ def test_the_space_in_common(tmp_path: Path, photos: Path, other: imseek.Collect
         (space,) = one.current.image_spaces
         strange = replace(space, space_id=7, fingerprint="x")
         one.current = replace(one.current, spaces=(strange, space))
-        assert against.shared_space(one, two) == (space, two.current.image_spaces[0])
+        assert shared_space(one, two) == (space, two.current.image_spaces[0])
         two.current = replace(two.current, spaces=(strange,))
-        assert against.shared_space(one, two) == (strange, strange)
+        assert shared_space(one, two) == (strange, strange)
 
 
 def test_equal_contents() -> None:

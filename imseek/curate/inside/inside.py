@@ -225,7 +225,9 @@ class _Looking:
             data = self._read(position)
             if data is None:
                 return None
-            return look(decode(data, min_side=WHOLE_SIDE).pixels, WHOLE_SIDE).astype(np.float32)
+            return look(decode(data, min_side=WHOLE_SIDE, measured=False).pixels, WHOLE_SIDE).astype(
+                np.float32
+            )
         except (MediaError, OSError):
             return None
 

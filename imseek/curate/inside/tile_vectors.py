@@ -165,7 +165,7 @@ class Tiler:
         try:
             if (data := self._read(n)) is None:
                 return []
-            pixels = decode(data, min_side=2 * self._encoder.info.image_size).pixels
+            pixels = decode(data, min_side=2 * self._encoder.info.image_size, measured=False).pixels
         except (MediaError, OSError):
             return []
         return [self._encoder.prepare(cut(pixels, tile)) for tile in self._tiles]

@@ -49,7 +49,7 @@ class Looks:
     def _made(self, position: int) -> Small | None:
         try:
             data = self._read(position)
-            return None if data is None else look(decode(data, min_side=SIDE).pixels)
+            return None if data is None else look(decode(data, min_side=SIDE, measured=False).pixels)
         except (ImseekError, OSError):
             return None
 

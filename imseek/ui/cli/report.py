@@ -72,8 +72,8 @@ def report(
     """Write a page about a collection: what it holds, quality, groups, duplicates, what was left out."""
     from imseek.report import gather
 
-    markdown = _is_markdown(file)
     check_new(file, force=force)
+    markdown = _is_markdown(file)
     if markdown:
         _check_folder(file, force=force)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
