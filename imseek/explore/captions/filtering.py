@@ -26,6 +26,8 @@ SIDE: Final = 200
 ASPECT: Final = 3.0
 #: Images whose places are looked up at the same time.
 _PLACES: Final = 5000
+#: Images whose ids in tables are held at the same time.
+_UIDS: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,18 @@ def basic(reader: Reader, ids: Ids) -> npt.NDArray[np.bool_]:
 
 
 def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
-    """What is kept (ids ascending), with where it lies; a few thousand at a time in memory, and ids of tables."""
+    """What is kept (ids ascending), with where it lies. In memory: the ids of tables of half a million of them."""
+    for start in range(0, len(ids), _UIDS):
+        part = slice(start, start + _UIDS)
+        yield from _pairs(reader, ids[part], scores[part])
+
+
+def _pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
     uids: dict[int, str] = {}
     for shard, rows, at in _held(reader, ids):
         table = _columns(reader, shard, ["uid"])
         if "uid" in table.column_names:
-            said = table.column("uid").take(rows).to_pylist() if len(rows) else []
-            found = zip(ids[at].tolist(), said, strict=True)
+            found = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
             uids.update({image_id: str(uid) for image_id, uid in found if uid is not None})
     for start in range(0, len(ids), _PLACES):
         some = ids[start : start + _PLACES].tolist()
@@ -89,6 +96,8 @@ def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
     """By shard: numbers of the rows that are live and among ``ids``, and where these are among them."""
     for shard in reader.current.shards:
         there = reader.shard_ids(shard)
+        if not len(ids) or not len(there) or there[-1] < ids[0] or there[0] > ids[-1]:
+            continue
         rows = np.flatnonzero(np.isin(there, ids))
         rows = np.setdiff1d(rows, reader.dead_rows(shard))
         if len(rows):
