@@ -128,6 +128,7 @@ def test_given_captions_and_the_worst(indexed: imseek.Collection) -> None:
     assert found.ids.tolist() == sorted([ids["red.png"]] * 2 + [ids["blue.png"]])
     assert (found.left_out.unknown, found.left_out.names) == (1, ("999",))
     (least,) = captions.worst(indexed, found, limit=1)
+    assert least.caption == "blue"
     assert (least.image_id, least.score) == (ids["red.png"], pytest.approx(float(found.scores.min())))
     with pytest.raises(UsageError, match="several scores"):
         captions.save(indexed, found, "clipscore")

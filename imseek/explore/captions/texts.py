@@ -108,7 +108,7 @@ def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None)
         return _known([(_number(name), texts) for name, texts in rows], live)
     names = {_bytes(name) for name, _ in rows if name is not None}
     found = images_named(reader, live, names, os.fsencode(path.absolute().parent))
-    return _known([(found.get(_bytes(name), name), texts) for name, texts in rows], live)
+    return _known([(found.get(_bytes(name), str(name)), texts) for name, texts in rows], live)
 
 
 def images_named(reader: Reader, live: Ids, names: Iterable[bytes], folder: bytes) -> dict[bytes, int]:
