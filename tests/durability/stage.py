@@ -420,6 +420,13 @@ def columns(stage: Stage) -> None:
         put_columns(writer, COLUMN, {COLUMN: {image_id: image_id / 2 for image_id in ids}})
 
 
+def save_scores(stage: Stage) -> None:
+    """A column and the record of how it was made."""
+    from imseek import captions
+
+    captions.save(stage.root, captions.cosines(stage.root), "clip")
+
+
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
     from imseek.data import judgements
@@ -538,6 +545,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "relocate a source": (in_an_album, relocate),
     "merge": (in_pieces, merged),
     "put columns": (in_pieces, columns),
+    "save scores": (in_pieces_with_captions, save_scores),
     "judge": (in_pieces, judge),
     "sweep": (retired, sweep),
     "purge": (worn, purge),
