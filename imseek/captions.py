@@ -210,9 +210,10 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     """
     mask = filtering.top_share(found.ids, found.scores, share)
     ids, scores = found.ids[mask], found.scores[mask]
-    passed = (
-        reading(collection, lambda reader: filtering.basic(reader, ids)) if basic else np.ones(len(ids), bool)
-    )
+    passed = np.ones(len(ids), np.bool_)
+    if basic:
+        said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
+        passed = reading(collection, lambda reader: filtering.basic(reader, ids, said))
     return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -58,17 +58,21 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def basic(reader: Reader, ids: Ids) -> npt.NDArray[np.bool_]:
-    """(n,): which images (ids ascending) pass the basic filter, by their stored caption, width and height."""
-    passed = np.zeros(len(ids), np.bool_)
-    for shard, rows, at in _held(reader, ids):
+def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+    """(n,): which images (ids ascending, also more than once) pass the basic filter, by stored width and height, and by
+    n ``captions``, or the stored ones."""
+    once, place = np.unique(ids, return_inverse=True)
+    passed = np.zeros(len(once), np.bool_)
+    for shard, rows, at in _held(reader, once):
         sizes = _columns(reader, shard, ["width", "height"])
         width, height = (sizes.column(n).to_numpy()[rows].astype(np.float64) for n in ("width", "height"))
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         good = (shorter >= SIDE) & (longer <= ASPECT * shorter)
-        good &= _worded(reader, shard)[rows]
+        if captions is None:
+            good &= _worded(reader, shard)[rows]
         passed[at] = good
-    return passed
+    found: npt.NDArray[np.bool_] = passed[place]
+    return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
 
 
 def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
@@ -110,9 +114,9 @@ def _columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
 
 def _worded(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
     """(rows,): whose caption is long enough."""
-    found = [
-        len((said or "").split()) >= WORDS and len(said or "") >= CHARACTERS
-        for some in reader.texts(shard, "caption")
-        for said in some
-    ]
+    found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
     return np.array(found, np.bool_)
+
+
+def _is_long(caption: str) -> bool:
+    return len(caption.split()) >= WORDS and len(caption) >= CHARACTERS
