@@ -105,6 +105,8 @@ class CaptionScores:
     scores: Float32
     left_out: LeftOut
     interrupted: bool = False
+    #: Of given captions, the n that were scored; of stored ones None: they are where they were.
+    texts: tuple[str, ...] | None = None
 
     @property
     def median(self) -> float | None:
@@ -183,14 +185,16 @@ def ref_clip_scores(
 
 
 def worst(collection: AnyCollection, found: CaptionScores, *, limit: int = 10) -> tuple[Agreement, ...]:
-    """The ``limit`` images that score least, the worst first, of equal scores those with the lower id. Captions are
-    those that the collection has."""
+    """The ``limit`` captions that score least, the worst first, of equal scores those of the lower id."""
 
     def look(reader: Reader) -> tuple[Agreement, ...]:
         order = np.lexsort((found.ids, found.scores))[:limit]
         ids = found.ids[order]
-        said = reader.captions(np.unique(ids).tolist())
-        texts = [said.get(image_id, "") for image_id in ids.tolist()]
+        if found.texts is not None:
+            texts = [found.texts[n] for n in order.tolist()]
+        else:
+            said = reader.captions(np.unique(ids).tolist())
+            texts = [said.get(image_id, "") for image_id in ids.tolist()]
         return tuple(_placed(reader, Block(ids, found.scores[order], texts)))
 
     return reading(collection, look)
@@ -206,9 +210,10 @@ def keep(collection: AnyCollection, found: CaptionScores, share: float, *, basic
     """
     mask = filtering.top_share(found.ids, found.scores, share)
     ids, scores = found.ids[mask], found.scores[mask]
-    passed = (
-        reading(collection, lambda reader: filtering.basic(reader, ids)) if basic else np.ones(len(ids), bool)
-    )
+    passed = np.ones(len(ids), np.bool_)
+    if basic:
+        said = None if found.texts is None else [found.texts[n] for n in np.flatnonzero(mask).tolist()]
+        passed = reading(collection, lambda reader: filtering.basic(reader, ids, said))
     return Kept(ids[passed], scores[passed], len(found.ids), share, len(ids), float(scores.min()), basic)
 
 
@@ -265,6 +270,7 @@ def _scores(
     as_stored = not asked.prefix.strip() and asked.captions is None and asked.references is None
     parts: list[tuple[Ids, Float32]] = []
     left_out = LeftOut()
+    given: list[str] | None = None if asked.captions is None else []
     if as_stored and embedded is not None and embedded.fingerprint == space.fingerprint:
         parts = [(block.ids, block.scores) for block in stored(reader, space, embedded, within)]
     else:
@@ -279,25 +285,29 @@ def _scores(
             references = said_of(reader, asked.references, None, pictures.ids)
         for block, rows in fresh(pictures, said, encoder, asked.prefix, telling(progress, total), stop):
             if references is None:
-                parts.append((block.ids, block.scores))
-                continue
-            has, near = nearest(block, rows, references, encoder, asked.prefix)
-            parts.append((block.ids[has], ref_clip_score(clip_score(block.scores[has]), near)))
+                has, found = np.ones(len(block.ids), np.bool_), block.scores
+            else:
+                has, near = nearest(block, rows, references, encoder, asked.prefix)
+                found = ref_clip_score(clip_score(block.scores[has]), near)
+            parts.append((block.ids[has], found))
+            if given is not None:  # they come by ascending id, as scores are handed out
+                given += [text for text, one in zip(block.captions, has.tolist(), strict=True) if one]
             left_out = replace(left_out, unreferenced=left_out.unreferenced + int(np.count_nonzero(~has)))
     ids, scores = joined(parts)
     if measure == "clipscore":
         scores = clip_score(scores)
     interrupted = stop is not None and stop.is_set()
     return CaptionScores(
-        measure,
-        asked.prefix,
-        space.encoder,
-        reader.generation,
-        len(pictures),
-        ids,
-        scores,
-        left_out,
-        interrupted,
+        measure=measure,
+        prefix=asked.prefix,
+        encoder=space.encoder,
+        generation=reader.generation,
+        images=len(pictures),
+        ids=ids,
+        scores=scores,
+        left_out=left_out,
+        interrupted=interrupted,
+        texts=None if given is None else tuple(given),
     )
 
 

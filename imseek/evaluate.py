@@ -109,7 +109,7 @@ def ann(
 def compare(
     collection: AnyCollection,
     *,
-    encoders: tuple[int | str, int | str] | None = None,
+    encoders: tuple[int | str | None, int | str | None] | None = None,
     against: AnyCollection | None = None,
     captions: Given | None = None,
     caption_column: str | None = None,
@@ -122,10 +122,10 @@ def compare(
     """Two encoders over the same pictures and captions: the difference in R@k and average precision, second less first,
     with 95 % intervals of a paired bootstrap. ``report.verdict`` says which is better, or None: no difference is shown.
 
-    ``encoders`` are ids or references. Vectors are taken from a space of the collection where one has them; else its
-    pictures are read, decoded once and encoded for this, and nothing is stored. ``against`` compares with another
-    collection instead, by the first space of each, over the pictures that both have (by content). Captions are as for
-    :func:`retrieval`, and are embedded for this by both.
+    ``encoders`` are ids of spaces, references, or None for the first space. Vectors are taken from a space of the
+    collection where one has them; else its pictures are read, decoded once and encoded for this, and nothing is
+    stored. ``against`` compares with another collection instead, by the first space of each, over the pictures that
+    both have (by content). Captions are as for :func:`retrieval`, and are embedded for this by both.
 
     Memory: 4 · dim for each caption; vectors that are made lie in a temporary file. Raises UsageError, QueryError, what
     loading an encoder raises, CollectionNotFoundError, CorruptCollectionError.

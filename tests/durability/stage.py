@@ -488,6 +488,13 @@ def learn_and_forget(stage: Stage) -> None:
     derived.forget(stage.root, "kinds", "probe drop", [(image_id, "kind") for image_id in ids])
 
 
+def save_scores(stage: Stage) -> None:
+    """A column and the record of how it was made."""
+    from imseek import captions
+
+    captions.save(stage.root, captions.cosines(stage.root), "clip")
+
+
 def judge(stage: Stage) -> None:
     """What was said of the first two pairs is withdrawn, of the last two it is turned round, and one is new."""
     from imseek.data import judgements
@@ -702,6 +709,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "label": (in_pieces, label),
     "tag": (in_pieces, tag),
     "learn and forget": (in_pieces, learn_and_forget),
+    "save scores": (in_pieces_with_captions, save_scores),
     "judge": (in_pieces, judge),
     "measure": (unmeasured, measure),
     "sweep": (retired, sweep),

@@ -191,6 +191,17 @@ class TestScores:
             1,
         )
 
+    def test_given_captions(self, cli, embedded, tmp_path) -> None:
+        table = tmp_path / "candidates.csv"
+        table.write_text("path,caption\nred.png,red\nred.png,green\nnone.png,x\n")
+        outcome = cli("captions", "--score", "--captions", table, "--prefix", "")
+        assert outcome.code == 0, outcome.err
+        first, left_out, _, worst, best = outcome.out.splitlines()
+        assert first.startswith("2 captions of 3 images; median CLIPScore ")
+        assert left_out == "left out, naming no image that counts: 1 row (none.png)"
+        assert [line.split()[1] for line in (worst, best)] == ["green", "red"]
+        assert best.split()[0] == "2.500"
+
     def test_keep_and_export(self, cli, embedded, tmp_path) -> None:
         import pyarrow.parquet as pq
 
@@ -229,6 +240,8 @@ class TestScores:
             (("--export", "x.csv"), "--keep"),
             (("--keep", "1", "--export", "x.json"), "says no format"),
             (("--prefix", "x"), "--score"),
+            (("--captions", "x.csv"), "--score"),
+            (("--score", "--captions", "nowhere.csv"), "cannot be read"),
             (("--save", "With Blanks"), "cannot be a name"),
         ],
     )

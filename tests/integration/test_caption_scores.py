@@ -128,6 +128,7 @@ def test_given_captions_and_the_worst(indexed: imseek.Collection) -> None:
     assert found.ids.tolist() == sorted([ids["red.png"]] * 2 + [ids["blue.png"]])
     assert (found.left_out.unknown, found.left_out.names) == (1, ("999",))
     (least,) = captions.worst(indexed, found, limit=1)
+    assert least.caption == "blue"
     assert (least.image_id, least.score) == (ids["red.png"], pytest.approx(float(found.scores.min())))
     with pytest.raises(UsageError, match="several scores"):
         captions.save(indexed, found, "clipscore")
@@ -199,6 +200,21 @@ def test_the_filter_of_datacomp(indexed: imseek.Collection) -> None:
     assert [row.image_id for row in rows] == sorted(everything.ids.tolist())
     assert {row.place.display.rpartition("/")[2] for row in rows if row.place} == set(CAPTIONED)
     assert {row.uid for row in rows} == {None}
+
+
+def test_given_captions_pass_the_basic_filter_by_themselves(indexed: imseek.Collection) -> None:
+    ids = ids_of(indexed)
+    given = {
+        ids["red.png"]: ["red", "it is very red"],
+        ids["blue.png"]: ["blue as the sea"],
+        ids["small.png"]: ["a b c d"],
+    }
+    found = captions.clip_scores(indexed, captions=given, prefix="")
+    kept = captions.keep(indexed, found, 1, basic=True)
+    # "red" is one word; small.png is too small; the stored caption of blue.png has one word, the given one has four.
+    assert kept.ids.tolist() == sorted([ids["red.png"], ids["blue.png"]])
+    texts = dict(zip(found.scores.tolist(), found.texts or (), strict=True))
+    assert {texts[score] for score in kept.scores.tolist()} == {"it is very red", "blue as the sea"}
 
 
 def test_what_is_kept_has_the_uid_of_its_table(tmp_path: Path) -> None:

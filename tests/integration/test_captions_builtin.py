@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import imseek
+from imseek import captions, evaluate
 from imseek.captions import agreement
 from imseek.data.reader import Reader
 
@@ -54,3 +55,25 @@ def test_true_captions_are_found_and_agree(tmp_path: Path, described: Path) -> N
     others = [cosines[a, b] for a, b in itertools.permutations(range(8), 2)]
     better = np.mean([true > other for true in np.diag(cosines) for other in others])
     assert better > 0.8, "the share of pairs in which the true caption agrees better"
+
+
+def test_evaluations_see_true_captions(tmp_path: Path, described: Path) -> None:
+    """Photographs find their captions better than colours do, exchanged captions have the lowest scores."""
+    with imseek.create(tmp_path / "c", encoder="builtin", captions=True) as made:
+        made.index([described])
+        report = evaluate.retrieval(made)
+        assert report.text_to_image is not None
+        assert report.text_to_image.recall[1].value >= 0.75
+        assert report.text_to_image.recall[5].value == 1
+        compared = evaluate.compare(made, encoders=("fake", "builtin"))
+        assert (compared.a.stored, compared.b.stored) == (False, True)
+        assert compared.verdict == "b"
+        assert compared.text_to_image is not None
+        assert compared.text_to_image.b == report.text_to_image
+        hits = made.search("anything", limit=8)
+        ids = {Path(str(hit.path)).stem: hit.image_id for hit in hits}
+        said = {ids[Path(name).stem]: [caption] for name, caption in CAPTIONS.items()}
+        said[ids["chelsea"]], said[ids["rocket"]] = said[ids["rocket"]], said[ids["chelsea"]]
+        scores = captions.clip_scores(made, captions=said)
+        worst = captions.worst(made, scores, limit=3)
+    assert {ids["chelsea"], ids["rocket"]} <= {row.image_id for row in worst}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import imseek
-from imseek import evaluate
+from imseek import evaluate, upkeep
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import QueryError, UsageError
 from imseek.explore.evaluating import pictures
@@ -93,6 +93,17 @@ def test_a_space_of_the_collection_is_taken_as_it_is(
     assert (both.a.stored, both.b.stored) == (True, True)
     assert both.text_to_image == mixed.text_to_image
     assert both.image_to_text == mixed.image_to_text
+
+
+def test_the_first_space_need_not_have_the_id_0(indexed: imseek.Collection) -> None:
+    said = given(indexed)
+    upkeep.reencode(indexed.path, "fake:48")
+    report = evaluate.compare(indexed, encoders=(None, "fake:32"), captions=said)
+    assert (report.a.encoder, report.a.stored) == ("fake:48", True)
+    with pytest.raises(UsageError, match="the same encoder"):
+        evaluate.compare(indexed, encoders=(None, 1), captions=said)
+    with pytest.raises(UsageError, match="has the id 0"):
+        evaluate.compare(indexed, encoders=(0, 1), captions=said)
 
 
 def test_two_collections_by_content(indexed: imseek.Collection, tmp_path: Path, photos: Path) -> None:

@@ -143,12 +143,16 @@ def test_unknown_images_and_empty_captions_are_counted_and_named(
         '{"path": "nowhere.png", "caption": "nothing"}\n'
         '{"path": "camera.png", "caption": NaN}\n'
         '{"path": "chelsea.png", "caption": "  "}\n'
+        '{"path": 1, "caption": "a number is no path"}\n'
+        '{"path": null, "caption": "nor is nothing"}\n'
+        '{"path": "astronaut.png", "caption": []}\n'
+        '{"path": "china.jpg", "caption": 3}\n'
     )
     report = retrieval(indexed, captions=tmp_path / "t.jsonl")
     assert (report.captions, report.images) == (2, 2)
-    assert report.left_out.unknown == 1
-    assert report.left_out.names == ("nowhere.png",)
-    assert report.left_out.empty == 2
+    assert report.left_out.unknown == 3
+    assert report.left_out.names == ("nowhere.png", "1", "None")
+    assert report.left_out.empty == 4
     assert report.text_to_image is not None
     assert set(report.text_to_image.recall) == {1}, "R@5 of two pictures says nothing"
 

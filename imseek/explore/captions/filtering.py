@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,6 +26,8 @@ SIDE: Final = 200
 ASPECT: Final = 3.0
 #: Images whose places are looked up at the same time.
 _PLACES: Final = 5000
+#: Images whose ids in tables are held at the same time.
+_UIDS: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +58,36 @@ def top_share(ids: Ids, scores: Float32, share: float) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def basic(reader: Reader, ids: Ids) -> npt.NDArray[np.bool_]:
-    """(n,): which images (ids ascending) pass the basic filter, by their stored caption, width and height."""
-    passed = np.zeros(len(ids), np.bool_)
-    for shard, rows, at in _held(reader, ids):
+def basic(reader: Reader, ids: Ids, captions: Sequence[str] | None = None) -> npt.NDArray[np.bool_]:
+    """(n,): which images (ids ascending, also more than once) pass the basic filter, by stored width and height, and by
+    n ``captions``, or the stored ones."""
+    once, place = np.unique(ids, return_inverse=True)
+    passed = np.zeros(len(once), np.bool_)
+    for shard, rows, at in _held(reader, once):
         sizes = _columns(reader, shard, ["width", "height"])
         width, height = (sizes.column(n).to_numpy()[rows].astype(np.float64) for n in ("width", "height"))
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         good = (shorter >= SIDE) & (longer <= ASPECT * shorter)
-        good &= _worded(reader, shard)[rows]
+        if captions is None:
+            good &= _worded(reader, shard)[rows]
         passed[at] = good
-    return passed
+    found: npt.NDArray[np.bool_] = passed[place]
+    return found if captions is None else found & np.array([_is_long(text) for text in captions], np.bool_)
 
 
 def pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
-    """What is kept (ids ascending), with where it lies; a few thousand at a time in memory, and ids of tables."""
+    """What is kept (ids ascending), with where it lies. In memory: the ids of tables of half a million of them."""
+    for start in range(0, len(ids), _UIDS):
+        part = slice(start, start + _UIDS)
+        yield from _pairs(reader, ids[part], scores[part])
+
+
+def _pairs(reader: Reader, ids: Ids, scores: Float32) -> Iterator[Pair]:
     uids: dict[int, str] = {}
     for shard, rows, at in _held(reader, ids):
         table = _columns(reader, shard, ["uid"])
         if "uid" in table.column_names:
-            said = table.column("uid").take(rows).to_pylist() if len(rows) else []
-            found = zip(ids[at].tolist(), said, strict=True)
+            found = zip(ids[at].tolist(), table.column("uid").take(rows).to_pylist(), strict=True)
             uids.update({image_id: str(uid) for image_id, uid in found if uid is not None})
     for start in range(0, len(ids), _PLACES):
         some = ids[start : start + _PLACES].tolist()
@@ -89,6 +100,8 @@ def _held(reader: Reader, ids: Ids) -> Iterator[tuple[Shard, Any, Any]]:
     """By shard: numbers of the rows that are live and among ``ids``, and where these are among them."""
     for shard in reader.current.shards:
         there = reader.shard_ids(shard)
+        if not len(ids) or not len(there) or there[-1] < ids[0] or there[0] > ids[-1]:
+            continue
         rows = np.flatnonzero(np.isin(there, ids))
         rows = np.setdiff1d(rows, reader.dead_rows(shard))
         if len(rows):
@@ -101,9 +114,9 @@ def _columns(reader: Reader, shard: Shard, names: list[str]) -> Any:
 
 def _worded(reader: Reader, shard: Shard) -> npt.NDArray[np.bool_]:
     """(rows,): whose caption is long enough."""
-    found = [
-        len((said or "").split()) >= WORDS and len(said or "") >= CHARACTERS
-        for some in reader.texts(shard, "caption")
-        for said in some
-    ]
+    found = [_is_long(said or "") for some in reader.texts(shard, "caption") for said in some]
     return np.array(found, np.bool_)
+
+
+def _is_long(caption: str) -> bool:
+    return len(caption.split()) >= WORDS and len(caption) >= CHARACTERS

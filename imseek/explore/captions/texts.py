@@ -108,7 +108,7 @@ def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None)
         return _known([(_number(name), texts) for name, texts in rows], live)
     names = {_bytes(name) for name, _ in rows if name is not None}
     found = images_named(reader, live, names, os.fsencode(path.absolute().parent))
-    return _known([(found.get(_bytes(name), name), texts) for name, texts in rows], live)
+    return _known([(found.get(_bytes(name), str(name)), texts) for name, texts in rows], live)
 
 
 def images_named(reader: Reader, live: Ids, names: Iterable[bytes], folder: bytes) -> dict[bytes, int]:
@@ -149,13 +149,12 @@ def usable(text: Any) -> str | None:
 
 def _known(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) -> Said:
     """Of rows of an id (or a name that is none) and texts, those of live images that have a text."""
-    there = set(live.tolist())
     ids: list[int] = []
     texts: list[str] = []
     unknown: list[str] = []
     missing = empty = 0
     for image_id, said in rows:
-        if not isinstance(image_id, int | np.integer) or int(image_id) not in there:
+        if not isinstance(image_id, int | np.integer) or not _holds(live, int(image_id)):
             missing += 1
             if len(unknown) < SHOWN:
                 unknown.append(str(image_id))
@@ -165,6 +164,11 @@ def _known(rows: Sequence[tuple[Any, Sequence[Any]]], live: Ids) -> Said:
         ids += [int(image_id)] * len(good)
         texts += good
     return _ordered(np.array(ids, np.int64), texts, LeftOut(missing, empty, names=tuple(unknown)))
+
+
+def _holds(live: Ids, image_id: int) -> bool:
+    at = int(np.searchsorted(live, image_id)) if 0 <= image_id < 1 << 62 else len(live)
+    return at < len(live) and int(live[at]) == image_id
 
 
 def _ordered(ids: Ids, texts: Sequence[str], left_out: LeftOut = ALL) -> Said:

@@ -27,7 +27,7 @@ from imseek.explore.captions.texts import Said
 from imseek.explore.evaluating import pictures
 from imseek.explore.evaluating.figures import chosen, draws, figures
 from imseek.explore.evaluating.retrieval import none_left
-from imseek.explore.evaluating.words import check_words, encoded, speaker
+from imseek.explore.evaluating.words import check_words, encoded, ranking, speaker
 from imseek.explore.metrics.bootstrap import Values, paired
 from imseek.explore.metrics.retrieval import Chosen, Held, Pairs, Ranks, Rows, ranks
 from imseek.explore.reading import allowed
@@ -42,9 +42,10 @@ _LOOKED_UP: Final = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """What to compare: two ``encoders`` (references, or ids of spaces), or two collections by their first spaces."""
+    """What to compare: two ``encoders`` (references, ids of spaces, None: the first space), or two collections by their
+    first spaces."""
 
-    encoders: tuple[int | str, int | str] | None
+    encoders: tuple[int | str | None, int | str | None] | None
     captions: texts.Given | None = None
     column: str | None = None
     where: str | None = None
@@ -124,7 +125,9 @@ def _halves(reader: Reader, other: Reader | None, contest: Contest, working: _Wo
     return a, b
 
 
-def _half(reader: Reader, named: int | str, working: _Working) -> _Half:
+def _half(reader: Reader, named: int | str | None, working: _Working) -> _Half:
+    if named is None:
+        return _stored(reader, reader.current.space, working)
     reference = registry.canonical(named) if isinstance(named, str) and named != registry.AUTO else named
     for space in reader.current.image_spaces:
         if space.space_id == named or space.encoder == reference:
@@ -230,8 +233,12 @@ def _contest(
             raise _StoppedError
         there = Pairs.of(np.arange(len(picture)), picture, len(picture))
         again = Pairs.of(picture, np.arange(len(picture)), len(common))
-        forth.append(ranks(Held(words), shown, there, stop=working.stop))
-        back.append(ranks(shown, Held(words), again, stop=working.stop))
+        forth.append(
+            ranks(Held(words), shown, there, tell=ranking(working.progress, len(picture)), stop=working.stop)
+        )
+        back.append(
+            ranks(shown, Held(words), again, tell=ranking(working.progress, len(common)), stop=working.stop)
+        )
         if len(forth[-1].first) < len(picture) or len(back[-1].first) < len(common):
             raise _StoppedError
     ks = chosen(contest.ks, len(common))

@@ -15,7 +15,7 @@ from imseek.encoders import registry
 from imseek.errors import QueryError, UsageError
 from imseek.explore.captions import texts
 from imseek.explore.evaluating.figures import chosen, figures
-from imseek.explore.evaluating.words import encoded, speaker
+from imseek.explore.evaluating.words import encoded, ranking, speaker
 from imseek.explore.metrics.retrieval import Held, Pairs, Rows, ranks
 from imseek.explore.reading import allowed
 from imseek.explore.vectors import Vectors
@@ -84,12 +84,14 @@ def evaluate(
     interrupted = report(len(found.ids), found.came, found.left_out)
     owner = pictures.positions(found.ids)
     ks = chosen(wanted.ks, min(len(pictures), len(found.ids)) if wanted.ks else len(pictures))
-    forth = ranks(found.rows, pictures, Pairs.of(np.arange(len(owner)), owner, len(owner)), stop=stop)
+    there = Pairs.of(np.arange(len(owner)), owner, len(owner))
+    forth = ranks(found.rows, pictures, there, tell=ranking(progress, len(owner)), stop=stop)
     asking, picture = np.unique(owner, return_inverse=True)
     if len(forth.first) < len(owner):
         return interrupted
     shown = pictures if len(asking) == len(pictures) else Held(pictures.at(asking))
-    back = ranks(shown, found.rows, Pairs.of(picture, np.arange(len(owner)), len(asking)), stop=stop)
+    again = Pairs.of(picture, np.arange(len(owner)), len(asking))
+    back = ranks(shown, found.rows, again, tell=ranking(progress, len(asking)), stop=stop)
     if len(back.first) < len(asking):
         return interrupted
     several = len(asking) < len(owner)

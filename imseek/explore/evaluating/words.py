@@ -31,6 +31,17 @@ def speaker(root: Path, space: SpaceInfo, notify: Callable[[str], None] | None =
     return encoder
 
 
+def ranking(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
+    """What to call with the number of questions that have been ranked."""
+    started = time.monotonic()
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(Progress("ranks", done, total, 0, time.monotonic() - started))
+
+    return tell
+
+
 def check_words(encoder: Encoder) -> None:
     """Raises UsageError."""
     if "text" not in encoder.info.modalities:

@@ -118,12 +118,18 @@ class Ranks:
 
 
 def ranks(
-    questions: Rows | Float32, items: Rows | Float32, right: Pairs, *, stop: threading.Event | None = None
+    questions: Rows | Float32,
+    items: Rows | Float32,
+    right: Pairs,
+    *,
+    tell: Callable[[int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Ranks:
     """Rank all items for each question.
 
-    Memory: 64 MiB of scores, and for each block of questions the rows of their right items. ``stop`` ends it: then the
-    ranks are those of the questions that were done. Raises ValueError for pairs that do not fit.
+    Memory: 64 MiB of scores, and for each block of questions the rows of their right items. ``tell`` is called with
+    the number of questions that are done; ``stop`` ends it: then the ranks are those of these questions. Raises
+    ValueError for pairs that do not fit.
     """
     asked = Held(questions) if isinstance(questions, np.ndarray) else questions
     there = Held(items) if isinstance(items, np.ndarray) else items
@@ -138,6 +144,8 @@ def ranks(
         mine = right.items[starts[0] : starts[-1]]
         first[part], precision[part] = _block(rows, there, mine, starts - starts[0])
         done = part.stop
+        if tell is not None:
+            tell(done)
     return Ranks(first[:done], precision[:done], len(there))
 
 

@@ -13,6 +13,7 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import evaljson, jsonout, keptfile
+from imseek.ui.cli.evaluating import left_out_lines
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import (
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
             "imseek captions --score --save clipscore",
             "imseek captions --keep 30% --basic --export kept.parquet",
         ),
-    )(captions)
+    )(run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class _Done:
     saved: str | None
 
 
-def captions(
+def run(
     score: Annotated[
         bool, typer.Option("--score", help="CLIPScore instead of the cosine: 2.5 · max(cosine, 0).")
     ] = False,
@@ -64,6 +65,14 @@ def captions(
             "--references",
             metavar="FILE",
             help="RefCLIPScore with the captions of a table (.csv, .jsonl, .parquet) of path or image_id, and caption.",
+        ),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            "--captions",
+            metavar="FILE",
+            help="With --score or --references: score the captions of such a table, not those of the collection.",
         ),
     ] = None,
     prefix: Annotated[
@@ -112,40 +121,42 @@ def captions(
     share = None if keep is None else share_of(keep)
     if share is None and (basic or export is not None):
         raise UsageError("--basic and --export are about what is kept", hint="add --keep 30%")
-    if prefix is not None and not (score or references):
-        raise UsageError("a prefix is for CLIPScore", hint="add --score")
+    if (prefix is not None or captions is not None) and not (score or references):
+        raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
     if export is not None:
         keptfile.check(export, force=force)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
-    from imseek import captions
+    from imseek import captions as api
 
     if not (score or references or where or keep or save):
-        found = captions.summary(chosen.path, limit=limit)
+        found = api.summary(chosen.path, limit=limit)
         if as_json:
             jsonout.print_json(jsonout.agreement(found, chosen))
         else:
             print("\n".join(_agreement_lines(found)))
         return 0
-    before = captions.PREFIX if prefix is None else prefix
+    before = api.PREFIX if prefix is None else prefix
     with StopSignals() as signals, progress_bar() as progress:
         told: Any = {"progress": progress, "stop": signals.event, "notify": say}
         if references is not None:
-            scores = captions.ref_clip_scores(chosen.path, references, prefix=before, where=where, **told)
+            scores = api.ref_clip_scores(
+                chosen.path, references, captions=captions, prefix=before, where=where, **told
+            )
         elif score:
-            scores = captions.clip_scores(chosen.path, prefix=before, where=where, **told)
+            scores = api.clip_scores(chosen.path, captions=captions, prefix=before, where=where, **told)
         else:
-            scores = captions.cosines(chosen.path, where=where, **told)
+            scores = api.cosines(chosen.path, where=where, **told)
     if scores.interrupted:
         say("interrupted: nothing was kept or stored")
         return signals.exit_code
-    kept = None if share is None else captions.keep(chosen.path, scores, share, basic=basic)
+    kept = None if share is None else api.keep(chosen.path, scores, share, basic=basic)
     if export is not None and kept is not None:
-        keptfile.write(export, captions.pairs(chosen.path, kept), force=force)
+        keptfile.write(export, api.pairs(chosen.path, kept), force=force)
     if save is not None:
-        captions.save(chosen.path, scores, save)
-    done = _Done(scores, captions.worst(chosen.path, scores, limit=limit), kept, export, save)
+        api.save(chosen.path, scores, save)
+    done = _Done(scores, api.worst(chosen.path, scores, limit=limit), kept, export, save)
     if as_json:
         jsonout.print_json(evaljson.caption_scores(done.found, done.worst, done.kept, chosen, export, save))
     else:
@@ -173,8 +184,7 @@ def _lines(done: _Done) -> list[str]:
     lines = [f"{count(len(found.ids), 'caption')} of {count(found.images, 'image')}"]
     if found.median is not None:
         lines[0] += f"; median {_NAMES[found.measure]} {found.median:.3f} ({found.encoder})"
-    if found.left_out.unreferenced:
-        lines.append(f"left out, without a reference: {count(found.left_out.unreferenced, 'caption')}")
+    lines += left_out_lines(found.left_out)
     if (kept := done.kept) is not None:
         lines.append(
             f"kept {len(kept.ids):,} of {kept.captions:,}: the best {kept.share:.4g} ({kept.share_kept:,}), "

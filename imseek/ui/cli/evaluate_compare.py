@@ -77,7 +77,7 @@ def compare(
         say_collection(chosen)
     encoders = None
     if other is None:
-        a, b = (number_or_name(said) or 0 for said in (named if len(named) == 2 else [None, *named]))
+        a, b = (number_or_name(said) for said in (named if len(named) == 2 else [None, *named]))
         encoders = (a, b)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.compare(

@@ -63,6 +63,8 @@ def left_out_lines(left_out: LeftOut) -> list[str]:
         lines.append(f"left out, naming no image that counts: {rows} ({names}{more})")
     if left_out.empty:
         lines.append(f"left out, without a caption: {count(left_out.empty, 'row')}")
+    if left_out.unreferenced:
+        lines.append(f"left out, without a reference: {count(left_out.unreferenced, 'caption')}")
     return lines
 
 

@@ -1,0 +1,246 @@
+"""What `imseek evaluate` and `imseek captions --score` say where the answer is known.
+
+python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch] python bench/evaluate.py
+--parts ann --collection /tmp/imseek-search/1000000/collection      # bench/search.py made it python bench/evaluate.py
+--parts scale
+
+*retrieval*: the captioned stamps of Tux Paint with `builtin`, as a collection: R@k must be those of bench/quality.py,
+which ranks without imseek's storage (the README's table). *compare*: `builtin` beside `fake`, which knows colours
+only, and `builtin` beside itself with its captions shuffled: better, and no better than chance. *mismatch*: the
+captions of a tenth of the stamps change places; how well CLIPScore tells them from the others (area under the ROC
+curve), by prefix, and with one wrong caption in ten drawn anew twenty times. *ann*: an index of a million hard
+vectors, as stated and as measured. *scale*: ranking 100,000 items, and the top share of ten million scores, in time
+and memory. Half A is to choose by, half B to report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from quality import find_stamps, half_of, stamp_names
+
+import imseek
+from imseek import captions, evaluate
+from imseek.encoders import load
+from imseek.explore.captions import filtering
+from imseek.explore.metrics.bootstrap import interval
+from imseek.explore.metrics.retrieval import Pairs, ranks
+from imseek.types.evaluate import Compared, Estimate, Retrieved
+
+PARTS = ("retrieval", "compare", "mismatch", "ann", "scale")
+SHUFFLES = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stamps", type=Path)
+    parser.add_argument("--half", choices="AB", default="B")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:3]))
+    parser.add_argument("--collection", type=Path, default=Path("/tmp/imseek-search/1000000/collection"))
+    parser.add_argument("--queries", type=int, default=400)
+    options = parser.parse_args()
+    sound = True
+    if {*options.parts} & {"retrieval", "compare", "mismatch"}:
+        with tempfile.TemporaryDirectory() as folder:
+            said = stamps(options.stamps or find_stamps(), options.half)
+            with collection_of(Path(folder), said) as made:
+                print(f"{len(said)} captioned stamps, half {options.half}; 95 % intervals in brackets")
+                for part in options.parts:
+                    if part in STEPS:
+                        sound &= STEPS[part](made, said)
+    if "ann" in options.parts:
+        ann(options.collection, options.queries)
+    if "scale" in options.parts:
+        scale()
+    return 0 if sound else 1
+
+
+def stamps(folder: Path, half: str) -> dict[str, str]:
+    """By path, the caption, as quality.py takes them."""
+    found = {}
+    for name in stamp_names(folder):
+        text = (folder / name).with_suffix(".txt")
+        if not name.startswith("symbols/") and text.exists() and half_of(name) == half:
+            caption = text.read_text("utf-8", "replace").partition("\n")[0].strip()
+            if caption:
+                found[str(folder / name)] = caption
+    return found
+
+
+def collection_of(folder: Path, said: dict[str, str]) -> imseek.Collection:
+    """The stamps with the built-in encoder, from a table of paths and captions."""
+    rows = [{"path": path, "caption": caption} for path, caption in said.items()]
+    (folder / "stamps.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    made = imseek.create(folder / "collection", encoder="builtin", captions=True)
+    report = made.index([folder / "stamps.jsonl"])
+    assert report.added + report.copied == len(said), report
+    return made
+
+
+def retrieval(made: imseek.Collection, said: dict[str, str]) -> bool:
+    """Words to pictures, beside ranks that are computed without a collection (float32 vectors, not float16)."""
+    report = evaluate.retrieval(made)
+    assert report.text_to_image is not None
+    assert report.image_to_text is not None
+    print("\n| retrieval, builtin | R@1 | R@5 | R@10 | median rank | mAP |\n|---|---|---|---|---|---|")
+    print(row("words → picture", report.text_to_image))
+    print(row("picture → words", report.image_to_text))
+    plain = ranks_alone(said)
+    same = all(
+        abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10)
+    )
+    figures = " ".join(f"{(plain <= k).mean():.3f}" for k in (1, 5, 10))
+    print(f"quality.py's ranks, without storage: R@1 5 10 {figures}, median {np.median(plain):.0f}")
+    return same
+
+
+def ranks_alone(said: dict[str, str]) -> np.ndarray:
+    from imseek.media import decode
+
+    encoder = load("builtin")
+    rows = [encoder.prepare(decode(Path(path).read_bytes()).pixels) for path in said]
+    images = np.concatenate(
+        [encoder.encode_images(np.stack(rows[i : i + 32])) for i in range(0, len(rows), 32)]
+    )
+    scores = encoder.encode_texts(list(said.values())) @ images.T
+    found: np.ndarray = (scores >= np.diag(scores)[:, None]).sum(axis=1)
+    return found
+
+
+def compare(made: imseek.Collection, said: dict[str, str]) -> bool:
+    """A better encoder is found better; one that cannot be better is not."""
+    report = evaluate.compare(made, encoders=("fake", "builtin"))
+    assert report.text_to_image is not None
+    print("\n| compare (B − A) | A | B | mAP | R@10 | verdict |\n|---|---|---|---|---|---|")
+    print(difference("fake → builtin", report.text_to_image, report.verdict))
+    ids = {path: image_id for image_id, path in places(made).items()}
+    order = np.random.default_rng(0).permutation(len(said))
+    texts = list(said.values())
+    shuffled = {ids[path]: [texts[n]] for path, n in zip(said, order.tolist(), strict=True)}
+    chance = evaluate.compare(made, encoders=("fake", "builtin"), captions=shuffled)
+    assert chance.text_to_image is not None
+    print(difference("the same, captions shuffled", chance.text_to_image, chance.verdict))
+    return report.verdict == "b" and chance.verdict is None
+
+
+def mismatch(made: imseek.Collection, said: dict[str, str]) -> bool:
+    """The area under the ROC curve of CLIPScore for right and wrong captions."""
+    ids = {path: image_id for image_id, path in places(made).items()}
+    paths, texts = list(said), list(said.values())
+    print("\n| CLIPScore, a tenth of captions wrong | AUC | least of 20 draws | most |\n|---|---|---|---|")
+    sound = True
+    for name, prefix in (("“A photo depicts …”", captions.PREFIX), ("no prefix", "")):
+        areas, whose = [], []
+        for seed in range(SHUFFLES):
+            wrong = exchanged(texts, seed)
+            given = {ids[path]: [wrong.get(n, texts[n])] for n, path in enumerate(paths)}
+            found = captions.clip_scores(made, captions=given, prefix=prefix)
+            by_id = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
+            scores = np.array([by_id[ids[path]] for path in paths])
+            bad = np.isin(np.arange(len(paths)), list(wrong))
+            areas.append(each_area(scores[bad], scores[~bad]))
+            whose.append(np.flatnonzero(bad))
+        every = np.concatenate(areas)
+        _, stamp = np.unique(np.concatenate(whose), return_inverse=True)  # drawn together
+        means = [float(one.mean()) for one in areas]
+        print(f"| {name} | {brackets(interval(every, groups=stamp))} | {min(means):.3f} | {max(means):.3f} |")
+        sound &= min(means) > 0.5
+    return sound
+
+
+def exchanged(texts: list[str], seed: int) -> dict[int, str]:
+    """Of a tenth, the caption that takes the place of the right one, where it says something else."""
+    chosen = np.random.default_rng(seed).choice(len(texts), len(texts) // 10, replace=False)
+    moved = zip(chosen.tolist(), np.roll(chosen, 1).tolist(), strict=True)
+    return {n: texts[other] for n, other in moved if texts[other] != texts[n]}
+
+
+def each_area(bad: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Of each wrong caption, the share of right ones that score higher; a tie counts half. Their mean is the area."""
+    found: np.ndarray = (good[None] > bad[:, None]).mean(axis=1) + 0.5 * (good[None] == bad[:, None]).mean(
+        axis=1
+    )
+    return found
+
+
+def ann(collection: Path, queries: int) -> None:
+    print(
+        "\n| index | queries | recall@10 | stated | median | p99 | CPU | exact |\n|---|---|---|---|---|---|---|---|"
+    )
+    texts = collection.parent / "text.npy"
+    asked: list[tuple[str, dict[str, object]]] = [
+        ("", {}),
+        (", 50 % by a filter", {"filtered": 0.5}),
+        (", 5 % by a filter", {"filtered": 0.05}),
+    ]
+    if texts.exists():
+        asked.append((", bench/vectors.py's texts", {"given": np.load(texts)[:queries]}))
+    for name, more in asked:
+        report = evaluate.ann(collection, queries=queries, **more)  # type: ignore[arg-type]
+        for one in report.kinds:
+            print(
+                f"| {report.index}{name} | {one.queries} {one.kind}, {one.came} | {brackets(one.recall[10])} "
+                f"| {'' if one.stated is None else one.stated} | {one.median_ms:.1f} ms | {one.p99_ms:.1f} ms "
+                f"| {one.cpu_ms:.1f} ms | {one.exact_ms:.0f} ms |",
+                flush=True,
+            )
+
+
+def scale() -> None:
+    generator = np.random.default_rng(0)
+    items = generator.standard_normal((100_000, 512), np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    asked = np.arange(5000)
+    timed(
+        "5,000 questions among 100,000 items of 512",
+        lambda: ranks(items[asked], items, Pairs.of(asked, asked, 5000)),
+    )
+    scores, ids = generator.random(10_000_000, np.float32), np.arange(10_000_000)
+    timed("the best 30 % of 10,000,000 scores", lambda: filtering.top_share(ids, scores, 0.3))
+
+
+def timed(name: str, work: object) -> None:
+    began, cpu = time.perf_counter(), time.process_time()
+    work()  # type: ignore[operator]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    wall, processor = time.perf_counter() - began, time.process_time() - cpu
+    print(f"{name}: {wall:.1f} s, {processor:.1f} s CPU; peak of the process so far {peak:.2f} GB")
+
+
+def places(made: imseek.Collection) -> dict[int, str]:
+    from imseek.data.reader import Reader
+    from imseek.explore.vectors import Vectors
+
+    reader = Reader(made.path)
+    return {i: place.path.decode() for i, place in reader.places(Vectors(reader).ids.tolist()).items()}
+
+
+def row(name: str, found: Retrieved) -> str:
+    cells = [brackets(found.recall[k]) for k in (1, 5, 10)]
+    cells += [brackets(found.median_rank, ".0f"), brackets(found.mean_average_precision)]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def difference(name: str, found: Compared, verdict: str | None) -> str:
+    a, b = (f"{one.mean_average_precision.value:.3f}" for one in (found.a, found.b))
+    average, recall = brackets(found.mean_average_precision, "+.3f"), brackets(found.recall[10], "+.3f")
+    return f"| {name} | {a} | {b} | {average} | {recall} | {verdict or 'no difference shown'} |"
+
+
+def brackets(found: Estimate, form: str = ".3f") -> str:
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+
+
+STEPS = {"retrieval": retrieval, "compare": compare, "mismatch": mismatch}
+
+if __name__ == "__main__":
+    sys.exit(main())
