@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 # OpenMP threads that wait should sleep: spinning, they take the cores from the tests that run beside them.
 export OMP_WAIT_POLICY := PASSIVE
-# The hundreds of processes that tests start would each compile the package, where this is set.
+# Where this is set, each of the hundreds of processes that tests start compiles the package.
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
