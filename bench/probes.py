@@ -18,7 +18,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +192,14 @@ def chosen(words: bool, only: str | None = None) -> Method:
     return classify
 
 
+def shuffled(half: Half, learned: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    truth = half.truth.copy()
+    truth[learned] = np.random.default_rng(learned.tolist()).permutation(truth[learned])
+    return nearest_mean("rows")(replace(half, truth=truth), learned, tested)
+
+
 METHODS: dict[str, Method] = {
+    "control: centred class means, labels shuffled": shuffled,
     "zero-shot (names of the folders)": zero_shot,
     "the same, both sides centred": zero_shot_centred,
     "nearest class mean": nearest_mean("plain"),

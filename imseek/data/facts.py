@@ -114,18 +114,6 @@ def tags_of(reader: Reader, image_ids: Sequence[int]) -> dict[int, list[str]]:
     return found
 
 
-def all_tags(reader: Reader) -> Iterator[tuple[int, str]]:
-    """Images with a tag of theirs, by image and tag, but for tags that mark duplicates. Raises StaleGenerationError."""
-    query = "SELECT image_id, tag, provenance FROM tags WHERE born <= ? AND died > ? ORDER BY image_id, tag"
-    with connect_read_only(reader.root) as connection:
-        last = None
-        for image_id, tag, provenance in connection.execute(query, (reader.generation, reader.generation)):
-            if (image_id, tag) != last and not marks_duplicates(provenance or ""):
-                last = image_id, tag
-                yield last
-        reader.check_history(connection)
-
-
 def _ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
     with connect_read_only(reader.root) as connection:
         found = _int64([row[0] for row in _rows(connection, query, values)])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imseek.data.catalog_file import connect_read_only
+from imseek.data.facts import marks_duplicates
 from imseek.data.reader import FOREVER, Reader, chunks
 from imseek.errors import UsageError
 
@@ -28,6 +29,20 @@ def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
         found = connection.execute(f"{query} ORDER BY image_id, tag", values).fetchall()
         reader.check_history(connection)
     return found
+
+
+def is_said(provenance: str) -> bool:
+    """Whether a tag from there is what somebody says of a picture: not what was learned, nor a mark of a duplicate."""
+    return not provenance.startswith(LEARNED) and not marks_duplicates(provenance)
+
+
+def said(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:
+    """Image and tag of :func:`rows` that somebody has said (:func:`is_said`), each once."""
+    last = None
+    for image_id, tag, provenance in rows(reader, tags):
+        if (image_id, tag) != last and is_said(provenance):
+            last = image_id, tag
+            yield last
 
 
 def of(reader: Reader, image_ids: Sequence[int]) -> list[TagRow]:

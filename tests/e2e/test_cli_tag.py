@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_relative_path_a_copy_elsewhere_and_a_condition(cli, indexed, ids, mon
     }
     assert cli("tag", "remove", "cold", "--all").out == "untagged 2 images\n"
     assert counted(cli) == {"warm": 1}
+
+
+def test_a_picture_in_an_archive_as_it_is_shown(cli, pictures, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(pictures / "red.png", "warm/red.png")
+        archive.write(pictures / "lime.png", "lime.png")
+    assert cli("index", tmp_path / "all.zip", "--encoder", "fake").code == 0
+    (hit,) = cli("search", "red", "-n", "1", "--json").json("search")["hits"]
+    assert hit["path"].endswith("all.zip!/warm/red.png")
+    assert cli("tag", "add", "warm", hit["path"]).out == "tagged 1 image\n"
+    assert tags_of(cli, hit["image_id"]) == {hit["image_id"]: [("warm", "person")]}
+    assert "no image" in cli("tag", "add", "warm", str(tmp_path / "all.zip!/blue.png")).err
 
 
 def test_ids_and_files_from_stdin(cli, indexed, ids, monkeypatch) -> None:

@@ -21,8 +21,6 @@ FOLDER: Final = "folder"
 TAGS: Final = "tags"
 #: Before a column that is called as one of the above.
 COLUMN: Final = "column:"
-#: Tags that were given by words are no truth about words.
-_OWN: Final = ("zero-shot ", "moderation ", "duplicates")
 _BLOCK: Final = 50_000
 
 
@@ -85,9 +83,7 @@ def _said(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Itera
         yield from _folders(reader, ids, classes)
     elif kind == TAGS:
         wanted = set(ids.tolist())
-        for image_id, tag, provenance in tagged.rows(reader):
-            if image_id in wanted and not provenance.startswith(_OWN):
-                yield image_id, tag
+        yield from (one for one in tagged.said(reader) if one[0] in wanted)
     else:
         yield from _column(reader, ids, kind.removeprefix(COLUMN))
 

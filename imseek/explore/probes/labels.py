@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import tagged
-from imseek.data.facts import marks_duplicates
 from imseek.data.places import INSIDE, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
@@ -151,7 +150,7 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
         tagged.check_known(reader.root, wanted)
     everything = labels.several and labels.negatives is None
     rows = tagged.rows(reader, wanted if labels.names and not everything else None)
-    said = [(i, tag) for i, tag, provenance in rows if _is_said(provenance)]
+    said = [(i, tag) for i, tag, provenance in rows if tagged.is_said(provenance)]
     if not said:
         learned = " by somebody (from what a model gave, nothing is learned)" if rows else ""
         raise Unlabelled(f"no image is tagged{learned}", hint="imseek tag add TAG IMAGE… labels some")
@@ -187,10 +186,6 @@ def _several(there: Sequence[tuple[int, str]], labels: Labels, notes: tuple[str,
         if tag in number:
             marks[row, number[tag]] = True
     return Labelled(ids, classes, marks, notes)
-
-
-def _is_said(provenance: str) -> bool:
-    return not provenance.startswith(tagged.LEARNED) and not marks_duplicates(provenance)
 
 
 def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ...] = ()) -> Labelled:

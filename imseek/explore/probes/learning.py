@@ -28,8 +28,8 @@ FOLDS: Final = 5
 _DRAWS: Final = ((100, 5), (500, 3))
 #: Settings are chosen on a sample of so many images, class by class; what is chosen learns from all.
 MOST_JUDGED: Final = 4000
-#: Settings where nothing can be held out: those that half A of the stamps of bench/probes.py preferred for one image
-#: of each class.
+#: Settings where nothing can be held out: those that did well on half A of the stamps of bench/probes.py, with one and
+#: two images of each class.
 STRENGTH: Final = 0.1
 SHARPNESS: Final = 4.0
 WEIGHT: Final = 3.0

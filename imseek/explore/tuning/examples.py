@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import facts, judgements
+from imseek.data import judgements, tagged
 from imseek.data.contents import HashLookup
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
@@ -106,7 +106,7 @@ def _captioned(reader: Reader, vectors: Vectors) -> Iterator[tuple[int, str]]:
 
 
 def _tagged(reader: Reader) -> Iterator[tuple[int, str]]:
-    return ((image_id, tag.strip()) for image_id, tag in facts.all_tags(reader) if tag.strip())
+    return ((image_id, tag.strip()) for image_id, tag in tagged.said(reader) if tag.strip())
 
 
 def _lot(seed: int, image_id: int, text: str) -> int:

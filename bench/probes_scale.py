@@ -1,0 +1,95 @@
+"""Tags and probes on a large collection: time, processor time and memory of each step.
+
+    python bench/probes_scale.py [--images 200000]
+
+Vectors are seeded clouds of 64 dimensions around 20 centres, taken over without a picture (encoder `fake`). One image
+in a thousand is tagged with its cloud. Memory is the peak of the process so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import imseek
+from imseek import probes, tags
+from imseek.data.reader import Reader
+from imseek.explore.vectors import Vectors
+from imseek.types.probes import ProbeInfo
+
+CLASSES, DIM, NOISE = 20, 64, 1.2
+T = TypeVar("T")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=200_000)
+    images = parser.parse_args().images
+    print("| step | wall s | CPU s | peak MB | result |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        made = make(Path(folder) / "vectors", images)
+        root = Path(folder) / "collection"
+        with imseek.create(root, encoder="fake") as collection:
+            source = imseek.SourceOptions(kind="vectors", encoder="fake")
+            timed("take over", lambda: collection.index([made], source=source).added)
+        some = Vectors(Reader(root)).ids[:100_000].tolist()
+        timed("tag 100,000", lambda: tags.add(root, "some", some).changed)
+        timed("untag 100,000", lambda: tags.remove(root, "some", some).changed)
+        for number in range(CLASSES):
+            tags.add(root, f"k{number}", where=f"kind = 'k{number}' AND image_id % 997 = 0")
+        timed("probe fit", lambda: figure(probes.fit(root, "kinds")))
+        timed("probe apply", lambda: probes.apply(root, "kinds").images)
+        timed("probe apply --save", lambda: probes.apply(root, "kinds", save="kinds").images)
+        timed("probe apply --tag", lambda: probes.apply(root, "kinds", tag=True, threshold=0.8).tagged)
+        timed("probe propose", lambda: len(probes.propose(root, "kinds").proposals))
+        timed("probe fit --column", lambda: figure(probes.fit(root, "columns", "column:kind")))
+        timed(
+            "probe evaluate",
+            lambda: f"{probes.evaluate(root, 'kinds', 'column:kind').accuracy.value:.4f}",
+        )
+
+
+def make(folder: Path, images: int) -> Path:
+    """A folder as clip-retrieval's `inference` writes it."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(CLASSES, DIM))
+    kinds = generator.integers(0, CLASSES, images)
+    rows = (centres[kinds] + NOISE * generator.normal(size=(images, DIM))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    for name in ("img_emb", "metadata"):
+        (folder / name).mkdir(parents=True)
+    np.save(folder / "img_emb" / "img_emb_0.npy", rows.astype(np.float16))
+    table = {
+        "image_path": [f"/nowhere/{n}.jpg" for n in range(images)],
+        "kind": [f"k{kind}" for kind in kinds],
+    }
+    pq.write_table(pa.table(table), folder / "metadata" / "metadata_0.parquet")
+    return folder
+
+
+def figure(found: ProbeInfo) -> str:
+    accuracy = "not measured" if found.score.accuracy is None else f"{found.score.accuracy.value:.4f}"
+    return f"{found.method}, {sum(found.counts):,} labels, {accuracy}"
+
+
+def timed(name: str, work: Callable[[], T]) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {result} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
