@@ -23,6 +23,7 @@ from imseek.errors import (
     UnknownEncoderError,
     UsageError,
 )
+from imseek.explore.tuning import examples, splitting
 from imseek.search.encoders import load_encoder
 from imseek.types import StopRequest
 
@@ -444,3 +445,50 @@ def test_rows_that_are_not_finite_are_passed_over(root: Path) -> None:
     assert report.outcome == "tried"
     assert report.train + report.validation + report.held_out == ALL - 1
     assert "1 images have no finite vector" in report.notes[0]
+
+
+def test_copies_and_pictures_of_one_caption_are_on_one_side(root: Path) -> None:
+    for n in range(20):
+        shutil.copy(root.parent / f"{n:03}.png", root.parent / f"copy{n}.png")
+        Image.open(root.parent / f"{n + 20:03}.png").resize((48, 48), Image.Resampling.NEAREST).save(
+            root.parent / f"larger{n}.png"
+        )
+        draw(root.parent / f"alike{n}.png", NAMES["zorp"], 5000 + n, f"the same text {n % 4}")
+    with imseek.open(root) as collection:
+        collection.index()
+        where = {i: Path(p.display).stem for i, p in Reader(root).places(list(rows(root))).items()}
+    with Writer(root, "test") as writer:
+        tags.put(writer, {(i, "all of them"): "test" for i in where})
+    reader = Reader(root)
+    found = examples.read(reader, "tags", lambda: load_encoder(root, reader.current.space, ("text",)), 0)
+    split = splitting.split(reader, found, 0)
+    side = {
+        where[int(found.ids[at])]: n
+        for n, part in enumerate((split.train, split.validation, split.held_out))
+        for at in part
+    }
+    assert len(side) == ALL + 60
+    assert {side[f"{n:03}"] == side[f"copy{n}"] for n in range(20)} == {True}
+    assert {side[f"{n + 20:03}"] == side[f"larger{n}"] for n in range(20)} == {True}
+    captioned = examples.read(
+        reader, "captions", lambda: load_encoder(root, reader.current.space, ("text",)), 0
+    )
+    groups = splitting.split(reader, captioned, 0).groups
+    of = {where[int(i)]: int(group) for i, group in zip(captioned.ids, groups, strict=True)}
+    assert [of[f"alike{n}"] for n in range(4)] == [of[f"alike{n + 4}"] for n in range(4)]
+    assert len({of[f"alike{n}"] for n in range(4)}) == 4
+
+
+def test_a_collection_that_is_open_goes_over_to_the_new_space(root: Path) -> None:
+    """As `imseek watch` has it open all the while."""
+    with imseek.open(root) as collection:
+        assert collection.search("zorp").encoder == "fake"
+        assert tune.tune(root, source="tags").outcome == "switched"
+        draw(root.parent / "new.png", NAMES["zorp"], 6000)
+        assert collection.index().added == 1
+        found = collection.search(root.parent / "new.png", limit=1)
+        assert (found.encoder, found.hits[0].image_id) == ("adapter:tuned+fake", max(rows(root)))
+        assert collection.search("zorp").encoder == "adapter:tuned+fake"
+        assert tune.back(root).outcome == "switched"
+        assert collection.search(root.parent / "new.png", limit=1).hits[0].score == pytest.approx(1, abs=1e-3)
+    assert upkeep.verify(root).ok
