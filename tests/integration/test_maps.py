@@ -99,6 +99,10 @@ class TestLayingOut:
         assert report.images == report.laid_out == len(wide) < 19
         assert report.info.where == "width > height"
         assert sorted(places(root, "wide")) == wide
+        again = maps.lay_out(root, name="wide")
+        assert (again.images, again.placed, again.missing) == (len(wide), 0, 0)
+        assert maps.lay_out(root, name="wide", refit=True).laid_out == len(wide)
+        assert maps.lay_out(root, name="wide", where="true").placed == 19 - len(wide)
 
     def test_several_maps_and_dropping_one(self, root) -> None:
         maps.lay_out(root, method="pca", name="first")
