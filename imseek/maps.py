@@ -1,7 +1,7 @@
 """Maps of a collection: images that look alike lie together. ``imseek.maps.lay_out(collection)``.
 
 >>> report = imseek.maps.lay_out("photos.imseek")      # doctest: +SKIP
->>> imseek.maps.table("photos.imseek", columns=["path"]).to_pandas()      # doctest: +SKIP
+>>> imseek.maps.table("photos.imseek", columns=["path"]).to_pylist()      # doctest: +SKIP
 """
 
 from __future__ import annotations
