@@ -1,7 +1,7 @@
 """Maps of a collection: images that look alike lie together. ``imseek.maps.lay_out(collection)``.
 
 >>> report = imseek.maps.lay_out("photos.imseek")      # doctest: +SKIP
->>> imseek.maps.table("photos.imseek", columns=["path"]).to_pandas()      # doctest: +SKIP
+>>> imseek.maps.table("photos.imseek", columns=["path"]).to_pylist()      # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def lay_out(
     """Lay out the images of a collection on a plane, or those that meet a condition, and keep that under a name.
 
     Where there is a map of the name, what lies on it stays, and images that are new are placed among the others;
-    ``refit`` lays all out anew. The vectors are those that words are searched in.
+    ``refit`` lays all out anew. What is not said is as it was when the map was laid out, ``where`` too. The vectors are
+    those that words are searched in.
 
     ``method`` is ``"umap"`` (by default; McInnes et al. 2018; cosine) or ``"pca"`` (principal components, a first
     look).

@@ -76,6 +76,25 @@ class TestMap:
         assert not (tmp_path / "map.html").exists()
         assert cli("map", "--method", "pca", "--html", tmp_path / "map.html").code == 0
 
+    def test_interrupted_while_pictures_are_read(self, cli, photographed, monkeypatch, tmp_path) -> None:
+        import signal
+
+        from imseek.ui.map_page import document
+
+        real = document.coloured
+        cli("map", "--method", "pca")
+
+        def coloured(*arguments):
+            signal.raise_signal(signal.SIGINT)
+            return real(*arguments)
+
+        monkeypatch.setattr(document, "coloured", coloured)
+        outcome = cli("map", "--html", tmp_path / "map.html", "--colour", "format")
+        assert outcome.code == 130
+        assert outcome.err.endswith("interrupted: the page has the thumbnails that were read by then\n")
+        assert embedded(tmp_path / "map.html", "data")["count"] == 19
+        assert embedded(tmp_path / "map.html", "thumbnails") == []
+
 
 class TestFiles:
     def test_page(self, cli, photographed, tmp_path) -> None:

@@ -56,6 +56,8 @@ class Outcome:
 def lay_out(reader: Reader, wanted: Wanted, stages: Stages) -> Outcome:
     """Stores nothing. Raises UsageError, QueryError, MissingExtraError, StaleGenerationError."""
     model = kept.check_name(reader, wanted.name)
+    if model is not None and wanted.where is None:
+        wanted = replace(wanted, where=kept.info_of(model).where)
     vectors = Vectors(reader, allowed=allowed(reader, wanted.where))
     if not len(vectors):
         if wanted.where is not None and reader.current.images:

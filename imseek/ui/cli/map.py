@@ -154,7 +154,9 @@ def map_(
             say(f"wrote {printable(str(path))} ({what})")
     if report.interrupted:
         say("interrupted: no files were written; the same command goes on from here")
-    return signals.exit_code if report.interrupted else 0
+    elif signals.event.is_set() and "html" in written:
+        say("interrupted: the page has the thumbnails that were read by then")
+    return signals.exit_code if signals.event.is_set() else 0
 
 
 def _check(
