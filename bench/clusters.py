@@ -7,7 +7,8 @@ Every stamp (PNG, letters and signs too) by the built-in encoder; halves are tho
 of a stamp, a group the folder at the top. Agreement is mutual information adjusted for chance (AMI), as Rand's index
 (ARI), as normalised mutual information (NMI), and as purity, the share of images whose kind is that of most in their
 cluster: the last two rise with the number of clusters by themselves. Intervals are from 400 half-samples without
-replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds; the brackets of names are bootstrap intervals over clusters of all five.
+replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds; the brackets of names are
+bootstrap intervals over clusters of all five.
 
 *Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
 ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned

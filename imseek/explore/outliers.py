@@ -159,18 +159,11 @@ class _Best:
         near, cosine = np.full((len(mine), k), -1, np.int64), np.full((len(mine), k), -2, np.float32)
         for start in range(0, len(others), _ASKED):
             theirs = others[start : start + _ASKED]
-            products = np.clip(rows @ vectors.at(first[theirs]).T, -1, 1)
-            itself = np.searchsorted(theirs, mine)
-            held = np.flatnonzero(
-                (itself < len(theirs)) & (theirs[np.minimum(itself, len(theirs) - 1)] == mine)
-            )
-            products[held, itself[held]] = -2
-            if len(theirs) > k:
-                top = np.argpartition(products, len(theirs) - k, axis=1)[:, -k:]
-                products, found = np.take_along_axis(products, top, axis=1), theirs[top]
-            else:
-                found = np.broadcast_to(theirs, products.shape)
-            near, cosine = np.hstack([near, found]), np.hstack([cosine, products])
+            # One more than is wanted: each is among its own neighbours.
+            number, product = kmeans.nearest(rows, vectors.at(first[theirs]), k + 1)
+            found = theirs[number]
+            product = np.where(found == mine[:, np.newaxis], np.float32(-2), product)
+            near, cosine = np.hstack([near, found]), np.hstack([cosine, product])
             order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
             near = np.take_along_axis(near, order, axis=1)
             cosine = np.take_along_axis(cosine, order, axis=1)
