@@ -57,6 +57,16 @@ class TestCoverage:
         assert all(len(group.images) <= 3 for group in report.a.groups)
         assert dataset.coverage(*two, groups=0).a.groups == ()
 
+    def test_of_many_some_are_asked_about(self, two: tuple[imseek.Collection, imseek.Collection]) -> None:
+        whole, some = dataset.coverage(*two, groups=100), dataset.coverage(*two, groups=100, most=40)
+        assert (whole.a.asked, some.a.asked, some.a.images, some.b.asked) == (90, 40, 90, 40)
+        assert some.a.share == some.a.lacking / 40
+        listed = [{i.image_id for g in one.a.groups for i in g.images} for one in (whole, some)]
+        assert len(listed[1]) == some.a.lacking > 8
+        assert listed[1] < listed[0], (
+            "what is said of an image does not depend on which others are asked about"
+        )
+
     def test_one_and_the_same(self, two: tuple[imseek.Collection, imseek.Collection]) -> None:
         with pytest.raises(UsageError, match="with itself"):
             dataset.coverage(two[0], two[0].path)
