@@ -301,7 +301,7 @@ def coverage(options: argparse.Namespace) -> None:
                     Vectors(theirs.reader, None, left), theirs.index(theirs.reader.current.space)
                 )
                 least = threshold(rest)
-                strange = strange_to(own, rest, lambda _: False)
+                strange = strange_to(own, rest, np.arange(len(own.vectors)), lambda _: False)
                 assert least is not None
                 assert strange is not None
                 everything = np.arange(len(rest.vectors))

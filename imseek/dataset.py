@@ -29,7 +29,7 @@ from imseek.explore.reading import reading
 from imseek.explore.statistics import balance as spreading
 from imseek.explore.statistics import comparing
 from imseek.explore.statistics import quality as rating
-from imseek.explore.statistics.coverage import EXPECTED
+from imseek.explore.statistics.coverage import EXPECTED, MOST
 from imseek.explore.statistics.parts import parts_of
 from imseek.explore.statistics.rated import rated
 from imseek.explore.statistics.repeats import across, within
@@ -307,6 +307,7 @@ def coverage(
     groups: int = LIMIT,
     examples: int = 6,
     expected: float = EXPECTED,
+    most: int = MOST,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> CoverageReport:
@@ -314,7 +315,8 @@ def coverage(
 
     An image is lacking where it and its neighbours lie further from the other collection than all but the share
     ``expected`` of that collection's own images (docs/dataset.md). Lacking images come in at most so many
-    ``groups`` of what is alike, each with ``examples``. ``where`` holds for both. Raises UsageError for one and the
+    ``groups`` of what is alike, each with ``examples``. Of more than ``most`` images of a
+    collection, so many are asked about. ``where`` holds for both. Raises UsageError for one and the
     same collection, and where they have no encoder in common; QueryError, CollectionNotFoundError.
     """
     if not 0 < expected < 1:
@@ -323,7 +325,9 @@ def coverage(
     with Opened(path_of(a)) as first, Opened(path_of(b)) as second:
         while True:
             try:
-                return comparing.compared(first, second, where, groups, examples, expected, progress, stop)
+                return comparing.compared(
+                    first, second, where, groups, examples, expected, most, progress, stop
+                )
             except StaleGenerationError:
                 if not (first.renew() | second.renew()):
                     raise

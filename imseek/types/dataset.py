@@ -138,12 +138,14 @@ class LackingGroup:
 
 @dataclass(frozen=True, slots=True)
 class CoverageSide:
-    """What one collection has that the other lacks: ``lacking`` of its ``images`` are stranger to the other than
+    """What one collection has that the other lacks: of its ``images`` so many were ``asked`` about (a sample, of very
+    many), and ``lacking`` of these are stranger to the other than
     ``threshold`` (:mod:`imseek.explore.statistics.coverage`), None where the other has too few to tell. ``nearest`` is
     the median of the cosines of images with their nearest in the other."""
 
     uuid: str
     images: int
+    asked: int
     generation: int
     threshold: float | None
     lacking: int
@@ -152,7 +154,7 @@ class CoverageSide:
 
     @property
     def share(self) -> float:
-        return self.lacking / self.images if self.images else 0.0
+        return self.lacking / self.asked if self.asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)

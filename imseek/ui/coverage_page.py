@@ -48,7 +48,8 @@ def _section(
     read: Callable[[int], bytes | None],
 ) -> None:
     file.write(f"<section><h2>In {escaped(mine)}, lacking in {escaped(other)}</h2>\n")
-    file.write(f"<p>{side.lacking:,} of {count(side.images, 'image')} ({side.share:.1%})")
+    sampled = "" if side.asked == side.images else f", which were drawn from {side.images:,}"
+    file.write(f"<p>{side.lacking:,} of {count(side.asked, 'image')}{sampled} ({side.share:.1%})")
     file.write(f".</p>{bar(side.share)}\n")
     shown = sum(group.count for group in side.groups)
     for number, group in enumerate(side.groups, start=1):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from imseek.data.reader import Reader
+from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.opened import Opened
 from imseek.explore.reading import allowed as allowed_of
@@ -33,6 +34,7 @@ def compared(
     groups: int,
     examples: int,
     expected: float,
+    most: int,
     progress: ProgressCallback | None,
     stop: threading.Event,
 ) -> CoverageReport:
@@ -46,9 +48,11 @@ def compared(
     ]
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
     sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
-    total = 2 * (len(each[0]) + len(each[1]))
+    asked = [covering.sample(len(vectors), most) for vectors in each]
+    total = 2 * (len(asked[0]) + len(asked[1]))
     sides: list[CoverageSide] = []
-    for mine, theirs, before in ((sets[0], sets[1], 0), (sets[1], sets[0], 2 * len(each[0]))):
+    for n, before in ((0, 0), (1, 2 * len(asked[0]))):
+        mine, theirs = sets[n], sets[1 - n]
 
         def tell(done: int, before: int = before) -> bool:
             if progress is not None:
@@ -56,8 +60,8 @@ def compared(
             return stop.is_set()
 
         least = covering.threshold(theirs, expected)
-        found = covering.strange_to(mine, theirs, tell) if least is not None else None
-        sides.append(_side(mine.vectors, found, least, groups, examples))
+        found = covering.strange_to(mine, theirs, asked[n], tell) if least is not None else None
+        sides.append(_side(mine.vectors, asked[n], found, least, groups, examples))
     return CoverageReport(
         encoder=spaces[0].encoder,
         expected=expected,
@@ -83,15 +87,21 @@ def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str,
 
 
 def _side(
-    mine: Vectors, found: tuple[Float32, Float32] | None, least: float | None, groups: int, examples: int
+    mine: Vectors,
+    asked: Ids,
+    found: tuple[Float32, Float32] | None,
+    least: float | None,
+    groups: int,
+    examples: int,
 ) -> CoverageSide:
-    """``found`` is how strange images are, and their nearest cosines; without ``least``, all are lacking."""
+    """``found`` is how strange the images at the positions ``asked`` are, and their nearest cosines; without ``least``,
+    all are lacking."""
+    cosines = np.full(len(mine), np.nan, np.float32)
     if found is None or least is None:
-        strange = cosines = np.full(len(mine), np.nan, np.float32)
-        lacking = np.arange(len(mine) if least is None else 0)
+        lacking = asked if least is None else asked[:0]
     else:
-        strange, cosines = found
-        lacking = np.flatnonzero(strange > least)
+        cosines[asked] = found[1]
+        lacking = asked[found[0] > least]
     made = []
     for positions in covering.grouped(mine, lacking, groups):
         shown = [(int(mine.ids[p]), _values(cosines[p])) for p in positions[:examples].tolist()]
@@ -99,10 +109,11 @@ def _side(
     return CoverageSide(
         uuid=mine.reader.identity.uuid,
         images=len(mine),
+        asked=len(asked),
         generation=mine.reader.generation,
         threshold=least,
         lacking=len(lacking),
-        nearest=None if found is None or not len(mine) else float(np.median(cosines)),
+        nearest=None if found is None or not len(asked) else float(np.median(found[1])),
         groups=tuple(made),
     )
 

@@ -25,6 +25,8 @@ from imseek.types import Float32
 EXPECTED: Final = 0.05
 #: The neighbour that tells the reach of an image, and how many of its own share in what is said of an image.
 NEIGHBOURS: Final = 5
+#: Of more images, so many are asked about.
+MOST: Final = 100_000
 #: Of a set, so many images tell how strange its own are to it.
 SAMPLE: Final = 2048
 #: Images that the distance of two sets is computed from: so many of each.
@@ -98,30 +100,32 @@ class Neighbours:
 
 
 def strange_to(
-    mine: Neighbours, theirs: Neighbours, tell: Callable[[int], bool]
+    mine: Neighbours, theirs: Neighbours, chosen: Ids, tell: Callable[[int], bool]
 ) -> tuple[Float32, Float32] | None:
-    """(n,) how strange each image of one set is to another, and the cosine with the nearest. ``tell`` gets how many are
-    done, twice, and says whether to stop: None then."""
+    """(n,) how strange the images at the positions ``chosen`` (n,) of one set are to another, and the cosine with the
+    nearest. ``tell`` gets how many were looked up, of two each, and says whether to stop: None then."""
     vectors = mine.vectors
+    around = np.empty((len(chosen), NEIGHBOURS), np.int64)
+    for start in range(0, len(chosen), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        around[part] = mine.own(chosen[part], NEIGHBOURS)[0]
+        if tell(min(part.stop, len(chosen))):
+            return None
+    needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
-    for part, rows in vectors.blocks(_BLOCK):
-        alone[part], cosines[part] = theirs.strangeness(rows)
-        if tell(part.stop):
+    for start in range(0, len(needed), _BLOCK):
+        some = needed[start : start + _BLOCK]
+        alone[some], cosines[some] = theirs.strangeness(vectors.at(some))
+        if tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed)):
             return None
-    strange = np.empty_like(alone)
-    for start in range(0, len(vectors), _BLOCK):
-        some = np.arange(start, min(start + _BLOCK, len(vectors)))
-        strange[some] = _with_neighbours(alone, some, mine.own(some, NEIGHBOURS)[0])
-        if tell(len(vectors) + int(some[-1]) + 1):
-            return None
-    return strange, cosines
+    return _with_neighbours(alone, chosen, around), cosines[chosen]
 
 
 def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
     """How strange all but the share ``expected`` of a set are to the rest of it, by a sample; None below two images."""
     if len(theirs.vectors) < 2:
         return None
-    chosen = _sample(len(theirs.vectors), SAMPLE)
+    chosen = sample(len(theirs.vectors), SAMPLE)
     around = theirs.own(chosen, NEIGHBOURS)[0]
     needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone = np.full(len(theirs.vectors), np.nan, np.float32)
@@ -145,7 +149,7 @@ def mmd(a: Vectors, b: Vectors) -> float | None:
     are alike; None with fewer than two images in one of them."""
     if min(len(a), len(b)) < 2:
         return None
-    x, y = (one.at(_sample(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
+    x, y = (one.at(sample(len(one), MMD_SAMPLE)).astype(np.float64) for one in (a, b))
     return _SCALE * (_mean_kernel(x, x, same=True) + _mean_kernel(y, y, same=True) - 2 * _mean_kernel(x, y))
 
 
@@ -221,7 +225,7 @@ def _blocks(vectors: Vectors, positions: Ids) -> Iterator[tuple[slice, Float32]]
         yield part, vectors.at(positions[part])
 
 
-def _sample(count: int, most: int) -> Ids:
+def sample(count: int, most: int) -> Ids:
     """Positions, ascending; the same whenever it is asked for."""
     if count <= most:
         return np.arange(count)

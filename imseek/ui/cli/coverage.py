@@ -92,8 +92,9 @@ def lines(report: CoverageReport, both: list[Resolved]) -> list[str]:
 
 
 def _side(side: CoverageSide, mine: str, other: str) -> list[str]:
+    asked = "" if side.asked == side.images else f"{side.asked:,} were asked about, "
     out = [
-        f"{mine} has {count(side.images, 'image')}, of which {other} lacks {side.lacking:,}, {side.share:.1%}"
+        f"{mine} has {count(side.images, 'image')}, {asked}of which {other} lacks {side.lacking:,}, {side.share:.1%}"
     ]
     for number, group in enumerate(side.groups, start=1):
         out.append(f"{number:4}. {count(group.count, 'image')}")

@@ -87,6 +87,7 @@ def _side(side: CoverageSide, chosen: Resolved) -> dict[str, Any]:
         "collection": collection(chosen),
         "generation": side.generation,
         "images": side.images,
+        "asked": side.asked,
         "lacking": side.lacking,
         "share": round(side.share, 6),
         "threshold": None if side.threshold is None else round(side.threshold, 6),
