@@ -356,8 +356,7 @@ TASKS: dict[str, Callable[[Path], Any]] = {
     "outliers": lambda path: public.outliers(path),
     "outliers, isolation": lambda path: public.outliers(path, method="isolation"),
     "sample --diverse 100": lambda path: public.sample(path, 100),
-    "sample --diverse 1000": lambda path: public.sample(path, 1000),
-    "sample --diverse 100, facility": lambda path: public.sample(path, 100, method="facility"),
+    "sample --diverse 100, k-centre": lambda path: public.sample(path, 100, method="k-centre"),
 }
 
 
