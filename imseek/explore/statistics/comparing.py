@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import numpy as np
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
+from imseek.explore import products
 from imseek.explore.opened import Opened
 from imseek.explore.reading import allowed as allowed_of
 from imseek.explore.statistics import coverage as covering
@@ -49,19 +51,40 @@ def compared(
     indexes = [one.index(space) for one, space in zip((first, second), spaces, strict=True)]
     sets = [covering.Neighbours(vectors, index) for vectors, index in zip(each, indexes, strict=True)]
     asked = [covering.sample(len(vectors), most) for vectors in each]
-    total = 2 * (len(asked[0]) + len(asked[1]))
+    stages = 2 * (len(asked[0]) + len(asked[1]))
+    at_once = _at_once(sets, most)
+    total, before = stages + (sum(map(len, each)) + len(each[0])) * at_once, 0
+
+    def tell(done: int) -> bool:
+        if progress is not None:
+            progress(Progress("comparing", before + done, total, 0, 0.0))
+        return stop.is_set()
+
+    def ending(done: int) -> None:
+        if tell(done):
+            raise InterruptedError
+
     sides: list[CoverageSide] = []
-    for n, before in ((0, 0), (1, 2 * len(asked[0]))):
-        mine, theirs = sets[n], sets[1 - n]
-
-        def tell(done: int, before: int = before) -> bool:
-            if progress is not None:
-                progress(Progress("comparing", before + done, total, 0, 0.0))
-            return stop.is_set()
-
-        least = covering.threshold(theirs, expected)
-        found = covering.strange_to(mine, theirs, asked[n], tell) if least is not None else None
+    nearest: tuple[products.Nearest | None, products.Nearest | None] = (None, None)
+    try:
+        if at_once:
+            for one in sets:
+                one.learn(ending)
+                before += len(one.vectors)
+            nearest = products.between(each[0], each[1], 1, ending)
+            before += len(each[0])
+    except InterruptedError:
+        pass  # What follows ends at once.
+    for n in (0, 1):
+        mine, theirs, known = sets[n], sets[1 - n], nearest[n]
+        found = None
+        least = math.nan if stop.is_set() else covering.threshold(theirs, expected)
+        if least is not None and not stop.is_set():
+            found = covering.strange_to(
+                mine, theirs, asked[n], tell, known and (known[0][:, 0], known[1][:, 0])
+            )
         sides.append(_side(mine.vectors, asked[n], found, least, groups, examples))
+        before += 2 * len(asked[n])
     return CoverageReport(
         encoder=spaces[0].encoder,
         expected=expected,
@@ -73,11 +96,16 @@ def compared(
     )
 
 
+def _at_once(sets: Sequence[covering.Neighbours], most: int) -> bool:
+    """Whether all images are asked about and would be compared with all: then products of blocks take a fraction."""
+    return all(one.index.exact and len(one.vectors) <= most for one in sets)
+
+
 def _notes(sides: Sequence[CoverageSide], each: Sequence[Vectors]) -> tuple[str, ...]:
     names = ("the first", "the second")
     notes = []
     for n, side in enumerate(sides):
-        if side.threshold is None and side.images:
+        if side.threshold is None and side.lacking:
             held = f"{len(each[1 - n])} image{'s' * (len(each[1 - n]) != 1)}"
             notes.append(
                 f"{names[1 - n]} collection has {held}, too few to tell what is near there: all of {names[n]} counts "
@@ -97,7 +125,9 @@ def _side(
     """``found`` is how strange the images at the positions ``asked`` are, and their nearest cosines; without ``least``,
     all are lacking."""
     cosines = np.full(len(mine), np.nan, np.float32)
-    if found is None or least is None:
+    if least is not None and math.isnan(least):
+        least, lacking = None, asked[:0]  # Stopped before it was known.
+    elif found is None or least is None:
         lacking = asked if least is None else asked[:0]
     else:
         cosines[asked] = found[1]

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.vectors.base import Ids, IdSet, VectorIndex
+from imseek.explore import products
 from imseek.explore.vectors import BLOCK, Vectors
 from imseek.types import Float32
 
@@ -42,15 +43,16 @@ _ROUNDS: Final = 8
 
 
 class Neighbours:
-    """The images of a set, which an index finds. Memory: 8 bytes for each, beside the vectors' own."""
+    """The images of a set, which an index finds. Memory: 60 bytes for each, beside the vectors' own."""
 
     def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
         self.vectors = vectors
-        self._index = index
+        self.index = index
         allowed = IdSet(vectors.ids)
         self._allowed = None if len(allowed) == len(index) else allowed
-        #: By position, the cosines with the fifth and the sixth neighbour; NaN until somebody asks.
-        self._reach = np.full((len(vectors), 2), np.nan, np.float32)
+        #: By position, the nearest others, and their cosines, one more; NaN until somebody asks.
+        self._around = np.full((len(vectors), NEIGHBOURS), -1, np.int64)
+        self._cosines = np.full((len(vectors), NEIGHBOURS + 1), np.nan, np.float32)
 
     def nearest(self, rows: Float32, count: int, but: Ids | None = None) -> tuple[Ids, Float32]:
         """Positions (m, count) of the images nearest to ``rows`` (m, dim), and their cosines; of each row the image
@@ -59,7 +61,7 @@ class Neighbours:
         some = np.flatnonzero(rows.any(axis=1))
         for start in range(0, len(some), _BLOCK):
             part = some[start : start + _BLOCK]
-            matches = self._index.search(rows[part], count + (but is not None), allowed=self._allowed)
+            matches = self.index.search(rows[part], count + (but is not None), allowed=self._allowed)
             for at, match in zip(part.tolist(), matches, strict=True):
                 kept = np.ones(len(match), np.bool_) if but is None else match.ids != but[at]
                 found = self.vectors.positions(match.ids[kept])[:count]
@@ -67,55 +69,76 @@ class Neighbours:
                 cosines[at, : len(found)] = match.scores[kept][:count]
         return positions, cosines
 
-    def own(self, positions: Ids, count: int) -> tuple[Ids, Float32]:
-        """The same for images of the set itself, which are left out."""
-        ids = self.vectors.ids[positions]
-        return self.nearest(self.vectors.of(ids), count, ids)
+    def learn(self, tell: Callable[[int], None]) -> None:
+        """The neighbours of all images of the set at once, in half the time that an exact index takes."""
+        around, self._cosines = products.within(self.vectors, NEIGHBOURS + 1, tell)
+        self._around = around[:, :NEIGHBOURS]
 
-    def reach(self, positions: Ids, asking: Float32 | None = None) -> Float32:
+    def own(self, positions: Ids) -> tuple[Ids, Float32]:
+        """The NEIGHBOURS others of the set that are nearest to each of these images, (m, 5) positions, and cosines
+        (m, 6), of one more; -1 where there are no more. An image is looked up once."""
+        new = np.unique(positions[np.isnan(self._cosines[positions, 0])])
+        for start in range(0, len(new), _BLOCK):
+            part = new[start : start + _BLOCK]
+            ids = self.vectors.ids[part]
+            around, self._cosines[part] = self.nearest(self.vectors.of(ids), NEIGHBOURS + 1, ids)
+            self._around[part] = around[:, :NEIGHBOURS]
+        return self._around[positions], self._cosines[positions]
+
+    def reach(self, positions: Ids, asking: Ids | None = None) -> Float32:
         """(m,) the cosine of images with their fifth neighbour, or with the last where there are fewer; -1 where there
-        is none. ``asking``, the cosines of others of the set with them: these are not counted among the neighbours."""
-        new = np.unique(positions[np.isnan(self._reach[positions, 0])])
-        if len(new):
-            cosines = self.own(new, NEIGHBOURS + 1)[1]
-            last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
-            rows = np.arange(len(new))
-            self._reach[new, 0] = cosines[rows, np.minimum(last, NEIGHBOURS - 1)]
-            self._reach[new, 1] = cosines[rows, last]
-        reach = self._reach[positions]
+        is none. ``asking``, the positions of others of the set: each is not counted among the neighbours of the one."""
+        around, cosines = self.own(positions)
+        last = np.maximum((cosines > -1).sum(axis=1) - 1, 0)
+        rows = np.arange(len(positions))
+        usual: Float32 = cosines[rows, np.minimum(last, NEIGHBOURS - 1)]
         if asking is None:
-            return reach[:, 0]
-        return np.where(asking >= reach[:, 0], reach[:, 1], reach[:, 0])
+            return usual
+        return np.where((around == asking[:, np.newaxis]).any(axis=1), cosines[rows, last], usual)
 
-    def strangeness(self, rows: Float32, but: Ids | None = None) -> tuple[Float32, Float32]:
-        """(m,) by how much the nearest image falls short of its own reach, and (m,) the cosine with it. ``but`` are ids
-        of images of the set, where the rows are of such."""
-        found, near = self.nearest(rows, 1, but)
-        positions, cosines = found[:, 0], near[:, 0]
-        there = positions >= 0
-        strange = np.full(len(rows), 2, np.float32)
-        reach = self.reach(positions[there], None if but is None else cosines[there])
+    def own_strangeness(self, positions: Ids) -> Float32:
+        """(m,) how strange images of the set are to the rest of it."""
+        around, cosines = self.own(positions)
+        return self.strangeness(around[:, 0], cosines[:, 0], positions)
+
+    def strangeness(self, found: Ids, cosines: Float32, asking: Ids | None = None) -> Float32:
+        """(m,) by how much the image at the position ``found`` (m,), the nearest one to another image, falls short of
+        its own reach; ``cosines`` (m,) are theirs. ``asking`` (m,) are positions of the others, where these are images
+        of the set itself."""
+        there = found >= 0
+        strange = np.full(len(found), 2, np.float32)
+        reach = self.reach(found[there], None if asking is None else asking[there])
         strange[there] = reach - cosines[there]
-        return strange, cosines
+        return strange
 
 
 def strange_to(
-    mine: Neighbours, theirs: Neighbours, chosen: Ids, tell: Callable[[int], bool]
+    mine: Neighbours,
+    theirs: Neighbours,
+    chosen: Ids,
+    tell: Callable[[int], bool],
+    nearest: tuple[Ids, Float32] | None = None,
 ) -> tuple[Float32, Float32] | None:
     """(n,) how strange the images at the positions ``chosen`` (n,) of one set are to another, and the cosine with the
-    nearest. ``tell`` gets how many were looked up, of two each, and says whether to stop: None then."""
+    nearest. ``tell`` gets how many were looked up, of two each, and says whether to stop: None then. ``nearest``, where
+    that is known, is the position in the other set, (m,), and the cosine, (m,), of the nearest to each of one set."""
     vectors = mine.vectors
     around = np.empty((len(chosen), NEIGHBOURS), np.int64)
     for start in range(0, len(chosen), _BLOCK):
         part = slice(start, start + _BLOCK)
-        around[part] = mine.own(chosen[part], NEIGHBOURS)[0]
+        around[part] = mine.own(chosen[part])[0]
         if tell(min(part.stop, len(chosen))):
             return None
     needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone, cosines = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(needed), _BLOCK):
         some = needed[start : start + _BLOCK]
-        alone[some], cosines[some] = theirs.strangeness(vectors.at(some))
+        if nearest is None:
+            found, near = theirs.nearest(vectors.at(some), 1)
+            places, near = found[:, 0], near[:, 0]
+        else:
+            places, near = nearest[0][some], nearest[1][some]
+        alone[some], cosines[some] = theirs.strangeness(places, near), near
         if tell(len(chosen) + len(chosen) * (start + len(some)) // len(needed)):
             return None
     return _with_neighbours(alone, chosen, around), cosines[chosen]
@@ -126,12 +149,10 @@ def threshold(theirs: Neighbours, expected: float = EXPECTED) -> float | None:
     if len(theirs.vectors) < 2:
         return None
     chosen = sample(len(theirs.vectors), SAMPLE)
-    around = theirs.own(chosen, NEIGHBOURS)[0]
+    around = theirs.own(chosen)[0]
     needed = np.unique(np.concatenate([chosen, around[around >= 0]]))
     alone = np.full(len(theirs.vectors), np.nan, np.float32)
-    for start in range(0, len(needed), _BLOCK):
-        ids = theirs.vectors.ids[needed[start : start + _BLOCK]]
-        alone[needed[start : start + _BLOCK]] = theirs.strangeness(theirs.vectors.of(ids), ids)[0]
+    alone[needed] = theirs.own_strangeness(needed)
     return float(np.quantile(_with_neighbours(alone, chosen, around), 1 - expected))
 
 
