@@ -48,13 +48,13 @@ from quality import brackets, find_stamps, half_of, stamp_names
 from stamps import _images, _kind
 
 from imseek import clusters as public
+from imseek.data.stages import Telling
 from imseek.encoders import load
 from imseek.encoders.prompts import class_vectors, imagenet_classes
 from imseek.explore import outliers, sampling
 from imseek.explore.clusters import density, fitting, naming
 from imseek.explore.clusters.describing import members_of
 from imseek.explore.distinct import distinct
-from imseek.explore.telling import Telling
 
 SEEDS = range(5)
 QUIET = Telling()

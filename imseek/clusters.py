@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from imseek.data.stages import Telling
 from imseek.errors import UsageError
 from imseek.explore import outliers as looking
 from imseek.explore import sampling
@@ -22,7 +23,6 @@ from imseek.explore.clusters import finding
 from imseek.explore.clusters.finding import Wanted
 from imseek.explore.clusters.vocabulary import IMAGENET, words_of
 from imseek.explore.reading import reading
-from imseek.explore.telling import Telling
 from imseek.types import (
     AnyCollection,
     AssignReport,

@@ -17,7 +17,6 @@ import numpy as np
 
 from imseek.curate.contents import Contents, Digests, Ids
 from imseek.curate.near import candidates
-from imseek.curate.near.blocks import Telling
 from imseek.curate.near.kept import Kept, digest
 from imseek.curate.near.promising import LOOKS
 from imseek.curate.pairs import PHASE, reach_of, worded
@@ -26,6 +25,7 @@ from imseek.curate.pixels.looks import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.pixels.verdicts import looked
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors import VectorIndex
 from imseek.types import DuplicateKind, DuplicatePair, ProgressCallback, SpaceInfo
 
@@ -160,7 +160,7 @@ def _classified(
         one.contents.ids[a],
         (one.contents.hashes[a], other.contents.hashes[b]),
         Kept(one.reader.root, digest("looked", other.reader.identity.uuid, where)),
-        partial(Telling(progress, None).tell, PHASE),
+        partial(Telling(progress, None, often=0).tell, PHASE),
         stop,
         looks,
     )

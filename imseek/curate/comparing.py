@@ -16,7 +16,6 @@ from imseek.curate.inside import inside
 from imseek.curate.inside.tile_vectors import Tiler, TileStore
 from imseek.curate.near import candidates
 from imseek.curate.near.alike import distances
-from imseek.curate.near.blocks import Telling
 from imseek.curate.near.kept import Kept, digest
 from imseek.curate.near.promising import LOOKS
 from imseek.curate.originals import Originals
@@ -32,6 +31,7 @@ from imseek.curate.pixels.looks import Looks
 from imseek.curate.pixels.orientations import ORIENTATIONS, turn_hashes
 from imseek.curate.pixels.verdicts import looked, unseen
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
 from imseek.encoders.base import Encoder
@@ -115,7 +115,7 @@ class Comparing:
             contents.ids[proposed.a],
             (contents.hashes[proposed.a], contents.hashes[proposed.b]),
             Kept(self._reader.root, digest("looked", where)),
-            partial(Telling(progress, None).tell, PHASE),
+            partial(Telling(progress, None, often=0).tell, PHASE),
             stop,
             self._looks_at_most,
         )

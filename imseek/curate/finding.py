@@ -16,12 +16,12 @@ from imseek.curate.grouping.judging import judged
 from imseek.curate.grouping.keepers import Folders, keeper, richness
 from imseek.curate.grouping.linkage import Reach
 from imseek.curate.limits import Load, thresholds
-from imseek.curate.near.blocks import Telling
 from imseek.curate.near.promising import LOOKS
 from imseek.curate.pixels.classify import DEFAULTS, Thresholds
 from imseek.data import judgements
 from imseek.data.facts import tags_of
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.types import (
     Duplicate,
@@ -93,7 +93,7 @@ def find(
                 insides = comparing.find_inside(load(space), compared.pairs, progress, stop)
                 compared = compared.joined(insides)
         pairs, left_out = said.settled(compared.pairs, wanted.kinds)
-        tell = partial(Telling(progress, None).tell, GROUPING)
+        tell = partial(Telling(progress, None, often=0).tell, GROUPING)
         made = grouped(pairs, alike, confirm, said.different, reach=_reach(limits), tell=tell, stop=stop)
     return DuplicateReport(
         collection=reader.identity.uuid,

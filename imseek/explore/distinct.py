@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from imseek.data.models import Model
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
@@ -23,7 +24,6 @@ from imseek.explore.clusters.fitting import some
 from imseek.explore.distinct import Distinct, distinct, marks
 from imseek.explore.reading import allowed
 from imseek.explore.saving import check_name
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32, OutlierMethod, OutlierReport, Shown
 

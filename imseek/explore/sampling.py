@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore.clusters.fitting import some
 from imseek.explore.distinct import Distinct, distinct
 from imseek.explore.reading import allowed
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32, SampleMethod, SampleReport, Shown
 
@@ -100,8 +100,7 @@ def k_centre(
             rows = vectors.at(differ.first[start : start + _POOL])
             near = np.maximum(0, 1 - (rows @ fresh.T).max(axis=1))
             np.minimum(distance[start : start + _POOL], near, out=distance[start : start + _POOL])
-            if telling.stop is not None and telling.stop.is_set():
-                raise InterruptedError
+            telling.check()
         distance[chosen] = 0
         pool = np.sort(np.argpartition(-distance, min(_POOL, m) - 1)[:_POOL])
         beyond = np.ones(m, np.bool_)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from holding import Held
 
+from imseek.data.stages import Telling
 from imseek.errors import UsageError
 from imseek.explore.clusters import naming, vocabulary
 from imseek.explore.clusters.naming import Name
-from imseek.explore.telling import Telling
 
 QUIET = Telling()
 DIM = 24

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imseek.curate.near import blocks
-from imseek.curate.near.blocks import Block, Stopped, Telling, each_block
+from imseek.curate.near.blocks import Block, each_block
 from imseek.curate.near.kept import Arrays, Kept
+from imseek.data.stages import Telling
 from imseek.types import Progress
 
 PAIRS = (np.int64, np.int64)
@@ -73,8 +74,8 @@ def test_after_a_stop_only_the_rest_is_done(tmp_path: Path) -> None:
         if now.done == 12:
             stop.set()
 
-    with pytest.raises(Stopped):
-        comparing.run(members, Telling(progress, stop))
+    with pytest.raises(InterruptedError):
+        comparing.run(members, Telling(progress, stop, often=0))
     assert comparing.done == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)]
     assert told == [0, 4, 8, 12]
     again = Comparing(Kept(tmp_path, "x"))
@@ -115,8 +116,8 @@ def test_however_it_changes_and_stops(tmp_path_factory: pytest.TempPathFactory, 
             if now.done >= limit:
                 stop.set()
 
-        with suppress(Stopped):
-            Comparing(Kept(root, "x")).run(members, Telling(progress, stop))
+        with suppress(InterruptedError):
+            Comparing(Kept(root, "x")).run(members, Telling(progress, stop, often=0))
     pairs = {frozenset(pair) for pair in Comparing(Kept(root, "x")).run(members)}
     marks = list(members.values())
     assert {frozenset((a, b)) for a in marks for b in marks} <= pairs

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from holding import Held, blobs
 
+from imseek.data.stages import Telling
 from imseek.data.vectors import kmeans
 from imseek.errors import UsageError
 from imseek.explore.clusters import fitting
-from imseek.explore.telling import Telling
 
 QUIET = Telling()
 

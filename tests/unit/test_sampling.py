@@ -8,9 +8,9 @@ from holding import Held, blobs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imseek.data.stages import Telling
 from imseek.explore import sampling
 from imseek.explore.distinct import distinct
-from imseek.explore.telling import Telling
 
 QUIET = Telling()
 

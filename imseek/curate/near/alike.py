@@ -10,9 +10,10 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from imseek.curate.contents import Contents, Hashes, Ids
-from imseek.curate.near.blocks import Block, Telling, each_block, joined
+from imseek.curate.near.blocks import Block, each_block, joined
 from imseek.curate.near.hamming import Bits, Near, Table, nearest, spread
 from imseek.curate.near.kept import Arrays, Kept
+from imseek.data.stages import Telling
 from imseek.encoders.checks import available_cpus
 from imseek.search.collapse import hamming
 
@@ -85,7 +86,8 @@ def alike_pairs(
     Hashes that are the same are put together first. A content is paired with at most ``most`` of the contents that
     have its hash (those that come after it), and with at most ``most`` of those whose hashes are near (of the nearest
     ones, the first). Exact but for these bounds, and for hashes that have 16 bits in common with thousands
-    (:data:`imseek.curate.near.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair. Raises Stopped.
+    (:data:`imseek.curate.near.hamming.CROWD`). Memory: 120 bytes for each content, 40 for each pair.
+    Raises InterruptedError.
     """
     others, name = other or (contents, "")
     groups = _Groups(contents.phashes)

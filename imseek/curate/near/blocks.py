@@ -9,8 +9,6 @@ an earlier time.
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,13 +18,9 @@ import numpy.typing as npt
 
 from imseek.curate.contents import Ids
 from imseek.curate.near.kept import Arrays, Kept, digest
-from imseek.types import Progress, ProgressCallback
+from imseek.data.stages import Telling
 
 _BITS: Final = 14
-
-
-class Stopped(Exception):  # noqa: N818 - not an error
-    """The event that asks for the end was set. What had been finished is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +31,6 @@ class Block:
     start: int
     stop: int
     upto: int | None
-
-
-class Telling:
-    """Tells progress, and notices that the end is asked for."""
-
-    def __init__(self, progress: ProgressCallback | None, stop: threading.Event | None) -> None:
-        self._progress, self._stop, self._began = progress, stop, time.monotonic()
-
-    def tell(self, phase: str, done: int, total: int) -> None:
-        """Raises Stopped."""
-        if self._progress is not None:
-            self._progress(Progress(phase, done, total, 0, time.monotonic() - self._began))
-        if self._stop is not None and self._stop.is_set():
-            raise Stopped
 
 
 def joined(parts: Sequence[Arrays], kinds: Sequence[type[np.generic]]) -> Arrays:
@@ -73,7 +53,7 @@ def each_block(
     """The results of ``work`` on each block of members, of which ``ids`` (n,) ascends: kept ones as they are.
 
     ``marks`` are arrays (n, …) of what members are, by which one is known again; ``other`` names what they are compared
-    with, where that is not themselves (then a block is compared with all of it). Raises Stopped.
+    with, where that is not themselves (then a block is compared with all of it). Raises InterruptedError.
     """
     cuts = np.concatenate([[0], np.flatnonzero(np.diff(ids >> _BITS)) + 1, [len(ids)]]).tolist()
     runs = list(itertools.pairwise(cuts)) if len(ids) else []

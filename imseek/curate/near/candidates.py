@@ -18,11 +18,11 @@ import numpy.typing as npt
 from imseek.curate.contents import Contents, Ids
 from imseek.curate.near.alike import Turn, alike_pairs, as_it_is, distances
 from imseek.curate.near.alike import notes as notes_on_hashes
-from imseek.curate.near.blocks import Stopped, Telling
 from imseek.curate.near.hamming import Bits
 from imseek.curate.near.kept import Kept, digest
 from imseek.curate.near.neighbours import near_pairs
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors import VectorIndex
 from imseek.data.vectors.joins import Rows
 from imseek.types import Float32, ProgressCallback, SpaceInfo
@@ -115,13 +115,13 @@ def find(
     Memory, at most: 250 bytes for each image, 100 for each pair, of which there are at most twice ``alike`` plus
     ``neighbours`` for each content, and 300 MB (bench/duplicates_scale.py).
     """
-    telling = Telling(progress, stop)
+    telling = Telling(progress, stop, often=0)
     vectors = one.index is not None and (other is None or other.index is not None)
     asked = digest(reach, turns, one.space.fingerprint, vectors, scope, "" if other is None else other.name)
     kept = Kept(keep, asked)
     try:
         return _find(one, other, reach, turn, turns, kept, telling)
-    except Stopped:
+    except InterruptedError:
         nothing = np.empty(0, np.int64)
         bits = np.empty(0, np.uint8)
         return Candidates(nothing, nothing, bits, bits, np.empty(0, np.float32), interrupted=True)

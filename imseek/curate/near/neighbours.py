@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from imseek.curate.contents import Contents, Ids
-from imseek.curate.near.blocks import Block, Telling, each_block, joined
+from imseek.curate.near.blocks import Block, each_block, joined
 from imseek.curate.near.kept import Arrays, Kept
+from imseek.data.stages import Telling
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.joins import Join, Rows
 from imseek.types import Float32
@@ -47,7 +48,7 @@ def near_pairs(
     nearest. ``other`` has index, contents and a name of the other side, where there is one.
 
     Rows of zeros, and contents without a vector, have no neighbours. Exact where the index is; else an approximate
-    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises Stopped.
+    index proposes. Memory: 28 bytes for each pair, and 100 MB. Raises InterruptedError.
     """
     theirs, others, name = other or (index, contents, "")
     mine, whole = Rows(index.segments, index.dim), Join(theirs, IdSet(others.ids))

@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.clusters.fitting import FITTING, Fit, some
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids
 from imseek.explore.clusters.fitting import Assigned, some
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
 

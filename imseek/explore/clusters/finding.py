@@ -10,6 +10,7 @@ import numpy as np
 
 from imseek.data import models
 from imseek.data.reader import Reader
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import UsageError
 from imseek.explore.clusters import density, describing, fitting, kept, naming, vocabulary
@@ -18,7 +19,6 @@ from imseek.explore.clusters.fitting import Assigned, Fit
 from imseek.explore.clusters.naming import Name
 from imseek.explore.reading import allowed
 from imseek.explore.saving import check_name
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, Place, Shown
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from imseek.data.stages import Telling
 from imseek.data.vectors import kmeans
 from imseek.data.vectors.base import Ids
 from imseek.errors import MissingExtraError, UsageError
 from imseek.explore.distinct import marks
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import ClusterMethod, Float32
 

@@ -20,10 +20,10 @@ from typing import Final
 
 import numpy as np
 
+from imseek.data.stages import Telling
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.explore.clusters.fitting import some
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from imseek.data.stages import Telling
 from imseek.encoders.prompts import imagenet_classes
 from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, UsageError
 from imseek.explore.clusters.naming import mean_of
 from imseek.explore.labels.class_vectors import class_vectors
-from imseek.explore.telling import Telling
 from imseek.explore.vectors import Vectors
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types import Float32
