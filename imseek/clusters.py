@@ -105,9 +105,9 @@ def outliers(
 
     By the mean distance to the nearest ``neighbours`` (``"knn"``), by how much sparser it is around an image than
     around these (``"lof"``: what lies beside a dense group stands out, too), or by an isolation forest
-    (``"isolation"``; no neighbours). Copies of a picture are one. Among many images, neighbours are asked of the
-    vector index. With ``where`` only images that meet a condition are looked at, and are neighbours. With ``save``,
-    each image gets its score as the derived column of that name.
+    (``"isolation"``; no neighbours). Copies of a picture are one. Of many images, neighbours are looked for among those
+    of the nearest cells. With ``where`` only images that meet a condition are looked at, and are neighbours. With
+    ``save``, each image gets its score as the derived column of that name.
 
     Raises UsageError, QueryError (``where``), MissingExtraError, CollectionNotFoundError, CorruptCollectionError,
     InterruptedError; with ``save``, LockedError, ReadOnlyError, StorageError.

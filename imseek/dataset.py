@@ -26,6 +26,7 @@ from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore.opened import Opened
 from imseek.explore.reading import allowed as allowed_of
 from imseek.explore.reading import reading
+from imseek.explore.saving import check_name
 from imseek.explore.statistics import balance as spreading
 from imseek.explore.statistics import comparing
 from imseek.explore.statistics import quality as rating
@@ -125,8 +126,8 @@ def save_quality(
 ) -> dict[QualityKind, int]:
     """Store a derived column ``<name>_<kind>``, true or false, for each kind; null where nothing was measured.
 
-    Returns how many are true. A set of that name is replaced. Raises as :func:`quality`, UsageError for a name that
-    cannot be one, LockedError and ReadOnlyError.
+    Returns how many are true. Such a set of that name is replaced. Raises as :func:`quality`, UsageError for a name
+    that cannot be one, or is that of something else, LockedError and ReadOnlyError.
     """
     from imseek.data.derived import store
     from imseek.data.models import Model
@@ -134,6 +135,7 @@ def save_quality(
     wanted = _kinds(kinds)
 
     def work(reader: Reader) -> dict[str, dict[int, bool]]:
+        check_name(reader, name, "quality", [f"{name}_{kind}" for kind in wanted], replace=True)
         ids, measures = rating.measures(reader, allowed_of(reader, where))
         known = ~np.isnan(measures["mean"])
         flagged = rating.flagged(measures)
@@ -144,10 +146,7 @@ def save_quality(
 
     values = reading(collection, work)
     facts = {"rules": {kind: rating.RULES[kind] for kind in wanted}, "where": where}
-    try:
-        store(path_of(collection), values, Model(name, "quality", facts))
-    except ValueError as error:
-        raise UsageError(str(error), hint="lower-case letters, digits and _, a letter first") from error
+    store(path_of(collection), values, Model(name, "quality", facts))
     return {kind: sum(values[f"{name}_{kind}"].values()) for kind in wanted}
 
 

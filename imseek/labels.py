@@ -34,6 +34,7 @@ from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
 from imseek.explore.reading import allowed, reading
+from imseek.explore.saving import check_name
 from imseek.explore.vectors import Vectors
 from imseek.types import (
     AnyCollection,
@@ -119,7 +120,7 @@ def label(
     def work(reader: Reader) -> Labels:
         space = reader.current.space
         if name is not None:
-            keeping.check_name(reader, name, KIND, keeping.columns_of(name, recipe))
+            check_name(reader, name, KIND, keeping.columns_of(name, recipe), replace=True)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):
@@ -297,7 +298,7 @@ def moderate(
         space = reader.current.space
         if name is not None:
             columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
-            keeping.check_name(reader, name, POLICY, columns)
+            check_name(reader, name, POLICY, columns, replace=True)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):

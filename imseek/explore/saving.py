@@ -15,6 +15,7 @@ from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL
 from imseek.types import Float32
 
 #: So that a filter can ask for the columns.
@@ -28,7 +29,9 @@ def check_name(
 
     Raises UsageError for a name that no columns can have, or that something has already.
     """
-    if not _NAME.fullmatch(name):
+    from imseek.data.columns import can_be_name  # SQLAlchemy
+
+    if not _NAME.fullmatch(name) or not can_be_name(name):
         raise UsageError(
             f"{name!r} cannot be a name of columns",
             hint="lower-case letters, digits and _, a letter first, 41 at most",
@@ -38,6 +41,10 @@ def check_name(
         raise UsageError(f"{name!r} is the name of {known.kind} already", hint="choose another name")
     if known is not None and not replace:
         raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")
+    if known_to_filters := sorted(set(columns) & {*VIRTUAL, *ALIASES}):
+        raise UsageError(
+            f"{known_to_filters[0]!r} is what filters call something else", hint="choose another name"
+        )
     for shard in reader.current.shards:
         mine = shard.columns.get(name) if known is not None else None
         for file in stored_facts.files_of(shard):
@@ -47,17 +54,16 @@ def check_name(
 
 
 def save_scores(root: Path, name: str, ids: Ids, scores: Float32, kind: str, facts: Mapping[str, Any]) -> int:
-    """Store (n,) scores of images as the column ``name``, in the place of one of that name; returns the generation.
+    """Store (n,) scores of images as the column ``name``, in the place of such scores of that name; returns the
+    generation.
 
-    Memory: some 100 bytes for each. Raises UsageError for a name that cannot be one, or ids that come twice,
-    LockedError, ReadOnlyError, StorageError.
+    Memory: some 100 bytes for each. Raises UsageError for a name that cannot be one or is that of something else, and
+    for ids that come twice, LockedError, ReadOnlyError, StorageError.
     """
     from imseek.data.derived import store
 
     if len(np.unique(ids)) < len(ids):
         raise UsageError("an image has several scores, and a column holds one")
+    check_name(Reader(root), name, kind, (name,), replace=True)
     values = dict(zip(ids.tolist(), scores.astype(np.float64).tolist(), strict=True))
-    try:
-        return store(root, {name: values}, Model(name, kind, dict(facts)))
-    except ValueError as error:
-        raise UsageError(f"{error}", hint="lower-case letters, digits and _, a letter first") from error
+    return store(root, {name: values}, Model(name, kind, dict(facts)))

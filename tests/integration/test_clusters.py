@@ -167,7 +167,10 @@ def test_a_name_that_is_there(root: Path) -> None:
         clusters.outliers(root, save="kinds_score")
     with pytest.raises(UsageError, match="there is a column 'width' already"):
         clusters.outliers(root, save="width")
-    for name in ("Kinds", "1st", "a-b", "", "x" * 42):
+    for name in ("year", "ratio"):
+        with pytest.raises(UsageError, match=f"'{name}' is what filters call something else"):
+            clusters.find(root, k=2, names="none", save=name)
+    for name in ("Kinds", "1st", "a-b", "", "x" * 42, "measured"):
         with pytest.raises(UsageError, match="cannot be a name of columns"):
             clusters.find(root, k=2, names="none", save=name)
 
@@ -223,7 +226,7 @@ def test_so_few_images(tmp_path: Path, count: int) -> None:
 
 
 def test_where_that_leaves_nothing_and_where_that_is_none(root: Path) -> None:
-    assert clusters.find(root, where="width > 9999").notes == ("no images",)
+    assert clusters.find(root, where="width > 9999").notes == ()
     assert clusters.outliers(root, where="width > 9999").outliers == ()
     assert clusters.sample(root, 3, where="width > 9999").chosen == ()
     with pytest.raises(QueryError):

@@ -124,6 +124,14 @@ class TestQuality:
             with pytest.raises(UsageError):
                 dataset.save_quality(indexed, name)
 
+    def test_nothing_else_is_replaced(self, indexed: imseek.Collection) -> None:
+        imseek.clusters.find(indexed, k=2, save="kinds", names="none")
+        with pytest.raises(UsageError, match="'kinds' is the name of clusters already"):
+            dataset.save_quality(indexed, "kinds")
+        assert len(Filters().ids(Reader(indexed.path), "kinds > 0")) == 12
+        dataset.save_quality(indexed, "looks")
+        assert dataset.save_quality(indexed, "looks", kinds=["dark"]) == {"dark": 1}, "its like is"
+
 
 class TestMeasuringLater:
     def test_an_old_collection(

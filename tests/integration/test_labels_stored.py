@@ -131,9 +131,9 @@ def test_names_that_are_taken(root: Path) -> None:
     labels.evaluate(root, save_temperature="mine")
     with pytest.raises(UsageError, match="'colour_score' already"):
         labels.label(root, ["red", "blue"], save="colour_score")
-    with pytest.raises(UsageError, match="is the name of a model"):
+    with pytest.raises(UsageError, match="is the name of"):
         labels.label(root, ["red", "blue"], save="mine")
-    with pytest.raises(UsageError, match="is the name of a model"):
+    with pytest.raises(UsageError, match="is the name of"):
         labels.evaluate(root, save_temperature="colour")
     with pytest.raises(UsageError, match="cannot be a name"):
         labels.evaluate(root, save_temperature="7")

@@ -46,7 +46,6 @@ def find(reader: Reader, wanted: Wanted, telling: Telling) -> ClusterReport:
     if not len(vectors):
         if wanted.save is not None:
             raise UsageError("there are no images to put into clusters", hint="index some, or widen --where")
-        notes.append("no images")
         return _report(vectors, wanted, _empty(vectors, wanted), [], None, [], {}, notes)
     fitted = _fit(vectors, wanted, telling)
     fitted, found = fitting.ordered(fitted, fitting.assign(vectors, fitted, telling))

@@ -70,7 +70,10 @@ def fit(vectors: Vectors, k: int | None, seed: int, telling: Telling) -> Fit:
     said = "as asked for"
     if k is not None and not 1 <= k <= min(len(vectors), MOST):
         most = min(len(vectors), MOST)
-        raise UsageError(f"{most:,} images cannot be put into {k:,} clusters", hint=f"-k is 1 to {most}")
+        images = f"{len(vectors):,} image{'s' * (len(vectors) != 1)}"
+        raise UsageError(
+            f"{images} cannot be put into {k:,} clusters", hint=f"-k is 1{f' to {most}' * (most > 1)}"
+        )
     if k is None:
         k, said = choose(vectors, seed, telling)
     rows = some_rows(vectors, max(_ROWS_PER_CENTRE * k, TRAINED_BYTES // (4 * vectors.dim)), seed)
