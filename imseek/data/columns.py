@@ -26,9 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def can_be_name(name: str) -> bool:
-    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first; and not that of the
-    measures that were made later."""
-    return _NAME.fullmatch(name) is not None and name != MEASURED
+    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first."""
+    return _NAME.fullmatch(name) is not None
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:

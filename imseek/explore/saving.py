@@ -29,12 +29,16 @@ def check_name(
 
     Raises UsageError for a name that no columns can have, or that something has already.
     """
-    from imseek.data.columns import can_be_name  # SQLAlchemy
+    from imseek.data.columns import MEASURED  # SQLAlchemy
 
-    if not _NAME.fullmatch(name) or not can_be_name(name):
+    if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a name of columns",
             hint="lower-case letters, digits and _, a letter first, 41 at most",
+        )
+    if name == MEASURED:
+        raise UsageError(
+            f"{name!r} is the column set of `imseek maintain --measure`", hint="choose another name"
         )
     known = models.find(reader.root, name)
     if known is not None and known.kind != kind:

@@ -120,7 +120,7 @@ section { border-top: 1px solid var(--rule); padding: .8rem 0; content-visibilit
   contain-intrinsic-size: auto 14rem; }
 .row { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .6rem; }
 figure { margin: 0; padding: .5rem; background: var(--tile); border-radius: 6px; min-width: 0; }
-figure:first-child { outline: 1px solid var(--grey); }
+figure:first-child { outline: 1px solid var(--grey); outline-offset: -1px; }
 img, .none { display: block; width: 100%; height: 9rem; object-fit: contain; }
 .none { display: grid; place-items: center; border: 1px dashed var(--rule); color: var(--grey); }
 figcaption { margin-top: .3rem; font-size: .8rem; color: var(--grey); overflow: hidden; text-overflow: ellipsis;

@@ -43,7 +43,7 @@ _ROUNDS: Final = 8
 
 
 class Neighbours:
-    """The images of a set, which an index finds. Memory: 60 bytes for each, beside the vectors' own."""
+    """The images of a set, which an index finds. Memory: 64 bytes for each, beside the vectors' own."""
 
     def __init__(self, vectors: Vectors, index: VectorIndex) -> None:
         self.vectors = vectors

@@ -263,7 +263,9 @@
     }
     if (left > right) return;
     [view.x, view.y, view.scale] = [(left + right) / 2, (low + high) / 2, 1];
-    const across = Math.max((right - left) / (0.92 * width), (high - low) / (0.92 * height), 1e-9);
+    // So much is left at the borders, of a narrow screen too, that pictures there are seen whole.
+    const within = (side) => Math.max(Math.min(0.92 * side, side - TILE - 8), 1);
+    const across = Math.max((right - left) / within(width), (high - low) / within(height), 1e-9);
     zoomTo(1 / across / unit());
   }
 
