@@ -22,6 +22,7 @@ from imseek.errors import (
     QueryError,
     UsageError,
 )
+from imseek.explore.saving import save_scores
 from imseek.explore.vectors import Vectors
 from imseek.types import ClusterReport
 
@@ -294,6 +295,19 @@ def test_an_encoder_without_words_gives_no_names(root: Path, monkeypatch: pytest
     assert [one.name for one in report.clusters] == [None] * 3
     assert len(report.notes) == 1
     assert report.notes[0].startswith("no names: the encoder")
+
+
+def test_scores_replace_only_their_like(root: Path) -> None:
+    clusters.find(root, k=2, names="none", save="kinds")
+    ids, scores = np.array([1, 2]), np.array([0.25, 0.5], np.float32)
+    with pytest.raises(UsageError, match="'kinds' is the name of clusters already"):
+        save_scores(root, "kinds", ids, scores, "aesthetic", {})
+    for worth in (scores, scores / 2):
+        save_scores(root, "worth", ids, worth, "aesthetic", {})
+        with imseek.open(root) as collection:
+            assert collection.get(2).metadata["worth"] == worth[1]
+    with pytest.raises(UsageError, match="'year' is what filters call something else"):
+        save_scores(root, "year", ids, scores, "aesthetic", {})
 
 
 def test_a_missing_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

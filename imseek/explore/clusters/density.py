@@ -82,7 +82,7 @@ def _groups(rows: Float32, smallest: int, seed: int) -> Ids:
                 layout
             )
     except ModuleNotFoundError as error:
-        extra = {"umap": "umap-learn", "sklearn": "scikit-learn"}.get(error.name or "")
+        extra = {"umap": "umap-learn", "sklearn": "scikit-learn"}.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
         raise MissingExtraError(extra, "explore") from error
