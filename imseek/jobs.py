@@ -202,8 +202,9 @@ def _root(path: str | os.PathLike[str]) -> Path:
 
 
 def _row(root: Path, run_id: int) -> runs.RunRow:
-    for row in runs.read_runs(root, run_id=run_id):
-        return row
+    if 0 <= run_id < 1 << 63:  # SQLite holds no other.
+        for row in runs.read_runs(root, run_id=run_id):
+            return row
     raise JobNotFoundError(f"no job {run_id} in {root}", hint="`imseek jobs` shows those there are")
 
 

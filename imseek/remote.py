@@ -6,13 +6,14 @@ import base64
 import http.client
 import json
 import os
+import re
 import ssl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -30,6 +31,7 @@ from imseek.errors import (
 )
 from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
+from imseek.search.searchable import TOGETHER, VECTOR
 from imseek.types import (
     CollectionInfo,
     Hit,
@@ -46,8 +48,10 @@ from imseek.types import (
 TOKEN_VARIABLE: Final = "IMSEEK_TOKEN"  # noqa: S105 - the name of a variable
 #: Seconds that a server may be silent.
 _TIMEOUT: Final = 60.0
-#: Queries that are sent at once.
+#: Queries that are sent at once, and bytes that an answer may have.
 _TOGETHER: Final = 256
+_LARGEST: Final = 1 << 30
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _CLOSED: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 #: What a server says that it could not do, by the name of the error.
 _NAMED: Final[Mapping[str, type[ImseekError]]] = {
@@ -57,6 +61,9 @@ _NAMED: Final[Mapping[str, type[ImseekError]]] = {
     "QueryError": QueryError,
     "UsageError": UsageError,
 }
+
+
+T = TypeVar("T")
 
 
 def connect(url: str, token: str | None = None) -> RemoteCollection:
@@ -74,29 +81,41 @@ class RemoteCollection:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise UsageError(f"{url!r} is no address of a server", hint="http://127.0.0.1:1234")
+        refusal = UsageError(
+            f"{_without_user(url)!r} is no address of a server", hint="http://127.0.0.1:1234"
+        )
+        try:
+            parts = urlsplit(url)
+            self._port = parts.port
+        except ValueError:
+            raise refusal from None
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if not usable or parts.query or parts.fragment or not _VISIBLE.fullmatch(parts.netloc):
+            raise refusal
+        if token is not None and not _VISIBLE.fullmatch(token):
+            raise UsageError(
+                "a token is of ASCII characters that can be seen", hint=f"look at {TOKEN_VARIABLE}"
+            )
         self.url = f"{parts.scheme}://{parts.netloc}"
-        self._host, self._port, self._secure = parts.hostname, parts.port, parts.scheme == "https"
+        self._host, self._secure = parts.hostname or "", parts.scheme == "https"
         self._token = token
         self._local = threading.local()
         self._opened: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
-        path = parts.path.strip("/")
+        path = quote(parts.path.strip("/"), safe="/%")
         if path and (not path.startswith("collections/") or path.count("/") != 1):
             raise UsageError(f"{url!r} is no address of a collection", hint=f"{self.url}/collections/NAME")
         try:
             if not path:
-                names = self._json("GET", "/collections")["collections"]
-                path = f"collections/{quote(names[0], safe='')}"
+                first = self._read("GET", "/collections", lambda found: str(found["collections"][0]))
+                path = f"collections/{quote(first, safe='')}"
             self._at = f"/{path}"
-            found = self._json("GET", self._at)
+            self.name, self.uuid = self._read(
+                "GET", self._at, lambda found: (str(found["name"]), str(found["uuid"]))
+            )
         except BaseException:
             self.close()
             raise
-        self.name: str = found["name"]
-        self.uuid: str = found["uuid"]
 
     def __enter__(self) -> RemoteCollection:
         return self
@@ -125,7 +144,9 @@ class RemoteCollection:
     ) -> SearchResult:
         """As :meth:`imseek.Collection.search`. Raises ServerError too."""
         body = self._body(as_query(query, limit, by), vectors)
-        return self._result(self._json("POST", f"{self._at}/search", body), metadata=metadata)
+        return self._read(
+            "POST", f"{self._at}/search", lambda found: self._result(found, metadata=metadata), body
+        )
 
     def search_many(
         self,
@@ -137,20 +158,24 @@ class RemoteCollection:
         vectors: bool = False,
     ) -> list[SearchResult]:
         """As :meth:`imseek.Collection.search_many`, but that answers may be of more than one generation."""
-        bodies = [self._body(as_query(query, limit, by), vectors) for query in queries]
+        asked = [as_query(query, limit, by) for query in queries]
+        bodies = [self._body(query, vectors) for query in asked]
+
+        def results(found: Mapping[str, Any]) -> list[SearchResult]:
+            return [self._result(answer, metadata=metadata) for answer in found["answers"]]
+
         found: list[SearchResult] = []
-        for start in range(0, len(bodies), _TOGETHER):
-            part = {"queries": bodies[start : start + _TOGETHER]}
-            answers = self._json("POST", f"{self._at}/batch", part)["answers"]
-            found += [self._result(answer, metadata=metadata) for answer in answers]
+        for start, stop in _parts(asked, vectors):
+            body = {"queries": bodies[start:stop]}
+            answers = self._read("POST", f"{self._at}/batch", results, body)
+            if len(answers) != stop - start:
+                raise self._foreign()
+            found += answers
         return found
 
     def get(self, image_id: int) -> Image:
         """Raises ImageNotFoundError, ServerError."""
-        found = self._json("GET", f"{self._at}/images/{int(image_id)}")
-        return Image(
-            found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
-        )
+        return self._read("GET", f"{self._at}/images/{int(image_id)}", _image)
 
     def read(self, image_id: int) -> bytes:
         """The picture itself. Raises ImageNotFoundError, MediaError, ServerError."""
@@ -158,7 +183,9 @@ class RemoteCollection:
 
     def info(self) -> CollectionInfo:
         """What the server tells: counts and the encoder; sources and failures it keeps to itself."""
-        found = self._json("GET", self._at)
+        return self._read("GET", self._at, self._info)
+
+    def _info(self, found: Mapping[str, Any]) -> CollectionInfo:
         space = SpaceInfo(0, found["encoder"], found["fingerprint"], found["dim"], "image", found["quality"])
         return CollectionInfo(
             path=f"{self.url}{self._at}",
@@ -209,12 +236,18 @@ class RemoteCollection:
 
     # -- the wire --------------------------------------------------------------------------------------------
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _read(
+        self, method: str, path: str, make: Callable[[Any], T], body: Mapping[str, Any] | None = None
+    ) -> T:
+        """What ``make`` makes of the answer. Raises ServerError where it is none of imseek's."""
         data = self._request(method, path, body)
         try:
-            return json.loads(data)
-        except ValueError as error:
-            raise ServerError(f"{self.url} does not answer as imseek does", hint="imseek serve") from error
+            return make(json.loads(data))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise self._foreign() from error
+
+    def _foreign(self) -> ServerError:
+        return ServerError(f"{self.url} does not answer as imseek does", hint="imseek serve")
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         sent = None if body is None else json.dumps(body, allow_nan=False).encode()
@@ -228,7 +261,9 @@ class RemoteCollection:
             try:
                 connection.request(method, path, sent, headers)
                 response = connection.getresponse()
-                data = response.read()
+                data = response.read(_LARGEST + 1)
+                if response.length and len(data) <= _LARGEST:
+                    raise http.client.IncompleteRead(data, response.length)
                 break
             except (http.client.HTTPException, OSError) as error:
                 self._drop(connection)
@@ -236,7 +271,19 @@ class RemoteCollection:
                 if again and isinstance(error, _CLOSED):
                     continue
                 hint = "is `imseek serve` running there?"
+                if isinstance(error, ssl.SSLCertVerificationError):
+                    hint = "its certificate is not trusted here: SSL_CERT_FILE names one of your own"
+                elif isinstance(error, ssl.SSLError):
+                    hint = "`imseek serve` itself speaks http, not https"
                 raise ServerError(f"no answer from {self.url}: {error}", hint=hint) from error
+            except BaseException:
+                self._drop(
+                    connection
+                )  # After Ctrl-C, the next question is not to read the answer of this one.
+                raise
+        if len(data) > _LARGEST:
+            self._drop(connection)
+            raise ServerError(f"the answer of {self.url} is too large", hint="ask for fewer hits at a time")
         if response.status >= 300:
             raise _error(response.status, data, self.url)
         return data
@@ -262,11 +309,32 @@ class RemoteCollection:
             self._opened = [one for one in self._opened if one is not connection]
 
 
+def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]:
+    """From where to where, so that a server answers each part at once."""
+    start = hits = 0
+    for n, query in enumerate(queries):
+        wanted = query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
+        if n > start and (hits + wanted > TOGETHER or n - start == _TOGETHER):
+            yield start, n
+            start, hits = n, 0
+        hits += wanted
+    if start < len(queries):
+        yield start, len(queries)
+
+
+def _without_user(url: str) -> str:
+    """A URL as it may be shown: without user and password."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2] if mark else url
+
+
 def _error(status: int, data: bytes, url: str) -> ImseekError:
     try:
         told = json.loads(data)
         title, detail, hint = told["title"], told["detail"], told.get("hint")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ServerError(f"{url} answers with status {status}, and not as imseek does")
+    if not isinstance(detail, str) or not isinstance(hint, str | None):
         return ServerError(f"{url} answers with status {status}, and not as imseek does")
     if status == 401:
         return ServerError(f"{url}: {detail}", hint="set IMSEEK_TOKEN, or give a token")
@@ -281,6 +349,12 @@ def _bytes(path: Path) -> bytes:
         return path.expanduser().read_bytes()
     except OSError as error:
         raise QueryError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _image(found: Mapping[str, Any]) -> Image:
+    return Image(
+        found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
+    )
 
 
 def _hit(found: Mapping[str, Any], uuid: str, metadata: bool) -> Hit:

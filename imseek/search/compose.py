@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from imseek.errors import MediaError, QueryError
 from imseek.search.blend import SHORTEST, Float64, blend
 from imseek.search.query import Query, Term
 from imseek.types import Float32, SkipReason, SpaceInfo, display_path
+
+if TYPE_CHECKING:
+    from imseek.media.fetch import FetchLimits
 
 #: Gives the encoder of a space for some modalities: ``("text",)`` loads no image tower.
 EncoderSource = Callable[[SpaceInfo, tuple[str, ...]], Encoder]
@@ -138,15 +141,18 @@ def _pixels(term: Term, draft_size: int | None) -> npt.NDArray[np.uint8]:
     """The picture of a term. Raises QueryError for one that cannot be used, MediaError where the web fails."""
     from imseek.media.decode import decode
 
-    data, name = _fetched(term)
+    data, name = fetched(term)
     try:
         return decode(data, min_side=draft_size, measured=False).pixels
     except MediaError as error:
         raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
 
 
-def _fetched(term: Term) -> tuple[bytes, str]:
-    """The bytes of the picture of a term, and what to call it."""
+def fetched(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
+    """The bytes of the picture of a term, and what to call it; ``limits`` are for a URL.
+
+    Raises QueryError, and MediaError where the web fails.
+    """
     if isinstance(term.picture, bytes):
         return term.picture, "the bytes given"
     if term.picture is not None:
@@ -155,9 +161,10 @@ def _fetched(term: Term) -> tuple[bytes, str]:
         except OSError as error:
             raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
     assert term.url is not None
+    from imseek.media.fetch import DEFAULT_FETCH_LIMITS
     from imseek.media.http_fetcher import HttpFetcher
 
-    with HttpFetcher() as fetcher:
+    with HttpFetcher(limits or DEFAULT_FETCH_LIMITS) as fetcher:
         try:
             return fetcher.fetch(term.url).data, term.url
         except MediaError as error:

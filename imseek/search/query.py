@@ -175,8 +175,8 @@ def _ids(name: str, values: Iterable[object]) -> tuple[int, ...]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise QueryError(f"{name} holds ids of images")
     ids = list(values)
-    if not all(_is_whole(one) and one >= 0 for one in ids):  # type: ignore[operator]
-        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0")
+    if not all(_is_whole(one) and 0 <= one < 1 << 63 for one in ids):  # type: ignore[operator]
+        raise QueryError(f"{name} holds ids of images, which are whole numbers from 0, below 2 ** 63")
     return tuple(dict.fromkeys(int(one) for one in ids))  # type: ignore[call-overload]
 
 

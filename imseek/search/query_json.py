@@ -133,7 +133,11 @@ def _term(value: object, name: str, files: bool) -> Term:
     weight = value.get("weight", 1)
     if type(weight) not in (int, float) or not 0 < weight < float("inf"):
         raise QueryError("a weight in JSON is a number above 0", hint="what is not wanted goes into `not`")
-    return _made(kinds[0], value[kinds[0]], sign * weight, files)
+    try:
+        signed = sign * weight
+    except OverflowError as error:
+        raise QueryError("a weight in JSON is a number that a float64 can hold") from error
+    return _made(kinds[0], value[kinds[0]], signed, files)
 
 
 def _made(kind: str, value: object, weight: float, files: bool) -> Term:

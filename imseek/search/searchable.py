@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from imseek.search.query import By, Question
 from imseek.types import CollectionInfo, Image, SearchResult
+
+#: Hits that a server gives in one answer, over all its queries; one with its vector counts as so many.
+TOGETHER: Final = 100_000
+VECTOR: Final = 10
 
 
 @runtime_checkable

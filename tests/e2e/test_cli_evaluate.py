@@ -18,6 +18,14 @@ def table(tmp_path, indexed):
 
 
 class TestRetrieval:
+    def test_numbers_of_thousands_of_digits_are_no_ids(self, cli, table, indexed) -> None:
+        outcome = cli("evaluate", "retrieval", "--captions", table, "--space", "9" * 5000)
+        assert outcome.code == 2, outcome.err
+        table.write_text("image_id,caption\n1,all red\n2,green\n" + "9" * 5000 + ",nothing\n")
+        outcome = cli("evaluate", "retrieval", "--captions", table, "--k", "1")
+        assert outcome.code == 0, outcome.err
+        assert "naming no image that counts: 1 row" in outcome.out
+
     def test_as_text(self, cli, table) -> None:
         outcome = cli("evaluate", "retrieval", "--captions", table, "--k", "1", "--k", "2")
         assert outcome.code == 0, outcome.err

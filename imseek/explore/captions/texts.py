@@ -200,7 +200,7 @@ def _texts(cell: Any) -> list[Any]:
 
 def _number(cell: Any) -> Any:
     """An image id, as CSV writes it too; else the cell itself."""
-    if isinstance(cell, str) and cell.strip().isdecimal():
+    if isinstance(cell, str) and cell.strip().isdecimal() and len(cell) <= 100:  # No id has so many digits.
         return int(cell)
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 

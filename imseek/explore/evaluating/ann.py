@@ -181,8 +181,9 @@ def _read(path: Path) -> Any:
             return np.load(path, allow_pickle=False)
         return path.read_text("utf-8").splitlines()
     except (OSError, ValueError, EOFError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
         raise UsageError(
-            f"{path} cannot be read: {error}", hint="vectors as .npy, or a text a line in UTF-8"
+            f"{path} cannot be read: {why}", hint="vectors as .npy, or a text a line in UTF-8"
         ) from error
 
 

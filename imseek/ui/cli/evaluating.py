@@ -38,7 +38,8 @@ _SHOWN: Final = 5
 
 def number_or_name(said: str | None) -> int | str | None:
     """A space as it is typed: its id, or the reference of its encoder."""
-    return int(said) if said is not None and said.isdecimal() else said
+    # What no id has so many digits of is no reference either, and told as that.
+    return int(said) if said is not None and said.isdecimal() and len(said) <= 18 else said
 
 
 def brackets(estimate: Estimate, form: str = ".3f") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -30,6 +31,9 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for name in service.names:
+            with contextlib.suppress(ImseekError):  # It is told when it is asked for.
+                await asyncio.to_thread(service.get, name)
         yield
         await service.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -26,12 +27,16 @@ class _Waiting(Generic[Q, A]):
 
 
 class Batcher(Generic[Q, A]):
-    """``work`` answers several queries at once; where it raises, each is asked alone, so that only bad ones fail."""
+    """``work`` answers several queries at once; where it raises, each is asked alone, so that only bad ones fail.
+
+    The thread is its own: what else waits for threads does not keep queries waiting.
+    """
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone
         self._waiting: asyncio.Queue[_Waiting[Q, A]] = asyncio.Queue(WAITING)
         self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "queries")
 
     async def ask(self, query: Q) -> A:
         """Raises OverloadedError, and what the work raises for this query."""
@@ -48,6 +53,7 @@ class Batcher(Generic[Q, A]):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         while True:
@@ -59,15 +65,16 @@ class Batcher(Generic[Q, A]):
                 await self._answer(batch)
 
     async def _answer(self, batch: Sequence[_Waiting[Q, A]]) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            answers = await asyncio.to_thread(self._work, [one.query for one in batch])
+            answers = await loop.run_in_executor(self._thread, self._work, [one.query for one in batch])
         except Exception as error:
             if len(batch) == 1:
                 _set(batch[0].answer, error=error)
                 return
             for one in batch:
                 try:
-                    _set(one.answer, await asyncio.to_thread(self._alone, one.query))
+                    _set(one.answer, await loop.run_in_executor(self._thread, self._alone, one.query))
                 except Exception as own:
                     _set(one.answer, error=own)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -178,7 +179,7 @@ def answer(result: SearchResult, name: str, *, places: bool) -> Answer:
 
 
 def _hit(hit: Hit, name: str, places: bool) -> HitBody:
-    at = f"/collections/{name}/images/{hit.image_id}"
+    at = f"/collections/{quote(name, safe='')}/images/{hit.image_id}"
     return HitBody(
         image_id=hit.image_id,
         score=round(hit.score, 6),

@@ -11,11 +11,14 @@ import asyncio
 import base64
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
-from imseek.errors import ImageNotFoundError, MediaError
+from imseek.errors import ImageNotFoundError, MediaError, QueryError
+from imseek.media import Limits, decode
+from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
 from imseek.types import Hit
 from imseek.ui.http.bodies import plain
@@ -87,9 +90,8 @@ async def knn(request: Request, response: Response) -> list[dict[str, Any]]:
     query = Query((_term(asked),), wanted, by=by, collapse=asked.deduplicate)
     result = await served.search(query)
     places = is_loopback(service.settings.host)
-    pictures = await asyncio.gather(
-        *(asyncio.to_thread(_picture, served, hit) for hit in result.hits[: min(asked.num_images, 200)])
-    )
+    shown = result.hits[: min(asked.num_images, 200)]
+    pictures = await asyncio.gather(*(_picture(served, hit) for hit in shown))
     items = []
     for n, hit in enumerate(result.hits):
         item: dict[str, Any] = {"id": hit.image_id, "similarity": round(hit.score, 6)}
@@ -141,10 +143,6 @@ async def _parsed(request: Request, kind: type[B]) -> B:
 
 def _term(asked: Knn) -> Term:
     """The first of text, picture, URL and vector. Raises QueryError."""
-    import numpy as np
-
-    from imseek.errors import QueryError
-
     if asked.text:
         return Term(text=asked.text)
     if asked.image:
@@ -170,14 +168,15 @@ def _told(hit: Hit, places: bool) -> dict[str, Any]:
     return plain(told)  # type: ignore[no-any-return]
 
 
-def _picture(served: Served, hit: Hit) -> str | None:
+async def _picture(served: Served, hit: Hit) -> str | None:
     """base64 of a JPEG, as the client expects it; None where the picture cannot be read."""
-    from imseek.media import decode
-    from imseek.media.thumbnails import jpeg
-
     try:
-        return base64.b64encode(
-            jpeg(decode(served.collection.read(hit.image_id), min_side=512).pixels, 512)
-        ).decode()
+        data = await served.threads.read(served.collection.read, hit.image_id)
+        return await served.threads.look(_as_jpeg, data, served.limits)
     except (MediaError, ImageNotFoundError):
         return None
+
+
+def _as_jpeg(data: bytes, limits: Limits) -> str:
+    small = jpeg(decode(data, min_side=512, limits=limits).pixels, 512)
+    return base64.b64encode(small).decode()

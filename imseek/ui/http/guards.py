@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
 from collections import OrderedDict
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imseek.ui.http.problems import problem
+from imseek.ui.http.problems import problem, unexpected
 from imseek.ui.http.settings import Settings, is_loopback
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -26,7 +27,8 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ASKING: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
 #: Open without a token wherever the server listens: for what watches over it.
 OPEN: Final = frozenset({"/health", "/ready"})
-COOKIE: Final = "imseek_token"
+#: A name or an address, and a port; no user, nothing after them.
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@\[\]/]+))(?::\d{1,5})?", re.ASCII)
 _log = logging.getLogger("imseek.access")
 
 
@@ -40,7 +42,7 @@ class Guard:
         self._hosts = {"127.0.0.1", "localhost", "::1", *(host.lower() for host in settings.hosts)}
         if settings.host not in ("0.0.0.0", "::"):  # noqa: S104 - it is told apart, not bound
             self._hosts.add(settings.host.lower())
-        self._rate = _Rate(settings.rate)
+        self._rate, self._refused = _Rate(settings.rate), _Rate(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -50,8 +52,11 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         logged = _Logged(scope, send)
-        refusal = self._refusal(scope, Headers(scope=scope))
-        if refusal is not None:
+        try:
+            refusal = self._refusal(scope, Headers(scope=scope))
+            if refusal is None:
+                await self._bounded(scope, receive, logged)
+                return
             status, detail = refusal
             response = problem(status, detail)
             if status == 401:
@@ -59,28 +64,41 @@ class Guard:
             if status == 429:
                 response.headers["Retry-After"] = "1"
             await response(scope, receive, logged)
-        else:
-            await self._bounded(scope, receive, logged)
-        logged.write()
+        except Exception as error:  # It ends here, so that it is in the access log as well, and told once.
+            response = unexpected(error)
+            if not logged.began:
+                await response(scope, receive, logged)
+        finally:
+            logged.write()
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        if _name_of(headers.get("host", "")) not in self._hosts:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
             return 421, "this server is not known under that name"
-        origin = headers.get("origin")
-        if origin is not None and not self._is_ours(origin, headers["host"]):
+        origins = headers.getlist("origin")
+        foreign = any(not self._is_ours(origin, hosts[0]) for origin in origins)
+        if foreign or (not origins and _is_embedded(headers)):
             return 403, "pages of other sites may not ask this server"
-        if self._needs_token(scope) and not self._has_token(headers):
-            return 401, "that takes the server's token"
         client = scope.get("client")
-        if not self._rate.allows(client[0] if client else ""):
+        name = client[0] if client else ""
+        if self._needs_token(scope) and not self._has_token(headers):
+            # Counted by itself, so that tokens cannot be tried without end, and who has one is not kept out.
+            return (
+                (401, "that takes the server's token")
+                if self._refused.allows(name)
+                else (429, "too many requests")
+            )
+        if not self._rate.allows(name):
             return 429, "too many requests"
         length = headers.get("content-length")
-        if length is not None and (not length.isdecimal() or int(length) > self._settings.body):
+        if length is not None and not _is_at_most(length, self._settings.body):
             return 413, f"a request may have {self._settings.body:,} bytes"
         return None
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        return origin in self._settings.origins or origin.partition("://")[2] == host
+        scheme, _, site = origin.partition("://")
+        own = scheme.lower() in ("http", "https") and site.lower() == host.lower()
+        return own or origin in self._settings.origins
 
     def _needs_token(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -91,13 +109,16 @@ class Guard:
 
     def _has_token(self, headers: Headers) -> bool:
         expected = self._settings.token
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if expected is None or scheme.lower() != "bearer":
+        sent = headers.getlist("authorization")
+        if expected is None or len(sent) != 1:
+            return False
+        scheme, _, given = sent[0].partition(" ")
+        if scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(given.strip().encode(), expected.encode())
 
     async def _bounded(self, scope: Scope, receive: Receive, send: _Logged) -> None:
-        """The application, with a bound on what it reads and on how long it takes until it begins to answer."""
+        """The application, with a bound on what it reads and on how long it takes."""
         read = 0
 
         async def counted() -> Message:
@@ -176,8 +197,19 @@ class _Logged:
         _log.info("%s", json.dumps(line))
 
 
-def _name_of(host: str) -> str:
-    """A ``Host`` header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+def _name_of(host: str) -> str | None:
+    """A ``Host`` header without its port; None where it is no such header."""
+    match = _HOST.fullmatch(host.lower())
+    return None if match is None else match[1] or match[2]
+
+
+def _is_embedded(headers: Headers) -> bool:
+    """Whether a page of another site loads this as a part of itself, for which browsers send no ``Origin``. A link that
+    is followed is none."""
+    site = headers.get("sec-fetch-site", "none")
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return site in ("cross-site", "same-site") and not followed
+
+
+def _is_at_most(number: str, most: int) -> bool:
+    return number.isdecimal() and len(number) <= 18 and int(number) <= most

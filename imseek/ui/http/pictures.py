@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections import OrderedDict
@@ -29,7 +28,7 @@ _TYPES: Final = {
     "HEIC": "image/heic",
     "JPEG XL": "image/jxl",
 }
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 #: Bytes of thumbnails that are kept.
 _KEPT: Final = 64 << 20
 
@@ -77,23 +76,22 @@ class Picture:
 
 
 class Pictures:
-    """Thumbnails, kept in memory up to a bound, the least used go first. Not more than two are made at a time."""
+    """Thumbnails, kept in memory up to a bound; the least used go first."""
 
     def __init__(self, pixels: int) -> None:
         self._limits = Limits(max_pixels=pixels)
         self._kept: OrderedDict[tuple[str, str, int], Picture] = OrderedDict()
         self._bytes = 0
-        self._making = asyncio.Semaphore(2)
 
     async def thumbnail(self, served: Served, image_id: int, side: int) -> Picture:
         """Raises ImageNotFoundError, MediaError."""
-        found = await asyncio.to_thread(served.collection.get, image_id)
+        found = await served.threads.read(served.collection.get, image_id)
         key = (served.collection.uuid, found.content_hash, side)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        async with self._making:
-            picture = await asyncio.to_thread(self._make, served, image_id, side)
+        data = await served.threads.read(served.collection.read, image_id)
+        picture = await served.threads.look(self._make, data, side)
         if key not in self._kept:
             self._kept[key] = picture
             self._bytes += len(picture.data)
@@ -101,8 +99,7 @@ class Pictures:
             self._bytes -= len(self._kept.popitem(last=False)[1].data)
         return picture
 
-    def _make(self, served: Served, image_id: int, side: int) -> Picture:
-        data = served.collection.read(image_id)
+    def _make(self, data: bytes, side: int) -> Picture:
         small = thumbnail(decode(data, min_side=side, limits=self._limits).pixels, side)
         return Picture(small, hashlib.sha256(small).hexdigest())
 

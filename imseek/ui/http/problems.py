@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from imseek.errors import (
     CollectionNotFoundError,
+    EncoderError,
     EncoderMismatchError,
     ExpiredPageError,
     ImageNotFoundError,
@@ -25,26 +26,34 @@ from imseek.errors import (
     MediaError,
     MissingExtraError,
     QueryError,
+    UnknownEncoderError,
     UsageError,
 )
+from imseek.ui.http.service import NotServedError
 
 TYPE: Final = "application/problem+json"
 _log = logging.getLogger("imseek.http")
 
-#: The first that an error is one of decides; their messages speak of the request only.
+#: The first that an error is one of decides; their messages speak of the request only. Asked after `_HERE`.
 _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
-    (CollectionNotFoundError, 404),
     (ImageNotFoundError, 404),
-    (JobNotFoundError, 404),
     (QueryError, 422),
     (MediaError, 422),
     (UsageError, 422),
 )
 #: What is wrong here: said without the message, which may hold paths.
 _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
+    (CollectionNotFoundError, 404, "the collection has gone from its place"),
+    (JobNotFoundError, 404, "no such run in this collection"),
     (LockedError, 409, "another writer is at work on this collection"),
     (EncoderMismatchError, 503, "the encoder of this collection is not available in the same form"),
+    (UnknownEncoderError, 503, "this imseek does not know the encoder of this collection"),
+    (
+        EncoderError,
+        503,
+        "the encoder of this collection cannot be loaded here; the log of the server says why",
+    ),
     (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
 )
 
@@ -74,13 +83,15 @@ def problem(status: int, detail: str, *, title: str | None = None, **more: Any) 
 
 
 def of_error(error: ImseekError) -> Response:
-    for kind, status in _TOLD:
-        if isinstance(error, kind):
-            return problem(status, str(error), title=type(error).__name__, hint=error.hint)
-    for kind, status, detail in _HERE:
-        if isinstance(error, kind):
+    if isinstance(error, NotServedError):
+        return problem(404, str(error), title=CollectionNotFoundError.__name__, hint=error.hint)
+    for here, status, detail in _HERE:
+        if isinstance(error, here):
             _log.warning("%s: %s", type(error).__name__, error)
             return problem(status, detail, title=type(error).__name__)
+    for told, status in _TOLD:
+        if isinstance(error, told):
+            return problem(status, str(error), title=type(error).__name__, hint=error.hint)
     return unexpected(error)
 
 

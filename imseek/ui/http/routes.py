@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ParamSpec
 
 from fastapi import APIRouter, File, Request, UploadFile
 from fastapi import Query as Parameter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from imseek import jobs
-from imseek.errors import UsageError
+from imseek.errors import CollectionNotFoundError, JobError, MediaError, UsageError
 from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
+from imseek.search.searchable import TOGETHER, VECTOR
 from imseek.ui.http import bodies
 from imseek.ui.http.pictures import Picture, Pictures
 from imseek.ui.http.problems import answers
 from imseek.ui.http.service import Served, Service
 from imseek.ui.http.settings import is_loopback
 
+P = ParamSpec("P")
 router = APIRouter()
 
 Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
@@ -36,9 +40,15 @@ def _shows_places(service: Service) -> bool:
     return is_loopback(service.settings.host)
 
 
-async def _answer(service: Service, served: Served, query: Query, *, vectors: bool = False) -> bodies.Answer:
+async def _answer(service: Service, served: Served, query: Query, *, vectors: bool = False) -> Response:
+    check_size([(query, vectors)])
     result = await served.search(query, vectors=vectors)
-    return bodies.answer(result, served.name, places=_shows_places(service))
+    return await asyncio.to_thread(_sent, bodies.answer, result, served.name, places=_shows_places(service))
+
+
+def _sent(make: Callable[P, BaseModel], *args: P.args, **named: P.kwargs) -> Response:
+    """As JSON. Many hits with vectors take seconds: this is done in a thread."""
+    return Response(make(*args, **named).model_dump_json(by_alias=True), media_type="application/json")
 
 
 @router.get("/collections", summary="The collections that are served")
@@ -54,7 +64,12 @@ async def collection(request: Request, name: str) -> bodies.CollectionBody:
     return bodies.collection(info, name, captions=captions)
 
 
-@router.get("/collections/{name}/search", summary="Search by words", responses=answers(404, 410))
+@router.get(
+    "/collections/{name}/search",
+    summary="Search by words",
+    response_model=bodies.Answer,
+    responses=answers(404, 410),
+)
 async def search(
     request: Request,
     name: str,
@@ -65,39 +80,58 @@ async def search(
     limit: Limit = 10,
     where: Annotated[str | None, Parameter(max_length=4000, description="docs/where.md")] = None,
     page: Annotated[str | None, Parameter(max_length=4000)] = None,
-) -> bodies.Answer:
+) -> Response:
     service = service_of(request)
     document: dict[str, Any] = {"text": q, "not": unwanted or [], "limit": limit}
     document.update({key: value for key, value in (("where", where), ("page", page)) if value is not None})
     return await _answer(service, service.get(name), from_json(document, files=False))
 
 
-@router.post("/collections/{name}/search", summary="Search by a whole query", responses=answers(404, 410))
-async def search_query(request: Request, name: str, asked: bodies.Asked) -> bodies.Answer:
+@router.post(
+    "/collections/{name}/search",
+    summary="Search by a whole query",
+    response_model=bodies.Answer,
+    responses=answers(404, 410),
+)
+async def search_query(request: Request, name: str, asked: bodies.Asked) -> Response:
     service = service_of(request)
     query = from_json(asked.document(), files=False)
     return await _answer(service, service.get(name), query, vectors=asked.vectors)
 
 
 @router.post(
-    "/collections/{name}/batch", summary="Many queries, answered in order", responses=answers(404, 410)
+    "/collections/{name}/batch",
+    summary="Many queries, answered in order",
+    response_model=bodies.Answers,
+    responses=answers(404, 410),
 )
-async def batch(request: Request, name: str, asked: bodies.Batch) -> bodies.Answers:
+async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
     service = service_of(request)
     served = service.get(name)
     queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
-    found = await asyncio.gather(*(_answer(service, served, q, vectors=v) for q, v in queries))
-    return bodies.Answers(answers=list(found))
+    check_size(queries)
+    found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
+    places = _shows_places(service)
+
+    def answers() -> bodies.Answers:
+        return bodies.Answers(answers=[bodies.answer(one, name, places=places) for one in found])
+
+    return await asyncio.to_thread(_sent, answers)
 
 
-@router.post("/collections/{name}/similar", summary="Search by a picture", responses=answers(404, 413))
+@router.post(
+    "/collections/{name}/similar",
+    summary="Search by a picture",
+    response_model=bodies.Answer,
+    responses=answers(404, 413),
+)
 async def similar(
     request: Request,
     name: str,
     picture: Annotated[UploadFile, File(description="A picture in any format that can be indexed.")],
     limit: Limit = 10,
     where: Annotated[str | None, Parameter(max_length=4000)] = None,
-) -> bodies.Answer:
+) -> Response:
     service = service_of(request)
     served = service.get(name)
     data = await picture.read()
@@ -114,9 +148,12 @@ async def image(request: Request, name: str, image_id: int) -> bodies.ImageBody:
 
 
 @router.get(
-    "/collections/{name}/images/{image_id}/similar", summary="What is like an image", responses=answers(404)
+    "/collections/{name}/images/{image_id}/similar",
+    summary="What is like an image",
+    response_model=bodies.Answer,
+    responses=answers(404),
 )
-async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> bodies.Answer:
+async def similar_to(request: Request, name: str, image_id: int, limit: Limit = 10) -> Response:
     service = service_of(request)
     return await _answer(service, service.get(name), Query((Term(image_id=image_id),), limit))
 
@@ -138,13 +175,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 )
 async def file(request: Request, name: str, image_id: int) -> Response:
     served = service_of(request).get(name)
-    found = await asyncio.to_thread(served.collection.get, image_id)
-    picture = await asyncio.to_thread(_read, served, image_id, found.content_hash)
-    return picture.response(request)
-
-
-def _read(served: Served, image_id: int, digest: str) -> Picture:
-    return Picture(served.collection.read(image_id), digest)
+    found = await served.threads.read(served.collection.get, image_id)
+    data = await served.threads.read(served.collection.read, image_id)
+    return Picture(data, found.content_hash).response(request)
 
 
 @router.head("/collections/{name}/images/{image_id}/thumbnail", include_in_schema=False)
@@ -186,7 +219,13 @@ async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
 async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
     command = [wanted.command, *(["--rehash"] * wanted.rehash), *(["--retry-failed"] * wanted.retry_failed)]
-    return bodies.job(await asyncio.to_thread(jobs.start, path, command))
+    try:
+        return bodies.job(await asyncio.to_thread(jobs.start, path, command))
+    except (UsageError, MediaError) as error:
+        if _shows_places(service_of(request)) or isinstance(error, CollectionNotFoundError):
+            raise
+        # Its message is of the run, which may name sources.
+        raise JobError(str(error)) from error
 
 
 @router.delete(
@@ -198,6 +237,19 @@ async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.Jo
 async def cancel(request: Request, name: str, job_id: int) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
     return bodies.job(await asyncio.to_thread(jobs.cancel, path, job_id))
+
+
+def check_size(queries: Sequence[tuple[Query, bool]]) -> None:
+    """``queries``, each with whether its hits carry vectors, ask for no more than one answer can hold. Raises
+    UsageError."""
+    hits = sum(
+        query.limit * (query.per_group if query.group_by else 1) * (VECTOR if vectors else 1)
+        for query, vectors in queries
+    )
+    if hits > TOGETHER:
+        raise UsageError(
+            f"that asks for more than {TOGETHER:,} hits at once (one with its vector counts as {VECTOR})"
+        )
 
 
 def check_limit(limit: int, most: int) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 import imseek
 from imseek.errors import ImseekError
 from imseek.ui.http.app import make_app
+from imseek.ui.http.connections import Connection
 from imseek.ui.http.settings import Settings
 
 #: Seconds that requests under way have, once the end is asked for.
@@ -32,6 +33,7 @@ def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str
     app = make_app(replace(settings, port=port), runtime)
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,  # The guard writes one, without queries.
         server_header=False,

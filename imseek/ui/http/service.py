@@ -1,21 +1,62 @@
-"""The collections that are served, opened once, with what answers for each of them."""
+"""The collections that are served, opened once, with what answers for each of them, and the threads that it takes."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 import imseek
 from imseek.collection import Collection
+from imseek.data import layout
 from imseek.errors import CollectionNotFoundError, MediaError, QueryError
 from imseek.media import Limits, decode
-from imseek.search.query import Query
+from imseek.media.fetch import FetchLimits
+from imseek.search.compose import fetched
+from imseek.search.query import Query, Term
 from imseek.types import SearchResult
 from imseek.ui.http.batching import Batcher
-from imseek.ui.http.settings import Settings
+from imseek.ui.http.settings import MEBI, Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What one query may hold. Text towers read some 77 tokens at a time: a book would be read for hours.
+TERMS: Final = 64
+CHARACTERS: Final = 20_000
+#: A picture of a query, from the web.
+_FETCH: Final = FetchLimits(max_bytes=32 * MEBI, total=20.0)
+
+_Stamp: TypeAlias = tuple[int, int] | None
+
+
+class NotServedError(CollectionNotFoundError):
+    """No collection of that name is served."""
+
+
+class Threads:
+    """Kinds of work that wait for themselves only: slow disks and slow sites, so that they do not keep pixels waiting;
+    pixels, so that they do not take all processors."""
+
+    def __init__(self) -> None:
+        self._reading = ThreadPoolExecutor(8, "reading")
+        self._pixels = ThreadPoolExecutor(2, "pixels")
+
+    async def read(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, lambda: work(*args, **named))
+
+    async def look(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pixels, lambda: work(*args, **named))
+
+    def close(self) -> None:
+        for pool in (self._reading, self._pixels):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +67,34 @@ class Served:
     collection: Collection
     batcher: Batcher[tuple[Query, bool], SearchResult]
     limits: Limits
+    threads: Threads
 
     async def search(self, query: Query, *, vectors: bool = False) -> SearchResult:
         """Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
-        # Before they take places in the queue: pictures that are none, or too large for this server, fail alone.
-        for term in query.terms:
-            if isinstance(term.picture, bytes):
-                await asyncio.to_thread(self._check, term.picture)
-        return await self.batcher.ask((query, vectors))
+        _check_size(query)
+        # Before they take places in the queue: pictures that are none, too large for this server, or slow to come.
+        terms = [await self._with_bytes(term) for term in query.terms]
+        return await self.batcher.ask((replace(query, terms=tuple(terms)), vectors))
 
-    def _check(self, picture: bytes) -> None:
+    async def _with_bytes(self, term: Term) -> Term:
+        data, name = term.picture, "the bytes given"
+        if term.url is not None:
+            data, name = await self.threads.read(fetched, term, _FETCH)
+        if not isinstance(data, bytes):
+            return term
         try:
-            decode(picture, min_side=64, limits=self.limits)
+            await self.threads.look(decode, data, min_side=64, limits=self.limits)
         except MediaError as error:
-            raise QueryError(f"cannot use the bytes given as a query: {error}", hint=error.hint) from error
+            raise QueryError(f"cannot use {name} as a query: {error}", hint=error.hint) from error
+        return Term(picture=data, weight=term.weight)
+
+
+def _check_size(query: Query) -> None:
+    """Raises QueryError."""
+    if len(query.terms) > TERMS:
+        raise QueryError(f"a query to a server has at most {TERMS} terms")
+    if any(term.text is not None and len(term.text) > CHARACTERS for term in query.terms):
+        raise QueryError(f"words of a query to a server have at most {CHARACTERS:,} characters")
 
 
 class Service:
@@ -49,25 +104,34 @@ class Service:
         self.settings = settings
         self._runtime = runtime
         self._paths = dict(settings.collections)
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, tuple[Served, _Stamp]] = {}
+        self._replaced: list[Served] = []
         self._lock = threading.Lock()
+        self.threads = Threads()
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._paths)
 
     def get(self, name: str | None) -> Served:
-        """The collection of a name, or the first. Raises CollectionNotFoundError, without where it would lie."""
+        """The collection of a name, or the first; opened anew where another has taken its place. Raises NotServedError,
+        and as :func:`imseek.open`."""
         name = self.names[0] if name is None else name
         path = self._paths.get(name)
         if path is None:
-            raise CollectionNotFoundError(
-                f"no collection {name!r} is served", hint="GET /collections lists them"
-            )
+            raise NotServedError(f"no collection {name!r} is served", hint="GET /collections lists them")
         with self._lock:
-            if name not in self._served:
-                self._served[name] = self._opened(name, path)
-            return self._served[name]
+            stamp = _stamp(path)
+            if name in self._served:
+                served, before = self._served[name]
+                if (
+                    stamp is None or stamp == before
+                ):  # What has gone may come back, and tells of itself when asked.
+                    return served
+                self._replaced.append(served)  # Requests under way may still ask it.
+            served = self._opened(name, path)
+            self._served[name] = (served, stamp)
+            return served
 
     def _opened(self, name: str, path: Path) -> Served:
         collection = imseek.open(path, runtime=self._runtime)
@@ -84,9 +148,20 @@ class Service:
         def alone(asked: tuple[Query, bool]) -> SearchResult:
             return collection.search(asked[0], vectors=asked[1])
 
-        return Served(name, collection, Batcher(together, alone), Limits(max_pixels=self.settings.pixels))
+        limits = Limits(max_pixels=self.settings.pixels)
+        return Served(name, collection, Batcher(together, alone), limits, self.threads)
 
     async def close(self) -> None:
-        for served in self._served.values():
+        for served in (*self._replaced, *(served for served, _ in self._served.values())):
             await served.batcher.close()
             served.collection.close()
+        self.threads.close()
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Of the file that is written once, when a collection is created; None where there is none."""
+    try:
+        found = (path / layout.COLLECTION).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

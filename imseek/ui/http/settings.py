@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class Settings:
             raise UsageError(
                 "a token has 16 characters or more", hint="leave it out: one is made, and printed"
             )
+        if self.token is not None and not re.fullmatch(r"[\x21-\x7e]+", self.token):
+            raise UsageError("a token is of ASCII characters that can be seen, without spaces")
         if not is_loopback(self.host) and not self.token:
             raise UsageError(f"{self.host} can be reached from other machines: that takes a token")
 
