@@ -34,6 +34,7 @@ from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
 from imseek.explore.reading import allowed, reading
+from imseek.explore.saving import check_name, kind_of
 from imseek.explore.vectors import Vectors
 from imseek.types import (
     AnyCollection,
@@ -119,7 +120,7 @@ def label(
     def work(reader: Reader) -> Labels:
         space = reader.current.space
         if name is not None:
-            keeping.check_name(reader, name, KIND, keeping.columns_of(name, recipe))
+            check_name(reader, name, KIND, keeping.columns_of(name, recipe), replace=True)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):
@@ -165,8 +166,8 @@ def again(
 
     def work(reader: Reader) -> Labels:
         model = models.find(root, name)
-        if model is None or model.kind != KIND:
-            known = [one.name for one in models.of_kind(root, KIND)]
+        if model is None or kind_of(model) != KIND:
+            known = [one.name for one in models.of_kind(root, KIND) if kind_of(one) == KIND]
             raise UsageError(
                 f"no labels are stored as {name!r}",
                 hint=f"there are: {', '.join(known)}" if known else "imseek label --classes … --save NAME",
@@ -297,7 +298,7 @@ def moderate(
         space = reader.current.space
         if name is not None:
             columns = [name, *(f"{name}_{one.name}" for one in wanted.concepts), f"{name}_caution"]
-            keeping.check_name(reader, name, POLICY, columns)
+            check_name(reader, name, POLICY, columns, replace=True)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         if caution and (doubt := cautions.doubt(space)):

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from imseek.data import facts, models
 from imseek.data.models import Model
-from imseek.data.reader import Reader
-from imseek.errors import UsageError
 from imseek.explore.labels.recipe import Recipe
 from imseek.types import Forgotten, Labels, Moderation
-
-#: A name of columns, so that a filter can ask for them.
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
-
-
-def check_name(reader: Reader, name: str, kind: str, columns: Sequence[str]) -> None:
-    """Before long work. Raises UsageError for a name that cannot be one of columns, or is one of something else."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a name of labels",
-            hint="lower-case letters, digits and _, a letter first, 41 at most",
-        )
-    model = models.find(reader.root, name)
-    if model is not None and model.kind != kind:
-        raise UsageError(
-            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
-        )
-    for shard in reader.current.shards:
-        mine = shard.columns.get(name) if model is not None else None
-        for file in facts.files_of(shard):
-            if file == mine:
-                continue
-            if taken := sorted(set(columns) & set(facts.schema_of(reader, file))):
-                raise UsageError(f"there is a column {taken[0]!r} already", hint="choose another name")
 
 
 def store(
@@ -141,7 +113,9 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
 
 def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
     """The record goes, and, with the ``prefix`` of its tags, columns and tags. Raises LockedError, ReadOnlyError."""
-    from imseek.data import label_tags
+    from imseek.data import derived
 
-    generation, tags = label_tags.forget(root, model.name, prefix)
+    generation, tags = derived.forget(
+        root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
+    )
     return Forgotten(model.name, model.kind, tags, generation)

@@ -145,6 +145,11 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     if len(set(labels.names)) < len(labels.names):
         again = next(name for name, n in Counter(labels.names).items() if n > 1)
         raise UsageError(f"the tag {again!r} is named twice")
+    if labels.negatives in labels.names:
+        raise UsageError(
+            f"the tag {labels.negatives!r} is to be a class, and to be for none of them",
+            hint="another tag for --negatives",
+        )
     wanted = [*labels.names, *([labels.negatives] if labels.negatives else [])]
     if labels.names:
         tagged.check_known(reader.root, wanted)

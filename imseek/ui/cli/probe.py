@@ -352,6 +352,8 @@ def _labels(
         raise UsageError("--several and --negatives go with tags")
     if negatives is not None and not several and binary is None:
         raise UsageError("--negatives goes with --binary or --several")
+    if negatives is not None:
+        negatives = _one(negatives, "--negatives other")
     if binary is not None and several:
         raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
     if column is not None:
@@ -359,16 +361,16 @@ def _labels(
     if folder is not None:
         return Labels.parse("folder" if folder == "inner" else f"folder:{folder}")
     if binary is not None:
-        return Labels("tags", (_one(binary),), several=True, negatives=negatives)
+        return Labels("tags", (_one(binary, "--binary cat"),), several=True, negatives=negatives)
     names = Labels.parse(f"tags:{tags or ''}").names
     if tags is not None and not names:
         raise UsageError("no tag is named", hint="--tags cat,dog")
     return Labels("tags", names, several=several, negatives=negatives)
 
 
-def _one(tag: str) -> str:
+def _one(tag: str, hint: str) -> str:
     if not tag.strip():
-        raise UsageError("no tag is named", hint="--binary cat")
+        raise UsageError("no tag is named", hint=hint)
     return tag.strip()
 
 
