@@ -65,7 +65,10 @@ class TestLabel:
         assert "stored as kind (columns and 3 tags); later images: imseek label --again kind" in lines
         assert "imseek search … --where \"kind = 'NAME'\"" in lines
         listed = cli("tag", "list").out.splitlines()
-        assert [line.split("  ")[-1].strip() for line in listed[1:]] == ["zero-shot kind 1", "zero-shot kind 2"]
+        assert [line.split("  ")[-1].strip() for line in listed[1:]] == [
+            "zero-shot kind 1",
+            "zero-shot kind 2",
+        ]
         again = cli("label", "--again", "kind").err.splitlines()
         assert "no image has come since kind was made: nothing was stored" in again
         assert not any(line.startswith("stored as") for line in again)
