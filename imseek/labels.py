@@ -34,7 +34,7 @@ from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
 from imseek.explore.labels.scales import Scale
 from imseek.explore.labels.zero_shot import Telling
 from imseek.explore.reading import allowed, reading
-from imseek.explore.saving import check_name
+from imseek.explore.saving import check_name, kind_of
 from imseek.explore.vectors import Vectors
 from imseek.types import (
     AnyCollection,
@@ -166,8 +166,8 @@ def again(
 
     def work(reader: Reader) -> Labels:
         model = models.find(root, name)
-        if model is None or model.kind != KIND:
-            known = [one.name for one in models.of_kind(root, KIND)]
+        if model is None or kind_of(model) != KIND:
+            known = [one.name for one in models.of_kind(root, KIND) if kind_of(one) == KIND]
             raise UsageError(
                 f"no labels are stored as {name!r}",
                 hint=f"there are: {', '.join(known)}" if known else "imseek label --classes … --save NAME",

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import numpy as np
 
 from imseek.data import named, tagged
 from imseek.data.reader import Reader
@@ -22,7 +24,7 @@ from imseek.search.where import Filters
 from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
 
 #: An image: its id, or where it lies (a file, a URL, ``a.zip!/b.jpg``).
-AnyImage: TypeAlias = int | str | bytes | os.PathLike[str]
+AnyImage: TypeAlias = int | np.integer[Any] | str | bytes | os.PathLike[str]
 
 #: Who gives tags where nobody else is named. A person's word goes over that of anything else.
 PERSON: Final = "person"
@@ -139,7 +141,7 @@ def _pairs(
     root: Path, given: Iterable[tuple[AnyImage, str]], strict: bool
 ) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
     """Ids and tags, each once, of images that are there; and what is not. Raises UsageError, ImageNotFoundError."""
-    asked = [(image, tag.strip()) for image, tag in given]
+    asked = [(int(image) if isinstance(image, np.integer) else image, tag.strip()) for image, tag in given]
     for tag in {tag for _, tag in asked}:
         _check("a tag", tag)
     ids = {image for image, _ in asked if isinstance(image, int)}

@@ -195,8 +195,9 @@ def use(
     space = reading(root, lambda reader: reader.current.space)
     model = models.find(root, name)
     if model is None or model.kind != ADAPTER:
-        there = ", ".join(one.name for one in models.of_kind(root, ADAPTER)) or "none"
-        raise UsageError(f"no adapter {name!r} in this collection", hint=f"there are: {there}")
+        there = ", ".join(one.name for one in models.of_kind(root, ADAPTER))
+        hint = f"there are: {there}" if there else "`imseek tune` learns one"
+        raise UsageError(f"no adapter {name!r} in this collection", hint=hint)
     adapter = Adapter.of(model.arrays)
     with _entered(root, "tune --use", progress, stop) as (writer, tell):
         wanted = [

@@ -114,7 +114,7 @@ def purge(
     with explained(root), Writer(root, "maintain --purge") as writer, telling(writer, progress, stop) as tell:
         forget(root)
         report = purge_files(writer)
-        return replace(report, notes=snapshots.renew_due(writer, tell, stop))
+        return replace(report, notes=report.notes + snapshots.renew_due(writer, tell, stop))
 
 
 def measure(

@@ -26,8 +26,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def can_be_name(name: str) -> bool:
-    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a column set can have it: lower-case letters, digits and underscores, a letter first; not that of the
+    measures, which are no one's to replace."""
+    return _NAME.fullmatch(name) is not None and name != MEASURED
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:

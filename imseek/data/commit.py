@@ -14,6 +14,7 @@ from imseek.data import schema as t
 from imseek.data.batch import Batch, NewImage
 from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, FileStat, live, modalities
 from imseek.data.schema import FOREVER
+from imseek.data.tagged import is_learned
 from imseek.data.writer import Writer
 
 #: The columns of a stat, which are named as its fields are.
@@ -159,14 +160,16 @@ def _add_places(connection: Connection, generation: int, placed: list[tuple[int,
 
 
 def _carry_tags(connection: Connection, generation: int, new: list[tuple[int, NewImage]]) -> None:
-    """An image whose content changed keeps its tags under its new id; their provenance says so."""
+    """An image whose content changed keeps its tags under its new id; their provenance says so. Not those that a model
+    gave: it has spoken of another picture."""
     heirs = {
         image.replaces: image_id
         for image_id, image in new
         if image.inherits and image.replaces not in (None, image_id)
     }
     for chunk in files.chunks(sorted(heirs)):
-        tags = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
+        found = connection.execute(select(t.tags).where(t.tags.c.image_id.in_(chunk), live(t.tags))).all()
+        tags = [tag for tag in found if not is_learned(tag.provenance or "")]
         if tags:
             connection.execute(
                 insert(t.tags),

@@ -35,18 +35,29 @@ def store(
         return writer.apply(change)
 
 
-def forget(root: Path, name: str, kind: str, given: Sequence[tags.Tagged] = ()) -> int:
-    """Drop a model, the column set of its name, and tags that it has ``given``, as one commit; returns how many tags
-    there were. Raises as :func:`store`."""
-    ended = [0]
+def forget(
+    root: Path,
+    name: str,
+    kind: str,
+    *,
+    given_by: str | None = None,
+    prefix: str | None = None,
+    columns_too: bool = True,
+) -> tuple[int, int]:
+    """Drop a model, the column set of its name (``columns_too``), and tags whose provenance is ``given_by``, or begins
+    with ``prefix``, as one commit. ``kind`` is what the run is called. Returns the generation, and how many tags there
+    were. Raises as :func:`store`."""
+    ended = 0
     with writing(root, kind) as writer:
-        drop = columns.replacing(writer, name, {}) if columns.can_be_name(name) else None
+        drop = None
+        if columns_too and columns.can_be_name(name):
+            drop = columns.replacing(writer, name, {})
 
         def change(connection: Connection, generation: int) -> None:
+            nonlocal ended
             model_files.retire(connection, generation, name)
             if drop is not None:
                 drop(connection, generation)
-            ended[0] = tags.end(connection, generation, given)
+            ended = tags.end_from(connection, generation, given_by, prefix=prefix)
 
-        writer.apply(change)
-    return ended[0]
+        return writer.apply(change), ended

@@ -6,20 +6,23 @@ takes its place, and the old one is retired.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from operator import methodcaller
 from pathlib import Path
 
+import numpy as np
 from sqlalchemy import Connection, select
 
 from imseek.data import durable, files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
 from imseek.data.files import Folders, StagedFile
-from imseek.data.models import KIND, Model, check_name, coded
+from imseek.data.models import KIND, Model, check_name, coded, find, names
 from imseek.data.writer import Change, Writer
-from imseek.errors import UsageError
+from imseek.errors import CorruptCollectionError, UsageError
 
-__all__ = ["KIND", "drop", "drop_unused", "put", "putting", "retire", "take_back"]
+__all__ = ["KIND", "drop", "drop_unused", "forget_learned", "put", "putting", "retire", "take_back"]
 
 
 def put(writer: Writer, model: Model) -> int:
@@ -62,6 +65,30 @@ def drop(writer: Writer, name: str) -> int:
     Raises UsageError for an adapter that a space is made with.
     """
     return writer.apply(lambda connection, generation: retire(connection, generation, name))
+
+
+def forget_learned(writer: Writer) -> tuple[str, ...]:
+    """Drop models that may hold something of images that have died: those whose ``learned`` lists such an id. Returns
+    their names. Damaged ones are for ``repair``."""
+    dropped = []
+    for name in names(writer.root):
+        with suppress(CorruptCollectionError):
+            model = find(writer.root, name)
+            learned = [] if model is None else np.unique(model.arrays.get("learned", [])).tolist()
+            if len(_alive(writer, learned)) < len(learned):
+                drop(writer, name)
+                dropped.append(name)
+    return tuple(dropped)
+
+
+def _alive(writer: Writer, ids: Sequence[int]) -> list[int]:
+    i = t.images.c
+    found: list[int] = []
+    with writer.catalog.transaction() as connection:
+        for chunk in files.chunks(ids):
+            query = select(i.image_id).where(i.image_id.in_(chunk), live(t.images))
+            found += connection.execute(query).scalars()
+    return found
 
 
 def drop_unused(connection: Connection, generation: int, name: str) -> None:

@@ -1,6 +1,6 @@
 """Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
 
-Order: rows of images that have died leave the parts of a space that is being built; approximate indexes that hold some
+Order: rows of images that have died leave the parts of a space that is being built; models that learned from such images go; approximate indexes that hold some
 are dropped (the command builds them again afterwards); every file that no live row of the
 catalog names is unlinked; shards with rows of images that have died are
 written anew without them, one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from imseek.data import durable, job_logs, layout, merge, parts, snapshots
+from imseek.data import durable, job_logs, layout, merge, model_files, parts, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
 from imseek.data.current import Shard
@@ -39,6 +39,7 @@ def purge(writer: Writer) -> PurgeReport:
     """
     removed = _Removed()
     parts.forget_dead(writer)
+    forgotten = model_files.forget_learned(writer)
     snapshots.drop_stale(writer)
     _remove_unnamed(writer, removed)
     stale = [shard for shard in writer.current().shards if _has_dead_rows(writer, shard)]
@@ -53,7 +54,8 @@ def purge(writer: Writer) -> PurgeReport:
     writer.catalog.scrub()
     for name in layout.BACKUPS:
         writer.renew_backup(name)
-    return PurgeReport(images, records, shards=len(stale), files=removed.files, bytes=removed.bytes)
+    notes = tuple(f"{name} had learned from images that have gone: it is gone too" for name in forgotten)
+    return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from imseek.errors import UsageError
 
 #: What the provenance of tags begins with that a model gave: nobody has said them, and models do not learn from them.
 LEARNED = ("probe ", "zero-shot ", "moderation ")
+#: What stands before it where a tag is of an earlier picture of the same file.
+_CARRIED = re.compile(r"\A(?:carried over from \d+: )+")
 
 #: Image, tag, and where it comes from.
 TagRow = tuple[int, str, str]
@@ -31,9 +34,14 @@ def rows(reader: Reader, tags: Sequence[str] | None = None) -> list[TagRow]:
     return found
 
 
+def is_learned(provenance: str) -> bool:
+    """Whether a model gave a tag from there, be it for what the file held before."""
+    return _CARRIED.sub("", provenance).startswith(LEARNED)
+
+
 def is_said(provenance: str) -> bool:
     """Whether a tag from there is what somebody says of a picture: not what was learned, nor a mark of a duplicate."""
-    return not provenance.startswith(LEARNED) and not marks_duplicates(provenance)
+    return not is_learned(provenance) and not marks_duplicates(provenance)
 
 
 def said(reader: Reader, tags: Sequence[str] | None = None) -> Iterator[tuple[int, str]]:

@@ -84,6 +84,23 @@ def end(connection: Connection, generation: int, taken: Iterable[Tagged]) -> int
     return ended
 
 
+def end_from(
+    connection: Connection, generation: int, provenance: str | None = None, *, prefix: str | None = None
+) -> int:
+    """Take away all tags of a provenance, or of those that begin with ``prefix``; returns how many there were. Part of
+    a change (:meth:`Writer.apply`)."""
+    g = t.tags.c.provenance
+    ended = 0
+    for mine in (
+        None if provenance is None else g == provenance,
+        None if prefix is None else g.startswith(prefix, autoescape=True),
+    ):
+        if mine is not None:
+            query = update(t.tags).where(mine, live(t.tags)).values(died=generation)
+            ended += connection.execute(query).rowcount
+    return ended
+
+
 def put(writer: Writer, given: Mapping[Tagged, str]) -> int:
     """Give tags as one change; returns the generation. See :func:`add`."""
 

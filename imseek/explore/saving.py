@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from imseek.data import columns as stored_columns
 from imseek.data import facts as stored_facts
 from imseek.data import models
 from imseek.data.models import Model
@@ -19,30 +20,54 @@ from imseek.search.where.vocabulary import ALIASES, VIRTUAL
 from imseek.types import Float32
 
 #: So that a filter can ask for the columns.
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+#: Characters of a name: what columns add to it fits too.
+LONGEST: Final = 41
+#: The kind of the record of columns that a probe gave under another name than its own. In the collection it is
+#: "labels", as that of labels by words.
+BY_PROBE: Final = "a probe's labels"
+_ONE_OF: Final = {
+    "probe": "a probe",
+    "policy": "a policy",
+    "adapter": "an adapter",
+    "map": "a map",
+    "temperature": "a temperature",
+}
+
+
+def kind_of(model: Model) -> str:
+    """What a model is; of labels, who gave them too."""
+    return BY_PROBE if model.kind == "labels" and "probe" in model.facts else model.kind
 
 
 def check_name(
-    reader: Reader, name: str, kind: str, columns: Sequence[str], *, replace: bool = False
+    reader: Reader,
+    name: str,
+    kind: str,
+    columns: Sequence[str],
+    *,
+    replace: bool = False,
+    longest: int = LONGEST,
 ) -> None:
-    """Before long work. ``replace`` lets what is stored of the same ``kind`` be replaced.
+    """Before long work: whether ``columns`` can be stored as a set called ``name``, with a record of the ``kind``
+    (:func:`kind_of`). ``replace`` lets what is stored of the same kind be replaced.
 
-    Raises UsageError for a name that no columns can have, or that something has already.
+    Raises UsageError for a name that no columns can have, or that something has already: another record, another
+    column, or what filters call something else.
     """
-    from imseek.data.columns import MEASURED  # SQLAlchemy
-
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > longest:
         raise UsageError(
             f"{name!r} cannot be a name of columns",
-            hint="lower-case letters, digits and _, a letter first, 41 at most",
+            hint=f"lower-case letters, digits and _, a letter first, {longest} at most",
         )
-    if name == MEASURED:
+    if name == stored_columns.MEASURED:
         raise UsageError(
             f"{name!r} is the column set of `imseek maintain --measure`", hint="choose another name"
         )
     known = models.find(reader.root, name)
-    if known is not None and known.kind != kind:
-        raise UsageError(f"{name!r} is the name of {known.kind} already", hint="choose another name")
+    if known is not None and kind_of(known) != kind:
+        what = _ONE_OF.get(known.kind, kind_of(known))
+        raise UsageError(f"{name!r} is the name of {what} already", hint="choose another name")
     if known is not None and not replace:
         raise UsageError(f"there are {kind} {name!r} already", hint="choose another name, or add --force")
     if known_to_filters := sorted(set(columns) & {*VIRTUAL, *ALIASES}):

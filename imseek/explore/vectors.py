@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from imseek.data.reader import Reader
-from imseek.data.vectors.base import Ids, IdSet
+from imseek.data.vectors.base import Float16, Ids, IdSet
 from imseek.data.vectors.joins import Rows
 from imseek.data.vectors.scores import unit_rows
 from imseek.errors import CorruptCollectionError
@@ -50,14 +50,19 @@ class Vectors:
 
     def of(self, ids: Ids) -> Float32:
         """Unit rows (m, dim) float32 of live images, in the order asked for; zeros for a row of zeros."""
-        found, rows = self._rows.of(np.asarray(ids, np.int64))
-        assert len(found) == len(ids), "an image without a vector"
+        rows = self.stored(ids)
         if not np.isfinite(rows).all():
             raise CorruptCollectionError(
                 f"a vector of {self.space.encoder} is not finite",
                 hint=f"imseek collection verify {self.reader.root}",
             )
         return unit_rows(rows)
+
+    def stored(self, ids: Ids) -> Float16:
+        """The rows (m, dim) of live images as they are stored, sound or not."""
+        found, rows = self._rows.of(np.asarray(ids, np.int64))
+        assert len(found) == len(ids), "an image without a vector"
+        return rows
 
     def at(self, positions: Ids) -> Float32:
         """Unit rows (m, dim) of the images at these positions of ``ids``."""

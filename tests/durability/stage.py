@@ -485,7 +485,7 @@ def learn_and_forget(stage: Stage) -> None:
     derived.store(
         stage.root, {"kinds": dict.fromkeys(ids, "kind")}, Model("kinds", "probe", {"classes": ["kind"]})
     )
-    derived.forget(stage.root, "kinds", "probe drop", [(image_id, "kind") for image_id in ids])
+    derived.forget(stage.root, "kinds", "probe drop", given_by="probe kinds")
 
 
 def save_scores(stage: Stage) -> None:

@@ -61,7 +61,17 @@ class TestLabel:
             "label", "--classes", "red,blue", "--save", "kind", "--tag", "--caution", "--templates", "{}"
         )
         assert outcome.code == 0
-        assert "stored as kind (3 tags); later images: imseek label --again kind" in outcome.err.splitlines()
+        lines = outcome.err.splitlines()
+        assert "stored as kind (columns and 3 tags); later images: imseek label --again kind" in lines
+        assert "imseek search … --where \"kind = 'NAME'\"" in lines
+        listed = cli("tag", "list").out.splitlines()
+        assert [line.split("  ")[-1].strip() for line in listed[1:]] == [
+            "zero-shot kind 1",
+            "zero-shot kind 2",
+        ]
+        again = cli("label", "--again", "kind").err.splitlines()
+        assert "no image has come since kind was made: nothing was stored" in again
+        assert not any(line.startswith("stored as") for line in again)
         assert "fake cannot read" in outcome.err
         found = cli("search", "red", "--where", "kind = 'blue' AND tag('blue')", "--paths").out.splitlines()
         assert "blue.png" in {Path(path).name for path in found}
@@ -108,6 +118,7 @@ class TestLabel:
             ([], "name the classes, or with --again or --forget"),
             (["--classes", "red,blue", "--again", "kind"], "name the classes, or with --again or --forget"),
             (["--again", "kind", "--tag"], "--again labels as it was done before"),
+            (["--forget", "kind", "--tag"], "--forget takes all of a name back"),
             (["--again", "kind"], "no labels are stored as 'kind'"),
             (["--classes", "red"], "with one class every image is 'red'"),
             (["--classes", "red,Red"], "two classes are called 'Red'"),

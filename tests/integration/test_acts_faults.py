@@ -31,7 +31,7 @@ from imseek.errors import LockedError, StorageError, UsageError
 def test_it_waits_for_another_writer(
     collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imseek.curate import patience
+    from imseek.data import patience
 
     plan = planned(collection, twins)
     with Writer(collection.path, "other"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from labelling import COLOURS, SHADES, by_name, column
+from PIL import Image
 from scipy.special import expit, softmax
 
 import imseek
@@ -22,6 +25,7 @@ from imseek.encoders.prompts import class_vectors
 from imseek.errors import UsageError
 from imseek.explore.labels.caution import WRITTEN
 from imseek.explore.labels.classes import BACKGROUND, TEMPLATES
+from imseek.explore.probes import labels as labelled
 from imseek.explore.vectors import Vectors
 
 
@@ -211,7 +215,7 @@ def test_what_makes_no_sense(root: Path, named: dict[str, Any], match: str) -> N
 
 
 def test_truth_that_says_nothing(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no column is called 'colur'"):
+    with pytest.raises(UsageError, match="no column 'colur'"):
         labels.evaluate(root, truth="colur")
     with pytest.raises(UsageError, match="tags say many things"):
         labels.evaluate(root, truth="tags")
@@ -241,3 +245,27 @@ def test_a_hundred_thousand_classes(root: Path) -> None:
     given = by_name(root, found.image_ids, [found.label(n) for n in range(len(found.image_ids))])
     assert given == {f"{name}{n}.png": name for name in COLOURS for n in range(SHADES)}
     assert (found.probabilities.sum(axis=1) <= 1.0001).all()
+
+
+def test_folders_in_an_archive_are_classes_and_the_archive_is_none(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "zipped").mkdir()
+    with zipfile.ZipFile(tmp_path / "zipped" / "all.zip", "w") as archive:
+        for colour in ("red", "blue"):
+            for n in range(2):
+                drawn = io.BytesIO()
+                Image.new("RGB", (50 + n, 30), colour).save(drawn, "png")
+                archive.writestr(f"{colour}/{n}.png", drawn.getvalue())
+    with imseek.create(tmp_path / "archived", encoder="fake") as collection:
+        collection.index([tmp_path / "zipped"])
+        found = labels.evaluate(collection, truth="folder")
+    reader = Reader(tmp_path / "archived")
+    read = labelled.read(reader, labelled.Labels.parse("folder:1"), Vectors(reader).ids)
+    assert (set(found.classes), found.images) == ({"red", "blue"}, 4)
+    assert (read.classes, read.counts()) == (("blue", "red"), (2, 2))
+
+
+def test_a_column_is_found_as_a_filter_finds_it(root: Path) -> None:
+    labels.label(root, ["red", "green", "blue"], save="colour")
+    assert labels.evaluate(root, truth="COLOUR").images == 12
+    with pytest.raises(UsageError, match="'colour_score' holds no classes"):
+        labels.evaluate(root, truth="colour_score")

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from labelling import COLOURS, column, found_by, paint
+from PIL import Image
 
 import imseek
-from imseek import labels, upkeep
+from imseek import labels, probes, upkeep
+from imseek import tags as given
 from imseek.data import models, tags
 from imseek.data.reader import Reader
+from imseek.data.tagged import is_said
 from imseek.data.writer import Writer
 from imseek.encoders import load
 from imseek.errors import QueryError, UsageError
@@ -131,7 +134,7 @@ def test_names_that_are_taken(root: Path) -> None:
     labels.evaluate(root, save_temperature="mine")
     with pytest.raises(UsageError, match="'colour_score' already"):
         labels.label(root, ["red", "blue"], save="colour_score")
-    with pytest.raises(UsageError, match="is the name of"):
+    with pytest.raises(UsageError, match="'mine' is the name of a temperature already"):
         labels.label(root, ["red", "blue"], save="mine")
     with pytest.raises(UsageError, match="is the name of"):
         labels.evaluate(root, save_temperature="colour")
@@ -139,6 +142,47 @@ def test_names_that_are_taken(root: Path) -> None:
         labels.evaluate(root, save_temperature="7")
     with pytest.raises(UsageError, match="no labels are stored as 'mine'"):
         labels.again(root, "mine")
+    for name in (
+        "path",
+        "folder",
+        "measured",
+        "width",
+    ):  # filters know something else by it, or it is not theirs
+        with pytest.raises(UsageError, match=f"there is a column '{name}' already"):
+            labels.label(root, ["red", "blue"], save=name)
+
+
+def test_labels_of_a_probe_are_not_those_of_words(root: Path) -> None:
+    given.add(root, "red", where="path LIKE '%red%'")
+    given.add(root, "blue", where="path LIKE '%blue%'")
+    probes.fit(root, "pair")
+    probes.apply(root, "pair", save="said")
+    before = column(root, "said")
+    with pytest.raises(UsageError, match="no labels are stored as 'said'"):
+        labels.again(root, "said")
+    with pytest.raises(UsageError, match="'said' is the name of a probe's labels already"):
+        labels.label(root, ["red", "blue"], save="said")
+    assert column(root, "said") == before
+    assert labels.forget(root, "said").tags == 0
+    assert set(column(root, "said").values()) == {None}
+
+
+def test_what_a_model_said_goes_when_the_picture_changes(
+    root: Path, folder: Path, later: Callable[[float], None]
+) -> None:
+    labels.label(root, ["red", "green", "blue"], tag=True)
+    given.add(root, "mine", where="path LIKE '%blue1%'")
+    later(10)
+    Image.new("RGB", (48, 40), COLOURS["red"]).save(folder / "blue" / "blue1.png")
+    with imseek.open(root) as collection:
+        assert collection.index([folder]).changed == 1
+    (changed,) = imseek.tags.of(root, [folder / "blue" / "blue1.png"]).items()
+    assert [one.tag for one in changed[1]] == ["mine"]
+    labels.again(root)
+    assert found_by(root, "tag('mine') AND tag('red')") == ["blue1.png"]
+    assert found_by(root, "tag('mine') AND tag('blue')") == []
+    labels.forget(root, "labels")
+    assert [one.tag for one in imseek.tags.counts(root)] == ["mine"]
 
 
 def test_another_encoder_than_that_of_the_record(root: Path, tmp_path: Path) -> None:
@@ -201,3 +245,17 @@ def test_what_is_forgotten_is_gone(root: Path) -> None:
         labels.forget(root, "colour")
     assert caught.value.hint == "there are: other"
     assert upkeep.verify(root).ok
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        ("person", True),
+        ("carried over from 3: person", True),
+        ("probe pets", False),
+        ("carried over from 3: zero-shot pet: 0.913", False),
+        ("carried over from 4: carried over from 3: probe pets", False),
+    ],
+)
+def test_nothing_is_learned_from_what_was_carried_over(provenance: str, said: bool) -> None:
+    assert is_said(provenance) is said

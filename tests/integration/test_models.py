@@ -74,6 +74,23 @@ def test_what_is_no_number_is_not_stored(root: Path) -> None:
         model_files.put(writer, Model("cats", "probe", {}, {"weights": np.array([object()])}))
 
 
+def test_a_purge_takes_what_was_learned_from_images_that_have_gone(root: Path) -> None:
+    ids = Vectors(Reader(root)).ids
+    with Writer(root, "test") as writer:
+        for name, learned in (("of_all", ids), ("of_some", ids[1:3]), ("of_none", ids[:0])):
+            model_files.put(writer, Model(name, "probe", {}, {"learned": learned, "keys": _weights()}))
+    with imseek.open(root) as collection:
+        place = collection.get(int(ids[0])).place
+        assert place is not None
+        Path(place.display).unlink()
+        assert collection.index().removed == 1
+    report = upkeep.purge(root)
+    assert models.names(root) == ("of_none", "of_some")
+    assert report.notes == ("of_all had learned from images that have gone: it is gone too",)
+    assert len(list((root / layout.MODELS).iterdir())) == 2
+    assert upkeep.verify(root).ok
+
+
 def test_damage_is_found_and_given_up(root: Path) -> None:
     _put(root, "cats")
     path = root / models._paths(root)["cats"]

@@ -186,7 +186,7 @@ class TestRefused:
         with pytest.raises(UsageError, match="is the name of something else: labels"):
             probes.fit(root, "saved", force=True)
         probes.fit(root, "other")
-        with pytest.raises(UsageError, match="is the name of something else: probe"):
+        with pytest.raises(UsageError, match="is the name of a probe already"):
             probes.apply(root, "colours", save="other")
 
     @pytest.mark.parametrize(
@@ -200,6 +200,7 @@ class TestRefused:
             ("folder:9", "no image is labelled by folder 9"),
             ("", "no labels are named"),
             ("tags:red,red", "named twice"),
+            (Labels("tags", ("red", "blue"), several=True, negatives="red"), "'red' is to be a class, and"),
         ],
     )
     def test_labels_that_make_no_sense(self, root, labels, said) -> None:
@@ -216,7 +217,7 @@ class TestRefused:
     def test_columns_that_cannot_be(self, root, save) -> None:
         tagged(root)
         probes.fit(root, "colours")
-        with pytest.raises(UsageError, match=r"cannot name columns|there is a column"):
+        with pytest.raises(UsageError, match=r"cannot be a name of columns|there is a column"):
             probes.apply(root, "colours", save=save)
 
     def test_a_threshold_that_is_none(self, root) -> None:
@@ -336,6 +337,21 @@ class TestApplying:
         assert record is not None
         assert (record.kind, record.facts["probe"]) == ("labels", "colours")
         assert record.facts["fingerprint"] == probes.get(root, "colours").fingerprint
+
+    def test_columns_of_others_are_left(self, root) -> None:
+        tagged(root)
+        probes.fit(root, "colours")
+        probes.apply(root, "colours", save="one")
+        for name in ("one_score", "measured", "folder"):
+            with pytest.raises(UsageError, match=f"there is a column '{name}' already"):
+                probes.apply(root, "colours", save=name)
+        assert column(root, "one_score")[ids(root)[0]] > 0.5
+
+    def test_a_probe_with_a_name_that_is_none_of_columns(self, root) -> None:
+        tagged(root)
+        probes.fit(root, "measured")
+        assert probes.drop(root, "measured") == 0
+        assert probes.list_(root) == ()
 
     def test_under_its_own_name_the_probe_stays(self, root) -> None:
         tagged(root)

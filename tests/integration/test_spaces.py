@@ -243,7 +243,7 @@ def test_one_decode_serves_the_most_demanding(
         object.__setattr__(encoder.info, "draft_size", size)
     asked = []
 
-    def counted(data: bytes, min_side: int | None) -> Any:
+    def counted(data: bytes, min_side: int | None, **_: bool) -> Any:
         asked.append(min_side)
         return decode(data, min_side=min_side)
 

@@ -113,7 +113,9 @@ def flagged_tags(prefix: str, found: Moderation) -> dict[tuple[int, str], str]:
 
 def forget(root: Path, model: Model, prefix: str | None) -> Forgotten:
     """The record goes, and, with the ``prefix`` of its tags, columns and tags. Raises LockedError, ReadOnlyError."""
-    from imseek.data import label_tags
+    from imseek.data import derived
 
-    generation, tags = label_tags.forget(root, model.name, prefix)
+    generation, tags = derived.forget(
+        root, model.name, "forget", prefix=prefix, columns_too=prefix is not None
+    )
     return Forgotten(model.name, model.kind, tags, generation)

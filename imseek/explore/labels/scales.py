@@ -17,6 +17,7 @@ from imseek.data import models
 from imseek.data.space_facts import logits_of
 from imseek.errors import UsageError
 from imseek.types import Float32, SpaceInfo
+from imseek.types.adapters import adapter_of
 
 KIND: Final = "temperature"
 #: Where nothing is known: what CLIP's is clipped to.
@@ -43,8 +44,10 @@ BUILTIN: Final = Scale(16.0, None, "measured for builtin (docs/labels.md)", flat
 
 def of_space(root: Path, space: SpaceInfo) -> Scale:
     """What the encoder of a space was trained with, else what was measured for it."""
-    if space.encoder == "builtin":
-        return BUILTIN
+    below = adapter_of(space.encoder)
+    if (space.encoder if below is None else below[1]) == "builtin":
+        # Behind an adapter cosines are somewhat others: nearer than what would be assumed, and no more than that.
+        return BUILTIN if below is None else replace(BUILTIN, source=f"{BUILTIN.source}, without its adapter")
     factor, bias = logits_of(root, space.space_id)
     if factor is not None:
         return Scale(factor, bias, f"learned in the training of {space.encoder}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -11,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import tagged
-from imseek.data.places import INSIDE, split
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
-from imseek.search.where.columns import Columns, kind_of
-from imseek.search.where.names import Names
-from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
+from imseek.explore import known
 from imseek.types import display_path
 
 #: More classes than these are no classes.
@@ -124,7 +121,7 @@ def read(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     if labels.kind == "tags":
         found = _by_tags(reader, labels, searchable)
     elif labels.kind == "column":
-        found = _single(_column(reader, labels.names[0], searchable), ())
+        found = _single(known.values_of(reader, labels.names[0], searchable), ())
     else:
         found = _single(_folders(reader, labels.names, searchable), ())
     if not len(found):
@@ -145,6 +142,11 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     if len(set(labels.names)) < len(labels.names):
         again = next(name for name, n in Counter(labels.names).items() if n > 1)
         raise UsageError(f"the tag {again!r} is named twice")
+    if labels.negatives in labels.names:
+        raise UsageError(
+            f"the tag {labels.negatives!r} is to be a class, and to be for none of them",
+            hint="another tag for --negatives",
+        )
     wanted = [*labels.names, *([labels.negatives] if labels.negatives else [])]
     if labels.names:
         tagged.check_known(reader.root, wanted)
@@ -160,7 +162,7 @@ def _by_tags(reader: Reader, labels: Labels, searchable: Ids) -> Labelled:
     notes = (f"{len(lost):,} tagged images are left out: no vector, or not among those asked for",) * bool(
         lost
     )
-    there = [one for one, known in zip(said, inside.tolist(), strict=True) if known]
+    there = [one for one, there_is in zip(said, inside.tolist(), strict=True) if there_is]
     if labels.several:
         return _several(there, labels, notes)
     pairs: dict[int, list[str]] = {}
@@ -199,47 +201,19 @@ def _single(by_id: Mapping[int, str], order: Sequence[str], notes: tuple[str, ..
     return Labelled(ids, classes, targets, notes)
 
 
-# -- columns and folders -------------------------------------------------------------------------------
-
-
-def _column(reader: Reader, name: str, searchable: Ids) -> dict[int, str]:
-    columns = Columns(0)
-    types = columns.types(reader)
-    kinds = {one: kind_of(kind) for one, kind in types.items()}
-    found = Names(kinds).column(name)
-    made = name.lower() in VIRTUAL or name.lower() in ALIASES or found.inputs[0].what != "stored"
-    if made or found.kind not in (Kind.TEXT, Kind.INT, Kind.BOOL):
-        raise UsageError(
-            f"{name!r} holds no classes",
-            hint="a stored column of text, whole numbers, or true and false; --truth folder for folders",
-        )
-    reading = columns.read(reader, types)
-    values: dict[int, str] = {}
-    for shard in reader.current.shards:
-        ids, table = reading.table([shard], (Source("stored", found.inputs[0].name),))
-        for image_id, value in zip(ids.tolist(), table.column(0).to_pylist(), strict=True):
-            if value is not None and (text := str(value).strip()):
-                values[image_id] = text
-    return _of(searchable, values)
+# -- folders -------------------------------------------------------------------------------------------
 
 
 def _folders(reader: Reader, names: Sequence[str], searchable: Ids) -> dict[int, str]:
+    """The folder of the level that is named, from 1 below the source; without, the innermost, be it the source. In an
+    archive only its own folders count."""
     level = int(names[0]) if names else None
-    sources = reader.sources()
     found: dict[int, str] = {}
-    for image_id, (source, path) in reader.catalog_places(searchable.tolist()).items():
-        container, member, location = split(path)
-        inner = location or (member if INSIDE in path else container)
-        *parts, _ = inner.split(b"/")
-        parts = [part for part in parts if part]
+    for image_id, one in known.folders_of(reader, searchable):
+        parts = one.around if one.inside is None else one.inside
         if level is None:
-            above = sources[source].root.rstrip(b"/").split(b"/")
-            parts = parts or above[-1 if inner else -2 :][:1]
-            found[image_id] = display_path(parts[-1])
+            above = one.root.rstrip(b"/").split(b"/")[-1 if one.named else -2 :][:1]
+            found[image_id] = parts[-1] if parts else display_path(above[0])
         elif len(parts) >= level:
-            found[image_id] = display_path(parts[level - 1])
+            found[image_id] = parts[level - 1]
     return found
-
-
-def _of(searchable: Iterable[int], values: Mapping[int, str]) -> dict[int, str]:
-    return {i: values[i] for i in np.asarray(searchable).tolist() if i in values}

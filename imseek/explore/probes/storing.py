@@ -7,42 +7,25 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data import columns, derived, models, shards, tagged, tags
+from imseek.data import derived, tagged, tags
 from imseek.data.models import Model
 from imseek.data.patience import writing
 from imseek.data.reader import Reader
-from imseek.errors import UsageError
 from imseek.explore.probes.applying import Said
 from imseek.explore.probes.stored import KIND, Probe
+from imseek.explore.saving import BY_PROBE, check_name
 
 #: The kind of model that says how columns were made.
 RECORD: Final = "labels"
+#: Characters of a name of columns: `_score` fits behind it.
+_LONGEST: Final = 58
 
 
 def check_columns(root: Path, name: str, probe: str) -> None:
     """Raises UsageError for what cannot name a set of columns of a probe."""
-    if not (columns.can_be_name(name) and columns.can_be_name(f"{name}_score")):
-        raise UsageError(
-            f"{name!r} cannot name columns",
-            hint="lower-case letters, digits and _, a letter first, 58 at most",
-        )
-    hidden = {name, f"{name}_score"} & {*shards.INTRINSIC.names, "image_id"}
-    if hidden:
-        raise UsageError(f"there is a column {hidden.pop()} already", hint="choose another name")
-    before = models.find(root, name)
-    if before is not None and name != probe and (before.kind != RECORD or "probe" not in before.facts):
-        raise UsageError(
-            f"{name!r} is the name of something else: {before.kind}",
-            hint="choose another name for the columns",
-        )
-    others = {
-        column
-        for shard in Reader(root).current.shards
-        for column in shard.columns
-        if column in (name, f"{name}_score")
-    }
-    if before is None and others:
-        raise UsageError(f"there are columns {others.pop()} already", hint="choose another name")
+    kind = KIND if name == probe else BY_PROBE
+    columns = (name, f"{name}_score")
+    check_name(Reader(root), name, kind, columns, replace=True, longest=_LONGEST)
 
 
 def save(root: Path, name: str, probe: Probe, said: Said, where: str | None, threshold: float) -> int:
@@ -95,5 +78,5 @@ def tag(root: Path, probe: Probe, said: Said, threshold: float) -> tuple[int, in
 
 def drop(root: Path, name: str) -> int:
     """Forget a probe, its columns and its tags, in one commit; returns how many tags went."""
-    mine = [(image_id, tag) for image_id, tag, who in tagged.rows(Reader(root)) if who == provenance(name)]
-    return derived.forget(root, name, "probe drop", mine)
+    _, gone = derived.forget(root, name, "probe drop", given_by=provenance(name))
+    return gone

@@ -20,6 +20,8 @@ from imseek.explore.vectors import Vectors
 from imseek.types import Float32, Progress, ProgressCallback
 
 PHASE: Final = "learning"
+#: So many classes are named in a remark.
+_NAMED: Final = 5
 #: Of more labelled images than these a sample is learned from, or judged by: their vectors are in memory.
 MOST: Final = 50_000
 
@@ -129,8 +131,10 @@ def _remarks(labelled: Labelled, groups: Ids) -> list[str]:
             if len(np.unique(groups[kinds == number])) == 1
         ]
         if single:
+            more = f" and {len(single) - _NAMED:,} more" if len(single) > _NAMED else ""
             said.append(
-                f"only one image (or copies of one) is labelled {', '.join(single)}: never held out, so not measured"
+                f"only one image (or copies of one) is labelled {', '.join(single[:_NAMED])}{more}: never held out, "
+                "so not measured"
             )
         pairs = np.unique(np.stack([groups, kinds]), axis=1)[0]
         numbers, times = np.unique(pairs, return_counts=True)

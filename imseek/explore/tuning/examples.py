@@ -15,6 +15,7 @@ from imseek.data import judgements, tagged
 from imseek.data.contents import HashLookup
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
+from imseek.data.vectors.scores import unit_rows
 from imseek.encoders import prompts
 from imseek.encoders.base import Encoder
 from imseek.errors import UsageError
@@ -166,7 +167,7 @@ def _caption_rows(
 
 def _sound(vectors: Vectors, ids: Ids) -> tuple[Float32, npt.NDArray[np.bool_]]:
     """Unit rows of images, and which of them can be used: not those that are zero or not finite."""
-    images = vectors.of(ids)
+    images = unit_rows(vectors.stored(ids))
     return images, _usable(images)
 
 

@@ -130,7 +130,12 @@ def label(
         )
     others = (templates, top, none, multi, threshold, temperature, centred, where, caution, save, tag)
     if classes is None and any(others):
-        raise UsageError("--again labels as it was done before", hint="without other options")
+        what = (
+            "--again labels as it was done before"
+            if again is not None
+            else "--forget takes all of a name back"
+        )
+        raise UsageError(what, hint="without other options")
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
@@ -178,7 +183,7 @@ def label(
     print("\n".join(_lines(found, chosen, limit)))
     if found.stored is not None:
         assert name is not None
-        _say_stored(found, name, again is not None)
+        _say_stored(found, name, save is not None, again is not None)
     return 0
 
 
@@ -257,8 +262,14 @@ def _name(label: str | None) -> str:
     return "none of these" if label is None else label
 
 
-def _say_stored(found: Labels, name: str, again: bool) -> None:
-    parts = ["columns"] if not found.tagged else [f"{count(found.tagged, 'tag')}"]
-    say(f"stored as {name} ({', '.join(parts)}); later images: imseek label --again {name}")
-    if not again and not found.tagged:
+def _say_stored(found: Labels, name: str, columns: bool, again: bool) -> None:
+    if again and not len(found.image_ids):
+        say(f"no image has come since {name} was made: nothing was stored")
+        return
+    parts = ["columns"] * columns
+    if found.tagged or not (columns or again):
+        parts.append(count(found.tagged, "tag"))
+    what = f" ({' and '.join(parts)})" if parts else ""
+    say(f"stored as {name}{what}; later images: imseek label --again {name}")
+    if columns:
         say(f"imseek search … --where \"{name} = 'NAME'\"")

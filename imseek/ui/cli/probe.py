@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,22 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout, probejson, probetext
 from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.probeflags import (
+    BinaryOption,
+    ColumnOption,
+    FolderOption,
+    NameArgument,
+    NegativesOption,
+    SeveralOption,
+    SpaceOption,
+    TagsOption,
+    WhereOption,
+    WordsOption,
+    labels_of,
+    shots_of,
+)
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
-
-if TYPE_CHECKING:
-    from imseek.probes import Labels
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
@@ -26,44 +37,6 @@ app = typer.Typer(
     ),
     rich_markup_mode=None,
 )
-
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
-TagsOption = Annotated[
-    str | None, typer.Option("--tags", metavar="A,B,…", help="The tags to tell apart (default: all).")
-]
-ColumnOption = Annotated[
-    str | None, typer.Option("--column", metavar="COLUMN", help="Take the classes from a column instead.")
-]
-FolderOption = Annotated[
-    str | None,
-    typer.Option(
-        "--folder",
-        metavar="inner|N",
-        help="Or from the names of folders: the one an image lies in, or the Nth below the source.",
-    ),
-]
-BinaryOption = Annotated[
-    str | None, typer.Option("--binary", metavar="TAG", help="One tag against images tagged otherwise.")
-]
-SeveralOption = Annotated[
-    bool, typer.Option("--several", help="An image may have several of the tags, or none.")
-]
-NegativesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--negatives", metavar="TAG", help="With --binary, --several: this tag is for none of them."
-    ),
-]
-WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
-]
-SpaceOption = Annotated[
-    str | None,
-    typer.Option("--space", metavar="N|ENCODER", help="One of several spaces (default: the first)."),
-]
-WordsOption = Annotated[
-    bool, typer.Option("--words/--no-words", help="Let the names of the classes speak too, where they can.")
-]
 
 
 @app.command(epilog=examples("imseek probe fit pets --tags cat,dog", "imseek probe fit sharp --binary sharp"))
@@ -85,7 +58,7 @@ def fit(
     as_json: JsonOption = False,
 ) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
-    labels = _labels(tags, column, folder, binary, several, negatives)
+    labels = labels_of(tags, column, folder, binary, several, negatives)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
@@ -186,7 +159,7 @@ def propose(
     given = tags, column, folder, binary, several or None, negatives
     if name is not None and any(one is not None for one in given):
         raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
-    labels = _labels(tags, column, folder, binary, several, negatives)
+    labels = labels_of(tags, column, folder, binary, several, negatives)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
@@ -245,7 +218,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
-    shots = _shots(curve)
+    shots = shots_of(curve)
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
@@ -329,53 +302,3 @@ def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     print(
         f"dropped the probe {printable(name)}" + (f", and {count(gone, 'tag')} that it gave" if gone else "")
     )
-
-
-# -- what is typed ---------------------------------------------------------------------------------------
-
-
-def _labels(
-    tags: str | None,
-    column: str | None,
-    folder: str | None,
-    binary: str | None,
-    several: bool,
-    negatives: str | None,
-) -> Labels:
-    """Raises UsageError for flags that do not go together."""
-    from imseek.probes import Labels
-
-    named = [one for one in (tags, column, folder, binary) if one is not None]
-    if len(named) > 1:
-        raise UsageError("classes come from one place", hint="one of --tags, --column, --folder and --binary")
-    if (several or negatives) and (column is not None or folder is not None):
-        raise UsageError("--several and --negatives go with tags")
-    if negatives is not None and not several and binary is None:
-        raise UsageError("--negatives goes with --binary or --several")
-    if binary is not None and several:
-        raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
-    if column is not None:
-        return Labels.parse(f"column:{column}")
-    if folder is not None:
-        return Labels.parse("folder" if folder == "inner" else f"folder:{folder}")
-    if binary is not None:
-        return Labels("tags", (_one(binary),), several=True, negatives=negatives)
-    names = Labels.parse(f"tags:{tags or ''}").names
-    if tags is not None and not names:
-        raise UsageError("no tag is named", hint="--tags cat,dog")
-    return Labels("tags", names, several=several, negatives=negatives)
-
-
-def _one(tag: str) -> str:
-    if not tag.strip():
-        raise UsageError("no tag is named", hint="--binary cat")
-    return tag.strip()
-
-
-def _shots(text: str | None) -> tuple[int, ...]:
-    if text is None:
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"{text!r} are no numbers of images", hint="--curve 1,2,4,8")
-    return tuple(int(part) for part in parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -148,7 +149,7 @@ def list_(
             (
                 f"{one.images:,}",
                 printable(one.tag),
-                printable(", ".join(f"{who} {n:,}" for who, n in one.by.items())),
+                printable(", ".join(f"{who} {n:,}" for who, n in _givers(one.by).items())),
             )
             for one in counts
         ]
@@ -226,6 +227,15 @@ def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> d
             for image_id, have in found.items()
         ],
     }
+
+
+def _givers(by: Mapping[str, int]) -> dict[str, int]:
+    """How many images each has given a tag. Labels by words say with each how probable it was: they are one giver."""
+    found: Counter[str] = Counter()
+    for provenance, images in by.items():
+        words = provenance.startswith(("zero-shot ", "moderation "))
+        found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
+    return dict(found)
 
 
 def _counted(counts: tuple[TagCount, ...], chosen: library.Resolved) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""What is typed after ``imseek probe``: its flags, and what they say of labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from imseek.probes import Labels
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the probe.")]
+TagsOption = Annotated[
+    str | None, typer.Option("--tags", metavar="A,B,…", help="The tags to tell apart (default: all).")
+]
+ColumnOption = Annotated[
+    str | None, typer.Option("--column", metavar="COLUMN", help="Take the classes from a column instead.")
+]
+FolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--folder",
+        metavar="inner|N",
+        help="Or from the names of folders: the one an image lies in, or the Nth below the source.",
+    ),
+]
+BinaryOption = Annotated[
+    str | None, typer.Option("--binary", metavar="TAG", help="One tag against images tagged otherwise.")
+]
+SeveralOption = Annotated[
+    bool, typer.Option("--several", help="An image may have several of the tags, or none.")
+]
+NegativesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--negatives", metavar="TAG", help="With --binary, --several: this tag is for none of them."
+    ),
+]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Only images that meet this (docs/where.md).")
+]
+SpaceOption = Annotated[
+    str | None,
+    typer.Option("--space", metavar="N|ENCODER", help="One of several spaces (default: the first)."),
+]
+WordsOption = Annotated[
+    bool, typer.Option("--words/--no-words", help="Let the names of the classes speak too, where they can.")
+]
+
+
+def labels_of(
+    tags: str | None,
+    column: str | None,
+    folder: str | None,
+    binary: str | None,
+    several: bool,
+    negatives: str | None,
+) -> Labels:
+    """The labels that the flags of these names say. Raises UsageError for flags that do not go together."""
+    from imseek.probes import Labels
+
+    named = [one for one in (tags, column, folder, binary) if one is not None]
+    if len(named) > 1:
+        raise UsageError("classes come from one place", hint="one of --tags, --column, --folder and --binary")
+    if (several or negatives) and (column is not None or folder is not None):
+        raise UsageError("--several and --negatives go with tags")
+    if negatives is not None and not several and binary is None:
+        raise UsageError("--negatives goes with --binary or --several")
+    if negatives is not None:
+        negatives = _one(negatives, "--negatives other")
+    if binary is not None and several:
+        raise UsageError("--binary is one tag, --several is more", hint="--tags a,b --several")
+    if column is not None:
+        return Labels.parse(f"column:{column}")
+    if folder is not None:
+        return Labels.parse("folder" if folder == "inner" else f"folder:{folder}")
+    if binary is not None:
+        return Labels("tags", (_one(binary, "--binary cat"),), several=True, negatives=negatives)
+    names = Labels.parse(f"tags:{tags or ''}").names
+    if tags is not None and not names:
+        raise UsageError("no tag is named", hint="--tags cat,dog")
+    return Labels("tags", names, several=several, negatives=negatives)
+
+
+def _one(tag: str, hint: str) -> str:
+    if not tag.strip():
+        raise UsageError("no tag is named", hint=hint)
+    return tag.strip()
+
+
+def shots_of(text: str | None) -> tuple[int, ...]:
+    """What ``--curve`` says. Raises UsageError."""
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{text!r} are no numbers of images", hint="--curve 1,2,4,8")
+    return tuple(int(part) for part in parts)
