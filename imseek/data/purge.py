@@ -1,12 +1,12 @@
 """Purging: what has left a collection leaves its bytes too, in shards, catalog, backups and cache.
 
-Order: rows of images that have died leave the parts of a space that is being built; models that learned from such images go; approximate indexes that hold some
-are dropped (the command builds them again afterwards); every file that no live row of the
-catalog names is unlinked; shards with rows of images that have died are
-written anew without them, one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then
-the folders are fsynced, so that no file comes back; then the catalog is written anew, and copied over both backups.
-Dying on the way leaves a sound collection, and purging it again starts over: nothing records that bytes are gone, so
-nothing can claim it wrongly.
+Order: rows of images that have died leave the parts of a space that is being built; models that learned from such
+images go; approximate indexes that hold some are dropped (the command builds them again afterwards); every file that
+no live row of the catalog names is unlinked; shards with rows of images that have died are written anew without them,
+one by one, and the old ones unlinked; then the rows that tell of the past are deleted; then the folders are fsynced,
+so that no file comes back; then the catalog is written anew, and copied over both backups. Dying on the way leaves a
+sound collection, and purging it again starts over: nothing records that bytes are gone, so nothing can claim it
+wrongly.
 
 Kept are images that are quarantined, suspended, or wait for their place to be found; and judgements, which speak of
 contents, also of ones that may come back.
