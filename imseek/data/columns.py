@@ -20,6 +20,8 @@ from imseek.data.writer import Change, Writer
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: The column set of measures of images that were indexed without them (:func:`replacing_measures`).
 MEASURED = "measured"
+#: That of what keepers of duplicates inherit.
+INHERITED = "inherited"
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

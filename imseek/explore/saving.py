@@ -26,6 +26,11 @@ LONGEST: Final = 41
 #: The kind of the record of columns that a probe gave under another name than its own. In the collection it is
 #: "labels", as that of labels by words.
 BY_PROBE: Final = "a probe's labels"
+#: Column sets of other commands.
+_OWN: Final = {
+    stored_columns.MEASURED: "`imseek maintain --measure`",
+    stored_columns.INHERITED: "what keepers of duplicates inherit",
+}
 _ONE_OF: Final = {
     "probe": "a probe",
     "policy": "a policy",
@@ -60,10 +65,8 @@ def check_name(
             f"{name!r} cannot be a name of columns",
             hint=f"lower-case letters, digits and _, a letter first, {longest} at most",
         )
-    if name == stored_columns.MEASURED:
-        raise UsageError(
-            f"{name!r} is the column set of `imseek maintain --measure`", hint="choose another name"
-        )
+    if name in _OWN:
+        raise UsageError(f"{name!r} is the column set of {_OWN[name]}", hint="choose another name")
     known = models.find(reader.root, name)
     if known is not None and kind_of(known) != kind:
         what = _ONE_OF.get(known.kind, kind_of(known))
@@ -75,7 +78,7 @@ def check_name(
             f"{known_to_filters[0]!r} is what filters call something else", hint="choose another name"
         )
     for shard in reader.current.shards:
-        mine = shard.columns.get(name) if known is not None else None
+        mine = shard.columns.get(name)  # Without a record, a repair has lost that: they may be replaced.
         for file in stored_facts.files_of(shard):
             taken = set() if file == mine else set(columns) & set(stored_facts.schema_of(reader, file))
             if taken:

@@ -152,6 +152,20 @@ def test_names_that_are_taken(root: Path) -> None:
             labels.label(root, ["red", "blue"], save=name)
 
 
+def test_labels_whose_record_a_repair_has_lost_are_made_again(root: Path) -> None:
+    labels.label(root, ["red", "green", "blue"], save="colour")
+    before = column(root, "colour")
+    (record,) = (root / "models").iterdir()
+    record.write_bytes(b"damaged")
+    upkeep.repair(root)
+    assert models.find(root, "colour") is None
+    labels.label(root, ["red", "green", "blue"], save="colour")
+    assert models.find(root, "colour") is not None
+    assert column(root, "colour") == before
+    with pytest.raises(UsageError, match="keepers of duplicates"):
+        labels.label(root, ["red", "blue"], save="inherited")
+
+
 def test_labels_of_a_probe_are_not_those_of_words(root: Path) -> None:
     given.add(root, "red", where="path LIKE '%red%'")
     given.add(root, "blue", where="path LIKE '%blue%'")

@@ -19,7 +19,7 @@ from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 
 #: The set of derived columns.
-SET: Final = "inherited"
+SET: Final = columns.INHERITED
 CAPTION: Final = "inherited_caption"
 
 
