@@ -13,7 +13,7 @@ from typing import Final
 
 from imseek.types import Cluster, ClusterReport, Place, Shown, display_path
 from imseek.ui.cli.output import count
-from imseek.ui.cli.texts import printable
+from imseek.ui.page_frame import escaped, head
 from imseek.ui.thumbnail_data import Embedded
 
 #: Clusters on a page: 500, of five pictures each, are what thumbnails are for.
@@ -27,13 +27,13 @@ def page(report: ClusterReport, thumbnail: Callable[[int], bytes | None], *, tit
     sections = [_section(cluster, report, pictures, thumbnail) for cluster in shown]
     if report.noise is not None:
         sections.append(_section(report.noise, report, pictures, thumbnail))
-    yield _HEAD.format(title=_escaped(title), style=_STYLE)
-    yield f"<header><h1>{_escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
+    yield head(title, _STYLE)
+    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
     left = [(len(report.clusters) - len(shown), "clusters"), (pictures.left_out, "thumbnails")]
     if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
         yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
     for note in report.notes:
-        yield f"<p>{_escaped(note)}</p>\n"
+        yield f"<p>{escaped(note)}</p>\n"
     yield "</header>\n<main>\n"
     yield from sections
     yield "</main>\n</html>\n"
@@ -71,7 +71,7 @@ def _section(
     cards = "".join(_card(image, pictures, thumbnail) for image in cluster.medoids)
     title = f"{cluster.number}. " if cluster.number else ""
     return (
-        f'<section id="c{cluster.number}"><h2>{title}<bdi>{_escaped(heading(cluster))}</bdi> '
+        f'<section id="c{cluster.number}"><h2>{title}<bdi>{escaped(heading(cluster))}</bdi> '
         f'<small>{" · ".join(facts)}</small></h2>\n<div class="row">\n{cards}</div></section>\n'
     )
 
@@ -79,29 +79,13 @@ def _section(
 def _card(image: Shown, pictures: Embedded, thumbnail: Callable[[int], bytes | None]) -> str:
     picture = pictures.tag(partial(thumbnail, image.image_id), f"image {image.image_id}")
     name = "place unknown" if image.place is None else _name(image.place)
-    full = "" if image.place is None else f' title="{_escaped(image.place.display)}"'
-    return f"<figure{full}>{picture}<figcaption><bdi>{_escaped(name)}</bdi></figcaption></figure>\n"
+    full = "" if image.place is None else f' title="{escaped(image.place.display)}"'
+    return f"<figure{full}>{picture}<figcaption><bdi>{escaped(name)}</bdi></figcaption></figure>\n"
 
 
 def _name(place: Place) -> str:
     return display_path(place.path.rpartition(b"/")[2])
 
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))
-
-
-_HEAD: Final = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-"""
 
 _STYLE: Final = """\
 :root { color-scheme: light dark; --paper: #fff; --tile: #f4f4f3; --rule: #d9d9d6; --ink: #1f1f1e; --grey: #63625f; }

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
 from imseek.ui.cli.output import count, size
-from imseek.ui.cli.texts import printable
+from imseek.ui.page_frame import escaped, head, linked
 from imseek.ui.thumbnail_data import Embedded
 
 #: How the kinds are called before people.
@@ -56,8 +56,8 @@ def page(
         for number, group in enumerate(shown, start=1)
     ]
     hidden = sum(max(0, len(group.members) - bounds.members) for group in shown)
-    yield _HEAD.format(title=_escaped(title), style=_STYLE)
-    yield f"<header><h1>{_escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
+    yield head(title, _STYLE)
+    yield f"<header><h1>{escaped(title)}</h1>\n<p>{escape(totals(report))}</p>\n"
     left = [
         (len(report.groups) - len(shown), "groups"),
         (hidden, "images of larger groups"),
@@ -66,7 +66,7 @@ def page(
     if said := ", ".join(f"{n:,} {what}" for n, what in left if n):
         yield f"<p>Left out of this page: {said}. The CSV and JSON reports have all.</p>\n"
     for note in report.notes:
-        yield f"<p>{_escaped(note)}</p>\n"
+        yield f"<p>{escaped(note)}</p>\n"
     if report.interrupted:
         yield "<p>The search was interrupted; there may be more.</p>\n"
     yield "</header>\n<main>\n"
@@ -113,19 +113,19 @@ def _section(
             for name, value in _facts(member, names).items()
         )
         rows += f"<dt>id</dt><dd>{member.image_id}</dd>"
-        said = _escaped(group.reason) if member is group.keeper else _related(member.pair)
+        said = escaped(group.reason) if member is group.keeper else _related(member.pair)
         said = f"keep: {said}" if group.keeps(member) else said
         picture = pictures.tag(partial(once, member), f"image {member.image_id}")
         cards.append(
-            f"<figure{' class=keep' if group.keeps(member) else ''}>{_linked(member, picture)}"
+            f"<figure{' class=keep' if group.keeps(member) else ''}>{linked(member.place, picture)}"
             f"<figcaption><p>{said}</p><dl>{rows}</dl></figcaption></figure>\n"
         )
     if len(group.members) > most:
         cards.append(f'<p class="more">and {len(group.members) - most:,} more</p>\n')
     freed = size(sum(member.bytes for member in group.surplus))
-    head = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}"
-    head += f", {freed} beside the keeper" if group.surplus else ""
-    return f'<section><h2>{escape(head)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
+    heading = f"{number}. {WORDS[group.kind]}: {count(len(group.members), 'image')}"
+    heading += f", {freed} beside the keeper" if group.surplus else ""
+    return f'<section><h2>{escape(heading)}</h2>\n<div class="row">\n{"".join(cards)}</div></section>\n'
 
 
 def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
@@ -134,13 +134,13 @@ def _facts(member: Duplicate, names: Mapping[str, str]) -> dict[str, str]:
     facts = {
         "pixels": f"{member.width:,} × {member.height:,}",
         "bytes": f"{member.bytes:,}",
-        "format": _escaped(member.format),
-        "taken": _escaped((member.taken_at or "not known").replace("T", " ")),
-        "name": f"<bdi>{_escaped(name)}</bdi>",
-        "folder": f"<bdi>{_escaped(folder)}</bdi>",
+        "format": escaped(member.format),
+        "taken": escaped((member.taken_at or "not known").replace("T", " ")),
+        "name": f"<bdi>{escaped(name)}</bdi>",
+        "folder": f"<bdi>{escaped(folder)}</bdi>",
     }
     if names:
-        facts["collection"] = _escaped(names.get(member.collection, member.collection))
+        facts["collection"] = escaped(names.get(member.collection, member.collection))
     return facts
 
 
@@ -160,32 +160,9 @@ def _related(pair: DuplicatePair | None) -> str:
         if pair.distance is not None:
             said.append(f"{pair.distance} of 64 bits differ")
         if pair.orientation:
-            said.append(_escaped(pair.orientation))
+            said.append(escaped(pair.orientation))
     return ", ".join(said)
 
-
-def _linked(member: Duplicate, picture: str) -> str:
-    uri = "" if member.place is None else member.place.uri
-    if uri.startswith(("file:///", "http://", "https://")) and "#row=" not in uri:
-        return f'<a href="{_escaped(uri)}" target="_blank" rel="noreferrer noopener">{picture}</a>'
-    return picture
-
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))
-
-
-_HEAD: Final = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-"""
 
 _STYLE: Final = """\
 :root { color-scheme: light dark; --paper: #fff; --tile: #f4f4f3; --rule: #d9d9d6; --ink: #1f1f1e; --grey: #63625f;

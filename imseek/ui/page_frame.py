@@ -14,9 +14,9 @@ def escaped(text: str) -> str:
     return escape(printable(text))
 
 
-def head(title: str) -> str:
-    """Up to the beginning of the body."""
-    return _HEAD.format(title=escaped(title), style=_STYLE)
+def head(title: str, style: str | None = None) -> str:
+    """Up to the beginning of the body; ``style`` takes the place of that of our cards and tables."""
+    return _HEAD.format(title=escaped(title), style=_STYLE if style is None else style)
 
 
 def linked(place: Place | None, picture: str) -> str:
