@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from scipy.special import expit, softmax
 import imseek
 from imseek import labels
 from imseek.data import models, tags
+from imseek.data.columns import put_columns
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
 from imseek.encoders import load
@@ -145,6 +147,14 @@ def test_how_good_they_are_by_folders(root: Path) -> None:
     ]  # fmt: skip
 
 
+def known_colours(root: Path) -> None:
+    """What somebody knows of each picture, as the column ``colour``."""
+    ids = Vectors(Reader(root)).ids.tolist()
+    said = {image_id: re.sub(r"\d+\.png", "", name) for name, image_id in by_name(root, ids, ids).items()}
+    with Writer(root, "test") as writer:
+        put_columns(writer, "known", {"colour": said})
+
+
 def test_how_good_they_are_by_tags_and_columns(root: Path) -> None:
     ids = Vectors(Reader(root)).ids.tolist()
     names = by_name(root, ids, ids)
@@ -157,9 +167,12 @@ def test_how_good_they_are_by_tags_and_columns(root: Path) -> None:
     assert found.top1.value == 0.5
     assert [(one.truth, one.label, one.images) for one in found.confusions] == [("blue", "red", 1)]
     assert "1 images that have more than one" in found.notes[0]
-    labels.label(root, ["red", "green", "blue"], save="colour")
+    known_colours(root)
     by_column = labels.evaluate(root, truth="colour")
     assert (by_column.images, by_column.top1.value) == (12, 1)
+    labels.label(root, ["red", "green", "blue"], save="given")
+    with pytest.raises(UsageError, match="judged by themselves"):
+        labels.evaluate(root, truth="Given")
 
 
 def test_a_temperature_makes_them_honest(root: Path) -> None:
@@ -265,7 +278,8 @@ def test_folders_in_an_archive_are_classes_and_the_archive_is_none(root: Path, t
 
 
 def test_a_column_is_found_as_a_filter_finds_it(root: Path) -> None:
-    labels.label(root, ["red", "green", "blue"], save="colour")
+    known_colours(root)
+    labels.label(root, ["red", "green", "blue"], save="colour_of")
     assert labels.evaluate(root, truth="COLOUR").images == 12
-    with pytest.raises(UsageError, match="'colour_score' holds no classes"):
-        labels.evaluate(root, truth="colour_score")
+    with pytest.raises(UsageError, match="'colour_of_score' holds no classes"):
+        labels.evaluate(root, truth="colour_of_score")

@@ -8,12 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from imseek.data import tagged
+from imseek.data import models, tagged
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.errors import UsageError
 from imseek.explore import known
 from imseek.explore.labels.classes import Classes, normal, of_names
+from imseek.explore.labels.recipe import KIND
 
 FOLDER: Final = "folder"
 TAGS: Final = "tags"
@@ -82,7 +83,14 @@ def _said(reader: Reader, ids: Ids, kind: str, classes: Classes | None) -> Itera
         wanted = set(ids.tolist())
         yield from (one for one in tagged.said(reader) if one[0] in wanted)
     else:
-        yield from known.values_of(reader, kind.removeprefix(COLUMN), ids).items()
+        column = kind.removeprefix(COLUMN)
+        record = models.find(reader.root, column.lower())
+        if record is not None and record.kind == KIND:
+            raise UsageError(
+                f"{column!r} holds labels that imseek gave: they would be judged by themselves",
+                hint="truth is what somebody knows: a column of a table, `tags`, or `folder`",
+            )
+        yield from known.values_of(reader, column, ids).items()
 
 
 def _folders(reader: Reader, ids: Ids, classes: Classes | None) -> Iterator[tuple[int, str]]:
