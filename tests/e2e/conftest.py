@@ -78,7 +78,9 @@ def ctrl_c(monkeypatch: pytest.MonkeyPatch) -> CtrlC:
     @contextmanager
     def interrupted(module: str) -> Iterator[None]:
         with monkeypatch.context() as patch:
-            patch.setattr(f"imseek.ui.cli.{module}.StopSignals", Stopped)
+            # Commands that use `stoppable` have it from there.
+            for place in (f"imseek.ui.cli.{module}.StopSignals", "imseek.ui.cli.progress.StopSignals"):
+                patch.setattr(place, Stopped, raising=place.endswith("progress.StopSignals"))
             yield
 
     return interrupted

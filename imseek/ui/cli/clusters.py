@@ -13,7 +13,7 @@ from imseek.errors import UsageError
 from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
@@ -99,27 +99,23 @@ def clusters(
         say_collection(chosen)
     from imseek import clusters as finding
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            if again is not None:
-                assigned = finding.again(chosen.path, again, progress=progress, stop=signals.event)
-                return _show_assigned(assigned, chosen, as_json=as_json)
-            report = finding.find(
-                chosen.path,
-                k=k,
-                density=density,
-                smallest=smallest,
-                where=where,
-                names=names if names in ("imagenet", "none") else Path(names),
-                save=save,
-                replace=force,
-                seed=seed,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say(_STOPPED)
-            return signals.exit_code
+    with stoppable(_STOPPED) as (progress, stop):
+        if again is not None:
+            assigned = finding.again(chosen.path, again, progress=progress, stop=stop)
+            return _show_assigned(assigned, chosen, as_json=as_json)
+        report = finding.find(
+            chosen.path,
+            k=k,
+            density=density,
+            smallest=smallest,
+            where=where,
+            names=names if names in ("imagenet", "none") else Path(names),
+            save=save,
+            replace=force,
+            seed=seed,
+            progress=progress,
+            stop=stop,
+        )
     written = _write(report, chosen, csv, html, force=force)
     if as_json:
         jsonout.print_json(clusterjson.clusters(report, chosen, written))

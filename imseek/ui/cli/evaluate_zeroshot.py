@@ -20,7 +20,7 @@ from imseek.ui.cli.label import (
     sentences,
 )
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
 
 if TYPE_CHECKING:
@@ -77,25 +77,21 @@ def zeroshot(
         say_collection(chosen)
     from imseek import labels
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            found = labels.evaluate(
-                chosen.path,
-                classes,
-                truth=truth,
-                templates=templates,
-                none=sentences(none),
-                multi=multi,
-                temperature=temperature,
-                centred=centred,
-                where=where,
-                save_temperature=save_temperature,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted: nothing was stored")
-            return signals.exit_code
+    with stoppable() as (progress, stop):
+        found = labels.evaluate(
+            chosen.path,
+            classes,
+            truth=truth,
+            templates=templates,
+            none=sentences(none),
+            multi=multi,
+            temperature=temperature,
+            centred=centred,
+            where=where,
+            save_temperature=save_temperature,
+            progress=progress,
+            stop=stop,
+        )
     if as_json:
         jsonout.print_json(labeljson.evaluation(found, chosen, limit))
         return 0

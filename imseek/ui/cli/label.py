@@ -12,7 +12,7 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout, labeljson
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
 
 if TYPE_CHECKING:
@@ -148,32 +148,31 @@ def label(
         else:
             print(f"forgotten: {gone.name} ({gone.kind}), {count(gone.tags, 'tag')}")
         return 0
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            if again is not None:
-                found = labels.again(chosen.path, again, progress=progress, stop=signals.event)
-            else:
-                assert classes is not None
-                found = labels.label(
-                    chosen.path,
-                    classes,
-                    templates=templates,
-                    top=top,
-                    none=sentences(none),
-                    multi=multi,
-                    threshold=threshold,
-                    temperature=temperature,
-                    centred=centred,
-                    where=where,
-                    caution=caution,
-                    save=save,
-                    tag=tag,
-                    progress=progress,
-                    stop=signals.event,
-                )
-        except InterruptedError:
-            say("interrupted: nothing was stored; vectors of classes that were made are kept")
-            return signals.exit_code
+    with stoppable("interrupted: nothing was stored; vectors of classes that were made are kept") as (
+        progress,
+        stop,
+    ):
+        if again is not None:
+            found = labels.again(chosen.path, again, progress=progress, stop=stop)
+        else:
+            assert classes is not None
+            found = labels.label(
+                chosen.path,
+                classes,
+                templates=templates,
+                top=top,
+                none=sentences(none),
+                multi=multi,
+                threshold=threshold,
+                temperature=temperature,
+                centred=centred,
+                where=where,
+                caution=caution,
+                save=save,
+                tag=tag,
+                progress=progress,
+                stop=stop,
+            )
     name = again or save or (labels.NAME if tag else None)
     if as_json:
         jsonout.print_json(labeljson.label(found, chosen, name, limit))

@@ -12,7 +12,7 @@ from imseek import library
 from imseek.ui.cli import jsonout, labeljson
 from imseek.ui.cli.label import TemperatureOption, WhereOption
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
@@ -57,22 +57,18 @@ def moderate(
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     if not as_json:
         say_collection(chosen)
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            found = labels.moderate(
-                chosen.path,
-                rules,
-                temperature=temperature,
-                where=where,
-                caution=caution,
-                save=save,
-                tag=tag,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted: nothing was stored")
-            return signals.exit_code
+    with stoppable() as (progress, stop):
+        found = labels.moderate(
+            chosen.path,
+            rules,
+            temperature=temperature,
+            where=where,
+            caution=caution,
+            save=save,
+            tag=tag,
+            progress=progress,
+            stop=stop,
+        )
     name = save or (labels.MODERATION if tag else None)
     if as_json:
         jsonout.print_json(labeljson.moderation(found, chosen, name, limit))

@@ -13,7 +13,7 @@ from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
@@ -67,23 +67,19 @@ def outliers(
         say_collection(chosen)
     from imseek import clusters
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            report = clusters.outliers(
-                chosen.path,
-                limit=limit,
-                method=method,
-                neighbours=neighbours,
-                where=where,
-                save=save,
-                replace=force,
-                seed=seed,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted: nothing was stored")
-            return signals.exit_code
+    with stoppable() as (progress, stop):
+        report = clusters.outliers(
+            chosen.path,
+            limit=limit,
+            method=method,
+            neighbours=neighbours,
+            where=where,
+            save=save,
+            replace=force,
+            seed=seed,
+            progress=progress,
+            stop=stop,
+        )
     if csv is not None:
         with new_file(csv, force=force) as file:
             clusterjson.write_outliers(report, file)

@@ -25,7 +25,7 @@ from imseek.ui.cli.probeflags import (
     labels_of,
     shots_of,
 )
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 app = typer.Typer(
@@ -64,22 +64,18 @@ def fit(
         say_collection(chosen)
     from imseek import probes
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            found = probes.fit(
-                chosen.path,
-                name,
-                labels,
-                where=where,
-                space=space,
-                words=words,
-                force=force,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted: nothing was stored")
-            return signals.exit_code
+    with stoppable() as (progress, stop):
+        found = probes.fit(
+            chosen.path,
+            name,
+            labels,
+            where=where,
+            space=space,
+            words=words,
+            force=force,
+            progress=progress,
+            stop=stop,
+        )
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
         return 0
@@ -165,21 +161,17 @@ def propose(
         say_collection(chosen)
     from imseek import probes
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            found = probes.propose(
-                chosen.path,
-                name,
-                labels,
-                n=limit,
-                where=where,
-                space=space,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted")
-            return signals.exit_code
+    with stoppable("interrupted") as (progress, stop):
+        found = probes.propose(
+            chosen.path,
+            name,
+            labels,
+            n=limit,
+            where=where,
+            space=space,
+            progress=progress,
+            stop=stop,
+        )
     if as_json:
         jsonout.print_json(probejson.proposed(found, chosen))
     else:
@@ -224,23 +216,19 @@ def evaluate(
         say_collection(chosen)
     from imseek import probes
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            found = probes.evaluate(
-                chosen.path,
-                name,
-                truth,
-                where=where,
-                space=space,
-                words=words,
-                curve=shots,
-                seed=seed,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted")
-            return signals.exit_code
+    with stoppable("interrupted") as (progress, stop):
+        found = probes.evaluate(
+            chosen.path,
+            name,
+            truth,
+            where=where,
+            space=space,
+            words=words,
+            curve=shots,
+            seed=seed,
+            progress=progress,
+            stop=stop,
+        )
     if as_json:
         jsonout.print_json(probejson.evaluated(found, chosen))
     else:

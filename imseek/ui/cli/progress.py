@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from imseek.ui.cli.output import size
+import typer
+
+from imseek.ui.cli.output import say, size
 
 if TYPE_CHECKING:
+    import threading
+
     from imseek.types import Progress, ProgressCallback
 
 
@@ -63,6 +67,20 @@ def _read(now: Progress) -> str:
     if not now.done or not now.seconds:
         return ""
     return f"{now.done / now.seconds:.1f} images/s, {size(now.bytes)}"
+
+
+@contextmanager
+def stoppable(
+    said: str = "interrupted: nothing was stored",
+) -> Iterator[tuple[ProgressCallback | None, threading.Event]]:
+    """Progress and an event to stop by, for work that raises InterruptedError where it was stopped: that is said, and
+    the command ends with the code of the signal."""
+    with StopSignals() as signals, progress_bar() as progress:
+        try:
+            yield progress, signals.event
+        except InterruptedError:
+            say(said)
+            raise typer.Exit(signals.exit_code) from None
 
 
 class StopSignals:

@@ -15,7 +15,7 @@ from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
 if TYPE_CHECKING:
@@ -73,20 +73,16 @@ def sample(
         say_collection(chosen)
     from imseek import clusters
 
-    with StopSignals() as signals, progress_bar() as progress:
-        try:
-            report = clusters.sample(
-                chosen.path,
-                diverse if diverse is not None else random or 0,
-                method="random" if diverse is None else method or "facility",
-                where=where,
-                seed=seed,
-                progress=progress,
-                stop=signals.event,
-            )
-        except InterruptedError:
-            say("interrupted")
-            return signals.exit_code
+    with stoppable("interrupted") as (progress, stop):
+        report = clusters.sample(
+            chosen.path,
+            diverse if diverse is not None else random or 0,
+            method="random" if diverse is None else method or "facility",
+            where=where,
+            seed=seed,
+            progress=progress,
+            stop=stop,
+        )
     if csv is not None:
         with new_file(csv, force=force) as file:
             clusterjson.write_sample(report, file)
