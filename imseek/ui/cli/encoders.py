@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from imseek.ui.cli import jsonout
+from imseek.ui.cli import encoderjson, jsonout
 from imseek.ui.cli.output import count, say, size, table
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.texts import JsonOption, examples, printable
@@ -69,7 +69,7 @@ def list_(
     if family is not None and not chosen:
         _expect_family(family)
     if as_json:
-        jsonout.print_json({"encoders": [jsonout.encoder(entry) for entry in chosen]})
+        jsonout.print_json({"encoders": [encoderjson.encoder(entry) for entry in chosen]})
         return
     if not chosen:
         say("no encoder like that; `imseek encoders` lists all")
@@ -107,7 +107,7 @@ def get(
         say(f"interrupted: what has come is kept; `imseek encoders get {reference}` goes on from there")
         return INTERRUPTED
     if as_json:
-        jsonout.print_json(jsonout.downloaded(fetched))
+        jsonout.print_json(encoderjson.downloaded(fetched))
         return 0
     was = "was there before" if fetched.offer is None else "is there now"
     print(f"{fetched.reference} {was}: {printable(str(fetched.path))}")
@@ -129,7 +129,7 @@ def check(reference: ReferenceArgument, runtime: Runtime, as_json: JsonOption = 
     with download_bar():
         found = check_encoder(resolution.reference, runtime=runtime, notify=say)
     if as_json:
-        jsonout.print_json(jsonout.checked(found))
+        jsonout.print_json(encoderjson.checked(found))
     else:
         print("\n".join(_check_lines(found)))
     return 1 if found.problems else 0
