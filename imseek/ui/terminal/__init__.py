@@ -1,0 +1,1 @@
+"""Pictures where there is no browser: in terminals, and on contact sheets."""
