@@ -50,6 +50,7 @@ from imseek.ui.cli import (
     source,
     tag,
     tune,
+    ui,
     watch,
 )
 from imseek.ui.cli.output import report_error
@@ -101,6 +102,7 @@ app.add_typer(source.app, name="source")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(encoders.app, name="encoders")
 serve.register(app)
+ui.register(app)
 doctor.register(app)
 demo.register(app)
 

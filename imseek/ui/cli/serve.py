@@ -75,7 +75,7 @@ def serve(
         token = secrets.token_urlsafe(24)
     chosen = _chosen(collection)
     settings = Settings(
-        collections=tuple((_name(one), one.path) for one in chosen),
+        collections=tuple((served_name(one), one.path) for one in chosen),
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),
@@ -100,7 +100,7 @@ def _chosen(given: list[str] | None) -> list[library.Resolved]:
     return [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
 
 
-def _name(chosen: library.Resolved) -> str:
+def served_name(chosen: library.Resolved) -> str:
     """Of a collection that lies elsewhere, the name of its folder. Raises UsageError where that is none."""
     name = chosen.name if os.sep not in chosen.name else chosen.path.name
     if name == library.LOCAL_FOLDER:

@@ -1,0 +1,82 @@
+"""``imseek ui``: pages in a browser."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from imseek import library
+from imseek.errors import MissingExtraError
+from imseek.ui.cli.output import say
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.serve import served_name
+from imseek.ui.cli.texts import current_folder, examples
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "ui",
+        epilog=examples(
+            "imseek ui",
+            "imseek ui photos --port 8600",
+            "imseek ui --no-browser --host 0.0.0.0 --allow-host pictures.example.org",
+        ),
+    )(ui)
+
+
+@with_runtime("device", "precision", "threads")
+def ui(
+    collection: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME|PATH]",
+            help="The collection that is shown first; others can be chosen.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help="0: one that is free (default: the first free from 8501 on)."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host", metavar="NAME", help="A name the pages are asked for under; may be repeated."
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the pages in a browser.")
+    ] = True,
+    *,
+    runtime: object,
+) -> int:
+    """Search, sort out and explore collections in a browser (docs/ui.md)."""
+    import imseek
+    from imseek.remote import TOKEN_VARIABLE
+
+    try:
+        from imseek.ui.web.running import Settings, own_token, run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "streamlit", "ui") from error
+    assert isinstance(runtime, imseek.Runtime)
+    given = None
+    if collection is not None:
+        chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+        imseek.open(chosen.path).close()  # What cannot be opened is told now.
+        given = library.Named(served_name(chosen), chosen.path)
+    token = os.environ.get(TOKEN_VARIABLE) or own_token(library.home(os.environ))
+
+    def ready(address: str, entrance: str) -> None:
+        say(f"imseek is at {address} (Ctrl-C ends); this link logs in:")
+        say(f"  {entrance}")
+        if browser:
+            typer.launch(entrance)
+
+    run(Settings(host, port, tuple(allow_host or ()), token), given, runtime, ready)
+    return 0

@@ -1,0 +1,80 @@
+"""A grid of pictures: any number chosen, one opened, all of it by keyboard too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from imseek.ui.web.components import component
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """``src`` is the address of a thumbnail, ``alt`` what it shows, for who cannot see it; ``title`` and ``note`` are
+    lines below it, ``mark`` a word over its corner, ``faint`` a picture that does not quite belong."""
+
+    id: int
+    src: str
+    alt: str
+    title: str
+    note: str = ""
+    mark: str = ""
+    faint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """``selected`` stays from run to run, in the order of the cards; ``opened`` (a click, Enter) and ``pressed`` (an
+    id, and one of the letters asked for) are of this run only."""
+
+    selected: tuple[int, ...] = ()
+    opened: int | None = None
+    pressed: tuple[int, str] | None = None
+
+
+def grid(
+    cards: Sequence[Card],
+    *,
+    key: str,
+    side: int = 160,
+    letters: Sequence[str] = (),
+    rule_after: int | None = None,
+    rule: str = "",
+    selected: Sequence[int] = (),
+    epoch: int = 0,
+) -> Picked:
+    """Draw ``cards``, ``side`` pixels wide at least.
+
+    ``letters`` are keys that mean something to the page on the card that has the focus. After ``rule_after`` cards
+    comes a line across with the text ``rule``. ``selected`` is what is selected at first, and again whenever ``epoch``
+    is another number. Selected ids that are not among the cards, such as those of another page, are not told.
+    """
+    ids = {card.id for card in cards}
+    found = component("grid")(
+        key=key,
+        data={
+            "cards": [asdict(card) for card in cards],
+            "side": side,
+            "letters": list(letters),
+            "rule_after": rule_after,
+            "rule": rule,
+            "selected": list(selected),
+            "epoch": epoch,
+        },
+        default={"selected": list(selected)},
+        on_selected_change=_nothing,
+        on_opened_change=_nothing,
+        on_pressed_change=_nothing,
+    )
+    chosen = set(getattr(found, "selected", None) or ())
+    opened = getattr(found, "opened", None)
+    pressed = getattr(found, "pressed", None)
+    return Picked(
+        tuple(card.id for card in cards if card.id in chosen),
+        opened if opened in ids else None,
+        (pressed["id"], pressed["key"]) if pressed and pressed["id"] in ids else None,
+    )
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each value that a component sends."""

@@ -1,0 +1,116 @@
+"""Who may come in: the middleware before Streamlit's pages, its WebSocket, and the pictures.
+
+The pages can index any folder of this user and put files away, so they take a token even on loopback, where other users
+of the machine are. It comes once, by the link that ``imseek ui`` prints, and stays as a cookie.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imseek.ui.http.origins import Origins
+
+COOKIE: Final = "imseek"
+LOGIN: Final = "/login"
+_MONTH: Final = 30 * 24 * 3600
+#: Nothing is loaded from elsewhere, whatever a caption or the name of a file says; no other site frames the pages.
+_POLICY: Final = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'; form-action 'self'; "
+    "base-uri 'self'; object-src 'none'"
+)
+_FORM: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>imseek</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { max-width: 26rem; margin: 15vh auto; padding: 0 1rem; } input, button { font: inherit; padding: .4rem .6rem; }
+input { width: 100%; box-sizing: border-box; margin: .5rem 0; }</style>
+<h1>imseek</h1><p>WHY</p><p>Open the link that <code>imseek ui</code> printed, or give its token:</p>
+<form method="post" action="/login"><label>Token<input name="token" type="password" autofocus required></label>
+<button>Log in</button></form></html>"""
+
+
+class Door:
+    """Host and origin, then the token."""
+
+    def __init__(self, app: ASGIApp, origins: Origins, token: str) -> None:
+        self._app, self._origins, self._token = app, origins, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._origins.refusal(headers)
+        if refusal is not None:
+            await _refuse(Response(refusal[1], refusal[0]), scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        known = self._is_right(connection.cookies.get(COOKIE, ""))
+        if known and not (scope["type"] == "http" and "token" in connection.query_params):
+            await self._app(scope, receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            await _refuse(Response(status_code=403), scope, receive, send)
+        else:
+            answer = await self._asked(Request(scope, receive))
+            await answer(scope, receive, _with_headers(send))
+
+    def _is_right(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode())
+
+    async def _asked(self, request: Request) -> Response:
+        """The answer to who has no cookie: it is had for the token, by a link or by the form."""
+        if request.method == "POST" and request.url.path == LOGIN:
+            body = b""
+            async for part in request.stream():
+                body += part
+                if len(body) > 4096:
+                    return Response(status_code=413)
+            given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
+            return self._let_in("/") if self._is_right(given) else _form("That is not the token.", 401)
+        given = request.query_params.get("token", "")
+        if request.method == "GET" and self._is_right(given):
+            rest = [one for one in parse_qsl(request.url.query, keep_blank_values=True) if one[0] != "token"]
+            # The path alone, so that no `//elsewhere` leads away.
+            path = "/" + request.url.path.lstrip("/")
+            return self._let_in(path + ("?" + urlencode(rest) if rest else ""))
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return _form("That is not the token." if given else "You are not logged in.", 401)
+        return Response("not logged in", 401)
+
+    def _let_in(self, to: str) -> Response:
+        answer = RedirectResponse(to, 303)
+        # Lax: a link in a letter leads to its query, while forms and scripts of other sites bring no cookie.
+        answer.set_cookie(COOKIE, self._token, max_age=_MONTH, httponly=True, samesite="lax")
+        return answer
+
+
+def _form(why: str, status: int) -> Response:
+    return HTMLResponse(_FORM.replace("WHY", why), status)
+
+
+async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # Its `websocket.connect`.
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await response(scope, receive, send)
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Content-Security-Policy", _POLICY)
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = (
+                "same-origin"  # The address holds the query. Without any, forms have no origin.
+            )
+        await send(message)
+
+    return sent

@@ -1,0 +1,1 @@
+"""What several pages show: results, one picture large, what is downloaded."""

@@ -1,0 +1,142 @@
+"""The process behind ``imseek ui``: Streamlit's application, our pictures beside it, the door before both."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from imseek import library
+from imseek.encoders.runtime import Runtime
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.http.origins import Origins
+from imseek.ui.http.picture_routes import picture_routes
+from imseek.ui.http.pictures import Pictures
+from imseek.ui.web import hub
+from imseek.ui.web.door import Door
+from imseek.ui.web.shell import on_error
+
+_SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
+#: Streamlit's own, and so many more that are tried where it is taken.
+PORT: Final = 8501
+_TRIED: Final = 20
+#: MiB of a picture that is dropped on a page.
+_UPLOAD: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``hosts`` are names, beside those of loopback, under which the pages may be asked for; ``port`` None takes the
+    first that is free from :data:`PORT` on. Raises UsageError."""
+
+    host: str
+    port: int | None
+    hosts: tuple[str, ...]
+    token: str
+
+    def __post_init__(self) -> None:
+        if len(self.token) < 16 or not self.token.isascii() or not self.token.isprintable():
+            raise UsageError("a token has 16 ASCII characters or more")
+
+
+def run(
+    settings: Settings,
+    given: library.Named | None,
+    runtime: Runtime | None,
+    ready: Callable[[str, str], None],
+) -> None:
+    """Serve the pages until SIGINT or SIGTERM, of which the process then dies; ``ready`` is given their address, and
+    the one that logs in.
+
+    Raises ImseekError where the address cannot be had.
+    """
+    port = _free_port(settings)
+    shared = hub.start(given, runtime)
+    name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{name}:{port}"
+
+    @asynccontextmanager
+    async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
+        ready(address, f"{address}/?token={settings.token}")
+        try:
+            yield {}
+        finally:
+            await shared.service.close()
+
+    app = st.App(
+        _SCRIPT,
+        routes=picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+        middleware=[
+            Middleware(Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token)
+        ],
+        lifespan=lifespan,
+        on_script_error=on_error,
+    )
+    app.run(config=_configuration(settings, port))
+
+
+def _configuration(settings: Settings, port: int) -> dict[str, Any]:
+    """All that matters is told: a ``.streamlit/config.toml`` in the folder where the command runs is read too."""
+    return {
+        "server.address": settings.host,
+        "server.port": port,
+        "server.headless": True,  # The command opens the browser, by the link that logs in.
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.maxUploadSize": _UPLOAD,
+        "server.enableCORS": True,
+        "server.enableXsrfProtection": True,
+        "server.corsAllowedOrigins": [],
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.allowedHosts": ["127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts],
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "logger.hideWelcomeMessage": True,
+        "logger.level": "warning",
+    }
+
+
+def own_token(home: Path) -> str:
+    """The token of this user, made once: links and cookies go on working when the pages are started anew.
+
+    Raises OSError.
+    """
+    path = home / "token"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text("ascii").strip()
+    token = secrets.token_urlsafe(24)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    return token
+
+
+def _free_port(settings: Settings) -> int:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    tried = [settings.port] if settings.port is not None else list(range(PORT, PORT + _TRIED))
+    for port in tried:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+                return int(probe.getsockname()[1])
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port == tried[-1]:
+                    raise ImseekError(
+                        f"cannot listen on {settings.host}:{port}: {error.strerror or error}",
+                        hint="choose another --port; 0 takes a free one",
+                    ) from error
+    raise AssertionError("unreachable")

@@ -1,0 +1,91 @@
+"""Chromium, and collections to look at. Without a browser these tests skip and say so; in CI they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import CHROMIUM, FLAGS, Pages, Visit, pages
+
+import imseek
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        why = f"{CHROMIUM} is missing (Debian: apt install chromium)"
+        if os.environ.get("IMSEEK_CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    sync_api.expect.set_options(timeout=20_000)  # The first query loads its encoder.
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """A library with the collection ``photos``: eight real photographs, encoded by ``builtin``."""
+    folder = tmp_path_factory.mktemp("library")
+    path = folder / "collections" / "photos"
+    path.parent.mkdir(parents=True)
+    with imseek.create(path, encoder="builtin") as collection:
+        collection.index(names=photo_files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory, home: Path, browser: Any) -> Iterator[Pages]:
+    """The pages over ``home``."""
+    with pages(tmp_path_factory.mktemp("ui"), home) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser: Any, ui: Pages, tmp_path: Path) -> Iterator[Visit]:
+    """``visit("map", c="photos")`` opens a page, logged in. No page may ask another host for anything, nor write an
+    error to the console."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    strangers: list[str] = []
+    errors: list[str] = []
+
+    def route(asked: Any) -> None:
+        if asked.request.url.startswith((ui.url, "data:", "blob:")):
+            asked.continue_()
+        else:
+            strangers.append(asked.request.url)
+            asked.abort()
+
+    context.route("**/*", route)
+    context.set_default_timeout(20_000)
+    opened = []
+
+    def open_(page: str = "", *, width: int = 1400, dark: bool = False, **query: str) -> Any:
+        made = context.new_page()
+        made.set_viewport_size({"width": width, "height": 900})
+        made.emulate_media(color_scheme="dark" if dark else "light")
+        made.on("pageerror", lambda error: errors.append(str(error)))
+        made.on("console", lambda said: _note(said, errors))
+        made.goto(ui.at(page, **query))
+        opened.append(made)
+        return made
+
+    yield open_
+    for n, made in enumerate(opened):
+        made.screenshot(path=str(tmp_path / f"page-{n}.png"))
+    context.close()
+    assert strangers == []
+    assert errors == []
+
+
+def _note(said: Any, errors: list[str]) -> None:
+    # Streamlit asks for these below a page's own address first, and then where they are.
+    known = ("_stcore/health", "_stcore/host-config")
+    if said.type == "error" and not any(part in said.location.get("url", "") for part in known):
+        errors.append(f"{said.text} ({said.location.get('url')})")

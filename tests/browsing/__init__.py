@@ -1,0 +1,81 @@
+"""``imseek ui`` in a process of its own, for tests in a browser and for pictures of the pages."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: Opens a page: see the fixture ``visit``.
+Visit: TypeAlias = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """``entrance`` is the address that logs in."""
+
+    url: str
+    entrance: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def at(self, page: str = "", **query: str) -> str:
+        """The address of a page, which logs in too."""
+        return self.entrance.replace("/?", f"/{page}?") + (f"&{urlencode(query)}" if query else "")
+
+    def end(self, sig: int = signal.SIGTERM) -> int:
+        """The exit code."""
+        self.process.send_signal(sig)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def pages(
+    folder: Path, home: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Pages]:
+    """``imseek ui ARGUMENTS`` on a free port of loopback, with its log in ``folder``."""
+    log = folder / "ui.log"
+    command = [sys.executable, "-P", "-m", "imseek", "ui", "--port", "0", "--no-browser", *arguments]
+    env = {**os.environ, "HOME": str(folder), "IMSEEK_HOME": str(home), **(environment or {})}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, env=env, start_new_session=True
+        )
+    try:
+        yield Pages(*_addresses(process, log), process, log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _addresses(process: subprocess.Popen[bytes], log: Path) -> Sequence[str]:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r"imseek is at (http://\S+)[^\n]*\n\s*(http://\S+)\n", log.read_text()):
+            return found.groups()
+        time.sleep(0.05)
+    raise AssertionError(f"no pages: {log.read_text()}")
