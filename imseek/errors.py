@@ -34,6 +34,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "there are") -> str:
+    """A hint for a name that is not known: what is spelt much like it, or else, after ``otherwise``, what there is."""
+    import difflib
+
+    names = list(known)
+    by_lower = {one.lower(): one for one in reversed(names)}
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3)]
+    return f"did you mean {' or '.join(near)}?" if near else f"{otherwise}: {', '.join(names[:40])}"
+
 
 class ImseekError(Exception):
     """Base of all errors. ``hint`` says what the user can do next."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.facts import marks_duplicates
 from imseek.data.reader import FOREVER, Reader, chunks
-from imseek.errors import UsageError
+from imseek.errors import UsageError, did_you_mean
 
 #: What the provenance of tags begins with that a model gave: nobody has said them, and models do not learn from them.
 LEARNED = ("probe ", "zero-shot ", "moderation ")
@@ -82,9 +81,5 @@ def check_known(root: Path, tags: Sequence[str]) -> None:
     there = sorted({tag for tag, _, _ in counts(root)})
     for tag in tags:
         if tag not in there:
-            near = difflib.get_close_matches(tag, there, n=3)
-            if near:
-                hint = f"did you mean {' or '.join(map(repr, near))}?"
-            else:
-                hint = f"there are: {', '.join(there[:40])}" if there else "imseek tag add TAG IMAGE…"
+            hint = did_you_mean(tag, there) if there else "imseek tag add TAG IMAGE…"
             raise UsageError(f"no image has the tag {tag!r}", hint=hint)

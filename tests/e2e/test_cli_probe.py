@@ -86,7 +86,7 @@ def test_evaluation(cli, labelled) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said", "hint"),
     [
-        (["fit", "x", "--tags", "red,rad"], "no image has the tag 'rad'", "did you mean 'red'"),
+        (["fit", "x", "--tags", "red,rad"], "no image has the tag 'rad'", "did you mean red"),
         (["fit", "x", "--tags", "red"], "only one class is labelled, 'red' (3)", "propose"),
         (["fit", "x", "--tags", ","], "no tag is named", "--tags cat,dog"),
         (["fit", "x", "--tags", "red,blue", "--column", "camera"], "classes come from one place", None),

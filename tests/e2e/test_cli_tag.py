@@ -104,7 +104,7 @@ def test_from_a_table(cli, indexed, ids, tmp_path, form) -> None:
         (["add", "warm", "4711", "--from", "x.csv"], "--from names tags and images by itself", None),
         (["add", "--from", "nothing.csv"], "cannot read nothing.csv", None),
         (["add", "warm", "--where", "nothing = 1"], "no column 'nothing'", None),
-        (["remove", "warn", "0"], "no image has the tag 'warn'", "did you mean 'warm'"),
+        (["remove", "warn", "0"], "no image has the tag 'warn'", "did you mean warm"),
         (["remove", "warm"], "say from which images", "--all"),
         (["remove", "warm", "0", "--all"], "--all goes without", None),
         (["list", "4711"], "no image 4711", None),

@@ -158,7 +158,7 @@ class TestRefused:
         tagged(root)
         with pytest.raises(UsageError, match="no image has the tag 'rad'") as error:
             probes.fit(root, "colours", "tags:rad,blue")
-        assert "'red'" in (error.value.hint or "")
+        assert "did you mean red?" in (error.value.hint or "")
         probes.fit(root, "colours")
         with pytest.raises(UsageError, match="no probe is called 'colors'") as error:
             probes.apply(root, "colors")

@@ -7,7 +7,6 @@ Visual Models From Natural Language Supervision", section 3.1.4).
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import merge_pieces
 from imseek.encoders.prompts import imagenet
-from imseek.errors import UsageError
+from imseek.errors import UsageError, did_you_mean
 from imseek.types import Float32
 
 __all__ = ["class_vectors", "imagenet_classes", "names", "templates"]
@@ -46,11 +45,7 @@ def templates(name: str) -> tuple[str, ...]:
         return imagenet.templates()
     if name in _domains():
         return _domains()[name]
-    near = difflib.get_close_matches(name.lower(), names(), n=3)
-    raise UsageError(
-        f"no set of prompts is called {name!r}",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names())}",
-    )
+    raise UsageError(f"no set of prompts is called {name!r}", hint=did_you_mean(name, names()))
 
 
 def imagenet_classes() -> tuple[str, ...]:

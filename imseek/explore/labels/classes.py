@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.encoders import prompts
-from imseek.errors import UsageError
+from imseek.errors import UsageError, did_you_mean
 from imseek.explore.labels.class_vectors import check_templates, filled
 
 IMAGENET: Final = "imagenet"
@@ -103,10 +102,9 @@ def templates(given: str) -> tuple[str, ...]:
         return found
     if not given.strip():
         check_templates(())
-    near = difflib.get_close_matches(given.lower(), prompts.names(), n=3)
     raise UsageError(
         f"{given!r} is no set of templates, no file and no sentence with {{}}",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"sets: {', '.join(prompts.names())}",
+        hint=did_you_mean(given, prompts.names(), "sets"),
     )
 
 

@@ -6,7 +6,6 @@ make objects are refused, as is every key that is not known.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 import re
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from imseek.errors import MissingExtraError, UsageError
+from imseek.errors import MissingExtraError, UsageError, did_you_mean
 from imseek.explore.labels import classes as wording
 from imseek.explore.labels.classes import BACKGROUND, text_of
 
@@ -123,9 +122,9 @@ class _Parsing:
         for key, value in node.value:
             name = self._string(key, "a key")
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-                raise self._wrong(key, f"{what} has no {name!r}", hint=hint)
+                raise self._wrong(
+                    key, f"{what} has no {name!r}", hint=did_you_mean(name, known, "known here")
+                )
             if name in found:
                 raise self._wrong(key, f"{name!r} is there twice")
             found[name] = value

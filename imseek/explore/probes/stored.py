@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from imseek.data import models
 from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.errors import CorruptCollectionError, EncoderMismatchError, UsageError
+from imseek.errors import CorruptCollectionError, EncoderMismatchError, UsageError, did_you_mean
 from imseek.explore.probes import calibrating
 from imseek.explore.probes.cache import Cache
 from imseek.explore.probes.labels import Labelled, Labels
@@ -113,11 +112,11 @@ def find(root: Path, name: str) -> Probe:
     model = models.find(root, name)
     if model is None or model.kind != KIND:
         there = [one.name for one in models.of_kind(root, KIND)]
-        near = difflib.get_close_matches(name, there, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(there[:40])}"
         what = f"no probe is called {name!r}"
         what += "" if model is None else f" (that is a model of kind {model.kind})"
-        raise UsageError(what, hint=hint if there else f"imseek probe fit {name} learns one from tags")
+        raise UsageError(
+            what, hint=did_you_mean(name, there) if there else f"imseek probe fit {name} learns one from tags"
+        )
     return probe_of(model)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
-from imseek.errors import QueryError
+from imseek.errors import QueryError, did_you_mean
 from imseek.search.where.grammar import shown
 from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source, Virtual
 
@@ -61,8 +60,4 @@ class Names:
 
 def unknown(what: str, name: str, there_are: Iterable[str]) -> QueryError:
     """For a name that is not there: near matches, or else all, as far as that is short."""
-    names = sorted(there_are)
-    near = get_close_matches(name.lower(), {one.lower() for one in names}, n=3, cutoff=0.6)
-    near_names = [one for match in near for one in names if one.lower() == match]
-    hint = f"did you mean {' or '.join(near_names)}?" if near_names else f"there are: {', '.join(names[:60])}"
-    return QueryError(f"no {what} {shown(name)!r}", hint=hint)
+    return QueryError(f"no {what} {shown(name)!r}", hint=did_you_mean(name, sorted(there_are)))
