@@ -1,8 +1,6 @@
 """What stands before every route: who may ask, from where, how much, how long. Plain ASGI, so that nothing is buffered.
 
-Loopback is not a boundary: any page in the user's browser can send requests there. So the name that was asked for must
-be one of ours (DNS rebinding), a page of another site is refused (cross-site requests), and what changes state takes a
-token.
+Who passes as a page of ours (``origins``) still needs a token for what changes state.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import asyncio
 import hmac
 import json
 import logging
-import re
 import time
 from collections import OrderedDict
 from typing import Final
@@ -19,6 +16,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imseek.ui.http.origins import Origins
 from imseek.ui.http.problems import problem, unexpected
 from imseek.ui.http.settings import Settings, is_loopback
 
@@ -27,8 +25,6 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ASKING: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
 #: Open without a token wherever the server listens: for what watches over it.
 OPEN: Final = frozenset({"/health", "/ready"})
-#: A name or an address, and a port; no user, nothing after them.
-_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@\[\]/]+))(?::\d{1,5})?", re.ASCII)
 _log = logging.getLogger("imseek.access")
 
 
@@ -39,9 +35,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._open = is_loopback(settings.host)
-        self._hosts = {"127.0.0.1", "localhost", "::1", *(host.lower() for host in settings.hosts)}
-        if settings.host not in ("0.0.0.0", "::"):  # noqa: S104 - it is told apart, not bound
-            self._hosts.add(settings.host.lower())
+        self._origins = Origins(settings.host, settings.hosts, settings.origins)
         self._rate, self._refused = _Rate(settings.rate), _Rate(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,13 +66,9 @@ class Guard:
             logged.write()
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
-            return 421, "this server is not known under that name"
-        origins = headers.getlist("origin")
-        foreign = any(not self._is_ours(origin, hosts[0]) for origin in origins)
-        if foreign or (not origins and _is_embedded(headers)):
-            return 403, "pages of other sites may not ask this server"
+        refusal = self._origins.refusal(headers)
+        if refusal is not None:
+            return refusal
         client = scope.get("client")
         name = client[0] if client else ""
         if self._needs_token(scope) and not self._has_token(headers):
@@ -94,11 +84,6 @@ class Guard:
         if length is not None and not _is_at_most(length, self._settings.body):
             return 413, f"a request may have {self._settings.body:,} bytes"
         return None
-
-    def _is_ours(self, origin: str, host: str) -> bool:
-        scheme, _, site = origin.partition("://")
-        own = scheme.lower() in ("http", "https") and site.lower() == host.lower()
-        return own or origin in self._settings.origins
 
     def _needs_token(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -195,20 +180,6 @@ class _Logged:
             "ms": round(1000 * (time.perf_counter() - self._start), 1),
         }
         _log.info("%s", json.dumps(line))
-
-
-def _name_of(host: str) -> str | None:
-    """A ``Host`` header without its port; None where it is no such header."""
-    match = _HOST.fullmatch(host.lower())
-    return None if match is None else match[1] or match[2]
-
-
-def _is_embedded(headers: Headers) -> bool:
-    """Whether a page of another site loads this as a part of itself, for which browsers send no ``Origin``. A link that
-    is followed is none."""
-    site = headers.get("sec-fetch-site", "none")
-    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return site in ("cross-site", "same-site") and not followed
 
 
 def _is_at_most(number: str, most: int) -> bool:

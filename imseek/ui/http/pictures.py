@@ -29,6 +29,10 @@ _TYPES: Final = {
     "JPEG XL": "image/jxl",
 }
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+#: Sides of thumbnails, in pixels.
+SMALLEST: Final = 32
+LARGEST: Final = 1024
+USUAL: Final = 256
 #: Bytes of thumbnails that are kept.
 _KEPT: Final = 64 << 20
 
@@ -75,6 +79,16 @@ class Picture:
         return Response(part, status, headers, media_type=kind)
 
 
+async def original(served: Served, image_id: int) -> Picture:
+    """The picture as its source has it now, maybe not as it was indexed. Raises ImageNotFoundError, MediaError."""
+
+    def read() -> Picture:
+        data = served.collection.read(image_id)
+        return Picture(data, hashlib.sha256(data).hexdigest())
+
+    return await served.threads.read(read)
+
+
 class Pictures:
     """Thumbnails, kept in memory up to a bound; the least used go first."""
 
@@ -90,9 +104,10 @@ class Pictures:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        data = await served.threads.read(served.collection.read, image_id)
-        picture = await served.threads.look(self._make, data, side)
-        if key not in self._kept:
+        whole = await original(served, image_id)
+        picture = await served.threads.look(self._make, whole.data, side)
+        # A file that has changed since it was indexed is not kept as what it was.
+        if key not in self._kept and whole.digest == found.content_hash:
             self._kept[key] = picture
             self._bytes += len(picture.data)
         while self._bytes > _KEPT:

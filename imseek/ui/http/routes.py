@@ -17,7 +17,7 @@ from imseek.search.query import Query, Term
 from imseek.search.query_json import from_json
 from imseek.search.searchable import TOGETHER, VECTOR
 from imseek.ui.http import bodies
-from imseek.ui.http.pictures import Picture, Pictures
+from imseek.ui.http.pictures import LARGEST, SMALLEST, USUAL, Pictures, original
 from imseek.ui.http.problems import answers
 from imseek.ui.http.service import Served, Service
 from imseek.ui.http.settings import is_loopback
@@ -27,7 +27,7 @@ router = APIRouter()
 
 Limit = Annotated[int, Parameter(ge=1, le=10_000, description="How many hits.")]
 #: Sides of thumbnails, in pixels.
-Side = Annotated[int, Parameter(ge=32, le=1024)]
+Side = Annotated[int, Parameter(ge=SMALLEST, le=LARGEST)]
 
 
 def service_of(request: Request) -> Service:
@@ -175,9 +175,7 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 )
 async def file(request: Request, name: str, image_id: int) -> Response:
     served = service_of(request).get(name)
-    found = await served.threads.read(served.collection.get, image_id)
-    data = await served.threads.read(served.collection.read, image_id)
-    return Picture(data, found.content_hash).response(request)
+    return (await original(served, image_id)).response(request)
 
 
 @router.head("/collections/{name}/images/{image_id}/thumbnail", include_in_schema=False)
@@ -187,7 +185,7 @@ async def file(request: Request, name: str, image_id: int) -> Response:
     response_class=Response,
     responses={**_PICTURE, **answers(404)},
 )
-async def thumbnail(request: Request, name: str, image_id: int, side: Side = 256) -> Response:
+async def thumbnail(request: Request, name: str, image_id: int, side: Side = USUAL) -> Response:
     service = service_of(request)
     served = service.get(name)
     pictures = request.app.state.pictures

@@ -104,7 +104,7 @@ class Service:
         self.settings = settings
         self._runtime = runtime
         self._paths = dict(settings.collections)
-        self._served: dict[str, tuple[Served, _Stamp]] = {}
+        self._served: dict[str, tuple[Served, Path, _Stamp]] = {}
         self._replaced: list[Served] = []
         self._lock = threading.Lock()
         self.threads = Threads()
@@ -113,24 +113,29 @@ class Service:
     def names(self) -> tuple[str, ...]:
         return tuple(self._paths)
 
+    def offer(self, name: str, path: Path) -> None:
+        """Serve the collection of that path too, from the next request on; in place of another of that name."""
+        with self._lock:
+            self._paths = {**self._paths, name: path}  # Another dict: who reads the old one is not disturbed.
+
     def get(self, name: str | None) -> Served:
         """The collection of a name, or the first; opened anew where another has taken its place. Raises NotServedError,
         and as :func:`imseek.open`."""
-        name = self.names[0] if name is None else name
-        path = self._paths.get(name)
+        paths = self._paths
+        name = next(iter(paths), "") if name is None else name
+        path = paths.get(name)
         if path is None:
             raise NotServedError(f"no collection {name!r} is served", hint="GET /collections lists them")
         with self._lock:
             stamp = _stamp(path)
-            if name in self._served:
-                served, before = self._served[name]
-                if (
-                    stamp is None or stamp == before
-                ):  # What has gone may come back, and tells of itself when asked.
-                    return served
-                self._replaced.append(served)  # Requests under way may still ask it.
+            before = self._served.get(name)
+            # What has gone may come back, and tells of itself when asked.
+            if before is not None and before[1] == path and stamp in (None, before[2]):
+                return before[0]
             served = self._opened(name, path)
-            self._served[name] = (served, stamp)
+            self._served[name] = (served, path, stamp)
+            if before is not None:
+                self._replaced.append(before[0])  # Requests under way may still ask it.
             return served
 
     def _opened(self, name: str, path: Path) -> Served:
@@ -152,7 +157,7 @@ class Service:
         return Served(name, collection, Batcher(together, alone), limits, self.threads)
 
     async def close(self) -> None:
-        for served in (*self._replaced, *(served for served, _ in self._served.values())):
+        for served in (*self._replaced, *(served for served, *_ in self._served.values())):
             await served.batcher.close()
             served.collection.close()
         self.threads.close()

@@ -20,7 +20,8 @@ class Settings:
     ``origins`` the sites, beside itself, whose pages may ask it. ``token`` is what changes of state, and all requests
     to an address other than loopback, must carry; without one, neither is served. ``rate`` is requests a second
     and client (0: any number), ``body`` bytes, ``seconds`` how long a request may take, ``results`` the most hits,
-    ``pixels`` the largest picture that is decoded for a client.
+    ``pixels`` the largest picture that is decoded for a client. ``later``: collections may be offered while
+    it runs, and none is needed at first.
     """
 
     collections: tuple[tuple[str, Path], ...]
@@ -34,10 +35,11 @@ class Settings:
     seconds: float = 60.0
     results: int = 10_000
     pixels: int = 100_000_000
+    later: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
-        if not self.collections:
+        if not self.collections and not self.later:
             raise UsageError("no collection to serve")
         names = [name for name, _ in self.collections]
         if len(set(names)) < len(names):

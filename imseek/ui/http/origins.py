@@ -1,0 +1,63 @@
+"""Under which names a server may be asked, and by pages of which sites: for HTTP and for the handshake of a WebSocket.
+
+Loopback is not a boundary: any page in the user's browser can send requests there. So the name that was asked for must
+be one of ours (DNS rebinding), and a page of another site is refused (cross-site requests).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+#: What is bound, and not a name to be asked under.
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are told apart, not bound
+#: A name or an address, and a port; no user, nothing after them.
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@\[\]/]+))(?::\d{1,5})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """``host`` is where the server listens, ``hosts`` are further names of it, beside those of this machine's loopback;
+    ``origins`` the sites, beside itself, whose pages may ask."""
+
+    host: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+    def refusal(self, headers: Headers) -> tuple[int, str] | None:
+        """A status and what to say to who may not ask; None where nothing is wrong."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_known(_name_of(hosts[0])):
+            return 421, "this server is not known under that name"
+        origins = headers.getlist("origin")
+        foreign = any(not self._is_ours(origin, hosts[0]) for origin in origins)
+        if foreign or (not origins and _is_embedded(headers)):
+            return 403, "pages of other sites may not ask this server"
+        return None
+
+    def _is_known(self, name: str | None) -> bool:
+        named = {host.lower() for host in (self.host, *self.hosts)}
+        return name in _LOOPBACK or name in named - _ANY
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        scheme, _, site = origin.partition("://")
+        own = scheme.lower() in ("http", "https") and site.lower() == host.lower()
+        return own or origin in self.origins
+
+
+def _name_of(host: str) -> str | None:
+    """A ``Host`` header without its port; None where it is no such header."""
+    match = _HOST.fullmatch(host.lower())
+    return None if match is None else match[1] or match[2]
+
+
+def _is_embedded(headers: Headers) -> bool:
+    """Whether a page of another site loads this as a part of itself, for which browsers send no ``Origin``. A link that
+    is followed is none."""
+    site = headers.get("sec-fetch-site", "none")
+    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return site in ("cross-site", "same-site") and not followed
