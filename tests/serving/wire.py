@@ -92,9 +92,10 @@ class Wire:
     def _json(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
-    def complaints(self) -> list[str]:
-        """What the server said beside its access log."""
-        return [line for line in self.log.read_text().splitlines() if line and not line.startswith("{")]
+    def failures(self) -> list[str]:
+        """What the server says of failures of its own."""
+        said = self.log.read_text().splitlines()
+        return [line for line in said if line.startswith(("imseek: error", "Traceback", "Exception"))]
 
 
 def rest(talking: socket.socket) -> bytes:
