@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +17,8 @@ from PIL import Image
 from serving.wire import Wire, launched, rest, status_of
 
 import imseek
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
 
 HEAD, READ, SECONDS, MOST, BODY = 1.0, 1.5, 2.0, 60, 4_000_000
 HOST = b"Host: localhost\r\n"
@@ -221,6 +224,20 @@ def test_clients_that_leave_in_the_middle_of_a_picture(wire: Wire) -> None:
     leave(60)  # A gigabyte, if it stayed.
     assert _until(lambda: wire.sockets() <= sockets)
     assert wire.memory() < before + 150_000_000
+
+
+def test_bodies_of_many_requests_at_once(root: Path, tmp_path: Path) -> None:
+    """Sixteen of the largest are held; more are told to come later, and find room when those have gone."""
+    head = b"POST /metadata HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 100000\r\n\r\n"
+    with launched(tmp_path, collections=[("photos", str(root))], body=100_000) as small, ExitStack() as stack:
+        for _ in range(16):
+            one = stack.enter_context(small.connect())
+            one.sendall(head + b" " * 99_999)
+        time.sleep(0.3)
+        assert status_of(small.said(head, b" " * 99_999)) == 503
+        stack.close()
+        assert _until(lambda: [line["status"] for line in small.lines()].count(499) == 16)
+        assert status_of(small.said(head, b" " * 100_000)) == 422
 
 
 # -- larger than they seem -----------------------------------------------------------------------------------

@@ -33,6 +33,19 @@ def counted(self, queries, **named):
     time.sleep(slow)
     return search_many(self, queries, **named)
 Collection.search_many = counted
+if web := given.pop("web"):
+    import socket
+    from imseek.media import fetch, http_fetcher
+    from imseek.ui.http import service
+    names, real = web.pop("names"), http_fetcher.HttpFetcher
+    def look_up(host, port, family=0, kind=0, proto=0, flags=0):
+        turns = names.get(host.rstrip("."))
+        if turns is None:
+            return socket.getaddrinfo(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
+        found = turns.pop(0) if len(turns) > 1 else turns[0]
+        return [row for one in found for row in socket.getaddrinfo(one, port, 0, kind, proto)]
+    http_fetcher.HttpFetcher = lambda limits: real(limits, allow_networks=["127.0.0.1/32"], resolver=look_up)
+    service._FETCH = fetch.FetchLimits(**web)
 given["collections"] = tuple((name, Path(path)) for name, path in given["collections"])
 sys.exit(running.run(Settings(**given), None, lambda url: print(url, flush=True)))
 """
@@ -115,11 +128,27 @@ def status_of(answer: bytes) -> int:
 
 @contextmanager
 def launched(
-    folder: Path, *, patience: dict[str, float] | None = None, slow: float = 0.0, **settings: Any
+    folder: Path,
+    *,
+    patience: dict[str, float] | None = None,
+    slow: float = 0.0,
+    web: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Iterator[Wire]:
     """``patience`` is of :mod:`imseek.ui.http.connections`, ``slow`` seconds for each search; ``settings`` as
-    :class:`imseek.ui.http.settings.Settings` has them, with paths as text."""
-    given = {"port": 0, "token": TOKEN, "rate": 0, "patience": patience or {}, "slow": slow, **settings}
+    :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
+
+    ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetch.FetchLimits`, and ``names`` with
+    the addresses that each look-up finds, one after the other; the last stay."""
+    given = {
+        "port": 0,
+        "token": TOKEN,
+        "rate": 0,
+        "patience": patience or {},
+        "slow": slow,
+        "web": web,
+        **settings,
+    }
     log = folder / "server.log"
     command = [sys.executable, "-P", "-c", _LAUNCH, json.dumps(given)]
     with log.open("wb") as stderr:
