@@ -32,7 +32,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     with imseek.create(folder / "photos", encoder="fake", captions=True) as collection:
         collection.index(names=[folder / NAME, folder / "drawing.svg"])
     collections = [("photos", str(folder / "photos"))]
-    with launched(tmp_path_factory.mktemp("log"), collections=collections) as running:
+    with launched(tmp_path_factory.mktemp("log"), patience={"HEAD": 1.0}, collections=collections) as running:
         yield running
 
 
@@ -274,3 +274,46 @@ def test_a_drawing_comes_as_bytes_and_its_thumbnail_as_pixels(wire: Wire) -> Non
 def test_a_long_path_is_a_short_line_in_the_log(wire: Wire) -> None:
     assert _ask(wire, "/" + "a" * 50_000)[0] == 404
     assert max(len(line["path"]) for line in wire.lines()) == 1000
+
+
+# -- heads of two meanings -----------------------------------------------------------------------------------
+
+
+def test_a_folded_header_is_no_name_of_ours(wire: Wire) -> None:
+    assert (
+        status_of(wire.said(b"GET /health HTTP/1.1\r\nHost: localhost\r\n evil\r\nConnection: close\r\n\r\n"))
+        == 421
+    )
+    assert status_of(wire.said(b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n")) == 400
+    assert status_of(wire.said(b"GET /health HTTP/1.1\nHost: evil.example\nHost: localhost\n\n")) == 400
+
+
+def test_of_a_length_and_chunks_the_chunks_count(wire: Wire) -> None:
+    head = "POST /metadata HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    last = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    said = wire.said(f"{head}2\r\n[]\r\n0\r\n\r\n{last}".encode())
+    assert [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]] == [422, 200]
+
+
+@pytest.mark.parametrize(
+    "given", ["Bearer \xff\xfe", "Bearer", "", "Bearer  ", f"Bearer {TOKEN}\xe9", "bearer x" * 5000]
+)
+def test_tokens_that_are_none(wire: Wire, given: str) -> None:
+    path = "/collections/photos/jobs/1"
+    assert _ask(wire, path, f"Authorization: {given}", method="DELETE")[0] == 401
+
+
+NO_HTTP = [
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"GET /health\r\n\r\n",
+    b"\x00" * 100 + b"\r\n\r\n",
+    b"GET  /health HTTP/1.1\r\n\r\n",
+    b"SSH-2.0-x\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("start", NO_HTTP, ids=["http-2", "tls", "http-0.9", "zeros", "two-spaces", "ssh"])
+def test_what_is_no_http_of_this_server(wire: Wire, start: bytes) -> None:
+    said = wire.said(start, timeout=15)
+    assert said == b"" or status_of(said) in (400, 421)
