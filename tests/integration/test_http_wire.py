@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import io
 import json
 import sys
@@ -65,6 +66,19 @@ def _until(true: Callable[[], bool], seconds: float = 15.0) -> bool:
 def _post(path: bytes, body: bytes, kind: bytes = b"application/json", *more: bytes) -> bytes:
     head = [b"POST " + path + b" HTTP/1.1", b"Host: localhost", b"Content-Type: " + kind, *more]
     return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+def test_an_answer_does_not_wait_to_be_acknowledged(wire: Wire) -> None:
+    """Its head and its body are written one after the other: with Nagle's algorithm each takes 40 ms and more."""
+    connection = http.client.HTTPConnection("127.0.0.1", wire.port, timeout=20)
+    taken = []
+    for _ in range(41):
+        start = time.monotonic()
+        connection.request("GET", "/health")
+        assert connection.getresponse().read() == b'{"status":"ok"}'
+        taken.append(time.monotonic() - start)
+    connection.close()
+    assert sorted(taken)[20] < 0.03
 
 
 # -- slow ----------------------------------------------------------------------------------------------------
