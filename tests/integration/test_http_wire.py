@@ -189,6 +189,15 @@ def test_chunks_that_break_before_and_after_the_answer(wire: Wire) -> None:
     assert said.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("host", [b"localhost", b"evil.example"], ids=["read", "refused"])
+def test_chunks_that_break_before_anything_is_looked_at(wire: Wire, host: bytes) -> None:
+    """Head and chunk come in one piece: the request is not answered twice, and its failure is none of the server's."""
+    head = b"POST /metadata HTTP/1.1\r\nHost: " + host + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    said = wire.said(head + b"zz\r\n")
+    assert status_of(said) == 400
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
 def test_requests_in_a_row_are_answered_in_order_errors_or_not(wire: Wire) -> None:
     foreign = b"GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n"
     last = HEALTH[:-2] + b"Connection: close\r\n\r\n"

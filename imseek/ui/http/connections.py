@@ -18,7 +18,7 @@ HEAD: Final = 10.0
 #: Seconds for an answer that is written to be read.
 READ: Final = 300.0
 #: Connections at once; from `limit_concurrency` on they are told that there are too many, and beyond this nothing.
-MOST: Final = 640
+MOST: Final = 544
 
 
 class Connection(H11Protocol):
@@ -67,6 +67,11 @@ class Connection(H11Protocol):
         self.loop.call_later(READ, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
+        if (
+            self.cycle is not None and not self.cycle.response_complete
+        ):  # Its request has broken off: nobody listens.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:  # An answer has begun already.
