@@ -46,7 +46,6 @@ def make_app(settings: Settings, runtime: imseek.Runtime | None = None) -> FastA
         redoc_url=None,
         # clip-retrieval's client sends no Content-Type; pages of other sites are refused by their Origin.
         strict_content_type=False,
-        max_body_size=settings.body,
     )
     app.state.service = service
     app.state.pictures = Pictures(settings.pixels)
@@ -112,19 +111,22 @@ class _Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
+        status = "500"
         start = perf_counter()
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = str(message["status"])
             await send(message)
 
         with self._metrics.running.track_inprogress():
             try:
                 await self._app(scope, receive, watched)
+            except asyncio.CancelledError:  # Its time was over, or the client has gone.
+                status = "cancelled"
+                raise
             finally:
                 route = getattr(scope.get("route"), "path", "none")
-                self._metrics.requests.labels(route, str(status)).inc()
+                self._metrics.requests.labels(route, status).inc()
                 self._metrics.seconds.labels(route).observe(perf_counter() - start)

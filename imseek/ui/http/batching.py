@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -20,7 +21,7 @@ class OverloadedError(Exception):
     """Too many queries wait already."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[Q, A]):
     query: Q
     answer: asyncio.Future[A]
@@ -34,7 +35,8 @@ class Batcher(Generic[Q, A]):
 
     def __init__(self, work: Callable[[Sequence[Q]], Sequence[A]], alone: Callable[[Q], A]) -> None:
         self._work, self._alone = work, alone
-        self._waiting: asyncio.Queue[_Waiting[Q, A]] = asyncio.Queue(WAITING)
+        self._waiting: dict[_Waiting[Q, A], None] = {}  # In the order in which they came.
+        self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "queries")
 
@@ -42,12 +44,15 @@ class Batcher(Generic[Q, A]):
         """Raises OverloadedError, and what the work raises for this query."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+        if len(self._waiting) >= WAITING:
+            raise OverloadedError
         one: _Waiting[Q, A] = _Waiting(query, asyncio.get_running_loop().create_future())
+        self._waiting[one] = None
+        self._asked.set()
         try:
-            self._waiting.put_nowait(one)
-        except asyncio.QueueFull as error:
-            raise OverloadedError from error
-        return await one.answer
+            return await one.answer
+        finally:
+            self._waiting.pop(one, None)  # Who asked has gone.
 
     async def close(self) -> None:
         if self._task is not None:
@@ -57,10 +62,12 @@ class Batcher(Generic[Q, A]):
 
     async def _run(self) -> None:
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < TOGETHER and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            batch = [one for one in batch if not one.answer.done()]  # Who asked has gone.
+            await self._asked.wait()
+            batch = list(islice(self._waiting, TOGETHER))
+            for one in batch:
+                del self._waiting[one]
+            if not self._waiting:
+                self._asked.clear()
             if batch:
                 await self._answer(batch)
 
@@ -73,6 +80,8 @@ class Batcher(Generic[Q, A]):
                 _set(batch[0].answer, error=error)
                 return
             for one in batch:
+                if one.answer.done():  # Who asked has gone.
+                    continue
                 try:
                     _set(one.answer, await loop.run_in_executor(self._thread, self._alone, one.query))
                 except Exception as own:

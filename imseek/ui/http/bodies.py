@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from imseek.jobs import Job
 from imseek.types import CollectionInfo, Hit, Image, Place, SearchResult, path_json
 
+#: Members of an object, and elements of a list.
+MEMBERS: Final = 64
+ELEMENTS: Final = 1000
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, given: Any) -> Any:
+        """Looked at before the members are: every wrong one of millions would be told of, at a kilobyte each."""
+        if isinstance(given, dict):
+            if len(given) > MEMBERS:
+                raise ValueError(f"an object has at most {MEMBERS} members")
+            if any(isinstance(value, list) and len(value) > ELEMENTS for value in given.values()):
+                raise ValueError(f"a list has at most {ELEMENTS:,} elements")
+        return given
 
 
 class Asked(Strict):

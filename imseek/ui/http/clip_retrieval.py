@@ -43,7 +43,7 @@ class Knn(BaseModel):
     text: str | None = None
     image: str | None = Field(None, description="base64")
     image_url: str | None = None
-    embedding_input: list[float] | None = None
+    embedding_input: Annotated[list[float], Field(max_length=65_536, fail_fast=True)] | None = None
     deduplicate: bool = False
     use_safety_model: bool = False
     use_violence_detector: bool = False
@@ -54,7 +54,7 @@ class Knn(BaseModel):
 
 class Wanted(BaseModel):
     indice_name: str
-    ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000)
+    ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000, fail_fast=True)
 
 
 def _body(kind: type[BaseModel]) -> dict[str, Any]:

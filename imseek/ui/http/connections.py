@@ -1,7 +1,7 @@
 """One connection: HTTP/1.1 by h11, whatever else is installed, with a bound on how long it may dawdle.
 
-uvicorn waits for the head of a request without end, and for a client that does not read its answer too: a few hundred
-such connections, and nobody else gets one.
+uvicorn waits without end for the head of a request, for the rest of a body that it no longer reads, and for a client
+that does not read its answer: a few hundred such connections, and nobody else gets one.
 """
 
 from __future__ import annotations
@@ -12,40 +12,90 @@ from typing import Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Seconds for the head of a request, from the connection or from its first byte.
+#: Seconds for the head of a request, from the connection or from its first byte; and for the rest of a body once the
+#: answer is given.
 HEAD: Final = 10.0
-#: Seconds for an answer that is written to be read, once the connection is to be closed.
+#: Seconds for an answer that is written to be read.
 READ: Final = 300.0
+#: Connections at once; from `limit_concurrency` on they are told that there are too many, and beyond this nothing.
+MOST: Final = 544
 
 
 class Connection(H11Protocol):
-    """Closed where a request has not begun in time, or its answer is not read."""
+    """Closed where a request has not begun or ended in time, or its answer is not read."""
 
     _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) > MOST:  # Each takes a descriptor, of which collections need some.
+            transport.abort()
+        else:
+            self._wait()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is not h11.IDLE and not self._is_answered():
             self._forget()
-        elif self._head is None:
+        else:
+            self._wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.loop.call_later(READ, self.transport.abort)
+        elif self._is_answered():
             self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._is_read()
+        self._unread = self.loop.call_later(READ, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self.loop.call_later(READ, self.transport.abort)
 
+    def send_400_response(self, msg: str) -> None:
+        if (
+            self.cycle is not None and not self.cycle.response_complete
+        ):  # Its request has broken off: nobody listens.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # An answer has begun already.
+            self.transport.close()
+
+    def _is_answered(self) -> bool:
+        """Whether a body goes on although its answer is given: it is read and thrown away, so that the answer arrives,
+        but not for ever."""
+        return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+
     def _wait(self) -> None:
-        self._head = self.loop.call_later(HEAD, self.transport.close)
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD, self._end)
+
+    def _end(self) -> None:
+        self.transport.close()
+        self.loop.call_later(READ, self.transport.abort)
 
     def _forget(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imseek.ui.http.origins import Origins
@@ -25,6 +26,17 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ASKING: Final = ("/search", "/similar", "/batch", "/knn-service", "/metadata")
 #: Open without a token wherever the server listens: for what watches over it.
 OPEN: Final = frozenset({"/health", "/ready"})
+#: Bodies of the largest size that may be under way at once.
+TOGETHER: Final = 16
+#: Characters of a path in the access log.
+LONGEST: Final = 1000
+#: In the access log: the client went away before its answer.
+GONE: Final = 499
+#: On every answer: it is what its type says, and nothing for pages of other sites.
+_HARDENED: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 _log = logging.getLogger("imseek.access")
 
 
@@ -36,6 +48,7 @@ class Guard:
         self._settings = settings
         self._open = is_loopback(settings.host)
         self._origins = Origins(settings.host, settings.hosts, settings.origins)
+        self._held = 0  # Bytes of bodies of requests under way.
         self._rate, self._refused = _Rate(settings.rate), _Rate(settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,30 +116,57 @@ class Guard:
         return hmac.compare_digest(given.strip().encode(), expected.encode())
 
     async def _bounded(self, scope: Scope, receive: Receive, send: _Logged) -> None:
-        """The application, with a bound on what it reads and on how long it takes."""
-        read = 0
+        """The application, with a bound on what it reads and on how long it takes. It is ended where its client has
+        gone, so that nothing waits or works for nobody."""
+        headers = Headers(scope=scope)
+        deadline = asyncio.timeout(self._settings.seconds)
+        whole, read, gone = asyncio.Event(), 0, False
+        early: list[Message] = []
+        if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+            early.append(await receive())  # Many routes never ask for a body that is empty.
+            whole.set()
+
+        def leave() -> None:
+            nonlocal gone
+            if not deadline.expired():
+                gone = True
+                deadline.reschedule(0)
 
         async def counted() -> Message:
             nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
+            message = early.pop() if early else await receive()
+            if message["type"] == "http.disconnect" and not send.ended:
+                leave()
+                await asyncio.Event().wait()  # Until the deadline, which is now.
+            size = len(message.get("body", b""))
+            read += size
+            self._held += size
             if read > self._settings.body:
-                raise _TooLargeError
+                raise HTTPException(413, f"a request may have {self._settings.body:,} bytes")
+            if self._held > TOGETHER * self._settings.body:
+                raise HTTPException(503, "too much is being sent at once", {"Retry-After": "1"})
+            if not message.get("more_body", False):
+                whole.set()
             return message
 
+        async def watch() -> None:
+            await whole.wait()
+            await receive()  # Nothing but that the connection is lost, or the answer complete.
+            if not send.ended:
+                leave()
+
+        watching = asyncio.create_task(watch())
         try:
-            async with asyncio.timeout(self._settings.seconds):
+            async with deadline:
                 await self._app(scope, counted, send)
-        except _TooLargeError:
-            if not send.began:
-                await problem(413, f"a request may have {self._settings.body:,} bytes")(scope, receive, send)
         except TimeoutError:
-            if not send.began:
+            if gone:
+                send.give_up()
+            elif not send.began:
                 await problem(503, "that took too long")(scope, receive, send)
-
-
-class _TooLargeError(Exception):
-    pass
+        finally:
+            self._held -= read
+            watching.cancel()
 
 
 class _Rate:
@@ -157,16 +197,25 @@ class _Logged:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._start = scope, send, time.perf_counter()
         self._status, self._bytes = 0, 0
+        self.ended = False
 
     @property
     def began(self) -> bool:
         return self._status != 0
 
+    def give_up(self) -> None:
+        """Whoever asked has gone; the status is the one that nginx has for it."""
+        self._status = GONE
+
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            headers = list(message.get("headers", ()))
+            given = {name for name, _ in headers}
+            message["headers"] = [*headers, *(one for one in _HARDENED if one[0] not in given)]
         else:
             self._bytes += len(message.get("body", b""))
+            self.ended = not message.get("more_body", False)
         await self._send(message)
 
     def write(self) -> None:
@@ -174,7 +223,7 @@ class _Logged:
         line = {
             "client": client[0] if client else None,
             "method": self._scope["method"],
-            "path": self._scope["path"],
+            "path": self._scope["path"][:LONGEST],
             "status": self._status,
             "bytes": self._bytes,
             "ms": round(1000 * (time.perf_counter() - self._start), 1),

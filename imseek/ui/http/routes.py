@@ -19,7 +19,7 @@ from imseek.search.searchable import TOGETHER, VECTOR
 from imseek.ui.http import bodies
 from imseek.ui.http.pictures import LARGEST, SMALLEST, USUAL, Pictures, original
 from imseek.ui.http.problems import answers
-from imseek.ui.http.service import Served, Service
+from imseek.ui.http.service import TERMS, Served, Service
 from imseek.ui.http.settings import is_loopback
 
 P = ParamSpec("P")
@@ -110,6 +110,8 @@ async def batch(request: Request, name: str, asked: bodies.Batch) -> Response:
     served = service.get(name)
     queries = [(from_json(one.document(), files=False), one.vectors) for one in asked.queries]
     check_size(queries)
+    if sum(term.url is not None for query, _ in queries for term in query.terms) > TERMS:
+        raise UsageError(f"queries that are asked together name at most {TERMS} pictures of the web")
     found = await asyncio.gather(*(served.search(query, vectors=vectors) for query, vectors in queries))
     places = _shows_places(service)
 

@@ -39,23 +39,28 @@ class NotServedError(CollectionNotFoundError):
 
 
 class Threads:
-    """Kinds of work that wait for themselves only: slow disks and slow sites, so that they do not keep pixels waiting;
-    pixels, so that they do not take all processors."""
+    """Kinds of work that wait for themselves only: slow disks, so that they do not keep pixels waiting; slow sites, so
+    that they keep nothing else waiting; pixels, so that they do not take all processors."""
 
     def __init__(self) -> None:
         self._reading = ThreadPoolExecutor(8, "reading")
+        self._fetching = ThreadPoolExecutor(8, "fetching")
         self._pixels = ThreadPoolExecutor(2, "pixels")
 
     async def read(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reading, lambda: work(*args, **named))
 
+    async def fetch(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._fetching, lambda: work(*args, **named))
+
     async def look(self, work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pixels, lambda: work(*args, **named))
 
     def close(self) -> None:
-        for pool in (self._reading, self._pixels):
+        for pool in (self._reading, self._fetching, self._pixels):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -73,13 +78,21 @@ class Served:
         """Raises as :meth:`imseek.Collection.search`, and OverloadedError."""
         _check_size(query)
         # Before they take places in the queue: pictures that are none, too large for this server, or slow to come.
-        terms = [await self._with_bytes(term) for term in query.terms]
+        terms, held = [], 0
+        for term in query.terms:
+            terms.append(await self._with_bytes(term))
+            if term.url is not None and isinstance(picture := terms[-1].picture, bytes):
+                held += len(picture)
+            if held > _FETCH.max_bytes:
+                raise QueryError(
+                    f"the pictures that a query names have {_FETCH.max_bytes:,} bytes at most together"
+                )
         return await self.batcher.ask((replace(query, terms=tuple(terms)), vectors))
 
     async def _with_bytes(self, term: Term) -> Term:
         data, name = term.picture, "the bytes given"
         if term.url is not None:
-            data, name = await self.threads.read(fetched, term, _FETCH)
+            data, name = await self.threads.fetch(fetched, term, _FETCH)
         if not isinstance(data, bytes):
             return term
         try:

@@ -1,0 +1,165 @@
+"""A server in a process of its own with short patience, and sockets to talk to it byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOKEN = "a-token-for-tests-0123456789"
+
+#: What `imseek serve` runs, with patience that a test has as well; searches may take longer than they do, and are
+#: counted on stderr.
+_LAUNCH = """
+import json, sys, time
+from pathlib import Path
+from imseek.collection import Collection
+from imseek.ui.http import connections, running
+from imseek.ui.http.settings import Settings
+given = json.loads(sys.argv[1])
+for name, value in given.pop("patience").items():
+    setattr(connections, name, value)
+slow, search_many = given.pop("slow"), Collection.search_many
+def counted(self, queries, **named):
+    print(json.dumps({"searched": len(queries)}), file=sys.stderr, flush=True)
+    time.sleep(slow)
+    return search_many(self, queries, **named)
+Collection.search_many = counted
+if web := given.pop("web"):
+    import socket
+    from imseek.media import fetch, http_fetcher
+    from imseek.ui.http import service
+    names, real = web.pop("names"), http_fetcher.HttpFetcher
+    def look_up(host, port, family=0, kind=0, proto=0, flags=0):
+        turns = names.get(host.rstrip("."))
+        if turns is None:
+            return socket.getaddrinfo(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
+        found = turns.pop(0) if len(turns) > 1 else turns[0]
+        return [row for one in found for row in socket.getaddrinfo(one, port, 0, kind, proto)]
+    http_fetcher.HttpFetcher = lambda limits: real(limits, allow_networks=["127.0.0.1/32"], resolver=look_up)
+    service._FETCH = fetch.FetchLimits(**web)
+given["collections"] = tuple((name, Path(path)) for name, path in given["collections"])
+sys.exit(running.run(Settings(**given), None, lambda url: print(url, flush=True)))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """``log`` is all that the server said on stderr."""
+
+    port: int
+    process: subprocess.Popen[str]
+    log: Path
+
+    def connect(self, timeout: float = 20.0) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def said(self, *parts: bytes, pause: float = 0.0, timeout: float = 20.0) -> bytes:
+        """All that the server says until it closes; what it no longer reads is not sent."""
+        with self.connect(timeout) as talking:
+            try:
+                for part in parts:
+                    talking.sendall(part)
+                    time.sleep(pause)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            return rest(talking)
+
+    def status(self, request: bytes) -> int:
+        """Of the answer to one request, after which the connection is closed."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        return status_of(self.said(head + b"\r\nConnection: close\r\n\r\n" + body))
+
+    def is_well(self) -> bool:
+        return self.status(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") == 200
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * 4096
+
+    def sockets(self) -> int:
+        """That are open."""
+        found = 0
+        for one in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found += one.readlink().name.startswith("socket:")
+        return found
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Of the access log."""
+        return [line for line in self._json() if "status" in line]
+
+    def searched(self) -> list[int]:
+        """How many queries went through the index together, each time."""
+        return [line["searched"] for line in self._json() if "searched" in line]
+
+    def _json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def failures(self) -> list[str]:
+        """What the server says of failures of its own."""
+        said = self.log.read_text().splitlines()
+        return [line for line in said if line.startswith(("imseek: error", "Traceback", "Exception"))]
+
+
+def rest(talking: socket.socket) -> bytes:
+    answer = b""
+    try:
+        while data := talking.recv(1 << 16):
+            answer += data
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return answer
+
+
+def status_of(answer: bytes) -> int:
+    assert answer.startswith(b"HTTP/1.1 "), answer[:200]
+    return int(answer.split(b" ", 2)[1])
+
+
+@contextmanager
+def launched(
+    folder: Path,
+    *,
+    patience: dict[str, float] | None = None,
+    slow: float = 0.0,
+    web: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[Wire]:
+    """``patience`` is of :mod:`imseek.ui.http.connections`, ``slow`` seconds for each search; ``settings`` as
+    :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
+
+    ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetch.FetchLimits`, and ``names`` with
+    the addresses that each look-up finds, one after the other; the last stay."""
+    given = {
+        "port": 0,
+        "token": TOKEN,
+        "rate": 0,
+        "patience": patience or {},
+        "slow": slow,
+        "web": web,
+        **settings,
+    }
+    log = folder / "server.log"
+    command = [sys.executable, "-P", "-c", _LAUNCH, json.dumps(given)]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        yield Wire(int(line.rsplit(":", 1)[1]), process, log)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
