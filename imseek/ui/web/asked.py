@@ -239,6 +239,8 @@ NAMES: Final = (
     *("q", "not", "like", "unlike", "where", "more", "less", "by", "sort", "group"),
     *("cutoff", "collapse", "diversity", "hubness", "exact", "n", "page"),
 )
+#: Those of them that say how an answer is shaped: they make no entry in the history of a browser.
+SMALL: Final = ("by", "sort", "group", "cutoff", "collapse", "diversity", "hubness", "exact", "n")
 
 
 def words(text: str, *, weight: float = 1.0) -> Asked:
