@@ -6,7 +6,7 @@ import streamlit as st
 
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
-from imseek.ui.web.pages.search import answer, box, options, state
+from imseek.ui.web.pages.search import answer, box, filtering, options, state
 from imseek.ui.web.plain import one_line
 
 
@@ -19,6 +19,7 @@ def show() -> None:
     with st.container(horizontal=True):
         box.picture()
         box.more_words()
+        filtering.show(collection, asked)
         options.show(asked, captions=True)
         if asked != Asked():
             st.button("Start again", on_click=state.go, args=(Asked(),))
