@@ -6,7 +6,7 @@ import streamlit as st
 
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
-from imseek.ui.web.pages.search import answer, box, filtering, options, state
+from imseek.ui.web.pages.search import answer, box, earlier, filtering, options, start, state
 from imseek.ui.web.plain import one_line
 
 
@@ -21,6 +21,7 @@ def show() -> None:
         box.more_words()
         filtering.show(collection, asked)
         options.show(asked, captions=True)
+        earlier.show(collection.uuid, asked)
         if asked != Asked():
             st.button("Start again", on_click=state.go, args=(Asked(),))
     state.show_refusal()
@@ -28,5 +29,7 @@ def show() -> None:
         st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(one)}")
     box.pieces_of(asked, name)
     if asked.empty:
+        start.show(name, collection, asked)
         return
-    answer.show(name, collection, asked)
+    if answer.show(name, collection, asked):
+        earlier.remember(collection.uuid, asked)

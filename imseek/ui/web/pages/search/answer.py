@@ -15,14 +15,14 @@ from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import state
 from imseek.ui.web.parts import results
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import markdown_free, one_line
 
 #: Pictures that are shown beyond the cutoff, so that it can be judged.
 _BEYOND: Final = 12
 
 
-def show(name: str, collection: Collection, asked: Asked) -> None:
-    """Ask, and draw the answer."""
+def show(name: str, collection: Collection, asked: Asked) -> bool:
+    """Ask, and draw the answer; whether there is one."""
     began = time.perf_counter()
     try:
         with st.spinner("Searching… (the first search loads the encoder)"):
@@ -31,17 +31,18 @@ def show(name: str, collection: Collection, asked: Asked) -> None:
     except ExpiredPageError:
         st.text("This page was of an earlier state of the collection, which has changed since.")
         st.button("Show the first page", on_click=state.turn, args=(None,), type="primary")
-        return
+        return False
     except ImageNotFoundError as error:
         shell.refused(error)
         st.text("Remove that picture from the search, or start again.")
-        return
+        return False
     except ImseekError as error:
         shell.refused(error)
-        return
+        return False
     took = time.perf_counter() - began
     _facts(asked, result, took)
     _draw(name, collection, asked, result, beyond)
+    return True
 
 
 def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple[Hit, ...]:
@@ -66,7 +67,7 @@ def _facts(asked: Asked, result: SearchResult, took: float) -> None:
     line += f" · {took * 1000:,.0f} ms"
     st.caption(line)
     for note in result.notes:
-        st.text(f"ℹ️ {note}")
+        st.caption(f"ℹ️ {markdown_free(note, 400)}")
 
 
 @st.fragment

@@ -22,12 +22,13 @@ _NOT: Final = "search-not"
 #: Counts pictures, so that the uploader is empty again after each.
 _PICTURES: Final = "search-pictures"
 _STYLE: Final = """<style>
+.st-key-search-picture, [data-testid="stLayoutWrapper"]:has(> .st-key-search-picture) { flex: 0 0 auto; width: auto; }
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] {
   padding: 0; min-height: 0; border: 0; background: none; width: auto;
 }
 .st-key-search-picture [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button { font-size: 0; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after { content: "Picture…"; font-size: 1rem; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button p { display: none; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after { content: "Picture…"; }
 .st-key-search-asking { position: absolute; }
 </style>"""
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)

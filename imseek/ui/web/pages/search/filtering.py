@@ -34,8 +34,8 @@ _WHERE: Final = "search-where"
 
 def show(collection: Collection, asked: Asked) -> None:
     """The menu. What it offers is looked up when it is opened, once for a state of the collection."""
-    label = f"Filters ({len(asked.where)})" if asked.where else "Filters"
-    menu = st.popover(label, key="search-filters", on_change="rerun", width="content")
+    # With another label it would be another menu, and closed.
+    menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
     if menu.open:
         with menu, shell.told():
             with st.spinner("Looking at what is known of the pictures…"):

@@ -109,3 +109,16 @@ def changed(asked: Asked, chip: str, what: str, value: object) -> Asked:
     if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
         return asked.but(parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :]))
     return asked
+
+
+def named(asked: Asked) -> str:
+    """A search in a few words, for lists of them."""
+    said = []
+    for part in asked.parts:
+        what = {"words": part.what, "image": f"like picture {part.what}", "upload": "like a picture of yours"}
+        said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
+    said += [filters.said(condition) for condition in asked.where]
+    judged = len(asked.more) + len(asked.less)
+    if judged:
+        said.append(f"{judged} judged")
+    return " · ".join(said) or "everything"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from imseek.ui.web.saved import Store
 _REFUSED: Final = "search-refused"
 #: Which page of hits came before one, by its token, as far as this visit knows.
 _BEFORE: Final = "search-before"
+Change: TypeAlias = Callable[[], None]
 
 
 def current() -> Read:
