@@ -1,5 +1,5 @@
 // The address of a page, beyond what Streamlit does with it: small changes make no entry in the browser's history, and
-// the chosen collection stays in it from page to page.
+// the chosen collection and the size of pictures stay in it from page to page.
 const known = (history.imseek ??= { collection: "", small: [], patched: false });
 
 export default function ({ data }) {
@@ -11,8 +11,11 @@ export default function ({ data }) {
     if (url === null || url === undefined) return push.call(history, state, title, url);
     let text = String(url);
     const to = new URL(text, location.href);
-    if (known.collection && to.origin === location.origin && !to.searchParams.has("c")) {
-      text += `${to.search ? "&" : "?"}c=${encodeURIComponent(known.collection)}`;
+    const here = new URLSearchParams(location.search);
+    const stays = { c: known.collection, size: here.get("size") };
+    for (const [name, value] of Object.entries(to.origin === location.origin ? stays : {})) {
+      if (!value || to.searchParams.has(name)) continue;
+      text += `${text.includes("?") ? "&" : "?"}${name}=${encodeURIComponent(value)}`;
     }
     const now = new URL(text, location.href);
     const same = now.pathname === location.pathname && without(now.search) === without(location.search);
@@ -22,6 +25,6 @@ export default function ({ data }) {
 
 function without(search) {
   const left = new URLSearchParams(search);
-  known.small.forEach((name) => left.delete(name));
+  ["size", ...known.small].forEach((name) => left.delete(name));
   return left.toString();
 }

@@ -10,12 +10,12 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
-from imseek.types import Hit, HitGroup, SearchResult
+from imseek.types import Hit, SearchResult
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import state
 from imseek.ui.web.parts import results
-from imseek.ui.web.plain import markdown_free, one_line
+from imseek.ui.web.plain import markdown_free
 
 #: Pictures that are shown beyond the cutoff, so that it can be judged.
 _BEYOND: Final = 12
@@ -79,20 +79,15 @@ def _draw(
         st.rerun()
     if not result.hits:
         _nothing(asked, bool(beyond))
-    if result.groups:
-        for n, group in enumerate(result.groups):
-            st.text(_heading(group))
-            results.results(name, collection, group.hits, key=f"search-group-{n}", like=_like)
-    else:
-        results.results(
-            name,
-            collection,
-            (*result.hits, *beyond),
-            key="search-results",
-            rule_after=len(result.hits) if beyond else None,
-            rule="less relevant from here",
-            like=_like,
-        )
+    results.results(
+        name,
+        collection,
+        (*result.hits, *beyond),
+        key="search-results",
+        rule_after=len(result.hits) if beyond else None,
+        groups=result.groups,
+        like=_like,
+    )
     if state.current().asked != asked:
         st.rerun()
     _pages(asked, result)
@@ -100,11 +95,6 @@ def _draw(
 
 def _like(image_id: int, more: bool) -> None:
     state.go(state.current().asked.judged(image_id, right=more))
-
-
-def _heading(group: HitGroup) -> str:
-    name = "Not known" if group.name is None else one_line(group.name)
-    return f"{name} · {group.size:,}" if group.size > len(group.hits) else name
 
 
 def _nothing(asked: Asked, beyond: bool) -> None:
