@@ -53,20 +53,20 @@ def test_more_words() -> None:
 
 
 def test_chips_say_what_is_asked() -> None:
-    def none(name: str) -> str:
-        return f"/{name}"
-
-    assert pieces.chips(Asked((DOG,)), none, none) == ()
-    shown = pieces.chips(Asked((DOG, SNOW, CAT), ("format IN ('PNG')",), (7,), (9,)), none, none)
+    stored = {5: pieces.Picture("cat.png", "/5"), 7: pieces.Picture("seven.png", "/7")}
+    assert pieces.chips(Asked((DOG,)), stored, str.upper) == ()
+    mine = Part("upload", "0a" * 32)
+    shown = pieces.chips(Asked((DOG, SNOW, CAT, mine), ("format IN ('PNG')",), (7,), (9,)), stored, str.upper)
     assert [(one.id, one.says, one.text, one.src, one.tone, one.weight) for one in shown] == [
         ("part-0", "find", "a dog", "", "", 1.0),
         ("part-1", "not", "snow", "", "unwanted", 1.0),
-        ("part-2", "like", "picture 5", "/5", "", 1.0),
-        ("more-7", "more like", "picture 7", "/7", "", None),
-        ("less-9", "less like", "picture 9", "/9", "unwanted", None),
+        ("part-2", "like", "cat.png", "/5", "", 1.0),
+        ("part-3", "like", "your picture", "0A" * 32, "", 1.0),
+        ("more-7", "more like", "seven.png", "/7", "", None),
+        ("less-9", "less like", "picture 9, which is not here", "", "unwanted", None),
         ("where-0", "only", "format: PNG", "", "", None),
     ]
-    (alone,) = pieces.chips(Asked((BEACH,)), none, none)
+    (alone,) = pieces.chips(Asked((BEACH,)), stored, str.upper)
     assert isinstance(alone, Chip)
     assert (alone.text, alone.weight) == ("beach", None)
 

@@ -16,7 +16,6 @@ from imseek.errors import ImseekError
 from imseek.ui.web.asked import SMALL
 from imseek.ui.web.components.address import address
 from imseek.ui.web.hub import hub
-from imseek.ui.web.plain import markdown_free
 
 #: The collection in the address: ``?c=NAME``.
 CHOSEN: Final = "c"
@@ -134,7 +133,7 @@ def _pick() -> None:
     elif st.session_state.get(CHOSEN) not in names:
         st.session_state[CHOSEN] = names[0]
     with st.sidebar:
-        st.selectbox("Collection", names, key=CHOSEN, format_func=markdown_free, on_change=_picked)
+        st.selectbox("Collection", names, key=CHOSEN, on_change=_picked)
         address(st.session_state[CHOSEN], SMALL)
 
 

@@ -27,7 +27,8 @@ def show() -> None:
     state.show_refusal()
     for one in read.unread:
         st.text(f"⚠️ Left out of the address, since it cannot be read: {one_line(one)}")
-    box.pieces_of(asked, name)
+    with shell.told():
+        box.pieces_of(asked, name, collection)
     if asked.empty:
         start.show(name, collection, asked)
         return

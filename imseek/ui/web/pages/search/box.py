@@ -9,12 +9,14 @@ from typing import Final
 
 import streamlit as st
 
+from imseek.collection import Collection
 from imseek.errors import ImseekError, QueryError
 from imseek.ui.web import hub, uploads
 from imseek.ui.web.asked import Asked, Part
 from imseek.ui.web.components import component
 from imseek.ui.web.components.chips import chips
 from imseek.ui.web.pages.search import pieces, state
+from imseek.ui.web.parts import results
 
 _WORDS: Final = "search-words"
 _ALSO: Final = "search-also"
@@ -79,9 +81,15 @@ def more_words() -> None:
         )
 
 
-def pieces_of(asked: Asked, name: str) -> None:
+def pieces_of(asked: Asked, name: str, collection: Collection) -> None:
     """The chips of what is asked."""
-    shown = pieces.chips(asked, lambda stored: hub.thumbnail(name, int(stored)), _small)
+    ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
+    stored = results.found(collection, ids) if ids else ()
+    known = {
+        hit.image_id: pieces.Picture(results.title_of(hit), hub.thumbnail(name, hit.image_id))
+        for hit in stored
+    }
+    shown = pieces.chips(asked, known, _small)
     if shown:
         chips(shown, key="search-chips", changed=_chip)
 

@@ -9,7 +9,7 @@ import streamlit as st
 from imseek.errors import ImseekError
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import pieces, state
-from imseek.ui.web.plain import markdown_free
+from imseek.ui.web.plain import markdown_free, one_line
 from imseek.ui.web.saved import LONGEST, Searches
 
 #: Of the history, in the menu.
@@ -59,7 +59,7 @@ def _saved(uuid: str, known: Searches) -> None:
     if st.session_state.get(_WHICH) not in names:
         st.session_state[_WHICH] = None
     chosen = st.selectbox(
-        "Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=markdown_free
+        "Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line
     )
     if chosen is None:
         return

@@ -19,7 +19,7 @@ from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import filters, state
 from imseek.ui.web.pages.search.filters import Filter
-from imseek.ui.web.plain import markdown_free
+from imseek.ui.web.plain import markdown_free, one_line
 
 _EARLIEST: Final = date(1826, 1, 1)  # The first photograph that is left.
 _LATEST: Final = date(2200, 1, 1)
@@ -96,7 +96,7 @@ def _others(asked: Asked, known: dict[str, Facet]) -> None:
         index=None,
         key="search-other",
         placeholder="Choose one",
-        format_func=lambda one: markdown_free(one.replace("_", " ")),
+        format_func=lambda one: one_line(one.replace("_", " ")),
     )
     if column is None or column not in known:
         return
@@ -165,7 +165,7 @@ def _choose(asked: Asked, column: str, label: str, values: tuple[tuple[str, int]
         [*counts, *(value for value in now if value not in counts)],
         key=key,
         placeholder="Any",
-        format_func=lambda one: f"{markdown_free(one) or '(empty)'} ({counts.get(one, 0):,})",
+        format_func=lambda one: f"{one_line(one) or '(empty)'} ({counts.get(one, 0):,})",
         on_change=lambda: _put(Filter(column, tuple(st.session_state[key]))),
     )
 

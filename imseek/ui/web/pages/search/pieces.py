@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from imseek.ui.web import asked as asking
 from imseek.ui.web.asked import Asked, Part
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
 
-#: Gives the address of a small picture: of a stored image by its id, of an upload by its hash; or nothing.
-Small = Callable[[str], str]
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A stored image as chips show it: what it is called, and the address of a small picture."""
+
+    name: str
+    src: str
 
 
 def boxed(asked: Asked) -> int | None:
@@ -48,24 +53,29 @@ def added(asked: Asked, text: str, *, unwanted: bool) -> Asked:
     return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
 
 
-def chips(asked: Asked, stored: Small, uploaded: Small) -> tuple[Chip, ...]:
-    """One for each piece; plain words alone are in the box and need none."""
+def chips(asked: Asked, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
+    """One for each piece; plain words alone are in the box and need none. ``stored`` has the images that there are, by
+    id; ``uploaded`` gives the address of a small picture by its hash, or nothing."""
+
+    def picture(image_id: int) -> Picture:
+        return stored.get(image_id, Picture(f"picture {image_id}, which is not here", ""))
+
     shown = []
     alone = len(asked.parts) == 1 and asked.parts[0] == Part("words", asked.parts[0].what)
     for n, part in enumerate(() if alone else asked.parts):
+        if part.kind == "words":
+            what = Picture(part.what, "")
+        elif part.kind == "image":
+            what = picture(int(part.what))
+        else:
+            what = Picture("your picture", uploaded(part.what))
         shown.append(
             Chip(
                 f"part-{n}",
-                {"words": part.what, "image": f"picture {part.what}", "upload": "your picture"}[part.kind],
-                says="not"
-                if part.unwanted
-                else ("like" if part.kind != "words" else "also" if n else "find"),
+                what.name,
+                says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
                 flips="Look for this after all" if part.unwanted else "Not this, the opposite",
-                src=""
-                if part.kind == "words"
-                else stored(part.what)
-                if part.kind == "image"
-                else uploaded(part.what),
+                src=what.src,
                 tone="unwanted" if part.unwanted else "",
                 weight=part.weight if len(asked.parts) > 1 else None,
             )
@@ -74,10 +84,10 @@ def chips(asked: Asked, stored: Small, uploaded: Small) -> tuple[Chip, ...]:
         shown += [
             Chip(
                 f"{name}-{one}",
-                f"picture {one}",
+                picture(one).name,
                 says=f"{name} like",
                 flips="Less like this instead" if name == "more" else "More like this instead",
-                src=stored(str(one)),
+                src=picture(one).src,
                 tone=tone,
             )
             for one in ids
