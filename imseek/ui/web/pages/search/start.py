@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import numpy as np
@@ -14,6 +16,7 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.data.current import read_current
 from imseek.data.reader import Reader
+from imseek.errors import ImseekError
 from imseek.explore.reading import reading
 from imseek.types import Hit, TagCount
 from imseek.ui.web import asked, shell
@@ -28,6 +31,8 @@ _TAGS: Final = 8
 _CAPTIONS: Final = 6
 #: Characters of a caption that reads as a search.
 _SHORT: Final = 60
+#: Collections whose encoder was loaded, or is being.
+_warmed: set[str] = set()
 _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
 
 
@@ -56,6 +61,7 @@ def show(name: str, collection: Collection, now: Asked) -> None:
         _tagged(now, most)
     st.caption(f"{total:,} pictures; the newest of them:" if total > len(newest) else f"{total:,} pictures:")
     _draw(name, collection, hits)
+    warm(collection)
 
 
 def suggested(captions: Sequence[str]) -> tuple[str, ...]:
@@ -97,3 +103,16 @@ def _held(path: Path, generation: int) -> tuple[tuple[int, ...], int, tuple[str,
         return tuple(newest), total, tuple(reader.captions(newest).values())
 
     return reading(path, look)
+
+
+def warm(collection: Collection) -> None:
+    """Load the encoder while the user is still thinking, once in this process. What fails is told by a search."""
+    if collection.uuid in _warmed:
+        return
+    _warmed.add(collection.uuid)
+
+    def load() -> None:
+        with suppress(ImseekError):
+            collection.search("warm", limit=1, metadata=False)
+
+    Thread(target=load, name="warming", daemon=True).start()
