@@ -13,6 +13,8 @@ from streamlit.navigation.page import StreamlitPage
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
+from imseek.ui.web.asked import SMALL
+from imseek.ui.web.components.address import address
 from imseek.ui.web.hub import hub
 
 #: The collection in the address: ``?c=NAME``.
@@ -125,8 +127,18 @@ def _pick() -> None:
     if not names:
         st.session_state.pop(CHOSEN, None)
         return
-    if st.session_state.get(CHOSEN) not in names:
-        asked = st.query_params.get(CHOSEN)
-        st.session_state[CHOSEN] = asked if asked in names else names[0]
+    asked = st.query_params.get(CHOSEN)
+    if asked in names:  # Also where Back has led to an earlier one.
+        st.session_state[CHOSEN] = asked
+    elif st.session_state.get(CHOSEN) not in names:
+        st.session_state[CHOSEN] = names[0]
     with st.sidebar:
-        st.selectbox("Collection", names, key=CHOSEN, bind="query-params")
+        st.selectbox("Collection", names, key=CHOSEN, on_change=_picked)
+        address(st.session_state[CHOSEN], SMALL)
+
+
+def _picked() -> None:
+    """Words are asked of the other collection too; ids, dropped filters and pages are those of the one before."""
+    kept = {name: st.query_params.get_all(name) for name in ("q", "not")}
+    query = {CHOSEN: [st.session_state[CHOSEN]], **{name: values for name, values in kept.items() if values}}
+    st.query_params.from_dict(query)

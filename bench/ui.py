@@ -1,0 +1,165 @@
+"""How long the pages of `imseek ui` take: first paint, and from Enter to the results on the screen.
+
+    python bench/ui.py --collection PATH [--searches 30] [--browser /usr/bin/chromium]
+
+The pages run in a process of their own, chromium beside them on the same machine. Printed, in ms, as p50 and p95: from
+opening an address with a cold cache to the first row of pictures on the screen; from Enter in the box of words to the
+first frame with the new names, and with the first row of thumbnails decoded (pictures that are nowhere have none). No
+two searches are alike. The share of the server is the time that its own line tells (`N ms`: encoder, index, metadata);
+CPU times are those of the server's process, and of the browser's. The first search, which loads the encoder, is told
+apart. The library is a temporary one, so history and uploads of the user are left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browsing import FLAGS, Pages, pages
+
+WORDS = ("car", "cat", "sea", "table", "house", "tree", "flower", "bird", "boat", "dog")
+COLOURS = ("red", "blue", "green", "yellow", "black", "white", "small", "old", "large", "young")
+
+#: Counts frames until the grid shows other names, then until the pictures of its first row are there.
+WATCH = """() => {
+  const root = (at) => [...at.querySelectorAll("*")].flatMap((one) =>
+    one.shadowRoot ? [one.shadowRoot, ...root(one.shadowRoot)] : []);
+  const state = () => {
+    for (const shadow of root(document)) {
+      const cards = [...shadow.querySelectorAll(".card")];
+      if (cards.length) return cards;
+    }
+    return [];
+  };
+  const told = () => state().map((card) => card.getAttribute("aria-label")).join("|");
+  const before = told();
+  window.bench = { names: null, pictures: null };
+  const box = document.querySelector("input[aria-label=Search]");
+  const settled = (card) => {
+    const image = card.querySelector("img");
+    return !image || (image.complete && (image.naturalWidth > 0 || image.loading === "lazy"));
+  };
+  const look = (start) => {
+    const now = told();
+    if (window.bench.names === null && now && now !== before) window.bench.names = performance.now() - start;
+    if (window.bench.names !== null && state().slice(0, 6).every(settled)) {
+      window.bench.pictures = performance.now() - start;
+      return;
+    }
+    requestAnimationFrame(() => look(start));
+  };
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") look(performance.now());
+  }, { once: true });
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--collection", type=Path, required=True)
+    parser.add_argument("--searches", type=int, default=30)
+    parser.add_argument("--browser", default="/usr/bin/chromium")
+    given = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        pages(Path(folder), Path(folder, "home"), str(given.collection.absolute())) as ui,
+    ):
+        browser = playwright.chromium.launch(executable_path=given.browser, args=FLAGS)
+        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        _paint(browser, ui)
+        _search(browser, ui, given.searches)
+        browser.close()
+
+
+def _paint(browser: Any, ui: Pages) -> None:
+    cold, server = [], []
+    for _ in range(6):
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        page = context.new_page()
+        before = _cpu(ui.process.pid)
+        began = time.perf_counter()
+        page.goto(ui.at(), wait_until="commit")
+        page.locator(".card").first.wait_for(timeout=120_000)
+        cold.append((time.perf_counter() - began) * 1000)
+        server.append((_cpu(ui.process.pid) - before) * 1000)
+        context.close()
+    print(f"first page of this process: {cold[0]:.0f} ms")
+    _tell("first paint (new visitor, warm process)", cold[1:])
+    _tell("  processor time of the server", server[1:])
+
+
+def _search(browser: Any, ui: Pages, searches: int) -> None:
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(ui.at())
+    page.locator(".card").first.wait_for(timeout=120_000)
+    box = page.get_by_label("Search", exact=True)
+    names, pictures, told, server, client = [], [], [], [], []
+    for n in range(searches + 1):
+        page.evaluate(WATCH)
+        box.fill(f"a {COLOURS[n % 10]} {WORDS[n // 10 % 10]}, {n}")
+        cpu, clients = _cpu(ui.process.pid), _children(ui.process.pid)
+        box.press("Enter")
+        page.wait_for_function("window.bench.pictures !== null", timeout=120_000)
+        names.append(page.evaluate("window.bench.names"))
+        pictures.append(page.evaluate("window.bench.pictures"))
+        server.append((_cpu(ui.process.pid) - cpu) * 1000)
+        client.append((_children(ui.process.pid) - clients) * 1000)
+        said = page.get_by_text(re.compile(r"· [\d,]+ ms$")).first.text_content()
+        told.append(float(re.search(r"([\d,]+) ms$", said)[1].replace(",", "")))  # type: ignore[index]
+    print(f"first search: {names[0]:.0f} ms")
+    _tell("Enter → names of the results on the screen", names[1:])
+    _tell("Enter → first row of pictures", pictures[1:])
+    _tell("  of it the search itself", told[1:])
+    _tell("  processor time of the server, all its threads", server[1:])
+    _tell("  processor time of the browser", client[1:])
+
+
+def _tell(what: str, values: list[float]) -> None:
+    p50, p95 = np.percentile(values, [50, 95])
+    print(f"{what:<50} p50 {p50:6.0f}   p95 {p95:6.0f}   ms, of {len(values)}")
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(but: int) -> float:
+    """Of all processes below this one, but for the server: the browser and what drives it."""
+    found = 0.0
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(text.rpartition(")")[2].split()[1])
+    for pid in parents:
+        above = pid
+        while above in parents and above != os.getpid():
+            above = parents[above]
+        if above == os.getpid() and pid not in (but, os.getpid()):
+            try:
+                found += _cpu(pid)
+            except OSError:
+                continue
+    return found
+
+
+if __name__ == "__main__":
+    main()

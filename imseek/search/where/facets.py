@@ -1,0 +1,140 @@
+"""What the columns of a collection hold, so that conditions can be chosen instead of written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imseek.data.reader import Reader
+from imseek.search.where.columns import Columns, kind_of
+from imseek.search.where.names import Names
+from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind, Source
+
+Bound: TypeAlias = "float | date | None"
+
+#: The most frequent values of a column that are told, and how many different ones are counted at all.
+VALUES: Final = 200
+_COUNTED: Final = 20_000
+#: Images that are looked at together.
+_TOGETHER: Final = 2**20
+_MEMORY: Final = 256 << 20
+#: Columns that describe a picture's file to machines: nobody chooses by them.
+_SKIPPED: Final = frozenset({"phash", "mode", "orientation", "taken_at_zone", "content_hash", "frames"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A column: ``kind`` as filters name it, how many images have a value (``known``), how many ``distinct`` ones
+    there are (of texts, None where they are too many to count).
+
+    ``values`` are the most frequent texts with how often each is there, ``low`` and ``high`` the bounds of numbers and
+    dates (of times: their days).
+    """
+
+    column: str
+    kind: Kind
+    known: int
+    distinct: int | None = None
+    values: tuple[tuple[str, int], ...] = ()
+    low: Bound = None
+    high: Bound = None
+
+
+def facets(reader: Reader, *, skipped: frozenset[str] = _SKIPPED) -> tuple[Facet, ...]:
+    """Of each stored column that has a value, and of ``folder``, in the reader's generation.
+
+    Reads every column once; 100,000 images with the usual ones take some tenths of a second. Raises
+    StaleGenerationError.
+    """
+    columns = Columns(_MEMORY)
+    types = columns.types(reader)
+    kinds = {name: kind_of(kind) for name, kind in types.items()}
+    named = [
+        (shown, virtual.inputs[0])
+        for shown, virtual in sorted(Names(kinds).all().items())
+        if len(virtual.inputs) == 1
+        and virtual.inputs[0].what == "stored"
+        and shown in _own_names(kinds, shown)
+    ]
+    found = []
+    for shown, source in named:
+        if source.name in skipped:
+            continue
+        found.append(_facet(shown, kinds[source.name], _chunks(columns, reader, types, source)))
+    found.append(
+        _facet("folder", Kind.TEXT, map(_folders, _chunks(columns, reader, types, Source("place", "path"))))
+    )
+    return tuple(one for one in found if one.known)
+
+
+def _own_names(kinds: Any, shown: str) -> Sequence[str]:
+    """Names of stored columns, and not those of what is made of them (``day`` of ``taken_at``)."""
+    return [shown] if shown in kinds or shown.removeprefix("extra_") in kinds else []
+
+
+def _chunks(columns: Columns, reader: Reader, types: Any, source: Source) -> Iterator[Any]:
+    reading = columns.read(reader, types)
+    group: list[Any] = []
+    rows = 0
+    for shard in (*reader.current.shards, None):
+        if group and (shard is None or rows + shard.rows > _TOGETHER):
+            yield reading.table(group, [source])[1].column(0)
+            group, rows = [], 0
+        if shard is not None:
+            group.append(shard)
+            rows += shard.rows
+
+
+def _facet(name: str, kind: Kind, chunks: Iterator[Any]) -> Facet:
+    known = 0
+    low: Any = None
+    high: Any = None
+    counts: Counter[str] | None = Counter()
+    for chunk in chunks:
+        known += len(chunk) - chunk.null_count
+        if kind in NUMBERS | TIMES:
+            bounds = pc.min_max(chunk).as_py()
+            low = _least(min, low, bounds["min"])
+            high = _least(max, high, bounds["max"])
+        elif counts is not None:
+            texts = chunk.cast(pa.string()) if chunk.type != pa.string() else chunk
+            counted = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
+            if len(counted) > _COUNTED:  # Captions and the like.
+                counts = None
+                continue
+            values = zip(
+                counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True
+            )
+            counts.update({value: n for value, n in values if value is not None})
+            counts = None if len(counts) > _COUNTED else counts
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0])) if counts else []
+    return Facet(
+        name,
+        kind,
+        known,
+        len(counts) if counts else None,
+        tuple(ordered[:VALUES]),
+        _day(low),
+        _day(high),
+    )
+
+
+def _least(choose: Any, a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else choose(a, b)
+
+
+def _day(value: Any) -> Bound:
+    if isinstance(value, datetime):
+        return value.date()
+    return None if value is None else value
+
+
+def _folders(paths: Any) -> Any:
+    """As the column ``folder`` of filters makes them of paths."""
+    return pc.replace_substring_regex(paths, r"^[^/]*$|^(/)[^/]*$|^((?s:.+))/[^/]*$", r"\1\2")

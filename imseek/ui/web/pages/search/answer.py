@@ -1,0 +1,136 @@
+"""The answer: what was found, in which order, where it ends, and what to do where nothing is found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Final
+
+import streamlit as st
+
+from imseek.collection import Collection
+from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
+from imseek.types import Hit, SearchResult
+from imseek.ui.web import shell
+from imseek.ui.web.asked import Asked
+from imseek.ui.web.pages.search import state
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain import markdown_free
+
+#: Pictures that are shown beyond the cutoff, so that it can be judged.
+_BEYOND: Final = 12
+
+
+def show(name: str, collection: Collection, asked: Asked) -> bool:
+    """Ask, and draw the answer; whether there is one."""
+    began = time.perf_counter()
+    try:
+        with st.spinner("Searching… (the first search loads the encoder)"):
+            result = collection.search(asked.query(state.upload))
+            beyond = _beyond(collection, asked, result)
+    except ExpiredPageError:
+        st.text("This page was of an earlier state of the collection, which has changed since.")
+        st.button("Show the first page", on_click=state.turn, args=(None,), type="primary")
+        return False
+    except ImageNotFoundError as error:
+        shell.refused(error)
+        st.text("Remove that picture from the search, or start again.")
+        return False
+    except ImseekError as error:
+        shell.refused(error)
+        return False
+    took = time.perf_counter() - began
+    _facts(asked, result, took)
+    _draw(name, collection, asked, result, beyond)
+    return True
+
+
+def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple[Hit, ...]:
+    """A few hits behind the place where the cutoff has ended the list; none where that is not told so simply."""
+    shaped = asked.group or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
+    if not result.cut or result.next_page or asked.page or shaped:
+        return ()
+    query = replace(asked.but(cutoff=False, limit=len(result) + _BEYOND).query(state.upload))
+    there = {hit.image_id for hit in result}
+    return tuple(hit for hit in collection.search(query) if hit.image_id not in there)
+
+
+def _facts(asked: Asked, result: SearchResult, took: float) -> None:
+    said = [_count(len(result), "picture"), f"of {result.searched:,}"]
+    if result.groups:
+        said.insert(1, f"in {_count(len(result.groups), 'group')}")
+    line = " ".join(said)
+    if result.cut:
+        line += f" · {result.cut:,} less relevant left out"
+    if result.approximate:
+        line += " · approximate (Options: look at every picture)"
+    line += f" · {took * 1000:,.0f} ms"
+    st.caption(line)
+    for note in result.notes:
+        st.caption(f"ℹ️ {markdown_free(note, 400)}")
+
+
+@st.fragment
+def _draw(
+    name: str, collection: Collection, asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]
+) -> None:
+    """The pictures; a fragment, since choosing some changes nothing above them."""
+    if state.current().asked != asked:  # More or less like a picture was asked for.
+        st.rerun()
+    if not result.hits:
+        _nothing(asked, bool(beyond))
+    results.results(
+        name,
+        collection,
+        (*result.hits, *beyond),
+        key="search-results",
+        rule_after=len(result.hits) if beyond else None,
+        groups=result.groups,
+        like=_like,
+    )
+    if state.current().asked != asked:
+        st.rerun()
+    _pages(asked, result)
+
+
+def _like(image_id: int, more: bool) -> None:
+    state.go(state.current().asked.judged(image_id, right=more))
+
+
+def _nothing(asked: Asked, beyond: bool) -> None:
+    """What can be done where nothing was found."""
+    if beyond:
+        st.text("Nothing stands out from the rest of the collection. The nearest are below the line.")
+        return
+    st.subheader("Nothing found", anchor=False)
+    with st.container(horizontal=True):
+        if asked.where:
+            st.button("Search without filters", on_click=state.go, args=(asked.but(where=()),))
+        if asked.cutoff:
+            st.button("Show less relevant ones too", on_click=state.go, args=(asked.but(cutoff=False),))
+        if asked.by == "caption":
+            st.button("Search pictures, not captions", on_click=state.go, args=(asked.but(by="image"),))
+        if asked.page:
+            st.button("Show the first page", on_click=state.turn, args=(None,))
+    if not (asked.where or asked.cutoff or asked.page or asked.by == "caption"):
+        st.text("Other words may find more.")
+
+
+def _pages(asked: Asked, result: SearchResult) -> None:
+    if not asked.page and not result.next_page:
+        return
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        if asked.page:
+            earlier = state.before(asked.page)
+            st.button(
+                "← Previous page" if earlier else "← First page",
+                on_click=state.turn,
+                args=(earlier,),
+                key="prev",
+            )
+        if result.next_page:
+            st.button("Next page →", on_click=state.turn, args=(result.next_page,), key="next")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

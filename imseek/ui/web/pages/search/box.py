@@ -1,0 +1,167 @@
+"""The box of words, the way in for a picture, and the chips of what is asked."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from imseek.collection import Collection
+from imseek.errors import ImseekError, QueryError
+from imseek.ui.web import hub, uploads
+from imseek.ui.web.asked import Asked, Part
+from imseek.ui.web.components import component
+from imseek.ui.web.components.chips import chips
+from imseek.ui.web.pages.search import pieces, state
+from imseek.ui.web.parts import results
+
+_WORDS: Final = "search-words"
+_ALSO: Final = "search-also"
+_NOT: Final = "search-not"
+#: Counts pictures, so that the uploader is empty again after each.
+_PICTURES: Final = "search-pictures"
+_STYLE: Final = """<style>
+.st-key-search-picture, [data-testid="stLayoutWrapper"]:has(> .st-key-search-picture) { flex: 0 0 auto; width: auto; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] {
+  padding: 0; min-height: 0; border: 0; background: none; width: auto;
+}
+.st-key-search-picture [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button p { display: none; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after { content: "Picture…"; }
+.st-key-search-asking { position: absolute; }
+</style>"""
+_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+_PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
+
+
+def show(asked: Asked) -> None:
+    """The first row."""
+    st.html(_STYLE)
+    words = pieces.in_box(asked)
+    if st.session_state.get(_WORDS) != words:  # After a link, or Back.
+        st.session_state[_WORDS] = words
+    st.text_input(
+        "Search",
+        key=_WORDS,
+        label_visibility="collapsed",
+        placeholder="What does the picture show?",
+        on_change=_words,
+    )
+
+
+def picture() -> None:
+    """Choose a picture; one that is pasted or dropped anywhere on the page comes in here too."""
+    n = st.session_state.setdefault(_PICTURES, 0)
+    with st.container(key="search-picture", width="content"):
+        st.file_uploader(
+            "Picture",
+            key=f"{_PICTURES}-{n}",
+            label_visibility="collapsed",
+            on_change=_pictured,
+            max_upload_size=uploads.LARGEST >> 20,
+        )
+    with st.container(key="search-asking"):
+        component("asking")(
+            key="asking",
+            data={"box": f".st-key-{_WORDS} input", "uploader": ".st-key-search-picture"},
+        )
+
+
+def more_words() -> None:
+    """What is looked for besides, and what is not wanted."""
+    with st.popover("Also, not"):
+        st.text_input("Also", key=_ALSO, placeholder="at night", on_change=_added, args=(_ALSO, False))
+        st.text_input("Not", key=_NOT, placeholder="snow", on_change=_added, args=(_NOT, True))
+        st.caption(
+            "Each becomes a piece whose weight can be changed. In the box above, `2:beach` counts twice, `-snow` is "
+            "not wanted, and `id:17`, a path or a link is a picture. Press `/` to go there."
+        )
+
+
+def pieces_of(asked: Asked, name: str, collection: Collection) -> None:
+    """The chips of what is asked."""
+    ids = [*(int(one.what) for one in asked.parts if one.kind == "image"), *asked.more, *asked.less]
+    stored = results.found(collection, ids) if ids else ()
+    known = {
+        hit.image_id: pieces.Picture(results.title_of(hit), hub.thumbnail(name, hit.image_id))
+        for hit in stored
+    }
+    shown = pieces.chips(asked, known, _small)
+    if shown:
+        chips(shown, key="search-chips", changed=_chip)
+
+
+def _words() -> None:
+    text = st.session_state[_WORDS]
+    now = state.current().asked
+    try:
+        what = _opened(text.strip())
+        state.go(pieces.submitted(now, text) if what is None else pieces.submitted(now, "").with_part(what))
+    except ImseekError as error:
+        state.refuse(error)
+
+
+def _added(key: str, unwanted: bool) -> None:
+    text = st.session_state[key]
+    st.session_state[key] = ""
+    try:
+        state.go(pieces.added(state.current().asked, text, unwanted=unwanted))
+    except ImseekError as error:
+        state.refuse(error)
+
+
+def _pictured() -> None:
+    n = st.session_state[_PICTURES]
+    given = st.session_state.get(f"{_PICTURES}-{n}")
+    if given is None:
+        return
+    st.session_state[_PICTURES] = n + 1
+    try:
+        kept = uploads.keep(state.home(), given.getvalue(), given.name)
+        state.go(state.current().asked.with_part(Part("upload", kept)))
+    except ImseekError as error:
+        state.refuse(error)
+
+
+def _chip(chip: str, what: str, value: float | None) -> None:
+    state.go(pieces.changed(state.current().asked, chip, what, value))
+
+
+def _opened(text: str) -> Part | None:
+    """The picture that a typed path or link leads to, kept here; None for words. Only what is typed is opened, never
+    what stands in an address. Raises QueryError, MediaError."""
+    if _URL.fullmatch(text):
+        from imseek.search.compose import fetched
+        from imseek.search.query import Term
+
+        data, called = fetched(Term(url=text))
+    elif _PATH.fullmatch(text) and "\0" not in text:
+        from imseek.search.parse import parse
+
+        path = parse(text).picture
+        assert isinstance(path, Path)
+        if not path.is_file():  # Words such as "/ or \" are looked for.
+            return None
+        if path.stat().st_size > uploads.LARGEST:
+            raise QueryError(
+                f"{path} is larger than {uploads.LARGEST >> 20} MiB", hint="search with a smaller copy of it"
+            )
+        data, called = path.read_bytes(), path.name
+    else:
+        return None
+    return Part("upload", uploads.keep(state.home(), data, called))
+
+
+@lru_cache(64)
+def _small(name: str) -> str:
+    """An upload as a data URI; empty where it is not here any more."""
+    from imseek.media import decode, thumbnail
+    from imseek.ui.thumbnail_data import data_uri
+
+    try:
+        return data_uri(thumbnail(decode(state.upload(name), min_side=64, measured=False).pixels, 64))
+    except ImseekError:
+        return ""

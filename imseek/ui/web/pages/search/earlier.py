@@ -1,0 +1,114 @@
+"""Searches of earlier, and those with a name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.ui.web.asked import Asked
+from imseek.ui.web.pages.search import pieces, state
+from imseek.ui.web.plain import markdown_free, one_line
+from imseek.ui.web.saved import LONGEST, Searches
+
+#: Of the history, in the menu.
+_SHOWN: Final = 15
+_NAME: Final = "search-save-as"
+_WHICH: Final = "search-saved"
+_RENAMED: Final = "search-rename-to"
+
+
+def remember(uuid: str, asked: Asked) -> None:
+    """The search that is answered now goes into the history, once for each time that it is asked."""
+    key = (uuid, asked.but())
+    if st.session_state.get("search-remembered") == key:
+        return
+    st.session_state["search-remembered"] = key
+    try:
+        state.store().remember(uuid, asked)
+    except ImseekError as error:  # A full disk is no reason not to search.
+        st.caption(f"The history could not be written: {markdown_free(str(error))}")
+
+
+def show(uuid: str, asked: Asked) -> None:
+    """The menu of them. What it holds is looked up when it is opened."""
+    menu = st.popover("Earlier", key="search-earlier", on_change="rerun", width="content")
+    if not menu.open:
+        return
+    with menu:
+        known = state.store().of(uuid)
+        if known.note:
+            st.text(f"⚠️ {known.note}")
+        if not asked.empty:
+            st.text_input(
+                "Save this search as",
+                key=_NAME,
+                max_chars=LONGEST,
+                placeholder=pieces.named(asked),
+                on_change=_save,
+                args=(uuid,),
+            )
+        if known.saved:
+            _saved(uuid, known)
+        _history(uuid, known)
+
+
+def _saved(uuid: str, known: Searches) -> None:
+    names = list(known.saved)
+    if st.session_state.get(_WHICH) not in names:
+        st.session_state[_WHICH] = None
+    chosen = st.selectbox(
+        "Saved", names, index=None, key=_WHICH, placeholder="Choose one", format_func=one_line
+    )
+    if chosen is None:
+        return
+    with st.container(horizontal=True):
+        st.button(
+            "Search", on_click=state.go, args=(known.saved[chosen],), type="primary", key="search-again"
+        )
+        st.button("Delete", on_click=_delete, args=(uuid, chosen))
+    st.text_input("New name", key=_RENAMED, max_chars=LONGEST, on_change=_rename, args=(uuid, chosen))
+
+
+def _history(uuid: str, known: Searches) -> None:
+    st.caption("Earlier searches" if known.history else "Searches appear here, the newest first.")
+    for n, past in enumerate(known.history[:_SHOWN]):
+        st.button(
+            markdown_free(pieces.named(past.asked), 60),
+            key=f"search-past-{n}",
+            type="tertiary",
+            on_click=state.go,
+            args=(past.asked,),
+        )
+    if known.history:
+        st.button("Clear this list", on_click=_forget, args=(uuid,))
+
+
+def _save(uuid: str) -> None:
+    name = st.session_state[_NAME]
+    st.session_state[_NAME] = ""
+    if name.strip():
+        _try(lambda: state.store().save(uuid, name, state.current().asked))
+
+
+def _rename(uuid: str, name: str) -> None:
+    new = st.session_state[_RENAMED]
+    st.session_state[_RENAMED] = ""
+    if new.strip():
+        _try(lambda: state.store().rename(uuid, name, new))
+
+
+def _delete(uuid: str, name: str) -> None:
+    _try(lambda: state.store().delete(uuid, name))
+
+
+def _forget(uuid: str) -> None:
+    _try(lambda: state.store().forget(uuid))
+
+
+def _try(change: state.Change) -> None:
+    try:
+        change()
+    except ImseekError as error:
+        state.refuse(error)

@@ -1,0 +1,233 @@
+"""The menu of filters: what is known of the pictures, to choose from instead of writing conditions."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.data.current import read_current
+from imseek.explore.reading import reading
+from imseek.search.where.facets import Facet, facets
+from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind
+from imseek.ui.web import shell
+from imseek.ui.web.asked import Asked
+from imseek.ui.web.pages.search import filters, state
+from imseek.ui.web.pages.search.filters import Filter
+from imseek.ui.web.plain import markdown_free, one_line
+
+_EARLIEST: Final = date(1826, 1, 1)  # The first photograph that is left.
+_LATEST: Final = date(2200, 1, 1)
+#: Columns that have a control of their own, or are no use in one.
+_OWN: Final = frozenset(
+    {"taken_at", "folder", "format", "camera", "latitude", "longitude", "caption", "width", "height"}
+)
+_SHAPES: Final = {"": "Any shape", "landscape": "Landscape", "portrait": "Portrait", "square": "Square"}
+_FLAGS: Final = {"": "Any", "yes": "Yes", "no": "No"}
+_WHERE: Final = "search-where"
+
+
+def show(collection: Collection, asked: Asked) -> None:
+    """The menu. What it offers is looked up when it is opened, once for a state of the collection."""
+    # With another label it would be another menu, and closed.
+    menu = st.popover("Filters", key="search-filters", on_change="rerun", width="content")
+    if menu.open:
+        with menu, shell.told():
+            with st.spinner("Looking at what is known of the pictures…"):
+                known = {one.column: one for one in of(collection)}
+                tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
+            _common(asked, known, tagged)
+            _others(asked, known)
+            _condition(asked)
+
+
+def of(collection: Collection) -> tuple[Facet, ...]:
+    """What the columns of the collection hold now."""
+    return _facets(collection.path, read_current(collection.path).generation)
+
+
+@lru_cache(8)
+def _facets(path: Path, generation: int) -> tuple[Facet, ...]:
+    return reading(path, facets)
+
+
+def _common(asked: Asked, known: dict[str, Facet], tagged: tuple[tuple[str, int], ...]) -> None:
+    if (taken := known.get("taken_at")) is not None:
+        _days(asked, taken)
+    if (folders := known.get("folder")) is not None and (folders.distinct or 2) > 1:
+        _some(asked, folders, "Folder")
+    if tagged:
+        _choose(asked, filters.TAG, "Tag", tagged)
+    for column, label in (("format", "Format"), ("camera", "Camera")):
+        if column in known and (known[column].distinct or 2) > 1:
+            _some(asked, known[column], label)
+    if "width" in known:
+        now = filters.of(asked.where, "aspect")
+        shape = next((name for name, one in filters.SHAPES.items() if one == (now.low, now.high)), "")
+        _tell("search-shape", shape)
+        st.selectbox(
+            "Shape",
+            list(_SHAPES),
+            key="search-shape",
+            format_func=lambda one: _SHAPES[one],
+            on_change=_shaped,
+        )
+        _range(asked, "megapixels", "Megapixels", None, None)
+    if "latitude" in known:
+        _tell("search-place", filters.of(asked.where, "latitude").known)
+        st.toggle(f"With a place ({known['latitude'].known:,})", key="search-place", on_change=_placed)
+    if "caption" in known:
+        _holds(asked, "caption", "Caption contains")
+
+
+def _others(asked: Asked, known: dict[str, Facet]) -> None:
+    """Any other column, one at a time."""
+    names = sorted(set(known) - _OWN)
+    if not names:
+        return
+    column = st.selectbox(
+        "Another fact",
+        names,
+        index=None,
+        key="search-other",
+        placeholder="Choose one",
+        format_func=lambda one: one_line(one.replace("_", " ")),
+    )
+    if column is None or column not in known:
+        return
+    facet, label = known[column], markdown_free(column)
+    if facet.kind == Kind.BOOL:
+        now = filters.of(asked.where, column).true
+        _tell("search-flag", "" if now is None else "yes" if now else "no")
+        st.selectbox(
+            label,
+            list(_FLAGS),
+            key="search-flag",
+            format_func=lambda one: _FLAGS[one],
+            on_change=_flagged,
+            args=(column,),
+        )
+    elif facet.kind in NUMBERS and isinstance(facet.low, int | float) and isinstance(facet.high, int | float):
+        _range(asked, column, label, float(facet.low), float(facet.high))
+    elif facet.kind not in TIMES:
+        _some(asked, facet, label)
+
+
+def _condition(asked: Asked) -> None:
+    _tell(_WHERE, asked.condition or "")
+    st.text_area(
+        "As a condition (SQL, docs/where.md)",
+        key=_WHERE,
+        height=90,
+        placeholder="year >= 2020 AND width > 3000",
+        on_change=_written,
+    )
+
+
+def _days(asked: Asked, taken: Facet) -> None:
+    now = filters.of(asked.where, "day")
+    spans = f"{taken.low} to {taken.high}"
+    since, until = st.columns(2)
+    for place, name, value in ((since, "From", now.low), (until, "Until", now.high)):
+        key = f"search-day-{name}"
+        _tell(key, value)
+        place.date_input(
+            name,
+            value=None,
+            key=key,
+            min_value=_EARLIEST,
+            max_value=_LATEST,
+            help=f"Taken {spans}",
+            on_change=_dated,
+        )
+
+
+def _some(asked: Asked, facet: Facet, label: str) -> None:
+    """One of its values, or where these are too many a part of the text."""
+    if facet.distinct is None or facet.distinct > len(facet.values):
+        _holds(asked, facet.column, f"{label} contains")
+    else:
+        _choose(asked, facet.column, label, facet.values)
+
+
+def _choose(asked: Asked, column: str, label: str, values: tuple[tuple[str, int], ...]) -> None:
+    key = f"search-values-{column}"
+    now = filters.of(asked.where, column).values
+    counts = dict(values)
+    _tell(key, list(now))
+    st.multiselect(
+        label,
+        [*counts, *(value for value in now if value not in counts)],
+        key=key,
+        placeholder="Any",
+        format_func=lambda one: f"{one_line(one) or '(empty)'} ({counts.get(one, 0):,})",
+        on_change=lambda: _put(Filter(column, tuple(st.session_state[key]))),
+    )
+
+
+def _holds(asked: Asked, column: str, label: str) -> None:
+    key = f"search-holds-{column}"
+    _tell(key, filters.of(asked.where, column).holds)
+    st.text_input(label, key=key, on_change=lambda: _put(Filter(column, holds=st.session_state[key].strip())))
+
+
+def _range(asked: Asked, column: str, label: str, low: float | None, high: float | None) -> None:
+    now = filters.of(asked.where, column)
+    keys = (f"search-least-{column}", f"search-most-{column}")
+
+    def put() -> None:
+        least, most = (st.session_state[key] for key in keys)
+        _put(Filter(column, low=least, high=most))
+
+    for place, key, word, value, shown in zip(
+        st.columns(2), keys, ("from", "to"), (now.low, now.high), (low, high), strict=True
+    ):
+        _tell(key, value)
+        place.number_input(
+            f"{label} {word}",
+            value=None,
+            key=key,
+            placeholder="" if shown is None else f"{shown:g}",
+            on_change=put,
+        )
+
+
+def _tell(key: str, value: object) -> None:
+    """What the address says, told in every run: a menu that was closed takes up what the last run told."""
+    st.session_state[key] = value
+
+
+def _put(new: Filter) -> None:
+    asked = state.current().asked
+    state.go(asked.but(where=filters.put(asked.where, new)))
+
+
+def _dated() -> None:
+    since, until = (st.session_state[f"search-day-{name}"] for name in ("From", "Until"))
+    _put(Filter("day", low=since, high=until))
+
+
+def _shaped() -> None:
+    low, high = filters.SHAPES.get(st.session_state["search-shape"], (None, None))
+    _put(Filter("aspect", low=low, high=high))
+
+
+def _placed() -> None:
+    _put(Filter("latitude", known=st.session_state["search-place"]))
+
+
+def _flagged(column: str) -> None:
+    said = st.session_state["search-flag"]
+    _put(Filter(column, true=None if not said else said == "yes"))
+
+
+def _written() -> None:
+    text = st.session_state[_WHERE].strip()
+    asked = state.current().asked
+    if text != (asked.condition or ""):
+        state.go(asked.but(where=(text,) if text else ()))

@@ -1,0 +1,172 @@
+"""Conditions on metadata as people choose them: made into ``where`` (docs/where.md), and read back from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, TypeAlias
+
+Bound: TypeAlias = "float | date | None"
+
+#: A name that needs no quotes in a condition, and is no word of SQL.
+_PLAIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_KEPT_WORDS: Final = frozenset(
+    [
+        *("and", "or", "not", "in", "is", "null", "like", "between", "case", "when", "then", "else", "end"),
+        *("true", "false", "as"),
+    ]
+)
+_NAME: Final = r'(?:[a-z][a-z0-9_]*|"(?:[^"]|"")+")'
+_TEXT: Final = r"'(?:[^']|'')*'"
+_NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|'\d{4}-\d\d-\d\d'"
+_IN: Final = re.compile(rf"({_NAME}) IN \(({_TEXT}(?:, {_TEXT})*)\)")
+_TAGS: Final = re.compile(rf"tag\({_TEXT}\)(?: OR tag\({_TEXT}\))*")
+_RANGE: Final = re.compile(rf"({_NAME}) (?:>= ({_NUMBER})(?: AND \1 <= ({_NUMBER}))?|<= ({_NUMBER}))")
+_KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
+_TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
+_HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
+
+#: The column that stands for tags, which are no column.
+TAG: Final = "tag()"
+#: Above this a picture is a landscape, below its reciprocal a portrait.
+WIDE: Final = 1.05
+SHAPES: Final = {"landscape": (WIDE, None), "portrait": (None, 0.95), "square": (0.95, WIDE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on one column: one of ``values``, or within ``low`` and ``high``, or ``known``, or what it ``holds``
+    (a part of a text, whatever the case of its letters), or ``true``."""
+
+    column: str
+    values: tuple[str, ...] = ()
+    low: Bound = None
+    high: Bound = None
+    known: bool = False
+    holds: str = ""
+    true: bool | None = None
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.values
+            or self.known
+            or self.holds.strip()
+            or self.true is not None
+            or self.low is not None
+            or self.high is not None
+        )
+
+    def sql(self) -> str:
+        """Of a filter that is not empty."""
+        name = quoted(self.column)
+        if self.column == TAG:
+            return " OR ".join(f"tag({_text(value)})" for value in self.values)
+        if self.values:
+            return f"{name} IN ({', '.join(map(_text, self.values))})"
+        if self.holds:
+            return f"contains(lower({name}), {_text(self.holds.lower())})"
+        if self.true is not None:
+            return f"{name} IS {'TRUE' if self.true else 'FALSE'}"
+        if self.known:
+            return f"{name} IS NOT NULL"
+        bounds = [
+            f"{name} {sign} {_number(bound)}"
+            for sign, bound in ((">=", self.low), ("<=", self.high))
+            if bound is not None
+        ]
+        return " AND ".join(bounds)
+
+    def words(self) -> str:
+        """For people."""
+        column = "tag" if self.column == TAG else self.column.replace("_", " ")
+        if self.values:
+            return f"{column}: {' or '.join(value or '(empty)' for value in self.values)}"
+        if self.holds:
+            return f"{column} contains “{self.holds}”"
+        if self.true is not None:
+            return column if self.true else f"not {column}"
+        if self.known:
+            return {"latitude": "with a place", "caption": "with a caption"}.get(
+                self.column, f"{column} is known"
+            )
+        if self.column == "aspect":
+            for name, bounds in SHAPES.items():
+                if bounds == (self.low, self.high):
+                    return name
+        low, high = (None if one is None else _number(one).strip("'") for one in (self.low, self.high))
+        if low is None or high is None:
+            since, until = ("from", "until") if self.column == "day" else ("at least", "at most")
+            return f"{column} {since} {low}" if low is not None else f"{column} {until} {high}"
+        return f"{column} {low}" if low == high else f"{column} {low} to {high}"
+
+
+def read(condition: str) -> Filter | None:
+    """The filter that a condition is, where :meth:`Filter.sql` writes it so; None for anything else."""
+    found = _read(condition)
+    return found if found is not None and not found.empty and found.sql() == condition else None
+
+
+def said(condition: str) -> str:
+    """A condition for people: in words where it is one of ours, and else as it is."""
+    found = read(condition)
+    return condition if found is None else found.words()
+
+
+def of(where: tuple[str, ...], column: str) -> Filter:
+    """The filter on a column among conditions; an empty one where there is none."""
+    return next((one for one in map(read, where) if one is not None and one.column == column), Filter(column))
+
+
+def put(where: tuple[str, ...], new: Filter) -> tuple[str, ...]:
+    """With ``new`` in place of the filter on its column; without one where ``new`` is empty."""
+    left = tuple(one for one in where if (known := read(one)) is None or known.column != new.column)
+    return left if new.empty else (*left, new.sql())
+
+
+def quoted(name: str) -> str:
+    """A column's name as it stands in a condition."""
+    if _PLAIN.fullmatch(name) and name not in _KEPT_WORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _number(value: float | date) -> str:
+    if isinstance(value, date):
+        return f"'{value.isoformat()}'"
+    return f"{int(value)}" if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def _read(condition: str) -> Filter | None:
+    if _TAGS.fullmatch(condition):
+        return Filter(TAG, tuple(_unquoted(one) for one in re.findall(_TEXT, condition)))
+    if found := _IN.fullmatch(condition):
+        return Filter(_unquoted(found[1]), tuple(_unquoted(one) for one in re.findall(_TEXT, found[2])))
+    if found := _HOLDS.fullmatch(condition):
+        return Filter(_unquoted(found[1]), holds=_unquoted(found[2]))
+    if found := _TRUE.fullmatch(condition):
+        return Filter(_unquoted(found[1]), true=found[2] == "TRUE")
+    if found := _KNOWN.fullmatch(condition):
+        return Filter(_unquoted(found[1]), known=True)
+    if found := _RANGE.fullmatch(condition):
+        try:
+            return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
+        except ValueError:  # The 31st of February.
+            return None
+    return None
+
+
+def _bound(text: str | None) -> Bound:
+    if text is None:
+        return None
+    return date.fromisoformat(text.strip("'")) if text.startswith("'") else float(text)
+
+
+def _unquoted(text: str) -> str:
+    mark = text[0]
+    return text if mark not in "'\"" else text[1:-1].replace(mark * 2, mark)

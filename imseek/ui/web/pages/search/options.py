@@ -1,0 +1,80 @@
+"""How the answer is shaped: small knobs, each of which asks anew."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek.ui.web.asked import Asked
+from imseek.ui.web.pages.search import state
+
+_BY: Final = {"image": "Pictures", "caption": "Captions"}
+_SORT: Final = {"score": "Best first", "date": "Newest first"}
+#: Streamlit takes None for nothing chosen.
+_GROUP: Final = {"": "No groups", "folder": "By folder", "day": "By day", "source": "By source"}
+_SIZES: Final = (30, 60, 120, 240)
+
+
+def show(asked: Asked, *, captions: bool) -> None:
+    """The menu of them."""
+    changed = sum(getattr(asked, name) != getattr(Asked(), name) for name in _KNOBS)
+    with st.popover(f"Options ({changed})" if changed else "Options"):
+        if captions or asked.by == "caption":
+            _choose(asked, "by", "Compare with", _BY)
+        _choose(asked, "sort", "Order", _SORT)
+        _choose(asked, "group", "Groups", _GROUP)
+        sizes = sorted({*_SIZES, asked.limit})
+        _choose(
+            asked, "limit", "Groups a page" if asked.group else "Pictures a page", {n: str(n) for n in sizes}
+        )
+        _toggle(asked, "cutoff", "Stop where relevance ends", "Leaves out what is no better than chance.")
+        _toggle(asked, "collapse", "Near-duplicates as one", "The best of them stands for all.")
+        _set("search-diversity", asked.diversity)
+        st.slider(
+            "Variety",
+            0.0,
+            1.0,
+            step=0.05,
+            key="search-diversity",
+            on_change=_changed,
+            args=("diversity", "search-diversity"),
+            disabled=asked.sort == "date",
+            help="Above 0, pictures that resemble earlier ones come later; 0.3 is a good start.",
+        )
+        _toggle(
+            asked, "hubness", "Push back pictures that match everything", "Changes the order, not the scores."
+        )
+        _toggle(asked, "exact", "Look at every picture", "Slower in large collections, and misses nothing.")
+
+
+_KNOBS: Final = ("by", "sort", "group", "limit", "cutoff", "collapse", "diversity", "hubness", "exact")
+
+
+def _choose(asked: Asked, name: str, label: str, choices: dict[Any, str]) -> None:
+    key = f"search-{name}"
+    _set(key, getattr(asked, name) or "")
+    st.selectbox(
+        label,
+        list(choices),
+        key=key,
+        format_func=lambda one: choices.get(one, str(one)),
+        on_change=_changed,
+        args=(name, key),
+    )
+
+
+def _toggle(asked: Asked, name: str, label: str, why: str) -> None:
+    key = f"search-{name}"
+    _set(key, getattr(asked, name))
+    st.toggle(label, key=key, help=why, on_change=_changed, args=(name, key))
+
+
+def _set(key: str, value: Any) -> None:
+    """What the address says, told in every run: a menu that was closed takes up what the last run told."""
+    st.session_state[key] = value
+
+
+def _changed(name: str, key: str) -> None:
+    value = st.session_state[key]
+    state.go(state.current().asked.but(**{name: None if value == "" else value}))

@@ -1,0 +1,134 @@
+"""A search and the pieces that it is shown as: the box of words, and chips. Plain functions, without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from imseek.ui.web import asked as asking
+from imseek.ui.web.asked import Asked, Part
+from imseek.ui.web.components.chips import Chip
+from imseek.ui.web.pages.search import filters
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A stored image as chips show it: what it is called, and the address of a small picture."""
+
+    name: str
+    src: str
+
+
+def boxed(asked: Asked) -> int | None:
+    """Which part stands in the box: the first words that are wanted."""
+    return next((n for n, part in enumerate(asked.parts) if part.kind == "words" and not part.unwanted), None)
+
+
+def in_box(asked: Asked) -> str:
+    """What stands in the box, as it would be typed."""
+    n = boxed(asked)
+    return "" if n is None else asked.parts[n].written()[1]
+
+
+def submitted(asked: Asked, text: str) -> Asked:
+    """After Enter in the box: other words take the place of those that were there; a picture (``id:17``) and what is
+    not wanted (``-snow``) are added. Raises QueryError."""
+    part = asking.typed(text)
+    n = boxed(asked)
+    if part is not None and (part.kind != "words" or part.unwanted):
+        return asked.with_part(part)
+    if part is None:
+        return asked if n is None else asked.without_part(n)
+    if n is None:
+        return asked.but(parts=(part, *asked.parts))
+    others = (one for i, one in enumerate(asked.parts) if i != n)
+    if any((one.kind, one.what, one.unwanted) == (part.kind, part.what, False) for one in others):
+        return asked.without_part(n).with_part(part)
+    return asked.but(parts=(*asked.parts[:n], part, *asked.parts[n + 1 :]))
+
+
+def added(asked: Asked, text: str, *, unwanted: bool) -> Asked:
+    """With more words, wanted or not. Raises QueryError."""
+    part = asking.typed(text)
+    return asked if part is None else asked.with_part(replace(part, unwanted=unwanted or part.unwanted))
+
+
+def chips(asked: Asked, stored: Mapping[int, Picture], uploaded: Callable[[str], str]) -> tuple[Chip, ...]:
+    """One for each piece; plain words alone are in the box and need none. ``stored`` has the images that there are, by
+    id; ``uploaded`` gives the address of a small picture by its hash, or nothing."""
+
+    def picture(image_id: int) -> Picture:
+        return stored.get(image_id, Picture(f"picture {image_id}, which is not here", ""))
+
+    shown = []
+    alone = len(asked.parts) == 1 and asked.parts[0] == Part("words", asked.parts[0].what)
+    for n, part in enumerate(() if alone else asked.parts):
+        if part.kind == "words":
+            what = Picture(part.what, "")
+        elif part.kind == "image":
+            what = picture(int(part.what))
+        else:
+            what = Picture("your picture", uploaded(part.what))
+        shown.append(
+            Chip(
+                f"part-{n}",
+                what.name,
+                says="not" if part.unwanted else "like" if part.kind != "words" else "also" if n else "find",
+                flips="Look for this after all" if part.unwanted else "Not this, the opposite",
+                src=what.src,
+                tone="unwanted" if part.unwanted else "",
+                weight=part.weight if len(asked.parts) > 1 else None,
+            )
+        )
+    for name, ids, tone in (("more", asked.more, ""), ("less", asked.less, "unwanted")):
+        shown += [
+            Chip(
+                f"{name}-{one}",
+                picture(one).name,
+                says=f"{name} like",
+                flips="Less like this instead" if name == "more" else "More like this instead",
+                src=picture(one).src,
+                tone=tone,
+            )
+            for one in ids
+        ]
+    shown += [
+        Chip(f"where-{n}", filters.said(condition), says="only", title=condition)
+        for n, condition in enumerate(asked.where)
+    ]
+    return tuple(shown)
+
+
+def changed(asked: Asked, chip: str, what: str, value: object) -> Asked:
+    """After a chip was changed; a chip that is not there any more changes nothing."""
+    kind, _, name = chip.partition("-")
+    if not name.isascii() or not name.isdigit():
+        return asked
+    n = int(name)
+    if kind == "where" and what == "remove" and n < len(asked.where):
+        return asked.but(where=asked.where[:n] + asked.where[n + 1 :])
+    if kind in ("more", "less") and n in (asked.more if kind == "more" else asked.less):
+        return asked.judged(n, right=(kind == "more") == (what == "remove"))
+    if kind != "part" or n >= len(asked.parts):
+        return asked
+    part = asked.parts[n]
+    if what == "remove":
+        return asked.without_part(n)
+    if what == "flip":
+        return asked.without_part(n).with_part(replace(part, unwanted=not part.unwanted))
+    if what == "weight" and isinstance(value, int | float) and 0 < value <= 1e6:
+        return asked.but(parts=(*asked.parts[:n], replace(part, weight=float(value)), *asked.parts[n + 1 :]))
+    return asked
+
+
+def named(asked: Asked) -> str:
+    """A search in a few words, for lists of them."""
+    said = []
+    for part in asked.parts:
+        what = {"words": part.what, "image": f"like picture {part.what}", "upload": "like a picture of yours"}
+        said.append(f"not {what[part.kind]}" if part.unwanted else what[part.kind])
+    said += [filters.said(condition) for condition in asked.where]
+    judged = len(asked.more) + len(asked.less)
+    if judged:
+        said.append(f"{judged} judged")
+    return " · ".join(said) or "everything"

@@ -1,0 +1,118 @@
+"""Before anything is asked: what the collection holds, and what could be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.data.current import read_current
+from imseek.data.reader import Reader
+from imseek.errors import ImseekError
+from imseek.explore.reading import reading
+from imseek.types import Hit, TagCount
+from imseek.ui.web import asked, shell
+from imseek.ui.web.asked import Asked
+from imseek.ui.web.pages.search import filters, state
+from imseek.ui.web.pages.search.filters import TAG, Filter
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain import markdown_free
+
+_NEWEST: Final = 48
+_TAGS: Final = 8
+_CAPTIONS: Final = 6
+#: Characters of a caption that reads as a search.
+_SHORT: Final = 60
+#: Collections whose encoder was loaded, or is being.
+_warmed: set[str] = set()
+_GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something red")
+
+
+def show(name: str, collection: Collection, now: Asked) -> None:
+    """Draw it."""
+    with shell.told():
+        newest, total, captions = _held(collection.path, read_current(collection.path).generation)
+        counted = tags.counts(collection)
+        hits = results.found(collection, newest)
+    if not total:
+        st.subheader("This collection is empty", anchor=False)
+        st.text("Add a folder of pictures, and search them by what they show.")
+        st.page_link(shell.page("collections"), label="Add pictures")
+        return
+    st.caption("Try, or drop a picture anywhere on this page:")
+    with st.container(horizontal=True, gap="small"):
+        for n, text in enumerate(suggested(captions)):
+            st.button(
+                markdown_free(text, _SHORT),
+                key=f"search-try-{n}",
+                on_click=state.go,
+                args=(now.with_part(asked.words(text).parts[0]),),
+            )
+    most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
+    if most:
+        _tagged(now, most)
+    st.caption(f"{total:,} pictures; the newest of them:" if total > len(newest) else f"{total:,} pictures:")
+    _draw(name, collection, hits)
+    warm(collection)
+
+
+def suggested(captions: Sequence[str]) -> tuple[str, ...]:
+    """What could be asked: short captions that are there, or else what many pictures show."""
+    short = tuple(
+        dict.fromkeys(one.strip() for one in captions if 2 < len(one.strip()) <= _SHORT and "\n" not in one)
+    )
+    return short[:_CAPTIONS] or _GENERAL
+
+
+def _tagged(now: Asked, most: Sequence[TagCount]) -> None:
+    st.caption("Tags, as filters of the next search:")
+    with st.container(horizontal=True, gap="small"):
+        for one in most:
+            st.button(
+                f"{markdown_free(one.tag, 40)} ({one.images:,})",
+                key=f"search-tag-{one.tag}",
+                on_click=state.go,
+                args=(now.but(where=filters.put(now.where, Filter(TAG, (one.tag,)))),),
+            )
+
+
+@st.fragment
+def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
+    results.results(name, collection, hits, key="search-newest", scores=False)
+
+
+@lru_cache(8)
+def _held(path: Path, generation: int) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+    """The ids of the newest images, how many there are, and captions of a few."""
+
+    def look(reader: Reader) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+        total = 0
+        newest: list[int] = []
+        for shard in sorted(reader.current.shards, key=lambda one: -one.shard_id):
+            ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
+            total += len(ids)
+            newest = sorted([*newest, *ids[-_NEWEST:].tolist()], reverse=True)[:_NEWEST]
+        return tuple(newest), total, tuple(reader.captions(newest).values())
+
+    return reading(path, look)
+
+
+def warm(collection: Collection) -> None:
+    """Load the encoder while the user is still thinking, once in this process. What fails is told by a search."""
+    if collection.uuid in _warmed:
+        return
+    _warmed.add(collection.uuid)
+
+    def load() -> None:
+        with suppress(ImseekError):
+            collection.search("warm", limit=1, metadata=False)
+
+    Thread(target=load, name="warming", daemon=True).start()

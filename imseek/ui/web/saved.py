@@ -1,0 +1,188 @@
+"""Searches of earlier, and those with a name, of each collection: ``<home>/searches.json``, for this user only.
+
+A search is kept as the query of its address (:mod:`imseek.ui.web.asked`), so whatever can be linked to can be saved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Final
+
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.web.asked import Asked, read
+
+#: Searches of earlier of a collection, saved ones of it, collections, and characters of a name.
+HISTORY: Final = 100
+SAVED: Final = 200
+_COLLECTIONS: Final = 200
+LONGEST: Final = 100
+_SCHEMA: Final = 1
+_BROKEN: Final = "the file of earlier and saved searches could not be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A search of earlier; ``at`` is in UTC, as ISO 8601."""
+
+    asked: Asked
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """Of one collection: ``history`` newest first, ``saved`` by name, in the order in which they were saved. ``note``
+    says what could not be read."""
+
+    history: tuple[Past, ...] = ()
+    saved: Mapping[str, Asked] = field(default_factory=dict)
+    note: str | None = None
+
+
+class Store:
+    """The file. Safe to use from several threads; of two processes that write at once, the later one wins."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "searches.json"
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[int, int] | None, dict[str, Searches], str | None] = (None, {}, None)
+
+    def of(self, uuid: str) -> Searches:
+        with self._lock:
+            everything = self._read()
+            return replace(everything.get(uuid, Searches()), note=self._known[2])
+
+    def remember(self, uuid: str, asked: Asked) -> None:
+        """Put a search first in the history; one that is there already moves. Pages of one search are one."""
+        first = asked.but()
+
+        def add(mine: Searches) -> Searches:
+            past = Past(first, datetime.now(UTC).isoformat(timespec="seconds"))
+            rest = tuple(one for one in mine.history if one.asked != first)
+            return replace(mine, history=(past, *rest)[:HISTORY])
+
+        self._change(uuid, add)
+
+    def forget(self, uuid: str) -> None:
+        """Clear the history."""
+        self._change(uuid, lambda mine: replace(mine, history=()))
+
+    def save(self, uuid: str, name: str, asked: Asked) -> None:
+        """Give a search a name, which until then may have been another's. Raises UsageError."""
+        called = checked_name(name)
+
+        def add(mine: Searches) -> Searches:
+            if called not in mine.saved and len(mine.saved) >= SAVED:
+                raise UsageError(
+                    f"there are {SAVED} saved searches already", hint="delete one that is not needed"
+                )
+            return replace(mine, saved={**mine.saved, called: asked.but()})
+
+        self._change(uuid, add)
+
+    def rename(self, uuid: str, name: str, new: str) -> None:
+        """Raises UsageError for a name that is taken or is none."""
+        called = checked_name(new)
+
+        def change(mine: Searches) -> Searches:
+            if called != name and called in mine.saved:
+                raise UsageError(f"another search is called {called!r}", hint="choose another name")
+            return replace(
+                mine, saved={called if one == name else one: asked for one, asked in mine.saved.items()}
+            )
+
+        self._change(uuid, change)
+
+    def delete(self, uuid: str, name: str) -> None:
+        self._change(
+            uuid, lambda mine: replace(mine, saved={k: v for k, v in mine.saved.items() if k != name})
+        )
+
+    def _change(self, uuid: str, change: Callable[[Searches], Searches]) -> None:
+        """Raises ImseekError where the file cannot be written."""
+        with self._lock:
+            everything = self._read()
+            mine = change(everything.pop(uuid, Searches()))
+            # The collection that was used last comes last; the first go when there are too many.
+            everything = dict([*everything.items(), (uuid, mine)][-_COLLECTIONS:])
+            try:
+                self._write(everything)
+            except OSError as error:
+                raise ImseekError(
+                    f"cannot write {self.path}: {error.strerror or error}",
+                    hint="make room, or set IMSEEK_HOME",
+                ) from error
+
+    def _read(self) -> dict[str, Searches]:
+        """From the file, where it has changed. A file that cannot be read is put aside, and said so from then on."""
+        stamp = self._stamp()
+        if stamp is None:
+            self._known = (None, {}, self._known[2])
+        elif stamp != self._known[0]:
+            try:
+                self._known = (stamp, _document(json.loads(self.path.read_bytes())), self._known[2])
+            except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+                aside = self.path.with_suffix(".damaged.json")
+                with suppress(OSError):
+                    self.path.replace(aside)
+                self._known = (None, {}, f"{_BROKEN}; it is now {aside}, and a new one begins")
+        return dict(self._known[1])
+
+    def _write(self, everything: Mapping[str, Searches]) -> None:
+        document = {"schema": _SCHEMA, "collections": {k: _written(v) for k, v in everything.items()}}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=self.path.parent, prefix=".searches-", delete=False) as file:  # 0600
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self.path)
+        self._known = (self._stamp(), dict(everything), self._known[2])
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+def checked_name(name: str) -> str:
+    """Raises UsageError."""
+    called = " ".join(name.split())
+    if not called or len(called) > LONGEST or not called.isprintable():
+        raise UsageError(
+            "that cannot name a search", hint=f"a name has 1 to {LONGEST} characters that can be printed"
+        )
+    return called
+
+
+def _written(searches: Searches) -> dict[str, Any]:
+    return {
+        "history": [{"at": one.at, "asked": one.asked.parameters()} for one in searches.history],
+        "saved": {name: asked.parameters() for name, asked in searches.saved.items()},
+    }
+
+
+def _document(document: Any) -> dict[str, Searches]:
+    if document["schema"] != _SCHEMA:
+        raise ValueError("another version")
+    return {
+        str(uuid): Searches(
+            tuple(Past(_asked(one["asked"]), str(one["at"])) for one in mine["history"]),
+            {str(name): _asked(asked) for name, asked in mine["saved"].items()},
+        )
+        for uuid, mine in document["collections"].items()
+    }
+
+
+def _asked(parameters: Mapping[str, Sequence[str]]) -> Asked:
+    if not all(isinstance(value, str) for values in parameters.values() for value in values):
+        raise ValueError("not the query of an address")
+    return read(parameters).asked

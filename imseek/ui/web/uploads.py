@@ -1,0 +1,80 @@
+"""Pictures that were dropped on the page of searches, under their SHA-256: links and saved searches find them again.
+
+They lie in ``<home>/uploads``, readable by this user only. The folder is bounded: those asked for least recently go.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from imseek.errors import ImseekError, MediaError, QueryError
+from imseek.media import Limits, decode
+
+#: Bytes of one picture, and of all that are kept.
+LARGEST: Final = 32 << 20
+ROOM: Final = 512 << 20
+_LIMITS: Final = Limits(max_bytes=LARGEST)
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def keep(home: Path, data: bytes, called: str = "the picture") -> str:
+    """Keep a picture; returns its SHA-256 in hex. Raises QueryError for what is none or too large, ImseekError where it
+    cannot be written."""
+    try:
+        decode(data, min_side=64, limits=_LIMITS, measured=False)
+    except MediaError as error:
+        hint = error.hint or "try another file: JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF"
+        raise QueryError(f"cannot search with {called}: {error}", hint=hint) from error
+    name = sha256(data).hexdigest()
+    folder = home / "uploads"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_room(folder, len(data), name)
+        with NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:  # 0600
+            file.write(data)
+        Path(file.name).replace(folder / name)
+    except OSError as error:
+        raise ImseekError(
+            f"cannot keep the picture in {folder}: {error.strerror or error}",
+            hint="make room, or set IMSEEK_HOME",
+        ) from error
+    return name
+
+
+def load(home: Path, name: str) -> bytes:
+    """The picture with this SHA-256. Raises QueryError where it is not here (any more)."""
+    if _HASH.fullmatch(name):
+        path = home / "uploads" / name
+        with suppress(OSError):
+            data = path.read_bytes()
+            if sha256(data).hexdigest() == name:
+                with suppress(OSError):
+                    os.utime(path)  # What is asked for stays longer.
+                return data
+    raise QueryError(
+        "a picture of this search is not on this machine any more",
+        hint="drop it on the page again, or remove it",
+    )
+
+
+def _make_room(folder: Path, size: int, name: str) -> None:
+    """Remove the oldest, so that ``size`` bytes more are within bounds."""
+    found = []
+    for path in folder.iterdir():
+        with suppress(OSError):  # Another page may remove it at the same time.
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, stat.st_size, path))
+    used = sum(one[1] for one in found if one[2].name != name)
+    for _, taken, path in sorted(found):
+        if used + size <= ROOM:
+            return
+        if path.name != name:
+            with suppress(OSError):
+                path.unlink()
+            used -= taken

@@ -1,0 +1,74 @@
+"""What columns hold, as it is offered for choosing: each value finds as many images as it says."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import imseek
+from imseek.explore.reading import reading
+from imseek.search.where import Filters, facets
+from imseek.search.where.facets import Facet
+from imseek.ui.web.pages.search.filters import Filter
+
+
+@pytest.fixture
+def described(tmp_path: Path, photos: Path) -> Path:
+    """Eight photographs of a folder, and three of a table with columns of its own."""
+    rows = [
+        {"path": str(photos / "chelsea.png"), "animal": "cat", "stars": 4, "it's": True},
+        {"path": str(photos / "astronaut.png"), "animal": "human", "stars": 2.5, "it's": False},
+        {"path": str(photos / "coffee.png"), "animal": "cat", "stars": None, "it's": True},
+    ]
+    table = tmp_path / "table.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "described"
+    with imseek.create(path, encoder="fake") as collection:
+        collection.index([photos, table])
+    return path
+
+
+def test_every_value_finds_what_it_says(described: Path) -> None:
+    filters = Filters()
+    counted = 0
+    for one in reading(described, facets.facets):
+        for value, n in one.values if one.kind.value == "text" else ():
+            found = reading(
+                described, lambda reader, c=one.column, v=value: filters.ids(reader, Filter(c, (v,)).sql())
+            )
+            assert (one.column, value, len(found)) == (one.column, value, n)
+            counted += 1
+    assert counted >= 6
+
+
+def test_what_columns_hold(described: Path) -> None:
+    found = {one.column: one for one in reading(described, facets.facets)}
+    assert dict(found["format"].values) == {"PNG": 8, "JPEG": 3}
+    assert (found["width"].low, found["width"].high, found["width"].known) == (451, 741, 11)
+    assert dict(found["animal"].values) == {"cat": 2, "human": 1}
+    assert (found["stars"].low, found["stars"].high, found["stars"].known) == (2.5, 4.0, 2)
+    assert dict(found["it's"].values) == {"true": 2, "false": 1}
+    assert "phash" not in found
+    assert "lens" not in found  # It has no value.
+
+
+def test_times_are_told_as_days() -> None:
+    import datetime as dt
+
+    import pyarrow as pa
+
+    times = pa.chunked_array([pa.array([dt.datetime(2023, 5, 1, 17), None, dt.datetime(2020, 2, 29)])])
+    assert facets._facet("taken_at", facets.Kind.TIME, iter([times])) == Facet(
+        "taken_at", facets.Kind.TIME, 2, low=date(2020, 2, 29), high=date(2023, 5, 1)
+    )
+
+
+def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+
+    monkeypatch.setattr(facets, "_COUNTED", 3)
+    parts = [pa.chunked_array([pa.array(["a", "b"])]), pa.chunked_array([pa.array(["c", "d", None])])]
+    assert facets._facet("note", facets.Kind.TEXT, iter(parts)) == Facet("note", facets.Kind.TEXT, 4)

@@ -1,0 +1,110 @@
+"""History and saved searches: what is kept, in which order, and what a damaged file means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.web import asked, saved
+from imseek.ui.web.saved import Store
+
+DOG, CAT = asked.words("a dog"), asked.words("a cat", weight=2)
+
+
+def _history(store: Store, uuid: str = "one") -> list[asked.Asked]:
+    return [past.asked for past in store.of(uuid).history]
+
+
+def test_the_newest_comes_first_and_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for one in (DOG, CAT, DOG.but(page="abc")):
+        store.remember("one", one)
+    store.remember("two", asked.more_like(5))
+    assert _history(Store(tmp_path)) == [DOG, CAT]
+    store.forget("one")
+    assert _history(Store(tmp_path)) == []
+    assert _history(Store(tmp_path), "two") == [asked.more_like(5)]
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [store.path]
+
+
+def test_the_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "HISTORY", 2)
+    store = Store(tmp_path)
+    for text in ("a", "b", "c"):
+        store.remember("one", asked.words(text))
+    assert _history(store) == [asked.words("c"), asked.words("b")]
+
+
+def test_saved_searches(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save("one", "  my \n dogs ", DOG.but(where=("year > 2020",)))
+    store.save("one", "cats", CAT)
+    store.rename("one", "my dogs", "dogs")
+    assert dict(Store(tmp_path).of("one").saved) == {"dogs": DOG.but(where=("year > 2020",)), "cats": CAT}
+    store.save("one", "dogs", DOG)
+    store.delete("one", "cats")
+    assert dict(Store(tmp_path).of("one").saved) == {"dogs": DOG}
+
+
+def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    for name in ("", "  ", "x" * 101, "a\u202eb"):
+        with pytest.raises(UsageError, match="cannot name a search"):
+            store.save("one", name, DOG)
+    store.save("one", "dogs", DOG)
+    store.save("one", "cats", CAT)
+    with pytest.raises(UsageError, match="another search is called 'cats'"):
+        store.rename("one", "dogs", "cats")
+    monkeypatch.setattr(saved, "SAVED", 2)
+    with pytest.raises(UsageError, match="2 saved searches already"):
+        store.save("one", "birds", DOG)
+    assert list(store.of("one").saved) == ["dogs", "cats"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b'{"schema": 2, "collections": {}}',
+        b'{"schema": 1, "collections": {"one": {"history": [], "saved": {"a": 5}}}}',
+        b'{"schema": 1, "collections": {"one": {"history": [{"at": 1}], "saved": {}}}}',
+        b'{"schema": 1, "collections": {"one": {"history": [], "saved": {"a": {"q": [1]}}}}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "searches.json").write_bytes(content)
+    store = Store(tmp_path)
+    found = store.of("one")
+    assert (found.history, dict(found.saved)) == ((), {})
+    assert found.note is not None
+    assert "a new one begins" in found.note
+    assert (tmp_path / "searches.damaged.json").read_bytes() == content
+    store.remember("one", DOG)
+    assert _history(Store(tmp_path)) == [DOG]
+
+
+def test_what_another_process_has_written_is_seen(tmp_path: Path) -> None:
+    here, there = Store(tmp_path), Store(tmp_path)
+    here.remember("one", DOG)
+    there.remember("one", CAT)
+    assert _history(here) == [CAT, DOG]
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(ImseekError, match="cannot write"):
+        Store(tmp_path / "home").remember("one", DOG)
+
+
+def test_the_file_holds_addresses(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save("one", "cats", CAT)
+    document = json.loads(store.path.read_text())
+    assert document["collections"]["one"]["saved"] == {"cats": {"q": ["2:a cat"]}}
