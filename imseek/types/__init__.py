@@ -83,6 +83,8 @@ from imseek.types.labels import (
     Forgotten,
     LabelCount,
     LabelEvaluation,
+    LabelExamples,
+    LabelPreview,
     Labels,
     Moderation,
 )
@@ -174,6 +176,8 @@ __all__ = [
     "KnownReason",
     "LabelCount",
     "LabelEvaluation",
+    "LabelExamples",
+    "LabelPreview",
     "Labels",
     "LackingGroup",
     "LeakCount",

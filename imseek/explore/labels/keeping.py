@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imseek.data.models import Model
+from imseek.data.reader import Reader
 from imseek.explore.labels.recipe import Recipe
 from imseek.types import Forgotten, Labels, Moderation
 
@@ -45,6 +46,13 @@ def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> 
 
     with writing(root, kind) as writer:
         return model_files.put(writer, Model(name, kind, record))
+
+
+def last_id(reader: Reader) -> int:
+    """Images that come later have higher ids."""
+    return max(
+        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
+    )
 
 
 def prefix_of(name: str) -> str:

@@ -89,6 +89,21 @@ def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Sca
     return Scale(facts["factor"], facts["bias"], f"temperature {temperature!r}", facts["flat"])
 
 
+def check_name(root: Path, name: str) -> None:
+    """Raises UsageError for what cannot be the name of a learned temperature."""
+    models.check_name(name)
+    model = models.find(root, name)
+    if model is not None and model.kind != KIND:
+        raise UsageError(
+            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
+        )
+    try:
+        float(name)
+    except ValueError:
+        return
+    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
+
+
 def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:
     """As a model's facts."""
     return {
