@@ -44,6 +44,7 @@ from imseek.types import (
     Labels,
     Moderation,
     ProgressCallback,
+    SavedLabels,
     path_of,
 )
 
@@ -194,8 +195,7 @@ def preview(
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]
         prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, ids)
-        found = replace(found, notes=tuple(telling.notes or ()))
-        return LabelPreview(found, n, scale.bias is not None)
+        return LabelPreview(replace(found, notes=tuple(telling.notes or ())), n, scale.bias is not None)
 
     return reading(collection, work)
 
@@ -249,8 +249,7 @@ def again(
         generation, tagged = keeping.store(
             root, name, KIND, values, tags, keeping.prefix_of(name), record, model.arrays, replace=False
         )
-        notes = tuple(telling.notes or ())
-        return replace(found, stored=generation, tagged=tagged, notes=notes)
+        return replace(found, stored=generation, tagged=tagged, notes=tuple(telling.notes or ()))
 
     return reading(collection, work)
 
@@ -371,13 +370,18 @@ def moderate(
             "factor_source": scale.source,
             **scales.facts(scale, space),
         }
-        prefix = _flag_prefix(name)
+        prefix = keeping.flag_prefix_of(name)
         values = keeping.flagged_values(name, found) if save is not None else {}
         tags = keeping.flagged_tags(prefix, found) if tag else None
         generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
         return replace(found, stored=generation, tagged=tagged)
 
     return reading(collection, work)
+
+
+def saved(collection: AnyCollection) -> tuple[SavedLabels, ...]:
+    """What :func:`label` has stored, by name."""
+    return keeping.saved(path_of(collection))
 
 
 def forget(collection: AnyCollection, name: str) -> Forgotten:
@@ -391,9 +395,5 @@ def forget(collection: AnyCollection, name: str) -> Forgotten:
         known = [one.name for kind in (KIND, POLICY, scales.KIND) for one in models.of_kind(root, kind)]
         hint = f"there are: {', '.join(known)}" if known else "nothing is stored yet"
         raise UsageError(f"no labels are stored as {name!r}", hint=hint)
-    prefixes = {KIND: keeping.prefix_of(name), POLICY: _flag_prefix(name)}
+    prefixes = {KIND: keeping.prefix_of(name), POLICY: keeping.flag_prefix_of(name)}
     return keeping.forget(root, model, prefixes.get(model.kind))
-
-
-def _flag_prefix(name: str) -> str:
-    return f"moderation {name}: "

@@ -105,9 +105,11 @@ def choose(
     among: Iterable[str],
     *,
     provenance: str = PERSON,
+    patience: float | None = None,
 ) -> TagReport:
     """Of the tags ``among``, let each image have exactly the one that is chosen for it; None: none of them. In one
-    commit. ``changed`` counts tags given and tags taken away. Raises UsageError for a choice that is not ``among``
+    commit. ``changed`` counts tags given and tags taken away. Another writer is waited for, ``patience`` seconds
+    (else 30) at most. Raises UsageError for a choice that is not ``among``
     them, and as :func:`add`."""
     from imseek.data import tags as stored
     from imseek.data.patience import writing
@@ -125,7 +127,7 @@ def choose(
         return TagReport(0, 0, Reader(root).generation)
     others = [(image_id, tag) for image_id, one in chosen.items() for tag in classes if tag != one]
     given = {(image_id, one): provenance for image_id, one in chosen.items() if one is not None}
-    with writing(root, "tag choose") as writer:
+    with writing(root, "tag choose", patience) as writer:
         generation, changed = stored.exchange(writer, others, given, over=provenance == PERSON)
     return TagReport(len(chosen), changed, generation)
 

@@ -87,6 +87,7 @@ from imseek.types.labels import (
     LabelPreview,
     Labels,
     Moderation,
+    SavedLabels,
 )
 from imseek.types.maps import MapInfo, MapMethod, MapReport
 from imseek.types.pictures import (
@@ -219,6 +220,7 @@ __all__ = [
     "Retrieved",
     "SampleMethod",
     "SampleReport",
+    "SavedLabels",
     "SearchResult",
     "Searched",
     "Shown",

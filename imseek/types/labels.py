@@ -129,6 +129,28 @@ class LabelPreview:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedLabels:
+    """Labels by words that stay under a name, and how they were made. ``current``: the collection has the ``encoder``
+    that they were made with; else they cannot be continued. ``columns`` and ``tags`` say as what they are stored."""
+
+    name: str
+    classes: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+    templates: tuple[str, ...]
+    none: tuple[str, ...]
+    multi: bool
+    threshold: float | None
+    centred: bool
+    where: str | None
+    factor_source: str
+    encoder: str
+    current: bool
+    columns: bool
+    tags: bool
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClassAccuracy:
     """Of the ``images`` that are of a class the share that was given it."""
 
