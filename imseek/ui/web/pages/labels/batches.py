@@ -37,7 +37,8 @@ class Batch:
 
     def keep(self, collection: Collection, one: LabelSet, now: Mapping[int, str]) -> None:
         """Store what is given ``now`` where it is other than before. What is refused stays to be tried again."""
-        self.skipped |= {image_id for image_id, key in now.items() if key == SKIP}
+        mine = {card.id for card in self.cards}
+        self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
         new = changes(self.given, now)
         self.refused = None
         if new:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
-from imseek import probes, tags
+from imseek import probes
 from imseek.collection import Collection
 from imseek.types import ProgressCallback
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
@@ -31,28 +32,23 @@ class Learned:
     applied: ProbeApplied
 
 
-def show(name: str, collection: Collection, one: LabelSet | None, probe: ProbeInfo | None) -> None:
-    """Draw it: in a fragment. Without ``one`` what was learned is only used."""
-    title = one.name if one is not None else probe.name if probe is not None else ""
+def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None) -> None:
+    """Draw, in a fragment, what was learned under the name ``title``."""
     slot = f"learn-{title}"
     work = working.find(collection.path, slot)
-    busy = work is not None and not work.ended
-    st.subheader("Learned", anchor=False)
-    if one is not None:
-        _learn(collection, one, probe, slot, busy)
-    fresh = probe is not None and (one is None or work is None)
-    if fresh and st.button("See what it says of all pictures", disabled=busy):
+    if probe is None and work is None:
+        st.text("Nothing is learned yet. Label some pictures of each class, and press Learn.")
+        return
+    if work is None and st.button("See what it says of all pictures"):
         _look(collection, title, slot)
     found = working.outcome(collection.path, slot)
-    if not isinstance(found, Learned):
-        if probe is not None and not busy:
-            st.text(score_line(probe.score))
-        if probe is not None:
-            _drop(collection, probe.name, slot)
-        return
-    _shown(name, collection, found)
-    _save(name, collection, found, slot)
-    _drop(collection, found.info.name, slot)
+    if isinstance(found, Learned):
+        _shown(name, collection, found)
+        _save(name, collection, found, slot)
+    elif probe is not None and (work is None or work.ended):
+        st.text(score_line(probe.score))
+    if probe is not None:
+        _drop(collection, probe.name, slot)
 
 
 def score_line(score: ProbeScore) -> str:
@@ -66,18 +62,23 @@ def score_line(score: ProbeScore) -> str:
     )
 
 
-def _learn(collection: Collection, one: LabelSet, probe: ProbeInfo | None, slot: str, busy: bool) -> None:
-    with shell.told():
-        said = sets.given(tags.counts(collection))
+def begin(
+    collection: Collection,
+    one: LabelSet,
+    probe: ProbeInfo | None,
+    said: Mapping[str, int],
+    begun: Callable[[], None],
+) -> None:
+    """The button that starts learning, and what there is to know before; ``begun`` is called as it starts."""
+    slot = f"learn-{one.name}"
+    work = working.find(collection.path, slot)
+    busy = work is not None and not work.ended
     why = sets.lacking(one, said)
     labelled = sum(said.get(tag, 0) for tag in one.tags)
     verb = "Learn" if probe is None else "Learn again"
-    if st.button(
-        f"{verb} from {labelled:,} labels" if why is None else verb,
-        type="primary",
-        disabled=why is not None or busy,
-        key="learn-go",
-    ):
+    text = f"{verb} from {labelled:,} labels" if why is None else verb
+
+    def start() -> None:
         labels = one.labels(said)
 
         def task(progress: ProgressCallback, stop: threading.Event) -> Learned:
@@ -85,13 +86,14 @@ def _learn(collection: Collection, one: LabelSet, probe: ProbeInfo | None, slot:
             return Learned(info, probes.apply(collection, one.name, progress=progress))
 
         working.begin(collection.path, slot, f"Learning {one.name}", task)
-        st.rerun(scope="fragment")
-    if why is not None:
-        st.text(one_line(why))
-    elif line := sets.advice(one, said):
-        st.text(one_line(line))
+        working.forget(collection.path, f"{slot}-save")
+        begun()
+
+    st.button(text, type="primary", disabled=why is not None or busy, key="learn-go", on_click=start)
+    hints = [sets.advice(one, said) if why is None else why]
     if probe is not None and why is None and labelled != sum(probe.counts):
-        st.text(f"It was learned from {sum(probe.counts):,} labels; there are {labelled:,} now.")
+        hints.append(f"It was learned from {sum(probe.counts):,} labels.")
+    st.text(one_line(" ".join(filter(None, hints))))
 
 
 def _look(collection: Collection, title: str, slot: str) -> None:

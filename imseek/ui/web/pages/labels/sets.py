@@ -21,15 +21,15 @@ MOST: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """``name`` is that of the probe, too. With one class a picture is of it, or not."""
+    """``name`` is that of the probe. With one class a picture is of it, or not."""
 
     name: str
     classes: tuple[str, ...]
 
     @property
     def none(self) -> str:
-        """The tag of what is none of the classes."""
-        return f"not {self.name.replace('_', ' ')}"
+        """The tag of what is none of the classes. It says of which: with another class it holds no more."""
+        return f"not {' or '.join(self.classes)}"
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -74,14 +74,20 @@ def read(text: str, name: str = "") -> LabelSet:
     )
     if one.none in one.classes:
         raise UsageError(f"{one.none!r} is what is none of the classes", hint="give the class another name")
+    if len(one.none) > 200:
+        raise UsageError("the names of these classes are too long", hint="shorten them: 180 characters in all")
     return one
 
 
 def of_probe(probe: ProbeInfo) -> LabelSet | None:
     """The set that a probe learned from, None where pictures cannot be labelled for it by keys: its labels are no tags,
     or a picture may have several."""
-    one = LabelSet(probe.name, probe.classes)
-    classes = tuple(tag for tag in probe.classes if tag != one.none)
+    classes = probe.classes
+    for n in range(len(classes)):
+        rest = LabelSet(probe.name, classes[:n] + classes[n + 1 :])
+        if rest.classes and rest.none == classes[n]:
+            classes = rest.classes
+            break
     if not probe.labels.startswith("tags") or len(classes) > MOST or (probe.several and len(classes) > 1):
         return None
     return LabelSet(probe.name, classes)

@@ -18,6 +18,8 @@ from imseek.ui.web.pages.labels.sets import LabelSet
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import one_line
 
+LABEL: Final = "Label pictures"
+LEARNED: Final = "What it learned"
 NEW: Final = "Something new"
 USEFUL: Final = "Most useful next"
 FOUND: Final = "Found by words"
@@ -29,12 +31,26 @@ def show(name: str, collection: Collection) -> None:
     with shell.told():
         known = {probe.name: probe for probe in probes.list_(collection)}
     one, probe = _chosen(known)
-    if one is not None:
-        with shell.told():
-            said = sets.given(tags.counts(collection))
+    if one is None:
+        if probe is not None:
+            learning.show(name, collection, probe.name, probe)
+        return
+    with shell.told():
+        said = sets.given(tags.counts(collection))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.session_state.setdefault("step", LABEL)
+        step = st.segmented_control(
+            "Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed"
+        )
+        learning.begin(collection, one, probe, said, lambda: _go(LEARNED))
+    if step == LABEL:
         _label(name, collection, one, said)
-    if one is not None or probe is not None:
-        learning.show(name, collection, one, probe)
+    else:
+        learning.show(name, collection, one.name, probe)
+
+
+def _go(step: str) -> None:
+    st.session_state["step"] = step
 
 
 def _chosen(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
