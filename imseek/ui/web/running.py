@@ -23,6 +23,8 @@ from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
 from imseek.ui.web import hub
 from imseek.ui.web.door import Door
+from imseek.ui.web.opening import can_open
+from imseek.ui.web.picture_acts import picture_acts
 from imseek.ui.web.shell import on_error
 
 _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
@@ -60,7 +62,7 @@ def run(
     Raises ImseekError where the address cannot be had.
     """
     port = _free_port(settings)
-    shared = hub.start(given, runtime)
+    shared = hub.start(given, runtime, opens=can_open(settings.host, os.environ))
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{name}:{port}"
 
@@ -74,7 +76,10 @@ def run(
 
     app = st.App(
         _SCRIPT,
-        routes=picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+        routes=[
+            *picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+            *picture_acts(shared.service, shared.choices, hub.PICTURES, hub.TAKEN, opens=shared.opens),
+        ],
         middleware=[
             Middleware(Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token)
         ],
