@@ -1,0 +1,115 @@
+"""The frame of the pages without a browser: Streamlit's own AppTest runs the script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imseek
+from imseek import library
+
+AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
+from imseek.ui.web import hub, shell  # noqa: E402 - they need Streamlit
+
+SCRIPT = Path(hub.__file__).parent / "script" / "app.py"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(hub, "_hub", None)
+    return tmp_path / "home"
+
+
+def made(home: Path, name: str) -> Path:
+    path = home / "collections" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imseek.create(path, encoder="fake").close()
+    return path
+
+
+def run(**query: str) -> Any:
+    test = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    for name, value in query.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def test_without_a_collection_the_page_says_how_to_make_one(home: Path) -> None:
+    page = run()
+    assert not page.exception
+    assert page.header[0].value == "No collection yet"
+    assert not page.selectbox
+
+
+def test_the_address_chooses_the_collection(home: Path) -> None:
+    made(home, "cats")
+    made(home, "dogs")
+    assert run().selectbox(key="c").value == "cats"
+    assert run(c="dogs").selectbox(key="c").value == "dogs"
+    assert run(c="nowhere").selectbox(key="c").value == "cats"
+
+
+def test_the_collection_that_was_named_at_the_start_comes_first(home: Path, tmp_path: Path) -> None:
+    made(home, "cats")
+    imseek.create(tmp_path / "elsewhere", encoder="fake").close()
+    hub.start(library.Named("elsewhere", tmp_path / "elsewhere"), None)
+    assert run().selectbox(key="c").value == "elsewhere"
+
+
+def test_a_collection_that_is_made_while_the_pages_run_can_be_chosen(home: Path) -> None:
+    made(home, "cats")
+    page = run()
+    made(home, "ants")
+    page.run()
+    assert page.selectbox(key="c").options == ["ants", "cats"]
+    assert page.selectbox(key="c").value == "cats"
+
+
+def test_a_damaged_collection_is_told_with_what_to_do(home: Path) -> None:
+    path = made(home, "cats")
+    (path / "collection.json").write_text("{")
+    page = run(q="a cat")
+    assert not page.exception
+    assert any("collection.json" in one.value for one in page.text)
+
+
+def test_messages_are_text_and_never_markdown() -> None:
+    def script() -> None:
+        from imseek.errors import UsageError
+        from imseek.ui.web import shell
+
+        shell.refused(UsageError("no ![](http://elsewhere.example/x.png)", hint="<script>alert(1)</script>"))
+
+    page = AppTest.from_function(script).run()
+    assert not page.markdown
+    assert [one.value for one in page.text] == [
+        "⚠️ No ![](http://elsewhere.example/x.png)",
+        "<script>alert(1)</script>",
+    ]
+
+
+def test_what_nobody_expected_goes_to_the_log_with_a_number(caplog: pytest.LogCaptureFixture) -> None:
+    assert shell.on_error(ValueError("secret"))
+    assert "secret" in caplog.text
+
+
+def test_told_ends_the_page() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from imseek.errors import UsageError
+        from imseek.ui.web import shell
+
+        with shell.told():
+            raise UsageError("not so")
+        st.text("never")
+
+    assert [one.value for one in AppTest.from_function(script).run().text] == ["⚠️ Not so"]
+
+
+def test_other_errors_pass_through_told() -> None:
+    with pytest.raises(ZeroDivisionError), shell.told():
+        raise ZeroDivisionError
