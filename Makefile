@@ -12,13 +12,13 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs catalogue encoder-docs strace
+.PHONY: demo test cli-docs catalogue encoder-docs page-pictures strace chromium
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/imseek demo
 
-test: $(VENV)/.installed-test strace
+test: $(VENV)/.installed-test strace chromium
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
@@ -31,6 +31,12 @@ strace:
 	  apt-get update -qq && apt-get install -y -qq strace >/dev/null; } || \
 	  echo "make: strace is missing (Debian: apt install strace); the tests of power cuts will be skipped" >&2
 
+# The tests of the pages look at them in it, and skip without it.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  echo "make: chromium is missing (Debian: apt install chromium); the tests of the pages will be skipped" >&2
+
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
 
@@ -40,6 +46,10 @@ catalogue: $(VENV)/.installed-test
 
 encoder-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.encoders_page docs/encoders.md
+
+# docs/ui.md shows them.
+page-pictures: $(VENV)/.installed-test
+	$(BIN)/python -P docs/pictures/pages.py
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }

@@ -118,7 +118,8 @@ OFFENDERS = {
     "imseek/media/offender_data.py": ("import imseek.data.layout", "Media knows neither"),
     "imseek/encoders/offender_data.py": ("from imseek.data import layout", "Encoders do not know storage"),
     "imseek/search/offender_explore.py": ("import sklearn", "Only explore imports what learns"),
-    "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service imports"),
+    "imseek/search/offender_server.py": ("import fastapi", "Only the HTTP service and the web pages import"),
+    "imseek/ui/offender_pages.py": ("import streamlit", "Only the web pages import Streamlit"),
     "imseek/search/offender_indexer.py": ("import imseek.indexer", "Each layer imports only"),
 }
 

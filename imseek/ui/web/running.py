@@ -17,7 +17,8 @@ from starlette.middleware import Middleware
 
 from imseek import library
 from imseek.encoders.runtime import Runtime
-from imseek.errors import ImseekError, UsageError
+from imseek.errors import ImseekError, StorageError, UsageError
+from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
@@ -115,18 +116,33 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
 def own_token(home: Path) -> str:
     """The token of this user, made once: links and cookies go on working when the pages are started anew.
 
-    Raises OSError.
+    Raises StorageError.
     """
     path = home / "token"
-    home.mkdir(parents=True, exist_ok=True)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text("ascii").strip()
-    token = secrets.token_urlsafe(24)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-    return token
+        if found := _read(path):
+            return found
+        home.mkdir(parents=True, exist_ok=True)
+        token = secrets.token_urlsafe(24)
+        # Complete before it has its name.
+        made = home / f"token.{os.getpid()}"
+        made.unlink(missing_ok=True)
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(token)
+        made.replace(path)
+        return _read(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep a token in {path}: {error.strerror or error}", hint=f"set {TOKEN_VARIABLE}"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    """Empty where there is none."""
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _free_port(settings: Settings) -> int:
