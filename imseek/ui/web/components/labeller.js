@@ -1,5 +1,5 @@
 // Pictures to label by keys: 1 to 9 give a class, 0 or x none of them, s skips, u takes the last back, n asks for more.
-// What was given is one value with all of it, so that nothing is lost where keys come faster than runs. Needs large.js.
+// What was given is one value with all of it, so that nothing is lost where keys come faster than runs. Needs common.js and large.js.
 const kept = new WeakMap();
 const SKIP = "s";
 
@@ -35,6 +35,7 @@ class Labeller {
 
   update(data) {
     this.base = data.base;
+    this.large.opens = data.opens;
     this.classes = data.classes;
     if (data.epoch !== this.epoch) {
       const asked = this.wanted === this.epoch; // More was asked for here: go on without the mouse.

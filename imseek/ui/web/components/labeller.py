@@ -42,11 +42,12 @@ def labeller(
     epoch: int,
     given: Mapping[int, str],
     base: str,
+    opens: bool,
     changed: Callable[[], None],
 ) -> Asks:
     """Draw ``cards``. ``given`` are keys by id at first, and again whenever ``epoch`` is another number, as it must be
     for other cards. ``changed`` is called before a run in which something else is given (:func:`given_to`)."""
-    found = component("labeller", "large")(
+    found = component("labeller", "common", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -54,6 +55,7 @@ def labeller(
             "epoch": epoch,
             "given": {str(image_id): one for image_id, one in given.items()},
             "base": base,
+            "opens": opens,
         },
         on_given_change=changed,
         on_more_change=_nothing,

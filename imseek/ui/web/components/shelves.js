@@ -1,4 +1,4 @@
-// Rows of small pictures below headings: what a class looks like. Needs large.js.
+// Rows of small pictures below headings: what a class looks like. Needs common.js and large.js.
 const kept = new WeakMap();
 
 export default function (component) {
@@ -23,6 +23,7 @@ class Shelves {
 
   update(data) {
     this.base = data.base;
+    this.large.opens = data.opens;
     // A shelf that is as it was keeps its pictures, so that nothing flickers while somebody types.
     const drawn = new Map();
     for (const shelf of data.shelves) {

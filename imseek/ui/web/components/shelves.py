@@ -22,14 +22,15 @@ class Shelf:
     rows: tuple[Row, ...]
 
 
-def shelves(found: Sequence[Shelf], *, key: str, base: str) -> tuple[int, str] | None:
-    """Draw them; a click shows a picture large. ``base`` is the address of the collection's pictures.
+def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> tuple[int, str] | None:
+    """Draw them; a click shows a picture large. ``base`` is the address of the collection's pictures; ``opens``
+    says that viewers of this machine can be asked to show one.
 
     Returns an id and a letter, ``m`` or ``l``, where more or less like a picture is asked for in this run.
     """
-    told = component("shelves", "large")(
+    told = component("shelves", "common", "large")(
         key=key,
-        data={"shelves": [asdict(shelf) for shelf in found], "base": base},
+        data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
         on_pressed_change=_nothing,
     )
     pressed = getattr(told, "pressed", None)

@@ -75,7 +75,9 @@ def read(text: str, name: str = "") -> LabelSet:
     if one.none in one.classes:
         raise UsageError(f"{one.none!r} is what is none of the classes", hint="give the class another name")
     if len(one.none) > 200:
-        raise UsageError("the names of these classes are too long", hint="shorten them: 180 characters in all")
+        raise UsageError(
+            "the names of these classes are too long", hint="shorten them: 180 characters in all"
+        )
     return one
 
 

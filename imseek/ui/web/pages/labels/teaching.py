@@ -131,6 +131,7 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
         epoch=batch.number,
         given=batch.given,
         base=hub.images(name),
+        opens=hub.hub().opens,
         changed=keep,
     )
     for line in batch.notes:

@@ -187,6 +187,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
         pictures.shelves(name, collection.path, examples, of=looked),
         key=f"labels-shelves-{name}",
         base=hub.images(name),
+        opens=hub.hub().opens,
     )
     if empty := pictures.unused(examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
