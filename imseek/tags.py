@@ -145,8 +145,11 @@ def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
         raise UsageError(f"{tag!r} is its name already", hint="give another")
     with writing(root, "tag rename") as writer:
         tagged.check_known(root, [tag])
-        rows = tagged.rows(Reader(root), [tag])
-        taken = [(image_id, tag) for image_id, _, _ in rows]
+        reader = Reader(root)
+        rows = tagged.rows(reader, [tag])
+        said = {image_id for image_id, _, by in rows if tagged.is_said(by)}
+        learned = [one for one in tagged.rows(reader, [to]) if one[0] in said and not tagged.is_said(one[2])]
+        taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
         generation, _ = stored.exchange(writer, taken, {(i, to): by for i, _, by in rows})
     return TagReport(len(rows), len(rows), generation)
 

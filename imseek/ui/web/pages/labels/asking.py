@@ -85,15 +85,12 @@ def lines_of(text: str) -> list[str]:
 
 
 def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None) -> str:
-    """Classes as they are typed."""
-    if words is None:
-        words = [(name,) for name in classes]
-    return "\n".join(
-        name
-        if tuple(said) == (name,) and ": " not in name and not name.endswith(":")
-        else f"{name}: {', '.join(said)}"
-        for name, said in zip(classes, words, strict=True)
-    )
+    """Classes as they are typed. What would be taken for the end of a name is left out of it, not of its words."""
+    lines = []
+    for name, said in zip(classes, words or [(name,) for name in classes], strict=True):
+        plain = tuple(said) == (name,) and ": " not in name and not name.endswith(":")
+        lines.append(name if plain else f"{name.replace(': ', ':')}: {', '.join(said)}")
+    return "\n".join(lines)
 
 
 def known_to(encoder: str) -> str | None:

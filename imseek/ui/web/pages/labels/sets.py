@@ -72,8 +72,6 @@ def read(text: str, name: str = "") -> LabelSet:
     one = LabelSet(
         columns_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes
     )
-    if one.none in one.classes:
-        raise UsageError(f"{one.none!r} is what is none of the classes", hint="give the class another name")
     if len(one.none) > 200:
         raise UsageError(
             "the names of these classes are too long", hint="shorten them: 180 characters in all"

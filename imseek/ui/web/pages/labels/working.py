@@ -31,6 +31,7 @@ class Work:
     result: Any = None
     error: Exception | None = None
     ended: bool = False
+    thread: threading.Thread | None = None
 
     def run(self, task: Task) -> None:
         try:
@@ -66,7 +67,8 @@ def begin(root: Path, slot: str, what: str, task: Task) -> Work:
     if under_way is not None and not under_way.ended:
         return under_way
     work = _works[root, slot] = Work(what)
-    threading.Thread(target=work.run, args=(task,), name=f"imseek {slot}", daemon=True).start()
+    work.thread = threading.Thread(target=work.run, args=(task,), name=f"imseek {slot}", daemon=True)
+    work.thread.start()
     return work
 
 
