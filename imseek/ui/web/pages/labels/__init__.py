@@ -7,6 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imseek.ui.web import shell
+from imseek.ui.web.pages.labels import working
 
 WORDS: Final = "By words"
 EXAMPLES: Final = "By examples"
@@ -25,6 +26,7 @@ def show() -> None:
         label_visibility="collapsed",
         bind="query-params",
     )
+    working.watch(collection.path)
     if how == TAGS:
         from imseek.ui.web.pages.labels import tagging
 

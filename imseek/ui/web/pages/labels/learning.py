@@ -87,9 +87,13 @@ def begin(
 
         working.begin(collection.path, slot, f"Learning {one.name}", task)
         working.forget(collection.path, f"{slot}-save")
+        st.session_state["learn-begun"] = True
         begun()
 
-    st.button(text, type="primary", disabled=why is not None or busy, key="learn-go", on_click=start)
+    disabled = why is not None or busy
+    st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
+    if st.session_state.pop("learn-begun", False):
+        st.rerun()  # Of the whole page, which shows what is under way.
     hints = [sets.advice(one, said) if why is None else why]
     if probe is not None and why is None and labelled != sum(probe.counts):
         hints.append(f"It was learned from {sum(probe.counts):,} labels.")
@@ -104,7 +108,7 @@ def _look(collection: Collection, title: str, slot: str) -> None:
         return Learned(probes.get(collection, title), applied)
 
     working.begin(collection.path, slot, "Looking at all pictures", task)
-    st.rerun(scope="fragment")
+    st.rerun()
 
 
 def _shown(name: str, collection: Collection, found: Learned) -> None:
@@ -155,7 +159,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
                 return None if told.interrupted else told
 
             working.begin(collection.path, saving, f"Saving {info.name}", task)
-            st.rerun(scope="fragment")
+            st.rerun()
         told = working.outcome(collection.path, saving)
         if isinstance(told, ProbeApplied):
             st.text(f"✓ {saved_line(told)}")

@@ -68,7 +68,7 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                 working.begin(
                     collection.path, SLOT, f"Continuing {one.name}", partial(_again, collection, one.name)
                 )
-                st.rerun(scope="fragment")
+                st.rerun()
             with st.popover("Forget"):
                 st.text(
                     "Takes back its columns, its tags, and how they were made. Tags that people gave stay."

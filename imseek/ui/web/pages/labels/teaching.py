@@ -44,7 +44,7 @@ def show(name: str, collection: Collection) -> None:
         )
         learning.begin(collection, one, probe, said, lambda: _go(LEARNED))
     if step == LABEL:
-        _label(name, collection, one, said)
+        _label(name, collection, one, said, probe)
     else:
         learning.show(name, collection, one.name, probe)
 
@@ -86,7 +86,9 @@ def _chosen(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | N
     return one, probe_there
 
 
-def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int]) -> None:
+def _label(
+    name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None
+) -> None:
     slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
     key = f"{slot}-labeller"
     batch: Batch | None = st.session_state.get(slot)
@@ -99,10 +101,10 @@ def _label(name: str, collection: Collection, one: LabelSet, said: dict[str, int
             words = (st.text_input("Words", key="teach-words", placeholder="a cat asleep") or "").strip()
 
     def next_(before: Batch | None) -> Batch:
-        with st.spinner("Looking for pictures to label …"):
+        with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
             if source == FOUND:
                 return batches.searched(name, collection, one, before, said, words)
-            return batches.useful(name, collection, one, before, said)
+            return batches.useful(name, collection, one, before, said, probe)
 
     asked = (source, words)
     if source == FOUND and not words:

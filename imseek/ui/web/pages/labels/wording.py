@@ -214,7 +214,7 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
             return Stored(name, len(made.image_ids), made.tagged)
 
         working.begin(collection.path, SLOT, what, task)
-        st.rerun(scope="fragment")
+        st.rerun()
     if not name:
         st.text("Give it a name to save it.")
 

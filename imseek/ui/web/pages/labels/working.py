@@ -82,13 +82,9 @@ def forget(root: Path, slot: str) -> None:
 
 
 def outcome(root: Path, slot: str) -> Any:
-    """What the last work of the slot has given, None where there is nothing. What is under way is drawn, with its
-    progress; so is what went wrong."""
+    """What the last work of the slot has given, None where there is nothing yet. What went wrong is drawn."""
     work = find(root, slot)
-    if work is None:
-        return None
-    if not work.ended:
-        _watch(work, slot)
+    if work is None or not work.ended:
         return None
     if isinstance(work.error, ImseekError):
         shell.refused(work.error)
@@ -98,6 +94,14 @@ def outcome(root: Path, slot: str) -> Any:
     elif work.result is None:
         st.text(f"{work.what}: stopped. Nothing was stored.")
     return work.result
+
+
+def watch(root: Path) -> None:
+    """Draw what is under way on a collection, in a page and not in a fragment of it: there, fragments that run by
+    themselves may stop to. The page runs again when it has ended."""
+    for (path, slot), work in list(_works.items()):
+        if path == root and not work.ended:
+            _watch(work, slot)
 
 
 @st.fragment(run_every=0.5)
