@@ -339,6 +339,12 @@ class Collection:
         with self._lock:
             self._encoders = {**theirs, **self._encoders}
 
+    def text_encoder(self, space: SpaceInfo | None = None) -> Encoder:
+        """What encodes words as the pictures' vectors of a space (by default that which words are searched in); loaded
+        once, and then shared with searches. It may know no words: ``info.modalities``. Raises as :func:`open`, and
+        EncoderUnavailableError."""
+        return self._encoder(self._engine.reader.current.space if space is None else space, ("text",))
+
     def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
         with self._lock:
             for (fingerprint, loaded), encoder in self._encoders.items():

@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from imseek.collection import Collection
 from imseek.data import columns as stored_columns
 from imseek.data import models
 from imseek.data.reader import Reader
@@ -27,7 +28,6 @@ from imseek.explore.labels import caution as cautions
 from imseek.explore.labels import classes as wording
 from imseek.explore.labels import evaluation, keeping, moderation, policies, scales, zero_shot
 from imseek.explore.labels import truth as truths
-from imseek.explore.labels.class_vectors import check_templates
 from imseek.explore.labels.classes import Classes
 from imseek.explore.labels.policies import Policy
 from imseek.explore.labels.recipe import KIND, MULTI_TOP, Recipe
@@ -40,9 +40,11 @@ from imseek.types import (
     AnyCollection,
     Forgotten,
     LabelEvaluation,
+    LabelPreview,
     Labels,
     Moderation,
     ProgressCallback,
+    SavedLabels,
     path_of,
 )
 
@@ -67,6 +69,11 @@ def read_classes(classes: AnyClasses) -> Classes:
     if isinstance(classes, os.PathLike):
         return wording.read(Path(classes))
     return wording.of_names(classes)
+
+
+def parse_classes(text: str) -> Classes:
+    """Classes as a file has them: a line is ``name``, or ``name: word, word``. Raises UsageError, with the line."""
+    return wording.parse(text)
 
 
 def label(
@@ -105,8 +112,8 @@ def label(
     wanted = read_classes(classes)
     recipe = Recipe(
         wanted,
-        _templates(templates),
-        _none(none),
+        wording.templates_of(templates),
+        wording.none_of(none),
         multi,
         (MULTI_TOP if multi else 1) if top is None else top,
         threshold,
@@ -137,7 +144,7 @@ def label(
             "fingerprint": space.fingerprint,
             "columns": save is not None,
             "tags": tag,
-            "last_image_id": _last_id(reader),
+            "last_image_id": keeping.last_id(reader),
         }
         arrays = {} if prepared.mean is None else {"mean": prepared.mean}
         values = keeping.values_of(name, found, recipe) if save is not None else {}
@@ -146,6 +153,49 @@ def label(
             root, name, KIND, values, tags, keeping.prefix_of(name), record, arrays
         )
         return replace(found, stored=generation, tagged=tagged)
+
+    return reading(collection, work)
+
+
+def preview(
+    collection: Collection,
+    classes: AnyClasses,
+    *,
+    images: int = 5000,
+    templates: str | Sequence[str] | None = None,
+    none: bool | str | Sequence[str] = False,
+    multi: bool = False,
+    threshold: float | None = None,
+    temperature: str | float | None = None,
+    centred: bool = False,
+    where: str | None = None,
+) -> LabelPreview:
+    """What :func:`label` would say of some images, ``images`` at most and evenly taken: fast enough to be asked again
+    while somebody types classes, since it uses the encoder that an open collection has loaded. Stores nothing. Raises
+    as :func:`label`."""
+    recipe = Recipe(
+        read_classes(classes),
+        wording.templates_of(templates),
+        wording.none_of(none),
+        multi,
+        MULTI_TOP if multi else 1,
+        threshold,
+        centred,
+        where=where,
+    ).checked()
+    if images < 1:
+        raise UsageError(f"so many images cannot be looked at: {images}")
+
+    def work(reader: Reader) -> LabelPreview:
+        space = reader.current.space
+        scale = scales.wanted(collection.path, space, temperature)
+        telling = Telling(notes=[], load=collection.text_encoder)
+        vectors = Vectors(reader, space, allowed(reader, where))
+        n = len(vectors)
+        ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]
+        prepared = zero_shot.prepare(reader, space, recipe, scale, telling, vectors)
+        found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, ids)
+        return LabelPreview(replace(found, notes=tuple(telling.notes or ())), n, scale.bias is not None)
 
     return reading(collection, work)
 
@@ -192,15 +242,14 @@ def again(
         found = zero_shot.label(reader, vectors, recipe, scale, prepared, telling, new)
         if not len(new):
             return replace(found, stored=reader.generation, notes=tuple(telling.notes or ()))
-        record = {**model.facts, "last_image_id": _last_id(reader)}
+        record = {**model.facts, "last_image_id": keeping.last_id(reader)}
         values = keeping.values_of(name, found, recipe) if model.facts["columns"] else {}
         values = {column: {**before.get(column, {}), **made} for column, made in values.items()}
         tags = keeping.tags_of(name, found) if model.facts["tags"] else None
         generation, tagged = keeping.store(
             root, name, KIND, values, tags, keeping.prefix_of(name), record, model.arrays, replace=False
         )
-        notes = tuple(telling.notes or ())
-        return replace(found, stored=generation, tagged=tagged, notes=notes)
+        return replace(found, stored=generation, tagged=tagged, notes=tuple(telling.notes or ()))
 
     return reading(collection, work)
 
@@ -237,13 +286,18 @@ def evaluate(
     def work(reader: Reader) -> LabelEvaluation:
         space = reader.current.space
         if save_temperature is not None:
-            _check_temperature(root, save_temperature)
+            scales.check_name(root, save_temperature)
         scale = scales.wanted(root, space, temperature)
         telling = Telling(progress, stop, [])
         vectors = Vectors(reader, space, allowed(reader, where))
         known = truths.read(reader, vectors.ids, truth, asked)
         recipe = Recipe(
-            known.classes, _templates(templates), _none(none), multi, centred=centred, where=where
+            known.classes,
+            wording.templates_of(templates),
+            wording.none_of(none),
+            multi,
+            centred=centred,
+            where=where,
         )
         recipe = recipe.checked()
         learning = multi and scale.bias is None and save_temperature is not None
@@ -316,13 +370,18 @@ def moderate(
             "factor_source": scale.source,
             **scales.facts(scale, space),
         }
-        prefix = _flag_prefix(name)
+        prefix = keeping.flag_prefix_of(name)
         values = keeping.flagged_values(name, found) if save is not None else {}
         tags = keeping.flagged_tags(prefix, found) if tag else None
         generation, tagged = keeping.store(root, name, POLICY, values, tags, prefix, record, {})
         return replace(found, stored=generation, tagged=tagged)
 
     return reading(collection, work)
+
+
+def saved(collection: AnyCollection) -> tuple[SavedLabels, ...]:
+    """What :func:`label` has stored, by name."""
+    return keeping.saved(path_of(collection))
 
 
 def forget(collection: AnyCollection, name: str) -> Forgotten:
@@ -336,50 +395,5 @@ def forget(collection: AnyCollection, name: str) -> Forgotten:
         known = [one.name for kind in (KIND, POLICY, scales.KIND) for one in models.of_kind(root, kind)]
         hint = f"there are: {', '.join(known)}" if known else "nothing is stored yet"
         raise UsageError(f"no labels are stored as {name!r}", hint=hint)
-    prefixes = {KIND: keeping.prefix_of(name), POLICY: _flag_prefix(name)}
+    prefixes = {KIND: keeping.prefix_of(name), POLICY: keeping.flag_prefix_of(name)}
     return keeping.forget(root, model, prefixes.get(model.kind))
-
-
-def _flag_prefix(name: str) -> str:
-    return f"moderation {name}: "
-
-
-def _check_temperature(root: Path, name: str) -> None:
-    models.check_name(name)
-    model = models.find(root, name)
-    if model is not None and model.kind != scales.KIND:
-        raise UsageError(
-            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
-        )
-    try:
-        float(name)
-    except ValueError:
-        return
-    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
-
-
-def _last_id(reader: Reader) -> int:
-    """Images that come later have higher ids."""
-    return max(
-        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
-    )
-
-
-def _templates(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    if given is None:
-        return wording.TEMPLATES
-    if isinstance(given, str):
-        return wording.templates(given)
-    check_templates(given)
-    return tuple(given)
-
-
-def _none(given: bool | str | Sequence[str]) -> tuple[str, ...]:
-    if given is True:
-        return wording.BACKGROUND
-    if given is False:
-        return ()
-    found = (given,) if isinstance(given, str) else tuple(given)
-    if not found or not all(text.strip() for text in found):
-        raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
-    return found

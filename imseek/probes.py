@@ -255,4 +255,5 @@ def _told(reader: Reader, probe: Probe, said: Said) -> ProbeApplied:
         none,
         tuple(map(shown, surest.tolist())),
         tuple(map(shown, unsurest.tolist())),
+        examples=said.examples(classes),
     )

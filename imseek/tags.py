@@ -9,7 +9,7 @@ A tag can be filtered by (``tag('boat')``, docs/where.md), and is what probes le
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -97,6 +97,61 @@ def remove(
     with writing(root, "tag remove") as writer:
         generation, changed = stored.take(writer, pairs)
     return TagReport(len(pairs), changed, generation)
+
+
+def choose(
+    collection: AnyCollection,
+    chosen: Mapping[int, str | None],
+    among: Iterable[str],
+    *,
+    provenance: str = PERSON,
+    patience: float | None = None,
+) -> TagReport:
+    """Of the tags ``among``, let each image have exactly the one that is chosen for it; None: none of them. In one
+    commit. ``changed`` counts tags given and tags taken away. Another writer is waited for, ``patience`` seconds
+    (else 30) at most. Raises UsageError for a choice that is not ``among``
+    them, and as :func:`add`."""
+    from imseek.data import tags as stored
+    from imseek.data.patience import writing
+
+    _check("a provenance", provenance)
+    root = path_of(collection)
+    classes = tuple(dict.fromkeys(tag.strip() for tag in among))
+    for tag in classes:
+        _check("a tag", tag)
+    if strange := next((tag for tag in chosen.values() if tag is not None and tag not in classes), None):
+        raise UsageError(f"{strange!r} is none of the tags to choose from", hint=", ".join(classes))
+    if gone := sorted(chosen.keys() - named.living(root, set(chosen))):
+        raise ImageNotFoundError(f"no image {gone[0]} in this collection")
+    if not chosen:
+        return TagReport(0, 0, Reader(root).generation)
+    others = [(image_id, tag) for image_id, one in chosen.items() for tag in classes if tag != one]
+    given = {(image_id, one): provenance for image_id, one in chosen.items() if one is not None}
+    with writing(root, "tag choose", patience) as writer:
+        generation, changed = stored.exchange(writer, others, given, over=provenance == PERSON)
+    return TagReport(len(chosen), changed, generation)
+
+
+def rename(collection: AnyCollection, tag: str, to: str) -> TagReport:
+    """Give all images with a tag another in its place, from whom they had it; one commit. Images that have both keep
+    the other as it is. Raises UsageError (a tag that no image has, a name that cannot be one), LockedError."""
+    from imseek.data import tags as stored
+    from imseek.data.patience import writing
+
+    root = path_of(collection)
+    to = to.strip()
+    _check("a tag", to)
+    if to == tag:
+        raise UsageError(f"{tag!r} is its name already", hint="give another")
+    with writing(root, "tag rename") as writer:
+        tagged.check_known(root, [tag])
+        reader = Reader(root)
+        rows = tagged.rows(reader, [tag])
+        said = {image_id for image_id, _, by in rows if tagged.is_said(by)}
+        learned = [one for one in tagged.rows(reader, [to]) if one[0] in said and not tagged.is_said(one[2])]
+        taken = [(image_id, name) for image_id, name, _ in (*rows, *learned)]
+        generation, _ = stored.exchange(writer, taken, {(i, to): by for i, _, by in rows})
+    return TagReport(len(rows), len(rows), generation)
 
 
 def counts(collection: AnyCollection) -> tuple[TagCount, ...]:

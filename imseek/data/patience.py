@@ -17,9 +17,10 @@ _PAUSE: Final = 0.25
 
 
 @contextmanager
-def writing(root: Path, kind: str) -> Iterator[Writer]:
-    """A writer. Raises as :class:`Writer`, LockedError where another one goes on for too long."""
-    until = time.monotonic() + PATIENCE
+def writing(root: Path, kind: str, patience: float | None = None) -> Iterator[Writer]:
+    """A writer, after ``patience`` seconds at most (:data:`PATIENCE`). Raises as :class:`Writer`, LockedError where
+    another one goes on for too long."""
+    until = time.monotonic() + (PATIENCE if patience is None else patience)
     with ExitStack() as stack:
         while True:
             writer = Writer(root, kind)

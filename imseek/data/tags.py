@@ -130,6 +130,20 @@ def take(writer: Writer, taken: Sequence[Tagged]) -> tuple[int, int]:
     return writer.apply(change), ended[0]
 
 
+def exchange(
+    writer: Writer, taken: Sequence[Tagged], given: Mapping[Tagged, str], *, over: bool = False
+) -> tuple[int, int]:
+    """Take tags away and give others as one change; returns the generation, and how many were changed. See
+    :func:`add`."""
+    changed = [0]
+
+    def change(connection: Connection, generation: int) -> None:
+        changed[0] = end(connection, generation, taken)
+        changed[0] += len(add(connection, generation, given, over=over))
+
+    return writer.apply(change), changed[0]
+
+
 def restate(
     writer: Writer, provenance: str, within: Container[int], wanted: Sequence[Tagged]
 ) -> tuple[int, int, int]:

@@ -83,8 +83,11 @@ from imseek.types.labels import (
     Forgotten,
     LabelCount,
     LabelEvaluation,
+    LabelExamples,
+    LabelPreview,
     Labels,
     Moderation,
+    SavedLabels,
 )
 from imseek.types.maps import MapInfo, MapMethod, MapReport
 from imseek.types.pictures import (
@@ -174,6 +177,8 @@ __all__ = [
     "KnownReason",
     "LabelCount",
     "LabelEvaluation",
+    "LabelExamples",
+    "LabelPreview",
     "Labels",
     "LackingGroup",
     "LeakCount",
@@ -215,6 +220,7 @@ __all__ = [
     "Retrieved",
     "SampleMethod",
     "SampleReport",
+    "SavedLabels",
     "SearchResult",
     "Searched",
     "Shown",

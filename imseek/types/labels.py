@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,37 @@ class LabelCount:
     label: str | None
     images: int
     probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelExamples:
+    """Of a label (None: none of the classes): how many ``images`` were given it, their mean probability (0 for no
+    image), and some of them as pairs of id and probability: the ``surest``, the best first, and the ``unsurest``, the
+    worst first. An image is in one of the two only. Probabilities are told to a millionth."""
+
+    label: str | None
+    images: int
+    probability: float
+    surest: tuple[tuple[int, float], ...]
+    unsurest: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def of(
+        cls,
+        label: str | None,
+        ids: npt.NDArray[np.int64],
+        probabilities: npt.NDArray[np.floating[Any]],
+        n: int,
+    ) -> LabelExamples:
+        """From all images (m,) that were given it; ``n`` of each sort at most."""
+        order = np.argsort(-probabilities, kind="stable")
+        tail = order[max(n, len(order) - n) :][::-1]
+        pairs = [
+            tuple((int(ids[row]), round(float(probabilities[row]), 6)) for row in at)
+            for at in (order[:n].tolist(), tail.tolist())
+        ]
+        mean = round(float(probabilities.mean(dtype=np.float64)), 6) if len(ids) else 0.0
+        return cls(label, len(ids), mean, *pairs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +99,55 @@ class Labels:
             mean = float(self.probabilities[nothing, 0].mean())
             found.append(LabelCount(None, int(nothing.sum()), mean))
         return tuple(found)
+
+    def examples(self, n: int = 8) -> tuple[LabelExamples, ...]:
+        """Of each class, in the order of ``classes``, and last of none of them: how many images, and some of them."""
+        shown = np.arange(self.top.shape[1]) < self.given[:, None]
+        rows, places = np.nonzero(shown)
+        numbers = self.top[rows, places]
+        order = np.argsort(numbers, kind="stable")
+        ends = np.searchsorted(numbers[order], np.arange(len(self.classes) + 1))
+        found = []
+        for number, name in enumerate(self.classes):
+            at = order[ends[number] : ends[number + 1]]
+            found.append(
+                LabelExamples.of(name, self.image_ids[rows[at]], self.probabilities[rows[at], places[at]], n)
+            )
+        nothing = np.flatnonzero(self.given == 0)
+        found.append(LabelExamples.of(None, self.image_ids[nothing], self.probabilities[nothing, 0], n))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelPreview:
+    """``labels`` of some images, evenly taken from the ``of`` that :func:`imseek.labels.label` would label. With
+    ``multi_known`` its encoder, or what was learned, can say of each class by itself how probable it is."""
+
+    labels: Labels
+    of: int
+    multi_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLabels:
+    """Labels by words that stay under a name, and how they were made. ``current``: the collection has the ``encoder``
+    that they were made with; else they cannot be continued. ``columns`` and ``tags`` say as what they are stored."""
+
+    name: str
+    classes: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+    templates: tuple[str, ...]
+    none: tuple[str, ...]
+    multi: bool
+    threshold: float | None
+    centred: bool
+    where: str | None
+    factor_source: str
+    encoder: str
+    current: bool
+    columns: bool
+    tags: bool
+    created: str
 
 
 @dataclass(frozen=True, slots=True)

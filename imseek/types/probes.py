@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imseek.types.evaluate import Estimate
+from imseek.types.labels import LabelExamples
 from imseek.types.pictures import Place
 
 
@@ -66,7 +67,8 @@ class ProbeLabel:
 @dataclass(frozen=True, slots=True)
 class ProbeApplied:
     """``images`` were looked at; ``counts`` says of each class, how many are of it (with several: at a probability of
-    the threshold or more), ``none`` how many of no class. ``surest`` and ``unsurest`` are some of them.
+    the threshold or more), ``none`` how many of no class. ``surest`` and ``unsurest`` are some of them,
+    ``examples`` some of each class (last, where images may have several, of none of them).
 
     ``saved`` is the set of columns that was stored, ``tagged`` and ``untagged`` how many tags were given and taken
     away; ``kept``: so many were not given, as somebody else has tagged the image. ``interrupted``: it was stopped
@@ -84,6 +86,7 @@ class ProbeApplied:
     untagged: int = 0
     kept: int = 0
     interrupted: bool = False
+    examples: tuple[LabelExamples, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,3 +283,93 @@ def test_a_column_is_found_as_a_filter_finds_it(root: Path) -> None:
     assert labels.evaluate(root, truth="COLOUR").images == 12
     with pytest.raises(UsageError, match="'colour_of_score' holds no classes"):
         labels.evaluate(root, truth="colour_of_score")
+
+
+class TestPreviews:
+    def test_all_of_a_small_collection_as_label_says_it(self, root: Path) -> None:
+        with imseek.open(root) as collection:
+            found = labels.preview(collection, ["red", "green"], none=True)
+        whole = labels.label(root, ["red", "green"], none=True)
+        assert found.of == len(whole.image_ids)
+        assert not found.multi_known
+        np.testing.assert_array_equal(found.labels.image_ids, whole.image_ids)
+        np.testing.assert_array_equal(found.labels.top, whole.top)
+        np.testing.assert_allclose(found.labels.probabilities, whole.probabilities, rtol=1e-6)
+        assert found.labels.stored is None
+
+    def test_of_a_large_one_some_evenly_taken(self, root: Path) -> None:
+        whole = labels.label(root, ["red", "green"]).image_ids
+        with imseek.open(root) as collection:
+            found = labels.preview(collection, ["red", "green"], images=4)
+            assert found.of == len(whole) == 12
+            assert found.labels.image_ids.tolist() == whole[[0, 3, 7, 11]].tolist()
+            part = labels.preview(collection, ["red", "green"], images=4, where=f"id > {whole[5]}")
+            assert part.of == 6
+            with pytest.raises(UsageError, match="so many images"):
+                labels.preview(collection, ["red", "green"], images=0)
+
+    def test_the_encoder_that_a_collection_has_is_asked_once(self, root: Path, monkeypatch: Any) -> None:
+        from imseek import collection as collections
+        from imseek.explore.labels import class_vectors
+
+        monkeypatch.setattr(class_vectors, "load_encoder", None)
+        loaded = []
+        load_encoder = collections.load_encoder
+        monkeypatch.setattr(collections, "load_encoder", lambda *a: loaded.append(a) or load_encoder(*a))
+        with imseek.open(root) as collection:
+            for name in ("something new", "something newer"):
+                labels.preview(collection, ["red", f"{name} {root}"])
+        assert len(loaded) == 1
+
+    def test_nothing_is_stored(self, root: Path) -> None:
+        before = Reader(root).generation
+        with imseek.open(root) as collection:
+            labels.preview(collection, ["red", "green"])
+        assert Reader(root).generation == before
+        assert labels.saved(root) == ()
+
+    def test_what_makes_no_sense(self, root: Path) -> None:
+        with imseek.open(root) as collection:
+            with pytest.raises(UsageError, match="with one class"):
+                labels.preview(collection, ["red"])
+            with pytest.raises(UsageError, match="sigmoid"):
+                labels.preview(collection, ["red", "green"], multi=True)
+
+
+def test_examples_are_the_surest_and_the_least_sure(root: Path) -> None:
+    found = labels.label(root, ["red", "green", "violet"], none="blue")
+    red, green, violet, none = found.examples(2)
+    sure = dict(zip(found.image_ids.tolist(), found.probabilities[:, 0].tolist(), strict=True))
+    assert (red.label, red.images, len(red.surest), len(red.unsurest)) == ("red", 4, 2, 2)
+    order = [p for _, p in (*red.surest, *reversed(red.unsurest))]
+    assert order == sorted(order, reverse=True)
+    assert all(math.isclose(sure[i], p, abs_tol=1e-6) for i, p in (*red.surest, *red.unsurest))
+    assert math.isclose(red.probability, found.counts()[0].probability, abs_tol=1e-6)
+    assert green.images == 4
+    assert (violet.images, violet.probability, violet.surest, violet.unsurest) == (0, 0.0, (), ())
+    assert (none.label, none.images) == (None, 4)
+    (few, *_) = found.examples(8)
+    assert (len(few.surest), few.unsurest) == (4, ())
+
+
+def test_classes_are_typed_as_a_file_has_them() -> None:
+    found = labels.parse_classes("# kinds\ncat\n\nbird: bird, seagull \n")
+    assert (found.names, found.words) == (("cat", "bird"), (("cat",), ("bird", "seagull")))
+    with pytest.raises(UsageError, match="line 2: 'dog' has no words"):
+        labels.parse_classes("cat\ndog:")
+    with pytest.raises(UsageError, match="no classes yet"):
+        labels.parse_classes("\n#\n")
+
+
+def test_what_is_saved_can_be_listed(root: Path) -> None:
+    labels.label(root, ["red", "green"], save="colour", none=True, threshold=0.2)
+    labels.label(root, labels.parse_classes("red: red, crimson\nblue"), save="other", tag=True)
+    colour, other = labels.saved(root)
+    assert (colour.name, colour.classes, colour.threshold, colour.none) == (
+        "colour", ("red", "green"), 0.2, BACKGROUND,
+    )  # fmt: skip
+    assert (colour.columns, colour.tags, colour.current, colour.encoder) == (True, False, True, "fake")
+    assert (other.words, other.columns, other.tags) == ((("red", "crimson"), ("blue",)), True, True)
+    assert colour.created
+    labels.forget(root, "colour")
+    assert [one.name for one in labels.saved(root)] == ["other"]

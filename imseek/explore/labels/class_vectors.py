@@ -89,11 +89,13 @@ def sentence_vectors(
     notify: Callable[[str], None] | None = None,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
+    load: Callable[[SpaceInfo], Encoder] | None = None,
 ) -> Float32:
     """(count, dim) float32 unit rows: of each of ``count`` classes the mean direction of its sentences.
 
     ``sentences`` is asked for those of class n when they are needed, so that memory is bounded by the result. Those of
     one class may be in any order. Set, ``stop`` ends the work with an InterruptedError; what was made by then is kept.
+    ``load`` gives the encoder where somebody has it already; it is asked only when a class is not known yet.
 
     Raises EncoderError where the space's encoder knows no words, EncoderMismatchError where its weights are others than
     those of the collection, QueryError for an empty sentence, and as :func:`imseek.encoders.registry.load`.
@@ -112,7 +114,7 @@ def sentence_vectors(
                 rows[n] = row
     if not missing:
         return rows
-    encoder = load_encoder(root, space, ("text",), runtime, notify)
+    encoder = load_encoder(root, space, ("text",), runtime, notify) if load is None else load(space)
     if "text" not in encoder.info.modalities:
         raise EncoderError(
             f"the encoder of this collection's first space, {space.encoder}, knows no words",

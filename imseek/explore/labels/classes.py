@@ -64,10 +64,15 @@ def named(given: str) -> Classes:
 
 def read(path: Path) -> Classes:
     """A file of classes, one a line. Raises UsageError, which names the line."""
+    return parse(text_of(path), f"{path}, line")
+
+
+def parse(text: str, place: str = "line") -> Classes:
+    """Classes, one a line: ``name``, or ``name: word, word``. Raises UsageError, which names ``place`` and number."""
     names: list[str] = []
     words: list[tuple[str, ...]] = []
     lines: list[str] = []
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
@@ -76,13 +81,36 @@ def read(path: Path) -> Classes:
             name, separator = line[:-1], ":"
         given = tuple(part.strip() for part in rest.split(",") if part.strip())
         if separator and not given:
-            raise UsageError(f"{path}, line {number}: {name!r} has no words after the colon", hint=_FORM)
+            raise UsageError(f"{place} {number}: {name!r} has no words after the colon", hint=_FORM)
         names.append(name.strip())
         words.append(given or (name.strip(),))
-        lines.append(f"{path}, line {number}")
+        lines.append(f"{place} {number}")
     if not names:
-        raise UsageError(f"no classes in {path}", hint=_FORM)
+        where = place.removesuffix(", line")
+        raise UsageError("no classes yet" if where == "line" else f"no classes in {where}", hint=_FORM)
     return _checked(names, words, lines)
+
+
+def templates_of(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Sentences as they are, or by :func:`templates`; without any the usual one. Raises UsageError."""
+    if given is None:
+        return TEMPLATES
+    if isinstance(given, str):
+        return templates(given)
+    check_templates(given)
+    return tuple(given)
+
+
+def none_of(given: bool | str | Sequence[str]) -> tuple[str, ...]:
+    """Sentences for a picture of none of the classes; True: the usual ones. Raises UsageError."""
+    if given is True:
+        return BACKGROUND
+    if given is False:
+        return ()
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found or not all(text.strip() for text in found):
+        raise UsageError("what none of the classes looks like is empty", hint='--none "a photo"')
+    return found
 
 
 def templates(given: str) -> tuple[str, ...]:

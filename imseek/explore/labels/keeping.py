@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from imseek.data import models
 from imseek.data.models import Model
-from imseek.explore.labels.recipe import Recipe
-from imseek.types import Forgotten, Labels, Moderation
+from imseek.data.reader import Reader
+from imseek.explore.labels.recipe import KIND, Recipe
+from imseek.explore.saving import kind_of
+from imseek.types import Forgotten, Labels, Moderation, SavedLabels
 
 
 def store(
@@ -47,8 +50,49 @@ def store_model(root: Path, name: str, kind: str, record: Mapping[str, Any]) -> 
         return model_files.put(writer, Model(name, kind, record))
 
 
+def last_id(reader: Reader) -> int:
+    """Images that come later have higher ids."""
+    return max(
+        (int(reader.shard_ids(shard)[-1]) for shard in reader.current.shards if shard.rows), default=-1
+    )
+
+
 def prefix_of(name: str) -> str:
     return f"zero-shot {name}: "
+
+
+def flag_prefix_of(name: str) -> str:
+    """As :func:`prefix_of`, of what a policy flags."""
+    return f"moderation {name}: "
+
+
+def saved(root: Path) -> tuple[SavedLabels, ...]:
+    """What :func:`store` has stored of labels by words, by name."""
+    own = Reader(root).current.space.fingerprint
+    found = []
+    for model in models.of_kind(root, KIND):
+        if kind_of(model) == KIND:
+            recipe, scale = Recipe.of(model.facts)
+            found.append(
+                SavedLabels(
+                    name=model.name,
+                    classes=recipe.classes.names,
+                    words=recipe.classes.words,
+                    templates=recipe.templates,
+                    none=recipe.none,
+                    multi=recipe.multi,
+                    threshold=recipe.threshold,
+                    centred=recipe.centred,
+                    where=recipe.where,
+                    factor_source=scale.source,
+                    encoder=model.facts["encoder"],
+                    current=model.facts["fingerprint"] == own,
+                    columns=model.facts["columns"],
+                    tags=model.facts["tags"],
+                    created=model.created,
+                )
+            )
+    return tuple(found)
 
 
 def columns_of(name: str, recipe: Recipe) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data import models
+from imseek.data.reader import Reader
 from imseek.data.space_facts import logits_of
 from imseek.errors import UsageError
 from imseek.types import Float32, SpaceInfo
@@ -87,6 +88,42 @@ def wanted(root: Path, space: SpaceInfo, temperature: str | float | None) -> Sca
             hint="learn it again: imseek evaluate zeroshot --save-temperature NAME",
         )
     return Scale(facts["factor"], facts["bias"], f"temperature {temperature!r}", facts["flat"])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a collection's first space: its own scale, and the ``names`` of what was learned for its
+    encoder. ``several``: whether a sigmoid can be had, be it from what was learned."""
+
+    own: Scale
+    names: tuple[str, ...]
+    several: bool
+
+
+def known(root: Path) -> Known:
+    """Raises CorruptCollectionError."""
+    reader = Reader(root)
+    space = reader.current.space
+    reader.close()
+    own = of_space(root, space)
+    learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
+    several = own.bias is not None or any(one.facts["bias"] is not None for one in learned)
+    return Known(own, tuple(one.name for one in learned), several)
+
+
+def check_name(root: Path, name: str) -> None:
+    """Raises UsageError for what cannot be the name of a learned temperature."""
+    models.check_name(name)
+    model = models.find(root, name)
+    if model is not None and model.kind != KIND:
+        raise UsageError(
+            f"{name!r} is the name of a model ({model.kind}) already", hint="choose another name"
+        )
+    try:
+        float(name)
+    except ValueError:
+        return
+    raise UsageError(f"{name!r} would be taken for a number", hint="choose another name")
 
 
 def facts(scale: Scale, space: SpaceInfo) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
+from imseek.encoders.base import Encoder
 from imseek.explore.labels import caution, scales, scoring
 from imseek.explore.labels.class_vectors import class_vectors, sentence_vectors
 from imseek.explore.labels.recipe import Recipe, check_multi
@@ -34,11 +36,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telling:
-    """What a caller wants to hear, and how it asks for an end."""
+    """What a caller wants to hear, how it asks for an end, and where it has an encoder."""
 
     progress: ProgressCallback | None = None
     stop: threading.Event | None = None
     notes: list[str] | None = None
+    load: Callable[[SpaceInfo], Encoder] | None = None
 
     def note(self, line: str) -> None:
         if self.notes is not None and line not in self.notes:
@@ -79,6 +82,7 @@ def prepare(
         notify=telling.note,
         progress=telling.progress,
         stop=telling.stop,
+        load=telling.load,
     )
     if recipe.centred and mean is None:
         mean = _mean(vectors if vectors is not None else Vectors(reader, space), telling)

@@ -15,7 +15,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.explore.probes.stored import Probe
 from imseek.explore.vectors import Vectors
-from imseek.types import Float32, Progress, ProgressCallback
+from imseek.types import Float32, LabelExamples, Progress, ProgressCallback
 
 PHASE: Final = "labelling"
 #: The separator of the names in a column, where images may have several classes.
@@ -44,6 +44,19 @@ class Said:
 
     def chances(self) -> Mapping[int, float]:
         return ByRow(self.ids, lambda row: round(float(self.chance[row]), 6))
+
+    def examples(self, classes: Sequence[str], n: int = 8) -> tuple[LabelExamples, ...]:
+        """Of each class some images, the probability being that of the likeliest class; where an image may have
+        several, it is told of that one, or, below the threshold, as of none (the last)."""
+        best = self.best if self.marks is None else np.where(self.marks.any(axis=1), self.best, len(classes))
+        order = np.argsort(best, kind="stable")
+        names = (*classes, *([] if self.marks is None else [None]))
+        ends = np.searchsorted(best[order], np.arange(len(names) + 1))
+        parts = (order[ends[number] : ends[number + 1]] for number in range(len(names)))
+        return tuple(
+            LabelExamples.of(name, self.ids[at], self.chance[at], n)
+            for name, at in zip(names, parts, strict=True)
+        )
 
     def counts(self, classes: int) -> list[int]:
         if self.marks is not None:

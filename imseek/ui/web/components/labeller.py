@@ -1,0 +1,77 @@
+"""Pictures to label by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek.ui.web.components import component
+from imseek.ui.web.components.grid import Card
+
+#: The key that says nothing of a picture, and the one of none of the classes.
+SKIP: Final = "s"
+NONE: Final = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A ``key`` (1 to 9, or :data:`NONE`) gives a class; ``count`` pictures have it."""
+
+    key: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """``more`` pictures were asked for in this run; ``pressed`` is an id, and ``m`` or ``l``, where more or less like a
+    picture was."""
+
+    more: bool
+    pressed: tuple[int, str] | None
+
+
+def labeller(
+    cards: Sequence[Card],
+    choices: Sequence[Choice],
+    *,
+    key: str,
+    epoch: int,
+    given: Mapping[int, str],
+    base: str,
+    opens: bool,
+    changed: Callable[[], None],
+) -> Asks:
+    """Draw ``cards``. ``given`` are keys by id at first, and again whenever ``epoch`` is another number, as it must be
+    for other cards. ``changed`` is called before a run in which something else is given (:func:`given_to`)."""
+    found = component("labeller", "common", "large")(
+        key=key,
+        data={
+            "cards": [asdict(card) for card in cards],
+            "classes": [asdict(choice) for choice in choices],
+            "epoch": epoch,
+            "given": {str(image_id): one for image_id, one in given.items()},
+            "base": base,
+            "opens": opens,
+        },
+        on_given_change=changed,
+        on_more_change=_nothing,
+        on_pressed_change=_nothing,
+    )
+    pressed = getattr(found, "pressed", None)
+    return Asks(getattr(found, "more", None) == epoch, (pressed["id"], pressed["key"]) if pressed else None)
+
+
+def given_to(key: str, epoch: int) -> dict[int, str] | None:
+    """What was given to the cards of ``epoch``, by id; None for nothing so far."""
+    told: Any = getattr(st.session_state.get(key), "given", None)
+    if not isinstance(told, Mapping) or told.get("epoch") != epoch:
+        return None
+    return {int(image_id): str(one) for image_id, one in told["given"].items()}
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each value that a component sends."""

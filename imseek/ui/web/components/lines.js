@@ -1,0 +1,52 @@
+// Text of several lines that is told while it is typed: Streamlit's own is told when it is left.
+const kept = new WeakMap();
+const PAUSE = 250; // Milliseconds without a key.
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  let lines = kept.get(parentElement);
+  if (!lines) {
+    lines = new Lines(parentElement);
+    kept.set(parentElement, lines);
+  }
+  lines.setState = setStateValue;
+  lines.update(data);
+}
+
+class Lines {
+  constructor(parent) {
+    const label = document.createElement("label");
+    this.name = document.createElement("span");
+    this.area = document.createElement("textarea");
+    this.area.spellcheck = false;
+    this.area.autocapitalize = "none";
+    this.help = document.createElement("small");
+    label.append(this.name, this.area);
+    parent.append(label, this.help);
+    this.area.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.tell(), PAUSE);
+    });
+    this.area.addEventListener("blur", () => this.tell());
+    // Streamlit has keys of its own for the whole page.
+    this.area.addEventListener("keydown", (event) => event.stopPropagation());
+  }
+
+  update(data) {
+    this.name.textContent = data.label;
+    this.help.textContent = data.help;
+    this.area.placeholder = data.placeholder;
+    this.area.rows = data.rows;
+    this.area.maxLength = data.longest;
+    if (data.epoch === this.epoch) return; // What is being typed is not taken away.
+    this.epoch = data.epoch;
+    this.area.value = this.told = data.text;
+  }
+
+  tell() {
+    clearTimeout(this.timer);
+    if (this.area.value === this.told) return;
+    this.told = this.area.value;
+    this.setState("typed", { text: this.told, epoch: this.epoch });
+  }
+}

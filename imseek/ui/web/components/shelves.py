@@ -1,0 +1,41 @@
+"""Rows of small pictures below headings: what a class looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from imseek.ui.web.components import component
+from imseek.ui.web.components.grid import Card
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    title: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+
+
+def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> tuple[int, str] | None:
+    """Draw them; a click shows a picture large. ``base`` is the address of the collection's pictures; ``opens``
+    says that viewers of this machine can be asked to show one.
+
+    Returns an id and a letter, ``m`` or ``l``, where more or less like a picture is asked for in this run.
+    """
+    told = component("shelves", "common", "large")(
+        key=key,
+        data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
+        on_pressed_change=_nothing,
+    )
+    pressed = getattr(told, "pressed", None)
+    return (pressed["id"], pressed["key"]) if pressed else None
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each value that a component sends."""

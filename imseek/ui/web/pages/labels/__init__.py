@@ -1,0 +1,41 @@
+"""The page of labels: by words, by examples, and the tags that there are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek.ui.web import shell
+from imseek.ui.web.pages.labels import working
+
+WORDS: Final = "By words"
+EXAMPLES: Final = "By examples"
+TAGS: Final = "Tags"
+
+
+def show() -> None:
+    """Draw it. Each part is imported when it is first seen."""
+    name, collection = shell.collection()
+    how = st.segmented_control(
+        "How",
+        (WORDS, EXAMPLES, TAGS),
+        key="how",
+        default=WORDS,
+        required=True,
+        label_visibility="collapsed",
+        bind="query-params",
+    )
+    working.watch(collection.path)
+    if how == TAGS:
+        from imseek.ui.web.pages.labels import tagging
+
+        tagging.show(name, collection)
+    elif how == EXAMPLES:
+        from imseek.ui.web.pages.labels import teaching
+
+        teaching.show(name, collection)
+    else:
+        from imseek.ui.web.pages.labels import wording
+
+        wording.show(name, collection)

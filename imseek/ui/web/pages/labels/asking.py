@@ -1,0 +1,118 @@
+"""What is asked for on the page of labels by words, without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imseek import labels
+from imseek.errors import UsageError
+from imseek.explore.labels.classes import Classes
+from imseek.types import SavedLabels
+
+#: Pictures that the preview looks at.
+SAMPLE: Final = 5000
+#: The sentence around a class where nothing else is chosen, and the choice of one's own.
+USUAL: Final = "a photo of a {}"
+OWN: Final = "My own sentences"
+#: Where the numbers that cosines are multiplied by come from.
+TRAINED: Final = "As the encoder says"
+NUMBER: Final = "A number"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``text`` has a class on each line, ``sentences`` is a set's name or sentences on lines, ``none`` None where every
+    picture is of a class, else sentences on lines for those that are not (without any the usual ones)."""
+
+    text: str
+    sentences: str = USUAL
+    none: str | None = None
+    several: bool = False
+    threshold: float | None = None
+    temperature: str | None = None
+    centred: bool = False
+    where: str = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """For :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
+        templates = lines_of(self.sentences)
+        none: bool | list[str] = False
+        if self.none is not None and not self.several:
+            none = lines_of(self.none) or True
+        return {
+            "templates": (templates[0] if len(templates) == 1 else templates) or USUAL,
+            "none": none,
+            "multi": self.several,
+            "threshold": self.threshold,
+            "temperature": self.temperature,
+            "centred": self.centred,
+            "where": self.where.strip() or None,
+        }
+
+    def read(self) -> Classes | str:
+        """The classes, or what to do next."""
+        if not self.text.strip():
+            return "Type a class on each line, and see here which pictures are of it."
+        try:
+            found = labels.parse_classes(self.text)
+        except UsageError as error:
+            return f"{str(error)[:1].upper()}{str(error)[1:]}"
+        if len(found) == 1 and self.none is None and not self.several:
+            return "With one class every picture would be of it. Type another, or let some be none of these."
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was stored under a name: ``images`` were labelled, ``tags`` given."""
+
+    name: str
+    images: int
+    tags: int
+
+    def line(self) -> str:
+        if not self.images:
+            return f"No picture has come since {self.name} was made."
+        tags = f", and {self.tags:,} tags" if self.tags else ""
+        return f"Saved as {self.name}: labels of {self.images:,} pictures{tags}."
+
+
+def lines_of(text: str) -> list[str]:
+    """Those that hold something."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def as_text(classes: Sequence[str], words: Sequence[Sequence[str]] | None = None) -> str:
+    """Classes as they are typed. What would be taken for the end of a name is left out of it, not of its words."""
+    lines = []
+    for name, said in zip(classes, words or [(name,) for name in classes], strict=True):
+        plain = tuple(said) == (name,) and ": " not in name and not name.endswith(":")
+        lines.append(name if plain else f"{name.replace(': ', ':')}: {', '.join(said)}")
+    return "\n".join(lines)
+
+
+def known_to(encoder: str) -> str | None:
+    """What to bear in mind about words with an encoder; None for nothing."""
+    if encoder != "builtin" and not encoder.startswith("builtin"):
+        return None
+    return (
+        "The built-in encoder knows words only roughly, from a thousand kinds of things. Name things that can be seen, "
+        "or say what a class holds (household: furniture, lamp). Look at the least certain pictures before you save."
+    )
+
+
+def preview_line(looked: int, of: int) -> str:
+    return (
+        f"Preview on {looked:,} of {of:,} pictures, evenly taken." if looked < of else f"All {of:,} pictures."
+    )
+
+
+def saved_line(one: SavedLabels) -> str:
+    """A line about labels that are stored."""
+    kept = " and ".join(["columns"] * one.columns + ["tags"] * one.tags)
+    classes = ", ".join(one.classes[:12]) + (
+        f", and {len(one.classes) - 12:,} more" if len(one.classes) > 12 else ""
+    )
+    return f"{classes} · as {kept} · {one.encoder} · {one.created[:10]}"

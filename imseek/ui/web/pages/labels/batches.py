@@ -1,0 +1,122 @@
+"""Some pictures to label, and what was given to them so far, without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from imseek import probes, tags
+from imseek.collection import Collection
+from imseek.data.reader import Reader
+from imseek.errors import ImseekError
+from imseek.search.query import Query, Term
+from imseek.types.probes import ProbeInfo, Proposal
+from imseek.ui.web.components.grid import Card
+from imseek.ui.web.components.labeller import SKIP
+from imseek.ui.web.pages.labels import pictures
+from imseek.ui.web.pages.labels.sets import LabelSet, changes
+
+#: Pictures that are shown at once, and of those that were skipped so many are remembered.
+SIZE: Final = 24
+_SKIPPED: Final = 900
+#: Of a large collection about so many pictures are looked at for a batch, others for the next.
+POOL: Final = 8000
+#: Seconds that a key waits for another writer.
+_PATIENCE: Final = 1.0
+
+
+@dataclass
+class Batch:
+    """``number`` is another one for other cards. ``given`` are keys by id as they are stored; ``refused`` says why what
+    came after is not. ``skipped`` are pictures that are not proposed again."""
+
+    number: int
+    cards: tuple[Card, ...] = ()
+    notes: tuple[str, ...] = ()
+    given: dict[int, str] = field(default_factory=dict)
+    skipped: set[int] = field(default_factory=set)
+    refused: ImseekError | None = None
+
+    def keep(self, collection: Collection, one: LabelSet, now: Mapping[int, str]) -> None:
+        """Store what is given ``now`` where it is other than before. What is refused stays to be tried again."""
+        mine = {card.id for card in self.cards}
+        self.skipped = (self.skipped - mine) | {image_id for image_id, key in now.items() if key == SKIP}
+        new = changes(self.given, now)
+        self.refused = None
+        if new:
+            try:
+                tags.choose(collection, one.choices(new), one.tags, patience=_PATIENCE)
+            except ImseekError as error:
+                self.refused = error
+                return
+        self.given = dict(now)
+
+
+def useful(
+    name: str,
+    collection: Collection,
+    one: LabelSet,
+    before: Batch | None,
+    said: Mapping[str, int],
+    probe: ProbeInfo | None = None,
+) -> Batch:
+    """What is worth labelling next, by the ``probe`` while it knows of half of the labels; else one is learned in
+    passing, which takes the longer the more there are. Raises as :func:`imseek.probes.propose`."""
+    skipped = set() if before is None else before.skipped
+    where, notes = part(collection, _number(before), [tag for tag in one.tags if tag in said])
+    n = SIZE + min(len(skipped), _SKIPPED)
+    wanted = one.labels(said)
+    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    fresh = probe is not None and probe.classes == wanted.names and 2 * sum(probe.counts) >= labelled
+    known = probe.name if probe is not None and fresh else None
+    found = probes.propose(collection, known, wanted, n=n, where=where)
+    shown = [proposal for proposal in found.proposals if proposal.image_id not in skipped][:SIZE]
+    there = {proposal.image_id: proposal.place for proposal in shown}
+    cards = tuple(
+        pictures.card(name, proposal.image_id, there[proposal.image_id], _guess(proposal))
+        for proposal in shown
+    )
+    notes = notes if cards else ("No picture is left to label.",)
+    return Batch(_number(before), cards, notes, skipped=skipped)
+
+
+def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The condition by which a part of a large collection is looked at, with all that have one of these tags, and a
+    line about that; nothing for a small one. Another part for another ``number``."""
+    reader = Reader(collection.path)
+    images = sum(shard.rows for shard in reader.current.shards)
+    reader.close()
+    parts = images // POOL
+    if parts < 2:
+        return None, ()
+    mine = [f"image_id % {parts} = {number % parts}", *(f"tag({pictures.quoted(tag)})" for tag in tags_)]
+    return " OR ".join(mine), (f"Chosen from every {parts}th picture; other pictures next time.",)
+
+
+def searched(
+    name: str,
+    collection: Collection,
+    one: LabelSet,
+    before: Batch | None,
+    said: Mapping[str, int],
+    words: str,
+) -> Batch:
+    """What words find that is not labelled yet. Raises as :meth:`imseek.Collection.search`."""
+    skipped = set() if before is None else before.skipped
+    mine = [tag for tag in one.tags if tag in said]
+    where = " AND ".join(f"NOT tag({pictures.quoted(tag)})" for tag in mine) or None
+    query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _SKIPPED), where=where)
+    hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
+    cards = tuple(pictures.card(name, hit.image_id, hit.place) for hit in hits)
+    return Batch(_number(before), cards, () if cards else ("Nothing more is found.",), skipped=skipped)
+
+
+def _number(before: Batch | None) -> int:
+    return 1 if before is None else before.number + 1
+
+
+def _guess(proposal: Proposal) -> str:
+    if proposal.label is None or proposal.probability is None:
+        return ""
+    return f"{proposal.label}? {proposal.probability:.2f}"

@@ -1,0 +1,204 @@
+"""What is learned from labelled pictures, what it says of the others, and what of that is stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from imseek import probes
+from imseek.collection import Collection
+from imseek.types import ProgressCallback
+from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
+from imseek.ui.web import asked, hub, shell
+from imseek.ui.web.components.shelves import shelves
+from imseek.ui.web.pages.labels import pictures, sets, working
+from imseek.ui.web.pages.labels.sets import LabelSet
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain import markdown_free, one_line
+
+#: The probability from which on tags are given.
+_SURE: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """``applied`` to all pictures; nothing of it is stored but for what it says."""
+
+    info: ProbeInfo
+    applied: ProbeApplied
+
+
+def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None) -> None:
+    """Draw, in a fragment, what was learned under the name ``title``."""
+    slot = f"learn-{title}"
+    work = working.find(collection.path, slot)
+    if probe is None and work is None:
+        st.text("Nothing is learned yet. Label some pictures of each class, and press Learn.")
+        return
+    if work is None and st.button("See what it says of all pictures"):
+        _look(collection, title, slot)
+    found = working.outcome(collection.path, slot)
+    if isinstance(found, Learned):
+        _shown(name, collection, found)
+        _save(name, collection, found, slot)
+    elif probe is not None and (work is None or work.ended):
+        st.text(score_line(probe.score))
+    if probe is not None:
+        _drop(collection, probe.name, slot)
+
+
+def score_line(score: ProbeScore) -> str:
+    """How good it is, in words."""
+    if score.accuracy is None:
+        return "How good it is could not be measured: label two pictures or more of each class."
+    of = score.accuracy
+    return (
+        f"Right for {of.value:.0%} of {score.tested:,} labelled pictures that were held out in turn "
+        f"(95 % interval: {of.low:.0%} to {of.high:.0%})."
+    )
+
+
+def begin(
+    collection: Collection,
+    one: LabelSet,
+    probe: ProbeInfo | None,
+    said: Mapping[str, int],
+    begun: Callable[[], None],
+) -> None:
+    """The button that starts learning, and what there is to know before; ``begun`` is called as it starts."""
+    slot = f"learn-{one.name}"
+    work = working.find(collection.path, slot)
+    busy = work is not None and not work.ended
+    why = sets.lacking(one, said)
+    labelled = sum(said.get(tag, 0) for tag in one.tags)
+    verb = "Learn" if probe is None else "Learn again"
+    text = f"{verb} from {labelled:,} labels" if why is None else verb
+
+    def start() -> None:
+        labels = one.labels(said)
+
+        def task(progress: ProgressCallback, stop: threading.Event) -> Learned:
+            info = probes.fit(collection, one.name, labels, force=True, progress=progress, stop=stop)
+            return Learned(info, probes.apply(collection, one.name, progress=progress))
+
+        working.begin(collection.path, slot, f"Learning {one.name}", task)
+        working.forget(collection.path, f"{slot}-save")
+        st.session_state["learn-begun"] = True
+        begun()
+
+    disabled = why is not None or busy
+    st.button(text, type="primary", disabled=disabled, key="learn-go", on_click=start)
+    if st.session_state.pop("learn-begun", False):
+        st.rerun()  # Of the whole page, which shows what is under way.
+    hints = [sets.advice(one, said) if why is None else why]
+    if probe is not None and why is None and labelled != sum(probe.counts):
+        hints.append(f"It was learned from {sum(probe.counts):,} labels.")
+    st.text(one_line(" ".join(filter(None, hints))))
+
+
+def _look(collection: Collection, title: str, slot: str) -> None:
+    def task(progress: ProgressCallback, stop: threading.Event) -> Learned:
+        applied = probes.apply(collection, title, progress=progress, stop=stop)
+        if applied.interrupted:
+            raise InterruptedError
+        return Learned(probes.get(collection, title), applied)
+
+    working.begin(collection.path, slot, "Looking at all pictures", task)
+    st.rerun()
+
+
+def _shown(name: str, collection: Collection, found: Learned) -> None:
+    info, applied = found.info, found.applied
+    labels = ", ".join(f"{tag} {n:,}" for tag, n in zip(info.classes, info.counts, strict=True))
+    st.text(score_line(info.score))
+    st.text(f"Learned from {one_line(labels)}. What it says of {pictures.count(applied.images)}:")
+    for note in info.notes:
+        st.text(one_line(note))
+    none = f"not {', '.join(info.classes)}"[:80]
+    drawn = pictures.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
+    pressed = shelves(drawn, key=f"learned-{name}-{info.name}", base=hub.images(name), opens=hub.hub().opens)
+    if empty := pictures.unused(applied.examples):
+        st.text(f"No picture: {one_line(', '.join(empty))}")
+    if pressed is not None:
+        results.search_like(pressed[0], pressed[1] == "m")
+
+
+def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
+    info = found.info
+    saving = f"{slot}-save"
+    work = working.find(collection.path, saving)
+    busy = work is not None and not work.ended
+    with st.container(border=True):
+        columns = st.checkbox("Save as columns, to filter by", True, key=f"{slot}-columns")
+        tag = st.checkbox("Give pictures their class as a tag", key=f"{slot}-tag")
+        column = info.name
+        if columns:
+            column = (
+                st.text_input("Name of the columns", info.name, key=f"{slot}-name") or info.name
+            ).strip()
+        sure = 0.5 if info.several else _SURE
+        if tag:
+            sure = st.slider("Tags from which probability on", 0.05, 0.99, sure, 0.01, key=f"{slot}-sure")
+        st.text("Labels that people gave stay as they are.")
+        if st.button("Save", type="primary", disabled=busy or not (columns or tag), key=f"{slot}-go"):
+
+            def task(progress: ProgressCallback, stop: threading.Event) -> ProbeApplied | None:
+                told = probes.apply(
+                    collection,
+                    info.name,
+                    save=column if columns else None,
+                    tag=tag,
+                    threshold=sure if tag else None,
+                    progress=progress,
+                    stop=stop,
+                )
+                return None if told.interrupted else told
+
+            working.begin(collection.path, saving, f"Saving {info.name}", task)
+            st.rerun()
+        told = working.outcome(collection.path, saving)
+        if isinstance(told, ProbeApplied):
+            st.text(f"✓ {saved_line(told)}")
+            if told.saved is not None:
+                label = st.selectbox(
+                    "Show pictures of",
+                    info.classes,
+                    index=None,
+                    key=f"{slot}-show",
+                    placeholder="a class",
+                    format_func=markdown_free,
+                )
+                if label is not None:
+                    condition = f"{told.saved} = {pictures.quoted(label)}"
+                    query = asked.Asked(where=(condition,)).parameters(name)
+                    st.switch_page(shell.page("search"), query_params=query)
+
+
+def saved_line(told: ProbeApplied) -> str:
+    """What was stored, in words."""
+    parts = [] if told.saved is None else [f"saved as the columns {told.saved} and {told.saved}_score"]
+    if told.tagged or told.untagged or told.kept or told.saved is None:
+        parts.append(f"{told.tagged:,} tags given")
+    if told.untagged:
+        parts.append(f"{told.untagged:,} of before taken back")
+    if told.kept:
+        parts.append(f"{told.kept:,} left as people labelled them")
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _drop(collection: Collection, title: str, slot: str) -> None:
+    with st.popover("Forget what was learned"):
+        st.text("Takes back what was learned, its columns, and the tags that it gave.")
+        st.text("Labels that people gave stay.")
+        if st.button("Forget it", key=f"{slot}-drop", type="primary"):
+            with shell.told():
+                probes.drop(collection, title)
+            for one in (slot, f"{slot}-save"):
+                working.forget(collection.path, one)
+            st.session_state.pop("set", None)
+            st.rerun()

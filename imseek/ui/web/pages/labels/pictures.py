@@ -1,0 +1,78 @@
+"""Examples of labels as rows of pictures, without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from imseek.data.reader import Reader
+from imseek.types import LabelExamples, Place
+from imseek.ui.web import hub
+from imseek.ui.web.components.grid import Card
+from imseek.ui.web.components.shelves import Row, Shelf
+from imseek.ui.web.plain import one_line
+
+#: So many classes are shown with pictures.
+SHELVES: Final = 24
+NONE: Final = "none of these"
+
+
+def places(root: Path, ids: Iterable[int]) -> dict[int, Place]:
+    """Where images lie; what is gone is left out."""
+    reader = Reader(root)
+    try:
+        return reader.places(list(dict.fromkeys(ids)))
+    finally:
+        reader.close()
+
+
+def card(name: str, image_id: int, place: Place | None, note: str = "", mark: str = "") -> Card:
+    """``name`` is the collection's."""
+    title = one_line("place unknown" if place is None else place.display.rsplit("/", 1)[-1])
+    return Card(image_id, hub.thumbnail(name, image_id), title, title, note, mark)
+
+
+def count(number: int, one: str = "picture", several: str = "pictures") -> str:
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def shelves(
+    name: str, root: Path, examples: Sequence[LabelExamples], *, of: int, none: str = NONE
+) -> tuple[Shelf, ...]:
+    """A shelf for each label, in their order; labels that no image has are left out. ``of`` so many images."""
+    shown = [one for one in examples if one.images][:SHELVES]
+    there = places(root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs))
+
+    def row(title: str, pairs: Sequence[tuple[int, float]]) -> Row:
+        return Row(title, tuple(card(name, i, there.get(i), f"{share:.2f}") for i, share in pairs))
+
+    return tuple(
+        Shelf(
+            none if one.label is None else one_line(one.label),
+            f"{count(one.images)}, {one.images / max(1, of):.0%}; mean probability {one.probability:.2f}",
+            tuple(
+                row(title, pairs)
+                for title, pairs in (("most certain", one.surest), ("least certain", one.unsurest))
+                if pairs
+            ),
+        )
+        for one in shown
+    )
+
+
+def unused(examples: Sequence[LabelExamples]) -> tuple[str, ...]:
+    """Labels that no image has."""
+    return tuple(one.label for one in examples if one.label is not None and not one.images)
+
+
+def columns_name(text: str) -> str:
+    """A name for columns or a probe that is like ``text``: lower-case letters, digits and _, a letter first."""
+    ascii_ = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.strip().lower())
+    kept = "_".join(part for part in ascii_.split("_") if part)[:40].lstrip("0123456789_")
+    return kept or "labels"
+
+
+def quoted(text: str) -> str:
+    """A text as conditions have it (docs/where.md)."""
+    return "'" + text.replace("'", "''") + "'"

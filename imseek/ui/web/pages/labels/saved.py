@@ -1,0 +1,88 @@
+"""Labels by words that are stored: seen, continued, taken back."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imseek import labels
+from imseek.collection import Collection
+from imseek.types import ProgressCallback, SavedLabels
+from imseek.ui.web import asked, shell
+from imseek.ui.web.pages.labels import pictures, working
+from imseek.ui.web.pages.labels.asking import Stored, as_text, saved_line
+from imseek.ui.web.plain import markdown_free, one_line
+
+SLOT: Final = "labels-again"
+#: Of the session: what is in the field, and which number it has.
+TYPED: Final = "labels-typed"
+EPOCH: Final = "labels-epoch"
+
+
+def fill(text: str) -> None:
+    """Put classes into the field where they are typed."""
+    st.session_state[TYPED] = text
+    st.session_state[EPOCH] = st.session_state.get(EPOCH, 0) + 1
+
+
+def show(name: str, collection: Collection) -> None:
+    """Draw what is stored, in a fragment."""
+    with shell.told():
+        there = labels.saved(collection)
+    if not there:
+        return
+    st.subheader("Saved labels", anchor=False)
+    if isinstance(done := working.outcome(collection.path, SLOT), Stored):
+        st.text(f"✓ {done.line()}")
+    for one in there:
+        _one(name, collection, one)
+
+
+def _one(name: str, collection: Collection, one: SavedLabels) -> None:
+    key = f"saved-{one.name}"
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            with st.container():
+                st.text(one.name)
+                st.text(one_line(saved_line(one)))
+            if one.columns:
+                label = st.selectbox(
+                    "Show pictures of",
+                    one.classes,
+                    key=f"{key}-class",
+                    index=None,
+                    placeholder="a class",
+                    format_func=markdown_free,
+                    width=220,
+                )
+                if label is not None:
+                    del st.session_state[f"{key}-class"]
+                    condition = f"{one.name} = {pictures.quoted(label)}"
+                    query = asked.Asked(where=(condition,)).parameters(name)
+                    st.switch_page(shell.page("search"), query_params=query)
+            st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(one.classes, one.words),))
+            if st.button("Label new pictures", key=f"{key}-again", disabled=not one.current):
+                working.begin(
+                    collection.path, SLOT, f"Continuing {one.name}", partial(_again, collection, one.name)
+                )
+                st.rerun()
+            with st.popover("Forget"):
+                st.text(
+                    "Takes back its columns, its tags, and how they were made. Tags that people gave stay."
+                )
+                if st.button(f"Forget {one.name}", key=f"{key}-forget", type="primary"):
+                    with shell.told():
+                        labels.forget(collection, one.name)
+                    st.rerun(scope="fragment")
+        if not one.current:
+            st.text(
+                f"Made with {one_line(one.encoder)}: the collection has another encoder now. Label all anew."
+            )
+
+
+def _again(collection: Collection, name: str, progress: ProgressCallback, stop: threading.Event) -> Stored:
+    found = labels.again(collection, name, progress=progress, stop=stop)
+    return Stored(name, len(found.image_ids), found.tagged)

@@ -1,0 +1,130 @@
+"""What is to be told apart by examples, without Streamlit: a set of tags, of which a picture has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from imseek.data.tagged import is_said
+from imseek.errors import UsageError
+from imseek.explore.labels.classes import normal
+from imseek.probes import Labels
+from imseek.types import TagCount
+from imseek.types.probes import ProbeInfo
+from imseek.ui.web.components.labeller import NONE, SKIP
+from imseek.ui.web.pages.labels.pictures import columns_name
+
+#: As many as there are keys.
+MOST: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """``name`` is that of the probe. With one class a picture is of it, or not."""
+
+    name: str
+    classes: tuple[str, ...]
+
+    @property
+    def none(self) -> str:
+        """The tag of what is none of the classes. It says of which: with another class it holds no more."""
+        return f"not {' or '.join(self.classes)}"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (*self.classes, self.none)
+
+    def keys(self) -> dict[str, str]:
+        """Tags by the keys that give them."""
+        return {**{str(n + 1): one for n, one in enumerate(self.classes)}, NONE: self.none}
+
+    def labels(self, there: Iterable[str]) -> Labels:
+        """What a probe learns from; ``there`` are the tags that somebody has given. A class that no picture has yet is
+        not named: that is for the page to say."""
+        known = set(there)
+        mine = tuple(tag for tag in self.tags if tag in known)
+        if len(self.classes) == 1 and len(mine) == 2:
+            # Yes or no: what is not is no class, and is never given as a tag by the probe.
+            return Labels("tags", self.classes, several=True, negatives=self.none)
+        return Labels("tags", mine or self.tags)
+
+    def choices(self, given: Mapping[int, str]) -> dict[int, str | None]:
+        """Tags by id, for keys by id; None for what was skipped."""
+        keys = self.keys()
+        return {image_id: keys.get(key) for image_id, key in given.items()}
+
+
+def read(text: str, name: str = "") -> LabelSet:
+    """A set as it is typed: classes with commas between them, on one line or several. Without a ``name`` it is made
+    from the first class. Raises UsageError."""
+    found: dict[str, str] = {}
+    for part in text.replace("\n", ",").split(","):
+        if part.strip():
+            found.setdefault(normal(part), part.strip())
+    if not found:
+        raise UsageError("no class is named", hint="such as: cat, dog")
+    if len(found) > MOST:
+        raise UsageError(f"{len(found)} classes, and there are keys for {MOST}", hint="leave some out")
+    if any(len(one) > 100 or not one.isprintable() for one in found.values()):
+        raise UsageError("a class is one line of 100 characters at most")
+    classes = tuple(found.values())
+    one = LabelSet(
+        columns_name(name or (classes[0] if len(classes) == 1 else "_".join(classes)[:30])), classes
+    )
+    if len(one.none) > 200:
+        raise UsageError(
+            "the names of these classes are too long", hint="shorten them: 180 characters in all"
+        )
+    return one
+
+
+def of_probe(probe: ProbeInfo) -> LabelSet | None:
+    """The set that a probe learned from, None where pictures cannot be labelled for it by keys: its labels are no tags,
+    or a picture may have several."""
+    classes = probe.classes
+    for n in range(len(classes)):
+        rest = LabelSet(probe.name, classes[:n] + classes[n + 1 :])
+        if rest.classes and rest.none == classes[n]:
+            classes = rest.classes
+            break
+    if not probe.labels.startswith("tags") or len(classes) > MOST or (probe.several and len(classes) > 1):
+        return None
+    return LabelSet(probe.name, classes)
+
+
+def given(counts: Sequence[TagCount]) -> dict[str, int]:
+    """How many pictures somebody has given each tag."""
+    found = {one.tag: sum(n for who, n in one.by.items() if is_said(who)) for one in counts}
+    return {tag: n for tag, n in found.items() if n}
+
+
+def lacking(one: LabelSet, counts: Mapping[str, int]) -> str | None:
+    """Why nothing can be learned yet, and what to do; None where it can."""
+    there = {tag: counts[tag] for tag in one.tags if counts.get(tag)}
+    if not there:
+        return "Nothing is labelled yet. Label a few pictures of each class."
+    if len(there) < 2:
+        tag, n = next(iter(there.items()))
+        other = one.none if len(one.classes) == 1 and tag != one.none else "another class"
+        return f"So far only {tag} is labelled ({n:,}). Label some pictures of {other} too."
+    return None
+
+
+def advice(one: LabelSet, counts: Mapping[str, int]) -> str:
+    """A line about how many there are."""
+    few = [tag for tag in one.tags if 0 < counts.get(tag, 0) < 5]
+    missing = [tag for tag in one.classes if not counts.get(tag)]
+    parts = []
+    if missing:
+        parts.append(f"None is labelled {', '.join(missing)} yet: that will not be learned.")
+    if few:
+        parts.append(f"Few pictures of {', '.join(few)}: five or more of each make it much better.")
+    return " ".join(parts)
+
+
+def changes(before: Mapping[int, str], now: Mapping[int, str]) -> dict[int, str]:
+    """Keys that are others than before, by id; what was taken back counts as skipped."""
+    found = {image_id: key for image_id, key in now.items() if before.get(image_id, SKIP) != key}
+    found.update({image_id: SKIP for image_id, key in before.items() if image_id not in now and key != SKIP})
+    return found

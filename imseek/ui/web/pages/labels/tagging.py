@@ -1,0 +1,93 @@
+"""The tags that there are: who gave them, their pictures, another name, an end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.errors import ImseekError
+from imseek.types import TagCount, TagReport
+from imseek.ui.web import asked, shell
+from imseek.ui.web.pages.labels import pictures
+from imseek.ui.web.plain import one_line
+
+
+def show(name: str, collection: Collection) -> None:
+    """Draw it."""
+    with shell.told():
+        there = tags.counts(collection)
+    if (said := st.session_state.pop("tags-said", None)) is not None:
+        st.text(said)
+    if not there:
+        st.text("No picture has a tag yet.")
+        st.text(
+            "Tags come from labels by examples, from saved labels, and from the pictures that a search selects."
+        )
+        return
+    st.text("Choose a tag to see its pictures, to rename it, or to take it away.")
+    picked = st.dataframe(
+        rows(there),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="tags-table",
+        column_config={"pictures": st.column_config.NumberColumn(format="localized")},
+    )
+    at = picked["selection"]["rows"]
+    if at and at[0] < len(there):
+        _one(name, collection, there[at[0]], there)
+
+
+def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
+    """The table of tags."""
+    return [
+        {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
+        for one in there
+    ]
+
+
+def givers(by: Mapping[str, int]) -> str:
+    """Who gave a tag, how often. Labels by words say with each how probable it was: they are one giver."""
+    found: Counter[str] = Counter()
+    for provenance, images in by.items():
+        words = provenance.startswith(("zero-shot ", "moderation ")) and ": " in provenance
+        found[provenance.rpartition(": ")[0] if words else provenance] += images
+    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
+
+
+def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:
+    with st.container(border=True):
+        st.text(one_line(one.tag))
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            if st.button("Show its pictures", type="primary"):
+                query = asked.Asked(where=(f"tag({pictures.quoted(one.tag)})",)).parameters(name)
+                st.switch_page(shell.page("search"), query_params=query)
+            with st.popover("Rename"):
+                to = (st.text_input("New name", key="tags-to", max_chars=200) or "").strip()
+                if any(other.tag == to for other in there) and to != one.tag:
+                    st.text(
+                        "There is such a tag already: the two become one, and cannot be told apart after that."
+                    )
+                if st.button("Rename it", disabled=not to or to == one.tag):
+                    _do(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
+            with st.popover("Take away"):
+                st.text(
+                    f"{pictures.count(one.images)} lose this tag, whoever gave it. This cannot be undone."
+                )
+                if st.button("Take it away", type="primary"):
+                    _do(lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away")
+
+
+def _do(act: Callable[[], TagReport], what: str) -> None:
+    try:
+        told = act()
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    st.session_state["tags-said"] = f"✓ {one_line(what)}: {pictures.count(told.changed)}."
+    st.session_state.pop("tags-table", None)
+    st.rerun()

@@ -1,0 +1,146 @@
+"""Labels by examples: some pictures are labelled by keys, and the others from what was learned of these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import probes, tags
+from imseek.collection import Collection
+from imseek.errors import ImseekError, UsageError
+from imseek.types.probes import ProbeInfo
+from imseek.ui.web import hub, shell
+from imseek.ui.web.components.labeller import Choice, given_to, labeller
+from imseek.ui.web.pages.labels import batches, learning, sets
+from imseek.ui.web.pages.labels.batches import Batch
+from imseek.ui.web.pages.labels.sets import LabelSet
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain import one_line
+
+LABEL: Final = "Label pictures"
+LEARNED: Final = "What it learned"
+NEW: Final = "Something new"
+USEFUL: Final = "Most useful next"
+FOUND: Final = "Found by words"
+
+
+@st.fragment
+def show(name: str, collection: Collection) -> None:
+    """Draw it. A fragment: each key runs this alone."""
+    with shell.told():
+        known = {probe.name: probe for probe in probes.list_(collection)}
+    one, probe = _chosen(known)
+    if one is None:
+        if probe is not None:
+            learning.show(name, collection, probe.name, probe)
+        return
+    with shell.told():
+        said = sets.given(tags.counts(collection))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.session_state.setdefault("step", LABEL)
+        step = st.segmented_control(
+            "Step", (LABEL, LEARNED), key="step", required=True, label_visibility="collapsed"
+        )
+        learning.begin(collection, one, probe, said, lambda: _go(LEARNED))
+    if step == LABEL:
+        _label(name, collection, one, said, probe)
+    else:
+        learning.show(name, collection, one.name, probe)
+
+
+def _go(step: str) -> None:
+    st.session_state["step"] = step
+
+
+def _chosen(known: dict[str, ProbeInfo]) -> tuple[LabelSet | None, ProbeInfo | None]:
+    """What is to be told apart, and what was learned of it."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox("Tell apart", (NEW, *known), key="set", bind="query-params", width=220)
+        if chosen != NEW:
+            probe = known[chosen]
+            one = sets.of_probe(probe)
+            st.text(one_line(", ".join(probe.classes)))
+            if one is None:
+                st.text(f"It was learned from {one_line(probe.labels)}, so it is not taught by keys here.")
+            return one, probe
+        text = st.text_input("Classes, at most 9", key="classes", bind="query-params", placeholder="cat, dog")
+        name = st.text_input("Name", key="set-name", placeholder="pets", width=160)
+    if not text:
+        st.text(
+            "Name what you want to tell apart, such as: cat, dog. One class alone is learned as yes or no."
+        )
+        st.text("Then label some pictures by keys. Each key stores a tag; the rest is learned from these.")
+        return None, None
+    try:
+        one = sets.read(text, name or "")
+        probe_there = known.get(one.name)
+        if probe_there is not None and sets.of_probe(probe_there) != one:
+            raise UsageError(
+                f"{one.name} has been learned already, with other classes",
+                hint="choose it, or give another name",
+            )
+    except ImseekError as error:
+        shell.refused(error)
+        return None, None
+    return one, probe_there
+
+
+def _label(
+    name: str, collection: Collection, one: LabelSet, said: dict[str, int], probe: ProbeInfo | None
+) -> None:
+    slot = f"teach-{name}-{one.name}-{'-'.join(one.classes)}"
+    key = f"{slot}-labeller"
+    batch: Batch | None = st.session_state.get(slot)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.segmented_control(
+            "Pictures", (USEFUL, FOUND), key="pictures", default=USEFUL, required=True
+        )
+        words = ""
+        if source == FOUND:
+            words = (st.text_input("Words", key="teach-words", placeholder="a cat asleep") or "").strip()
+
+    def next_(before: Batch | None) -> Batch:
+        with st.spinner("Looking for pictures to label. Where many are labelled that takes some seconds."):
+            if source == FOUND:
+                return batches.searched(name, collection, one, before, said, words)
+            return batches.useful(name, collection, one, before, said, probe)
+
+    asked = (source, words)
+    if source == FOUND and not words:
+        st.text("Say what to look for: what is found is shown here to be labelled.")
+        return
+    if batch is None or st.session_state.get(f"{slot}-asked") != asked:
+        with shell.told():
+            batch = next_(batch)
+        st.session_state[slot], st.session_state[f"{slot}-asked"] = batch, asked
+
+    def keep() -> None:
+        mine: Batch = st.session_state[slot]
+        now = given_to(key, mine.number)
+        if now is not None:
+            mine.keep(collection, one, now)
+
+    if batch.refused is not None:
+        shell.refused(batch.refused)
+        st.text("What you have labelled since is kept on this page, and not stored yet.")
+        st.button("Store it now", on_click=keep)
+    choices = [Choice(k, one_line(tag), said.get(tag, 0)) for k, tag in one.keys().items()]
+    asks = labeller(
+        batch.cards,
+        choices,
+        key=key,
+        epoch=batch.number,
+        given=batch.given,
+        base=hub.images(name),
+        opens=hub.hub().opens,
+        changed=keep,
+    )
+    for line in batch.notes:
+        st.text(line)
+    if asks.pressed is not None:
+        results.search_like(asks.pressed[0], asks.pressed[1] == "m")
+    if asks.more and batch.refused is None:
+        with shell.told():
+            st.session_state[slot] = next_(batch)
+        st.rerun(scope="fragment")

@@ -1,0 +1,225 @@
+"""Labels by words: classes are typed, and what they find is seen at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+import streamlit as st
+
+from imseek import labels, tags
+from imseek.collection import Collection
+from imseek.encoders import prompts
+from imseek.errors import ImseekError
+from imseek.explore.labels import scales
+from imseek.explore.labels.classes import Classes
+from imseek.types import LabelPreview, ProgressCallback
+from imseek.ui.web import hub, shell
+from imseek.ui.web.components.lines import LONGEST, lines
+from imseek.ui.web.components.shelves import shelves
+from imseek.ui.web.pages.labels import pictures, saved, working
+from imseek.ui.web.pages.labels.asking import (
+    NUMBER,
+    OWN,
+    SAMPLE,
+    TRAINED,
+    USUAL,
+    Asked,
+    Stored,
+    as_text,
+    known_to,
+    preview_line,
+)
+from imseek.ui.web.parts import results
+from imseek.ui.web.plain import markdown_free, one_line
+
+#: Of :mod:`working`.
+SLOT: Final = "labels-save"
+_HELP: Final = (
+    "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
+)
+
+
+@st.fragment
+def show(name: str, collection: Collection) -> None:
+    """Draw it. A fragment: what is typed runs this alone."""
+    if (why := _speechless(collection)) is not None:
+        st.text(f"This collection cannot be labelled by words: {why}.")
+        st.text("By examples works with every encoder: label some pictures, and it learns the rest.")
+        return
+    left, right = st.columns((2, 5), gap="large")
+    with left:
+        asked = _asked(name, collection)
+        classes = asked.read()
+        with st.container():
+            saving = st.container()
+    with right:
+        found = _preview(name, collection, asked, classes)
+    with saving:
+        if found is not None and isinstance(classes, Classes):
+            _save(collection, asked, classes, found)
+        _told(collection)
+    saved.show(name, collection)
+
+
+def _speechless(collection: Collection) -> str | None:
+    """Why words cannot be read, None where they can."""
+    try:
+        encoder = collection.text_encoder()
+    except ImseekError as error:
+        return str(error)
+    return (
+        None
+        if "text" in encoder.info.modalities
+        else f"its encoder, {encoder.info.reference}, knows no words"
+    )
+
+
+def _asked(name: str, collection: Collection) -> Asked:
+    text = lines(
+        "Classes",
+        key=f"labels-lines-{name}",
+        text=st.session_state.get(saved.TYPED, ""),
+        epoch=st.session_state.get(saved.EPOCH, 0),
+        placeholder="cat\ndog\nbird: bird, sparrow, seagull",
+        hint=_HELP,
+    )
+    st.session_state[saved.TYPED] = text
+    with st.container(horizontal=True, vertical_alignment="center"):
+        none = st.checkbox("Some are none of these", True, key="labels-none")
+        with st.popover("Take classes from …"):
+            _sources(collection)
+    with st.expander("Sentences, probabilities, which pictures"):
+        return _more(collection, text, none)
+
+
+def _sources(collection: Collection) -> None:
+    def read() -> None:
+        file = st.session_state["labels-file"]
+        if file is not None:
+            try:
+                saved.fill(file.getvalue()[:LONGEST].decode("utf-8-sig"))
+            except UnicodeDecodeError:
+                st.session_state["labels-file-wrong"] = True
+
+    st.session_state.pop("labels-file-wrong", None)
+    st.file_uploader("A file, one class a line", type=["txt"], key="labels-file", on_change=read)
+    if st.session_state.get("labels-file-wrong"):
+        st.text("⚠️ That file is not UTF-8. Save it as UTF-8 text.")
+    with shell.told():
+        there = [one.tag for one in tags.counts(collection)]
+    chosen = st.multiselect(
+        "Tags that pictures have", there, key="labels-tags", format_func=markdown_free, disabled=not there
+    )
+    st.button("Take these tags", on_click=lambda: saved.fill(as_text(chosen)), disabled=not chosen)
+
+
+def _more(collection: Collection, text: str, none: bool) -> Asked:
+    sentences = st.selectbox(
+        "Sentences around a class", (USUAL, *prompts.names(), OWN), key="labels-sentences"
+    )
+    if sentences == OWN:
+        sentences = (
+            st.text_area("Sentences, with {} for the class", "a photo of a {}", key="labels-own") or USUAL
+        )
+    none_text = ""
+    if none:
+        none_text = st.text_area(
+            "What pictures of no class look like, a sentence a line",
+            key="labels-none-text",
+            placeholder="a photo",
+            height=80,
+        )
+    with shell.told():
+        known = scales.known(collection.path)
+    several = False
+    if known.several:
+        several = st.toggle("A picture may be of several classes", key="labels-several")
+    threshold = st.slider("Leave out labels less probable than", 0.0, 1.0, 0.5 if several else 0.0, 0.05)
+    choice = st.selectbox(
+        "How sure", (TRAINED, *known.names, NUMBER), key="labels-temperature", format_func=markdown_free
+    )
+    st.text(
+        f"The encoder: {one_line(known.own.source)}. This changes how sure labels are, not which come first."
+    )
+    temperature = None if choice == TRAINED else choice
+    if choice == NUMBER:
+        number = st.number_input(
+            "Cosines are divided by", 0.001, 10.0, 1 / known.own.factor, 0.01, format="%.3f"
+        )
+        temperature = str(number)
+    centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
+    where = st.text_input("Only pictures that meet", key="labels-where", placeholder="year > 2020")
+    return Asked(
+        text,
+        sentences,
+        none_text if none else None,
+        several,
+        threshold or None,
+        temperature,
+        centred,
+        where or "",
+    )
+
+
+def _preview(name: str, collection: Collection, asked: Asked, classes: Classes | str) -> LabelPreview | None:
+    if isinstance(classes, str):
+        st.text(classes)
+        return None
+    try:
+        found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
+    except ImseekError as error:
+        shell.refused(error)
+        return None
+    if not found.of:
+        st.text("No picture meets this. Index some, or change the condition.")
+        return None
+    looked = len(found.labels.image_ids)
+    st.text(
+        f"{preview_line(looked, found.of)} Cosines × {found.labels.factor:.4g}: {found.labels.factor_source}."
+    )
+    if (note := known_to(found.labels.encoder)) is not None:
+        st.text(f"⚠️ {note}")
+    for line in found.labels.notes:
+        st.text(one_line(line))
+    examples = found.labels.examples()
+    pressed = shelves(
+        pictures.shelves(name, collection.path, examples, of=looked),
+        key=f"labels-shelves-{name}",
+        base=hub.images(name),
+        opens=hub.hub().opens,
+    )
+    if empty := pictures.unused(examples):
+        st.text(f"No picture: {one_line(', '.join(empty))}")
+    if pressed is not None:
+        results.search_like(pressed[0], pressed[1] == "m")
+    return found
+
+
+def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPreview) -> None:
+    st.text("Nothing is stored so far.")
+    hint = pictures.columns_name(classes.names[0])
+    name = (st.text_input("Save under the name", key="labels-name", placeholder=hint) or "").strip()
+    tag = st.checkbox("Give each label as a tag too", key="labels-tag")
+    work = working.find(collection.path, SLOT)
+    busy = work is not None and not work.ended
+    what = f"Label {pictures.count(found.of)}"
+    if st.button(f"{what} and save", type="primary", disabled=not name or busy, key="labels-go"):
+        arguments = asked.arguments()
+
+        def task(progress: ProgressCallback, stop: threading.Event) -> Stored:
+            made = labels.label(
+                collection, classes, save=name, tag=tag, progress=progress, stop=stop, **arguments
+            )
+            return Stored(name, len(made.image_ids), made.tagged)
+
+        working.begin(collection.path, SLOT, what, task)
+        st.rerun()
+    if not name:
+        st.text("Give it a name to save it.")
+
+
+def _told(collection: Collection) -> None:
+    found = working.outcome(collection.path, SLOT)
+    if isinstance(found, Stored):
+        st.text(f"✓ {found.line()}")

@@ -1,0 +1,256 @@
+"""What the page of labels asks for and says, without Streamlit's own running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("streamlit", reason="streamlit is not installed")
+from imseek import labels
+from imseek.errors import UsageError
+from imseek.explore.labels.classes import Classes
+from imseek.probes import Labels
+from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
+from imseek.types.evaluate import Estimate
+from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
+from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
+from imseek.ui.web.pages.labels.asking import Asked
+
+
+class TestAsking:
+    def test_classes_are_read_as_from_a_file(self, tmp_path: Path) -> None:
+        text = "# things\ncat\nbird: bird, seagull\n"
+        (tmp_path / "kinds.txt").write_text(text)
+        found = Asked(text).read()
+        assert found == labels.read_classes(tmp_path / "kinds.txt")
+        assert isinstance(found, Classes)
+        assert asking.as_text(found.names, found.words) == "cat\nbird: bird, seagull"
+
+    @pytest.mark.parametrize(
+        ("text", "none", "what"),
+        [
+            ("", None, "Type a class on each line"),
+            (" \n ", "", "Type a class"),
+            ("# nothing", "", "No classes yet"),
+            ("cat", None, "none of these"),
+            ("cat\nCat", "", "Two classes are called 'Cat' (line 1 and line 2)"),
+            ("cat\nbird:", "", "Line 2: 'bird' has no words after the colon"),
+        ],
+    )
+    def test_what_is_no_list_of_classes_is_told_in_place(
+        self, text: str, none: str | None, what: str
+    ) -> None:
+        found = Asked(text, none=none).read()
+        assert isinstance(found, str)
+        assert what in found
+
+    def test_one_class_is_enough_where_some_are_none(self) -> None:
+        assert isinstance(Asked("cat", none="").read(), Classes)
+        assert isinstance(Asked("cat", several=True).read(), Classes)
+
+    def test_arguments_are_those_of_the_command(self) -> None:
+        made = Asked("cat\ndog", "pets", "", threshold=0.3, where=" year > 2020 ").arguments()
+        assert made == {
+            "templates": "pets",
+            "none": True,
+            "multi": False,
+            "threshold": 0.3,
+            "temperature": None,
+            "centred": False,
+            "where": "year > 2020",
+        }
+        made = Asked("cat", "a {}\n\n the {} ", "a wall\na floor", several=False).arguments()
+        assert made["templates"] == ["a {}", "the {}"]
+        assert made["none"] == ["a wall", "a floor"]
+        assert Asked("cat", "", None).arguments()["templates"] == asking.USUAL
+        assert Asked("cat", none="", several=True).arguments()["none"] is False
+
+    def test_tags_that_look_like_lines_of_words_are_classes_still(self) -> None:
+        names = ("a: b", "c:", "d")
+        found = Asked(asking.as_text(names), none="").read()
+        assert isinstance(found, Classes)
+        assert found.names == ("a:b", "c:", "d")
+        assert found.words == (("a: b",), ("c:",), ("d",))
+
+    def test_a_preview_says_that_it_is_one(self) -> None:
+        assert asking.preview_line(5000, 100_000) == "Preview on 5,000 of 100,000 pictures, evenly taken."
+        assert asking.preview_line(8, 8) == "All 8 pictures."
+
+    def test_words_for_builtin_come_with_a_warning(self) -> None:
+        assert "only roughly" in (asking.known_to("builtin") or "")
+        assert asking.known_to("openclip:ViT-B-32/x") is None
+
+    def test_what_is_saved_is_said_in_a_line(self) -> None:
+        one = SavedLabels(
+            "pet", ("cat", "dog"), (("cat",), ("dog",)), ("{}",), (), False, None, False, None, "", "builtin", True,
+            True, True, "2026-11-25T21:00:00Z",
+        )  # fmt: skip
+        assert asking.saved_line(one) == "cat, dog · as columns and tags · builtin · 2026-11-25"
+        assert asking.Stored("pet", 0, 0).line() == "No picture has come since pet was made."
+        assert asking.Stored("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
+
+
+class TestSets:
+    def test_keys_give_classes_and_nothing(self) -> None:
+        one = sets.read("cat, dog\n Cat ,", "My pets!")
+        assert (one.name, one.classes) == ("my_pets", ("cat", "dog"))
+        assert one.keys() == {"1": "cat", "2": "dog", "0": "not cat or dog"}
+        assert one.choices({4: "1", 5: "0", 6: "s"}) == {4: "cat", 5: "not cat or dog", 6: None}
+
+    def test_the_tag_of_none_does_not_hang_on_the_name(self) -> None:
+        assert sets.read("cat, dog", "a").none == sets.read("cat, dog", "b").none
+        assert sets.read("cat, dog").none != sets.read("cat, dog, cow").none
+
+    @pytest.mark.parametrize(
+        ("text", "what"),
+        [
+            (" , ", "no class is named"),
+            (",".join(map(str, range(10))), "10 classes, and there are keys for 9"),
+            ("a\x1bb", "one line of 100"),
+            ("a" * 101, "one line of 100"),
+            (",".join(f"{n}" + "x" * 90 for n in range(3)), "too long"),
+        ],
+    )
+    def test_what_is_no_set(self, text: str, what: str) -> None:
+        with pytest.raises(UsageError, match=what):
+            sets.read(text)
+
+    def test_a_name_can_always_be_had(self) -> None:
+        for text in ("Ünïcode", "123", "", "a b-c", "_", "x" * 80):
+            name = pictures.columns_name(text)
+            assert name[0].isalpha()
+            assert name == name.lower()
+            assert len(name) <= 40
+
+    def test_labels_are_of_what_is_there(self) -> None:
+        pets = sets.read("cat, dog", "pets")
+        assert pets.labels([]) == Labels("tags", ("cat", "dog", "not cat or dog"))
+        assert pets.labels(["dog", "else", "not cat or dog"]) == Labels("tags", ("dog", "not cat or dog"))
+        sunset = sets.read("sunset")
+        assert sunset.labels(["sunset"]) == Labels("tags", ("sunset",))
+        assert sunset.labels(["not sunset"]) == Labels("tags", ("not sunset",))
+        assert sunset.labels(["sunset", "not sunset"]) == Labels(
+            "tags", ("sunset",), several=True, negatives="not sunset"
+        )
+
+    def test_what_is_lacking_is_said(self) -> None:
+        pets, sunset = sets.read("cat, dog"), sets.read("sunset")
+        assert "Nothing is labelled yet" in (sets.lacking(pets, {}) or "")
+        assert "only cat is labelled (3). Label some pictures of another class" in (
+            sets.lacking(pets, {"cat": 3}) or ""
+        )
+        assert "of not sunset too" in (sets.lacking(sunset, {"sunset": 1}) or "")
+        assert sets.lacking(pets, {"cat": 1, "not cat or dog": 1}) is None
+        advice = sets.advice(pets, {"cat": 1, "not cat or dog": 9})
+        assert "None is labelled dog yet" in advice
+        assert "Few pictures of cat:" in advice
+        assert sets.advice(pets, {"cat": 9, "dog": 5}) == ""
+
+    def test_only_what_people_gave_counts(self) -> None:
+        counts = [
+            TagCount("cat", 7, {"person": 2, "probe pets": 5}),
+            TagCount("dog", 1, {"zero-shot pets: 0.9": 1}),
+        ]
+        assert sets.given(counts) == {"cat": 2}
+
+    def test_changes_are_what_is_other_than_before(self) -> None:
+        assert sets.changes({}, {1: "1", 2: "s"}) == {1: "1"}
+        assert sets.changes({1: "1", 2: "2"}, {1: "0", 2: "2"}) == {1: "0"}
+        assert sets.changes({1: "1", 2: "s"}, {}) == {1: "s"}
+
+    def test_a_set_is_known_again_by_its_probe(self) -> None:
+        def info(classes: tuple[str, ...], labels: str = "tags x", several: bool = False) -> ProbeInfo:
+            counts = (1,) * len(classes)
+            return ProbeInfo(
+                "p", "linear", classes, counts, several, labels, None, "e", "f", 1, "", 1.0, (), ()
+            )
+
+        assert sets.of_probe(info(("cat", "dog", "not cat or dog"))) == sets.read("cat, dog", "p")
+        assert sets.of_probe(info(("cat", "dog"))) == sets.read("cat, dog", "p")
+        assert sets.of_probe(info(("cat",), several=True)) == sets.read("cat", "p")
+        assert sets.of_probe(info(("a", "b"), several=True)) is None
+        assert sets.of_probe(info(("a", "b"), "folder")) is None
+        assert sets.of_probe(info(tuple("abcdefghij"))) is None
+
+
+class TestSaying:
+    def test_how_good_a_probe_is(self) -> None:
+        none = ProbeScore("linear", {}, None, None, None, 0)
+        assert "could not be measured" in learning.score_line(none)
+        some = ProbeScore("linear", {}, Estimate(0.93, 0.8, 1.0), 0.1, 0.1, 30)
+        assert learning.score_line(some).startswith("Right for 93% of 30 labelled pictures")
+
+    def test_what_was_stored(self) -> None:
+        told = ProbeApplied("p", 9, {}, 0, (), (), saved="p", tagged=3, untagged=1, kept=2)
+        assert learning.saved_line(told) == (
+            "Saved as the columns p and p_score, 3 tags given, 1 of before taken back, 2 left as people labelled them."
+        )
+
+    def test_who_gave_tags(self) -> None:
+        by = {"person": 2, "zero-shot pet: 0.91": 1, "zero-shot pet: 0.52": 2, "probe p": 1}
+        assert tagging.givers(by) == "zero-shot pet 3, person 2, probe p 1"
+        (row,) = tagging.rows([TagCount("a\x1b[31m", 6, by)])
+        assert "\x1b" not in str(row["tag"])
+
+    def test_conditions_quote_what_is_in_them(self) -> None:
+        assert pictures.quoted("it's") == "'it''s'"
+
+
+def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(1, b"/somewhere/<b>a.png")
+    monkeypatch.setattr(pictures, "places", lambda root, ids: {1: place})
+    examples = (
+        LabelExamples("cat", 2, 0.5, ((1, 0.9), (2, 0.1)), ()),
+        LabelExamples("dog", 0, 0.0, (), ()),
+        LabelExamples(None, 1, 0.4, ((3, 0.4),), ()),
+    )
+    cat, none = pictures.shelves("photos", Path("/nowhere"), examples, of=4)
+    assert (cat.title, cat.note) == ("cat", "2 pictures, 50%; mean probability 0.50")
+    assert [(row.title, [card.id for card in row.cards]) for row in cat.rows] == [("most certain", [1, 2])]
+    assert [card.title for card in cat.rows[0].cards] == ["<b>a.png", "place unknown"]
+    assert none.title == "none of these"
+    assert pictures.unused(examples) == ("dog",)
+
+
+class TestWorking:
+    def wait(self, root: Path, slot: str) -> working.Work:
+        work = working.find(root, slot)
+        assert work is not None
+        assert work.thread is not None
+        work.thread.join(10)
+        assert work.ended
+        return work
+
+    def test_it_ends_with_a_result(self, tmp_path: Path) -> None:
+        def task(progress: Any, stop: Any) -> int:
+            progress(Progress("labels", 5, 10, 0, 0.1))
+            return 7
+
+        working.begin(tmp_path, "a", "Counting", task)
+        work = self.wait(tmp_path, "a")
+        assert (work.result, work.error) == (7, None)
+        assert work.told() == (0.5, "Counting: labelling, 5 of 10")
+        working.forget(tmp_path, "a")
+        assert working.find(tmp_path, "a") is None
+
+    def test_what_is_refused_is_kept(self, tmp_path: Path) -> None:
+        def task(progress: Any, stop: Any) -> None:
+            raise UsageError("no")
+
+        working.begin(tmp_path, "a", "Trying", task)
+        assert isinstance(self.wait(tmp_path, "a").error, UsageError)
+
+    def test_one_at_a_time_and_it_can_be_stopped(self, tmp_path: Path) -> None:
+        def task(progress: Any, stop: Any) -> None:
+            assert stop.wait(10)
+            raise InterruptedError
+
+        first = working.begin(tmp_path, "a", "Waiting", task)
+        assert working.begin(tmp_path, "a", "Another", task) is first
+        assert first.told() == (None, "Waiting …")
+        first.stop.set()
+        work = self.wait(tmp_path, "a")
+        assert (work.result, work.error) == (None, None)
+        assert working.begin(tmp_path, "a", "Another", lambda progress, stop: 1) is not first
