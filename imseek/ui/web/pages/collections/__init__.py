@@ -1,0 +1,71 @@
+"""The page of collections: making one, filling it, and what it holds."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.library import Named
+from imseek.ui.web import shell
+from imseek.ui.web.hub import hub
+from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
+
+_NEW = "collections-new"
+
+
+def show() -> None:
+    """Draw it."""
+    making = new.show_progress()
+    named = hub().collections()
+    if not named:
+        new.show_first_run(busy=making)
+        return
+    chosen = next((one for one in named if one.name == st.session_state.get(shell.CHOSEN)), named[0])
+    overview.show(named, chosen)
+    if st.toggle("Make another collection", key=_NEW):
+        new.show_form(busy=making)
+        st.divider()
+    _one(chosen)
+
+
+def close_form() -> None:
+    """From the next run on."""
+    st.session_state.pop(_NEW, None)
+
+
+def _one(chosen: Named) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(chosen.name, width="content")
+        st.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
+    try:
+        info = hub().open(chosen.name).info()
+        running.show(chosen)
+    except ImseekError as error:
+        shell.refused(error)
+        caring.show_broken(chosen)
+        return
+    pictures, failures, about, upkeep, runs = st.tabs(
+        ["Pictures", _counted("Not indexed", len(info.failures)), "Facts", "Upkeep", "Runs"],
+        key=f"collections-tabs-{chosen.name}",
+        on_change="rerun",
+    )
+    # What is not looked at costs nothing.
+    if pictures.open:
+        with pictures:
+            adding.show(chosen, info)
+    if failures.open:
+        with failures:
+            facts.show_failures(chosen, info)
+    if about.open:
+        with about:
+            facts.show(chosen, info)
+    if upkeep.open:
+        with upkeep:
+            caring.show(chosen, info)
+    if runs.open:
+        with runs:
+            running.show_all(chosen)
+
+
+def _counted(label: str, number: int) -> str:
+    return f"{label} ({number:,})" if number else label
