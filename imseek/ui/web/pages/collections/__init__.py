@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
 from imseek.errors import ImseekError
@@ -10,11 +12,18 @@ from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
 
-_NEW = "collections-new"
+_NEW: Final = "collections-new"
+#: Names are text, which Streamlit has in one size only.
+_STYLE: Final = """<style>
+.st-key-collections-title [data-testid="stText"] { font-size: 1.6rem; font-weight: 600; }
+.st-key-collections-cards [data-testid="stText"]:first-child { font-weight: 600; }
+.st-key-collections-cards [data-testid="stVerticalBlock"] { gap: 0.35rem; }
+</style>"""
 
 
 def show() -> None:
     """Draw it."""
+    st.html(_STYLE)
     making = new.show_progress()
     named = hub().collections()
     if not named:
@@ -34,7 +43,7 @@ def close_form() -> None:
 
 
 def _one(chosen: Named) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
         st.text(chosen.name, width="content")
         st.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
     try:

@@ -57,7 +57,11 @@ def show(named: Named, info: CollectionInfo) -> None:
     for label, line, is_due, command in tasks:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
-                label, key=f"collections-do-{label}", disabled=busy, type="primary" if is_due else "secondary"
+                label,
+                key=f"collections-do-{label}",
+                disabled=busy,
+                type="primary" if is_due else "secondary",
+                width=200,
             )
             st.text(f"{line} This is due." if is_due else line)
         if pressed:
@@ -79,7 +83,7 @@ def show_broken(named: Named) -> None:
 def _check(named: Named, busy: bool) -> None:
     about = str(named.path)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Check", key="collections-check", disabled=busy):
+        if st.button("Check", key="collections-check", disabled=busy, width=200):
             background.start(_VERIFY, about, lambda work: _verify(work, named))
             st.rerun()
         st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")

@@ -31,7 +31,7 @@ def show_failures(named: Named, info: CollectionInfo) -> None:
             st.text(f"{group.reason}: {group.count:,}")
             st.text(group.advice)
             for example in group.examples:
-                st.caption("") if not example else st.code(example, language=None, wrap_lines=True)
+                st.code(example, language=None, wrap_lines=True)
     with st.expander("All of them"):
         rows = [
             {"file": display_path(one.path), "reason": str(one.reason), "message": printable(one.message)}
@@ -53,7 +53,7 @@ def show(named: Named, info: CollectionInfo) -> None:
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
         ]
     )
-    st.subheader("Encoders", anchor=False)
+    st.markdown("**Encoders**")
     for summary in info.spaces:
         space = summary.space
         rows = [
@@ -72,13 +72,13 @@ def show(named: Named, info: CollectionInfo) -> None:
             else "kept, not in use"
         )
         _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {size(other.bytes)}")])
-    st.subheader("Vector index", anchor=False)
+    st.markdown("**Vector index**")
     lines = [line for built in info.indexes for line in index_facts(built)]
     _table(
         [("In use", line) for line in lines or [printable(info.index)]]
         + [("Wanted", policy_line(info.policy))]
     )
-    st.subheader("On disk", anchor=False)
+    st.markdown("**On disk**")
     with shell.told():
         use = upkeep.disk_use(named.path)
     st.dataframe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import streamlit as st
@@ -17,6 +18,8 @@ from imseek.ui.web.pages.collections import telling
 #: Seconds between looks: at one that runs, and whether somebody else has started one.
 _OFTEN = 1.0
 _SELDOM = 5.0
+#: How many runs back the one that somebody looked at may lie.
+_LOOKED_AT = 20
 _ASKED = "collections-asked-to-stop"
 _STARTED = "collections-started"
 
@@ -39,31 +42,42 @@ def is_at_work(named: Named) -> Job | None:
 
 
 def show(named: Named) -> None:
-    """The run under way, or the last one where it ended while somebody looked. Raises StorageError."""
+    """The run under way, and the last one that somebody looked at once it has ended. Raises StorageError."""
     job = next(iter(jobs.list(named.path, limit=1)), None)
     seen = None if job is None else (job.run_id, job.state)
     at_work = job is not None and job.state == jobs.RUNNING
-    if at_work and job is not None:
+    if at_work and job is not None and not _is_ours(job):
         st.session_state[_STARTED] = (str(named.path), job.run_id)
-    st.fragment(_show, run_every=_OFTEN if at_work else _SELDOM)(named, seen)
+    # A process says what came of it a moment after its run has ended.
+    watched = st.session_state.get(_STARTED, ("",))[0] == str(named.path)
+    st.fragment(_show, run_every=_OFTEN if at_work or watched else _SELDOM)(named, seen)
 
 
 def _show(named: Named, seen: tuple[int, str] | None) -> None:
     try:
-        job = next(iter(jobs.list(named.path, limit=1)), None)
+        found = jobs.list(named.path, limit=_LOOKED_AT)
     except ImseekError as error:
         shell.refused(error)
         return
-    if job is None:
+    now = next(iter(found), None)
+    if now is None:
         return
-    if (job.run_id, job.state) != seen:
+    if (now.run_id, now.state) != seen:
         st.rerun()  # All of the page: what it says of the collection is another thing now.
-    if job.state == jobs.RUNNING:
-        with st.container(border=True, key="collections-run"):
-            _under_way(named, job)
-    elif st.session_state.get(_STARTED) == (str(named.path), job.run_id):
-        with st.container(border=True, key="collections-run"):
-            _ended(named, job)
+    if now.state == jobs.RUNNING:
+        if not _is_ours(now):
+            with st.container(border=True, key="collections-run"):
+                _under_way(named, now)
+        return
+    for job in found:
+        if st.session_state.get(_STARTED) == (str(named.path), job.run_id):
+            with st.container(border=True, key="collections-ended"):
+                _ended(named, job)
+
+
+def _is_ours(job: Job) -> bool:
+    """Whether it is a dry run of this very process, which the page shows elsewhere."""
+    return job.pid == os.getpid()
 
 
 def _under_way(named: Named, job: Job) -> None:

@@ -90,7 +90,7 @@ def _how_far(job: Job, age: float) -> str:
     done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
     seconds, phase = job.progress.get("seconds"), job.progress.get("phase")
     if not _is(done):
-        return f"starting, {duration(age)}"
+        return f"under way for {duration(age)}; how far it is comes with the first commit"
     if not _is(total):
         parts = [printable(str(phase or "")), f"{done:,} so far" if done else "", duration(age)]
         return ", ".join(part for part in parts if part)
@@ -99,10 +99,12 @@ def _how_far(job: Job, age: float) -> str:
         rate = done / seconds
         parts.append(f"{rate:,.1f} a second")
         if done < total:
-            parts.append(f"about {duration((total - done) / rate)} left")
+            # What is told is some seconds old.
+            left = (total - done) / rate - max(age - seconds, 0)
+            parts.append(f"about {duration(left)} left" if left > 1 else "nearly done")
     if _is(skipped) and skipped:
         parts.append(f"{skipped:,} skipped")
-    return ", ".join(parts) + (f" ({printable(str(phase))})" if phase else "")
+    return ", ".join(parts) + (f" ({printable(str(phase))})" if phase and phase != job.kind else "")
 
 
 def _share(job: Job) -> float | None:
