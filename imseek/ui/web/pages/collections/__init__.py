@@ -8,6 +8,7 @@ import streamlit as st
 
 from imseek.errors import ImseekError
 from imseek.library import Named
+from imseek.ui.cli.output import count
 from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
@@ -45,7 +46,8 @@ def close_form() -> None:
 def _one(chosen: Named) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
         st.text(chosen.name, width="content")
-        st.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
+        searchable = st.empty()
+    caring.show_checks(chosen)
     try:
         info = hub().open(chosen.name).info()
         running.show(chosen)
@@ -53,9 +55,12 @@ def _one(chosen: Named) -> None:
         shell.refused(error)
         caring.show_broken(chosen)
         return
+    searchable.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
+    held = count(info.images, "picture")
+    st.text(f"{held}; {count(len(info.failures), 'file')} could not be indexed" if info.failures else held)
     pictures, failures, about, upkeep, runs = st.tabs(
-        ["Pictures", _counted("Not indexed", len(info.failures)), "Facts", "Upkeep", "Runs"],
-        key=f"collections-tabs-{chosen.name}",
+        ["Pictures", "Not indexed", "Facts", "Upkeep", "Runs"],
+        key="collections-tabs",
         on_change="rerun",
     )
     # What is not looked at costs nothing.
@@ -74,7 +79,3 @@ def _one(chosen: Named) -> None:
     if runs.open:
         with runs:
             running.show_all(chosen)
-
-
-def _counted(label: str, number: int) -> str:
-    return f"{label} ({number:,})" if number else label

@@ -54,7 +54,8 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                     _relocate(named, source)
                 if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
                     _remove(named, source)
-                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=busy):
+                there = source.present and not busy
+                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
                     running.start(named, creating.index_command([_typed(source)]))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):

@@ -76,23 +76,27 @@ def show_broken(named: Named) -> None:
     """For a collection that cannot be opened: it can be checked, mended and deleted here too."""
     st.text("Other collections are not affected. In a terminal, `imseek doctor` says more.")
     _check(named, busy=False)
+    _offer_repair(named, "broken")
     st.divider()
     _delete(named, "what it holds cannot be told", busy=False)
 
 
-def _check(named: Named, busy: bool) -> None:
-    about = str(named.path)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Check", key="collections-check", disabled=busy, width=200):
-            background.start(_VERIFY, about, lambda work: _verify(work, named))
-            st.rerun()
-        st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
+def show_checks(named: Named) -> None:
+    """What checking or mending does, or found."""
     for kind in (_VERIFY, _REPAIR):
-        work = background.find(kind, about)
+        work = background.find(kind, str(named.path))
         if work is not None and work.running:
             _waiting(work)
         elif work is not None:
             _checked(named, work)
+
+
+def _check(named: Named, busy: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Check", key="collections-check", disabled=busy, width=200):
+            background.start(_VERIFY, str(named.path), lambda work: _verify(work, named))
+            st.rerun()
+        st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
 
 
 def _verify(work: Work, named: Named) -> VerifyReport:
@@ -145,10 +149,17 @@ def _verified(named: Named, report: VerifyReport) -> None:
         st.text(f"{problem.file}: {printable(problem.message)}")
     if len(report.problems) > _SHOWN:
         st.text("and more: `imseek collection verify`")
-    if st.button("Repair", key="collections-repair"):
-        background.start(_REPAIR, str(named.path), lambda work: _repair(work, named))
-        st.rerun()
-    st.text("Repairing takes what it can from shards, backups and the catalog, and says what is lost.")
+    _offer_repair(named, "checked")
+
+
+def _offer_repair(named: Named, where: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Repair", key=f"collections-repair-{where}", width=200):
+            if (checked := background.find(_VERIFY, str(named.path))) is not None:
+                background.forget(checked)
+            background.start(_REPAIR, str(named.path), lambda work: _repair(work, named))
+            st.rerun()
+        st.text("Takes what it can from shards, backups and the catalog, and says what is lost.")
 
 
 def _rename(named: Named, busy: bool) -> None:

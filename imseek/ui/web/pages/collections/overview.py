@@ -20,14 +20,18 @@ def show(named: Sequence[Named], chosen: Named) -> None:
     """``chosen`` is marked. Of very many, the sidebar's list has the rest."""
     with st.container(horizontal=True, key="collections-cards"):
         for n, one in enumerate(named[:_SHOWN]):
-            with st.container(border=True, width=230, key=f"collections-card-{n}"):
+            with st.container(border=True, width=180, key=f"collections-card-{n}"):
                 st.text(one.name)
                 for line in facts(one):
                     st.caption(line)
-                if one.name == chosen.name:
-                    st.badge("chosen", color="green")
-                else:
-                    st.button("Choose", key=f"collections-choose-{n}", on_click=_choose, args=(one.name,))
+                mine = one.name == chosen.name
+                st.button(
+                    "✓ Chosen" if mine else "Choose",
+                    key=f"collections-choose-{n}",
+                    on_click=_choose,
+                    args=(one.name,),
+                    disabled=mine,
+                )
     if len(named) > _SHOWN:
         st.text(f"and {len(named) - _SHOWN:,} more: the list in the sidebar has them all")
 

@@ -152,7 +152,11 @@ def _end_of(log: Path) -> str | None:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return None
-    return "\n".join(printable(line) for line in (lines if length <= _LOG else ["…", *lines[1:]]))
+    if length > _LOG:
+        lines = ["…", *lines[1:]]
+    elif lines and lines[0].startswith("collection: "):
+        del lines[0]  # The page says which.
+    return "\n".join(map(printable, lines))
 
 
 @dataclass(frozen=True, slots=True)
