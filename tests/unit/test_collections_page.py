@@ -106,7 +106,7 @@ def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None,
 @pytest.mark.parametrize(
     ("progress", "how", "share"),
     [
-        ({}, "under way for 30 s; how far it is comes with the first commit", None),
+        ({}, "under way for 30 s; how far it is comes in some seconds", None),
         (
             {"phase": "index", "done": 100, "total": 400, "skipped": 2, "seconds": 20.0},
             "100 of 400, 5.0 a second, about 50 s left, 2 skipped",

@@ -43,6 +43,10 @@ class Picker {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.send(this.input.value), 200);
     });
+    // Before a button that is pressed acts on what was typed before.
+    this.input.addEventListener("blur", () => {
+      if (this.input.value !== this.sent) this.send(this.input.value);
+    });
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") this.focus(0);
       else if (event.key === "Enter") this.complete();

@@ -90,7 +90,7 @@ def _how_far(job: Job, age: float) -> str:
     done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
     seconds, phase = job.progress.get("seconds"), job.progress.get("phase")
     if not _is(done):
-        return f"under way for {duration(age)}; how far it is comes with the first commit"
+        return f"under way for {duration(age)}; how far it is comes in some seconds"
     if not _is(total):
         parts = [printable(str(phase or "")), f"{done:,} so far" if done else "", duration(age)]
         return ", ".join(part for part in parts if part)
