@@ -15,7 +15,9 @@ from imseek.errors import UsageError
 from imseek.types import (
     BuildReport,
     CaptionReport,
+    DiskUse,
     DropReport,
+    Due,
     IndexPolicy,
     MeasureReport,
     MergeReport,
@@ -61,6 +63,43 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
             line = f"{recalled} images as put away: their files are where `imseek undo` finds them"
             return replace(report, restored=(*report.restored, line), after=verify(root))
         return report
+
+
+def due(path: str | os.PathLike[str]) -> Due:
+    """What :func:`merge`, :func:`purge` and :func:`measure` would find to do now. Changes nothing, opens no picture.
+
+    Raises as :func:`imseek.open`, and StaleGenerationError where a purge comes between.
+    """
+    from contextlib import closing
+
+    from imseek.curate.measuring import count_unmeasured
+    from imseek.data import merge as merging
+    from imseek.data import snapshots
+    from imseek.data.indexes import policy_of
+    from imseek.data.reader import Reader
+
+    root = Path(path).expanduser().absolute()
+    with explained(root), closing(Reader(root)) as reader:
+        shards = reader.current.shards
+        return Due(
+            merge=bool(merging.due(shards)),
+            index=tuple(snapshots.pending(reader, policy_of(root))),
+            dead=sum(shard.dead_rows for shard in shards),
+            unmeasured=count_unmeasured(reader),
+        )
+
+
+def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:
+    """What the files of a collection take of the disk, by what they are for, the largest first. Opens no file.
+
+    Raises CollectionNotFoundError.
+    """
+    from imseek.data import disk
+    from imseek.data.current import read_identity
+
+    root = Path(path).expanduser().absolute()
+    read_identity(root)
+    return disk.disk_use(root)
 
 
 def merge(

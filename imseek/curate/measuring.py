@@ -40,6 +40,12 @@ _DEADLINE: Final = 60.0
 _TOGETHER: Final = 1024
 
 
+def count_unmeasured(reader: Reader) -> int:
+    """How many live images have no measures."""
+    _, values = numbers(reader, NAMES[:1])
+    return int(np.isnan(values[0]).sum())
+
+
 def measure(writer: Writer, tell: Callable[[int, int, int], None], stop: threading.Event) -> MeasureReport:
     """Measure what has not been. ``tell`` gets how many are done, of how many, and how many could not be read."""
     started = time.monotonic()

@@ -143,6 +143,16 @@ def renew(writer: Writer, tell: Tell, *, force: bool = False) -> list[BuildRepor
     return reports
 
 
+def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
+    """What :func:`renew` would do now: by space the kind of index that would be built, ``""`` where one would go."""
+    found = []
+    for space in reader.current.spaces:
+        plan = _plan(reader, space, len(LiveRows(reader.segments(space.space_id))), policy, force=False)
+        if plan.outcome in ("built", "extended", "dropped"):
+            found.append((space.space_id, plan.factory))
+    return found
+
+
 def drop(writer: Writer, space_id: int) -> int:
     """Searches scan the vectors of the space again. The files go as others do that nobody uses any more."""
     return writer.apply(lambda connection, generation: _retire(connection, generation, space_id))

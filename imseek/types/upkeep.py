@@ -25,6 +25,31 @@ class BuildReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What the files of one ``kind`` take: ``vectors``, ``index``, ``metadata``, ``catalog``, ``backups``,
+    ``judgements``, ``models``, ``undo``, ``logs``, ``cache``, ``unfinished`` or ``other``."""
+
+    kind: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What maintenance would do for a collection now.
+
+    ``merge``: small shards wait to be merged. ``index`` are the kinds of vector index that would be built (``""``:
+    one would be dropped), by space. Of ``dead`` images bytes remain until a purge; ``unmeasured`` images lack measures
+    of their quality.
+    """
+
+    merge: bool
+    index: tuple[tuple[int, str], ...]
+    dead: int
+    unmeasured: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One finding of ``verify``. ``kind`` is a stable code; ``file`` is relative to the collection."""
 

@@ -1,73 +1,101 @@
-"""Work that takes long, in a thread of this process: pages look at it as often as they are drawn, and never wait.
+"""Work in threads of this process that pages start and look at: it goes on when a page is closed or loaded again.
 
-It outlives reruns and reloads of the page that has begun it, and is seen from other tabs too. What has to outlive this
-process is a job (:mod:`imseek.jobs`).
+For what is no run of a writer, which :mod:`imseek.jobs` has processes for: making a collection, checking one.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
 
-from imseek.types import Progress, ProgressCallback
+from imseek.errors import ImseekError
 
-T = TypeVar("T")
-#: Does it: is given what to tell its progress to, and an event that asks it to stop.
-Work: TypeAlias = Callable[[ProgressCallback, threading.Event], T]
+_log = logging.getLogger("imseek.ui")
 
 
-class Task(Generic[T]):
-    """One such work, begun at once."""
+class Stopped(BaseException):
+    """Raised in work that was asked to stop; no ``except Exception`` on the way takes it for a failure."""
 
-    def __init__(self, work: Work[T], name: str) -> None:
-        self._work = work
-        self._stop = threading.Event()
+
+class Work:
+    """One piece of work. ``kind`` and ``about`` name it: no two of the same name are under way.
+
+    ``said`` is what it does now, ``share`` how much of that is done (0 … 1, None: unknown). Once it has ended, one of
+    ``result``, ``error`` and ``stopped`` says how.
+    """
+
+    def __init__(self, kind: str, about: str) -> None:
+        self.kind, self.about = kind, about
+        self.started = time.monotonic()
+        self.said = ""
+        self.share: float | None = None
+        self.result: object = None
+        self.error: Exception | None = None
+        self.stopped = False
+        self._asked = threading.Event()
         self._ended = threading.Event()
-        self._progress: Progress | None = None
-        self._found: list[T] = []
-        self._error: BaseException | None = None
-        threading.Thread(target=self._run, name=f"imseek {name}", daemon=True).start()
 
     @property
     def running(self) -> bool:
         return not self._ended.is_set()
 
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
-
-    @property
-    def progress(self) -> Progress | None:
-        """The latest that it has told."""
-        return self._progress
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended with an error, which :meth:`result` raises."""
-        return self._error is not None
+    def tell(self, said: str, share: float | None = None) -> None:
+        """Called by the work itself. Raises Stopped once :meth:`stop` was called."""
+        self.said, self.share = said, share
+        if self._asked.is_set():
+            raise Stopped
 
     def stop(self) -> None:
-        """Ask it to end early."""
-        self._stop.set()
+        """It ends the next time that it tells something."""
+        self._asked.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait so long at most; whether it has ended. Short work is then shown at once."""
-        return self._ended.wait(seconds)
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended."""
+        return self._ended.wait(timeout)
 
-    def result(self) -> T:
-        """What it came to, once it is not running. Raises what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._found[0]
-
-    def _run(self) -> None:
+    def _run(self, what: Callable[[Work], object]) -> None:
         try:
-            self._found.append(self._work(self._tell, self._stop))
-        except BaseException as error:  # Raised again where somebody looks.
-            self._error = error
+            self.result = what(self)
+        except Stopped:
+            self.stopped = True
+        except ImseekError as error:
+            self.error = error
+        except Exception as error:
+            _log.error("%s %s failed", self.kind, self.about, exc_info=error)
+            self.error = error
         finally:
             self._ended.set()
 
-    def _tell(self, progress: Progress) -> None:
-        self._progress = progress
+
+_all: dict[tuple[str, str], Work] = {}
+_lock = threading.Lock()
+
+
+def start(kind: str, about: str, what: Callable[[Work], object]) -> Work:
+    """Begin it, or return what of that name is under way already. What had ended under that name is forgotten."""
+    with _lock:
+        before = _all.get((kind, about))
+        if before is not None and before.running:
+            return before
+        work = _all[kind, about] = Work(kind, about)
+    threading.Thread(target=work._run, args=(what,), name=f"imseek {kind}", daemon=True).start()
+    return work
+
+
+def find(kind: str, about: str) -> Work | None:
+    """What is under way or has ended under that name."""
+    return _all.get((kind, about))
+
+
+def of_kind(kind: str) -> tuple[Work, ...]:
+    """The oldest first."""
+    return tuple(work for (a_kind, _), work in list(_all.items()) if a_kind == kind)
+
+
+def forget(work: Work) -> None:
+    """What has ended is not found any more."""
+    with _lock:
+        if _all.get((work.kind, work.about)) is work and not work.running:
+            del _all[work.kind, work.about]

@@ -19,6 +19,7 @@ from imseek.ui.web.hub import hub
 
 #: The collection in the address: ``?c=NAME``.
 CHOSEN: Final = "c"
+_NEXT: Final = "next collection"
 #: Streamlit leaves much room around pages that are full of pictures.
 _STYLE: Final = """<style>
 .stMainBlockContainer { padding: 3.75rem clamp(0.75rem, 2vw, 2.5rem) 2rem; }
@@ -76,6 +77,11 @@ def show() -> None:
     chosen.run()
 
 
+def choose(name: str) -> None:
+    """The chosen collection from the next run of the page on, where there is one of that name by then."""
+    st.session_state[_NEXT] = name
+
+
 def page(name: str) -> StreamlitPage:
     """One of :data:`PAGES`, for links to it."""
     return st.Page(PAGES[name], title=name.capitalize(), url_path=name, default=name == "search")
@@ -124,6 +130,9 @@ def on_error(error: Exception) -> bool:
 
 def _pick() -> None:
     names = [one.name for one in hub().collections()]
+    following = st.session_state.pop(_NEXT, None)
+    if following in names:
+        st.session_state[CHOSEN] = following
     if not names:
         st.session_state.pop(CHOSEN, None)
         return

@@ -27,7 +27,7 @@ from imseek.types import (
     ProgressCallback,
     UndoReport,
 )
-from imseek.ui.web.background import Task
+from imseek.ui.web.tasks import Task
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import chosen
 

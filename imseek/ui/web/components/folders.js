@@ -1,0 +1,138 @@
+// A path that is typed, above the folders that it may lead to. Streamlit calls this again on every run, with new data;
+// what must outlive a run is kept by the element that it is in.
+const kept = new WeakMap();
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  let picker = kept.get(parentElement);
+  if (!picker) {
+    picker = new Picker(parentElement, data);
+    kept.set(parentElement, picker);
+  }
+  picker.setState = setStateValue;
+  picker.update(data);
+}
+
+class Picker {
+  constructor(parent, data) {
+    this.sent = data.typed;
+    this.root = element("div", "picker");
+    const id = `path-${Math.random().toString(36).slice(2)}`;
+    const label = element("label", "label", data.label);
+    label.htmlFor = id;
+    this.input = element("input", "path");
+    this.input.id = id;
+    this.input.value = data.typed;
+    this.input.spellcheck = false;
+    this.input.autocomplete = "off";
+    this.input.autocapitalize = "off";
+    this.up = element("button", "step", "↑ Up");
+    this.home = element("button", "step", "Home");
+    for (const button of [this.up, this.home]) button.type = "button";
+    const line = element("div", "line");
+    line.append(this.input, this.up, this.home);
+    this.told = element("div", "told");
+    this.told.setAttribute("role", "status");
+    this.list = element("div", "list");
+    this.list.setAttribute("role", "listbox");
+    this.list.setAttribute("aria-label", "Folders");
+    this.root.append(label, line, this.told, this.list);
+    parent.appendChild(this.root);
+
+    this.input.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.send(this.input.value), 200);
+    });
+    // Before a button that is pressed acts on what was typed before.
+    this.input.addEventListener("blur", () => {
+      if (this.input.value !== this.sent) this.send(this.input.value);
+    });
+    this.input.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") this.focus(0);
+      else if (event.key === "Enter") this.complete();
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    this.up.addEventListener("click", () => this.data.above && this.go(this.data.above));
+    this.home.addEventListener("click", () => this.go(this.data.home));
+    this.list.addEventListener("click", (event) => this.enter(event.target.closest(".entry")));
+    this.list.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  update(data) {
+    this.data = data;
+    this.up.disabled = !data.above;
+    // Late answers do not disturb who goes on typing.
+    if (data.typed !== this.sent) return;
+    if (data.typed !== this.input.value && this.input.getRootNode().activeElement !== this.input) {
+      this.input.value = data.typed;
+    }
+    const drawn = JSON.stringify([data.folder, data.entries, data.told]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const focused = this.list.contains(this.list.getRootNode().activeElement);
+    this.told.textContent = `${data.folder} — ${data.told}`;
+    this.list.replaceChildren(...data.entries.map((entry) => this.entry(entry)));
+    this.list.scrollTop = 0;
+    if (focused) this.focus(0);
+  }
+
+  entry(entry) {
+    const made = element("div", entry.path === null ? "entry closed" : "entry");
+    made.setAttribute("role", "option");
+    made.setAttribute("aria-disabled", entry.path === null);
+    made.tabIndex = -1;
+    made.path = entry.path;
+    made.append(element("span", "name", entry.name), element("span", "note", entry.note));
+    return made;
+  }
+
+  pressed(event) {
+    const entries = [...this.list.children];
+    const n = entries.indexOf(event.target.closest(".entry"));
+    if (event.key === "ArrowDown") this.focus(Math.min(n + 1, entries.length - 1));
+    else if (event.key === "ArrowUp" && n > 0) this.focus(n - 1);
+    else if (event.key === "ArrowUp") this.input.focus();
+    else if (event.key === "Enter" || event.key === "ArrowRight") this.enter(entries[n]);
+    else if ((event.key === "ArrowLeft" || event.key === "Backspace") && this.data.above) this.go(this.data.above);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  focus(n) {
+    const entry = this.list.children[n];
+    if (entry) entry.focus();
+    else this.input.focus();
+  }
+
+  enter(entry) {
+    if (entry && entry.path !== null) this.go(entry.path);
+  }
+
+  // As far as all that goes on like this goes on alike.
+  complete() {
+    const paths = this.data.entries.map((entry) => entry.path).filter((path) => path !== null);
+    if (paths.length === 1) this.go(paths[0]);
+    else this.send(this.input.value);
+  }
+
+  go(path) {
+    this.input.value = path;
+    this.send(path);
+  }
+
+  send(path) {
+    clearTimeout(this.timer);
+    this.sent = path;
+    this.setState("path", path);
+  }
+}
+
+function element(name, className, text = "") {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}

@@ -1,0 +1,150 @@
+"""Folders of this machine, as the user who started imseek may see them: what a path that is being typed may become."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
+from imseek.types import display_path
+
+#: Of a folder so many names are looked at, so many folders in it are shown.
+_LOOKED_AT: Final = 50_000
+_SHOWN: Final = 300
+#: Pictures in the folders that are shown are counted up to this number of names each, within so many seconds in all.
+_COUNTED: Final = 2_000
+_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A folder. ``path`` is None where it cannot be entered; ``note`` says why, or what to know of it."""
+
+    name: str
+    path: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The folder that ``typed`` lies in, and its folders whose names go on as typed.
+
+    ``chosen`` is the path that can be indexed as typed, None where nothing is there. ``above`` is the folder above.
+    ``told`` is a line about ``folder``: how many pictures lie directly in it, or why it cannot be read.
+    """
+
+    typed: str
+    folder: str
+    above: str | None
+    chosen: str | None
+    entries: tuple[Entry, ...] = ()
+    told: str = ""
+
+
+def home() -> str:
+    """Where to begin."""
+    return _inside(Path.home())
+
+
+def look(typed: str, *, hidden: bool = False) -> Listing:
+    """What can be chosen for a path as far as it is ``typed``: absolute, or from ``~`` on."""
+    path = typed.strip()
+    if path == "~" or path.startswith("~/"):
+        path = home() + path[2:]
+    if "\0" in path or not path.startswith("/"):
+        return Listing(typed, home(), None, None, told="Write the whole path, such as /home/me/Pictures")
+    begun = path.rpartition("/")[2]
+    folder = path[: len(path) - len(begun)]
+    above = _inside(Path(folder).parent) if folder.strip("/") else None
+    chosen = path if _is_there(path) else None
+    try:
+        names, more = _names(folder)
+    except OSError as error:
+        return Listing(typed, folder, above, chosen, told=_why(error))
+    wanted = sorted(
+        (
+            entry
+            for entry in names
+            if _is_folder(entry)
+            and (hidden or begun.startswith(".") or not _is_hidden(entry.name))
+            and entry.name.casefold().startswith(begun.casefold())
+        ),
+        key=lambda entry: entry.name.casefold(),
+    )
+    told = _pictures(sum(looks_like_picture(os.fsencode(entry.name)) for entry in names), more)
+    if len(wanted) > _SHOWN:
+        told += f"; {len(wanted) - _SHOWN:,} more folders: type how their names begin"
+    return Listing(typed, folder, above, chosen, tuple(_entries(wanted[:_SHOWN])), told)
+
+
+def _inside(folder: Path) -> str:
+    """With a slash at the end: what lies in it is wanted."""
+    return f"{folder}/" if folder.name else "/"
+
+
+def _names(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
+    """What lies in a folder, and whether that is not all."""
+    with os.scandir(folder) as found:
+        names = list(islice(found, _LOOKED_AT))
+        return names, next(found, None) is not None
+
+
+def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
+    end = time.monotonic() + _SECONDS
+    for entry in found:
+        shown = display_path(os.fsencode(entry.name))
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            yield Entry(shown, None, "its name is not UTF-8: use `imseek index` in a terminal")
+            continue
+        notes = ["a link: passed over unless chosen itself"] if entry.is_symlink() else []
+        if time.monotonic() < end:
+            try:
+                with os.scandir(entry.path) as inside:
+                    names = [one.name for one in islice(inside, _COUNTED)]
+            except OSError as error:
+                yield Entry(shown, None, _why(error))
+                continue
+            count = sum(looks_like_picture(os.fsencode(name)) for name in names)
+            if count:
+                notes.insert(0, _pictures(count, len(names) == _COUNTED))
+        yield Entry(shown, _inside(Path(entry.path)), ", ".join(notes))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link into a folder that may not be entered.
+        return False
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or os.fsencode(name) in EXCLUDED_FOLDERS
+
+
+def _is_there(path: str) -> bool:
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+
+
+def _pictures(count: int, more: bool) -> str:
+    return f"{count:,}{' or more' if more else ''} {'picture' if count == 1 and not more else 'pictures'}"
+
+
+def _why(error: OSError) -> str:
+    told = {
+        PermissionError: "you may not look into this folder",
+        FileNotFoundError: "there is no such folder",
+        NotADirectoryError: "that is a file",
+    }
+    return told.get(type(error)) or (error.strerror or str(error))

@@ -1,0 +1,81 @@
+"""The page of collections: making one, filling it, and what it holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.library import Named
+from imseek.ui.cli.output import count
+from imseek.ui.web import shell
+from imseek.ui.web.hub import hub
+from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running
+
+_NEW: Final = "collections-new"
+#: Names are text, which Streamlit has in one size only.
+_STYLE: Final = """<style>
+.st-key-collections-title [data-testid="stText"] { font-size: 1.6rem; font-weight: 600; }
+.st-key-collections-cards [data-testid="stText"]:first-child { font-weight: 600; }
+.st-key-collections-cards [data-testid="stVerticalBlock"] { gap: 0.35rem; }
+</style>"""
+
+
+def show() -> None:
+    """Draw it."""
+    st.html(_STYLE)
+    making = new.show_progress()
+    named = hub().collections()
+    if not named:
+        new.show_first_run(busy=making)
+        return
+    chosen = next((one for one in named if one.name == st.session_state.get(shell.CHOSEN)), named[0])
+    overview.show(named, chosen)
+    if st.toggle("Make another collection", key=_NEW):
+        new.show_form(busy=making)
+        st.divider()
+    _one(chosen)
+
+
+def close_form() -> None:
+    """From the next run on."""
+    st.session_state.pop(_NEW, None)
+
+
+def _one(chosen: Named) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
+        st.text(chosen.name, width="content")
+        searchable = st.empty()
+    caring.show_checks(chosen)
+    try:
+        info = hub().open(chosen.name).info()
+        running.show(chosen)
+    except ImseekError as error:
+        shell.refused(error)
+        caring.show_broken(chosen)
+        return
+    searchable.page_link(shell.page("search"), label="Search it →", query_params={shell.CHOSEN: chosen.name})
+    held = count(info.images, "picture")
+    st.text(f"{held}; {count(len(info.failures), 'file')} could not be indexed" if info.failures else held)
+    pictures, failures, about, upkeep, runs = st.tabs(
+        ["Pictures", "Not indexed", "Facts", "Upkeep", "Runs"],
+        key="collections-tabs",
+        on_change="rerun",
+    )
+    # What is not looked at costs nothing.
+    if pictures.open:
+        with pictures:
+            adding.show(chosen, info)
+    if failures.open:
+        with failures:
+            facts.show_failures(chosen, info)
+    if about.open:
+        with about:
+            facts.show(chosen, info)
+    if upkeep.open:
+        with upkeep:
+            caring.show(chosen, info)
+    if runs.open:
+        with runs:
+            running.show_all(chosen)

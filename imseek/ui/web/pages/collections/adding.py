@@ -1,0 +1,152 @@
+"""Where the pictures of a collection come from: its sources, and adding one."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from imseek.errors import ImseekError
+from imseek.library import Named
+from imseek.types import CollectionInfo, IndexReport, SourceInfo, display_path
+from imseek.ui.cli.index import plan_summary
+from imseek.ui.cli.output import count
+from imseek.ui.web import background, shell
+from imseek.ui.web.background import Work
+from imseek.ui.web.components.folders import folders
+from imseek.ui.web.hub import hub
+from imseek.ui.web.pages.collections import creating, running
+
+_PLAN = "plan"
+
+
+def show(named: Named, info: CollectionInfo) -> None:
+    """Sources with their states, then what can be added."""
+    at_work = running.is_at_work(named)
+    if at_work is not None:
+        st.text(
+            "Something is being done to this collection, as shown above: nothing can be changed until it ends."
+        )
+    busy = at_work is not None
+    if info.sources:
+        _sources(named, info.sources, busy)
+    st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
+    _add(named, busy)
+    work = background.find(_PLAN, str(named.path))
+    if work is not None:
+        _plan(work)
+
+
+def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
+    for source in sources:
+        with st.container(border=True):
+            st.text(display_path(source.path) or "a list of files and addresses")
+            facts = [source.kind, count(source.images, "picture")]
+            facts += [f"{source.failures:,} not indexed"] if source.failures else []
+            st.caption(", ".join(facts) if source.present else ", ".join([*facts, "not there now"]))
+            if not source.present:
+                st.text(
+                    "⚠️ It is not where it was. If a disk is not connected, connect it. If it has moved, say where to."
+                )
+            with st.container(horizontal=True):
+                key = f"{named.name}-{source.source_id}"
+                if st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
+                    _relocate(named, source)
+                if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
+                    _remove(named, source)
+                there = source.present and not busy
+                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
+                    running.start(named, creating.index_command([_typed(source)]))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
+            running.start(named, creating.index_command())
+        st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
+
+
+def _typed(source: SourceInfo) -> str:
+    return source.path.decode("utf-8", "surrogateescape")
+
+
+@st.dialog("Where is it now?", width="large")
+def _relocate(named: Named, source: SourceInfo) -> None:
+    st.text(display_path(source.path))
+    listing = folders("Its new place", key=f"collections-new-place-{source.source_id}")
+    st.text("Pictures keep their numbers, labels and judgements, and none is encoded again.")
+    if st.button("It is here now", type="primary", disabled=listing.chosen is None):
+        running.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
+
+
+@st.dialog("Remove this source?")
+def _remove(named: Named, source: SourceInfo) -> None:
+    st.text(display_path(source.path))
+    st.text(
+        f"{count(source.images, 'picture')} will leave the collection, with what you said of them. "
+        "The files stay where they are."
+    )
+    if st.button("Remove it from the collection", type="primary"):
+        running.start(named, ("source", "remove", str(source.source_id)))
+
+
+@st.fragment
+def _add(named: Named, busy: bool) -> None:
+    hidden = bool(st.session_state.get("collections-hidden"))
+    listing = folders("Folder, picture, archive or table", key=f"collections-add-{named.name}", hidden=hidden)
+    with st.expander("More"):
+        known = st.checkbox("Pass over pictures that are in this collection already, at another place")
+        follow = st.checkbox("Follow links to folders")
+        hidden = st.checkbox("Hidden files and folders too", key="collections-hidden")
+        rehash = st.checkbox("Read every file again, whatever its size and times say")
+        limit = st.number_input("Read at most so many pictures", min_value=1, value=None, step=100, width=300)
+    if listing.chosen is None:
+        st.text("Nothing is there yet: go on typing, or choose a folder.")
+    else:
+        st.text(f"All pictures in {listing.chosen}")
+    paths = [] if listing.chosen is None else [listing.chosen]
+    with st.container(horizontal=True):
+        add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
+        plan = st.button("What would be done?", disabled=busy or not paths)
+    if add:
+        command = creating.index_command(
+            paths,
+            skip_known=known,
+            follow_symlinks=follow,
+            hidden=hidden,
+            rehash=rehash,
+            limit=None if limit is None else int(limit),
+        )
+        running.start(named, command)
+    elif plan:
+        _start_plan(named, paths, follow)
+        st.rerun()
+
+
+def _start_plan(named: Named, paths: list[str], follow: bool) -> None:
+    def look(work: Work) -> IndexReport:
+        work.tell(f"Looking at what lies in {', '.join(paths)}")
+        return hub().open(named.name).index(paths, dry_run=True, follow_symlinks=follow)
+
+    background.start(_PLAN, str(named.path), look)
+
+
+@st.fragment(run_every=0.5)
+def _planning(work: Work) -> None:
+    if not work.running:
+        st.rerun()
+    st.text(work.said)
+
+
+def _plan(work: Work) -> None:
+    if work.running:
+        _planning(work)
+        return
+    with st.container(border=True):
+        if isinstance(work.error, ImseekError):
+            shell.refused(work.error)
+        elif work.error is not None:
+            st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
+        else:
+            for line in plan_summary(cast("IndexReport", work.result)):
+                st.text(line[:1].upper() + line[1:])
+        if st.button("Hide", key="collections-hide-plan"):
+            background.forget(work)
+            st.rerun()

@@ -1,0 +1,103 @@
+"""What is known of a collection: its failures, encoders, index, and what it takes of the disk."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from imseek import upkeep
+from imseek.library import Named
+from imseek.types import CollectionInfo, display_path
+from imseek.ui.cli.building import index_facts, policy_line
+from imseek.ui.cli.output import size
+from imseek.ui.cli.texts import printable
+from imseek.ui.web import shell
+from imseek.ui.web.pages.collections import creating, running, telling
+
+_LISTED = 10_000
+
+
+def show_failures(named: Named, info: CollectionInfo) -> None:
+    """By reason, with what to do."""
+    if not info.failures:
+        st.text("Everything that was found could be indexed.")
+        return
+    busy = running.is_at_work(named) is not None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try all of them again", type="primary", disabled=busy):
+            running.start(named, creating.index_command(retry_failed=True))
+        st.caption("A file that has changed since is tried again by every update.")
+    for group in telling.grouped(info.failures):
+        with st.container(border=True):
+            st.text(f"{group.reason}: {group.count:,}")
+            st.text(group.advice)
+            for example in group.examples:
+                st.code(example, language=None, wrap_lines=True)
+    with st.expander("All of them"):
+        rows = [
+            {"file": display_path(one.path), "reason": str(one.reason), "message": printable(one.message)}
+            for one in info.failures[:_LISTED]
+        ]
+        st.dataframe(rows, hide_index=True, alt="Files that could not be indexed")
+        if len(info.failures) > _LISTED:
+            st.text(f"and {len(info.failures) - _LISTED:,} more: `imseek info --failures`")
+
+
+def show(named: Named, info: CollectionInfo) -> None:
+    """Facts."""
+    _table(
+        [
+            ("Pictures", f"{info.images:,}"),
+            ("Folder", printable(info.path)),
+            ("Created", info.created),
+            ("Generation", f"{info.generation:,} (format {info.format})"),
+            ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
+        ]
+    )
+    st.markdown("**Encoders**")
+    for summary in info.spaces:
+        space = summary.space
+        rows = [
+            ("Captions" if space.modality == "text" else "Encoder", printable(space.encoder)),
+            ("Note", printable(space.note or "")),
+            ("Licence", _licence(space.encoder)),
+            ("Dimensions", f"{space.dim:,}"),
+            ("Computed in", ", ".join(summary.precisions)),
+            ("Fingerprint", space.fingerprint),
+        ]
+        _table([(name, value) for name, value in rows if value])
+    for other in info.other_spaces:
+        state = (
+            f"being built, {other.images:,} pictures so far"
+            if other.state == "building"
+            else "kept, not in use"
+        )
+        _table([("Not in use", f"{printable(other.space.encoder)}: {state}, {size(other.bytes)}")])
+    st.markdown("**Vector index**")
+    lines = [line for built in info.indexes for line in index_facts(built)]
+    _table(
+        [("In use", line) for line in lines or [printable(info.index)]]
+        + [("Wanted", policy_line(info.policy))]
+    )
+    st.markdown("**On disk**")
+    with shell.told():
+        use = upkeep.disk_use(named.path)
+    st.dataframe(
+        [{"for": part.kind, "files": part.files, "size": size(part.bytes)} for part in use],
+        hide_index=True,
+        width=420,
+        alt="What the collection takes of the disk",
+    )
+    st.text(f"{size(sum(part.bytes for part in use))} in all")
+
+
+def _licence(reference: str) -> str:
+    from imseek.encoders.catalogue import find_encoder
+
+    entry = find_encoder(reference)
+    return "" if entry is None else entry.licence_name or entry.licence
+
+
+def _table(rows: list[tuple[str, str]]) -> None:
+    """Names and values as text, whatever it says."""
+    width = max(len(name) for name, _ in rows) + 2
+    st.code("\n".join(f"{name:<{width}}{value}" for name, value in rows), language=None, wrap_lines=True)

@@ -1,0 +1,153 @@
+"""Making a collection, the first one with a few words on what that is."""
+
+from __future__ import annotations
+
+import os
+
+import streamlit as st
+
+from imseek.errors import ImseekError, MissingExtraError
+from imseek.ui.web import background, shell
+from imseek.ui.web.background import Work
+from imseek.ui.web.components.folders import folders
+from imseek.ui.web.pages.collections import creating
+
+_NAME = "collections-name"
+_FOLDER = "collections-folder"
+
+
+def show_first_run(*, busy: bool) -> None:
+    """Where there is no collection yet."""
+    st.header("Make your first collection", anchor=False)
+    st.text(
+        "A collection is what imseek knows about pictures in folders of yours. The pictures stay where they are: "
+        "imseek reads them, and changes none."
+    )
+    _show_demo(busy=busy)
+    show_form(busy=busy)
+
+
+def _show_demo(*, busy: bool) -> None:
+    try:
+        wanted = creating.demo(os.environ)
+    except MissingExtraError as error:
+        st.caption("There are photographs to try it with in an extra:")
+        st.text(error.hint or str(error))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try it with the demo photos", disabled=busy):
+            _start(wanted)
+        st.caption("19 photographs that are on this machine already; takes less than a minute.")
+
+
+def show_form(*, busy: bool) -> None:
+    """Name, folder, encoder. ``busy`` while one is being made."""
+    with st.container(border=True):
+        _form(busy)
+
+
+@st.fragment
+def _form(busy: bool) -> None:
+    if _NAME not in st.session_state:
+        st.session_state[_NAME] = creating.free_name(os.environ)
+    name = (
+        st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or ""
+    ).strip()
+    problem = creating.problem(name, os.environ)
+    if problem and not busy:
+        st.text(f"⚠️ {problem}")
+    listing = folders("Folder with pictures", key=_FOLDER)
+    if listing.chosen is None:
+        st.text("Nothing is there yet: go on typing, or choose a folder.")
+    else:
+        st.text(f"All pictures in {listing.chosen} and the folders below it will be indexed.")
+    encoder = _encoder(busy)
+    with st.expander("More"):
+        captions = st.checkbox(
+            "Search captions too",
+            help="Where pictures have captions, in themselves or in files beside them, these are compared with words.",
+            disabled=busy,
+        )
+    with st.container(horizontal=True):
+        ready = not busy and not problem
+        whole = st.button("Create and index", type="primary", disabled=not ready or listing.chosen is None)
+        empty = st.button("Create it empty", disabled=not ready)
+    if whole and listing.chosen is not None:
+        _start(creating.Wanted(name, encoder, captions, creating.index_command([listing.chosen])))
+    elif empty:
+        _start(creating.Wanted(name, encoder, captions))
+
+
+def _encoder(busy: bool) -> str:
+    """A reference. The choice is for good, so what it costs is said beside it."""
+    known = {choice.reference: choice for choice in creating.choices()}
+    reference: str = st.selectbox(
+        "Encoder",
+        list(known),
+        format_func=lambda reference: known[reference].label,
+        help="What turns pictures and words into something that can be compared. It stays with the collection.",
+        disabled=busy,
+        width=400,
+    )
+    for line in known[reference].facts:
+        st.text(line)
+    return reference
+
+
+def _start(wanted: creating.Wanted) -> None:
+    try:
+        creating.start(wanted, os.environ)
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    st.rerun()
+
+
+def show_progress() -> bool:
+    """Collections that are being made; whether there are any. One that is ready becomes the chosen one."""
+    busy = False
+    for work in background.of_kind(creating.KIND):
+        if work.running:
+            busy = True
+            _progress(work)
+        else:
+            _settle(work)
+    return busy
+
+
+@st.fragment(run_every=0.5)
+def _progress(work: Work) -> None:
+    if not work.running:
+        st.rerun()
+    with st.container(border=True):
+        st.text(f"Making the collection {work.about}")
+        if work.share is not None:
+            st.progress(work.share)
+        st.text(work.said)
+        if st.button("Stop", key=f"collections-stop-{work.about}"):
+            work.stop()
+        st.caption("A download that is stopped goes on from there the next time.")
+
+
+def _settle(work: Work) -> None:
+    """What has ended: it is said, or the page goes on with what was made."""
+    from imseek.ui.web.pages.collections import close_form
+
+    if work.error is None:
+        background.forget(work)
+        if not work.stopped:
+            st.session_state.pop(_NAME, None)
+            close_form()
+            shell.choose(work.about)
+            st.rerun()
+        st.toast("Stopped: nothing was made")
+        return
+    with st.container(border=True):
+        st.text(f"The collection {work.about} could not be made, or not be filled:")
+        if isinstance(work.error, ImseekError):
+            shell.refused(work.error)
+        else:
+            st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
+        if st.button("Understood", key=f"collections-understood-{work.about}"):
+            background.forget(work)
+            st.rerun()

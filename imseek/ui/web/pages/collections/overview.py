@@ -1,0 +1,51 @@
+"""All collections as cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from imseek import jobs
+from imseek.data.current import read_current
+from imseek.errors import ImseekError
+from imseek.library import Named
+from imseek.ui.cli.output import count
+from imseek.ui.web import shell
+
+_SHOWN = 60
+
+
+def show(named: Sequence[Named], chosen: Named) -> None:
+    """``chosen`` is marked. Of very many, the sidebar's list has the rest."""
+    with st.container(horizontal=True, key="collections-cards"):
+        for n, one in enumerate(named[:_SHOWN]):
+            with st.container(border=True, width=180, key=f"collections-card-{n}"):
+                st.text(one.name)
+                for line in facts(one):
+                    st.caption(line)
+                mine = one.name == chosen.name
+                st.button(
+                    "✓ Chosen" if mine else "Choose",
+                    key=f"collections-choose-{n}",
+                    on_click=_choose,
+                    args=(one.name,),
+                    disabled=mine,
+                )
+    if len(named) > _SHOWN:
+        st.text(f"and {len(named) - _SHOWN:,} more: the list in the sidebar has them all")
+
+
+def facts(one: Named) -> list[str]:
+    """Two lines on a collection, in words of ours. They are read from one small file, not from what it holds."""
+    try:
+        held = count(read_current(one.path).images, "picture")
+        at_work = any(job.state == jobs.RUNNING for job in jobs.list(one.path, limit=1))
+    except ImseekError:
+        return ["cannot be opened", "choose it to see why"]
+    return [held, "at work" if at_work else "at rest"]
+
+
+def _choose(name: str) -> None:
+    # In a callback: the list in the sidebar has not been drawn yet.
+    st.session_state[shell.CHOSEN] = name

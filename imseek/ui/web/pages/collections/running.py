@@ -1,0 +1,149 @@
+"""What is being done to a collection, by whom ever, while it is done; and what was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import streamlit as st
+
+from imseek import jobs
+from imseek.errors import ImseekError
+from imseek.jobs import Job
+from imseek.library import Named
+from imseek.ui.cli.output import count
+from imseek.ui.web import shell
+from imseek.ui.web.pages.collections import telling
+
+#: Seconds between looks: at one that runs, and whether somebody else has started one.
+_OFTEN = 1.0
+_SELDOM = 5.0
+#: How many runs back the one that somebody looked at may lie.
+_LOOKED_AT = 20
+_ASKED = "collections-asked-to-stop"
+_STARTED = "collections-started"
+
+
+def start(named: Named, command: Sequence[str]) -> None:
+    """Run ``imseek COMMAND`` as a job and look at it; refusals are shown."""
+    try:
+        with st.spinner("Starting"):
+            job = jobs.start(named.path, command)
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    st.session_state[_STARTED] = (str(named.path), job.run_id)
+    st.rerun()
+
+
+def is_at_work(named: Named) -> Job | None:
+    """The run under way."""
+    return next((job for job in jobs.list(named.path, limit=1) if job.state == jobs.RUNNING), None)
+
+
+def show(named: Named) -> None:
+    """The run under way, and the last one that somebody looked at once it has ended. Raises StorageError."""
+    job = next(iter(jobs.list(named.path, limit=1)), None)
+    seen = None if job is None else (job.run_id, job.state)
+    at_work = job is not None and job.state == jobs.RUNNING
+    if at_work and job is not None and not _is_ours(job):
+        st.session_state[_STARTED] = (str(named.path), job.run_id)
+    # A process says what came of it a moment after its run has ended.
+    watched = st.session_state.get(_STARTED, ("",))[0] == str(named.path)
+    st.fragment(_show, run_every=_OFTEN if at_work or watched else _SELDOM)(named, seen)
+
+
+def _show(named: Named, seen: tuple[int, str] | None) -> None:
+    try:
+        found = jobs.list(named.path, limit=_LOOKED_AT)
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    now = next(iter(found), None)
+    if now is None:
+        return
+    if (now.run_id, now.state) != seen:
+        st.rerun()  # All of the page: what it says of the collection is another thing now.
+    if now.state == jobs.RUNNING:
+        if not _is_ours(now):
+            with st.container(border=True, key="collections-run"):
+                _under_way(named, now)
+        return
+    for job in found:
+        if st.session_state.get(_STARTED) == (str(named.path), job.run_id):
+            with st.container(border=True, key="collections-ended"):
+                _ended(named, job)
+
+
+def _is_ours(job: Job) -> bool:
+    """Whether it is a dry run of this very process, which the page shows elsewhere."""
+    return job.pid == os.getpid()
+
+
+def _under_way(named: Named, job: Job) -> None:
+    told = telling.told(job)
+    st.text(told.what)
+    st.progress(told.share or 0.0)
+    st.text(told.how)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.session_state.get(_ASKED) == (str(named.path), job.run_id):
+            st.text("Asked to stop: what is under way is committed first.")
+        elif st.button("Stop", key="collections-cancel"):
+            try:
+                jobs.cancel(named.path, job.run_id)
+            except ImseekError as error:
+                shell.refused(error)
+            else:
+                st.session_state[_ASKED] = (str(named.path), job.run_id)
+                st.rerun(scope="fragment")
+        here = "in the background" if job.log is not None else "started in a terminal"
+        st.caption(f"job {job.run_id}, process {job.pid}, {here}; it goes on when this page is closed")
+    _log(job)
+
+
+def _ended(named: Named, job: Job) -> None:
+    told = telling.told(job)
+    st.text(told.what if not told.how else f"{told.what} ({told.how})")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.kind == "index" and job.state != jobs.FAILED:
+            st.page_link(
+                shell.page("search"), label="Search these pictures →", query_params={shell.CHOSEN: named.name}
+            )
+        if st.button("Hide", key="collections-hide"):
+            st.session_state.pop(_STARTED, None)
+            st.rerun(scope="fragment")
+    _log(job, ended=True)
+
+
+def _log(job: Job, *, ended: bool = False) -> None:
+    said = telling.log_of(job)
+    if said:
+        with st.expander("What it said", expanded=ended):
+            st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
+
+
+def show_all(named: Named) -> None:
+    """The last runs."""
+    found = jobs.list(named.path, limit=50)
+    if not found:
+        st.text("Nothing has been run on this collection yet.")
+        return
+    rows = []
+    for job in found:
+        told = telling.told(job)
+        rows.append(
+            {
+                "job": job.run_id,
+                "what": told.what,
+                "how far": told.how,
+                "started": job.started,
+                "ended": job.ended or "",
+                "process": job.pid,
+            }
+        )
+    st.dataframe(rows, hide_index=True, alt=f"{count(len(rows), 'run')}, the newest first")
+    logged = [job for job in found if job.log is not None]
+    if logged:
+        known = {job.run_id: job for job in logged}
+        run_id = st.selectbox("What a job said", list(known), width=200, key="collections-which-log")
+        st.code(telling.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)

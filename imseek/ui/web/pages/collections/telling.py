@@ -1,0 +1,197 @@
+"""What runs and failures are in words, for people who look at a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeGuard
+
+from imseek import jobs
+from imseek.jobs import Job
+from imseek.types import Failure, SkipReason, display_path
+from imseek.ui.cli.output import count
+from imseek.ui.cli.texts import printable
+
+_LOG: Final = 64 * 1024
+_EXAMPLES: Final = 5
+_DOING: Final = {
+    "index": "Indexing",
+    "watch": "Watching for changes",
+    "maintain --merge": "Tidying up",
+    "maintain --purge": "Purging",
+    "maintain --measure": "Measuring pictures",
+    "maintain --index": "Building the vector index",
+    "maintain --captions": "Embedding captions",
+    "maintain --reencode": "Encoding with another encoder",
+    "source remove": "Removing a source",
+    "source relocate": "Relocating a source",
+}
+#: Kinds of runs that commit what is under way when they are asked to stop.
+_COMMITS: Final = ("index", "watch")
+
+_AGAIN: Final = "Try again: this may pass."
+_ADVICE: Final = {
+    SkipReason.EMPTY_FILE: "These files hold nothing. Copy them again from where they came.",
+    SkipReason.NOT_AN_IMAGE: "These are no pictures, whatever their names say.",
+    SkipReason.TRUNCATED: "These files end too early. Copy them again from where they came.",
+    SkipReason.CORRUPT: "These files are damaged. Restore them from a copy; they are then tried again.",
+    SkipReason.TOO_MANY_PIXELS: "These pictures are too large to be decoded safely.",
+    SkipReason.TOO_MANY_BYTES: "These files are too large to be read safely.",
+    SkipReason.TIMEOUT: "These took too long to read. Try again when the disk or the network is less busy.",
+    SkipReason.UNREADABLE: "These could not be read. Look at their permissions and at the disk, then try again.",
+    SkipReason.BROKEN_LINK: "These links lead nowhere.",
+    SkipReason.LINK_LOOP: "These links lead in a circle.",
+    SkipReason.NOT_A_FILE: "These are neither files nor folders.",
+    SkipReason.VANISHED: "These went away while they were being read. Update the collection.",
+    SkipReason.CHANGED: "These were being written. Try again once that is done.",
+    SkipReason.MISSING_CODEC: "A codec is missing. In imseek's folder: pip install '.[formats]'; then try again.",
+    SkipReason.ENCODER_FAILED: "The encoder failed on these. Try again; the log of the run says more.",
+    SkipReason.FETCH_FAILED: _AGAIN,
+    SkipReason.FORBIDDEN_ADDRESS: "These lie in a private network: `imseek index … --allow-private` permits it.",
+    SkipReason.BAD_VECTOR: "Whatever made these vectors should make them again.",
+    SkipReason.NO_PICTURES: "Nothing in these is a picture.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A run in two lines: ``what`` it does or did, ``how`` far it is. ``share`` is 0 … 1, None where it is unknown."""
+
+    what: str
+    how: str
+    share: float | None
+
+
+def told(job: Job, now: datetime | None = None) -> Told:
+    """``now`` is for tests."""
+    doing = _DOING.get(job.kind, printable(job.kind))
+    if job.state == jobs.RUNNING:
+        age = seconds_between(job.started, now)
+        return Told(doing, _how_far(job, age), _share(job))
+    ends = {
+        jobs.DONE: "done",
+        jobs.FAILED: "failed",
+        jobs.INTERRUPTED: "stopped"
+        if job.exit_code is not None
+        else "ended before its end (killed, or no power)",
+    }
+    done, skipped = (job.progress.get(name) for name in ("done", "skipped"))
+    facts = [f"{count(done, 'file')} looked at" if job.kind == "index" else f"{done:,}"] if _is(done) else []
+    facts += [f"{skipped:,} skipped"] if _is(skipped) and skipped else []
+    if job.state == jobs.INTERRUPTED and job.kind in _COMMITS:
+        facts.append("that is kept, and the same again goes on from there")
+    return Told(f"{doing}: {ends.get(job.state, job.state)}", ", ".join(facts), None)
+
+
+def _how_far(job: Job, age: float) -> str:
+    done, total, skipped = (job.progress.get(name) for name in ("done", "total", "skipped"))
+    seconds, phase = job.progress.get("seconds"), job.progress.get("phase")
+    if not _is(done):
+        return f"under way for {duration(age)}; how far it is comes in some seconds"
+    if not _is(total):
+        parts = [printable(str(phase or "")), f"{done:,} so far" if done else "", duration(age)]
+        return ", ".join(part for part in parts if part)
+    parts = [f"{done:,} of {total:,}"]
+    if done and isinstance(seconds, int | float) and seconds > 0:
+        rate = done / seconds
+        parts.append(f"{rate:,.1f} a second")
+        if done < total:
+            # What is told is some seconds old.
+            left = (total - done) / rate - max(age - seconds, 0)
+            parts.append(f"about {duration(left)} left" if left > 1 else "nearly done")
+    if _is(skipped) and skipped:
+        parts.append(f"{skipped:,} skipped")
+    return ", ".join(parts) + (f" ({printable(str(phase))})" if phase and phase != job.kind else "")
+
+
+def _share(job: Job) -> float | None:
+    done, total = (job.progress.get(name) for name in ("done", "total"))
+    if not _is(done) or not _is(total) or total <= 0:
+        return None
+    return float(min(max(done / total, 0.0), 1.0))
+
+
+def _is(number: object) -> TypeGuard[int]:
+    """Later versions of imseek may keep anything there."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``3 min``, ``2 h 5 min``."""
+    whole = math.ceil(max(seconds, 0.0))
+    if whole < 90:
+        return f"{whole} s"
+    minutes = math.ceil(whole / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def seconds_between(started: str, now: datetime | None = None) -> float:
+    """Since a moment that is written as ISO 8601; 0 where it is not."""
+    try:
+        begun = datetime.fromisoformat(started)
+    except ValueError:
+        return 0.0
+    if begun.tzinfo is None:
+        begun = begun.replace(tzinfo=UTC)
+    return max(((now or datetime.now(UTC)) - begun).total_seconds(), 0.0)
+
+
+def log_of(job: Job) -> str | None:
+    """What its process wrote, the end of it; None where that is kept nowhere."""
+    return None if job.log is None else _end_of(job.log)
+
+
+def _end_of(log: Path) -> str | None:
+    try:
+        with log.open("rb") as file:
+            length = file.seek(0, 2)
+            file.seek(max(length - _LOG, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    if length > _LOG:
+        lines = ["…", *lines[1:]]
+    elif lines and lines[0].startswith("collection: "):
+        del lines[0]  # The page says which.
+    return "\n".join(map(printable, lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Files that could not be indexed for one ``reason``, some of them, and what to do."""
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+    advice: str
+
+
+def grouped(failures: Iterable[Failure]) -> tuple[Failures, ...]:
+    """By reason, the most frequent first."""
+    found: dict[str, list[Failure]] = {}
+    for failure in failures:
+        found.setdefault(failure.reason, []).append(failure)
+    return tuple(
+        Failures(
+            _worded(reason),
+            len(some),
+            tuple(f"{display_path(one.path)}: {printable(one.message)}" for one in some[:_EXAMPLES]),
+            _advice(reason),
+        )
+        for reason, some in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    )
+
+
+def _worded(reason: str) -> str:
+    words = printable(str(reason)).replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _advice(reason: str) -> str:
+    try:
+        return _ADVICE.get(SkipReason(reason), _AGAIN)
+    except ValueError:  # A later imseek knows more reasons.
+        return _AGAIN

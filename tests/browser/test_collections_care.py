@@ -1,0 +1,148 @@
+"""Collections that are there already: what others do to them, sources that move, damage, other names, the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Visit
+from playwright.sync_api import expect
+
+import imseek
+from imseek.data.lock import WriterLock
+
+SLOW = 60_000  # ms: a process of imseek starts for each job
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "collections").mkdir()
+    return folder
+
+
+@pytest.fixture
+def trips(home: Path, photos: Path) -> Iterator[Path]:
+    """A collection of that name; its sources are ``photos`` and the folder ``more`` beside it."""
+    shutil.copytree(photos / "below", photos.parent / "more")
+    path = home / "collections" / "_trips_"
+    with imseek.create(path, encoder="fake") as collection:
+        collection.index([photos])
+        collection.index([photos.parent / "more"])
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def at(visit: Visit) -> Any:
+    page = visit("collections", c="_trips_")
+    expect(page.locator(".st-key-collections-title")).to_contain_text("_trips_")
+    expect(page.get_by_role("tab", name="Pictures")).to_be_visible()
+    return page
+
+
+def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
+    moved = photos.parent / "moved"
+    photos.rename(moved)
+    page = at(visit)
+    expect(page.get_by_text("It is not where it was")).to_have_count(1)
+    page.get_by_role("button", name="Moved…").first.click()
+    page.get_by_label("Its new place").fill(str(moved))
+    page.get_by_role("button", name="It is here now").click()
+    expect(page.get_by_text("Relocating a source: done")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("It is not where it was")).to_have_count(0)
+    page.get_by_role("button", name="Remove…").last.click()
+    expect(page.get_by_role("dialog")).to_contain_text("2 pictures will leave the collection")
+    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_text("Removing a source: done")).to_be_visible(timeout=SLOW)
+    with imseek.open(trips) as collection:
+        (source,) = collection.info().sources
+    assert source.path == os.fsencode(moved)
+    assert (photos.parent / "more").is_dir()
+
+    page.get_by_label("Folder, picture").fill(str(photos.parent / "more"))
+    page.get_by_role("button", name="What would be done?").click()
+    expect(page.get_by_text("Would index: 2 new")).to_be_visible(timeout=SLOW)
+
+
+def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:
+    page = at(visit)
+    with indexing(trips):
+        run = page.locator(".st-key-collections-run")
+        expect(run).to_contain_text("started in a terminal", timeout=SLOW)
+        expect(run).to_contain_text("3 of 9")
+        expect(page.get_by_role("button", name="Update all")).to_be_disabled()
+        run.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("Indexing: stopped")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Update all")).to_be_enabled()
+    lock = WriterLock(trips)
+    lock.acquire()
+    try:
+        page.get_by_role("button", name="Update all").click()
+        expect(page.get_by_text("is being written by another process")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("wait for it to end, then try again")).to_be_visible()
+    finally:
+        lock.release()
+
+
+#: A run that goes on until it is interrupted.
+RUN = """
+import sys, time
+from pathlib import Path
+from imseek.data.writer import Writer
+with Writer(Path(sys.argv[1]), "index") as writer:
+    while True:
+        writer.note_progress({"phase": "index", "done": 3, "total": 9, "skipped": 1, "seconds": 1.0, "bytes": 0})
+        time.sleep(0.2)
+"""
+
+
+@contextmanager
+def indexing(trips: Path) -> Iterator[None]:
+    """A run of another process, as one in a terminal is."""
+    process = subprocess.Popen([sys.executable, "-P", "-c", RUN, str(trips)], stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def test_damage_is_told_and_mended(visit: Visit, trips: Path) -> None:
+    (trips / "current.json").write_text("{")
+    page = visit("collections", c="_trips_")
+    expect(page.get_by_text("is damaged or missing")).to_be_visible()
+    expect(page.get_by_text("cannot be opened")).to_be_visible()
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("1 problem;")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Repair").first.click()
+    expect(page.get_by_text("Sound now")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("10 pictures").first).to_be_visible()
+
+
+def test_another_name_and_the_end(visit: Visit, trips: Path, photos: Path) -> None:
+    page = at(visit)
+    page.get_by_role("tab", name="Upkeep").click()
+    page.get_by_role("button", name="Purge").click()
+    expect(page.get_by_text("no file holds anything of what has left")).to_be_visible(timeout=SLOW)
+    page.get_by_label("Another name").fill("../trips")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_text("cannot name a collection")).to_be_visible()
+    page.get_by_label("Another name").fill("journeys")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".st-key-collections-title")).to_contain_text("journeys")
+    page.get_by_role("button", name="Delete this collection").click()
+    delete = page.get_by_role("button", name="Delete", exact=True)
+    page.get_by_label("Type its name").fill("journey")
+    expect(delete).to_be_disabled()
+    page.get_by_label("Type its name").fill("journeys")
+    delete.click()
+    expect(page.get_by_text("Make your first collection")).to_be_visible()
+    assert not (trips.parent / "journeys").exists()
+    assert len(list(photos.rglob("*.*"))) == 8

@@ -1,0 +1,282 @@
+"""What the page of collections works out before it draws: paths, progress in words, failures, commands."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imseek import jobs, library
+from imseek.errors import CollectionExistsError, EncoderUnavailableError, UnknownEncoderError
+from imseek.types import Failure
+from imseek.ui.web import background
+from imseek.ui.web.background import Work
+from imseek.ui.web.folders import home, look
+from imseek.ui.web.pages.collections import creating, telling
+
+NOW = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("Pictures", "photos 2025", "Plans", ".hidden", "node_modules"):
+        (tmp_path / name).mkdir()
+    for name in ("a.jpg", "b.PNG", "notes.txt"):
+        (tmp_path / "Pictures" / name).write_bytes(b"")
+    (tmp_path / "c.webp").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "Pictures")
+    (tmp_path / "broken link").symlink_to(tmp_path / "nowhere")
+    return tmp_path
+
+
+def test_a_folder_shows_its_folders_and_counts_pictures(tree: Path) -> None:
+    found = look(f"{tree}/")
+    assert [(entry.name, entry.note) for entry in found.entries] == [
+        ("link", "2 pictures, a link: passed over unless chosen itself"),
+        ("photos 2025", ""),
+        ("Pictures", "2 pictures"),
+        ("Plans", ""),
+    ]
+    assert found.chosen == f"{tree}/"
+    assert found.above == f"{tree.parent}/"
+    assert found.told == "1 picture"
+
+
+@pytest.mark.parametrize(
+    ("begun", "names"),
+    [("p", ["photos 2025", "Pictures", "Plans"]), ("PI", ["Pictures"]), (".h", [".hidden"]), ("x", [])],
+)
+def test_what_is_typed_goes_on_as_folders_do(tree: Path, begun: str, names: list[str]) -> None:
+    found = look(f"{tree}/{begun}")
+    assert [entry.name for entry in found.entries] == names
+    assert found.chosen is None
+
+
+def test_hidden_folders_are_shown_where_they_are_asked_for(tree: Path) -> None:
+    names = [entry.name for entry in look(f"{tree}/", hidden=True).entries]
+    assert ".hidden" in names
+    assert "node_modules" in names
+
+
+def test_a_file_can_be_chosen(tree: Path) -> None:
+    assert look(f"{tree}/c.webp").chosen == f"{tree}/c.webp"
+    assert look(f"{tree}/broken link").chosen is None
+
+
+def test_home_has_a_short_name() -> None:
+    assert look("~").folder == look("~/").folder == home()
+
+
+@pytest.mark.parametrize("typed", ["", "Pictures", "./x", "a\0b", "/a\0b", "https://example.org/"])
+def test_what_is_no_whole_path_is_told(typed: str) -> None:
+    found = look(typed)
+    assert found.chosen is None
+    assert found.entries == ()
+    assert "whole path" in found.told
+
+
+def test_folders_that_may_not_be_read_or_named_are_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(os.fsdecode(os.fsencode(tree) + b"/na\xefve")).mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).rstrip("/").endswith("Plans"):  # Root may read what it likes.
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    entries = {entry.name: entry for entry in look(f"{tree}/").entries}
+    assert entries["Plans"].path is None
+    assert entries["Plans"].note == "you may not look into this folder"
+    assert entries["na\\xefve"].path is None
+    assert "UTF-8" in entries["na\\xefve"].note
+    assert look(f"{tree}/Plans/").told == "you may not look into this folder"
+    assert look(f"{tree}/nowhere/").told == "there is no such folder"
+    assert look(f"{tree}/c.webp/").told == "that is a file"
+
+
+def job(state: str = jobs.RUNNING, kind: str = "index", code: int | None = None, **progress: Any) -> jobs.Job:
+    return jobs.Job(7, kind, state, 1, "here", "2026-01-02T12:00:00+00:00", None, code, progress, None)
+
+
+@pytest.mark.parametrize(
+    ("progress", "how", "share"),
+    [
+        ({}, "under way for 30 s; how far it is comes in some seconds", None),
+        (
+            {"phase": "index", "done": 100, "total": 400, "skipped": 2, "seconds": 20.0},
+            "100 of 400, 5.0 a second, about 50 s left, 2 skipped",
+            0.25,
+        ),
+        ({"phase": "scan", "done": 0, "total": None, "seconds": 1.0}, "scan, 30 s", None),
+        ({"phase": "\x1b[2J", "done": 0, "total": 5, "seconds": 0}, "0 of 5 (\\x1b[2J)", 0.0),
+        ({"done": "many", "total": [], "seconds": None}, "under way for 30 s; how far", None),
+        ({"done": 9, "total": 3, "seconds": 3.0}, "9 of 3, 3.0 a second", 1.0),
+    ],
+)
+def test_progress_is_told(progress: dict[str, Any], how: str, share: float | None) -> None:
+    told = telling.told(job(**progress), NOW)
+    assert told.what == "Indexing"
+    assert told.how.startswith(how)
+    assert told.share == share
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "what"),
+    [
+        (jobs.DONE, 0, "Indexing: done"),
+        (jobs.FAILED, 1, "Indexing: failed"),
+        (jobs.INTERRUPTED, 130, "Indexing: stopped"),
+        (jobs.INTERRUPTED, None, "Indexing: ended before its end (killed, or no power)"),
+    ],
+)
+def test_ends_are_told(state: str, code: int | None, what: str) -> None:
+    told = telling.told(job(state, code=code, done=3, total=9, skipped=0), NOW)
+    assert told.what == what
+    assert told.how.startswith("3 files looked at")
+    assert ("kept" in told.how) == (state == jobs.INTERRUPTED)
+
+
+def test_kinds_that_are_not_known_are_text() -> None:
+    assert telling.told(job(kind="**later**\n"), NOW).what == "**later**\\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min"), (-3, "0 s")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert telling.duration(seconds) == words
+
+
+def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
+    log = tmp_path / "1-2.log"
+    log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")
+    text = telling._end_of(log)
+    assert text is not None
+    assert text.startswith("…\nline")
+    assert text.endswith("last")
+    log.write_bytes(b"\xff\x1b[31m\n")
+    assert telling._end_of(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
+    assert telling._end_of(tmp_path / "gone") is None
+
+
+def test_failures_are_grouped_with_what_to_do() -> None:
+    failures = [Failure(0, b"/p/%d.jpg" % n, "truncated", "ends too early") for n in range(7)]
+    failures += [Failure(0, b"/p/\xff\n.jpg", "of a later version", "?")]
+    first, second = telling.grouped(failures)
+    assert (first.reason, first.count, len(first.examples)) == ("Truncated", 7, 5)
+    assert "Copy them again" in first.advice
+    assert second.examples == ("/p/\\xff\\n.jpg: ?",)
+    assert second.advice == "Try again: this may pass."
+
+
+def test_commands_of_the_page() -> None:
+    assert creating.index_command() == ("index",)
+    assert creating.index_command(retry_failed=True) == ("index", "--retry-failed")
+    assert creating.index_command(["-x"], skip_known=True, limit=5) == (
+        "index", "--skip-known", "--limit", "5", "--", "-x",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    return {"IMSEEK_HOME": str(tmp_path / "home")}
+
+
+def test_names_are_judged(environ: dict[str, str]) -> None:
+    assert creating.problem("", environ) == "Give it a name"
+    assert "letters" in (creating.problem("../x", environ) or "")
+    assert creating.problem("fine", environ) is None
+    library.path_for("fine", environ).mkdir(parents=True)
+    assert "already" in (creating.problem("fine", environ) or "")
+    assert creating.free_name(environ) == "default"
+    library.path_for("default", environ).mkdir()
+    assert creating.free_name(environ) == "default-2"
+
+
+def test_encoders_say_what_they_cost() -> None:
+    found = {choice.reference: choice for choice in creating.choices()}
+    assert list(found) == ["auto", "default", "fast", "multilingual", "best", "builtin"]
+    assert "Licence: MIT" in found["default"].facts[1]
+    assert "168" in found["fast"].facts[1] or "on this machine" in found["fast"].facts[1]
+
+
+def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) -> None:
+    wanted = creating.Wanted("new", "fake", index=creating.index_command([str(photos)]))
+    work = creating.start(wanted, environ)
+    assert work.wait(60)
+    assert work.error is None
+    assert isinstance(work.result, jobs.Job)
+    path = library.path_for("new", environ)
+    assert jobs.wait(path, work.result.run_id, timeout=60).state == jobs.DONE
+    with pytest.raises(CollectionExistsError):
+        creating.start(wanted, environ)
+    background.forget(work)
+    assert background.find(creating.KIND, "new") is None
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error"), [("no-such", UnknownEncoderError), ("multilingual", EncoderUnavailableError)]
+)
+def test_what_cannot_be_made_is_told(
+    environ: dict[str, str],
+    encoder: str,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    work = creating.start(creating.Wanted("new", encoder), environ)
+    assert work.wait(60)
+    assert isinstance(work.error, error)
+    assert not library.path_for("new", environ).exists()
+    background.forget(work)
+
+
+def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) -> None:
+    wanted = creating.Wanted("new", "fake", index=creating.index_command(["/no/such/folder"]))
+    work = creating.start(wanted, environ)
+    assert work.wait(60)
+    assert isinstance(work.result, jobs.Job)
+    ended = jobs.wait(library.path_for("new", environ), work.result.run_id, timeout=60)
+    assert telling.told(ended).what == "Indexing: failed"
+    end = time.monotonic() + 30  # The run has ended before its process says why.
+    while "/no/such/folder" not in (telling.log_of(ended) or "") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "no such file or folder: /no/such/folder" in (telling.log_of(ended) or "")
+    background.forget(work)
+
+
+def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
+    import threading
+
+    go = threading.Event()
+
+    def wait(work: Work) -> None:
+        while True:
+            work.tell("waiting", 0.5)
+            go.wait(0.01)
+
+    work = background.start("test", "x", wait)
+    assert background.start("test", "x", wait) is work
+    work.stop()
+    assert work.wait(10)
+    assert work.stopped
+    assert work.error is None
+    background.forget(work)
+
+
+def test_mistakes_in_work_are_kept_for_the_page() -> None:
+    def fail(work: Work) -> None:
+        raise ZeroDivisionError
+
+    work = background.start("test", "y", fail)
+    assert work.wait(10)
+    assert isinstance(work.error, ZeroDivisionError)
+    assert background.of_kind("test")[-1] is work
+    background.forget(work)
