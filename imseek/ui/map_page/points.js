@@ -1,6 +1,6 @@
 "use strict";
 // Drawing points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas where that is missing.
-// `map` is what map.js knows: xs, ys, shades, flags (arrays), colours, isRamp, view, unit(), dotSize(), width …
+// `map` is a plane (plane.js) with `shades` (one a point), `colours` (triples from 0 to 1) and `isRamp`.
 
 const VERTEX = `#version 300 es
   in vec2 place; in float shade; in float flag;
@@ -15,7 +15,7 @@ const VERTEX = `#version 300 es
     } else {
       found = colours[min(int(shade + 0.5), count - 1)];
     }
-    tint = vec4(found, flag > 0.5 ? 0.85 : 0.07);
+    tint = vec4(found, flag > 1.5 ? 0.22 : flag > 0.5 ? 0.85 : 0.07);
     gl_Position = vec4((place - middle) * scale, 0.0, 1.0);
     gl_PointSize = size;
   }`;
@@ -60,7 +60,6 @@ function shadedPoints(map, canvas, lost) {
   for (let i = 0; i < map.count; i++) {
     places[3 * i] = map.xs[i];
     places[3 * i + 1] = map.ys[i];
-    small[12 * i + 8] = map.shades[i];
   }
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   for (const [name, size, kind, at] of [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8],
@@ -71,15 +70,20 @@ function shadedPoints(map, canvas, lost) {
   }
   const uniform = (name) => gl.getUniformLocation(program, name);
   const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
-  gl.uniform3fv(uniform("colours"), new Float32Array(map.colours.flat()));
-  gl.uniform1i(uniform("count"), map.colours.length);
-  gl.uniform1i(uniform("ramp"), map.isRamp ? 1 : 0);
+  const colours = uniform("colours"), count = uniform("count"), ramp = uniform("ramp");
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   canvas.addEventListener("webglcontextlost", lost);
   return {
-    flagged() {
-      for (let i = 0; i < map.count; i++) small[12 * i + 9] = map.flags[i];
+    /** Shades, colours and flags are others. */
+    changed() {
+      gl.uniform3fv(colours, new Float32Array(map.colours.flat()));
+      gl.uniform1i(count, map.colours.length);
+      gl.uniform1i(ramp, map.isRamp ? 1 : 0);
+      for (let i = 0; i < map.count; i++) {
+        small[12 * i + 8] = map.shades[i];
+        small[12 * i + 9] = map.flags[i];
+      }
       gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
     },
     points() {
@@ -101,7 +105,7 @@ function plainPoints(map, covered) {
   canvas.className = "plain";
   covered.after(canvas);
   return {
-    flagged() {},
+    changed() {},
     points() {
       if (canvas.width !== covered.width) canvas.width = covered.width;
       if (canvas.height !== covered.height) canvas.height = covered.height;
@@ -114,8 +118,8 @@ function plainPoints(map, covered) {
         if (!buckets.has(key)) buckets.set(key, []);
         buckets.get(key).push(i);
       });
-      for (const [key, members] of [...buckets].sort((a, b) => a[0] - b[0])) {
-        context.globalAlpha = key >= 256 ? 0.85 : 0.07;
+      for (const [key, members] of [...buckets].sort(([a], [b]) => (a >> 8 === 1) - (b >> 8 === 1) || a - b)) {
+        context.globalAlpha = [0.07, 0.85, 0.22][key >> 8];
         context.fillStyle = cssColour(map, key % 256);
         for (const i of members) {
           context.fillRect(map.screenX(map.xs[i]) - size / 2, map.screenY(map.ys[i]) - size / 2, size, size);
