@@ -1,0 +1,187 @@
+"""The query in the address: there and back, and whatever else is typed there."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imseek.errors import QueryError
+from imseek.search.query import Query, Term
+from imseek.ui.web import asked
+from imseek.ui.web.asked import Asked, Part
+
+HASH = "0a" * 32
+
+weights = st.floats(1e-6, 1e6)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+parts = st.one_of(
+    st.builds(Part, st.just("words"), texts.map(str.strip).filter(bool), weights, st.booleans()),
+    st.builds(Part, st.just("image"), st.integers(0, 2**63 - 1).map(str), weights, st.booleans()),
+    st.builds(Part, st.just("upload"), st.just(HASH), weights, st.booleans()),
+)
+
+
+@given(
+    st.lists(parts, max_size=16),
+    st.lists(texts.map(str.strip).filter(bool), max_size=3),
+    st.lists(st.integers(0, 2**63 - 1), unique=True, max_size=6),
+    st.booleans(),
+    st.floats(0, 1),
+)
+def test_an_address_says_what_was_asked(
+    some: list[Part], where: list[str], ids: list[int], on: bool, diversity: float
+) -> None:
+    order = {"q": 0, "like": 1, "not": 2, "unlike": 3}
+    made = Asked(
+        tuple(sorted(some, key=lambda one: order[one.written()[0]])),
+        tuple(where),
+        tuple(ids[:3]),
+        tuple(ids[3:]),
+        by="caption" if on else "image",
+        group="day" if on else None,
+        cutoff=not on,
+        collapse=on,
+        diversity=diversity,
+        limit=30 if on else 60,
+        page="abc-_" if on else None,
+    )
+    address = parse_qs(urlsplit(asked.link("a b&c", made)).query)
+    assert address.pop("c") == ["a b&c"]
+    assert asked.read(address) == asked.Read(made)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(asked.NAMES)), st.lists(st.text(max_size=30), max_size=3)))
+def test_whatever_is_typed_into_an_address_is_read_or_named(anything: dict[str, list[str]]) -> None:
+    found = asked.read(anything)
+    again = asked.read(found.asked.parameters())
+    assert again == asked.Read(found.asked)
+    assert isinstance(found.asked.empty or found.asked.condition, bool | str | None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("q", "0:nothing"),
+        ("q", "9" * 400 + ":too much"),
+        ("q", "x" * 5000),
+        ("like", "/etc/passwd"),
+        ("like", "http://example.org/a.jpg"),
+        ("like", "id:9223372036854775808"),
+        ("like", "upload:../../token"),
+        ("unlike", "id:"),
+        ("more", "five"),
+        ("by", "smell"),
+        ("sort", "DATE"),
+        ("group", "camera"),
+        ("cutoff", "maybe"),
+        ("diversity", "nan"),
+        ("diversity", "1.5"),
+        ("n", "1e9"),
+        ("n", "0"),
+        ("page", "<script>"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_left_out(name: str, value: str) -> None:
+    found = asked.read({"q": ["a dog"], name: ["a dog", value] if name == "q" else [value]})
+    assert found.asked == asked.words("a dog")
+    (said,) = found.unread
+    assert said.startswith(f"{name}={value[:60]}")
+    assert len(said) <= 81
+
+
+def test_an_image_is_not_both_right_and_wrong() -> None:
+    found = asked.read({"more": ["5,6"], "less": ["6", "7"]})
+    assert (found.asked.more, found.asked.less, found.unread) == ((5, 6), (7,), ("less=6",))
+
+
+def test_too_many_parts_are_named() -> None:
+    found = asked.read({"q": [f"word {n}" for n in range(18)]})
+    assert len(found.asked.parts) == 16
+    assert found.unread == ("q=word 16", "q=word 17")
+
+
+def test_the_query_that_is_meant() -> None:
+    made = asked.read(
+        {
+            "q": ["a dog", "2:beach", "1:16:9"],
+            "not": ["snow", "2:rain"],
+            "like": ["id:5", f"0.5:upload:{HASH}"],
+            "where": ["year > 2020", "width > 3 OR height > 4"],
+            "more": ["7"],
+            "cutoff": ["off"],
+            "group": ["day"],
+            "n": ["20"],
+        }
+    ).asked
+    seen: list[str] = []
+
+    def upload(name: str) -> bytes:
+        seen.append(name)
+        return b"bytes"
+
+    assert made.query(upload) == Query(
+        (
+            Term(text="a dog"),
+            Term(text="beach", weight=2),
+            Term(text="16:9"),
+            Term(image_id=5),
+            Term(picture=b"bytes", weight=0.5),
+            Term(text="snow", weight=-0.5),
+            Term(text="rain", weight=-1),
+        ),
+        limit=20,
+        where="(year > 2020) AND (width > 3 OR height > 4)",
+        group_by="day",
+        per_group=6,
+        more=(7,),
+    )
+    assert seen == [HASH]
+
+
+def test_the_cutoff_is_on_and_dates_have_no_diversity() -> None:
+    query = asked.read({"q": ["a"], "sort": ["date"], "diversity": ["0.3"]}).asked.query(lambda _: b"")
+    assert (query.cutoff, query.sort, query.diversity) == ("auto", "date", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a dog", Part("words", "a dog")),
+        (" 2:beach ", Part("words", "beach", 2.0)),
+        ("-snow", Part("words", "snow", 1.0, True)),
+        ("-2:snow", Part("words", "snow", 2.0, True)),
+        ("- snow", Part("words", "- snow")),
+        ("-", Part("words", "-")),
+        ("id:17", Part("image", "17")),
+        ("-0.5:id:017", Part("image", "17", 0.5, True)),
+        ("text:id:17", Part("words", "id:17")),
+        ("16:9", Part("words", "9", 16.0)),
+        ("", None),
+        ("  text: ", None),
+    ],
+)
+def test_what_is_typed(text: str, part: Part | None) -> None:
+    assert asked.typed(text) == part
+
+
+@pytest.mark.parametrize("text", ["0:dog", "id:9999999999999999999", "x" * 5000])
+def test_what_cannot_be_typed(text: str) -> None:
+    with pytest.raises(QueryError) as refused:
+        asked.typed(text)
+    assert refused.value.hint
+
+
+def test_changes_begin_on_the_first_page() -> None:
+    dog = Asked((Part("words", "a dog"),), page="abc")
+    assert dog.with_part(Part("words", "a dog", 2.0)) == Asked((Part("words", "a dog", 2.0),))
+    both = dog.with_part(Part("image", "5"))
+    assert both == Asked((Part("words", "a dog"), Part("image", "5")))
+    assert both.without_part(0) == asked.more_like(5)
+    right = both.judged(7, right=True)
+    assert (right.more, right.less) == ((7,), ())
+    wrong = right.judged(7, right=False)
+    assert (wrong.more, wrong.less) == ((), (7,))
+    assert wrong.judged(7, right=False).less == ()
