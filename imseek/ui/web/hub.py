@@ -57,9 +57,14 @@ def hub() -> Hub:
     return _hub or start(None, None)
 
 
+def images(name: str) -> str:
+    """The address below which the pictures of a collection are."""
+    return f"{PICTURES}/{quote(name, safe='')}"
+
+
 def picture(name: str, image_id: int) -> str:
     """The address of a picture as it is stored."""
-    return f"{PICTURES}/{quote(name, safe='')}/images/{image_id}"
+    return f"{images(name)}/images/{image_id}"
 
 
 def thumbnail(name: str, image_id: int, side: int = SMALL) -> str:

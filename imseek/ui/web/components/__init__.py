@@ -15,8 +15,12 @@ _HERE = Path(__file__).parent
 
 
 @cache
-def component(name: str) -> Any:
-    """What mounts the component ``name`` of this folder; registered once in this process."""
+def component(name: str, *parts: str) -> Any:
+    """What mounts the component ``name`` of this folder; registered once in this process. Its script and style come
+    after those of ``parts``, of which it may use what they define."""
     # A text without a line break inside would be taken for the name of a file.
-    css, js = ((_HERE / f"{name}.{kind}").read_text("utf-8") + "\n" for kind in ("css", "js"))
+    css, js = (
+        "".join((_HERE / f"{part}.{kind}").read_text("utf-8") + "\n" for part in (*parts, name))
+        for kind in ("css", "js")
+    )
     return st.components.v2.component(f"imseek_{name}", css=css, js=js)

@@ -27,6 +27,8 @@ class Grid {
     this.root.setAttribute("aria-label", "Pictures");
     this.root.addEventListener("click", (event) => this.clicked(event));
     this.root.addEventListener("keydown", (event) => this.pressed(event));
+    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large.closed = (n) => this.cards[n]?.focus();
     this.root.addEventListener("focusin", (event) => {
       const n = this.cards.indexOf(event.target.closest(".card"));
       if (n >= 0) this.rove(n);
@@ -42,6 +44,7 @@ class Grid {
       if (before !== undefined) this.tell(true);
     }
     this.letters = new Set(data.letters);
+    this.base = data.base;
     this.root.style.setProperty("--side", `${data.side}px`);
     const drawn = JSON.stringify([data.cards, data.rule_after, data.rule]);
     if (drawn === this.drawn) return; // Focus and scrolling stay as they are.
@@ -51,7 +54,7 @@ class Grid {
     this.cards = data.cards.map((item, n) => this.card(item, n));
     const parts = [...this.cards];
     if (data.rule_after !== null && data.rule_after < parts.length) {
-      const rule = element("div", "rule", data.rule);
+      const rule = make("div", "rule", data.rule);
       rule.setAttribute("role", "separator");
       parts.splice(data.rule_after, 0, rule);
     }
@@ -64,27 +67,27 @@ class Grid {
   }
 
   card(item) {
-    const card = element("div", item.faint ? "card faint" : "card");
+    const card = make("div", item.faint ? "card faint" : "card");
     card.setAttribute("role", "option");
     card.setAttribute("aria-label", [item.title, item.note, item.mark].filter(Boolean).join(", "));
     card.tabIndex = -1;
-    const frame = element("div", "frame");
+    const frame = make("div", "frame");
     const image = document.createElement("img");
     image.loading = "lazy";
     image.decoding = "async";
     image.alt = item.alt;
-    image.addEventListener("error", () => image.replaceWith(element("div", "gone", "no picture here any more")));
+    image.addEventListener("error", () => image.replaceWith(make("div", "gone", "no picture here any more")));
     image.src = item.src;
     frame.append(image);
-    const tick = element("button", "tick", "✓");
+    const tick = make("button", "tick", "✓");
     tick.type = "button";
     tick.tabIndex = -1;
     tick.setAttribute("aria-label", `Select ${item.title}`);
     frame.append(tick);
-    if (item.mark) frame.append(element("span", "mark", item.mark));
-    card.append(frame, element("div", "title", item.title));
+    if (item.mark) frame.append(make("span", "mark", item.mark));
+    card.append(frame, make("div", "title", item.title));
     card.lastChild.title = item.title;
-    if (item.note) card.append(element("div", "note", item.note));
+    if (item.note) card.append(make("div", "note", item.note));
     return card;
   }
 
@@ -101,7 +104,10 @@ class Grid {
     if (n < 0) return;
     if (event.shiftKey) this.range(n);
     else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey) this.toggle(n);
-    else this.trigger("opened", this.items[n].id);
+    else {
+      card.focus();
+      return this.open(n);
+    }
     card.focus();
   }
 
@@ -121,7 +127,7 @@ class Grid {
       if (event.key !== "a" || event.altKey) return;
       this.items.forEach((item) => this.selected.add(item.id));
       this.tell(true);
-    } else if (event.key === "Enter") this.trigger("opened", this.items[n].id);
+    } else if (event.key === "Enter") this.open(n);
     else if (event.key === " ") this.toggle(n);
     else if (event.key === "Escape" && this.selected.size) {
       this.selected.clear();
@@ -130,6 +136,11 @@ class Grid {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  open(n) {
+    if (this.base) this.large.open(this.items, n, this.base);
+    else this.trigger("opened", this.items[n].id);
   }
 
   toggle(n) {
@@ -148,11 +159,4 @@ class Grid {
     this.cards.forEach((card, n) => card.setAttribute("aria-selected", this.selected.has(this.items[n].id)));
     if (changed) this.setState("selected", [...this.selected]);
   }
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

@@ -42,15 +42,17 @@ def grid(
     rule: str = "",
     selected: Sequence[int] = (),
     epoch: int = 0,
+    base: str | None = None,
 ) -> Picked:
     """Draw ``cards``, ``side`` pixels wide at least.
 
     ``letters`` are keys that mean something to the page on the card that has the focus. After ``rule_after`` cards
     comes a line across with the text ``rule``. ``selected`` is what is selected at first, and again whenever ``epoch``
-    is another number. Selected ids that are not among the cards, such as those of another page, are not told.
+    is another number. With ``base``, the address of the collection's pictures, a picture that is opened is shown large
+    at once, and not told. Selected ids that are not among the cards, such as those of another page, are not told.
     """
     ids = {card.id for card in cards}
-    found = component("grid")(
+    found = component("grid", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -60,6 +62,7 @@ def grid(
             "rule": rule,
             "selected": list(selected),
             "epoch": epoch,
+            "base": base,
         },
         default={"selected": list(selected)},
         on_selected_change=_nothing,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek.ui.web import hub, shell
-from imseek.ui.web.components.grid import Card, grid
+from imseek.ui.web import shell
+from imseek.ui.web.parts import results
 
 
 def show() -> None:
@@ -16,15 +16,4 @@ def show() -> None:
         return
     with shell.told():
         result = collection.search(words, limit=60)
-    cards = [
-        Card(
-            hit.image_id,
-            hub.thumbnail(name, hit.image_id),
-            alt=str(hit.metadata.get("caption") or "picture"),
-            title="place unknown" if hit.place is None else hit.place.display.rsplit("/", 1)[-1],
-            note=f"{hit.score:.3f}",
-        )
-        for hit in result
-    ]
-    picked = grid(cards, key="results", letters=("m", "l"))
-    st.text(str(picked))
+    results.results(name, collection, result.hits, key="results")

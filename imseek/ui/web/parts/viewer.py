@@ -1,0 +1,53 @@
+"""One picture large, over the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from imseek.collection import Collection
+from imseek.types import Hit
+from imseek.ui.web import hub, shell
+from imseek.ui.web.components import component
+from imseek.ui.web.parts import results
+
+
+def open_(
+    name: str,
+    collection: Collection,
+    image_id: int,
+    among: Sequence[Hit] = (),
+    *,
+    key: str,
+    like: results.Like | None = None,
+) -> None:
+    """Show a picture of the collection ``name`` large, with those that arrow keys lead to (``among``).
+
+    To be called in the run in which it is asked for; it stays until it is closed, or until a run without this call.
+    ``like`` is that of :func:`results.results`, and runs as a callback, before the page. Raises ImageNotFoundError.
+    """
+    hits = [*among] or [*results.found(collection, [image_id])]
+    at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), 0)
+    epoch = st.session_state[f"{key}-epoch"] = st.session_state.get(f"{key}-epoch", 0) + 1
+
+    def pressed() -> None:
+        # The run that follows may be without the viewer, so it is now that this is told.
+        asked = st.session_state[key].pressed
+        if like is not None and asked is not None:
+            like(asked["id"], asked["key"] == "m")
+
+    component("viewer", "large")(
+        key=key,
+        data={
+            "cards": [asdict(results.card(name, hit)) for hit in hits],
+            "at": at,
+            "base": hub.images(name),
+            "epoch": epoch,
+            # Only a run can change the page, and a callback is none.
+            "search": None if like is not None else f"/search?{urlencode({shell.CHOSEN: name})}",
+        },
+        on_pressed_change=pressed,
+    )
