@@ -53,6 +53,31 @@ function makePlane(xs, ys, flags, changed) {
       return best;
     },
 
+    /** The nearest point to the right (1, 0), above (0, 1) and so on, so far away that one sees the step where there is
+     * such; from the middle where `from` is -1. */
+    towards(from, right, up) {
+      const x = from < 0 ? view.x : xs[from], y = from < 0 ? view.y : ys[from];
+      const seen = from < 0 ? 0 : 10 / plane.unit();
+      let best = from, least = Infinity, close = from, closest = Infinity;
+      for (let i = 0; i < n; i++) {
+        if (!flags[i] || i === from) continue;
+        const dx = xs[i] - x, dy = ys[i] - y, apart = Math.hypot(dx, dy);
+        const along = dx * right + dy * up, aside = Math.abs(dx * up) + Math.abs(dy * right);
+        if (from >= 0 && (along <= 0 || aside > along)) continue;
+        const cost = from < 0 ? apart : along + 2 * aside;
+        if (apart >= seen && cost < least) [best, least] = [i, cost];
+        if (apart > 0 && cost < closest) [close, closest] = [i, cost];
+      }
+      return least < Infinity ? best : close;
+    },
+
+    /** Moves no more than it takes to see a point. */
+    reveal(i) {
+      const px = plane.screenX(xs[i]), py = plane.screenY(ys[i]), border = 30;
+      const over = (at, side) => Math.min(at - border, 0) || Math.max(at - (side - border), 0);
+      plane.moveBy(-over(px, plane.width), -over(py, plane.height));
+    },
+
     /** Moves to where all that is shown in full can be seen; `border` pixels are left free, where there is room. */
     fit(border) {
       let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];

@@ -22,7 +22,7 @@ from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
-from imseek.ui.web import hub
+from imseek.ui.web import hub, sent
 from imseek.ui.web.door import Door
 from imseek.ui.web.shell import on_error
 
@@ -75,7 +75,10 @@ def run(
 
     app = st.App(
         _SCRIPT,
-        routes=picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+        routes=[
+            *picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+            *sent.routes(shared.service),
+        ],
         middleware=[
             Middleware(Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token)
         ],
