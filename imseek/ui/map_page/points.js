@@ -16,7 +16,10 @@ const VERTEX = `#version 300 es
       found = colours[min(int(shade + 0.5), count - 1)];
     }
     tint = vec4(found, flag > 1.5 ? 0.22 : flag > 0.5 ? 0.85 : 0.07);
-    gl_Position = vec4((place - middle) * scale, 0.0, 1.0);
+    // Before others: what is shown in full, the high end of a scale, and colours before grey.
+    float grey = ramp ? (shade > 254.5 ? 0.3 : 0.0) : (count > 2 && shade + 2.5 > float(count) ? 0.3 : 0.0);
+    float depth = (flag > 0.5 && flag < 1.5 ? -0.5 : 0.0) + grey - (ramp ? shade / 1000.0 : 0.0);
+    gl_Position = vec4((place - middle) * scale, depth, 1.0);
     gl_PointSize = size;
   }`;
 const FRAGMENT = `#version 300 es
@@ -71,6 +74,8 @@ function shadedPoints(map, canvas, lost) {
   const uniform = (name) => gl.getUniformLocation(program, name);
   const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
   const colours = uniform("colours"), count = uniform("count"), ramp = uniform("ramp");
+  gl.enable(gl.DEPTH_TEST);
+  gl.depthFunc(gl.LEQUAL);
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   canvas.addEventListener("webglcontextlost", lost);
@@ -89,7 +94,7 @@ function shadedPoints(map, canvas, lost) {
     points() {
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
-      gl.clear(gl.COLOR_BUFFER_BIT);
+      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
       gl.uniform2f(middle, map.view.x, map.view.y);
       gl.uniform2f(scale, 2 * map.unit() / map.width, 2 * map.unit() / map.height);
       gl.uniform1f(size, map.dotSize() * map.ratio);

@@ -1,25 +1,21 @@
-// A map of pictures to look around in and to choose from. The files of imseek/ui/map_page that draw and move it stand
-// before this one. Streamlit calls this again on every run; what must outlive a run is kept by the element it is in.
-const kept = new WeakMap();
+// A map of pictures to look around in and to choose from. The files of imseek/ui/map_page that draw and move it, and
+// scatter_overlay.js, stand before this one. Streamlit calls this again on every run; what must outlive a run is kept by the element it is in.
+const scatters = new WeakMap();
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
-  let scatter = kept.get(parentElement);
+  let scatter = scatters.get(parentElement);
   if (!scatter) {
     scatter = new Scatter(parentElement);
-    kept.set(parentElement, scatter);
+    scatters.set(parentElement, scatter);
   }
   scatter.trigger = setTriggerValue;
   scatter.update(data);
   return () => {
-    kept.delete(parentElement);
+    scatters.delete(parentElement);
     scatter.end();
   };
 }
-
-const SIDE = 128;  // pixels of a picture on the map
-const LOADING = 3;  // pictures on the map that are asked for at the same time; the one that is pointed at never waits
-const IMAGES = 1500;  // that are kept
 
 class Scatter {
   constructor(parent) {
@@ -28,8 +24,7 @@ class Scatter {
     this.only = -1;
     this.mode = "move";
     this.names = new Map();
-    this.images = new Map();
-    this.loading = 0;
+    this.loading = new Loading((i, side) => this.source(i, side), () => this.mark());
     this.root = element("div", "map");
     this.bar = element("div", "bar");
     this.modes = ["move", "lasso", "box"].map((mode) => this.button(
@@ -95,7 +90,7 @@ class Scatter {
   async update(data) {
     const asked = this.asked = (this.asked || 0) + 1;
     const other = (what) => (data[what]?.address ?? null) !== this.at[what];
-    const wanted = ["points", "colours", "selection"].filter(other);
+    const wanted = ["points", "pictured", "colours", "selection"].filter(other);
     let found;
     try {
       found = await Promise.all(wanted.map((what) => this.fetched(data[what]?.address ?? null)));
@@ -131,7 +126,6 @@ class Scatter {
     const n = data.points.count;
     this.ids = new BigInt64Array(bytes, 0, n);
     const xs = new Float32Array(bytes, 8 * n, n), ys = new Float32Array(bytes, 12 * n, n);
-    this.pictured = new Uint32Array(bytes, 16 * n);
     this.canvas?.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
     this.canvas = element("canvas", "points");
     this.canvas.tabIndex = 0;
@@ -143,10 +137,8 @@ class Scatter {
     this.stage.replaceChildren(this.canvas, this.over, this.card);
     this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.redraw());
     Object.assign(this.plane, { shades: new Uint8Array(n), colours: [[0, 0, 0]], isRamp: false });
-    this.images.clear();
+    this.loading.clear();
     this.hovered = this.current = -1;
-    this.tiles = makeTiles(this.plane, this.pictured, (at) => this.picture(this.pictured[at]),
-      (i) => cssColour(this.plane, this.plane.shades[i]));
     const canvas = this.canvas;
     const without = () => {
       if (this.ended || canvas !== this.canvas) return;
@@ -160,6 +152,12 @@ class Scatter {
     if (this.draw === null) without();
     this.heard();
     this.resized();
+  }
+
+  take_pictured(bytes) {
+    const pictured = new Uint32Array(bytes);
+    this.tiles = makeTiles(this.plane, pictured, (at) => this.loading.picture(pictured[at]),
+      (i) => cssColour(this.plane, this.plane.shades[i]));
   }
 
   take_colours(bytes, data) {
@@ -216,23 +214,6 @@ class Scatter {
 
   source(i, side) { return `${this.data.images}/images/${this.ids[i]}/thumbnail?side=${side}`; }
 
-  /** A picture on the map; null until it is there, or where it cannot be shown. */
-  picture(i) {
-    const image = this.images.get(i);
-    if (image) return image.complete && image.naturalWidth ? image : null;
-    if (image === undefined && this.loading < LOADING && performance.now() - this.movedAt > 150) {
-      this.loading++;
-      if (this.images.size >= IMAGES) this.images.delete(this.images.keys().next().value);
-      const made = new Image();
-      const done = () => { this.loading--; this.mark(); };
-      made.addEventListener("load", done);
-      made.addEventListener("error", () => { this.images.set(i, null); done(); });
-      made.src = this.source(i, SIDE);
-      this.images.set(i, made);
-    } else if (image === undefined) this.waits = true;
-    return null;
-  }
-
   // -- drawing ------------------------------------------------------------------------------------------------
 
   resized() {
@@ -246,7 +227,7 @@ class Scatter {
 
   redraw() {
     this.moved = true;
-    this.movedAt = performance.now();
+    this.loading.wait();
     this.mark();
   }
 
@@ -259,49 +240,18 @@ class Scatter {
     if (this.ended) return;
     const { plane } = this, context = this.over.getContext("2d");
     if (this.moved) this.draw.points();
-    this.moved = this.waits = false;
+    this.moved = false;
     context.setTransform(plane.ratio, 0, 0, plane.ratio, 0, 0);
     context.clearRect(0, 0, plane.width, plane.height);
     this.tiles.clear();
     if (this.show.checked) this.tiles.draw(context);
-    this.drawLabels(context);
-    if (this.corners) this.outline(context);
+    drawLabels(context, plane, this.data.labels, getComputedStyle(this.stage));
+    if (this.corners) outline(context, this.corners, getComputedStyle(this.clear).accentColor);
     const marked = this.hovered >= 0 ? this.hovered : this.current;
     if (marked >= 0) ring(context, plane, marked);
     this.place(marked);
     this.canvas.dataset.view = `${plane.view.x} ${plane.view.y} ${plane.unit()}`;
-    if (this.waits) setTimeout(() => this.mark(), 160);
-  }
-
-  outline(context) {
-    context.beginPath();
-    for (const [px, py] of this.corners) context.lineTo(px, py);
-    context.closePath();
-    context.strokeStyle = getComputedStyle(this.root).getPropertyValue("--st-primary-color") || "currentColor";
-    context.lineWidth = 2;
-    context.stroke();
-    context.globalAlpha = 0.12;
-    context.fillStyle = context.strokeStyle;
-    context.fill();
-    context.globalAlpha = 1;
-  }
-
-  drawLabels(context) {
-    const style = getComputedStyle(this.stage);
-    context.font = `600 13px ${style.fontFamily}`;
-    context.textAlign = "center";
-    context.lineWidth = 4;
-    context.lineJoin = "round";
-    const taken = [];
-    for (const [text, x, y] of this.data.labels) {
-      const px = this.plane.screenX(x), py = this.plane.screenY(y), wide = context.measureText(text).width / 2;
-      if (taken.some(([l, r, at]) => px - wide < r && px + wide > l && Math.abs(at - py) < 18)) continue;
-      taken.push([px - wide, px + wide, py]);
-      context.strokeStyle = style.backgroundColor;
-      context.strokeText(text, px, py);
-      context.fillStyle = style.color;
-      context.fillText(text, px, py);
-    }
+    this.loading.later();
   }
 
   /** The card of a point, or none. Its name is asked for once the pointer rests. */

@@ -18,24 +18,27 @@ from imseek.ui.web import sent
 from imseek.ui.web.sent import Sent
 
 _HERE = Path(__file__).parent
+_FILES = ("scatter.css", "scatter_overlay.js", "scatter.js")
 #: Corners of a line that somebody may draw.
 _CORNERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """``data`` is what :func:`points` has made; of ``count`` points."""
+    """What :func:`points` has made, of ``count`` points."""
 
     data: Sent
+    pictured: Sent
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Coloured:
-    """``data`` is None where all have one colour."""
+    """``data`` is None where all have one colour; ``pictured`` where the same pictures are shown as without colours."""
 
     data: Sent | None
     colouring: Colouring
+    pictured: Sent | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,21 +53,24 @@ class Lasso:
     add: bool
 
 
-def points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: Sequence[int]) -> Points:
+def points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike) -> Points:
     """Of images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1; ``pictured`` are rows whose pictures lie on the map
     where there is room, the most important first."""
     columns = (ids.astype("<i8"), places[:, 0].astype("<f4"), places[:, 1].astype("<f4"))
-    data = b"".join(column.tobytes() for column in (*columns, np.asarray(pictured, "<u4")))
-    return Points(sent.put(data), len(ids))
+    return Points(sent.put(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids))
 
 
-def coloured(colouring: Colouring) -> Coloured:
-    """The colours of points, in their order."""
+def coloured(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> Coloured:
+    """The colours of points, in their order; ``pictured`` as for :func:`points`, where others are to be shown."""
     if colouring.values is None:
         return Coloured(None, colouring)
     values = colouring.values
     data = values.astype(f"<{values.dtype.kind}4").tobytes() + colouring.shades.tobytes()
-    return Coloured(sent.put(data), colouring)
+    return Coloured(sent.put(data), colouring, None if pictured is None else _rows(pictured))
+
+
+def _rows(rows: npt.ArrayLike) -> Sent:
+    return sent.put(np.asarray(rows, "<u4").tobytes())
 
 
 def scatter(
@@ -105,6 +111,7 @@ def scatter(
         key=key,
         data={
             "points": {"address": shown.data.address, "count": shown.count},
+            "pictured": {"address": (colours.pictured or shown.pictured).address},
             "colours": {
                 "address": None if colours.data is None else colours.data.address,
                 "colours": list(colours.colouring.colours),
@@ -145,5 +152,5 @@ def read_lasso(value: Any) -> Lasso | None:
 
 @cache
 def _mount() -> Any:
-    css, js = ((_HERE / f"scatter.{kind}").read_text("utf-8") + "\n" for kind in ("css", "js"))
-    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + js)
+    css, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
+    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + over + js)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from imseek import clusters, maps, tags
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
-from imseek.types import display_path
+from imseek.types import Float32, display_path
 from imseek.ui.map_page.colouring import Colouring, coloured, plain
 from imseek.ui.web.components.scatter import Coloured
 from imseek.ui.web.components.scatter import coloured as sent_colours
-from imseek.ui.web.pages.map.drawn import View, drawn, middle
+from imseek.ui.web.pages.map.drawn import PICTURED, View, drawn, middle
 from imseek.ui.web.plain import one_line
 
 Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
@@ -27,6 +27,8 @@ Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
 _EACH_ITS_OWN: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
 #: Pictures that a name on the map is of, at least.
 _NAMED: Final = 3
+#: Characters of such a name.
+_LONGEST: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,22 @@ def by_words(collection: Collection, shown: View, words: str) -> Coloured:
     key = (shown, words)
     if key not in _worded:
         scores = collection.scores(words, drawn(shown).ids)
-        column = pa.chunked_array([pa.array(scores, from_pandas=True)])
         if len(_worded) >= _WORDED:
             _worded.pop(next(iter(_worded)), None)
-        _worded[key] = sent_colours(coloured("score", column, one_line))
+        best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:PICTURED]
+        _worded[key] = sent_colours(_scored(scores), best)
     return _worded[key]
+
+
+def _scored(scores: Float32) -> Colouring:
+    """What is no more than usual has the lowest colour: half of all pictures would else be in the middle."""
+    there = scores[~np.isnan(scores)]
+    usual = float(np.median(there)) if len(there) else 0.0
+    raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
+    colouring = coloured("score", raised, one_line)
+    told = colouring.told or {}
+    ends = {end: None if told[end] is None else round(told[end], 3) for end in ("low", "high")}
+    return replace(colouring, told={**told, **ends}, values=scores)
 
 
 _worded: dict[tuple[View, str], Coloured] = {}
@@ -165,7 +178,12 @@ def labels(shown: View, by: By, colouring: Colouring) -> Sequence[tuple[str, flo
     places = drawn(shown).places
     named = [one for one in told["legend"] if one["shade"] < len(colouring.colours) - 2]
     return [
-        (str(one["label"]), *middle(places[colouring.shades == one["shade"]]))
+        (_short(str(one["label"])), *middle(places[colouring.shades == one["shade"]]))
         for one in named
         if one["count"] >= _NAMED and one["label"] != "in none"
     ]
+
+
+def _short(label: str) -> str:
+    """The end of a long one: of paths it says most."""
+    return label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"

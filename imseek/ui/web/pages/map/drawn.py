@@ -19,7 +19,7 @@ from imseek.ui.web.components.scatter import Points, points
 #: Points that are drawn; of more a sample, of all parts of the map.
 MOST: Final = 1_000_000
 #: Points whose pictures lie on the map, where there is room for them.
-_PICTURED: Final = 2_000
+PICTURED: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def drawn(shown: View) -> Drawn:
         table = table.take(sorted(maps.representative(table, MOST)))
     ids = table.column("image_id").to_numpy()
     places = square(table)
-    pictured = maps.representative(table, min(_PICTURED, len(table)))
+    pictured = maps.representative(table, min(PICTURED, len(table)))
     return Drawn(ids, places, points(ids, places, pictured), total)
 
 

@@ -208,4 +208,5 @@ def _coloured(collection: Collection, shown: View, by: By) -> Coloured:
         return colours.colours(shown, by)
     if not by.what:
         return colours.colours(shown, By("none"))
-    return colours.by_words(collection, shown, by.what)
+    with st.spinner("Comparing the pictures with these words; the first words take longer …"):
+        return colours.by_words(collection, shown, by.what)
