@@ -214,6 +214,10 @@ class Collection:
         """Everything known about one image. Raises ImageNotFoundError."""
         return self._engine.read(lambda reader: reader.image(image_id))
 
+    def get_many(self, image_ids: Sequence[int]) -> dict[int, Image]:
+        """Everything known about many images, by id and in the order given; ids that are not there are left out."""
+        return self._engine.read(lambda reader: reader.images(image_ids))
+
     def read(self, image_id: int) -> bytes:
         """The picture itself as its source has it: a file, a member of an archive, a cell of a table, from the web.
 

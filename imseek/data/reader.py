@@ -278,22 +278,34 @@ class Reader:
 
     def image(self, image_id: int) -> Image:
         """Raises ImageNotFoundError for an id that is not live in this generation."""
-        metadata = self.metadata([image_id]).get(image_id)
-        if metadata is None:
+        if not (found := self.images([image_id])):
             raise ImageNotFoundError(f"no image {image_id} in this collection")
+        return found[image_id]
+
+    def images(self, image_ids: Sequence[int]) -> dict[int, Image]:
+        """Those that are live in this generation, by id, in the order asked for."""
+        metadata = self.metadata(image_ids)
+        live = [image_id for image_id in dict.fromkeys(image_ids) if image_id in metadata]
+        tags: dict[int, list[str]] = {}
+        query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
         with connect_read_only(self.root) as connection:
-            tags = connection.execute(
-                "SELECT DISTINCT tag FROM tags WHERE image_id = ? AND born <= ? AND died > ? ORDER BY tag",
-                (image_id, self.generation, self.generation),
-            ).fetchall()
+            for chunk in chunks(live):
+                marks = ",".join("?" * len(chunk))
+                values = (self.generation, self.generation, *chunk)
+                for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY tag", values):
+                    tags.setdefault(image_id, []).append(tag)
             self.check_history(connection)
-        return Image(
-            image_id=image_id,
-            place=self.places([image_id]).get(image_id),
-            content_hash=metadata.pop("content_hash"),
-            metadata=metadata,
-            tags=tuple(tag for (tag,) in tags),
-        )
+        places = self.places(live)
+        return {
+            image_id: Image(
+                image_id=image_id,
+                place=places.get(image_id),
+                content_hash=metadata[image_id].pop("content_hash"),
+                metadata=metadata[image_id],
+                tags=tuple(tags.get(image_id, ())),
+            )
+            for image_id in live
+        }
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
         """Shard and row of each live id; ids that are not live are passed over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
@@ -12,9 +12,12 @@ from imseek.collection import Collection
 from imseek.encoders.runtime import Runtime
 from imseek.ui.http.service import Service
 from imseek.ui.http.settings import Settings
+from imseek.ui.web.choices import Choices
 
 #: Where pictures are served, beside the pages.
 PICTURES: Final = "/pictures"
+#: Where what was chosen is had: a zip, tables, paths.
+TAKEN: Final = "/taken"
 #: Sides of thumbnails in pixels: what grids show at once, and for dense screens or a large view.
 SMALL: Final = 256
 LARGE: Final = 1024
@@ -22,10 +25,13 @@ LARGE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """``given`` is a collection that was named at the start, which need not be one of the library."""
+    """``given`` is a collection that was named at the start, which need not be one of the library. With ``opens``
+    pictures can be opened in a viewer of this machine."""
 
     service: Service
     given: library.Named | None = None
+    opens: bool = False
+    choices: Choices = field(default_factory=Choices)
 
     def collections(self) -> tuple[library.Named, ...]:
         """Those that can be chosen now: the given one first, and all by name."""
@@ -45,10 +51,10 @@ class Hub:
 _hub: Hub | None = None
 
 
-def start(given: library.Named | None, runtime: Runtime | None) -> Hub:
+def start(given: library.Named | None, runtime: Runtime | None, *, opens: bool = False) -> Hub:
     """The hub of this process from now on."""
     global _hub
-    _hub = Hub(Service(Settings((), later=True), runtime), given)
+    _hub = Hub(Service(Settings((), later=True), runtime), given, opens)
     return _hub
 
 

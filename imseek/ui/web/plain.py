@@ -30,7 +30,7 @@ def markdown_free(text: str, longest: int = 200) -> str:
 
     What is returned is for showing only: compare and store ``text`` itself (``format_func=markdown_free``).
     """
-    return _PUNCTUATION.sub(r"\\\1", _LATER.sub(_NOTHING, one_line(text, longest)))
+    return _PUNCTUATION.sub(r"\\\1", _LATER.sub(_NOTHING, one_line(text.strip(), longest)))
 
 
 def _is_encodable(text: str) -> bool:

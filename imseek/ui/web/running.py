@@ -24,6 +24,8 @@ from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
 from imseek.ui.web import hub, sent
 from imseek.ui.web.door import Door
+from imseek.ui.web.opening import can_open
+from imseek.ui.web.picture_acts import picture_acts
 from imseek.ui.web.shell import on_error
 
 _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
@@ -61,7 +63,7 @@ def run(
     Raises ImseekError where the address cannot be had.
     """
     port = _free_port(settings)
-    shared = hub.start(given, runtime)
+    shared = hub.start(given, runtime, opens=can_open(settings.host, os.environ))
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{name}:{port}"
 
@@ -78,6 +80,7 @@ def run(
         routes=[
             *picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
             *sent.routes(shared.service),
+            *picture_acts(shared.service, shared.choices, hub.PICTURES, hub.TAKEN, opens=shared.opens),
         ],
         middleware=[
             Middleware(Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token)

@@ -20,20 +20,31 @@ class Grid {
     this.cards = [];
     this.at = 0; // The card that Tab leads to.
     this.drawn = "";
-    this.root = document.createElement("div");
-    this.root.className = "grid";
+    this.root = make("div", "grid");
     this.root.setAttribute("role", "listbox");
     this.root.setAttribute("aria-multiselectable", "true");
     this.root.setAttribute("aria-label", "Pictures");
     this.root.addEventListener("click", (event) => this.clicked(event));
     this.root.addEventListener("keydown", (event) => this.pressed(event));
-    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
-    this.large.closed = (n) => this.cards[n]?.focus();
     this.root.addEventListener("focusin", (event) => {
       const n = this.cards.indexOf(event.target.closest(".card"));
       if (n >= 0) this.rove(n);
     });
-    parent.appendChild(this.root);
+    this.said = make("div", "toast");
+    this.said.setAttribute("role", "status");
+    this.keys = make("dialog", "keys");
+    this.keys.setAttribute("aria-label", "Keys");
+    this.keys.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "?") this.keys.close();
+    });
+    this.keys.addEventListener("click", (event) => {
+      if (event.target === this.keys || event.target.matches("button")) this.keys.close();
+    });
+    this.keys.addEventListener("close", () => this.focus(this.at));
+    parent.append(this.root, this.said, this.keys);
+    this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large.closed = (n) => this.focus(n);
   }
 
   update(data) {
@@ -45,25 +56,54 @@ class Grid {
     }
     this.letters = new Set(data.letters);
     this.base = data.base;
+    this.large.opens = data.opens;
+    this.help = data.help;
     this.root.style.setProperty("--side", `${data.side}px`);
-    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule]);
+    const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings]);
     if (drawn === this.drawn) return; // Focus and scrolling stay as they are.
     this.drawn = drawn;
     const before = this.items?.[this.at]?.id;
     this.items = data.cards;
-    this.cards = data.cards.map((item, n) => this.card(item, n));
-    const parts = [...this.cards];
-    if (data.rule_after !== null && data.rule_after < parts.length) {
-      const rule = make("div", "rule", data.rule);
-      rule.setAttribute("role", "separator");
-      parts.splice(data.rule_after, 0, rule);
-    }
+    this.cards = data.cards.map((item) => this.card(item));
     const focused = this.root.contains(this.root.getRootNode().activeElement);
-    this.root.replaceChildren(...parts);
+    this.root.replaceChildren(...this.parts(data));
     const same = this.items.findIndex((item) => item.id === before);
     this.rove(same < 0 ? 0 : same);
-    if (focused && this.cards.length) this.cards[this.at].focus();
+    if (focused) this.focus(this.at);
     this.tell(false);
+  }
+
+  // The cards, with lines and headings between them.
+  parts(data) {
+    const parts = [];
+    this.cards.forEach((card, n) => {
+      const heading = data.headings?.[n];
+      if (heading) parts.push(this.heading(n, heading));
+      if (n === data.rule_after) {
+        const rule = make("div", "rule", data.rule);
+        rule.setAttribute("role", "separator");
+        parts.push(rule);
+      }
+      parts.push(card);
+    });
+    return parts;
+  }
+
+  heading(n, { text, note, size }) {
+    const made = make("div", "heading");
+    made.setAttribute("role", "presentation");
+    const title = make("span", "title", text);
+    title.title = text;
+    title.dir = "auto";
+    const select = button("Select", "select", () => {
+      const ids = this.items.slice(n, n + size).map((item) => item.id);
+      const all = ids.every((id) => this.selected.has(id));
+      ids.forEach((id) => (all ? this.selected.delete(id) : this.selected.add(id)));
+      this.tell(true);
+    });
+    select.setAttribute("aria-label", `Select all of ${text}`);
+    made.append(title, make("span", "note", note), select);
+    return made;
   }
 
   card(item) {
@@ -72,11 +112,11 @@ class Grid {
     card.setAttribute("aria-label", [item.title, item.note, item.mark].filter(Boolean).join(", "));
     card.tabIndex = -1;
     const frame = make("div", "frame");
-    const image = document.createElement("img");
+    const image = make("img");
     image.loading = "lazy";
     image.decoding = "async";
     image.alt = item.alt;
-    image.addEventListener("error", () => image.replaceWith(make("div", "gone", "no picture here any more")));
+    image.addEventListener("error", () => image.replaceWith(make("div", "gone", "This picture cannot be shown")));
     image.src = item.src;
     frame.append(image);
     const tick = make("button", "tick", "✓");
@@ -84,9 +124,14 @@ class Grid {
     tick.tabIndex = -1;
     tick.setAttribute("aria-label", `Select ${item.title}`);
     frame.append(tick);
-    if (item.mark) frame.append(make("span", "mark", item.mark));
-    card.append(frame, make("div", "title", item.title));
-    card.lastChild.title = item.title;
+    if (item.mark) {
+      const mark = make("span", "mark", item.mark);
+      if (item.duplicates?.length) mark.title = `${item.duplicates.length} more of the same picture, or nearly`;
+      frame.append(mark);
+    }
+    const title = make("div", "title", item.title);
+    title.title = item.path || item.title;
+    card.append(frame, title);
     if (item.note) card.append(make("div", "note", item.note));
     return card;
   }
@@ -98,6 +143,13 @@ class Grid {
     this.cards[n].tabIndex = 0;
   }
 
+  focus(n) {
+    const card = this.cards[Math.min(n, this.cards.length - 1)];
+    if (!card) return;
+    card.focus();
+    card.scrollIntoView({ block: "nearest" });
+  }
+
   clicked(event) {
     const card = event.target.closest(".card");
     const n = this.cards.indexOf(card);
@@ -106,23 +158,30 @@ class Grid {
     else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey) this.toggle(n);
     else {
       card.focus();
-      return this.open(n);
+      this.open(n);
+      return;
     }
     card.focus();
   }
 
   pressed(event) {
+    if (!event.target.closest(".card")) return;
     const n = this.at;
     const columns = getComputedStyle(this.root).gridTemplateColumns.split(" ").length;
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    if (event.key in steps) {
-      const to = n + steps[event.key];
-      if (to >= 0 && to < this.cards.length) {
+    const last = this.cards.length - 1;
+    const to = {
+      ArrowLeft: n - 1,
+      ArrowRight: n + 1,
+      ArrowUp: this.above(n, -1, columns),
+      ArrowDown: this.above(n, 1, columns),
+      Home: 0,
+      End: last,
+    }[event.key];
+    if (to !== undefined && !event.altKey && !event.metaKey) {
+      if (to >= 0 && to <= last) {
         if (event.shiftKey) this.range(to);
-        this.cards[to].focus();
+        this.focus(to);
       }
-    } else if (event.key === "Home" || event.key === "End") {
-      this.cards[event.key === "Home" ? 0 : this.cards.length - 1].focus();
     } else if (event.ctrlKey || event.metaKey || event.altKey) {
       if (event.key !== "a" || event.altKey) return;
       this.items.forEach((item) => this.selected.add(item.id));
@@ -133,9 +192,30 @@ class Grid {
       this.selected.clear();
       this.tell(true);
     } else if (this.letters.has(event.key)) this.trigger("pressed", { id: this.items[n].id, key: event.key });
+    else if (event.key === "?" && this.help.length) this.tellKeys();
+    else if (event.key === "o" && this.base)
+      launch(this.base, this.items[n].id, this.large.opens, (said) => this.say(said));
+    else if (event.key === "y" && this.items[n].path)
+      copy(this.items[n].path, this.said, (said) => this.say(said));
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // The card over or under a card: lines and headings between them leave rows unfilled, so it is looked for by place.
+  above(n, step, columns) {
+    if (!this.root.querySelector(".rule, .heading")) return n + step * columns;
+    const here = this.cards[n].getBoundingClientRect();
+    for (let i = n + step, top = null, best = null; ; i += step) {
+      const card = this.cards[i];
+      const box = card?.getBoundingClientRect();
+      if (top === null && box && Math.abs(box.top - here.top) > 4) top = box.top;
+      if (!box || (top !== null && Math.abs(box.top - top) > 4)) return best ?? -1;
+      if (top !== null) {
+        const off = Math.abs(box.left - here.left);
+        if (best === null || off < Math.abs(this.cards[best].getBoundingClientRect().left - here.left)) best = i;
+      }
+    }
   }
 
   open(n) {
@@ -157,6 +237,23 @@ class Grid {
 
   tell(changed) {
     this.cards.forEach((card, n) => card.setAttribute("aria-selected", this.selected.has(this.items[n].id)));
+    this.root.classList.toggle("choosing", this.selected.size > 0);
     if (changed) this.setState("selected", [...this.selected]);
+  }
+
+  tellKeys() {
+    const table = make("table");
+    for (const [key, what] of this.help) {
+      const row = make("tr");
+      row.append(make("th", "", key), make("td", "", what));
+      table.append(row);
+    }
+    this.keys.replaceChildren(make("h2", "", "Keys"), table, make("button", "plain", "Close"));
+    this.keys.showModal();
+  }
+
+  say(text) {
+    this.said.append(make("span", "", text));
+    setTimeout(() => this.said.querySelector("span")?.remove(), 4000);
   }
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from imseek.ui.web.components import component
@@ -11,7 +11,8 @@ from imseek.ui.web.components import component
 @dataclass(frozen=True, slots=True)
 class Card:
     """``src`` is the address of a thumbnail, ``alt`` what it shows, for who cannot see it; ``title`` and ``note`` are
-    lines below it, ``mark`` a word over its corner, ``faint`` a picture that does not quite belong."""
+    lines below it, ``mark`` a word over its corner, ``faint`` a picture that does not quite belong. ``path`` is what is
+    copied, ``duplicates`` are pictures that this one stands for."""
 
     id: int
     src: str
@@ -20,6 +21,17 @@ class Card:
     note: str = ""
     mark: str = ""
     faint: bool = False
+    path: str = ""
+    duplicates: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Over ``size`` cards."""
+
+    text: str
+    note: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +52,24 @@ def grid(
     letters: Sequence[str] = (),
     rule_after: int | None = None,
     rule: str = "",
+    headings: Mapping[int, Heading] | None = None,
     selected: Sequence[int] = (),
-    epoch: int = 0,
+    epoch: int | str = 0,
     base: str | None = None,
+    opens: bool = False,
+    help_: Sequence[tuple[str, str]] = (),
 ) -> Picked:
     """Draw ``cards``, ``side`` pixels wide at least.
 
     ``letters`` are keys that mean something to the page on the card that has the focus. After ``rule_after`` cards
-    comes a line across with the text ``rule``. ``selected`` is what is selected at first, and again whenever ``epoch``
-    is another number. With ``base``, the address of the collection's pictures, a picture that is opened is shown large
-    at once, and not told. Selected ids that are not among the cards, such as those of another page, are not told.
+    comes a line across with the text ``rule``; ``headings`` come before the cards of these numbers. ``selected`` is
+    what is selected at first, and again whenever ``epoch`` is another. With ``base``, the address of the collection's
+    pictures, a picture that is opened is shown large at once, and not told; ``opens`` says whether the system's viewer
+    can be started. ``help_`` is shown for the key ``?``: keys and what they do. Selected ids that are not among the
+    cards, such as those of another page, are not told.
     """
     ids = {card.id for card in cards}
-    found = component("grid", "large")(
+    found = component("grid", "common", "large")(
         key=key,
         data={
             "cards": [asdict(card) for card in cards],
@@ -60,9 +77,12 @@ def grid(
             "letters": list(letters),
             "rule_after": rule_after,
             "rule": rule,
+            "headings": {str(n): asdict(heading) for n, heading in (headings or {}).items()},
             "selected": list(selected),
             "epoch": epoch,
             "base": base,
+            "opens": opens,
+            "help": [list(one) for one in help_],
         },
         default={"selected": list(selected)},
         on_selected_change=_nothing,
@@ -75,8 +95,21 @@ def grid(
     return Picked(
         tuple(card.id for card in cards if card.id in chosen),
         opened if opened in ids else None,
-        (pressed["id"], pressed["key"]) if pressed and pressed["id"] in ids else None,
+        _pressed(pressed, ids, cards),
     )
+
+
+def _pressed(
+    found: Mapping[str, object] | None, ids: set[int], cards: Sequence[Card]
+) -> tuple[int, str] | None:
+    """Of a card, or in the large view of one of its duplicates."""
+    if not found:
+        return None
+    image_id, letter = found["id"], found["key"]
+    if not isinstance(image_id, int) or not isinstance(letter, str):
+        return None
+    there = image_id in ids or any(image_id in card.duplicates for card in cards)
+    return (image_id, letter) if there else None
 
 
 def _nothing() -> None:

@@ -1,18 +1,29 @@
-// One picture large, in a dialog over the page. `base` is the address of the collection's pictures, `asked(id, letter)`
-// is called for what the page is to do with a picture.
+// One picture large, in a dialog over the page. `base` is the address of the collection's pictures; `asked(id, letter)`
+// is called for what the page is to do with a picture: m, more like it, or l, less.
 class Large {
   constructor(parent, asked) {
     this.asked = asked;
     this.items = [];
     this.dialog = make("dialog", "large");
     this.dialog.setAttribute("aria-label", "One picture large");
-    const body = make("div", "body");
-    this.stage = make("div", "stage");
+    this.frame = make("div", "frame");
+    this.frame.tabIndex = 0;
+    this.frame.addEventListener("click", () => this.original && this.size(!this.actual));
+    this.wait = make("div", "wait");
+    this.previous = button("‹", "previous", () => this.show(this.at - 1), "Previous picture");
+    this.next = button("›", "next", () => this.show(this.at + 1), "Next picture");
+    const stage = make("div", "stage");
+    stage.append(this.frame, this.previous, this.next, this.wait);
     this.facts = make("div", "facts");
-    body.append(this.stage, this.facts);
+    const body = make("div", "body");
+    body.append(stage, this.facts);
     this.dialog.append(body);
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
-    this.dialog.addEventListener("close", () => this.closed?.(this.at));
+    this.dialog.addEventListener("close", () => {
+      this.waiting?.abort();
+      this.frame.replaceChildren();
+      this.closed?.(this.at);
+    });
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
     });
@@ -22,62 +33,266 @@ class Large {
   open(items, n, base) {
     this.items = items;
     this.base = base;
-    this.show(n);
     if (!this.dialog.open) this.dialog.showModal();
+    this.show(n);
+    this.frame.focus();
   }
 
-  show(n) {
+  // The item `n`, or instead of it another picture, such as one of its duplicates.
+  show(n, id = this.items[n]?.id) {
     if (n < 0 || n >= this.items.length) return;
     this.at = n;
+    this.id = id;
     const item = this.items[n];
-    const image = document.createElement("img");
-    image.alt = item.alt;
-    image.src = `${this.base}/images/${item.id}/thumbnail?side=1024`;
-    image.addEventListener("error", () => image.replaceWith(make("div", "gone", "no picture here any more")));
-    const previous = this.button("‹", "previous", () => this.show(n - 1), "Previous picture");
-    const next = this.button("›", "next", () => this.show(n + 1), "Next picture");
-    previous.hidden = n === 0;
-    next.hidden = n === this.items.length - 1;
-    this.stage.replaceChildren(image, previous, next);
+    this.original = this.actual = false;
+    this.frame.classList.remove("actual");
+    this.previous.hidden = n === 0;
+    this.next.hidden = n === this.items.length - 1;
+    this.picture(id === item.id ? item.alt : "A duplicate", this.small(id));
     const head = make("div", "head");
-    head.append(make("span", "", `${n + 1} of ${this.items.length}`));
-    head.append(this.button("✕", "close", () => this.dialog.close(), "Close"));
+    head.append(
+      make("span", "", `${n + 1} of ${this.items.length}`),
+      button("✕", "close", () => this.dialog.close(), "Close"),
+    );
+    this.said = make("div", "said");
+    this.said.setAttribute("role", "status");
+    this.more = make("div");
     const row = make("div", "row");
     row.append(
-      this.button("More like this", "more", () => this.ask("m")),
-      this.button("Less like this", "less", () => this.ask("l")),
+      button("More like this", "more", () => this.like("m")),
+      button("Less like this", "less", () => this.like("l")),
     );
-    this.facts.replaceChildren(head, make("h2", "", item.title), row);
-    if (item.note) this.facts.append(make("div", "note", item.note));
+    this.title = make("h2", "", id === item.id ? item.title : `A duplicate of ${item.title}`);
+    this.facts.replaceChildren(head, this.title);
+    if (item.note && id === item.id) this.facts.append(make("div", "dim", item.note));
+    this.facts.append(row, this.said, this.more);
+    this.facts.scrollTop = 0;
+    this.about();
+    for (const near of [n + 1, n - 1]) {
+      if (this.items[near]) new Image().src = this.small(this.items[near].id);
+    }
   }
 
-  ask(letter) {
-    this.dialog.close();
-    this.asked(this.items[this.at].id, letter);
+  small(id) {
+    return `${this.base}/images/${id}/thumbnail?side=1024`;
   }
 
-  button(text, name, act, label = text) {
-    const made = make("button", name, text);
-    made.type = "button";
-    made.setAttribute("aria-label", label);
-    made.addEventListener("click", act);
+  picture(alt, source) {
+    const image = make("img");
+    image.alt = alt;
+    image.addEventListener("load", () => (this.wait.textContent = ""));
+    image.addEventListener("error", () => {
+      if (!image.isConnected) return;
+      this.wait.textContent = "";
+      this.gone = make("div", "gone", this.lost());
+      image.replaceWith(this.gone);
+    });
+    this.gone = null;
+    this.wait.textContent = "Loading…";
+    image.src = source;
+    this.frame.replaceChildren(image);
+  }
+
+  lost() {
+    const known = this.known?.id === this.id ? this.known : null;
+    if (known?.place?.here === false)
+      return `The picture is not where it was: ${known.place.path}. Bring it back (a drive that is not connected?), or index the folder again.`;
+    return "This picture cannot be shown. It may have gone from its place: index it again to find out.";
+  }
+
+  async about() {
+    this.waiting?.abort();
+    this.waiting = new AbortController();
+    const { id, waiting } = this;
+    try {
+      const known = await ask(`${this.base}/images/${id}/about`, undefined, { signal: waiting.signal });
+      if (id !== this.id) return;
+      this.known = known;
+      this.tell(known);
+    } catch (error) {
+      if (error.name !== "AbortError" && id === this.id) this.say(error.message);
+    }
+  }
+
+  tell(known) {
+    if (this.gone) this.gone.textContent = this.lost();
+    const row = make("div", "row");
+    const original = button("Original", "original", () => this.whole(), "Show the picture as it is stored");
+    original.disabled = !known.shown;
+    if (!known.shown) original.title = `Browsers do not show ${known.format || "this format"}`;
+    row.append(original, button("Open", "open", () => this.launch()));
+    if (known.place) row.append(button("Copy path", "copy", () => this.copyPath()));
+    const parts = [row];
+    if (!known.shown && known.format)
+      parts.push(make("div", "dim", `A preview: browsers do not show ${known.format}.`));
+    if (known.caption) parts.push(this.foreign("div", "caption", known.caption));
+    parts.push(make("h3", "", "Tags"), this.tags(known));
+    parts.push(...this.same());
+    parts.push(make("h3", "", "Where it lies"));
+    if (known.place) {
+      parts.push(this.foreign("div", "path", known.place.path));
+      const within = { archive: "Inside an archive.", table: "In a table.", web: "On the web." }[known.place.kind];
+      if (within) parts.push(make("div", "dim", within));
+      else parts.push(button("Copy folder", "folder", () => this.copied(known.place.folder), known.place.folder));
+      if (known.place.here === false) parts.push(make("div", "", "It is not there now."));
+    } else parts.push(make("div", "dim", "Its place is not known: index its folder again."));
+    if (known.gps) parts.push(...this.spot(known.gps));
+    parts.push(make("h3", "", "Facts"), this.table(known.facts));
+    if (known.columns.length) {
+      const rest = make("details");
+      rest.append(make("summary", "", `All columns (${known.columns.length})`), this.table(known.columns));
+      rest.open = this.unfolded ?? false;
+      rest.addEventListener("toggle", () => (this.unfolded = rest.open));
+      parts.push(rest);
+    }
+    this.more.replaceChildren(...parts);
+  }
+
+  foreign(name, className, text) {
+    const made = make(name, className, text);
+    made.dir = "auto";
     return made;
   }
 
+  table(rows) {
+    const table = make("table");
+    for (const [label, value] of rows) {
+      const row = make("tr");
+      const head = make("th", "", label);
+      head.scope = "row";
+      row.append(head, make("td", "", value));
+      table.append(row);
+    }
+    return table;
+  }
+
+  spot(gps) {
+    const row = make("div");
+    const link = make("a", "", "On a map");
+    link.href = gps.map;
+    link.target = "_blank";
+    link.rel = "noreferrer noopener";
+    link.title = "Opens openstreetmap.org, which then knows this place";
+    const app = make("a", "", "In a maps app");
+    app.href = gps.geo;
+    app.rel = "noreferrer";
+    row.append(make("span", "", gps.text), " · ", link, " · ", app);
+    return [make("h3", "", "Where it was taken"), row];
+  }
+
+  same() {
+    const item = this.items[this.at];
+    const others = [item.id, ...(item.duplicates || [])].filter((id) => id !== this.id);
+    if (!item.duplicates?.length) return [];
+    const box = make("div", "same");
+    for (const id of others) {
+      const one = button("", "one", () => this.show(this.at, id), "Show this one");
+      const image = make("img");
+      image.alt = `image ${id}`;
+      image.src = `${this.base}/images/${id}/thumbnail?side=256`;
+      one.append(image);
+      box.append(one);
+    }
+    return [make("h3", "", "The same picture, or nearly"), box];
+  }
+
+  tags(known) {
+    const box = make("div", "tags");
+    for (const { tag, provenance } of known.tags) {
+      const chip = this.foreign("span", "tag", provenance === "person" ? tag : `${tag} (${provenance})`);
+      chip.title = `Given by: ${provenance}`;
+      const away = make("button", "", "×");
+      away.type = "button";
+      away.setAttribute("aria-label", `Remove the tag ${tag}`);
+      away.addEventListener("click", () => this.tag(tag, false));
+      chip.append(away);
+      box.append(chip);
+    }
+    box.append(tagging(this.base, (tag) => this.tag(tag, true), "A tag for this picture"));
+    return box;
+  }
+
+  async tag(tag, add) {
+    const id = this.id;
+    this.say(add ? "Adding…" : "Removing…");
+    const slow = setTimeout(() => this.say("Waiting for another program that writes to this collection…"), 1500);
+    try {
+      await ask(`${this.base}/tags`, { tag, add, ids: [id] });
+      this.say("");
+      if (id === this.id) await this.about();
+      this.more.querySelector(".tagging input")?.focus();
+    } catch (error) {
+      this.say(error.message);
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  say(text) {
+    this.said.textContent = text;
+  }
+
+  copyPath() {
+    const path = this.known?.id === this.id ? this.known.place?.path : this.items[this.at].path;
+    if (path) this.copied(path);
+  }
+
+  copied(text) {
+    copy(text, this.facts, (said) => this.say(said));
+  }
+
+  async launch() {
+    await launch(this.base, this.id, this.known?.opens ?? this.opens, (said) => this.say(said));
+  }
+
+  // The picture as it is stored, instead of the one that was made for the window.
+  whole() {
+    if (!this.known?.shown || this.known.id !== this.id) return;
+    if (this.original) return this.size(!this.actual);
+    this.original = true;
+    this.picture(this.items[this.at].alt, `${this.base}/images/${this.id}`);
+  }
+
+  // As many pixels as it has, or as large as there is room for.
+  size(actual) {
+    this.actual = actual;
+    this.frame.classList.toggle("actual", actual);
+  }
+
+  like(letter) {
+    const id = this.id;
+    this.dialog.close();
+    this.asked(id, letter);
+  }
+
   pressed(event) {
-    event.stopPropagation();
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopPropagation(); // Neither the grid below nor Streamlit's own keys.
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
     const to = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.items.length - 1 }[event.key];
-    if (to !== undefined) {
-      event.preventDefault();
-      this.show(to);
-    } else if (event.key === "m" || event.key === "l") this.ask(event.key);
+    const acts = {
+      m: () => this.like("m"),
+      l: () => this.like("l"),
+      o: () => this.launch(),
+      y: () => this.copyPath(),
+      z: () => this.whole(),
+    };
+    if (to !== undefined && !(this.actual && event.composedPath()[0] === this.frame)) this.show(to);
+    else if (event.key in acts) acts[event.key]();
+    else return;
+    event.preventDefault();
   }
 }
 
-function make(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
+// In a viewer of this machine, where the pages are served to it alone; else in another tab.
+async function launch(base, id, opens, say) {
+  if (!opens) {
+    window.open(`${base}/images/${id}`, "_blank", "noreferrer");
+    return;
+  }
+  try {
+    await ask(`${base}/images/${id}/open`, {});
+    say("Opened.");
+  } catch (error) {
+    say(error.message);
+  }
 }

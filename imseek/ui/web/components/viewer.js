@@ -14,6 +14,7 @@ export default function (component) {
   }
   viewer.trigger = setTriggerValue;
   viewer.search = data.search;
+  viewer.large.opens = data.opens;
   if (viewer.epoch === data.epoch) return;
   viewer.epoch = data.epoch;
   viewer.large.open(data.cards, data.at, data.base);

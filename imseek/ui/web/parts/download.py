@@ -1,18 +1,107 @@
-"""Some pictures to take along."""
+"""Some pictures to take along, or to tag."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from imseek.collection import Collection
+from imseek.types import Hit
+from imseek.ui.cli.output import count, size
+from imseek.ui.web import hub, taking
+from imseek.ui.web.choices import LARGEST, choice
+from imseek.ui.web.components import component
 
 
-def offer(name: str, collection: Collection, ids: Sequence[int], *, key: str = "download") -> None:
-    """What can be had of these images of the collection ``name``: a zip, tables, their paths."""
-    paths = [collection.get(image_id).place for image_id in ids]
-    text = "\n".join(place.display for place in paths if place is not None)
-    with st.container(horizontal=True):
-        st.text(f"{len(ids)} selected")
-        st.download_button("Paths", text, f"{len(ids)} paths.txt", key=key)
+def offer(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    *,
+    key: str = "download",
+    hits: Sequence[Hit] = (),
+    text: str | None = None,
+) -> None:
+    """What can be had of these images of the collection ``name``: a zip, tables, their paths; and a tag for all.
+
+    ``hits`` give tables the scores of those that were found. ``text`` says what they are (None: how many).
+    """
+    _draw(name, collection, ids, hits, key, text or count(len(ids), "picture"), floating=False)
+
+
+def bar(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    hits: Sequence[Hit],
+    *,
+    key: str,
+    shown: Sequence[int],
+    all_: Callable[[Sequence[int]], None] | None,
+    clear: Callable[[], None],
+) -> None:
+    """The same for what is selected in a grid, at the foot of the window. ``all_`` is given ``shown``; both are
+    called before the next run."""
+    text = f"{len(ids):,} selected"
+    whole = f"All {len(shown):,}" if all_ is not None else ""
+
+    def everything() -> None:
+        if all_ is not None:
+            all_(shown)
+
+    _draw(
+        name, collection, ids, hits, key, text, floating=True, whole=whole, everything=everything, clear=clear
+    )
+
+
+def _draw(
+    name: str,
+    collection: Collection,
+    ids: Sequence[int],
+    hits: Sequence[Hit],
+    key: str,
+    text: str,
+    *,
+    floating: bool,
+    whole: str = "",
+    everything: Callable[[], None] | None = None,
+    clear: Callable[[], None] | None = None,
+) -> None:
+    if not ids:
+        return
+    if len(ids) > LARGEST:
+        st.text(f"{text}: more than {LARGEST:,} are not taken along at once. Choose fewer.")
+        return
+    chosen = hub.hub().choices.keep(choice(name, ids, hits))
+    stored = _stored(collection, ids, hits)
+    component("bar", "common")(
+        key=key,
+        data={
+            "text": text,
+            "whole": whole,
+            "clears": clear is not None,
+            "floating": floating,
+            "choice": chosen,
+            "taken": f"{hub.TAKEN}/{chosen}",
+            "base": hub.images(name),
+            "size": size(stored),
+            "refused": taking.too_much(len(ids), stored),
+        },
+        on_all_change=everything or _nothing,
+        on_cleared_change=clear or _nothing,
+    )
+
+
+def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
+    """Bytes, as far as it matters whether they are too many."""
+    known = {hit.image_id: int(hit.metadata.get("bytes", 0)) for hit in hits}
+    missing = [image_id for image_id in ids if image_id not in known][: taking.PICTURES]
+    known.update(
+        {i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()}
+    )
+    return sum(known.get(image_id, 0) for image_id in ids)
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for each value that a component sends."""

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import streamlit as st
 
 from imseek.collection import Collection
-from imseek.types import Hit, Image
+from imseek.types import Hit, HitGroup, Image
+from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
-from imseek.ui.web.components.grid import Card, Picked, grid
+from imseek.ui.web.components.grid import Card, Heading, Picked, grid
 from imseek.ui.web.parts import download
 from imseek.ui.web.plain import one_line
 
 #: What is done with a picture that more (True) or less (False) like it is asked for.
-Like = Callable[[int, bool], None]
+Like: TypeAlias = Callable[[int, bool], None]
 _LIKE: Final = ("m", "l")
+#: Pixels of a picture: from many at a time to a few.
+SIDES: Final = (96, 128, 160, 200, 250, 320, 420)
+SIDE: Final = 160
+#: The size of pictures in the address.
+SIZE: Final = "size"
+_KEYS: Final = (
+    ("Arrows, Home, End", "go from picture to picture"),
+    ("Enter", "show it large; there the arrows go on, Esc closes"),
+    ("Space", "select it, or not"),
+    ("Shift + arrows", "select on the way"),
+    ("Ctrl + A", "select all on this page"),
+    ("Esc", "select none"),
+    ("m", "more like this one"),
+    ("l", "less like this one"),
+    ("o", "open it"),
+    ("y", "copy its path"),
+    ("?", "these keys"),
+)
 
 
 def results(
@@ -27,39 +46,60 @@ def results(
     key: str,
     rule_after: int | None = None,
     rule: str = "less relevant from here",
-    letters: Sequence[str] = (),
+    letters: Sequence[str] | Mapping[str, str] = (),
     like: Like | None = None,
+    groups: Sequence[HitGroup] = (),
     selected: Sequence[int] = (),
     epoch: int = 0,
-    side: int = 160,
+    side: int | None = None,
     scores: bool = True,
+    marks: Mapping[int, str] | None = None,
 ) -> Picked:
     """Draw ``hits`` of the collection ``name``. A click or Enter shows one large; that is not told.
 
-    What lies beyond the first ``rule_after`` is faint, below a line with the text ``rule``. ``letters`` are keys of the
-    page's own, told as ``pressed``. ``like`` is called where more or less like a picture is asked for (by the keys m
-    and l, or in the large view); None leads to a search. ``selected`` is what is selected at first, and again whenever
-    ``epoch`` is another number. Draw it in a fragment (``st.fragment``) where a page is slow: each choice runs again
-    what it is in.
+    What lies beyond the first ``rule_after`` is faint, below a line with the text ``rule``; ``groups`` (those of the
+    same hits) become headings. ``letters`` are keys of the page's own, told as ``pressed``; as a mapping they come with
+    what they do. ``like`` is called where more or less like a picture is asked for (by the keys m and l, or in the
+    large view); None leads to a search. ``selected`` is what is selected at first, and again whenever ``epoch`` is
+    another number. ``side`` are pixels of a picture; None lets the user choose, and keeps that in the address.
+    ``marks`` are words over the corners of pictures, by id, instead of how many near-duplicates they stand for.
+
+    Draw it in a fragment (``st.fragment``) where a page is slow: each choice runs again what it is in.
     """
+    own = [letter for letter in _LIKE if letter not in letters]
+    if side is None:
+        side = _toolbar(key, letters)
+    chosen = _Chosen(key, epoch, selected)
     cards = [
-        card(name, hit, scores=scores, faint=rule_after is not None and n >= rule_after)
+        card(name, hit, scores=scores, faint=rule_after is not None and n >= rule_after, marks=marks)
         for n, hit in enumerate(hits)
     ]
     picked = grid(
         cards,
         key=key,
         side=side,
-        letters=(*letters, *(letter for letter in _LIKE if letter not in letters)),
+        letters=(*letters, *own),
         rule_after=rule_after,
         rule=rule,
-        selected=selected,
-        epoch=epoch,
+        headings=headings(groups),
+        selected=chosen.selected,
+        epoch=chosen.epoch,
         base=hub.images(name),
+        opens=hub.hub().opens,
+        help_=_help(letters),
     )
     if picked.selected:
-        download.offer(name, collection, picked.selected, key=f"{key}-download")
-    if picked.pressed is not None and picked.pressed[1] in _LIKE and picked.pressed[1] not in letters:
+        download.bar(
+            name,
+            collection,
+            picked.selected,
+            hits,
+            key=f"{key}-selection",
+            all_=chosen.choose if len(picked.selected) < len(cards) else None,
+            shown=[hit.image_id for hit in hits],
+            clear=lambda: chosen.choose([]),
+        )
+    if picked.pressed is not None and picked.pressed[1] in own:
         (like or search_like)(picked.pressed[0], picked.pressed[1] == "m")
         return Picked(picked.selected, picked.opened)
     return picked
@@ -68,32 +108,120 @@ def results(
 def found(
     collection: Collection, ids: Sequence[int], scores: Sequence[float] | None = None
 ) -> tuple[Hit, ...]:
-    """Images by their ids, as hits: for pages that have them from elsewhere than a search. Raises
-    ImageNotFoundError."""
-    images = [collection.get(image_id) for image_id in ids]
-    return tuple(
-        _hit(collection, image, 0.0 if scores is None else scores[n]) for n, image in enumerate(images)
+    """Images by their ids, as hits: for pages that have them from elsewhere than a search. What is not in the
+    collection any more is left out."""
+    by_id = dict(zip(ids, scores, strict=True)) if scores is not None else {}
+    images = collection.get_many(ids)
+    return tuple(_hit(collection, image, by_id.get(image.image_id, 0.0)) for image in images.values())
+
+
+def card(
+    name: str,
+    hit: Hit,
+    *,
+    scores: bool = True,
+    faint: bool = False,
+    marks: Mapping[int, str] | None = None,
+) -> Card:
+    """A hit as it is drawn."""
+    title = title_of(hit)
+    duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
+    return Card(
+        hit.image_id,
+        hub.thumbnail(name, hit.image_id),
+        alt=one_line(str(hit.metadata.get("caption") or title)),
+        title=title,
+        note=f"{hit.score:.3f}" if scores else "",
+        mark=duplicates if marks is None else one_line(marks.get(hit.image_id, "")),
+        faint=faint,
+        path="" if hit.place is None else hit.place.display,
+        duplicates=hit.duplicates,
     )
+
+
+def title_of(hit: Hit) -> str:
+    """The name of its file or member; of a row of a table ``table.parquet, row 7``."""
+    if hit.place is None:
+        return f"image {hit.image_id}"
+    shown = hit.place.display
+    if (row := hit.place.uri.rpartition("#row=")[2]) and "#row=" in hit.place.uri:
+        return one_line(f"{shown.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
+    # A URL may end with a query, which says little about the picture.
+    return one_line(shown.rstrip("/").rsplit("/", 1)[-1])
+
+
+def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
+    """By the number of the card that each comes before."""
+    made: dict[int, Heading] = {}
+    at = 0
+    for group in groups:
+        shown = len(group.hits)
+        note = (
+            count(group.size, "picture")
+            if shown == group.size
+            else f"{shown:,} of {count(group.size, 'picture')}"
+        )
+        if shown:
+            made[at] = Heading("Unknown" if group.name is None else one_line(group.name), note, shown)
+        at += shown
+    return made
+
+
+def search_like(image_id: int, more: bool) -> None:
+    """Go to a search for more (or less) like a picture."""
+    query = {shell.CHOSEN: st.session_state[shell.CHOSEN], "like" if more else "unlike": f"id:{image_id}"}
+    st.switch_page(shell.page("search"), query_params=query)
+
+
+class _Chosen:
+    """What is selected by the page, until it is selected anew by the buttons of the bar."""
+
+    def __init__(self, key: str, epoch: int, selected: Sequence[int]) -> None:
+        self._at = f"{key}-chosen"
+        self._given = epoch
+        kept = st.session_state.get(self._at)
+        if kept is None or kept[0] != epoch:
+            kept = st.session_state[self._at] = (epoch, 0, tuple(selected))
+        self.epoch = f"{kept[0]}.{kept[1]}"
+        self.selected: Sequence[int] = kept[2]
+
+    def choose(self, ids: Sequence[int]) -> None:
+        """From the next run on."""
+        before = st.session_state[self._at]
+        st.session_state[self._at] = (self._given, before[1] + 1, tuple(ids))
+
+
+def _toolbar(key: str, letters: Sequence[str] | Mapping[str, str]) -> int:
+    with st.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"
+    ):
+        # One for all pages: who wants large pictures wants them everywhere.
+        side = st.select_slider(
+            "Size of pictures",
+            SIDES,
+            value=SIDE,
+            key=SIZE,
+            bind="query-params",
+            format_func=_nothing,
+            label_visibility="collapsed",
+            width=160,
+        )
+        with st.popover("?", help="Keys"):
+            for keys, what in _help(letters):
+                st.text(f"{keys}: {what}")
+    return int(side)
+
+
+def _nothing(_: int) -> str:
+    """Pixels say nothing: one sees what it does."""
+    return ""
+
+
+def _help(letters: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
+    own = list(letters.items()) if isinstance(letters, Mapping) else []
+    return [*own, *(one for one in _KEYS if one[0] not in letters)]
 
 
 def _hit(collection: Collection, image: Image, score: float) -> Hit:
     metadata = {"content_hash": image.content_hash, **image.metadata}
     return Hit(collection.uuid, image.image_id, score, image.place, metadata)
-
-
-def card(name: str, hit: Hit, *, scores: bool = True, faint: bool = False) -> Card:
-    title = "place unknown" if hit.place is None else hit.place.display.rsplit("/", 1)[-1]
-    return Card(
-        hit.image_id,
-        hub.thumbnail(name, hit.image_id),
-        alt=one_line(str(hit.metadata.get("caption") or title)),
-        title=one_line(title),
-        note=f"{hit.score:.3f}" if scores else "",
-        mark=f"+{len(hit.duplicates)}" if hit.duplicates else "",
-        faint=faint,
-    )
-
-
-def search_like(image_id: int, more: bool) -> None:
-    query = {shell.CHOSEN: st.session_state[shell.CHOSEN], "like" if more else "unlike": f"id:{image_id}"}
-    st.switch_page(shell.page("search"), query_params=query)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from imseek.collection import Collection
+from imseek.errors import ImageNotFoundError
 from imseek.types import Hit
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components import component
@@ -23,6 +24,7 @@ def open_(
     *,
     key: str,
     like: results.Like | None = None,
+    scores: bool = False,
 ) -> None:
     """Show a picture of the collection ``name`` large, with those that arrow keys lead to (``among``).
 
@@ -30,7 +32,9 @@ def open_(
     ``like`` is that of :func:`results.results`, and runs as a callback, before the page. Raises ImageNotFoundError.
     """
     hits = [*among] or [*results.found(collection, [image_id])]
-    at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), 0)
+    at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), None)
+    if at is None:
+        raise ImageNotFoundError(f"no image {image_id} in this collection")
     epoch = st.session_state[f"{key}-epoch"] = st.session_state.get(f"{key}-epoch", 0) + 1
 
     def pressed() -> None:
@@ -39,12 +43,13 @@ def open_(
         if like is not None and asked is not None:
             like(asked["id"], asked["key"] == "m")
 
-    component("viewer", "large")(
+    component("viewer", "common", "large")(
         key=key,
         data={
-            "cards": [asdict(results.card(name, hit)) for hit in hits],
+            "cards": [asdict(results.card(name, hit, scores=scores)) for hit in hits],
             "at": at,
             "base": hub.images(name),
+            "opens": hub.hub().opens,
             "epoch": epoch,
             # Only a run can change the page, and a callback is none.
             "search": None if like is not None else f"/search?{urlencode({shell.CHOSEN: name})}",

@@ -1,0 +1,136 @@
+"""What the large view of a picture says about it, as data for its script, which shows all of it as text."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.data.places import INSIDE, is_url
+from imseek.types import Image, Place, SourceInfo, display_path
+from imseek.ui.cli.output import size
+from imseek.ui.web.plain import one_line
+
+#: Formats that every browser of today shows as they are stored.
+SHOWN: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"})
+#: Told in words of our own, above the columns as they are named.
+_SAID: Final = frozenset(
+    {"caption", "width", "height", "bytes", "format", "frames", "taken_at", "camera", "lens"}
+    | {"latitude", "longitude"}
+)
+#: Characters of a value.
+_LONGEST: Final = 5000
+
+
+def about(
+    collection: Collection, image: Image, source_of: Callable[[int], SourceInfo | None]
+) -> dict[str, Any]:
+    """All of ``image``: see ``components/large.js``. Raises ImageNotFoundError where it has gone meanwhile."""
+    known = image.metadata
+    kind = str(known.get("format") or "")
+    return {
+        "id": image.image_id,
+        "caption": one_line(str(known.get("caption") or ""), _LONGEST),
+        "shown": kind in SHOWN,
+        "format": kind,
+        "place": None if image.place is None else _placed(image.place),
+        "facts": _facts(image, source_of),
+        "columns": _columns(image),
+        "gps": gps(known.get("latitude"), known.get("longitude")),
+        "tags": [
+            {"tag": tag.tag, "provenance": tag.provenance}
+            for tag in tags.of(collection, [image.image_id])[image.image_id]
+        ],
+    }
+
+
+def kind_of(place: Place) -> str:
+    """What a picture is where it lies: ``file``, ``archive`` (a member of one), ``table`` (a row of one), ``web``."""
+    if place.uri.startswith(("zip:", "tar:")):
+        return "archive"
+    if place.uri.startswith("file:"):
+        return "table" if "#row=" in place.uri else "file"
+    return "table" if "#row=" in place.uri else "web"
+
+
+def file_of(place: Place) -> bytes | None:
+    """The file that has to be there for the picture to be; None for what lies elsewhere."""
+    path = place.path
+    if kind_of(place) in ("archive", "table"):
+        path = path.rpartition(b"!/")[0] if kind_of(place) == "table" else path.partition(b"!/")[0]
+    return None if is_url(path) or INSIDE in path else path
+
+
+def gps(latitude: Any, longitude: Any) -> dict[str, str] | None:
+    """Coordinates as text and as links, which nothing follows by itself; None for what is no place on Earth."""
+    if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
+        return None
+    if not (
+        math.isfinite(latitude) and math.isfinite(longitude) and abs(latitude) <= 90 and abs(longitude) <= 180
+    ):
+        return None
+    at = f"{latitude:.6f},{longitude:.6f}"
+    north, east = ("N" if latitude >= 0 else "S"), ("E" if longitude >= 0 else "W")
+    lat, lon = at.split(",")
+    return {
+        "text": f"{abs(latitude):.5f}° {north}, {abs(longitude):.5f}° {east}",
+        "geo": f"geo:{at}",
+        "map": f"https://www.openstreetmap.org/?mlat={lat}&mlon={lon}#map=14/{lat}/{lon}",
+    }
+
+
+def _placed(place: Place) -> dict[str, Any]:
+    file = file_of(place)
+    shown = place.display
+    return {
+        "path": shown,
+        "folder": shown.rsplit("/", 1)[0] or "/",
+        "uri": display_path(os.fsencode(place.uri)),
+        "kind": kind_of(place),
+        "here": None if file is None else os.path.lexists(file),
+    }
+
+
+def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[tuple[str, str]]:
+    known = image.metadata
+    pixels = f"{known['width']:,} × {known['height']:,}" if "width" in known and "height" in known else None
+    kind = known.get("format")
+    frames = known.get("frames", 1)
+    source = None if image.place is None else source_of(image.place.source_id)
+    found = {
+        "Taken": _taken(known.get("taken_at")),
+        "Camera": known.get("camera"),
+        "Lens": known.get("lens"),
+        "Pixels": pixels,
+        "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
+        "Size": size(int(known["bytes"])) if "bytes" in known else None,
+        "Source": None if source is None else f"{display_path(source.path)} ({source.kind})",
+        "Image": str(image.image_id),
+        "Content (sha256)": image.content_hash,
+    }
+    return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]
+
+
+def _columns(image: Image) -> list[tuple[str, str]]:
+    """What is not told above: columns of sources, and what imseek has derived, by name."""
+    return [
+        (one_line(name), one_line(_value(name, value), _LONGEST))
+        for name, value in sorted(image.metadata.items())
+        if name not in _SAID and value is not None
+    ]
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "phash" and isinstance(value, int):
+        return f"{value:016x}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(dict(value)) if isinstance(value, Mapping) else str(value)
+
+
+def _taken(value: Any) -> str | None:
+    """``2024-05-31 14:03:22``: the T between date and time is for programs."""
+    return None if value is None else str(value).replace("T", " ", 1)

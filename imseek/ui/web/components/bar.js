@@ -1,0 +1,89 @@
+// What can be done with some pictures. The server knows them by the name of their choice, `data.taken`.
+const bars = new WeakMap();
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  let bar = bars.get(parentElement);
+  if (!bar) {
+    bar = new Bar(parentElement);
+    bars.set(parentElement, bar);
+  }
+  bar.trigger = setTriggerValue;
+  bar.update(data);
+}
+
+class Bar {
+  constructor(parent) {
+    this.root = make("div", "bar");
+    this.root.setAttribute("role", "toolbar");
+    this.root.setAttribute("aria-label", "Selected pictures");
+    this.root.addEventListener("keydown", (event) => event.stopPropagation());
+    parent.append(this.root);
+  }
+
+  update(data) {
+    const drawn = JSON.stringify(data);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    this.data = data;
+    this.root.classList.toggle("floating", data.floating);
+    this.said = make("div", "said");
+    this.said.setAttribute("role", "status");
+    const parts = [make("span", "count", data.text)];
+    if (data.whole) parts.push(button(data.whole, "all", () => this.trigger("all", true)));
+    if (data.clears) parts.push(button("Clear", "clear", () => this.trigger("cleared", true)));
+    parts.push(make("span", "dim", "Download"));
+    if (!data.refused) parts.push(this.link(`Zip (${data.size})`, "pictures.zip", "The pictures as they are stored"));
+    parts.push(
+      this.link("CSV", "pictures.csv", "A table for spreadsheets"),
+      this.link("Parquet", "pictures.parquet", "A table with types"),
+      button("Copy paths", "paths", () => this.paths()),
+    );
+    if (data.base) {
+      const remove = (tag) => this.tag(tag, false);
+      parts.push(tagging(data.base, (tag) => this.tag(tag, true), "A tag for the selected pictures", remove));
+    }
+    parts.push(this.said);
+    this.root.replaceChildren(...parts);
+    if (data.refused) this.say(data.refused);
+  }
+
+  link(text, file, title) {
+    const made = make("a", "plain", text);
+    made.href = `${this.data.taken}/${file}`;
+    made.download = "";
+    made.title = title;
+    return made;
+  }
+
+  say(text) {
+    this.said.textContent = text;
+  }
+
+  async paths() {
+    const answer = await fetch(`${this.data.taken}/paths.txt`).catch(() => null);
+    if (answer?.ok) copy((await answer.text()).trimEnd(), this.said, (said) => this.say(said));
+    else this.say("These pictures are not kept any more. Select them again.");
+  }
+
+  async tag(tag, add) {
+    this.say(add ? "Adding…" : "Removing…");
+    const slow = setTimeout(() => this.say("Waiting for another program that writes to this collection…"), 1500);
+    try {
+      const { changed, named } = await ask(`${this.data.base}/tags`, { tag, add, choice: this.data.choice });
+      this.say(
+        add
+          ? changed === named
+            ? `Tagged ${named}.`
+            : `Tagged ${changed}; the other ${named - changed} had the tag already.`
+          : changed
+            ? `Took the tag from ${changed}.`
+            : "None of these has that tag.",
+      );
+    } catch (error) {
+      this.say(error.message);
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+}

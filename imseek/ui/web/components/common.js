@@ -1,0 +1,107 @@
+// What several components use. All text is set as text: names of files, captions and tags are anybody's.
+function make(name, className, text = "") {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+function button(text, className, act, label = "") {
+  const made = make("button", `plain ${className}`, text);
+  made.type = "button";
+  if (label) made.setAttribute("aria-label", label);
+  if (label) made.title = label;
+  made.addEventListener("click", act);
+  return made;
+}
+
+// The answer of a route of ours, or an error whose message is for the user.
+async function ask(address, body, options = {}) {
+  const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  let answer;
+  try {
+    answer = await fetch(address, { ...sent, ...options, headers: { "Content-Type": "application/json" } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("imseek does not answer. Is it still running?");
+  }
+  const told = await answer.json().catch(() => ({}));
+  if (answer.ok) return told;
+  const message = told.message || told.detail || `Something went wrong (${answer.status}).`;
+  throw new Error(`${message[0].toUpperCase()}${message.slice(1)}${told.hint ? `: ${told.hint}` : ""}`);
+}
+
+// Puts text on the clipboard; where the browser lets no page do that, the text is shown, selected, to be copied by hand.
+async function copy(text, place, say) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied.");
+    return;
+  } catch {
+    // Not over plain http from another machine, nor without permission.
+  }
+  const field = make("textarea", "copied");
+  field.value = text;
+  field.readOnly = true;
+  field.rows = 3;
+  field.style.cssText = "display: block; width: 100%; box-sizing: border-box; font: inherit";
+  field.setAttribute("aria-label", "Text to copy");
+  place.append(field);
+  const before = place.getRootNode().activeElement;
+  field.select();
+  if (document.execCommand("copy")) {
+    field.remove();
+    before?.focus();
+    say("Copied.");
+  } else {
+    say("Press Ctrl+C to copy.");
+    field.addEventListener("copy", () => setTimeout(() => field.remove()));
+    field.addEventListener("blur", () => field.remove());
+  }
+}
+
+// A field for a tag, with those that are there to choose from. `given(tag)` is called for each; with `taken(tag)` tags
+// can be taken away by it too.
+function tagging(base, given, label, taken) {
+  const form = make("form", "tagging");
+  const input = make("input");
+  input.placeholder = taken ? "Tag" : "Add a tag";
+  input.maxLength = 200;
+  input.setAttribute("aria-label", label);
+  const list = make("datalist");
+  list.id = "tags-there";
+  input.setAttribute("list", list.id);
+  input.addEventListener(
+    "focus",
+    async () => {
+      const { tags } = await ask(`${base}/tags`).catch(() => ({ tags: [] }));
+      list.replaceChildren(
+        ...tags.map((tag) => {
+          const option = make("option");
+          option.value = tag;
+          return option;
+        }),
+      );
+    },
+    { once: true },
+  );
+  const add = make("button", "plain", "Add");
+  form.append(input, list, add);
+  const act = (doing) => {
+    const tag = input.value.trim();
+    if (!tag) return input.focus();
+    input.value = "";
+    doing(tag);
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    act(given);
+  });
+  if (taken) form.append(button("Remove", "", () => act(taken)));
+  form.addEventListener("keydown", (event) => event.stopPropagation());
+  return form;
+}
+
+function isTyping(event) {
+  return event.composedPath()[0].matches?.("input, textarea, select") ?? false;
+}

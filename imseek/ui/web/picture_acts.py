@@ -1,0 +1,199 @@
+"""What the scripts of the pages ask for beside pictures: what is known of one, tags, downloads, the system's viewer.
+
+Who may ask is decided by the door before them. What is sent is JSON and comes with its type, so that no form of another
+site can send it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from imseek import tags
+from imseek.collection import Collection
+from imseek.errors import ImageNotFoundError, ImseekError, LockedError, UsageError
+from imseek.types import SourceInfo
+from imseek.ui.http.service import Service
+from imseek.ui.web import taking
+from imseek.ui.web.about import about
+from imseek.ui.web.choices import Choice, Choices
+from imseek.ui.web.opening import open_here
+
+#: Bytes of what is asked: a tag, and ids that are few (more go by the name of their choice).
+_BODY: Final = 64 * 1024
+#: Seconds for which what is known of sources is not looked up again.
+_FRESH: Final = 30.0
+#: Zips that are written at the same time.
+_ZIPS: Final = 2
+_CONFLICT: Final = 409
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def picture_acts(
+    service: Service, choices: Choices, pictures: str, taken: str, *, opens: bool
+) -> list[Route]:
+    """Routes below ``pictures`` (of one collection) and ``taken`` (of a choice). With ``opens`` pictures may be opened
+    on this machine."""
+    sources = _Sources()
+    zips = asyncio.Semaphore(_ZIPS)
+
+    async def known(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        image_id = request.path_params["image_id"]
+
+        def look() -> dict[str, Any]:
+            return about(collection, collection.get(image_id), lambda n: sources.get(collection, n))
+
+        return JSONResponse({**await run_in_threadpool(look), "opens": opens})
+
+    async def opened(request: Request) -> Response:
+        if not opens:
+            raise UsageError(
+                "pictures are opened on the machine of the pages only", hint="download it instead"
+            )
+        await _asked(request)
+        collection = service.get(request.path_params["name"]).collection
+        image = await run_in_threadpool(collection.get, request.path_params["image_id"])
+        await run_in_threadpool(open_here, collection, image)
+        return JSONResponse({})
+
+    async def all_tags(request: Request) -> Response:
+        collection = service.get(request.path_params["name"]).collection
+        counts = await run_in_threadpool(tags.counts, collection)
+        most = sorted(counts, key=lambda one: -one.images)[:200]
+        return JSONResponse({"tags": [one.tag for one in most]})
+
+    async def tag(request: Request) -> Response:
+        asked = await _asked(request)
+        collection = service.get(request.path_params["name"]).collection
+        ids: Any = asked.get("ids")
+        if isinstance(named := asked.get("choice"), str):
+            chosen = choices.get(named)
+            ids = None if chosen is None or chosen.name != request.path_params["name"] else list(chosen.ids)
+        word, add = asked.get("tag"), asked.get("add")
+        if not (isinstance(word, str) and isinstance(add, bool) and _are_ids(ids)):
+            raise UsageError(
+                "this is not how pictures are tagged", hint="reload the page and select them again"
+            )
+        done = await run_in_threadpool(
+            tags.add if add else tags.remove, collection, word.strip() if add else word, ids
+        )
+        return JSONResponse({"changed": done.changed, "named": done.named})
+
+    async def take(request: Request) -> Response:
+        chosen = choices.get(request.path_params["choice"])
+        if chosen is None:
+            raise ImageNotFoundError("this selection is not kept any more", hint="select the pictures again")
+        collection = service.get(chosen.name).collection
+        return await _taken(collection, chosen, request.path_params["file"], zips)
+
+    one, some = f"{pictures}/{{name}}/images/{{image_id:int}}", f"{pictures}/{{name}}/tags"
+    return [
+        Route(f"{one}/about", _told(known), methods=["GET"]),
+        Route(f"{one}/open", _told(opened), methods=["POST"]),
+        Route(some, _told(all_tags), methods=["GET"]),
+        Route(some, _told(tag), methods=["POST"]),
+        Route(f"{taken}/{{choice}}/{{file}}", _told(take), methods=["GET"]),
+    ]
+
+
+async def _taken(collection: Collection, chosen: Choice, file: str, zips: asyncio.Semaphore) -> Response:
+    name = f"{chosen.name}-{len(chosen.ids)}"
+    if file == "pictures.zip":
+        stored = await run_in_threadpool(stored_bytes, collection, chosen.ids[: taking.PICTURES + 1])
+        if (why := taking.too_much(len(chosen.ids), stored)) is not None:
+            raise UsageError(why)
+        pieces = taking.zipped(collection, chosen.ids)
+        return StreamingResponse(
+            _held(pieces, zips), headers=_as_file(f"{name}.zip"), media_type="application/zip"
+        )
+    if file == "pictures.csv":
+        lines = taking.csv_lines(collection, chosen)
+        return StreamingResponse(lines, headers=_as_file(f"{name}.csv"), media_type="text/csv; charset=utf-8")
+    if file == "pictures.parquet":
+        table = await run_in_threadpool(taking.parquet, collection, chosen)
+        return Response(
+            table, headers=_as_file(f"{name}.parquet"), media_type="application/vnd.apache.parquet"
+        )
+    if file == "paths.txt":
+        return StreamingResponse(taking.paths(collection, chosen.ids), media_type="text/plain; charset=utf-8")
+    return Response(status_code=404)
+
+
+def stored_bytes(collection: Collection, ids: tuple[int, ...]) -> int:
+    """What pictures had when they were indexed."""
+    return sum(int(image.metadata.get("bytes", 0)) for image in collection.get_many(ids).values())
+
+
+async def _held(pieces: Iterator[bytes], zips: asyncio.Semaphore) -> Any:
+    """The pieces, made in a thread; few zips at a time, since each holds a picture."""
+    async with zips:
+        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
+            yield piece
+
+
+def _as_file(name: str) -> dict[str, str]:
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "_" for c in name)
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    }
+
+
+async def _asked(request: Request) -> dict[str, Any]:
+    """What was sent. Raises UsageError."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise UsageError("what is sent is JSON")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _BODY:
+            raise UsageError("that is too much at once", hint="select fewer pictures")
+    try:
+        asked = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise UsageError("what is sent is JSON") from error
+    if not isinstance(asked, dict):
+        raise UsageError("what is sent is a JSON object")
+    return asked
+
+
+def _are_ids(ids: Any) -> bool:
+    return isinstance(ids, list) and all(type(one) is int and 0 <= one < 1 << 62 for one in ids)
+
+
+def _told(answer: Answer) -> Answer:
+    """What imseek refuses, as the page shows it: it is its user's own machine, so messages may name files."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except ImseekError as error:
+            status = 404 if isinstance(error, ImageNotFoundError) else 422
+            status = _CONFLICT if isinstance(error, LockedError) else status
+            return JSONResponse({"message": str(error), "hint": error.hint}, status)
+
+    return answered
+
+
+class _Sources:
+    """The sources of collections. They are few and change rarely, while counting their images takes a while."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, dict[int, SourceInfo]]] = {}
+
+    def get(self, collection: Collection, source_id: int) -> SourceInfo | None:
+        at, found = self._known.get(collection.uuid, (0.0, {}))
+        if time.monotonic() - at > _FRESH:
+            found = {source.source_id: source for source in collection.info().sources}
+            self._known[collection.uuid] = (time.monotonic(), found)
+        return found.get(source_id)
