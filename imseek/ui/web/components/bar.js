@@ -18,7 +18,14 @@ class Bar {
     this.root.setAttribute("role", "toolbar");
     this.root.setAttribute("aria-label", "Selected pictures");
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
-    parent.append(this.root);
+    // Below the pictures, and not below the sidebar, which comes and goes.
+    const place = make("div");
+    new ResizeObserver(() => {
+      const { left, width } = place.getBoundingClientRect();
+      this.root.style.setProperty("--middle", `${left + width / 2}px`);
+      this.root.style.setProperty("--room", `${width}px`);
+    }).observe(place);
+    parent.append(place, this.root);
   }
 
   update(data) {

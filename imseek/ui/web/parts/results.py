@@ -19,8 +19,12 @@ from imseek.ui.web.plain import one_line
 Like: TypeAlias = Callable[[int, bool], None]
 _LIKE: Final = ("m", "l")
 #: Pixels of a picture: from many at a time to a few.
-SIDES: Final = (96, 128, 160, 200, 250, 320, 420)
+SMALLEST: Final = 80
+LARGEST: Final = 400
+STEP: Final = 20
 SIDE: Final = 160
+#: Up to here the thumbnails of most pages do: cards are somewhat larger than what is asked for.
+ENOUGH: Final = 220
 #: The size of pictures in the address.
 SIZE: Final = "size"
 _KEYS: Final = (
@@ -71,7 +75,14 @@ def results(
         side = _toolbar(key, letters)
     chosen = _Chosen(key, epoch, selected)
     cards = [
-        card(name, hit, scores=scores, faint=rule_after is not None and n >= rule_after, marks=marks)
+        card(
+            name,
+            hit,
+            scores=scores,
+            faint=rule_after is not None and n >= rule_after,
+            marks=marks,
+            pixels=hub.SMALL if side <= ENOUGH else 2 * hub.SMALL,
+        )
         for n, hit in enumerate(hits)
     ]
     picked = grid(
@@ -122,13 +133,14 @@ def card(
     scores: bool = True,
     faint: bool = False,
     marks: Mapping[int, str] | None = None,
+    pixels: int = hub.SMALL,
 ) -> Card:
     """A hit as it is drawn."""
     title = title_of(hit)
     duplicates = f"+{len(hit.duplicates)}" if hit.duplicates else ""
     return Card(
         hit.image_id,
-        hub.thumbnail(name, hit.image_id),
+        hub.thumbnail(name, hit.image_id, pixels),
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
         note=f"{hit.score:.3f}" if scores else "",
@@ -196,13 +208,15 @@ def _toolbar(key: str, letters: Sequence[str] | Mapping[str, str]) -> int:
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"
     ):
         # One for all pages: who wants large pictures wants them everywhere.
-        side = st.select_slider(
+        side = st.slider(
             "Size of pictures",
-            SIDES,
+            min_value=SMALLEST,
+            max_value=LARGEST,
             value=SIDE,
+            step=STEP,
             key=SIZE,
             bind="query-params",
-            format_func=_nothing,
+            format=" ",  # Pixels say nothing: one sees what it does.
             label_visibility="collapsed",
             width=160,
         )
@@ -210,11 +224,6 @@ def _toolbar(key: str, letters: Sequence[str] | Mapping[str, str]) -> int:
             for keys, what in _help(letters):
                 st.text(f"{keys}: {what}")
     return int(side)
-
-
-def _nothing(_: int) -> str:
-    """Pixels say nothing: one sees what it does."""
-    return ""
 
 
 def _help(letters: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
