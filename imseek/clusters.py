@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from imseek.data import models
 from imseek.data.stages import Telling
 from imseek.errors import UsageError
 from imseek.explore import outliers as looking
 from imseek.explore import sampling
-from imseek.explore.clusters import finding
+from imseek.explore.clusters import finding, kept
 from imseek.explore.clusters.finding import Wanted
 from imseek.explore.clusters.vocabulary import IMAGENET, words_of
 from imseek.explore.reading import reading
@@ -27,11 +28,13 @@ from imseek.types import (
     AnyCollection,
     AssignReport,
     ClusterReport,
+    GroupWord,
     OutlierMethod,
     OutlierReport,
     ProgressCallback,
     SampleMethod,
     SampleReport,
+    path_of,
 )
 
 
@@ -86,6 +89,30 @@ def again(
     LockedError, ReadOnlyError, StorageError.
     """
     return reading(collection, partial(finding.again, name=name, telling=Telling(progress, stop)))
+
+
+def stored(collection: AnyCollection) -> tuple[str, ...]:
+    """The names under which clusters are stored. Raises CorruptCollectionError."""
+    return tuple(model.name for model in models.of_kind(path_of(collection), kept.KIND))
+
+
+def word_for(
+    collection: AnyCollection,
+    images: Iterable[int],
+    *,
+    names: str | Path | Iterable[str] = IMAGENET,
+    where: str | None = None,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> GroupWord:
+    """The word that tells a group of images best from all others (of those that meet a condition), as clusters are
+    named: :attr:`GroupWord.text` is None where none stands out, with the reason in ``note``. Raises UsageError,
+    QueryError, InterruptedError."""
+    chosen = tuple(images)
+    return reading(
+        collection,
+        lambda reader: finding.word_for(reader, chosen, words_of(names), where, Telling(progress, stop)),
+    )
 
 
 def outliers(

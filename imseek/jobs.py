@@ -24,7 +24,7 @@ from imseek.data import job_logs, runs
 from imseek.data.current import read_identity
 from imseek.data.lock import host, process_started
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
-from imseek.library import COLLECTION_VARIABLE
+from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
 
 RUNNING: Final = runs.RUNNING
 DONE: Final = "done"
@@ -32,6 +32,10 @@ FAILED: Final = "failed"
 INTERRUPTED: Final = runs.INTERRUPTED
 
 _POLL_SECONDS = 0.1
+#: Exit codes of what was asked to stop.
+_STOPPED: Final = (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM)
+#: Bytes at the end of a log in which its last progress is looked for.
+_TAIL: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,8 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     """
     root = _root(collection_path)
     before = max((row.run_id for row in runs.read_runs(root, limit=1)), default=0)
-    fd, starting = job_logs.new(root)
-    try:
-        child = _Child([*command], {COLLECTION_VARIABLE: str(root)}, fd)
-    except BaseException:
-        starting.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
-    log = job_logs.name_after(starting, root, child.pid, child.started)
+    launched = launch(root, command)
+    child = launched._child
     while True:
         ended = child.ended.wait(_POLL_SECONDS)
         with contextlib.suppress(LockedError):  # Somebody else has the catalog for a moment.
@@ -84,7 +81,22 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
                 if row.run_id > before and (row.pid, row.host) == (child.pid, host()):
                     return _job(root, row)
         if ended:
-            raise _refusal(child.exit_code, log)
+            raise _refusal(child.exit_code, launched.log)
+
+
+def launch(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Launched:
+    """As :func:`start`, without waiting: for commands such as ``map`` that look at all vectors first and have no run
+    until they store what they found. Raises CollectionNotFoundError, ReadOnlyError, StorageError."""
+    root = _root(collection_path)
+    fd, starting = job_logs.new(root)
+    try:
+        child = _Child([*command], {COLLECTION_VARIABLE: str(root), PROGRESS_VARIABLE: "json"}, fd)
+    except BaseException:
+        starting.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+    return Launched(tuple(command), job_logs.name_after(starting, root, child.pid, child.started), child)
 
 
 def list(  # noqa: A001 - imseek.jobs.list, as in os.open
@@ -160,6 +172,57 @@ def _interrupt(row: runs.RunRow, what: str) -> None:
         raise JobError(f"{what} is process {row.pid} of another user: {error.strerror}") from error
     finally:
         os.close(process)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launched:
+    """A process of :func:`launch`, which outlives this one; ``log`` is what it writes."""
+
+    command: tuple[str, ...]
+    log: Path
+    _child: _Child
+
+    @property
+    def ended(self) -> bool:
+        return self._child.ended.is_set()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._child.exit_code if self.ended else None
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """The last that it told: ``phase``, ``done``, ``total`` and so on; empty at first."""
+        for line in reversed(self._lines()):
+            if isinstance(told := _object(line).get("progress"), dict):
+                return told
+        return {}
+
+    @property
+    def error(self) -> ImseekError | None:
+        """What it ended with; None while it runs, where it did what it was asked, and where it was stopped."""
+        code = self.exit_code
+        return None if code in (None, 0, *_STOPPED) else _refusal(code, self.log)
+
+    def stop(self) -> None:
+        """Ask it to stop (SIGINT): what it has ready by then is kept. Returns at once."""
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(self._child.pid)
+            try:
+                # Of this start: once it was asked after, another may have its number.
+                if not self.ended and process_started(self._child.pid) == self._child.started:
+                    signal.pidfd_send_signal(process, signal.SIGINT)
+            finally:
+                os.close(process)
+
+    def _lines(self) -> Sequence[str]:
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+                return file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return []
 
 
 class _Child:
@@ -258,9 +321,14 @@ def _made(kind: type[ImseekError], message: str, hint: str | None) -> ImseekErro
 
 def _error_of(line: str) -> Mapping[str, Any] | None:
     """The error of a line that ``--json`` prints, None for any other line."""
+    error = _object(line).get("error")
+    return error if isinstance(error, dict) else None
+
+
+def _object(line: str) -> Mapping[str, Any]:
+    """The JSON object that a line is; an empty one for any other."""
     try:
         found = json.loads(line)
     except ValueError:
-        return None
-    error = found.get("error") if isinstance(found, dict) else None
-    return error if isinstance(error, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}

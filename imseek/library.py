@@ -26,6 +26,8 @@ from imseek.errors import (
 
 HOME_VARIABLE = "IMSEEK_HOME"
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
+#: ``json``: a command without a terminal writes its progress to stderr, a JSON object a line (for imseek.jobs).
+PROGRESS_VARIABLE = "IMSEEK_PROGRESS"
 LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"

@@ -21,12 +21,24 @@ from imseek.explore.maps.laying import FITTED, Wanted
 from imseek.explore.maps.spread import spread
 from imseek.explore.maps.stages import Stages
 from imseek.explore.reading import reading
+from imseek.search.where.values import known as known_columns
 from imseek.types import AnyCollection, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NAME", "check_columns", "drop", "find", "lay_out", "maps", "representative", "table"]
+__all__ = [
+    "NAME",
+    "check_columns",
+    "columns",
+    "drop",
+    "find",
+    "lay_out",
+    "maps",
+    "missing",
+    "representative",
+    "table",
+]
 
 
 def lay_out(
@@ -113,6 +125,18 @@ def table(
     Raises UsageError where there is no such map, QueryError for an unknown column and for ``where``.
     """
     return reading(collection, lambda reader: tables.of(reader, name, where, columns))
+
+
+def missing(collection: AnyCollection, name: str = NAME) -> int:
+    """How many images, of those that a map is of, have no place on it: they came after it. Raises UsageError where
+    there is no such map."""
+    return reading(collection, lambda reader: len(tables.missing(reader, name)))
+
+
+def columns(collection: AnyCollection) -> dict[str, str]:
+    """What :func:`table` can be asked for, by name: ``"text"``, ``"a number"``, ``"a time"`` and so on. Columns of the
+    collection's own come first."""
+    return reading(collection, known_columns)
 
 
 def check_columns(collection: AnyCollection, columns: Sequence[str]) -> None:

@@ -182,6 +182,16 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
     return {image_id: tuple(tags) for image_id, tags in found.items()}
 
 
+def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
+    """All tags of all images, by image and tag."""
+    while True:
+        reader = Reader(path_of(collection))
+        try:
+            return tuple((image_id, Tag(tag, by)) for image_id, tag, by in tagged.rows(reader))
+        except StaleGenerationError:
+            continue
+
+
 def _each(
     root: Path, tag: str, images: Iterable[AnyImage], where: str | None
 ) -> Iterable[tuple[AnyImage, str]]:

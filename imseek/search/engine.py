@@ -16,6 +16,7 @@ import numpy as np
 
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches
+from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
 from imseek.encoders.base import Encoder
 from imseek.errors import ExpiredPageError, StaleGenerationError
@@ -27,6 +28,7 @@ from imseek.search.fusion import best_of_many
 from imseek.search.query import By, Query
 from imseek.search.ranking import ranked
 from imseek.search.references import References
+from imseek.search.scoring import scores
 from imseek.search.shaping import Pool, check, sift
 from imseek.search.where import Filters
 from imseek.types import Float32, SearchResult
@@ -83,6 +85,14 @@ class Engine:
                 digests.append(digest)
             found = self.find(asked)
             return [answer([one], digest, wanted) for one, digest in zip(found, digests, strict=True)]
+
+        return self.until_whole(ask)
+
+    def scores(self, query: Query, ids: Ids) -> Float32:
+        """See :meth:`imseek.Collection.scores`."""
+
+        def ask() -> Float32:
+            return scores(self.prepare(query, Window.of(query, None), self._editions.newest()), ids)
 
         return self.until_whole(ask)
 

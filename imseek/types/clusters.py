@@ -77,6 +77,16 @@ class AssignReport:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupWord:
+    """``text`` is the word that tells a group from all other images, None where none stands out (``note`` says why).
+    ``contrast`` is how far it stands out, as of :class:`Cluster`."""
+
+    text: str | None
+    contrast: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutlierReport:
     """``outliers`` come first for the strangest; their score is that of the ``method``: *knn* a distance (1 − cosine)
     in [0, 2], *lof* a ratio near 1 for what is usual, *isolation* in (0, 1). ``images`` were looked at, ``contents``

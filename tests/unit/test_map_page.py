@@ -91,6 +91,12 @@ def numbers(text: str, kind: str) -> list:
 
 
 class TestData:
+    def test_values_are_in_the_page(self) -> None:
+        colour = made(table(["/1", "/2", "/3"], ["b", "a", None]), colour="label").data["colour"]
+        assert [colour["labels"][at] for at in numbers(colour["values"], "<u4")] == ["b", "a", "no value"]
+        colour = made(table(["/1", "/2"], [0.5, 2.5]), colour="label").data["colour"]
+        assert numbers(colour["values"], "<f4") == [0.5, 2.5]
+
     def test_where_things_are(self) -> None:
         found = made(
             table(["/a/b/1.jpg", "/a/2.jpg", None, "/a/b/3.jpg"], fitted=[True, True, True, False])
@@ -151,7 +157,7 @@ class TestColours:
             {"label": "b", "count": 1, "shade": 2},
             {"label": "no value", "count": 1, "shade": 4},
         ]
-        labels = [found.told["labels"][at] for at in numbers(found.told["values"], "<u4")]
+        labels = [found.told["labels"][at] for at in found.values]
         assert labels == ["b", "a", "c", "a", "no value", "c"]
 
     def test_rarer_classes_are_grey_and_keep_their_label(self) -> None:
@@ -160,20 +166,20 @@ class TestColours:
         assert found.shades[:30].tolist() == [*range(20), *[20] * 10]
         assert found.colours[20] == OTHERS
         assert found.told["legend"][-1] == {"label": "10 others", "count": 20, "shade": 20}
-        assert found.told["labels"][numbers(found.told["values"], "<u4")[29]] == "29"
+        assert found.told["labels"][found.values[29]] == "29"
 
     def test_the_rarest_labels_are_left_out(self, monkeypatch) -> None:
         monkeypatch.setattr("imseek.ui.map_page.colouring._LABELS", 2)
         found = coloured("label", pa.chunked_array([["a", "a", "b", "b", "c"]]), str)
         assert found.told["labels"] == ["a", "b", "others", "no value"]
-        assert numbers(found.told["values"], "<u4") == [0, 0, 1, 1, 2]
+        assert found.values.tolist() == [0, 0, 1, 1, 2]
 
     def test_numbers_on_a_scale(self) -> None:
         found = coloured("score", pa.chunked_array([[1.0, 3.0, None, 2.0, float("nan")]]), str)
         assert found.colours == (*SCALE, NONE)
         assert found.shades.tolist() == [0, 254, 255, 127, 255]
         assert (found.told["low"], found.told["high"], found.told["none"]) == (1, 3, 2)
-        assert numbers(found.told["values"], "<f4")[:2] == [1, 3]
+        assert found.values[:2].tolist() == [1, 3]
 
     @pytest.mark.parametrize(
         ("values", "kind"),
@@ -239,7 +245,18 @@ class TestHostile:
         assert not re.findall(r"https?://", found.text)
         assert not re.findall(r"\son[a-z]+=|style=", found.text.replace(script, ""))
 
-    @pytest.mark.parametrize("name", ["map.js", "points.js", "legend.js"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "map.js",
+            "plane.js",
+            "points.js",
+            "tiles.js",
+            "card.js",
+            "gestures.js",
+            "legend.js",
+        ],
+    )
     def test_the_script_sets_texts_as_text(self, name) -> None:
         script = resources.files("imseek.ui.map_page").joinpath(name).read_text("utf-8")
         for banned in (

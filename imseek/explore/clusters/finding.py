@@ -20,7 +20,7 @@ from imseek.explore.clusters.naming import Name
 from imseek.explore.reading import allowed
 from imseek.explore.saving import check_name
 from imseek.explore.vectors import Vectors
-from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, Place, Shown
+from imseek.types import AssignReport, Cluster, ClusterMethod, ClusterReport, GroupWord, Place, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,24 @@ def _names(
     if found is None:
         return nobody
     return naming.names_of(vectors, members, wanted.words, *found, wanted.seed, telling)
+
+
+def word_for(
+    reader: Reader, images: Sequence[int], words: tuple[str, ...], where: str | None, telling: Telling
+) -> GroupWord:
+    """Raises as :func:`imseek.clusters.word_for`."""
+    vectors = Vectors(reader, allowed=allowed(reader, where))
+    at = vectors.positions(np.unique(np.array(images, np.int64)))
+    at = at[at >= 0]
+    rest = np.setdiff1d(np.arange(len(vectors)), at, assume_unique=True)
+    if not len(at) or not len(rest):
+        return GroupWord(None, None, "there is nothing to tell them from")
+    notes: list[str] = []
+    found = vocabulary.vectors_of(vectors, words, telling, notes)
+    if found is None:
+        return GroupWord(None, None, notes[-1])
+    name = naming.names_of(vectors, [at, rest], words, *found, 0, telling)[0]
+    return GroupWord(name.text, name.contrast, "" if name.text else "no word stands out")
 
 
 def _note(fitted: Fit, found: Assigned, vectors: Vectors, notes: list[str]) -> None:

@@ -25,9 +25,7 @@ OWN: Final = ("image_id", "x", "y", "fitted")
 
 def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> pa.Table:
     """See :func:`imseek.maps.table`."""
-    model = models.find(reader.root, name)
-    if model is None or model.kind != kept.KIND:
-        raise no_map(reader, name)
+    _model(reader, name)
     wanted = [column for column in dict.fromkeys(columns) if column not in OWN]
     places = kept.read(reader, name)
     live = Vectors(reader, allowed=allowed(reader, where))
@@ -47,6 +45,20 @@ def of(reader: Reader, name: str, where: str | None, columns: Sequence[str]) -> 
     for column, found in zip(wanted, _values(reader, wanted, places.ids), strict=True):
         table = table.append_column(column, found)
     return table
+
+
+def missing(reader: Reader, name: str) -> Ids:
+    """Ids (m,) of live images that a map is of and that have no place on it. Raises UsageError."""
+    info = kept.info_of(_model(reader, name))
+    live = Vectors(reader, allowed=allowed(reader, info.where))
+    return live.ids[~kept.read(reader, name).has(live.ids)]
+
+
+def _model(reader: Reader, name: str) -> models.Model:
+    model = models.find(reader.root, name)
+    if model is None or model.kind != kept.KIND:
+        raise no_map(reader, name)
+    return model
 
 
 def _values(reader: Reader, columns: Sequence[str], ids: Ids) -> list[pa.ChunkedArray]:

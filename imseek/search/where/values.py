@@ -12,7 +12,7 @@ import pyarrow as pa
 from imseek.data.reader import Reader
 from imseek.search.where.columns import Columns, kind_of
 from imseek.search.where.names import Names
-from imseek.search.where.vocabulary import Kind, Source
+from imseek.search.where.vocabulary import ALIASES, VIRTUAL, Kind, Source
 
 Int64 = npt.NDArray[np.int64]
 
@@ -21,6 +21,14 @@ def check(reader: Reader, names: Sequence[str]) -> tuple[Kind, ...]:
     """Of what kind columns are. Raises QueryError, with near matches, for one that no filter could name."""
     stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
     return tuple(Names(stored).column(name).kind for name in names)
+
+
+def known(reader: Reader) -> dict[str, str]:
+    """Every column by its name and its kind: the stored ones first, then those made of them and of places."""
+    stored = {name: kind_of(kind) for name, kind in Columns(0).types(reader).items()}
+    found = {name: column.kind.value for name, column in Names(stored).all().items() if name not in ALIASES}
+    own = {name: kind for name, kind in found.items() if name not in VIRTUAL}
+    return {**own, **found}
 
 
 def values(reader: Reader, names: Sequence[str]) -> Iterator[tuple[Int64, list[Any]]]:

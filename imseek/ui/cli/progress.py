@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from imseek.library import PROGRESS_VARIABLE
 from imseek.ui.cli.output import say, size
 
 if TYPE_CHECKING:
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback | None]:
-    """A callback that draws a bar on stderr; None where stderr is no terminal."""
+    """A callback that draws a bar on stderr. Where that is no terminal, one that writes lines for
+    :mod:`imseek.jobs`, or None where nobody has asked for these."""
     if not sys.stderr.isatty():
-        yield None
+        yield _lines() if os.environ.get(PROGRESS_VARIABLE) == "json" else None
         return
     from rich.console import Console
     from rich.progress import (
@@ -60,6 +64,21 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
             )
 
         yield show
+
+
+def _lines() -> ProgressCallback:
+    """Writes each new phase, and how far it is, at most every half second."""
+    told, due = "", 0.0
+
+    def write(now: Progress) -> None:
+        nonlocal told, due
+        if now.phase == told and time.monotonic() < due:
+            return
+        told, due = now.phase, time.monotonic() + 0.5
+        known = {"phase": now.phase, "done": now.done, "total": now.total, "skipped": now.skipped}
+        print(json.dumps({"progress": known}), file=sys.stderr, flush=True)
+
+    return write
 
 
 def _read(now: Progress) -> str:

@@ -55,11 +55,13 @@ UInt8 = npt.NDArray[np.uint8]
 @dataclass(frozen=True, slots=True, eq=False)
 class Colouring:
     """``shades`` (n,): numbers of ``colours``, or, on a scale, 0 (low) to 254 (high) and 255 (none). ``told`` is what
-    the page's script reads of it, as JSON; None where nothing was asked for."""
+    the page's script reads of it, as JSON, and ``values`` (n,) what each image has: numbers (float32), or which of
+    the labels (uint32). None where nothing was asked for."""
 
     shades: UInt8
     colours: tuple[str, ...]
     told: dict[str, Any] | None
+    values: npt.NDArray[np.float32] | npt.NDArray[np.uint32] | None = None
 
 
 def plain(n: int) -> Colouring:
@@ -102,9 +104,8 @@ def _scaled(name: str, column: pa.ChunkedArray) -> Colouring:
         "low": low,
         "high": high,
         "none": int((~there).sum()),
-        "values": coded(values, "<f4"),
     }
-    return Colouring(shades, (*SCALE, NONE), told)
+    return Colouring(shades, (*SCALE, NONE), told, values.astype(np.float32))
 
 
 def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) -> Colouring:
@@ -140,9 +141,8 @@ def _classed(name: str, column: pa.ChunkedArray, shown: Callable[[str], str]) ->
         "kind": "class",
         "labels": labels,
         "legend": legend,
-        "values": coded(label_of[codes], "<u4"),
     }
-    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), told)
+    return Colouring(shade_of[codes], (*CLASSES[: len(own)], OTHERS, NONE), told, label_of[codes])
 
 
 def _short(folder: str) -> str:

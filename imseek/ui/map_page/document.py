@@ -21,12 +21,13 @@ import pyarrow as pa
 from imseek.types import Float32, MapInfo
 from imseek.ui.cli.output import count
 from imseek.ui.cli.texts import printable, shortened
-from imseek.ui.map_page.colouring import coded, coloured, plain
+from imseek.ui.map_page.colouring import Colouring, coded, coloured, plain
 
 #: Points that a page holds; of more a sample.
 MOST_POINTS: Final = 200_000
 #: Bytes of thumbnails, before base64.
 MOST_BYTES: Final = 24_000_000
+_DRAWING: Final = ("plane.js", "points.js", "tiles.js", "card.js", "gestures.js", "legend.js")
 
 
 def page(
@@ -50,7 +51,7 @@ def page(
     ids = table.column("image_id").to_pylist()
     thumbnails, held, left = _thumbnails(pictured, ids, thumbnail)
     fitted = table.column("fitted").to_numpy(zero_copy_only=False)
-    across = _square(table)
+    across = square(table)
     data = {
         "count": n,
         "x": coded(across[:, 0], "<f4"),
@@ -62,10 +63,10 @@ def page(
         "placed": "" if fitted.all() else coded(~fitted, "u1"),
         "shades": coded(shown.shades, "u1"),
         "colours": list(shown.colours),
-        "colour": shown.told,
+        "colour": _told(shown),
         "pictured": coded(np.array(held, np.int64), "<u4"),
     }
-    style, script = _file("map.css"), "".join(_file(name) for name in ("points.js", "legend.js", "map.js"))
+    style, script = _file("map.css"), drawing() + _file("map.js")
     about = _about(n, info, len(held), left)
     yield _HEAD.format(
         title=escape(printable(title)), about=escape(about), style=style, policy=_policy(style, script)
@@ -75,6 +76,12 @@ def page(
     yield f"<script>{script}</script>\n"
     # Behind the script, so that points are there before the pictures have been read.
     yield f'<script type="application/json" id="thumbnails">{_json(thumbnails)}</script>\n</html>\n'
+
+
+def _told(shown: Colouring) -> dict[str, Any] | None:
+    if shown.told is None or shown.values is None:
+        return None
+    return {**shown.told, "values": coded(shown.values, f"<{shown.values.dtype.kind}4")}
 
 
 def _label(text: str) -> str:
@@ -111,7 +118,7 @@ def _thumbnails(
     return found, rows, len(pictured) - len(rows)
 
 
-def _square(table: pa.Table) -> Float32:
+def square(table: pa.Table) -> Float32:
     """(n, 2): coordinates moved and scaled alike, so that all lie between -1 and 1."""
     places = np.stack([table.column(name).to_numpy() for name in ("x", "y")], axis=1).astype(np.float64)
     if not len(places):
@@ -124,6 +131,11 @@ def _square(table: pa.Table) -> Float32:
 def _json(value: Any) -> str:
     """For a script element: no ``<`` can end it, nor begin a comment in it."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def drawing() -> str:
+    """The script that draws and moves a map, for a page or a component that puts its own behind it."""
+    return "".join(_file(name) for name in _DRAWING)
 
 
 def _file(name: str) -> str:

@@ -12,7 +12,7 @@ function fillLegend(box, colour, map, pick) {
   box.append(make("h2", colour.column));
   if (colour.kind === "number") {
     const ramp = make("div"), ends = make("div", "", "ends");
-    ramp.id = "ramp";
+    ramp.className = "ramp";
     const stops = map.colours.slice(0, -1).map((_, k) => cssColour(map, k / (map.colours.length - 2) * 254));
     ramp.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
     for (const end of [colour.low, colour.high]) {

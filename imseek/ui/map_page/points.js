@@ -1,6 +1,6 @@
 "use strict";
 // Drawing points: in one vertex buffer with WebGL2, or as squares on a 2-D canvas where that is missing.
-// `map` is what map.js knows: xs, ys, shades, flags (arrays), colours, isRamp, view, unit(), dotSize(), width …
+// `map` is a plane (plane.js) with `shades` (one a point), `colours` (triples from 0 to 1) and `isRamp`.
 
 const VERTEX = `#version 300 es
   in vec2 place; in float shade; in float flag;
@@ -15,8 +15,11 @@ const VERTEX = `#version 300 es
     } else {
       found = colours[min(int(shade + 0.5), count - 1)];
     }
-    tint = vec4(found, flag > 0.5 ? 0.85 : 0.07);
-    gl_Position = vec4((place - middle) * scale, 0.0, 1.0);
+    tint = vec4(found, flag > 1.5 ? 0.22 : flag > 0.5 ? 0.85 : 0.07);
+    // Before others: what is shown in full, the high end of a scale, and colours before grey.
+    float grey = ramp ? (shade > 254.5 ? 0.3 : 0.0) : (count > 2 && shade + 2.5 > float(count) ? 0.3 : 0.0);
+    float depth = (flag > 0.5 && flag < 1.5 ? -0.5 : 0.0) + grey - (ramp ? shade / 1000.0 : 0.0);
+    gl_Position = vec4((place - middle) * scale, depth, 1.0);
     gl_PointSize = size;
   }`;
 const FRAGMENT = `#version 300 es
@@ -60,7 +63,6 @@ function shadedPoints(map, canvas, lost) {
   for (let i = 0; i < map.count; i++) {
     places[3 * i] = map.xs[i];
     places[3 * i + 1] = map.ys[i];
-    small[12 * i + 8] = map.shades[i];
   }
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   for (const [name, size, kind, at] of [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8],
@@ -71,21 +73,28 @@ function shadedPoints(map, canvas, lost) {
   }
   const uniform = (name) => gl.getUniformLocation(program, name);
   const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
-  gl.uniform3fv(uniform("colours"), new Float32Array(map.colours.flat()));
-  gl.uniform1i(uniform("count"), map.colours.length);
-  gl.uniform1i(uniform("ramp"), map.isRamp ? 1 : 0);
+  const colours = uniform("colours"), count = uniform("count"), ramp = uniform("ramp");
+  gl.enable(gl.DEPTH_TEST);
+  gl.depthFunc(gl.LEQUAL);
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   canvas.addEventListener("webglcontextlost", lost);
   return {
-    flagged() {
-      for (let i = 0; i < map.count; i++) small[12 * i + 9] = map.flags[i];
+    /** Shades, colours and flags are others. */
+    changed() {
+      gl.uniform3fv(colours, new Float32Array(map.colours.flat()));
+      gl.uniform1i(count, map.colours.length);
+      gl.uniform1i(ramp, map.isRamp ? 1 : 0);
+      for (let i = 0; i < map.count; i++) {
+        small[12 * i + 8] = map.shades[i];
+        small[12 * i + 9] = map.flags[i];
+      }
       gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
     },
     points() {
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
-      gl.clear(gl.COLOR_BUFFER_BIT);
+      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
       gl.uniform2f(middle, map.view.x, map.view.y);
       gl.uniform2f(scale, 2 * map.unit() / map.width, 2 * map.unit() / map.height);
       gl.uniform1f(size, map.dotSize() * map.ratio);
@@ -101,7 +110,7 @@ function plainPoints(map, covered) {
   canvas.className = "plain";
   covered.after(canvas);
   return {
-    flagged() {},
+    changed() {},
     points() {
       if (canvas.width !== covered.width) canvas.width = covered.width;
       if (canvas.height !== covered.height) canvas.height = covered.height;
@@ -114,8 +123,8 @@ function plainPoints(map, covered) {
         if (!buckets.has(key)) buckets.set(key, []);
         buckets.get(key).push(i);
       });
-      for (const [key, members] of [...buckets].sort((a, b) => a[0] - b[0])) {
-        context.globalAlpha = key >= 256 ? 0.85 : 0.07;
+      for (const [key, members] of [...buckets].sort(([a], [b]) => (a >> 8 === 1) - (b >> 8 === 1) || a - b)) {
+        context.globalAlpha = [0.07, 0.85, 0.22][key >> 8];
         context.fillStyle = cssColour(map, key % 256);
         for (const i of members) {
           context.fillRect(map.screenX(map.xs[i]) - size / 2, map.screenY(map.ys[i]) - size / 2, size, size);

@@ -22,7 +22,7 @@ from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
-from imseek.ui.web import hub
+from imseek.ui.web import hub, sent
 from imseek.ui.web.door import Door
 from imseek.ui.web.opening import can_open
 from imseek.ui.web.picture_acts import picture_acts
@@ -79,6 +79,7 @@ def run(
         _SCRIPT,
         routes=[
             *picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
+            *sent.routes(shared.service),
             *picture_acts(shared.service, shared.choices, hub.PICTURES, hub.TAKEN, opens=shared.opens),
         ],
         middleware=[

@@ -1,0 +1,156 @@
+"""A map of pictures: pointed at, moved, enlarged, and chosen from with a lasso."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from imseek.ui.map_page.colouring import Colouring
+from imseek.ui.map_page.document import drawing
+from imseek.ui.web import sent
+from imseek.ui.web.sent import Sent
+
+_HERE = Path(__file__).parent
+_FILES = ("scatter.css", "scatter_overlay.js", "scatter.js")
+#: Corners of a line that somebody may draw.
+_CORNERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """What :func:`points` has made, of ``count`` points."""
+
+    data: Sent
+    pictured: Sent
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coloured:
+    """``data`` is None where all have one colour; ``pictured`` where the same pictures are shown as without colours."""
+
+    data: Sent | None
+    colouring: Colouring
+    pictured: Sent | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lasso:
+    """A line around points. ``corners`` (k, 2) float64 in the coordinates of the points; only those of the colour
+    ``shade`` of the colouring at the address ``colours`` are meant, where that is not None; they are to be added to
+    what is selected if ``add``."""
+
+    corners: npt.NDArray[np.float64]
+    shade: int | None
+    colours: str | None
+    add: bool
+
+
+def points(ids: npt.NDArray[np.int64], places: npt.NDArray[np.float32], pictured: npt.ArrayLike) -> Points:
+    """Of images ``ids`` (n,) at ``places`` (n, 2), from -1 to 1; ``pictured`` are rows whose pictures lie on the map
+    where there is room, the most important first."""
+    columns = (ids.astype("<i8"), places[:, 0].astype("<f4"), places[:, 1].astype("<f4"))
+    return Points(sent.put(b"".join(column.tobytes() for column in columns)), _rows(pictured), len(ids))
+
+
+def coloured(colouring: Colouring, pictured: npt.ArrayLike | None = None) -> Coloured:
+    """The colours of points, in their order; ``pictured`` as for :func:`points`, where others are to be shown."""
+    if colouring.values is None:
+        return Coloured(None, colouring)
+    values = colouring.values
+    data = values.astype(f"<{values.dtype.kind}4").tobytes() + colouring.shades.tobytes()
+    return Coloured(sent.put(data), colouring, None if pictured is None else _rows(pictured))
+
+
+def _rows(rows: npt.ArrayLike) -> Sent:
+    return sent.put(np.asarray(rows, "<u4").tobytes())
+
+
+def scatter(
+    shown: Points,
+    colours: Coloured,
+    *,
+    images: str,
+    names: str,
+    selected: npt.NDArray[np.bool_] | None = None,
+    labels: Sequence[tuple[str, float, float]] = (),
+    key: str,
+    on_lasso: Callable[[Lasso], None],
+    on_toggle: Callable[[int], None],
+    on_clear: Callable[[], None],
+    on_gone: Callable[[], None],
+) -> int | None:
+    """Draw a map; returns the id of the picture that was clicked in this run.
+
+    ``images`` and ``names`` are the addresses below which pictures and names of images are had; ``selected`` (n,) says
+    which points are. ``labels`` are texts at places. The callbacks run before the page does: they change what is
+    selected; ``on_gone`` is called where what was sent is not kept any more and must be made anew.
+    """
+
+    def heard(name: str, act: Callable[[Any], None]) -> Callable[[], None]:
+        def callback() -> None:
+            value = getattr(st.session_state.get(key), name, None)
+            if value is not None:
+                act(value)
+
+        return callback
+
+    def lassoed(value: Any) -> None:
+        if (lasso := read_lasso(value)) is not None:
+            on_lasso(lasso)
+
+    chosen = None if selected is None else sent.put(np.packbits(selected, bitorder="little").tobytes())
+    found = _mount()(
+        key=key,
+        data={
+            "points": {"address": shown.data.address, "count": shown.count},
+            "pictured": {"address": (colours.pictured or shown.pictured).address},
+            "colours": {
+                "address": None if colours.data is None else colours.data.address,
+                "colours": list(colours.colouring.colours),
+                "told": colours.colouring.told,
+            },
+            "selection": None
+            if chosen is None or selected is None
+            else {"address": chosen.address, "count": int(selected.sum())},
+            "labels": [list(label) for label in labels],
+            "images": images,
+            "names": names,
+        },
+        on_lassoed_change=heard("lassoed", lassoed),
+        on_toggled_change=heard("toggled", lambda value: on_toggle(int(value))),
+        on_cleared_change=heard("cleared", lambda _: on_clear()),
+        on_gone_change=heard("gone", lambda _: on_gone()),
+        on_opened_change=lambda: None,
+    )
+    opened = getattr(found, "opened", None)
+    return opened if isinstance(opened, int) else None
+
+
+def read_lasso(value: Any) -> Lasso | None:
+    """What a browser sends, if it is one: whoever is logged in can send anything."""
+    if not isinstance(value, Mapping):
+        return None
+    corners, only, colours = value.get("corners"), value.get("only"), value.get("colours")
+    if not isinstance(corners, list) or not 6 <= len(corners) <= 2 * _CORNERS or len(corners) % 2:
+        return None
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in corners):
+        return None
+    at = np.array(corners, np.float64).reshape(-1, 2)
+    if not np.isfinite(at).all():
+        return None
+    shade = only if isinstance(only, int) and not isinstance(only, bool) and 0 <= only <= 255 else None
+    return Lasso(at, shade, colours if isinstance(colours, str) else None, value.get("add") is True)
+
+
+@cache
+def _mount() -> Any:
+    css, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
+    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + over + js)

@@ -1,0 +1,197 @@
+"""What the colours of a map may mean, and which each picture gets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imseek import clusters, maps, tags
+from imseek.collection import Collection
+from imseek.data.vectors.base import Ids
+from imseek.types import Float32, display_path
+from imseek.ui.map_page.colouring import Colouring, coloured, plain
+from imseek.ui.web.components.scatter import Coloured
+from imseek.ui.web.components.scatter import coloured as sent_colours
+from imseek.ui.web.pages.map.drawn import PICTURED, View, drawn, middle
+from imseek.ui.web.plain import one_line
+
+Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
+#: Columns by which nothing is told apart.
+_EACH_ITS_OWN: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
+#: Pictures that a name on the map is of, at least.
+_NAMED: Final = 3
+#: From which shade on pictures stand for words that were asked for, and how many do in any case.
+_BRIGHT: Final = 64
+_SOME: Final = 12
+#: Characters of such a name.
+_LONGEST: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """What colours stand for: ``what`` is a query, a tag (empty: whichever an image has), the name under which clusters
+    are stored, or a column."""
+
+    kind: Kind
+    what: str = ""
+
+    @property
+    def written(self) -> str:
+        """As it stands in an address."""
+        return self.kind if self.kind in ("none", "words", "tags") else f"{self.kind}:{self.what}"
+
+    @property
+    def title(self) -> str:
+        usual = {"folder": "Folder", "taken_at": "Date taken", "source": "Source"}
+        match self.kind:
+            case "none":
+                return "One colour"
+            case "words":
+                return "Likeness to words"
+            case "tags":
+                return "Tags"
+            case "clusters":
+                return f"Clusters {self.what}"
+        return usual.get(self.what, f"Column {one_line(self.what, 60)}")
+
+
+def choices(collection: Collection) -> tuple[By, ...]:
+    """What can be chosen, the most usual first."""
+    found = [By("none"), By("words"), By("column", "folder"), By("column", "taken_at")]
+    if tags.counts(collection):
+        found.append(By("tags"))
+    stored = clusters.stored(collection)
+    found += [By("clusters", name) for name in stored]
+    found.append(By("column", "source"))
+    of_clusters = {f"{name}{end}" for name in stored for end in ("", "_name")}
+    taken = {one.what for one in found} | _EACH_ITS_OWN | of_clusters
+    found += [By("column", name) for name in maps.columns(collection) if name not in taken]
+    return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def colours(shown: View, by: By) -> Coloured:
+    """By all but words. Raises QueryError for a column that is not there, UsageError."""
+    return sent_colours(_coloured(shown, by))
+
+
+def by_words(collection: Collection, shown: View, words: str) -> Coloured:
+    """By what a search for these words would score each picture. Raises as :meth:`imseek.Collection.search`."""
+    key = (shown, words)
+    if key not in _worded:
+        scores = collection.scores(words, drawn(shown).ids)
+        if len(_worded) >= _WORDED:
+            _worded.pop(next(iter(_worded)), None)
+        colouring = _scored(scores)
+        best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:PICTURED]
+        stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
+        stand_out[:_SOME] = True
+        _worded[key] = sent_colours(colouring, best[stand_out])
+    return _worded[key]
+
+
+def _scored(scores: Float32) -> Colouring:
+    """What is no more than usual has the lowest colour: half of all pictures would else be in the middle."""
+    there = scores[~np.isnan(scores)]
+    usual = float(np.median(there)) if len(there) else 0.0
+    raised = pa.chunked_array([pa.array(np.maximum(scores, usual), from_pandas=True)])
+    colouring = coloured("score", raised, one_line)
+    told = colouring.told or {}
+    ends = {end: None if told[end] is None else round(told[end], 3) for end in ("low", "high")}
+    return replace(colouring, told={**told, **ends}, values=scores)
+
+
+_worded: dict[tuple[View, str], Coloured] = {}
+_WORDED: Final = 16
+
+
+def forget() -> None:
+    """What was sent is not kept any more: make it anew."""
+    colours.cache_clear()
+    _worded.clear()
+
+
+def _coloured(shown: View, by: By) -> Colouring:
+    of = drawn(shown)
+    if by.kind == "none":
+        return plain(len(of.ids))
+    if by.kind == "tags":
+        return coloured("tag", _tags(shown, of.ids, by.what), one_line)
+    if by.kind == "clusters":
+        return coloured("cluster", _clusters(shown, of.ids, by.what), one_line)
+    column = _column(shown, of.ids, by.what)
+    if by.what == "source":
+        column = _sources(shown, column)
+    return coloured(by.what, column, one_line)
+
+
+def _column(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
+    """Of the images with these ids, which are on the map."""
+    table = maps.table(shown.root, shown.name, where=shown.where, columns=[name])
+    there = table.column("image_id").to_numpy()
+    column = table.column(name)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64(), safe=False)
+    at = np.searchsorted(there, ids)
+    if len(there) == 0 or (there[np.minimum(at, len(there) - 1)] != ids).any():
+        # A writer came between: those that have gone meanwhile have no value.
+        at = np.where(np.isin(ids, there), np.minimum(at, max(0, len(there) - 1)), -1)
+        return pa.chunked_array([column.combine_chunks().take(pa.array(at, mask=at < 0))])
+    return column.take(pa.array(at))
+
+
+def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
+    """Of each image the tag that is asked for, else of its tags the one that most have."""
+    given = [(image_id, one) for image_id, one in tags.every(shown.root) if not tag or one.tag == tag]
+    often = Counter(one.tag for _, one in given)
+    best: dict[int, str] = {}
+    for image_id, one in given:
+        if image_id not in best or (-often[one.tag], one.tag) < (-often[best[image_id]], best[image_id]):
+            best[image_id] = one.tag
+    return pa.chunked_array([pa.array([best.get(image_id) for image_id in ids.tolist()], pa.string())])
+
+
+def _clusters(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
+    """The name of each image's cluster, or its number where it has none."""
+    number = _column(shown, ids, name)
+    text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
+    if f"{name}_name" in maps.columns(shown.root):  # Clusters may have been found without names.
+        text = pc.coalesce(_column(shown, ids, f"{name}_name"), text)
+    return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), text)
+
+
+def _sources(shown: View, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    from imseek import open as open_collection
+
+    with open_collection(shown.root) as collection:
+        names = {source.source_id: display_path(source.path) for source in collection.info().sources}
+    shown_as = [None if one is None else names.get(one, str(one)) for one in column.to_pylist()]
+    return pa.chunked_array([pa.array(shown_as, pa.string())])
+
+
+def labels(shown: View, by: By, colouring: Colouring) -> Sequence[tuple[str, float, float]]:
+    """Names to be written on the map, each amid its pictures; none where colours stand for no names."""
+    told = colouring.told
+    if told is None or told["kind"] != "class" or by.kind == "none":
+        return ()
+    if by.kind == "column" and by.what not in ("folder", "source"):
+        return ()
+    places = drawn(shown).places
+    named = [one for one in told["legend"] if one["shade"] < len(colouring.colours) - 2]
+    return [
+        (_short(str(one["label"])), *middle(places[colouring.shades == one["shade"]]))
+        for one in named
+        if one["count"] >= _NAMED and one["label"] != "in none"
+    ]
+
+
+def _short(label: str) -> str:
+    """The end of a long one: of paths it says most."""
+    return label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"

@@ -1,0 +1,145 @@
+"""Laying a map out from the page: what it is and how long it takes, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from imseek import jobs
+from imseek.errors import ImseekError, MissingExtraError
+from imseek.explore.maps.laying import FITTED
+from imseek.ui.web import shell
+
+#: Seconds of processor time (docs/maps.md): what is always needed, and for each image that is laid out or placed.
+_START: Final = 9.0
+_LAID_OUT: Final = 0.00165
+_PLACED: Final = 0.0003
+_PROJECTED: Final = 0.00002
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """``what`` is said while it runs."""
+
+    what: str
+    launched: jobs.Launched
+
+
+#: By the path of the collection: of this process, so that a page that is loaded again finds it.
+_tasks: dict[Path, Task] = {}
+
+
+def estimate(method: str, images: int) -> float:
+    """Seconds that it takes to lay out a map, roughly."""
+    if method == "pca":
+        return 1 + images * _PROJECTED
+    return _START + min(images, FITTED) * _LAID_OUT + max(0, images - FITTED) * _PLACED
+
+
+def duration(seconds: float) -> str:
+    """As people say it."""
+    if seconds < 45:
+        return f"about {max(5, round(seconds / 5) * 5)} seconds"
+    minutes = max(1, round(seconds / 60))
+    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
+
+
+def start(root: Path, what: str, arguments: Sequence[str]) -> None:
+    """Run ``imseek map ARGUMENTS`` for a collection, beside this process. Raises ImseekError."""
+    if root not in _tasks or _tasks[root].launched.ended:
+        _tasks[root] = Task(what, jobs.launch(root, ["map", *arguments, "--json"]))
+
+
+def under_way(root: Path) -> bool:
+    return root in _tasks
+
+
+def missing_extra(method: str) -> MissingExtraError | None:
+    """What must be installed before a map can be laid out in this way."""
+    return (
+        MissingExtraError("umap-learn", "explore") if method == "umap" and find_spec("umap") is None else None
+    )
+
+
+@st.fragment(run_every=1.0)
+def progress(root: Path) -> None:
+    """How far it is, until it has ended; then the whole page is drawn anew."""
+    task = _tasks.get(root)
+    if task is None:
+        return
+    if task.launched.ended:
+        del _tasks[root]
+        st.session_state[_ENDED] = task.launched.error or (
+            "Stopped. What was ready by then is kept." if task.launched.exit_code else ""
+        )
+        st.rerun()
+    told = task.launched.progress
+    done, total = told.get("done"), told.get("total")
+    share = done / total if isinstance(done, int) and isinstance(total, int) and total > 0 else 0.0
+    phase = str(told.get("phase", "starting"))
+    with st.container(border=True):
+        st.text(task.what)
+        st.progress(min(1.0, max(0.0, share)), text=f"{phase[:1].upper()}{phase[1:]} …")
+        st.text("It goes on when this page is closed. Other pages can be used meanwhile.")
+        if st.button("Stop", key="map-stop"):
+            task.launched.stop()
+            st.text("Stopping …")
+
+
+_ENDED: Final = "map-ended"
+
+
+def ended() -> None:
+    """What came of the last task, said once."""
+    said = st.session_state.pop(_ENDED, "")
+    if isinstance(said, ImseekError):
+        shell.refused(said)
+    elif said:
+        st.info(said)
+
+
+def offer(root: Path, images: int, *, key: str, name: str = "map", again: bool = False) -> None:
+    """A form that lays a map out under ``name``."""
+    ways = {
+        "umap": f"By neighbours (UMAP): those that look alike lie together. Takes {_takes('umap', images)}.",
+        "pca": f"A first look (PCA): the two directions in which they differ most. Takes {_takes('pca', images)}.",
+    }
+    way = st.radio(
+        "How", list(ways), format_func=ways.__getitem__, key=f"{key}-way", label_visibility="collapsed"
+    )
+    lacks = missing_extra(way)
+    if lacks is not None:
+        shell.refused(lacks)
+    near = 15
+    if way == "umap":
+        near = st.slider(
+            "Neighbours",
+            5,
+            100,
+            15,
+            key=f"{key}-near",
+            help="How many of each picture count: more show the large, fewer the small.",
+        )
+    chosen = name
+    if not again:
+        chosen = st.text_input(
+            "Name", name, key=f"{key}-name", help="Lower-case letters, digits and _; a letter first."
+        ).strip()
+    if st.button(
+        "Lay out the map", type="primary", disabled=lacks is not None or not chosen, key=f"{key}-go"
+    ):
+        arguments = ["--method", way, "--name", chosen, *(["--refit"] if again else [])]
+        if way == "umap":
+            arguments += ["--neighbours", str(near)]
+        with shell.told():
+            start(root, f"Laying out {images:,} pictures", arguments)
+        st.rerun()
+
+
+def _takes(method: str, images: int) -> str:
+    return duration(estimate(method, images))

@@ -1,0 +1,212 @@
+"""The page itself: which map, what its colours mean, the map, and what is chosen on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import maps
+from imseek.collection import Collection
+from imseek.errors import ImseekError
+from imseek.types import MapInfo
+from imseek.ui.web import hub, sent, shell
+from imseek.ui.web.components.scatter import Coloured, Lasso, scatter
+from imseek.ui.web.pages.map import colours, drawn, laying, selection
+from imseek.ui.web.pages.map.colours import By
+from imseek.ui.web.pages.map.drawn import View
+from imseek.ui.web.parts import viewer
+from imseek.ui.web.plain import one_line
+
+#: Names in the address.
+_MAP: Final = "map"
+_COLOUR: Final = "colour"
+_WORDS: Final = "words"
+_TAG: Final = "tag"
+_WHERE: Final = "only"
+
+
+def show() -> None:
+    """Draw it."""
+    name, collection = shell.collection()
+    root = collection.path
+    laying.ended()
+    if laying.under_way(root):
+        laying.progress(root)
+    with shell.told():
+        found = {info.name: info for info in maps.maps(collection)}
+        info = collection.info()
+    if not found:
+        if not laying.under_way(root):
+            _first(collection, info.images)
+        return
+    chosen, by, where = _asked(collection, found)
+    _state(collection, found[chosen], info.encoder.fingerprint, info.images)
+    try:
+        shown = drawn.view(root, chosen, where)
+        drawn.drawn(shown)
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    _map(name, collection, shown, by)
+
+
+def _first(collection: Collection, images: int) -> None:
+    st.header("No map yet", anchor=False)
+    if not images:
+        st.text("A map shows all pictures of a collection at once. There are none in it yet.")
+        st.page_link(shell.page("collections"), label="Add pictures")
+        return
+    st.text(
+        f"A map shows all {images:,} pictures at once: those that look alike lie together. It is laid out once and "
+        "stays; pictures that come later are placed among the others."
+    )
+    laying.offer(collection.path, images, key="map-first")
+
+
+def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, str | None]:
+    """What is chosen above the map; it stands in the address too."""
+    with shell.told():
+        ways = {one.written: one for one in colours.choices(collection)}
+    # A column for what colours need to know, where they do.
+    needs = ways.get(_chosen_colour(ways), By("none")).kind in ("words", "tags")
+    columns = st.columns([1, 1, 1.5, 1.5] if needs else [1, 1, 3], vertical_alignment="bottom")
+    first = "umap" if "umap" in found else next(iter(found))
+    names = sorted(found, key=lambda one: (one != first, one))
+    chosen = columns[0].selectbox(
+        "Map", names, key=_MAP, bind="query-params", format_func=lambda one: _described(found[one])
+    )
+    way = columns[1].selectbox(
+        "Colours", list(ways), key=_COLOUR, bind="query-params", format_func=lambda one: ways[one].title
+    )
+    by = ways[way]
+    if by.kind == "words":
+        words = columns[2].text_input(
+            "Words", key=_WORDS, bind="query-params", placeholder="What do the brightest show?"
+        )
+        by = By("words", words.strip())
+    elif by.kind == "tags":
+        with columns[2]:
+            by = By("tags", _tag(collection))
+    where = (
+        columns[-1]
+        .text_input(
+            "Only pictures where",
+            key=_WHERE,
+            bind="query-params",
+            placeholder="year = 2023 AND width > 3000",
+            help="As WHERE of SQL: docs/where.md lists columns and functions.",
+        )
+        .strip()
+    )
+    return chosen, by, where or None
+
+
+def _chosen_colour(ways: dict[str, By]) -> str:
+    """What the widget is going to say, before it is drawn: its choices stand in the address by their titles."""
+    said = st.session_state.get(_COLOUR)
+    asked = st.query_params.get(_COLOUR)
+    return str(said or next((one for one, by in ways.items() if by.title == asked), "none"))
+
+
+def _described(info: MapInfo) -> str:
+    return f"{info.name} ({info.method.upper()})"
+
+
+def _tag(collection: Collection) -> str:
+    from imseek import tags
+
+    names = ["", *(one.tag for one in tags.counts(collection))]
+    return st.selectbox(
+        "Tag",
+        names,
+        key=_TAG,
+        format_func=lambda one: one_line(one, 60) if one else "the most common of each picture",
+    )
+
+
+def _state(collection: Collection, info: MapInfo, fingerprint: str, images: int) -> None:
+    """What is not as it should be with a map, and what mends it."""
+    root = collection.path
+    if laying.under_way(root):
+        return
+    if info.fingerprint != fingerprint:
+        st.warning(
+            "The pictures were encoded anew since this map was laid out: it shows how alike they were before."
+        )
+    elif missing := maps.missing(root, info.name):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
+            st.text(f"{many} after this map was laid out.")
+            if st.button("Place them", key="map-place"):
+                with shell.told():
+                    laying.start(root, f"Placing {missing:,} among the others", ["--name", info.name])
+                st.rerun()
+    with st.expander("This map"):
+        st.text(_about(info))
+        again, other = st.tabs(["Lay out anew", "Another map"])
+        with again:
+            laying.offer(root, images, key="map-again", name=info.name, again=True)
+        with other:
+            laying.offer(root, images, key="map-other", name=f"{info.name[:20]}_2")
+
+
+def _about(info: MapInfo) -> str:
+    said = [f"{info.fitted:,} pictures laid out by {info.method.upper()} on {info.created[:10]}"]
+    if info.placed:
+        said.append(f"{info.placed:,} placed among them since")
+    if info.where:
+        said.append(f"only where {info.where}")
+    if info.trustworthiness is not None:
+        said.append(
+            f"trustworthiness {info.trustworthiness:.2f} (1: neighbours on the map look most alike; random: 0.5)"
+        )
+    return one_line("; ".join(said), 600)
+
+
+@st.fragment
+def _map(name: str, collection: Collection, shown: View, by: By) -> None:
+    """The map and what is chosen on it: each choice runs only this again."""
+    of = drawn.drawn(shown)
+    try:
+        coloured = _coloured(collection, shown, by)
+    except ImseekError as error:
+        shell.refused(error)
+        coloured = colours.colours(shown, By("none"))
+    if len(of.ids) < of.total:
+        st.text(f"{len(of.ids):,} of {of.total:,} pictures, of all parts of the map.")
+    chosen = selection.Selection.of(collection.uuid, shown.name)
+
+    def gone() -> None:
+        drawn.forget()
+        colours.forget()
+
+    def lassoed(lasso: Lasso) -> None:
+        chosen.take(of, lasso)
+
+    opened = scatter(
+        of.points,
+        coloured,
+        images=hub.images(name),
+        names=sent.names(name),
+        selected=chosen.marks(of),
+        labels=colours.labels(shown, by, coloured.colouring),
+        key=f"map-{collection.uuid}",
+        on_lasso=lassoed,
+        on_toggle=chosen.toggle,
+        on_clear=chosen.clear,
+        on_gone=gone,
+    )
+    if opened is not None:
+        with shell.told():
+            viewer.open_(name, collection, opened, key="map-viewer")
+    selection.below(name, collection, shown, chosen)
+
+
+def _coloured(collection: Collection, shown: View, by: By) -> Coloured:
+    if by.kind != "words":
+        return colours.colours(shown, by)
+    if not by.what:
+        return colours.colours(shown, By("none"))
+    with st.spinner("Comparing the pictures with these words; the first words take longer …"):
+        return colours.by_words(collection, shown, by.what)

@@ -1,0 +1,115 @@
+"""What is chosen on a map, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from imseek import clusters
+from imseek.collection import Collection
+from imseek.data.vectors.base import Ids
+from imseek.errors import ImseekError
+from imseek.ui.web import asked, shell
+from imseek.ui.web.components.scatter import Lasso
+from imseek.ui.web.pages.map import chosen as choosing
+from imseek.ui.web.pages.map.drawn import Drawn, View
+from imseek.ui.web.parts import download
+from imseek.ui.web.parts.results import found, results
+from imseek.ui.web.plain import one_line
+
+#: Pictures that are shown at first, and with each wish for more.
+_PAGE: Final = 60
+#: Ids that a search within them can name: a condition has at most 4,000 characters.
+_CONDITION: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Ids that are chosen on one map of one collection, as long as the browser's session lasts."""
+
+    key: str
+
+    @classmethod
+    def of(cls, uuid: str, name: str) -> Selection:
+        return cls(f"map-chosen-{uuid}-{name}")
+
+    @property
+    def ids(self) -> Ids:
+        """(m,), ascending."""
+        return np.asarray(st.session_state.get(self.key, ()), np.int64)
+
+    def _set(self, ids: Ids) -> None:
+        st.session_state[self.key] = ids
+        st.session_state.pop(f"{self.key}-shown", None)
+        st.session_state.pop(f"{self.key}-word", None)
+
+    def take(self, drawn: Drawn, lasso: Lasso) -> None:
+        self._set(choosing.changed(self.ids, choosing.lassoed(drawn, lasso), add=lasso.add))
+
+    def toggle(self, image_id: int) -> None:
+        self._set(choosing.toggled(self.ids, image_id))
+
+    def clear(self) -> None:
+        self._set(np.empty(0, np.int64))
+
+    def marks(self, drawn: Drawn) -> npt.NDArray[np.bool_] | None:
+        """(n,): which points of a map are chosen; None where none is."""
+        ids = self.ids
+        marks = np.isin(drawn.ids, ids, assume_unique=True) if len(ids) else np.zeros(0, np.bool_)
+        return marks if marks.any() else None
+
+
+def below(name: str, collection: Collection, shown: View, selection: Selection) -> None:
+    """The pictures that are chosen, below the map."""
+    ids = selection.ids
+    if not len(ids):
+        st.text("Choose pictures with Lasso or Rectangle to see them here. Click one to see it large.")
+        return
+    st.subheader(f"{len(ids):,} selected", anchor=False)
+    words, more = st.columns([2, 3], vertical_alignment="bottom")
+    within = words.text_input(
+        "Search within these", key="map-within", placeholder="best first, for these words"
+    ).strip()
+    with more:
+        _more(collection, shown, ids, selection, name)
+    download.offer(name, collection, ids.tolist(), key="map-download", text="All of these")
+    try:
+        scores = collection.scores(within, ids) if within else None
+    except ImseekError as error:
+        shell.refused(error)
+        scores = None
+    if scores is not None:
+        there = ~np.isnan(scores)
+        order = np.argsort(-scores[there], kind="stable")
+        ids, scores = ids[there][order], scores[there][order]
+    many = st.session_state.get(f"{selection.key}-shown", _PAGE)
+    with shell.told():
+        hits = found(collection, ids[:many].tolist(), None if scores is None else scores[:many].tolist())
+    results(name, collection, hits, key="map-results", scores=scores is not None)
+    if many < len(ids) and st.button(f"Show more (of {len(ids):,})", key="map-more"):
+        st.session_state[f"{selection.key}-shown"] = many + _PAGE
+        st.rerun(scope="fragment")
+
+
+def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, name: str) -> None:
+    """What tells them from the others, and where to search among them."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
+            with st.spinner("Comparing them with words; the first time takes longer …"), shell.told():
+                st.session_state[f"{selection.key}-word"] = clusters.word_for(
+                    collection, ids.tolist(), where=shown.where
+                )
+        word = st.session_state.get(f"{selection.key}-word")
+        if word is not None:
+            st.text(one_line(word.text if word.text else word.note[:1].upper() + word.note[1:]))
+        condition = f"id IN ({','.join(map(str, ids.tolist()))})" if len(ids) < _CONDITION else ""
+        if 0 < len(condition) <= _CONDITION and st.button(
+            "Search with all that search can", key="map-search"
+        ):
+            st.switch_page(
+                shell.page("search"), query_params=asked.Asked(where=(condition,)).parameters(name)
+            )

@@ -1,0 +1,111 @@
+"""What components of pages fetch beside the pages: large arrays by their content, and the names of pictures.
+
+An address of :func:`put` always means the same bytes, so that a browser asks for them once, and a run that changes
+nothing sends nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imseek.errors import ImseekError
+from imseek.ui.http.problems import of_error, problem
+from imseek.ui.http.service import Service
+from imseek.ui.web.plain import one_line
+
+ARRAYS: Final = "/arrays"
+NAMES: Final = "/names"
+#: Bytes that are kept; what was sent least lately goes first, and its page makes it anew.
+_KEPT: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes that can be fetched at ``address``."""
+
+    address: str
+
+
+class Arrays:
+    """Bytes by their digest, up to a bound. Safe to use from several threads."""
+
+    def __init__(self, most: int = _KEPT) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def put(self, data: bytes) -> Sent:
+        digest = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            if digest not in self._kept:
+                self._kept[digest] = data
+                self._bytes += len(data)
+            self._kept.move_to_end(digest)
+            while self._bytes > self._most and len(self._kept) > 1:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return Sent(f"{ARRAYS}/{digest}")
+
+    def get(self, digest: str) -> bytes | None:
+        with self._lock:
+            if digest in self._kept:
+                self._kept.move_to_end(digest)
+            return self._kept.get(digest)
+
+    def has(self, sent: Sent) -> bool:
+        return sent.address.rpartition("/")[2] in self._kept
+
+
+#: Of this process.
+arrays: Final = Arrays()
+
+
+def put(data: bytes) -> Sent:
+    """Keep bytes for a while, to be fetched by a component."""
+    return arrays.put(data)
+
+
+def names(name: str) -> str:
+    """The address below which the names of a collection's pictures are."""
+    return f"{NAMES}/{quote(name, safe='')}"
+
+
+def routes(service: Service, kept: Arrays = arrays) -> list[Route]:
+    """``GET /arrays/{digest}``, and ``GET /names/{collection}/{id}``: the name and the folder of a picture, as JSON."""
+
+    async def array(request: Request) -> Response:
+        digest = request.path_params["digest"]
+        data = kept.get(digest)
+        if data is None:
+            return problem(404, "not kept any more")
+        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable"}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(data, headers=headers, media_type="application/octet-stream")
+
+    async def name(request: Request) -> Response:
+        image_id = request.path_params["image_id"]
+        if not (image_id.isascii() and image_id.isdecimal() and len(image_id) <= 18):
+            return problem(404, "no such image")
+        try:
+            served = service.get(request.path_params["name"])
+            found = await service.threads.read(served.collection.get, int(image_id))
+        except ImseekError as error:
+            return of_error(error)
+        folder, _, last = ("" if found.place is None else found.place.display).rpartition("/")
+        said = {"name": one_line(last or "place unknown"), "folder": one_line(folder, 400)}
+        return JSONResponse(said, headers={"Cache-Control": "private, max-age=60"})
+
+    return [
+        Route(f"{ARRAYS}/{{digest}}", array, methods=["GET"]),
+        Route(f"{NAMES}/{{name}}/{{image_id}}", name, methods=["GET"]),
+    ]
