@@ -21,6 +21,7 @@ from imseek.search.answers import Wanted
 from imseek.search.encoders import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
+from imseek.showing.pictures import Folders
 from imseek.types import (
     CollectionInfo,
     Image,
@@ -141,6 +142,7 @@ class Collection:
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
+        self._pictures = Folders({self.uuid: path})
 
     def __enter__(self) -> Collection:
         return self
@@ -179,7 +181,8 @@ class Collection:
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError, and ExpiredPageError for a page of a generation that is no longer searched.
         """
-        return self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        return replace(found, pictures=self._pictures)
 
     def search_many(
         self,
@@ -196,7 +199,8 @@ class Collection:
         and errors are those of :meth:`search`; the first query that cannot be answered raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
-        return self._engine.search_many(asked, Wanted(metadata, vectors))
+        found = self._engine.search_many(asked, Wanted(metadata, vectors))
+        return [replace(one, pictures=self._pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
         """Everything known about one image. Raises ImageNotFoundError."""

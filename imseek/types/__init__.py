@@ -15,7 +15,15 @@ from imseek.types.acts import (
     UndoneFile,
     UndoReport,
 )
-from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.answers import (
+    Hit,
+    HitGroup,
+    Pictures,
+    ReadPicture,
+    Searched,
+    SearchResult,
+    SpaceShare,
+)
 from imseek.types.clusters import (
     AssignReport,
     Cluster,
@@ -195,6 +203,7 @@ __all__ = [
     "Outcome",
     "OutlierMethod",
     "OutlierReport",
+    "Pictures",
     "Pixels",
     "Place",
     "PlannedFile",
@@ -207,6 +216,7 @@ __all__ = [
     "QualityList",
     "QualityReport",
     "Rated",
+    "ReadPicture",
     "ReencodeReport",
     "RefusedFile",
     "RepairReport",
