@@ -32,7 +32,9 @@ def html(result: SearchResult, opened: Callable[[], AbstractContextManager[ReadP
     """The grid. Never raises: a picture that cannot be had is an empty tile that says why."""
     try:
         return _html(result, opened)
-    except Exception as error:  # such as of a server that answers strangely: a notebook is to show that, and go on
+    except (
+        Exception
+    ) as error:  # such as of a server that answers strangely: a notebook is to show that, and go on
         return f'<div style="{_GREY}">this answer cannot be shown: {escape(_line(str(error)))}</div>'
 
 
