@@ -150,7 +150,7 @@ def _answer(
         opened: list[Searchable] = []
         chosen: list[Resolved | Elsewhere] = []
         if server is not None:
-            remote = stack.enter_context(imseek.connect(_address(server, named)))
+            remote = stack.enter_context(imseek.connect(server_address(server, named)))
             opened.append(remote)
             chosen.append(Elsewhere(remote.name, server, "--server"))
         else:
@@ -180,7 +180,7 @@ def _answer(
     return 0
 
 
-def _address(server: str, named: Sequence[str] | None) -> str:
+def server_address(server: str, named: Sequence[str] | None) -> str:
     """Raises UsageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")

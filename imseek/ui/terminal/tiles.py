@@ -1,0 +1,140 @@
+"""The grid of thumbnails: as many tiles as there is room for, whatever the number of hits."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Center, Container
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+from textual_image import widget as images
+
+from imseek.showing.grid import name_of
+from imseek.types import Hit
+
+#: Of a tile with its border, in characters; the picture has all but the border and two lines.
+WIDTH: Final = 26
+HEIGHT: Final = 13
+
+
+def image_widget(**options: Any) -> Widget:
+    """A picture as the terminal can show it. Where the result is piped elsewhere (`--paths | …`), sequences that belong
+    to standard output would go there: then as coloured characters."""
+    real = sys.__stdout__
+    chosen = images.Image if real is not None and real.isatty() else images.HalfcellImage
+    return chosen(**options)
+
+
+def put(picture: bytes | str | None, image: Widget, words: Static) -> None:
+    """A picture into its place, encoded; or, in the place of it, why there is none. None: not yet."""
+    image.display = isinstance(picture, bytes)
+    words.display = not image.display
+    if isinstance(picture, bytes):
+        image.image = io.BytesIO(picture)  # type: ignore[attr-defined]
+    else:
+        words.update("…" if picture is None else picture)
+
+
+class Tile(Container):
+    """A hit: its picture, number, score, and name."""
+
+    DEFAULT_CSS = f"""
+    Tile {{ height: {HEIGHT}; border: round transparent; layout: vertical; }}
+    Tile.-here {{ border: round $accent; }}
+    Tile.-chosen .name {{ color: $success; text-style: bold; }}
+    Tile.-empty {{ visibility: hidden; }}
+    Tile Center {{ height: {HEIGHT - 4}; align: center middle; }}
+    Tile Image {{ width: auto; height: auto; }}
+    Tile .none {{ width: 100%; height: 1; text-align: center; color: $text-muted; }}
+    Tile .score {{ height: 1; color: $text-muted; }}
+    Tile .name {{ height: 1; text-overflow: ellipsis; text-wrap: nowrap; }}
+    """
+
+    class Clicked(Message):
+        def __init__(self, at: int, twice: bool) -> None:
+            super().__init__()
+            self.at = at
+            self.twice = twice
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = -1
+        self._picture: bytes | str | None = None
+        self._image = image_widget()
+        self._none = Static("", classes="none", markup=False)
+        self._score = Static("", classes="score", markup=False)
+        self._label = Static("", classes="name", markup=False)
+
+    def compose(self) -> ComposeResult:
+        with Center():
+            yield self._image
+            yield self._none
+        yield self._score
+        yield self._label
+
+    def show(
+        self, at: int, hit: Hit | None, picture: bytes | str | None, *, here: bool, chosen: bool
+    ) -> None:
+        """``picture`` is encoded, or in words why there is none; None: not yet."""
+        self.at = at
+        self.set_class(hit is None, "-empty")
+        self.set_class(here, "-here")
+        self.set_class(chosen, "-chosen")
+        if hit is None:
+            picture = ""
+        else:
+            same = f"  +{len(hit.duplicates)}" if hit.duplicates else ""
+            self._score.update(f"{at + 1}  {hit.score:.3f}{same}{'  ✓' if chosen else ''}")
+            self._label.update(name_of(hit))
+        if picture is self._picture:
+            return
+        self._picture = picture
+        put(picture, self._image, self._none)
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(self.at, event.chain > 1))
+
+
+class Tiles(Container, can_focus=True):
+    """Tiles in rows. The application tells what each of them shows, by ``show``."""
+
+    DEFAULT_CSS = f"""
+    Tiles {{ layout: grid; grid-rows: {HEIGHT}; grid-gutter: 0 1; overflow: hidden; }}
+    """
+    BINDINGS: ClassVar[list[Any]] = []
+
+    class Fits(Message):
+        """There is room for so many."""
+
+        def __init__(self, columns: int, rows: int) -> None:
+            super().__init__()
+            self.columns = columns
+            self.rows = rows
+
+    def __init__(self, show: Callable[[Tile, int], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._show = show
+
+    @property
+    def tiles(self) -> list[Tile]:
+        return list(self.query(Tile))
+
+    async def on_resize(self, event: events.Resize) -> None:
+        columns, rows = max(1, event.size.width // WIDTH), max(1, event.size.height // HEIGHT)
+        self.styles.grid_size_columns = columns
+        missing = columns * rows - len(self.tiles)
+        if missing > 0:
+            await self.mount_all(Tile() for _ in range(missing))
+        for tile in self.tiles[columns * rows :]:
+            await tile.remove()
+        self.post_message(self.Fits(columns, rows))
+
+    def refresh_tiles(self, first: int) -> None:
+        for n, tile in enumerate(self.tiles):
+            self._show(tile, first + n)
