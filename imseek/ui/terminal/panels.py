@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal, VerticalScroll
@@ -23,7 +24,6 @@ class Large(ModalScreen[None]):
     Large #picture Image { width: auto; height: auto; }
     Large #facts { width: 1fr; min-width: 26; padding: 0 1; border-left: solid $surface; }
     Large .fact { height: auto; }
-    Large .label { color: $text-muted; height: auto; }
     Large #said { width: auto; color: $text-muted; }
     """
     BINDINGS: ClassVar[list[Any]] = [
@@ -50,11 +50,8 @@ class Large(ModalScreen[None]):
     def show_facts(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
         panel = self.query_one("#facts", VerticalScroll)
         panel.remove_children()
-        panel.mount(Static(title, classes="fact", markup=False))
-        for name, value in facts:
-            panel.mount(
-                Static(name, classes="label", markup=False), Static(value, classes="fact", markup=False)
-            )
+        texts = [Text(title, "bold"), *(Text.assemble((f"{name}  ", "dim"), value) for name, value in facts)]
+        panel.mount(*(Static(text, classes="fact") for text in texts))
         panel.scroll_home(animate=False)
 
     def show_picture(self, picture: bytes | str | None) -> None:

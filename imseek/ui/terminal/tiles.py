@@ -18,7 +18,7 @@ from textual_image import widget as images
 from imseek.showing.grid import name_of
 from imseek.types import Hit
 
-#: Of a tile with its border, in characters; the picture has all but the border and two lines.
+#: Of a tile with its border, in characters, at least; the picture has all but the border and two lines.
 WIDTH: Final = 26
 HEIGHT: Final = 13
 
@@ -44,16 +44,16 @@ def put(picture: bytes | str | None, image: Widget, words: Static) -> None:
 class Tile(Container):
     """A hit: its picture, number, score, and name."""
 
-    DEFAULT_CSS = f"""
-    Tile {{ height: {HEIGHT}; border: round transparent; layout: vertical; }}
-    Tile.-here {{ border: round $accent; }}
-    Tile.-chosen .name {{ color: $success; text-style: bold; }}
-    Tile.-empty {{ visibility: hidden; }}
-    Tile Center {{ height: {HEIGHT - 4}; align: center middle; }}
-    Tile Image {{ width: auto; height: auto; }}
-    Tile .none {{ width: 100%; height: 1; text-align: center; color: $text-muted; }}
-    Tile .score {{ height: 1; color: $text-muted; }}
-    Tile .name {{ height: 1; text-overflow: ellipsis; text-wrap: nowrap; }}
+    DEFAULT_CSS = """
+    Tile { height: 100%; border: round transparent; layout: vertical; }
+    Tile.-here { border: round $accent; }
+    Tile.-chosen .name { color: $success; text-style: bold; }
+    Tile.-empty { visibility: hidden; }
+    Tile Center { height: 1fr; align: center middle; }
+    Tile Image { width: auto; height: auto; }
+    Tile .none { width: 100%; height: 1; text-align: center; color: $text-muted; }
+    Tile .score { height: 1; color: $text-muted; }
+    Tile .name { height: 1; text-overflow: ellipsis; text-wrap: nowrap; }
     """
 
     class Clicked(Message):
@@ -104,8 +104,8 @@ class Tile(Container):
 class Tiles(Container, can_focus=True):
     """Tiles in rows. The application tells what each of them shows, by ``show``."""
 
-    DEFAULT_CSS = f"""
-    Tiles {{ layout: grid; grid-rows: {HEIGHT}; grid-gutter: 0 1; overflow: hidden; }}
+    DEFAULT_CSS = """
+    Tiles { layout: grid; grid-gutter: 0 1; overflow: hidden; }
     """
     BINDINGS: ClassVar[list[Any]] = []
 
@@ -128,6 +128,7 @@ class Tiles(Container, can_focus=True):
     async def on_resize(self, event: events.Resize) -> None:
         columns, rows = max(1, event.size.width // WIDTH), max(1, event.size.height // HEIGHT)
         self.styles.grid_size_columns = columns
+        self.styles.grid_size_rows = rows
         missing = columns * rows - len(self.tiles)
         if missing > 0:
             await self.mount_all(Tile() for _ in range(missing))
