@@ -56,7 +56,9 @@ def small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
     except ImseekError as error:
         raise MediaError(SkipReason.UNREADABLE, str(error), hint=error.hint) from error
     except OSError as error:
-        raise MediaError(SkipReason.UNREADABLE, error.strerror or str(error)) from error
+        gone = isinstance(error, FileNotFoundError)
+        reason = SkipReason.VANISHED if gone else SkipReason.UNREADABLE
+        raise MediaError(reason, error.strerror or str(error)) from error
 
 
 def why(error: MediaError) -> str:

@@ -12,7 +12,7 @@ from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 
-from imseek.ui.terminal.tiles import image_widget, put
+from imseek.ui.terminal.images import image_widget, put
 
 
 class Large(ModalScreen[None]):

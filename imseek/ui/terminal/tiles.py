@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -11,34 +9,15 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Center, Container
 from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import Static
-from textual_image import widget as images
 
 from imseek.showing.grid import name_of
 from imseek.types import Hit
+from imseek.ui.terminal.images import image_widget, put
 
 #: Of a tile with its border, in characters, at least; the picture has all but the border and two lines.
 WIDTH: Final = 26
 HEIGHT: Final = 13
-
-
-def image_widget(**options: Any) -> Widget:
-    """A picture as the terminal can show it. Where the result is piped elsewhere (`--paths | …`), sequences that belong
-    to standard output would go there: then as coloured characters."""
-    real = sys.__stdout__
-    chosen = images.Image if real is not None and real.isatty() else images.HalfcellImage
-    return chosen(**options)
-
-
-def put(picture: bytes | str | None, image: Widget, words: Static) -> None:
-    """A picture into its place, encoded; or, in the place of it, why there is none. None: not yet."""
-    image.display = isinstance(picture, bytes)
-    words.display = not image.display
-    if isinstance(picture, bytes):
-        image.image = io.BytesIO(picture)  # type: ignore[attr-defined]
-    else:
-        words.update("…" if picture is None else picture)
 
 
 class Tile(Container):
