@@ -54,53 +54,99 @@ class Drawn:
     rest: list[str] = field(default_factory=list)
 
 
-def run(
-    arguments: Sequence[str],
-    answer: str,
-    *,
-    size: tuple[int, int] = (80, 30),
-    extra: Mapping[str, str] | None = None,
-) -> tuple[int, str, str]:
-    """The exit code of ``imseek ARGUMENTS`` in a terminal of ``size`` (columns, lines) that answers so once it is
-    asked, what was written there, and to standard error."""
-    master, slave = pty.openpty()
-    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "TMUX")
-    }
-    environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(extra or {})}
-    command = [
-        sys.executable,
-        "-c",
-        _CONTROLLING,
-        sys.executable,
-        "-P",
-        "-W",
-        "error",
-        "-m",
-        "imseek",
-        *arguments,
-    ]
-    process = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=environment, start_new_session=True
-    )
-    os.close(slave)
-    written, until = "", time.monotonic() + 60
-    while time.monotonic() < until:
-        if not select.select([master], [], [], 0.1)[0]:
-            continue
+class Session:
+    """``imseek ARGUMENTS`` in a terminal of ``size`` (columns, lines), which ``answers`` what it is asked.
+
+    With ``piped``, standard output goes elsewhere, and only keys and standard error are of the terminal.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        answers: Mapping[str, str] | None = None,
+        *,
+        size: tuple[int, int] = (80, 30),
+        extra: Mapping[str, str] | None = None,
+        piped: bool = False,
+        stderr: bool = True,
+    ) -> None:
+        self.written = ""
+        self._answers = dict(answers or {})
+        self._answered = 0
+        self._expected = 0
+        self._master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        unwanted = ("COLUMNS", "LINES", "TMUX")
+        environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+        environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(extra or {})}
+        imseek = [sys.executable, "-P", "-W", "error", "-m", "imseek", *arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _CONTROLLING, *imseek],
+            stdin=slave,
+            stdout=subprocess.PIPE if piped else slave,
+            stderr=slave if stderr else subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def expect(self, text: str) -> None:
+        """Waits until that is written, after what was expected before."""
+        until = time.monotonic() + 60
+        while (at := self.written.find(text, self._expected)) < 0:
+            assert time.monotonic() < until, f"never {text!r}: {self.written[-2000:]!r}"
+            assert self._read(), f"it has ended without {text!r}: {self.written[-2000:]!r}"
+        self._expected = at
+
+    def end(self) -> tuple[int, str]:
+        """The exit code, and what went to where standard output, or else standard error, was led."""
+        until = time.monotonic() + 60
+        while self._read():
+            assert time.monotonic() < until, "it does not end"
+        stream = self.process.stdout or self.process.stderr
+        led = "" if stream is None else os.fsdecode(stream.read())
+        return self.process.wait(10), led
+
+    def _read(self) -> bool:
+        """Whether there may be more."""
+        if not select.select([self._master], [], [], 0.1)[0]:
+            return True
         try:
-            part = os.read(master, 65536)
+            part = os.read(self._master, 65536)
         except OSError:  # the other end is closed
-            break
-        written += part.decode("utf-8", "surrogateescape")
-        if part.endswith(b"\x1b[c"):
-            os.write(master, answer.encode())
-    os.close(master)
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    process.stderr.close()
-    return process.wait(10), written, said
+            return False
+        self.written += part.decode("utf-8", "surrogateescape")
+        for question, answer in self._answers.items():
+            if self.written.find(question, self._answered) >= 0:
+                self._answered = len(self.written)
+                os.write(self._master, answer.encode())
+                break
+        return bool(part)
+
+
+def run(
+    arguments: Sequence[str], answer: str, *, extra: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """The exit code of ``imseek ARGUMENTS`` in a terminal that answers so once it has been asked all, what was written
+    there, and to standard error."""
+    with Session(arguments, {"\x1b[c": answer}, extra=extra, stderr=False) as session:
+        code, said = session.end()
+    return code, session.written, said
 
 
 def drawn(written: str) -> Drawn:

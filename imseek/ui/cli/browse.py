@@ -67,7 +67,8 @@ def browse(
         from imseek.ui.terminal.browse import Browse
         from imseek.ui.terminal.looking import AND, Wish
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "textual", "terminal") from error
+        package = (error.name or "textual").partition(".")[0].replace("_", "-")
+        raise MissingExtraError(package, "terminal") from error
     with ExitStack() as stack:
         opened: Searchable
         if server is not None:
