@@ -103,7 +103,7 @@ class TestRanking:
 
     @pytest.mark.parametrize("way", ["kitty", "iterm", "sixel"])
     def test_each_picture_stands_over_its_label(self, way, capsys) -> None:
-        screen = Screen(way, 80, 30, (10, 20))
+        screen = Screen(way, 76, 30, (10, 20))
         print_preview(self.hits(5), ["写真.png", "b" * 60, "c", "d", "e"], self.colours, screen)
         shown = terminals.drawn(capsys.readouterr().out.replace("\n", "\r\n"))
         assert shown.rest == []

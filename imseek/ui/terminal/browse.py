@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, get_current_worker
 
@@ -27,6 +28,8 @@ from imseek.ui.terminal.tiles import Tile, Tiles
 #: Of thumbnails and of a large picture, in pixels.
 _SIDE: Final = 320
 _LARGE: Final = 1024
+#: Seconds until a screen that is shown again has been drawn.
+_SETTLED: Final = 0.1
 #: Thumbnails that are kept.
 _KEPT: Final = 400
 
@@ -144,7 +147,8 @@ class Browse(App[list[Hit]]):
 
     def _show_tile(self, tile: Tile, at: int) -> None:
         hit = self.found.hits[at] if at < len(self.found.hits) else None
-        picture = None if hit is None else self._thumbs.get(key_of(hit))
+        covered = len(self.screen_stack) > 1
+        picture = None if hit is None or covered else self._thumbs.get(key_of(hit))
         chosen = hit is not None and key_of(hit) in self.found.chosen
         tile.show(at, hit, picture, here=at == self.window.cursor, chosen=chosen)
 
@@ -166,6 +170,18 @@ class Browse(App[list[Hit]]):
             query = self._wish.query(self.found.next_page)
             if query is not None:
                 self._search(query, further=True)
+
+    def _cover(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
+        """Put something over the grid. Sixels lie on the screen, not in its cells: meanwhile there are none below, so
+        that the grid is drawn as text when it comes back, and then the pictures over it."""
+
+        def uncovered(result: Any) -> None:
+            if back is not None:
+                back(result)
+            self.set_timer(_SETTLED, self._refresh)
+
+        self.push_screen(panel, uncovered)
+        self._draw()
 
     def _draw(self) -> None:
         self.query_one(Grid).refresh_tiles(self.window.shown.start)
@@ -265,7 +281,7 @@ class Browse(App[list[Hit]]):
     def action_large(self) -> None:
         if self.here is not None:
             large = Large()
-            self.push_screen(large, lambda _: self._refresh())
+            self._cover(large)
             self.call_after_refresh(self._show_large, large)
 
     def _show_large(self, large: Large) -> None:
@@ -302,7 +318,7 @@ class Browse(App[list[Hit]]):
             self._fail(error)
             return
         if isinstance(self.screen, Large):
-            self.pop_screen()
+            self.screen.dismiss()
         self.ask(wish)
 
     def action_reset(self) -> None:
@@ -353,10 +369,10 @@ class Browse(App[list[Hit]]):
                 self._say(f"wrote {len(lines):,} {'path' if len(lines) == 1 else 'paths'} to {name}")
 
         many = f"{len(lines):,} paths" if len(lines) > 1 else "one path"
-        self.push_screen(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
+        self._cover(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
 
     def action_keys(self) -> None:
-        self.push_screen(Keys())
+        self._cover(Keys())
 
     def action_end(self) -> None:
         self.exit(list(self.found.chosen.values()))
@@ -376,12 +392,12 @@ class Grid(Tiles):
         Binding("pagedown", "app.screenful(1)", "Screen down", show=False),
         Binding("home", "app.ends(False)", "First", show=False),
         Binding("end", "app.ends(True)", "Last", show=False),
-        Binding("m", "app.like", "More like this"),
-        Binding("l", "app.unlike", "Less like this"),
+        Binding("m", "app.like", "More"),
+        Binding("l", "app.unlike", "Less"),
         Binding("r", "app.reset", "Reset", show=False),
         Binding("space", "app.choose", "Select"),
-        Binding("e", "app.write", "Write paths"),
-        Binding("y", "app.copy", "Copy path"),
+        Binding("e", "app.write", "Write"),
+        Binding("y", "app.copy", "Copy"),
         Binding("o", "app.view", "Open"),
         Binding("question_mark", "app.keys", "Keys", key_display="?"),
         Binding("q", "app.end", "End"),

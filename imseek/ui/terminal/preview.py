@@ -19,7 +19,7 @@ from imseek.ui.terminal.screens import Screen
 
 #: So many of the hits.
 MOST: Final = 100
-#: Of a tile, in characters: the picture, the space to the next one, the two lines below.
+#: Of a tile, in characters, about: the picture, the space to the next one, the two lines below.
 _WIDTH: Final = 24
 _LINES: Final = 10
 _GAP: Final = 2
@@ -32,9 +32,9 @@ _Picture = Pixels | str
 
 def print_preview(hits: Sequence[Hit], names: Sequence[str], read: ReadPicture, screen: Screen) -> None:
     """The first hits, as pictures; ``names`` are what stands below. ``screen`` has a way to draw them."""
-    width = max(4, min(_WIDTH, screen.columns))
+    across = max(1, round((screen.columns + _GAP) / (_WIDTH + _GAP)))
+    width = max(4, (screen.columns + _GAP) // across - _GAP)
     lines = max(2, min(_LINES, screen.lines - _BELOW - 2))
-    across = max(1, (screen.columns + _GAP) // (width + _GAP))
     shown = hits[:MOST]
 
     def picture(hit: Hit) -> _Picture:
