@@ -142,7 +142,8 @@ class Collection:
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
-        self._pictures = Folders({self.uuid: path})
+        #: Where its pictures can be read, for answers that show themselves and for `imseek.show`.
+        self.pictures = Folders({self.uuid: path})
 
     def __enter__(self) -> Collection:
         return self
@@ -182,7 +183,7 @@ class Collection:
         MissingExtraError, and ExpiredPageError for a page of a generation that is no longer searched.
         """
         found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
-        return replace(found, pictures=self._pictures)
+        return replace(found, pictures=self.pictures)
 
     def search_many(
         self,
@@ -200,7 +201,7 @@ class Collection:
         """
         asked = [as_query(query, limit, by) for query in queries]
         found = self._engine.search_many(asked, Wanted(metadata, vectors))
-        return [replace(one, pictures=self._pictures) for one in found]
+        return [replace(one, pictures=self.pictures) for one in found]
 
     def get(self, image_id: int) -> Image:
         """Everything known about one image. Raises ImageNotFoundError."""

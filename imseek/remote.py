@@ -31,6 +31,7 @@ from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
 from imseek.search.received import hit_of, image_of
 from imseek.search.searchable import TOGETHER, VECTOR
+from imseek.showing.pictures import ELSEWHERE
 from imseek.types import (
     CollectionInfo,
     HitGroup,
@@ -116,7 +117,7 @@ class RemoteCollection:
         except BaseException:
             self.close()
             raise
-        self._pictures = Served(f"{self.url}{self._at}", token)
+        self.pictures = Served(f"{self.url}{self._at}", token)
 
     def __enter__(self) -> RemoteCollection:
         return self
@@ -237,7 +238,7 @@ class RemoteCollection:
             approximate=found["approximate"],
             groups=tuple(groups),
             collections=(Searched(uuid, found["generation"], found["searched"]),),
-            pictures=self._pictures,
+            pictures=self.pictures,
         )
 
     # -- the wire --------------------------------------------------------------------------------------------
@@ -330,7 +331,13 @@ class Served:
     def opened(self) -> Iterator[ReadPicture]:
         """Small pictures, as the server makes them."""
         with connect(self.url, self.token) as opened:
-            yield lambda uuid, image_id, side: opened.thumbnail(image_id, min(max(side, 32), _SIDE))
+
+            def read(uuid: str, image_id: int, side: int) -> bytes:
+                if uuid != opened.uuid:
+                    raise MediaError(SkipReason.VANISHED, ELSEWHERE)
+                return opened.thumbnail(image_id, min(max(side, 32), _SIDE))
+
+            yield read
 
     def html(self, result: SearchResult) -> str:
         """A grid for notebooks; never raises."""

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.errors import ImseekError, MediaError
-from imseek.types import Pixels, ReadPicture, SearchResult, SkipReason
+from imseek.types import Pixels, Place, ReadPicture, SearchResult, SkipReason
+
+ELSEWHERE: Final = "the picture is of another collection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Folders:
 
             def read(uuid: str, image_id: int, side: int) -> bytes:
                 with lock:
+                    if uuid not in self.paths:
+                        raise MediaError(SkipReason.VANISHED, ELSEWHERE)
                     if uuid not in known:
                         reader = stack.enter_context(closing(Reader(self.paths[uuid])))
                         known[uuid] = stack.enter_context(Originals(reader))
@@ -59,6 +63,13 @@ def small(read: ReadPicture, uuid: str, image_id: int, side: int) -> Pixels:
         gone = isinstance(error, FileNotFoundError)
         reason = SkipReason.VANISHED if gone else SkipReason.UNREADABLE
         raise MediaError(reason, error.strerror or str(error)) from error
+
+
+def name_of(place: Place | None, image_id: int) -> str:
+    """The last part of where an image lies, as one printable line."""
+    if place is None:
+        return f"image {image_id}"
+    return place.display.rstrip("/").rsplit("/", 1)[-1] or place.display
 
 
 def why(error: MediaError) -> str:

@@ -9,8 +9,7 @@ from typing import Final
 from imseek.errors import MediaError
 from imseek.media import Cell, Row, contact_sheet, decode
 from imseek.search.query import Query, Term
-from imseek.showing.grid import name_of
-from imseek.showing.pictures import small, why
+from imseek.showing.pictures import name_of, small, why
 from imseek.types import Hit, Pixels, ReadPicture, SearchResult
 
 #: Hits on a sheet, which is decoded whole by whoever looks at it.
@@ -30,7 +29,7 @@ def sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
             pixels = small(read, hit.collection, hit.image_id, _SIDE)
         except MediaError as error:
             pixels = why(error)
-        return Cell(pixels, f"{n}  {hit.score:.3f}\n{name_of(hit)}")
+        return Cell(pixels, f"{n}  {hit.score:.3f}\n{name_of(hit.place, hit.image_id)}")
 
     with ThreadPoolExecutor(_THREADS) as pool:
         cells = list(pool.map(cell, enumerate(result.hits[:MOST], start=1)))

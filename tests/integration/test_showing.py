@@ -19,8 +19,10 @@ from PIL import Image
 from serving import served
 
 import imseek
+from imseek.errors import ImageNotFoundError, UsageError
 from imseek.search.query import Query, Term
 from imseek.showing import grid
+from imseek.showing.notebook import Grid
 from imseek.showing.sheet import title_of
 from imseek.types import SearchResult
 
@@ -46,7 +48,7 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.tags if tag == "img"]
 
 
-def shown(result: SearchResult) -> Page:
+def shown(result: SearchResult | Grid) -> Page:
     html = result._repr_html_()
     assert html is not None
     page = Page(html)
@@ -186,14 +188,78 @@ def test_a_query_in_one_line() -> None:
     assert title_of(Query(terms)) == "a car, image 3, not snow, a picture"
 
 
-class TestServers:
-    @pytest.fixture
-    def server(self, indexed, tmp_path):
-        with served(tmp_path / "collection") as running:
-            yield running
+class TestShow:
+    def test_ids_images_and_hits(self, indexed) -> None:
+        first, second, third = indexed.search("red", limit=3)
+        picked = [first.image_id, np.int64(second.image_id), indexed.get(third.image_id), first]
+        page = shown(imseek.show(indexed, picked))
+        names = [Path(hit.path).name for hit in (first, second, third, first)]
+        assert [image["alt"] for image in page.images] == [*names[:3], f"{names[3]}, {first.score:.3f}"]
+        assert "4 images" in page.text
+        assert len(shown(imseek.show(indexed, first.image_id)).images) == 1
+        with Image.open(first.path) as original:
+            height, width = pixels(page.images[0]["src"]).shape[:2]
+            assert width / height == pytest.approx(original.width / original.height, rel=0.02)
 
-    def test_small_pictures_come_from_there(self, indexed, server) -> None:
-        here = shown(indexed.search("red", limit=3))
+    def test_reports(self, indexed, photos) -> None:
+        shutil.copyfile(photos / "coffee.png", photos / "again.png")
+        indexed.index()
+        sample = imseek.clusters.sample(indexed, 3)
+        page = shown(imseek.show(indexed, sample))
+        assert [image["alt"].partition(",")[0] for image in page.images] == [
+            Path(os.fsdecode(one.place.path)).name for one in sample.chosen
+        ]
+        assert "3 of 9 images, by facility" in page.text
+        duplicates = imseek.duplicates.find(indexed)
+        page = shown(imseek.show(indexed, duplicates))
+        assert "1 group of duplicates among 9 images" in page.text
+        assert "1. exact (2)" in page.text
+        assert sorted(image["alt"].partition(",")[0] for image in page.images) == ["again.png", "coffee.png"]
+        assert [image["alt"].endswith("keep") for image in page.images] == [True, False]
+        clusters = imseek.clusters.find(indexed, k=2)
+        page = shown(imseek.show(indexed, clusters))
+        assert len(page.images) == sum(len(cluster.medoids) for cluster in clusters.clusters)
+        outliers = imseek.clusters.outliers(indexed, limit=2)
+        assert len(shown(imseek.show(indexed, outliers)).images) == 2
+
+    def test_sections_share_the_bound(self, indexed, monkeypatch) -> None:
+        report = imseek.clusters.find(indexed, k=4)
+        every = sum(len(cluster.medoids) for cluster in report.clusters)
+        monkeypatch.setattr(grid, "MOST", every - 1)
+        page = shown(imseek.show(indexed, report))
+        assert len(page.images) == every - 1
+        assert "and 1 more" in page.text
+
+    def test_of_another_collection(self, indexed, tmp_path) -> None:
+        hit = replace(indexed.search("red", limit=1)[0], collection="another")
+        page = shown(imseek.show(indexed, [hit]))
+        assert page.images == []
+        assert "not there any more" in page.text
+
+    @pytest.mark.parametrize("what", ["red", b"red", None, 1.5, True, [None], ["red"], object()])
+    def test_what_names_no_pictures(self, indexed, what) -> None:
+        with pytest.raises(UsageError, match="names no pictures"):
+            imseek.show(indexed, what)
+
+    def test_an_id_that_is_none(self, indexed) -> None:
+        with pytest.raises(ImageNotFoundError):
+            imseek.show(indexed, [10_000])
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory, photo_files):
+    """A collection, here and on a server."""
+    root = tmp_path_factory.mktemp("served")
+    with imseek.create(root / "collection", encoder="fake") as made:
+        made.index(photo_files)
+        with served(root / "collection") as running:
+            yield made, running
+
+
+class TestServers:
+    def test_small_pictures_come_from_there(self, everywhere) -> None:
+        collection, server = everywhere
+        here = shown(collection.search("red", limit=3))
         with imseek.connect(server.url) as remote:
             result = remote.search("red", limit=3)
         there = shown(result)
@@ -202,18 +268,25 @@ class TestServers:
             difference = pixels(ours["src"]).astype(int) - pixels(theirs["src"])
             assert np.abs(difference).mean() < 8
 
-    def test_a_server_that_has_ended_raises_nothing(self, server) -> None:
+    def test_show_asks_there_too(self, everywhere) -> None:
+        collection, server = everywhere
         with imseek.connect(server.url) as remote:
-            result = remote.search("red", limit=2)
-        server.end()
-        page = shown(result)
-        assert page.images == []
-        assert "no answer from" in page.text
+            grid = imseek.show(remote, [3, 5])
+        names = [Path(os.fsdecode(collection.get(n).place.path)).name for n in (3, 5)]
+        assert [image["alt"] for image in shown(grid).images] == names
 
-    def test_a_token_stays_in_the_process(self, server) -> None:
-        with imseek.connect(server.url, "secret-token") as remote:
+    def test_a_token_stays_in_the_process(self, everywhere) -> None:
+        with imseek.connect(everywhere[1].url, "secret-token") as remote:
             result = remote.search("red", limit=1)
         assert "secret-token" not in repr(result.pictures)
         data = pickle.dumps(result)
         assert b"secret-token" not in data
         assert len(shown(pickle.loads(data)).images) == 1
+
+    def test_a_server_that_has_ended_raises_nothing(self, everywhere) -> None:
+        with imseek.connect(everywhere[1].url) as remote:
+            result = remote.search("red", limit=2)
+        everywhere[1].end()
+        page = shown(result)
+        assert page.images == []
+        assert "no answer from" in page.text

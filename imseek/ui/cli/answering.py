@@ -151,12 +151,13 @@ def _preview(result: SearchResult, *, by_caption: bool) -> None:
     if found.way is None:
         say(f"no preview: {found.reason}; --sheet FILE.png draws the hits into a picture")
         return
-    from imseek.showing.grid import name_of
+    from imseek.showing.pictures import name_of
     from imseek.ui.terminal.preview import MOST, print_preview
 
     assert result.pictures is not None
     names: Sequence[str] = [
-        printable(str(hit.metadata.get("caption", ""))) if by_caption else name_of(hit) for hit in result.hits
+        printable(str(hit.metadata.get("caption", ""))) if by_caption else name_of(hit.place, hit.image_id)
+        for hit in result.hits
     ]
     with result.pictures.opened() as read:
         print_preview(result.hits, names, read, found)

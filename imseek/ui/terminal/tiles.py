@@ -11,7 +11,7 @@ from textual.containers import Center, Container
 from textual.message import Message
 from textual.widgets import Static
 
-from imseek.showing.grid import name_of
+from imseek.showing.pictures import name_of
 from imseek.types import Hit
 from imseek.ui.terminal.images import image_widget, put
 
@@ -70,7 +70,7 @@ class Tile(Container):
         else:
             same = f"  +{len(hit.duplicates)}" if hit.duplicates else ""
             self._score.update(f"{at + 1}  {hit.score:.3f}{same}{'  ✓' if chosen else ''}")
-            self._label.update(name_of(hit))
+            self._label.update(name_of(hit.place, hit.image_id))
         if picture is self._picture:
             return
         self._picture = picture
