@@ -72,7 +72,7 @@ class Browse(App[list[Hit]]):
     def compose(self) -> ComposeResult:
         yield Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
         yield Static("", id="status", markup=False)
-        yield Grid(self._show_tile, id="tiles")
+        yield Tiles(self._show_tile, id="tiles")
         yield Static("", id="where", markup=False)
         yield Footer(show_command_palette=False)
 
@@ -80,7 +80,7 @@ class Browse(App[list[Hit]]):
         self._say("type what you look for, and press Enter; ? in the grid tells the keys")
         if self._wish.line.strip():
             self.ask(self._wish)
-            self.query_one(Grid).focus()
+            self.query_one(Tiles).focus()
 
     # -- asking ------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Browse(App[list[Hit]]):
         self._refresh()
 
     def on_tile_clicked(self, event: Tile.Clicked) -> None:
-        self.query_one(Grid).focus()
+        self.query_one(Tiles).focus()
         self._go(event.at)
         if event.twice:
             self.action_large()
@@ -184,7 +184,7 @@ class Browse(App[list[Hit]]):
         self._draw()
 
     def _draw(self) -> None:
-        self.query_one(Grid).refresh_tiles(self.window.shown.start)
+        self.query_one(Tiles).refresh_tiles(self.window.shown.start)
         hit = self.here
         place = "" if hit is None or hit.place is None else hit.place.display
         self.query_one("#where", Static).update(place)
@@ -214,7 +214,7 @@ class Browse(App[list[Hit]]):
         self._thumbs[key] = picture
         while len(self._thumbs) > _KEPT:
             self._thumbs.popitem(last=False)
-        for tile in self.query_one(Grid).tiles:
+        for tile in self.query_one(Tiles).tiles:
             if tile.at < len(self.found.hits) and key_of(self.found.hits[tile.at]) == key:
                 self._show_tile(tile, tile.at)
 
@@ -246,7 +246,7 @@ class Browse(App[list[Hit]]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.ask(Wish(event.value, where=self._wish.where, by=self._wish.by))
-        self.query_one(Grid).focus()
+        self.query_one(Tiles).focus()
 
     def _go(self, cursor: int) -> None:
         self.window = self.window.at(cursor, len(self.found.hits))
@@ -276,7 +276,7 @@ class Browse(App[list[Hit]]):
         self.query_one("#words", Input).focus()
 
     def action_grid(self) -> None:
-        self.query_one(Grid).focus()
+        self.query_one(Tiles).focus()
 
     def action_large(self) -> None:
         if self.here is not None:
@@ -376,29 +376,3 @@ class Browse(App[list[Hit]]):
 
     def action_end(self) -> None:
         self.exit(list(self.found.chosen.values()))
-
-
-class Grid(Tiles):
-    """The tiles, and the keys that count while they have the focus."""
-
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding("slash,escape", "app.words", "Words", key_display="/"),
-        Binding("enter", "app.large", "Large"),
-        Binding("left", "app.step(-1)", "Left", show=False),
-        Binding("right", "app.step(1)", "Right", show=False),
-        Binding("up", "app.row(-1)", "Up", show=False),
-        Binding("down", "app.row(1)", "Down", show=False),
-        Binding("pageup", "app.screenful(-1)", "Screen up", show=False),
-        Binding("pagedown", "app.screenful(1)", "Screen down", show=False),
-        Binding("home", "app.ends(False)", "First", show=False),
-        Binding("end", "app.ends(True)", "Last", show=False),
-        Binding("m", "app.like", "More"),
-        Binding("l", "app.unlike", "Less"),
-        Binding("r", "app.reset", "Reset", show=False),
-        Binding("space", "app.choose", "Select"),
-        Binding("e", "app.write", "Write"),
-        Binding("y", "app.copy", "Copy"),
-        Binding("o", "app.view", "Open"),
-        Binding("question_mark", "app.keys", "Keys", key_display="?"),
-        Binding("q", "app.end", "End"),
-    ]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Center, Container
 from textual.message import Message
 from textual.widgets import Static
@@ -81,12 +82,33 @@ class Tile(Container):
 
 
 class Tiles(Container, can_focus=True):
-    """Tiles in rows. The application tells what each of them shows, by ``show``."""
+    """Tiles in rows, and the keys that count while they have the focus. The application tells what each of them shows,
+    by ``show``."""
 
     DEFAULT_CSS = """
     Tiles { layout: grid; grid-gutter: 0 1; overflow: hidden; }
     """
-    BINDINGS: ClassVar[list[Any]] = []
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("slash,escape", "app.words", "Words", key_display="/"),
+        Binding("enter", "app.large", "Large"),
+        Binding("left", "app.step(-1)", "Left", show=False),
+        Binding("right", "app.step(1)", "Right", show=False),
+        Binding("up", "app.row(-1)", "Up", show=False),
+        Binding("down", "app.row(1)", "Down", show=False),
+        Binding("pageup", "app.screenful(-1)", "Screen up", show=False),
+        Binding("pagedown", "app.screenful(1)", "Screen down", show=False),
+        Binding("home", "app.ends(False)", "First", show=False),
+        Binding("end", "app.ends(True)", "Last", show=False),
+        Binding("m", "app.like", "More"),
+        Binding("l", "app.unlike", "Less"),
+        Binding("r", "app.reset", "Reset", show=False),
+        Binding("space", "app.choose", "Select"),
+        Binding("e", "app.write", "Write"),
+        Binding("y", "app.copy", "Copy"),
+        Binding("o", "app.view", "Open"),
+        Binding("question_mark", "app.keys", "Keys", key_display="?"),
+        Binding("q", "app.end", "End"),
+    ]
 
     class Fits(Message):
         """There is room for so many."""
