@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from imseek.search.query import Query, Term
     from imseek.search.searchable import Searchable
     from imseek.several import search_all
+    from imseek.showing.notebook import show
     from imseek.types import (
         ApplyReport,
         AssignReport,
@@ -115,6 +116,7 @@ _HOMES = {
     "Searchable": "imseek.search.searchable",
     "connect": "imseek.remote",
     "search_all": "imseek.several",
+    "show": "imseek.showing.notebook",
     "CaptionReport": "imseek.types",
     "CollectionInfo": "imseek.types",
     "Failure": "imseek.types",
@@ -279,6 +281,7 @@ __all__ = [
     "probes",
     "report",
     "search_all",
+    "show",
     "tags",
     "tune",
     "upkeep",

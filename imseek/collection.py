@@ -24,6 +24,7 @@ from imseek.search.answers import Wanted
 from imseek.search.encoders import load_encoder
 from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
+from imseek.showing.pictures import Folders
 from imseek.types import (
     CollectionInfo,
     Float32,
@@ -145,6 +146,8 @@ class Collection:
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
+        #: Where its pictures can be read, for answers that show themselves and for `imseek.show`.
+        self.pictures = Folders({self.uuid: path})
 
     def __enter__(self) -> Collection:
         return self
@@ -183,7 +186,8 @@ class Collection:
         Raises QueryError, MediaError (unreadable picture bytes), ImageNotFoundError, EncoderMismatchError,
         MissingExtraError, and ExpiredPageError for a page of a generation that is no longer searched.
         """
-        return self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        return replace(found, pictures=self.pictures)
 
     def search_many(
         self,
@@ -200,7 +204,8 @@ class Collection:
         and errors are those of :meth:`search`; the first query that cannot be answered raises.
         """
         asked = [as_query(query, limit, by) for query in queries]
-        return self._engine.search_many(asked, Wanted(metadata, vectors))
+        found = self._engine.search_many(asked, Wanted(metadata, vectors))
+        return [replace(one, pictures=self.pictures) for one in found]
 
     def scores(self, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
         """(n,) float32: what :meth:`search` would score the images of these ids (n,), in their order, however far down

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -10,13 +9,12 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
-
-import numpy as np
 
 from imseek._version import __version__
 from imseek.errors import (
@@ -31,13 +29,14 @@ from imseek.errors import (
 )
 from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
+from imseek.search.received import hit_of, image_of
 from imseek.search.searchable import TOGETHER, VECTOR
+from imseek.showing.pictures import ELSEWHERE
 from imseek.types import (
     CollectionInfo,
-    Hit,
     HitGroup,
     Image,
-    Place,
+    ReadPicture,
     Searched,
     SearchResult,
     SkipReason,
@@ -51,6 +50,8 @@ _TIMEOUT: Final = 60.0
 #: Queries that are sent at once, and bytes that an answer may have.
 _TOGETHER: Final = 256
 _LARGEST: Final = 1 << 30
+#: Of the largest thumbnail that a server makes, in pixels.
+_SIDE: Final = 1024
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _CLOSED: Final = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 #: What a server says that it could not do, by the name of the error.
@@ -116,6 +117,7 @@ class RemoteCollection:
         except BaseException:
             self.close()
             raise
+        self.pictures = Served(f"{self.url}{self._at}", token)
 
     def __enter__(self) -> RemoteCollection:
         return self
@@ -175,11 +177,15 @@ class RemoteCollection:
 
     def get(self, image_id: int) -> Image:
         """Raises ImageNotFoundError, ServerError."""
-        return self._read("GET", f"{self._at}/images/{int(image_id)}", _image)
+        return self._read("GET", f"{self._at}/images/{int(image_id)}", image_of)
 
     def read(self, image_id: int) -> bytes:
         """The picture itself. Raises ImageNotFoundError, MediaError, ServerError."""
         return self._request("GET", f"{self._at}/images/{int(image_id)}/file")
+
+    def thumbnail(self, image_id: int, side: int = 256) -> bytes:
+        """A WebP of at most ``side`` pixels, 32 to 1024. Raises as :meth:`read`."""
+        return self._request("GET", f"{self._at}/images/{int(image_id)}/thumbnail?side={int(side)}")
 
     def info(self) -> CollectionInfo:
         """What the server tells: counts and the encoder; sources and failures it keeps to itself."""
@@ -215,7 +221,7 @@ class RemoteCollection:
 
     def _result(self, found: Mapping[str, Any], *, metadata: bool) -> SearchResult:
         uuid = found["uuid"]
-        hits = tuple(_hit(hit, uuid, metadata) for hit in found["hits"])
+        hits = tuple(hit_of(hit, uuid, metadata=metadata) for hit in found["hits"])
         groups, at = [], 0
         for group in found["groups"]:
             groups.append(HitGroup(group["name"], group["size"], hits[at : at + group["hits"]]))
@@ -232,6 +238,7 @@ class RemoteCollection:
             approximate=found["approximate"],
             groups=tuple(groups),
             collections=(Searched(uuid, found["generation"], found["searched"]),),
+            pictures=self.pictures,
         )
 
     # -- the wire --------------------------------------------------------------------------------------------
@@ -309,6 +316,36 @@ class RemoteCollection:
             self._opened = [one for one in self._opened if one is not connection]
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The pictures of a collection that a server has: :class:`imseek.types.Pictures`. A copy that leaves the process
+    leaves the token behind, and takes that of ``IMSEEK_TOKEN``."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[type[Served], tuple[str]]:
+        return Served, (self.url,)
+
+    @contextmanager
+    def opened(self) -> Iterator[ReadPicture]:
+        """Small pictures, as the server makes them."""
+        with connect(self.url, self.token) as opened:
+
+            def read(uuid: str, image_id: int, side: int) -> bytes:
+                if uuid != opened.uuid:
+                    raise MediaError(SkipReason.VANISHED, ELSEWHERE)
+                return opened.thumbnail(image_id, min(max(side, 32), _SIDE))
+
+            yield read
+
+    def html(self, result: SearchResult) -> str:
+        """A grid for notebooks; never raises."""
+        from imseek.showing.grid import html
+
+        return html(result, self.opened)
+
+
 def _parts(queries: Sequence[Query], vectors: bool) -> Iterator[tuple[int, int]]:
     """From where to where, so that a server answers each part at once."""
     start = hits = 0
@@ -349,31 +386,3 @@ def _bytes(path: Path) -> bytes:
         return path.expanduser().read_bytes()
     except OSError as error:
         raise QueryError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _image(found: Mapping[str, Any]) -> Image:
-    return Image(
-        found["image_id"], _place(found), found["content_hash"], found["metadata"], tuple(found["tags"])
-    )
-
-
-def _hit(found: Mapping[str, Any], uuid: str, metadata: bool) -> Hit:
-    vector = found.get("vector")
-    return Hit(
-        collection=uuid,
-        image_id=found["image_id"],
-        score=found["score"],
-        place=_place(found),
-        metadata=found["metadata"] if metadata else {},
-        duplicates=tuple(found["duplicates"]),
-        group=found["group"],
-        vector=None if vector is None else np.asarray(vector, np.float32),
-    )
-
-
-def _place(found: Mapping[str, Any]) -> Place | None:
-    if found["path"] is None:
-        return None
-    coded = found.get("path_b64")
-    path = base64.b64decode(coded) if coded else found["path"].encode()
-    return Place(found["source_id"], path, found["uri"] or "")

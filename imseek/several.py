@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Final
 
@@ -12,6 +13,7 @@ from imseek.search.answers import Wanted, answer
 from imseek.search.asked import Window, answering_spaces, page_of
 from imseek.search.engine import Engine
 from imseek.search.query import By, Query, Question, as_query
+from imseek.showing.pictures import Folders
 from imseek.types import SearchResult
 
 #: A page token counts its collections in one byte.
@@ -64,7 +66,8 @@ def search_all(
         found = [engine.find([one])[0] for engine, one in prepared]
         return answer(found, digest, Wanted(metadata, vectors))
 
-    return reduce(_whole, (collection._engine for collection in collections), ask)()
+    found = reduce(_whole, (collection._engine for collection in collections), ask)()
+    return replace(found, pictures=Folders({one.uuid: one.path for one in collections}))
 
 
 def _whole(ask: Callable[[], SearchResult], engine: Engine) -> Callable[[], SearchResult]:

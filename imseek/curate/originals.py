@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from imseek.data.reader import Reader
-from imseek.errors import ImseekError
+from imseek.errors import ImseekError, MediaError, StaleGenerationError
 from imseek.indexer.sources.reading import PlaceReader
+from imseek.types import SkipReason
 
 
 class Originals:
@@ -37,12 +38,18 @@ class Originals:
 
         Raises StaleGenerationError where a purge has met the generation since.
         """
+        try:
+            return self.load(image_id)
+        except StaleGenerationError:
+            raise
+        except (ImseekError, OSError):
+            return None
+
+    def load(self, image_id: int) -> bytes:
+        """The same, or why it cannot be had: raises MediaError, MissingExtraError, OSError too."""
         if image_id not in self._places:
             self._places.update(self._reader.catalog_places([image_id]))
         if (place := self._places.get(image_id)) is None:
-            return None
+            raise MediaError(SkipReason.VANISHED, f"it is not known where image {image_id} lies")
         source_id, path = place
-        try:
-            return self._opened.load(self._sources[source_id], path).data
-        except (ImseekError, OSError):
-            return None
+        return self._opened.load(self._sources[source_id], path).data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, TypeAlias
 
@@ -34,9 +34,10 @@ _ELLIPSIS: Final = "…"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One picture: (h, w, 3) uint8, and its caption; the first line is set in ink, further ones in grey."""
+    """One picture: (h, w, 3) uint8, or why there is none, and its caption; the first line is set in ink, further ones
+    in grey."""
 
-    pixels: Pixels
+    pixels: Pixels | str
     caption: str
 
 
@@ -49,40 +50,54 @@ class Row:
     cells: Sequence[Cell]
 
 
-def contact_sheet(rows: Sequence[Row], *, thumb: int = 160) -> bytes:
+def contact_sheet(rows: Sequence[Row], *, thumb: int = 160, columns: int | None = None) -> bytes:
     """A PNG with one row per query: the query at the left, then its pictures with their captions below.
 
     ``thumb`` is the side in pixels of the square that each picture is fitted into; nothing is enlarged or
-    cropped. Text too long for its place ends in an ellipsis. Characters that Pillow's own font lacks show as
-    boxes. No rows at all is a ValueError.
+    cropped. A row of more than ``columns`` pictures goes on below. Text too long for its place ends in an ellipsis.
+    Characters that Pillow's own font lacks show as boxes. No rows at all is a ValueError.
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
-    columns = max(1, *(len(row.cells) for row in rows))
+    lines = [line for row in rows for line in _broken(row, columns)]
+    most = max(1, *(len(line.cells) for line, _ in lines))
     label = thumb + thumb // 4
-    heights = [_row_height(row, label, thumb) for row in rows]
-    width = _MARGIN + label + _LABEL_GAP + columns * (thumb + _GAP) - _GAP + _MARGIN
-    height = sum(heights) + 2 * _MARGIN * len(rows)
+    heights = [_row_height(line, label, thumb) for line, _ in lines]
+    width = _MARGIN + label + _LABEL_GAP + most * (thumb + _GAP) - _GAP + _MARGIN
+    height = sum(heights) + 2 * _MARGIN * len(rows) + _GAP * (len(lines) - len(rows))
 
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    top = _MARGIN
-    for i, (row, row_height) in enumerate(zip(rows, heights, strict=True)):
-        if i:
+    bottom = -_MARGIN
+    for i, ((line, continued), line_height) in enumerate(zip(lines, heights, strict=True)):
+        top = bottom + (_GAP if continued else 2 * _MARGIN)
+        if i and not continued:
             draw.line((_MARGIN, top - _MARGIN, width - _MARGIN, top - _MARGIN), fill=_RULE)
-        _draw_query(sheet, draw, row, (_MARGIN, top), label, thumb)
+        _draw_query(sheet, draw, line, (_MARGIN, top), label, thumb)
         left = _MARGIN + label + _LABEL_GAP
-        if not row.cells:
+        if not line.cells:
             draw.text((left, top), "no results", fill=_GREY, font=_font(_CAPTION_SIZE))
-        for cell in row.cells:
-            _paste_tile(sheet, cell.pixels, (left, top), thumb)
+        for cell in line.cells:
+            if isinstance(cell.pixels, str):
+                draw.rectangle((left, top, left + thumb - 1, top + thumb - 1), fill=_TILE)
+                _draw_caption(draw, f"\n{cell.pixels}", (left + _GAP, top + thumb // 3), thumb - 2 * _GAP)
+            else:
+                _paste_tile(sheet, cell.pixels, (left, top), thumb)
             _draw_caption(draw, cell.caption, (left, top + thumb + _CAPTION_GAP), thumb)
             left += thumb + _GAP
-        top += row_height + 2 * _MARGIN
+        bottom = top + line_height
 
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _broken(row: Row, columns: int | None) -> list[tuple[Row, bool]]:
+    """Lines of at most ``columns`` cells, the query before the first; and whether a line goes on with a row."""
+    if columns is None or len(row.cells) <= columns:
+        return [(row, False)]
+    parts = [row.cells[start : start + columns] for start in range(0, len(row.cells), columns)]
+    return [(replace(row, cells=parts[0]), False), *((Row("", None, part), True) for part in parts[1:])]
 
 
 def _row_height(row: Row, label: int, thumb: int) -> int:

@@ -9,10 +9,11 @@ from PIL import Image
 from imseek.types import Pixels
 
 
-def fit(pixels: Pixels, side: int) -> Image.Image:
-    """(h, w, 3) uint8 → a picture that fits into ``side`` x ``side`` pixels; nothing is enlarged."""
+def fit(pixels: Pixels, width: int, height: int | None = None) -> Image.Image:
+    """(h, w, 3) uint8 → a picture that fits into ``width`` x ``height`` pixels, a square where only one is told;
+    nothing is enlarged."""
     image = Image.fromarray(pixels)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.thumbnail((width, width if height is None else height), Image.Resampling.LANCZOS)
     return image
 
 
@@ -27,4 +28,11 @@ def jpeg(pixels: Pixels, side: int) -> bytes:
     """As :func:`thumbnail`, in JPEG: for programs that know nothing else."""
     buffer = io.BytesIO()
     fit(pixels, side).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def png(picture: Image.Image) -> bytes:
+    """For programs on this machine: lossless, quick to make, large."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

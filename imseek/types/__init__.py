@@ -15,7 +15,15 @@ from imseek.types.acts import (
     UndoneFile,
     UndoReport,
 )
-from imseek.types.answers import Hit, HitGroup, Searched, SearchResult, SpaceShare
+from imseek.types.answers import (
+    Hit,
+    HitGroup,
+    Pictures,
+    ReadPicture,
+    Searched,
+    SearchResult,
+    SpaceShare,
+)
 from imseek.types.clusters import (
     AssignReport,
     Cluster,
@@ -206,6 +214,7 @@ __all__ = [
     "Outcome",
     "OutlierMethod",
     "OutlierReport",
+    "Pictures",
     "Pixels",
     "Place",
     "PlannedFile",
@@ -218,6 +227,7 @@ __all__ = [
     "QualityList",
     "QualityReport",
     "Rated",
+    "ReadPicture",
     "ReencodeReport",
     "RefusedFile",
     "RepairReport",

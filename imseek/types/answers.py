@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from imseek.types.pictures import Float32, Place
 
@@ -72,6 +73,26 @@ class Searched:
     images: int
 
 
+#: The bytes of a picture, by the UUID of its collection and its id; where it is large, they may be those of a smaller
+#: one whose longer side has the pixels that are told. Raises ImseekError and OSError.
+ReadPicture: TypeAlias = Callable[[str, int, int], bytes]
+
+
+class Pictures(Protocol):
+    """Where the pictures of an answer can be read, and how it shows itself with them (docs/decisions/0023-showing.md).
+
+    What has this can be copied and pickled, as the answer itself.
+    """
+
+    def opened(self) -> AbstractContextManager[ReadPicture]:
+        """For several threads, as long as the context is open."""
+        ...
+
+    def html(self, result: SearchResult) -> str:
+        """A grid for notebooks. Never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits in the order asked for (best first, unless that is another), all of one generation of a collection.
@@ -84,7 +105,8 @@ class SearchResult:
     says how many images a cutoff has left out, None where none was asked for. ``approximate`` tells that an
     approximate index chose the candidates; scores are exact all the same. ``groups`` are the hits as they were
     grouped. ``collections`` are those that answered; where there are several, ``generation`` is that of the first, and
-    ``searched`` counts the images of all.
+    ``searched`` counts the images of all. ``pictures`` tells where the pictures are, None where that is not known; in
+    a notebook, an answer that knows shows them.
     """
 
     hits: tuple[Hit, ...]
@@ -98,6 +120,7 @@ class SearchResult:
     approximate: bool = False
     groups: tuple[HitGroup, ...] = ()
     collections: tuple[Searched, ...] = ()
+    pictures: Pictures | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -107,3 +130,6 @@ class SearchResult:
 
     def __getitem__(self, i: int) -> Hit:
         return self.hits[i]
+
+    def _repr_html_(self) -> str | None:
+        return None if self.pictures is None else self.pictures.html(self)

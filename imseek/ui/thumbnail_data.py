@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from html import escape
 from pathlib import Path
 from typing import Final
+
+from imseek.showing.grid import data_uri
 
 #: Of thumbnails, in pixels: the longer side.
 SIDE: Final = 320
@@ -41,10 +42,6 @@ def thumbnails(
                 return None
 
         yield make
-
-
-def data_uri(webp: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
 class Embedded:

@@ -23,6 +23,8 @@ NEVER = {
     "sqlalchemy",
     "sqlglot",
     "streamlit",
+    "textual",
+    "textual_image",
     "timm",
     "torch",
     "transformers",

@@ -20,6 +20,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "index",
         "search",
         "similar",
+        "browse",
         "captions",
         "extract",
         "duplicates",

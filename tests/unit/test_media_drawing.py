@@ -72,6 +72,35 @@ def test_a_sheet_shows_every_picture_at_its_place() -> None:
     assert (sheet[-1] == 255).all()
 
 
+def test_a_long_row_goes_on_below() -> None:
+    cells = [Cell(pixels, "x\ny") for pixels in (RED, GREEN, BLUE)]
+    rows = [Row("three", RED, cells), Row("one", None, [Cell(BLUE, "z")])]
+    sheet = opened(contact_sheet(rows, thumb=80, columns=2))
+    whole = opened(contact_sheet([Row("three", None, cells[:2])], thumb=80))
+    assert sheet.shape[1] == whole.shape[1]
+    top, height = rows_of(sheet, (0, 255, 0))
+    assert height == 60
+    blue = np.flatnonzero((sheet == (0, 0, 255)).all(axis=2).any(axis=1))
+    assert len(blue) == 2 * 60  # in the second line of the first row, and in the second row
+    assert blue[0] > top + 80
+    first, second = blue[:60], blue[60:]
+    assert columns_of(sheet[first], (0, 0, 255)) == columns_of(sheet[second], (0, 0, 255))
+    assert columns_of(sheet[first], (0, 0, 255))[0] < columns_of(sheet, (0, 255, 0))[0]
+    rules = np.flatnonzero((sheet[:, 28:-28] == (0xE4, 0xE4, 0xE2)).all(axis=(1, 2)))
+    assert len(rules) == 1  # between the rows, none within one
+    assert first[-1] < rules[0] < second[0]
+
+
+def test_a_tile_without_a_picture_says_why() -> None:
+    empty, said = (
+        opened(contact_sheet([Row("q", None, [Cell(reason, "x")])])) for reason in ("", "not there any more")
+    )
+    assert empty.shape == said.shape
+    assert (empty == 0xF4).any()
+    differing = np.flatnonzero((empty != said).any(axis=(1, 2)))
+    assert 28 < differing.min() < differing.max() < 28 + 160
+
+
 def test_the_query_stands_left_of_its_answers_as_text_or_as_a_picture() -> None:
     left_of_cells = slice(0, 28 + 100)
     blank = opened(contact_sheet([Row("", None, [Cell(RED, "")])], thumb=80))[:, left_of_cells]

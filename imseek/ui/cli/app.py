@@ -22,6 +22,7 @@ from imseek.errors import ImseekError
 from imseek.ui.cli import (
     aesthetic,
     apply,
+    browse,
     captions,
     clusters,
     collection,
@@ -73,6 +74,7 @@ index.register(app)
 search.register(app)
 app.add_typer(tag.app, name="tag")
 captions.register(app)
+browse.register(app)
 extract.register(app)
 # Duplicates
 duplicates.register(app)

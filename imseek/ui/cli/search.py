@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 from urllib.parse import quote
 
@@ -17,35 +15,21 @@ import imseek
 from imseek import library
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.answering import OUTPUT, Output
 from imseek.ui.cli.asking import ASKING, Asking
 from imseek.ui.cli.flags import with_groups
-from imseek.ui.cli.listing import print_paths, print_table
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import current_folder, examples, printable
+from imseek.ui.cli.viewer import view
 
 if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.library import Resolved
     from imseek.search.query import Cutoff, Query
     from imseek.search.searchable import Searchable
-    from imseek.types import Hit, SearchResult
+    from imseek.types import SearchResult
 
-PathsOption: TypeAlias = Annotated[
-    bool, typer.Option("--paths", "-p", help="Print paths only, one a line (unprintable bytes escaped).")
-]
-NullOption: TypeAlias = Annotated[
-    bool, typer.Option("--null", "-0", help="Print paths only, as they are, each followed by NUL.")
-]
-OpenOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--open", metavar="[N]", min=1, help="Open the Nth hit (without N: the first) in the viewer."
-    ),
-]
-VectorsOption: TypeAlias = Annotated[
-    bool, typer.Option("--vectors", help="With --json: the stored vector of each hit too.")
-]
 CollectionsOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,6 +58,7 @@ def register(app: typer.Typer) -> None:
             "imseek search 2:beach 'at night'",
             "imseek search -n 50 -0 receipts | xargs -0 ls -l",
             "imseek search 'the old harbour' --by caption",
+            "imseek search 'a red bicycle' --preview --sheet bicycles.png",
         ),
     )(search)
     app.command(
@@ -86,7 +71,7 @@ def register(app: typer.Typer) -> None:
     )(similar)
 
 
-@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT, asking=ASKING, runtime=runtime_flags("device", "precision"))
 def search(
     text: Annotated[
         list[str] | None,
@@ -95,23 +80,18 @@ def search(
             help="What the picture shows, in words; each is a term, and 2:TEXT counts twice.",
         ),
     ] = None,
-    paths: PathsOption = False,
-    null: NullOption = False,
-    open_nth: OpenOption = None,
-    vectors: VectorsOption = False,
     collection: CollectionsOption = None,
     server: ServerOption = None,
-    as_json: JsonOption = False,
     *,
+    output: Output,
     asking: Asking,
     runtime: Runtime,
 ) -> int:
     """Find pictures by words, by pictures, or by both (docs/queries.md)."""
-    output = Output(paths, null, open_nth, vectors, as_json)
     return _answer(text or [], asking, output, collection, server, runtime)
 
 
-@with_groups(asking=ASKING, runtime=runtime_flags("device", "precision"))
+@with_groups(output=OUTPUT, asking=ASKING, runtime=runtime_flags("device", "precision"))
 def similar(
     image: Annotated[
         list[str],
@@ -120,19 +100,14 @@ def similar(
             help="A picture: a file, which need not be indexed, a URL, id:N, or - for stdin.",
         ),
     ],
-    paths: PathsOption = False,
-    null: NullOption = False,
-    open_nth: OpenOption = None,
-    vectors: VectorsOption = False,
     collection: CollectionsOption = None,
     server: ServerOption = None,
-    as_json: JsonOption = False,
     *,
+    output: Output,
     asking: Asking,
     runtime: Runtime,
 ) -> int:
     """Find pictures that look like another one: `imseek search --like IMAGE`."""
-    output = Output(paths, null, open_nth, vectors, as_json)
     return _answer([], asking.also_like(image), output, collection, server, runtime)
 
 
@@ -156,25 +131,6 @@ class Elsewhere:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """How answers are printed: which flags were given."""
-
-    paths: bool
-    null: bool
-    open_nth: int | None
-    vectors: bool
-    as_json: bool
-
-    def check(self, *, many: bool) -> Output:
-        """Raises UsageError for flags that do not go together."""
-        if many and (self.paths or self.null or self.open_nth is not None):
-            raise UsageError("--queries answers in JSON Lines", hint="without --paths, --null and --open")
-        if self.vectors and not (many or self.as_json):
-            raise UsageError("vectors are printed in JSON only", hint="add --json")
-        return replace(self, as_json=self.as_json or many)
-
-
 def _answer(
     texts: list[str],
     asking: Asking,
@@ -184,10 +140,9 @@ def _answer(
     runtime: Runtime,
 ) -> int:
     """The exit code: 1 where some of many queries could not be answered."""
-    output = output.check(many=asking.many)
+    output = output.checked(many=asking.many)
     # People see where relevance ends; programs get what they ask for.
-    listed = not (output.as_json or output.paths or output.null)
-    cutoff: Cutoff | None = "auto" if listed else None
+    cutoff: Cutoff | None = "auto" if output.listed else None
     queries = asking.batch(texts) if asking.many else []
     query = None if asking.many else asking.query(texts, cutoff=cutoff)
     wanted: Sequence[str | None] = named or [None]
@@ -195,7 +150,7 @@ def _answer(
         opened: list[Searchable] = []
         chosen: list[Resolved | Elsewhere] = []
         if server is not None:
-            remote = stack.enter_context(imseek.connect(_address(server, named)))
+            remote = stack.enter_context(imseek.connect(server_address(server, named)))
             opened.append(remote)
             chosen.append(Elsewhere(remote.name, server, "--server"))
         else:
@@ -216,17 +171,16 @@ def _answer(
         result = _search(opened, query, metadata=metadata, vectors=output.vectors)
         if output.as_json:
             jsonout.print_json(jsonout.search(result, *chosen))
-        elif output.paths or output.null:
-            print_paths(result, exact=output.null)
         else:
             names = {one.uuid: where.name for one, where in zip(opened, chosen, strict=True)}
-            print_table(result, asking.by, names)
+            output.show(result, query, names)
+        output.draw(result, query)
         if output.open_nth is not None:
             _open(opened, result, output.open_nth)
     return 0
 
 
-def _address(server: str, named: Sequence[str] | None) -> str:
+def server_address(server: str, named: Sequence[str] | None) -> str:
     """Raises UsageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")
@@ -290,22 +244,4 @@ def _open(opened: Sequence[Searchable], result: SearchResult, nth: int) -> None:
     if nth > len(result.hits):
         raise UsageError(f"there is no hit {nth} to open: {len(result.hits)} found")
     hit = result.hits[nth - 1]
-    target = _viewable(next(one for one in opened if one.uuid == hit.collection), hit, nth)
-    if typer.launch(target) != 0:
-        raise ImseekError(f"no viewer could be started for {target}", hint="install xdg-utils or use --paths")
-
-
-def _viewable(opened: Searchable, hit: Hit, nth: int) -> str:
-    """A file or URL that a viewer takes; what lies in an archive or a table, or elsewhere, is copied to a temporary
-    file."""
-    uri, path = hit.uri or "", hit.path or ""
-    if uri.startswith(("http://", "https://")) and uri == path:
-        return uri
-    if not uri.startswith("file:") or "#" in uri or not isinstance(opened, imseek.Collection):
-        name = f"imseek-{hit.image_id}{Path(path).suffix or '.image'}"
-        copy = Path(tempfile.mkdtemp(prefix="imseek-")) / name  # It stays: viewers go on when we have ended.
-        copy.write_bytes(opened.read(hit.image_id))
-        return str(copy)
-    if not Path(path).is_file():
-        raise ImseekError(f"the file of hit {nth} is gone", hint="`imseek index` updates the collection")
-    return path
+    view(next(one for one in opened if one.uuid == hit.collection), hit)

@@ -1,1 +1,1 @@
-"""Pictures where there is no browser: in terminals, and on contact sheets."""
+"""Pictures in terminals: the preview of a ranking, and `imseek browse`."""

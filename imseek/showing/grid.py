@@ -1,0 +1,175 @@
+"""Pictures as HTML for notebooks: grids of thumbnails, without script, and nothing fetched.
+
+Styles are inline and take their colours from what is around them: notebooks strip style sheets from what they do not
+trust, and are dark or light. Texts come from anywhere and are escaped, control characters too.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from html import escape
+from typing import Final, TypeAlias
+
+from imseek.errors import MediaError
+from imseek.showing.pictures import name_of, small, why
+from imseek.types import Place, ReadPicture, SearchResult, display_path
+
+#: What a notebook holds, since it stores all of it: pictures, their bytes before base64, their pixels at the longer
+#: side, and the seconds that they may take.
+MOST: Final = 60
+BYTES: Final = 3_000_000
+SIDE: Final = 240
+SECONDS: Final = 20.0
+_THREADS: Final = 4
+_NOTES: Final = 10
+
+Opened: TypeAlias = Callable[[], AbstractContextManager[ReadPicture]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A picture, and a line of text between it and its name; ``alt`` says the same for those who do not see it."""
+
+    collection: str
+    image_id: int
+    place: Place | None
+    line: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Pictures under a line of text, where there is one."""
+
+    heading: str | None
+    tiles: tuple[Tile, ...]
+
+
+def page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: Opened) -> str:
+    """Never raises: a picture that cannot be had is an empty tile that says why."""
+    try:
+        return _page(head, sections, foot, opened)
+    except (
+        Exception
+    ) as error:  # such as of a server that answers strangely: a notebook is to show that, and go on
+        return unshowable(error)
+
+
+def html(result: SearchResult, opened: Opened) -> str:
+    """The grid of an answer; never raises."""
+    try:
+        return page(*_parts(result), opened)
+    except Exception as error:  # as above
+        return unshowable(error)
+
+
+def unshowable(error: Exception) -> str:
+    return f'<div style="{_GREY}">this cannot be shown: {escape(_line(str(error) or type(error).__name__))}</div>'
+
+
+def _parts(result: SearchResult) -> tuple[str, list[Section], list[str]]:
+    tiles = []
+    for n, hit in enumerate(result.hits, start=1):
+        same = f" +{len(hit.duplicates)}" if hit.duplicates else ""
+        line = f"{n} · {hit.score:.3f}{same} · id {hit.image_id}"
+        alt = f"{n}: {name_of(hit.place, hit.image_id)}, score {hit.score:.3f}"
+        tiles.append(Tile(hit.collection, hit.image_id, hit.place, line, alt))
+    sections, at = [], 0
+    for group in result.groups:
+        name = "unknown" if group.name is None else group.name
+        sections.append(Section(f"{name} ({group.size:,})", tuple(tiles[at : at + len(group.hits)])))
+        at += len(group.hits)
+    sections.append(Section(None, tuple(tiles[at:])))
+    hits = "hit" if len(tiles) == 1 else "hits"
+    foot = [f"{result.cut:,} more below the cutoff"] if result.cut else []
+    head = f"{len(tiles):,} {hits} among {result.searched:,} images · {result.encoder}"
+    return head, sections, [*foot, *result.notes[:_NOTES]]
+
+
+def _page(head: str, sections: Sequence[Section], foot: Sequence[str], opened: Opened) -> str:
+    shown = [tile for section in sections for tile in section.tiles][:MOST]
+    count = sum(len(section.tiles) for section in sections)
+    below = [f"and {count - len(shown):,} more"] if count > len(shown) else []
+    try:
+        with opened() as read:
+            pictures = _pictures(shown, read)
+    except Exception as error:  # whatever is wrong with the collection or the server by now
+        pictures = ["cannot be read"] * len(shown)
+        below.append(f"pictures cannot be read: {error or type(error).__name__}")
+    left, drawn = BYTES, iter(zip(shown, pictures, strict=True))
+    parts = []
+    for section in sections:
+        tiles = []
+        for tile, picture in (next(drawn) for _ in section.tiles[: len(shown)]):
+            if isinstance(picture, bytes):
+                fits = len(picture) <= left
+                left -= len(picture) if fits else 0
+                picture = picture if fits else "left out"
+            tiles.append(_tile(tile, picture))
+        shown = shown[len(tiles) :]
+        if tiles:
+            parts += [] if section.heading is None else [_grey(section.heading)]
+            parts.append(f'<div style="{_GRID}">{"".join(tiles)}</div>')
+    body = "".join([_grey(head), *parts, *(_grey(line) for line in (*below, *foot))])
+    return f'<div style="{_FRAME}">{body}</div>'
+
+
+def data_uri(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
+
+
+def _pictures(tiles: Sequence[Tile], read: ReadPicture) -> list[bytes | str]:
+    """Of each a WebP, or why there is none."""
+    from imseek.media import thumbnail
+
+    until = time.monotonic() + SECONDS
+
+    def picture(tile: Tile) -> bytes | str:
+        if time.monotonic() > until:
+            return "left out: it took too long"
+        try:
+            return thumbnail(small(read, tile.collection, tile.image_id, SIDE), SIDE)
+        except MediaError as error:
+            return why(error)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(picture, tiles))
+
+
+def _tile(tile: Tile, picture: bytes | str) -> str:
+    where = "" if tile.place is None else tile.place.display
+    if isinstance(picture, bytes):
+        inner = f'<img src="{data_uri(picture)}" alt="{escape(_line(tile.alt))}" style="{_IMAGE}">'
+    else:
+        inner = f'<span style="{_NONE}">{escape(picture)}</span>'
+    return (
+        f'<figure style="{_TILE}" title="{escape(where)}"><div style="{_BOX}">{inner}</div>'
+        f'<figcaption style="{_CAPTION}">{escape(_line(tile.line))}<br>'
+        f"<bdi>{escape(name_of(tile.place, tile.image_id))}</bdi></figcaption></figure>"
+    )
+
+
+def _grey(line: str) -> str:
+    return f'<div style="{_GREY}">{escape(_line(line))}</div>'
+
+
+def _line(text: str) -> str:
+    return display_path(text.encode("utf-8", "backslashreplace"))
+
+
+_FRAME: Final = "font-family: system-ui, sans-serif; font-size: 13px; line-height: 1.4"
+_GREY: Final = "opacity: .75; margin: .4em 0; overflow-wrap: anywhere"
+_GRID: Final = "display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start"
+_TILE: Final = "margin: 0; width: 160px"
+_BOX: Final = (
+    "width: 160px; height: 160px; display: flex; align-items: center; justify-content: center; "
+    "background: rgba(128, 128, 128, .15); border-radius: 6px; overflow: hidden"
+)
+_IMAGE: Final = "max-width: 100%; max-height: 100%; margin: 0"
+_NONE: Final = "opacity: .75; font-size: 12px; text-align: center; padding: 8px"
+_CAPTION: Final = "font-size: 12px; padding-top: 4px; overflow-wrap: anywhere; text-align: left"

@@ -1,0 +1,139 @@
+"""Anything that names pictures, as a grid for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Protocol, TypeAlias
+
+from imseek.errors import UsageError
+from imseek.showing import grid
+from imseek.showing.grid import Section, Tile
+from imseek.showing.pictures import name_of
+from imseek.types import (
+    ClusterReport,
+    Duplicate,
+    DuplicateReport,
+    Hit,
+    Image,
+    OutlierReport,
+    Pictures,
+    SampleReport,
+    Shown,
+)
+
+Picture: TypeAlias = int | Hit | Image | Shown | Duplicate
+Report: TypeAlias = SampleReport | OutlierReport | ClusterReport | DuplicateReport
+
+
+class HasPictures(Protocol):
+    """:class:`imseek.Collection` and :class:`imseek.RemoteCollection`."""
+
+    @property
+    def uuid(self) -> str: ...
+
+    @property
+    def pictures(self) -> Pictures: ...
+
+    def get(self, image_id: int) -> Image: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What a notebook shows as thumbnails, as :class:`imseek.SearchResult` shows itself."""
+
+    head: str
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+    pictures: Pictures = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return grid.page(self.head, self.sections, self.notes, self.pictures.opened)
+
+
+def show(collection: HasPictures, what: Picture | Iterable[Picture] | Report) -> Grid:
+    """Pictures of ``collection`` for a notebook: of ids, hits, images, members of a group, or of a whole report of
+    samples, outliers, clusters or duplicates.
+
+        >>> imseek.show(photos, imseek.clusters.sample(photos, 20))       # doctest: +SKIP
+
+    Of ids the places are looked up: raises ImageNotFoundError; UsageError for what names no pictures.
+    """
+    head, sections = _sections(collection, what)
+    return Grid(head, tuple(sections), tuple(getattr(what, "notes", ())), collection.pictures)
+
+
+def _sections(
+    collection: HasPictures, what: Picture | Iterable[Picture] | Report
+) -> tuple[str, list[Section]]:
+    uuid = collection.uuid
+    if isinstance(what, SampleReport):
+        tiles = [
+            _tile(uuid, image, f"for {weight:,}")
+            for image, weight in zip(what.chosen, what.weights, strict=True)
+        ]
+        return f"{len(tiles):,} of {what.images:,} images, by {what.method}", [_section(None, tiles)]
+    if isinstance(what, OutlierReport):
+        tiles = [_tile(uuid, image, f"{image.score:.3f}") for image in what.outliers]
+        return f"{_count(len(tiles), 'outlier')} of {what.images:,} images, by {what.method}", [
+            _section(None, tiles)
+        ]
+    if isinstance(what, ClusterReport):
+        sections = [
+            _section(
+                f"{cluster.number}. {cluster.name or 'no name'} ({cluster.size:,})",
+                [_tile(uuid, image, f"{image.score:.3f}") for image in cluster.medoids],
+            )
+            for cluster in what.clusters
+        ]
+        return f"{_count(len(sections), 'cluster')} of {what.images:,} images, by {what.method}", sections
+    if isinstance(what, DuplicateReport):
+        sections = [
+            _section(
+                f"{n}. {group.kind} ({len(group.members):,})",
+                [_tile(member.collection, member, _kept(group.keeps(member))) for member in group.members],
+            )
+            for n, group in enumerate(what.groups, start=1)
+        ]
+        return f"{_count(len(sections), 'group')} of duplicates among {what.searched:,} images", sections
+    if isinstance(what, str | bytes):
+        raise _refusal(what)
+    images = what if isinstance(what, Iterable) else [what]
+    tiles = [_known(collection, one) for one in images]
+    return _count(len(tiles), "image"), [_section(None, tiles)]
+
+
+def _refusal(what: object) -> UsageError:
+    hint = "ids, hits, images, or a report such as of a sample"
+    return UsageError(f"a {type(what).__name__} names no pictures", hint=hint)
+
+
+def _known(collection: HasPictures, one: Picture) -> Tile:
+    if isinstance(one, Hit):
+        return _tile(one.collection, one, f"{one.score:.3f}")
+    if isinstance(one, Duplicate):
+        return _tile(one.collection, one, "")
+    if isinstance(one, Image | Shown):
+        return _tile(collection.uuid, one, "")
+    if isinstance(one, Integral) and not isinstance(one, bool):
+        return _tile(collection.uuid, collection.get(int(one)), "")
+    raise _refusal(one)
+
+
+def _tile(uuid: str, image: Hit | Image | Shown | Duplicate, said: str) -> Tile:
+    line = " · ".join(part for part in (said, f"id {image.image_id}") if part)
+    alt = ", ".join(part for part in (name_of(image.place, image.image_id), said) if part)
+    return Tile(uuid, image.image_id, image.place, line, alt)
+
+
+def _section(heading: str | None, tiles: Sequence[Tile]) -> Section:
+    return Section(heading, tuple(tiles))
+
+
+def _kept(keep: bool) -> str:
+    return "keep" if keep else ""
+
+
+def _count(n: int, one: str) -> str:
+    return f"{n:,} {one}" if n == 1 else f"{n:,} {one}s"

@@ -1,0 +1,68 @@
+"""An answer as a contact sheet: the query, and its hits with scores and names, in one PNG."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from imseek.errors import MediaError
+from imseek.media import Cell, Row, contact_sheet, decode
+from imseek.search.query import Query, Term
+from imseek.showing.pictures import name_of, small, why
+from imseek.types import Hit, Pixels, ReadPicture, SearchResult
+
+#: Hits on a sheet, which is decoded whole by whoever looks at it.
+MOST: Final = 400
+_COLUMNS: Final = 8
+_SIDE: Final = 160
+_THREADS: Final = 4
+
+
+def sheet(query: Query, result: SearchResult, read: ReadPicture) -> bytes:
+    """The first hits; what cannot be read is an empty tile that says why."""
+
+    def cell(numbered: tuple[int, Hit]) -> Cell:
+        n, hit = numbered
+        pixels: Pixels | str
+        try:
+            pixels = small(read, hit.collection, hit.image_id, _SIDE)
+        except MediaError as error:
+            pixels = why(error)
+        return Cell(pixels, f"{n}  {hit.score:.3f}\n{name_of(hit.place, hit.image_id)}")
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        cells = list(pool.map(cell, enumerate(result.hits[:MOST], start=1)))
+    row = Row(title_of(query), _asked(query, result, read), cells)
+    return contact_sheet([row], thumb=_SIDE, columns=_COLUMNS)
+
+
+def title_of(query: Query) -> str:
+    """What was asked, in one line: ``a red car, night.jpg, not snow``."""
+    return ", ".join(f"not {_said(term)}" if term.weight < 0 else _said(term) for term in query.terms)
+
+
+def _said(term: Term) -> str:
+    if term.text is not None:
+        return term.text
+    if isinstance(term.picture, Path):
+        return term.picture.name
+    if term.image_id is not None:
+        return f"image {term.image_id}"
+    return term.url or ("a picture" if term.picture is not None else "a vector")
+
+
+def _asked(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | None:
+    """The picture of a query that is one picture, where it can still be had."""
+    first = query.terms[0]
+    try:
+        if len(query.terms) > 1:
+            return None
+        if first.image_id is not None:
+            return small(read, result.collections[0].collection, first.image_id, _SIDE)
+        if first.picture is None:
+            return None
+        data = first.picture if isinstance(first.picture, bytes) else first.picture.expanduser().read_bytes()
+        return decode(data, min_side=_SIDE, measured=False).pixels
+    except (MediaError, OSError):
+        return None

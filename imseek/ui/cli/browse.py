@@ -1,0 +1,105 @@
+"""``imseek browse``: look around in the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+import imseek
+from imseek import library
+from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli.newfile import new_file
+from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.runtime import with_runtime
+from imseek.ui.cli.search import Elsewhere, ServerOption, server_address
+from imseek.ui.cli.texts import CollectionOption, WhereOption, current_folder, examples
+from imseek.ui.cli.viewer import view
+
+if TYPE_CHECKING:
+    from imseek.search.searchable import Searchable
+    from imseek.types import Hit
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "browse",
+        epilog=examples(
+            "imseek browse",
+            "imseek browse 'a red bicycle'",
+            "imseek browse 'a red bicycle' --paths | xargs -d '\\n' ls -l",
+        ),
+    )(browse)
+
+
+@with_runtime("device", "precision")
+def browse(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="What to look for first; each is a term."),
+    ] = None,
+    where: WhereOption = None,
+    by: Annotated[
+        Literal["image", "caption"],
+        typer.Option("--by", help="Compare with the pictures, or with the captions that some of them have."),
+    ] = "image",
+    paths: Annotated[
+        bool, typer.Option("--paths", "-p", help="At the end, print the selected paths.")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="The same, as they are, each followed by NUL.")
+    ] = False,
+    collection: CollectionOption = None,
+    server: ServerOption = None,
+    *,
+    runtime: object,
+) -> int:
+    """Look around in the terminal: words, thumbnails, keys (docs/terminal.md)."""
+    assert isinstance(runtime, imseek.Runtime)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("browse needs a terminal to draw on and keys to read", hint="imseek search prints")
+    try:
+        from imseek.ui.terminal.browse import Browse
+        from imseek.ui.terminal.looking import AND, Wish
+    except ModuleNotFoundError as error:
+        package = (error.name or "textual").partition(".")[0].replace("_", "-")
+        raise MissingExtraError(package, "terminal") from error
+    with ExitStack() as stack:
+        opened: Searchable
+        if server is not None:
+            remote = imseek.connect(server_address(server, None if collection is None else [collection]))
+            opened = stack.enter_context(remote)
+            say_collection(Elsewhere(remote.name, server, "--server"))
+        else:
+            chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+            say_collection(chosen)
+            opened = stack.enter_context(imseek.open(chosen.path, runtime=runtime))
+        wish = Wish(AND.join(text or ()), where=where, by=by)
+        selected = Browse(opened, wish, view=lambda hit: view(opened, hit), write=_write).run()
+    if paths or null:
+        _print(selected or [], exact=null)
+    return 0
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    try:
+        with new_file(path, force=False) as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except UsageError as error:
+        raise UsageError(str(error), hint="choose another name") from error
+
+
+def _print(hits: Sequence[Hit], *, exact: bool) -> None:
+    places = [hit.place for hit in hits if hit.place is not None]
+    if exact:
+        sys.stdout.buffer.write(b"".join(place.path + b"\0" for place in places))
+    else:
+        for place in places:
+            print(place.display)
+    if left := len(hits) - len(places):
+        say(f"{left} selected without a place are left out")

@@ -1,0 +1,378 @@
+"""`imseek browse`: a box for words, and what they find, as thumbnails that keys walk over.
+
+Searches and pictures come from threads; what comes late for a question that is no longer asked is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+from textual.worker import Worker, get_current_worker
+
+from imseek.errors import ImseekError, MediaError
+from imseek.search.searchable import Searchable
+from imseek.showing.pictures import small, why
+from imseek.types import Hit, Pictures, SearchResult
+from imseek.ui.terminal.looking import Found, Key, Window, Wish, facts_of, key_of, paths_of
+from imseek.ui.terminal.panels import Keys, Large, WriteTo
+from imseek.ui.terminal.tiles import Tile, Tiles
+
+#: Of thumbnails and of a large picture, in pixels.
+_SIDE: Final = 320
+_LARGE: Final = 1024
+#: Seconds until a screen that is shown again has been drawn.
+_SETTLED: Final = 0.1
+#: Thumbnails that are kept.
+_KEPT: Final = 400
+
+#: Opens a hit in a viewer; writes lines to a new file. Both raise ImseekError and OSError.
+View = Callable[[Hit], None]
+Write = Callable[[Path, Sequence[str]], None]
+
+
+class Browse(App[list[Hit]]):
+    """Ends with the hits that were selected."""
+
+    TITLE = "imseek"
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    #words { margin: 0; }
+    #status { height: 1; padding: 0 1; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
+    #status.-error { color: $text-error; }
+    #where { height: 1; padding: 0 1; text-overflow: ellipsis; text-wrap: nowrap; }
+    #tiles { height: 1fr; }
+    """
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("ctrl+c", "end", "End", show=False, priority=True),
+    ]
+
+    def __init__(self, opened: Searchable, wish: Wish, *, view: View, write: Write) -> None:
+        super().__init__()
+        self._opened = opened
+        self._wish = wish
+        self._view = view
+        self._write = write
+        self.found = Found()
+        self.window = Window(1, 1)
+        #: By picture: encoded, or why there is none. The least used go first.
+        self._thumbs: OrderedDict[Key, bytes | str] = OrderedDict()
+        self._pictures: Pictures | None = None
+        #: Counts questions, so that late answers are known.
+        self._asked = 0
+        self._searching = False
+
+    def compose(self) -> ComposeResult:
+        yield Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
+        yield Static("", id="status", markup=False)
+        yield Tiles(self._show_tile, id="tiles")
+        yield Static("", id="where", markup=False)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._say("type what you look for, and press Enter; ? in the grid tells the keys")
+        if self._wish.line.strip():
+            self.ask(self._wish)
+            self.query_one(Tiles).focus()
+
+    # -- asking ------------------------------------------------------------------------------------------
+
+    def ask(self, wish: Wish) -> None:
+        """Search for something else. What is wrong with it is said in place, and the hits stay."""
+        try:
+            query = wish.query()
+        except ImseekError as error:
+            self._fail(error)
+            return
+        if query is None:
+            self._say("nothing is asked: type what you look for")
+            return
+        self._wish = wish
+        self._search(query, further=False)
+
+    def _search(self, query: Any, *, further: bool) -> None:
+        if not further:
+            self._asked += 1
+            self._say("searching …")
+        self._searching = True
+        self.run_worker(
+            partial(self._find, query, self._asked, further), thread=True, group="search", exit_on_error=False
+        )
+
+    def _find(self, query: Any, asked: int, further: bool) -> None:
+        try:
+            result: SearchResult | Exception = self._opened.search(query)
+        except Exception as error:  # whatever it is, it is said in place, and the keys go on
+            result = error
+        self.call_from_thread(self._take, result, asked, further)
+
+    def _take(self, result: SearchResult | Exception, asked: int, further: bool) -> None:
+        if asked != self._asked:
+            return
+        self._searching = False
+        if isinstance(result, Exception):
+            if further:
+                self.found.next_page = None
+            self._fail(result)
+            return
+        self._pictures = result.pictures
+        self.found.take(result, further=further)
+        if not further:
+            self.window = Window(self.window.columns, self.window.rows)
+        self._tell()
+        self._refresh()
+
+    # -- showing -----------------------------------------------------------------------------------------
+
+    @property
+    def here(self) -> Hit | None:
+        return self.found.hits[self.window.cursor] if self.window.cursor < len(self.found.hits) else None
+
+    def on_tiles_fits(self, event: Tiles.Fits) -> None:
+        self.window = self.window.sized(event.columns, event.rows, len(self.found.hits))
+        self._refresh()
+
+    def on_tile_clicked(self, event: Tile.Clicked) -> None:
+        self.query_one(Tiles).focus()
+        self._go(event.at)
+        if event.twice:
+            self.action_large()
+
+    def _show_tile(self, tile: Tile, at: int) -> None:
+        hit = self.found.hits[at] if at < len(self.found.hits) else None
+        covered = len(self.screen_stack) > 1
+        picture = None if hit is None or covered else self._thumbs.get(key_of(hit))
+        chosen = hit is not None and key_of(hit) in self.found.chosen
+        tile.show(at, hit, picture, here=at == self.window.cursor, chosen=chosen)
+
+    def _refresh(self) -> None:
+        """Draw what is there, and send for what is missing."""
+        shown = self.window.shown
+        self._draw()
+        ahead = self.found.hits[shown.start : shown.stop + len(shown)]
+        wanted = [hit for hit in ahead if key_of(hit) not in self._thumbs]
+        if wanted and self._pictures is not None:
+            self.run_worker(
+                partial(self._load, self._pictures, wanted, _SIDE, self._take_thumb),
+                thread=True,
+                group="thumbs",
+                exclusive=True,
+                exit_on_error=False,
+            )
+        if not self._searching and self.found.wants_more(shown.stop):
+            query = self._wish.query(self.found.next_page)
+            if query is not None:
+                self._search(query, further=True)
+
+    def _cover(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
+        """Put something over the grid. Sixels lie on the screen, not in its cells: meanwhile there are none below, so
+        that the grid is drawn as text when it comes back, and then the pictures over it."""
+
+        def uncovered(result: Any) -> None:
+            if back is not None:
+                back(result)
+            self.set_timer(_SETTLED, self._refresh)
+
+        self.push_screen(panel, uncovered)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.query_one(Tiles).refresh_tiles(self.window.shown.start)
+        hit = self.here
+        place = "" if hit is None or hit.place is None else hit.place.display
+        self.query_one("#where", Static).update(place)
+
+    def _load(
+        self, pictures: Pictures, hits: Sequence[Hit], side: int, take: Callable[[Key, bytes | str], None]
+    ) -> None:
+        """In a thread: pictures, one after the other, until there are others to look for."""
+        from imseek.media.thumbnails import fit, png
+
+        worker: Worker[Any] = get_current_worker()
+        try:
+            with pictures.opened() as read:
+                for hit in hits:
+                    if worker.is_cancelled:
+                        return
+                    try:
+                        picture: bytes | str = png(fit(small(read, *key_of(hit), side), side))
+                    except MediaError as error:
+                        picture = why(error)
+                    self.call_from_thread(take, key_of(hit), picture)
+        except (ImseekError, OSError) as error:
+            if not worker.is_cancelled:
+                self.call_from_thread(self._fail, error)
+
+    def _take_thumb(self, key: Key, picture: bytes | str) -> None:
+        self._thumbs[key] = picture
+        while len(self._thumbs) > _KEPT:
+            self._thumbs.popitem(last=False)
+        for tile in self.query_one(Tiles).tiles:
+            if tile.at < len(self.found.hits) and key_of(self.found.hits[tile.at]) == key:
+                self._show_tile(tile, tile.at)
+
+    def _say(self, text: str, *, error: bool = False) -> None:
+        status = self.query_one("#status", Static)
+        status.set_class(error, "-error")
+        status.update(text)
+
+    def _fail(self, error: Exception) -> None:
+        hint = f" ({error.hint})" if isinstance(error, ImseekError) and error.hint else ""
+        self._say(f"{str(error) or type(error).__name__}{hint}", error=True)
+
+    def _tell(self) -> None:
+        """Where we are, in the line below the words."""
+        if not self.found.hits:
+            self._say("nothing found" if self._asked else "")
+            return
+        said = [
+            f"{self.window.cursor + 1:,} of {len(self.found.hits):,}{'+' if self.found.next_page else ''}"
+        ]
+        for name, ids in (("more like", self._wish.more), ("less like", self._wish.less)):
+            if ids:
+                said.append(f"{name} {len(ids)}")
+        if self.found.chosen:
+            said.append(f"{len(self.found.chosen):,} selected")
+        self._say(" · ".join([*said, *self.found.notes]))
+
+    # -- keys --------------------------------------------------------------------------------------------
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.ask(Wish(event.value, where=self._wish.where, by=self._wish.by))
+        self.query_one(Tiles).focus()
+
+    def _go(self, cursor: int) -> None:
+        self.window = self.window.at(cursor, len(self.found.hits))
+        self._tell()
+        self._refresh()
+        if isinstance(self.screen, Large):
+            self._show_large(self.screen)
+
+    def action_step(self, by: int) -> None:
+        self._go(self.window.cursor + by)
+
+    def action_row(self, by: int) -> None:
+        """By rows; what would leave the list stays in its column."""
+        cursor = self.window.cursor + by * self.window.columns
+        if 0 <= cursor < len(self.found.hits) or by > 0:
+            self._go(cursor)
+        elif abs(by) > 1:
+            self._go(self.window.cursor % self.window.columns)
+
+    def action_screenful(self, by: int) -> None:
+        self.action_row(by * self.window.rows)
+
+    def action_ends(self, last: bool) -> None:
+        self._go(len(self.found.hits) - 1 if last else 0)
+
+    def action_words(self) -> None:
+        self.query_one("#words", Input).focus()
+
+    def action_grid(self) -> None:
+        self.query_one(Tiles).focus()
+
+    def action_large(self) -> None:
+        if self.here is not None:
+            large = Large()
+            self._cover(large)
+            self.call_after_refresh(self._show_large, large)
+
+    def _show_large(self, large: Large) -> None:
+        if (hit := self.here) is None or not large.is_mounted:
+            return
+        mark = "  ✓ selected" if key_of(hit) in self.found.chosen else ""
+        large.show_facts(f"{self.window.cursor + 1} of {len(self.found.hits)}{mark}", facts_of(hit))
+        large.show_picture(self._thumbs.get(key_of(hit)))
+        if self._pictures is not None:
+            self.run_worker(
+                partial(self._load, self._pictures, [hit], _LARGE, self._take_large),
+                thread=True,
+                group="large",
+                exclusive=True,
+                exit_on_error=False,
+            )
+
+    def _take_large(self, key: Key, picture: bytes | str) -> None:
+        if isinstance(self.screen, Large) and self.here is not None and key_of(self.here) == key:
+            self.screen.show_picture(picture)
+
+    def action_like(self) -> None:
+        self._judge(wrong=False)
+
+    def action_unlike(self) -> None:
+        self._judge(wrong=True)
+
+    def _judge(self, *, wrong: bool) -> None:
+        if (hit := self.here) is None:
+            return
+        try:
+            wish = self._wish.liking(hit.image_id, wrong=wrong)
+        except ImseekError as error:
+            self._fail(error)
+            return
+        if isinstance(self.screen, Large):
+            self.screen.dismiss()
+        self.ask(wish)
+
+    def action_reset(self) -> None:
+        if self._wish.more or self._wish.less:
+            self.ask(Wish(self._wish.line, where=self._wish.where, by=self._wish.by))
+
+    def action_choose(self) -> None:
+        if (hit := self.here) is not None:
+            self.found.toggle(hit)
+            self._tell()
+            self._draw()
+            if isinstance(self.screen, Large):
+                self._show_large(self.screen)
+
+    def action_copy(self) -> None:
+        hit = self.here
+        if hit is None or hit.place is None:
+            self._say("it is not known where this picture lies", error=True)
+            return
+        self.copy_to_clipboard(hit.place.display)
+        self._say(f"copied {hit.place.display}")
+
+    def action_view(self) -> None:
+        if (hit := self.here) is not None:
+            self.run_worker(partial(self._open_viewer, hit), thread=True, group="view", exit_on_error=False)
+
+    def _open_viewer(self, hit: Hit) -> None:
+        try:
+            self._view(hit)
+        except (ImseekError, OSError) as error:
+            self.call_from_thread(self._fail, error)
+
+    def action_write(self) -> None:
+        hits = list(self.found.chosen.values()) or [hit for hit in [self.here] if hit is not None]
+        lines = paths_of(hits)
+        if not lines:
+            self._say("nothing is selected: space selects", error=True)
+            return
+
+        def write(name: str | None) -> None:
+            if name is None:
+                return
+            try:
+                self._write(Path(name).expanduser(), lines)
+            except (ImseekError, OSError) as error:
+                self._fail(error)
+            else:
+                self._say(f"wrote {len(lines):,} {'path' if len(lines) == 1 else 'paths'} to {name}")
+
+        many = f"{len(lines):,} paths" if len(lines) > 1 else "one path"
+        self._cover(WriteTo(f"Write {many} to a new file:", "selected.txt"), write)
+
+    def action_keys(self) -> None:
+        self._cover(Keys())
+
+    def action_end(self) -> None:
+        self.exit(list(self.found.chosen.values()))

@@ -1,0 +1,61 @@
+"""Pictures as what terminals draw. Each begins where the cursor is; where it ends, terminals do not agree."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from imseek.media.sixel import sixels
+from imseek.media.thumbnails import fit, png
+from imseek.ui.terminal.screens import Way
+
+if TYPE_CHECKING:
+    from rich.segment import Segment
+
+    from imseek.types import Pixels
+
+_CHUNK = 4096
+
+
+def drawn(pixels: Pixels, way: Way, box: tuple[int, int], cell: tuple[int, int]) -> str:
+    """A picture in at most ``box`` (columns, lines) of cells of so many pixels."""
+    picture = fit(pixels, box[0] * cell[0], box[1] * cell[1])
+    if way == "sixel":
+        return sixels(picture)
+    data = png(picture)
+    if way == "kitty":
+        return "".join(_kitty(data))
+    # In cells: its pixels are not those of the screen where these are small.
+    size = f"width={math.ceil(picture.width / cell[0])};height={math.ceil(picture.height / cell[1])}"
+    coded = base64.b64encode(data).decode("ascii")
+    return f"\x1b]1337;File=inline=1;size={len(data)};{size};preserveAspectRatio=1:{coded}\x07"
+
+
+def _kitty(data: bytes) -> Iterator[str]:
+    """PNG in pieces of 4,096 characters, shown at once; q=2: no answer, C=1: the cursor stays."""
+    coded = base64.b64encode(data).decode("ascii")
+    for start in range(0, len(coded), _CHUNK):
+        more = int(start + _CHUNK < len(coded))
+        keys = "" if start else "a=T,f=100,q=2,C=1,"
+        yield f"\x1b_G{keys}m={more};{coded[start : start + _CHUNK]}\x1b\\"
+
+
+def blocks(pixels: Pixels, box: tuple[int, int]) -> list[list[Segment]]:
+    """Lines of characters, the upper half of each in one colour and the lower in another."""
+    import numpy as np
+    from rich.color import Color
+    from rich.segment import Segment
+    from rich.style import Style
+
+    array = np.asarray(fit(pixels, box[0], box[1] * 2))
+    if len(array) % 2:
+        array = np.concatenate([array, array[-1:]])
+    return [
+        [
+            Segment("▀", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+            for above, below in zip(array[top].tolist(), array[top + 1].tolist(), strict=True)
+        ]
+        for top in range(0, len(array), 2)
+    ]

@@ -1,0 +1,142 @@
+"""What somebody who looks around has asked, found and chosen: all of `imseek browse` but what is on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from imseek.errors import QueryError
+from imseek.search.parse import parse
+from imseek.search.query import By, Query, Term
+from imseek.types import Hit, SearchResult
+
+#: Hits that are asked for at once.
+PAGE: Final = 60
+#: Between terms, in one line of words.
+AND: Final = " + "
+
+#: A picture, by the UUID of its collection and its id.
+Key: TypeAlias = tuple[str, int]
+
+
+def key_of(hit: Hit) -> Key:
+    return hit.collection, hit.image_id
+
+
+def terms_of(line: str) -> tuple[Term, ...]:
+    """``a red car + ./night.jpg``: terms as :mod:`imseek.search.parse` reads them. Raises QueryError."""
+    return tuple(parse(part.strip()) for part in line.split(AND) if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked: the line, and the hits that were right or wrong."""
+
+    line: str = ""
+    more: tuple[int, ...] = ()
+    less: tuple[int, ...] = ()
+    where: str | None = None
+    by: By = "image"
+
+    def liking(self, image_id: int, *, wrong: bool = False) -> Wish:
+        """The same, and more like this one, or less. Saying it again takes it back.
+
+        Without words, "more like this" asks for it alone. Raises QueryError for "less" where nothing is asked.
+        """
+        if not self.line.strip():
+            if wrong:
+                raise QueryError("nothing is asked yet that this could be less like")
+            return replace(self, line=f"id:{image_id}")
+        chosen, other = (self.less, self.more) if wrong else (self.more, self.less)
+        others = tuple(one for one in other if one != image_id)
+        without = tuple(one for one in chosen if one != image_id)
+        chosen = without if image_id in chosen else (*chosen, image_id)
+        return replace(self, more=others, less=chosen) if wrong else replace(self, more=chosen, less=others)
+
+    def query(self, page: str | None = None) -> Query | None:
+        """None where nothing is asked. Raises QueryError."""
+        terms = terms_of(self.line)
+        if not terms:
+            return None
+        return Query(terms, PAGE, self.by, where=self.where, more=self.more, less=self.less, page=page)
+
+
+@dataclass(slots=True)
+class Found:
+    """The hits so far, and those that were chosen out of these and earlier ones, in that order."""
+
+    hits: list[Hit] = field(default_factory=list)
+    next_page: str | None = None
+    searched: int = 0
+    notes: tuple[str, ...] = ()
+    chosen: dict[Key, Hit] = field(default_factory=dict)
+
+    def take(self, result: SearchResult, *, further: bool) -> None:
+        """An answer: the hits after these, or others."""
+        if not further:
+            self.hits.clear()
+            self.notes = result.notes
+        self.hits.extend(result.hits)
+        self.next_page = result.next_page
+        self.searched = result.searched
+
+    def toggle(self, hit: Hit) -> None:
+        if self.chosen.pop(key_of(hit), None) is None:
+            self.chosen[key_of(hit)] = hit
+
+    def wants_more(self, last: int) -> bool:
+        """Whether the next page is due, where the hit at ``last`` is the last one to be seen."""
+        return self.next_page is not None and last >= len(self.hits) - PAGE // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of a long list is on the screen: ``rows`` of ``columns`` hits, from the row ``top``; ``cursor`` is one."""
+
+    columns: int
+    rows: int
+    top: int = 0
+    cursor: int = 0
+
+    @property
+    def shown(self) -> range:
+        start = self.top * self.columns
+        return range(start, start + self.rows * self.columns)
+
+    def at(self, cursor: int, count: int) -> Window:
+        """With the cursor there, or as near as ``count`` hits allow, and scrolled as little as that takes."""
+        cursor = max(0, min(cursor, count - 1))
+        row = cursor // self.columns
+        top = min(max(self.top, row - self.rows + 1), row)
+        return replace(self, top=max(0, top), cursor=cursor)
+
+    def sized(self, columns: int, rows: int, count: int) -> Window:
+        return replace(self, columns=max(1, columns), rows=max(1, rows)).at(self.cursor, count)
+
+
+def facts_of(hit: Hit, most: int = 40) -> list[tuple[str, str]]:
+    """What is known of a hit, by name: its score, its place, its metadata without what is empty."""
+    from imseek.types import display_path
+
+    facts = [("score", f"{hit.score:.4f}"), ("id", str(hit.image_id))]
+    if hit.place is not None:
+        facts.append(("path", hit.place.display))
+        if hit.place.uri and not hit.place.uri.startswith("file://"):
+            facts.append(("uri", hit.place.uri))
+    if hit.duplicates:
+        facts.append(("same as", ", ".join(str(one) for one in hit.duplicates)))
+    known = {name: value for name, value in hit.metadata.items() if value is not None and value != ""}
+    for name, value in list(known.items())[:most]:
+        said = f"{value:.4g}" if isinstance(value, float) else str(value)
+        facts.append((_line(name), _line(said)))
+    return [(name, display_path(text.encode("utf-8", "backslashreplace"))) for name, text in facts]
+
+
+def _line(text: str, most: int = 400) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def paths_of(hits: Sequence[Hit]) -> list[str]:
+    """As printable lines; what lies nowhere is left out."""
+    return [hit.place.display for hit in hits if hit.place is not None]
