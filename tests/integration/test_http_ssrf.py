@@ -26,7 +26,7 @@ import imseek
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is of this machine there only")
 
-LIMIT, TOTAL = 300_000, 2.0
+LIMIT, TOTAL = 300_000, 4.0
 
 
 class Listening:
