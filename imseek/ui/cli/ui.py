@@ -78,5 +78,4 @@ def ui(
         if browser:
             typer.launch(entrance)
 
-    run(Settings(host, port, tuple(allow_host or ()), token), given, runtime, ready)
-    return 0
+    return run(Settings(host, port, tuple(allow_host or ()), token), given, runtime, ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 import imseek
 from imseek.errors import ImseekError
@@ -28,11 +30,16 @@ def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str
 
     Raises ImseekError where the address cannot be had.
     """
-    bound = _bound(settings)
-    port = bound.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    listening = bound(settings.host, settings.port)
+    port = listening.getsockname()[1]
     _log_to_stderr()
     app = make_app(replace(settings, port=port), runtime)
+    ready(address(settings.host, port))
+    return serve(app, listening)
+
+
+def serve(app: ASGIApp, listening: socket.socket, *, websockets: bool = False) -> int:
+    """An application on a socket that :func:`bound` made, until SIGINT or SIGTERM; 128 and its number."""
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -43,13 +50,20 @@ def run(settings: Settings, runtime: imseek.Runtime | None, ready: Callable[[str
         limit_concurrency=512,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE,
-        ws="none",
+        ws="websockets-sansio" if websockets else "none",
+        ws_max_size=64 << 20,
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
         h11_max_incomplete_event_size=64 << 10,
     )
     server = _Server(config)
-    ready(f"http://{host}:{port}")
-    server.run(sockets=[bound])
+    server.run(sockets=[listening])
     return 128 + server.signal if server.signal else 0
+
+
+def address(host: str, port: int) -> str:
+    """As a URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -63,18 +77,26 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
-def _bound(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def bound(host: str, *ports: int) -> socket.socket:
+    """A socket that listens on the first of ``ports`` that is free. Raises ImseekError where there is none."""
+    for port in ports[:-1]:
+        with contextlib.suppress(ImseekError):
+            return _bound(host, port)
+    return _bound(host, ports[-1])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol by name: asyncio sets TCP_NODELAY where it reads it, without which each answer takes 40 ms.
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((settings.host, settings.port))
+        found.bind((host, port))
         found.listen(BACKLOG)  # Who asks from now on waits, and is not refused.
     except OSError as error:
         found.close()
         raise ImseekError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
             hint="choose another --port; 0 takes a free one",
         ) from error
     return found

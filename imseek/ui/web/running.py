@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,14 +12,16 @@ from typing import Any, Final
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
 from imseek.encoders.runtime import Runtime
-from imseek.errors import ImseekError, StorageError, UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.remote import TOKEN_VARIABLE
 from imseek.ui.http.origins import Origins
 from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
+from imseek.ui.http.running import address, bound, serve
 from imseek.ui.web import hub, sent
 from imseek.ui.web.door import Door
 from imseek.ui.web.opening import can_open
@@ -56,20 +56,21 @@ def run(
     given: library.Named | None,
     runtime: Runtime | None,
     ready: Callable[[str, str], None],
-) -> None:
-    """Serve the pages until SIGINT or SIGTERM, of which the process then dies; ``ready`` is given their address, and
-    the one that logs in.
+) -> int:
+    """Serve the pages until SIGINT or SIGTERM; ``ready`` is given their address, and the one that logs in.
 
-    Raises ImseekError where the address cannot be had.
+    Returns 130 or 143. Raises ImseekError where the address cannot be had.
     """
-    port = _free_port(settings)
+    ports = range(PORT, PORT + _TRIED) if settings.port is None else (settings.port,)
+    # Streamlit's own start makes a socket whose every answer takes 40 ms: see `bound`.
+    listening = bound(settings.host, *ports)
+    load_config_options(_configuration(settings, listening.getsockname()[1]))
     shared = hub.start(given, runtime, opens=can_open(settings.host, os.environ))
-    name = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{name}:{port}"
+    at = address(settings.host, listening.getsockname()[1])
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-        ready(address, f"{address}/?token={settings.token}")
+        ready(at, f"{at}/?token={settings.token}")
         try:
             yield {}
         finally:
@@ -88,7 +89,7 @@ def run(
         lifespan=lifespan,
         on_script_error=on_error,
     )
-    app.run(config=_configuration(settings, port))
+    return serve(app, listening, websockets=True)
 
 
 def _configuration(settings: Settings, port: int) -> dict[str, Any]:
@@ -144,21 +145,3 @@ def _read(path: Path) -> str:
         return path.read_text("ascii", "replace").strip()
     except FileNotFoundError:
         return ""
-
-
-def _free_port(settings: Settings) -> int:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    tried = [settings.port] if settings.port is not None else list(range(PORT, PORT + _TRIED))
-    for port in tried:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((settings.host, port))
-                return int(probe.getsockname()[1])
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or port == tried[-1]:
-                    raise ImseekError(
-                        f"cannot listen on {settings.host}:{port}: {error.strerror or error}",
-                        hint="choose another --port; 0 takes a free one",
-                    ) from error
-    raise AssertionError("unreachable")

@@ -159,7 +159,7 @@ def _opened(text: str) -> Part | None:
 def _small(name: str) -> str:
     """An upload as a data URI; empty where it is not here any more."""
     from imseek.media import decode, thumbnail
-    from imseek.ui.thumbnail_data import data_uri
+    from imseek.showing.grid import data_uri
 
     try:
         return data_uri(thumbnail(decode(state.upload(name), min_side=64, measured=False).pixels, 64))
