@@ -159,6 +159,20 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     _first(page, "chelsea.png")
 
 
+def test_filters_alone_show_what_they_let_through(visit: Visit) -> None:
+    page = visit(c="photos", where="format = 'JPEG'")
+    expect(page.get_by_text("3 pictures:")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(3)
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator(".card")).to_have_count(8)
+    other = visit(c="photos", where="width < 1")
+    expect(other.get_by_text("No picture meets these conditions")).to_be_visible()
+    bad = visit(c="photos", where="width <")
+    expect(bad.get_by_text("docs/where.md").or_(bad.get_by_text("⚠️")).first).to_be_visible()
+    bad.get_by_role("button", name="Remove").click()
+    expect(bad.locator(".card")).to_have_count(8)
+
+
 def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
     page = visit(c="photos", q="a rocket")
     _first(page, "rocket.jpg")

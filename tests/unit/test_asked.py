@@ -146,6 +146,22 @@ def test_the_cutoff_is_on_and_dates_have_no_diversity() -> None:
     assert (query.cutoff, query.sort, query.diversity) == ("auto", "date", 0.0)
 
 
+def test_pictures_that_were_right_are_enough() -> None:
+    found = asked.read({"more": ["7", "8"], "less": ["9"]}).asked
+    assert not found.empty
+    query = found.query(lambda _: b"")
+    assert query == Query(
+        (Term(image_id=7), Term(image_id=8)), limit=60, cutoff="auto", per_group=6, less=(9,)
+    )
+    assert asked.read({"less": ["9"], "where": ["year > 2020"]}).asked.empty
+
+
+def test_links_of_other_pages() -> None:
+    assert asked.link("my photos", asked.more_like(5)) == "/?c=my+photos&like=id%3A5"
+    assert asked.link("a", asked.only("tag('cat')")) == "/?c=a&where=tag%28%27cat%27%29"
+    assert asked.words(" a dog ").parameters("a") == {"c": ["a"], "q": ["a dog"]}
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [

@@ -57,7 +57,7 @@ def test_a_condition_is_read_back(one: Filter) -> None:
         (Filter("aspect", low=0.95, high=1.05), "aspect >= 0.95 AND aspect <= 1.05", "square"),
         (Filter("latitude", known=True), "latitude IS NOT NULL", "with a place"),
         (Filter("caption", holds="Cat"), "contains(lower(caption), 'cat')", "caption contains “Cat”"),
-        (Filter("My Rating", low=3.0, high=3.0), '"My Rating" >= 3 AND "My Rating" <= 3', "My Rating 3"),
+        (Filter("My Rating", low=3.0, high=3.0), '"My Rating" = 3', "My Rating 3"),
         (Filter("case", true=False), '"case" IS FALSE', "not case"),
     ],
 )

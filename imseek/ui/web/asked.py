@@ -91,8 +91,8 @@ class Asked:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to look for."""
-        return not self.parts
+        """Whether there is nothing to look for, so that ``where`` alone says what is shown."""
+        return not self.parts and not self.more
 
     @property
     def condition(self) -> str | None:
@@ -102,9 +102,11 @@ class Asked:
         return " AND ".join(f"({one})" for one in self.where)
 
     def query(self, upload: Callable[[str], bytes]) -> Query:
-        """``upload`` gives the bytes of a picture by its SHA-256. Raises QueryError, and what ``upload`` does."""
+        """``upload`` gives the bytes of a picture by its SHA-256. Where nothing else is asked for, it is pictures like
+        those that were found right. Raises QueryError, and what ``upload`` does."""
+        parts = self.parts or tuple(Part("image", str(one)) for one in self.more)
         return Query(
-            tuple(part.term(upload) for part in self.parts),
+            tuple(part.term(upload) for part in parts),
             limit=self.limit,
             by=self.by,
             where=self.condition,
@@ -116,7 +118,7 @@ class Asked:
             diversity=0.0 if self.sort == "date" else self.diversity,
             collapse=self.collapse,
             page=self.page,
-            more=self.more,
+            more=self.more if self.parts else (),
             less=self.less,
             hubness=self.hubness,
             exact=self.exact,
@@ -251,6 +253,11 @@ def words(text: str, *, weight: float = 1.0) -> Asked:
 def more_like(image_id: int) -> Asked:
     """A search for what looks like a stored image."""
     return Asked((Part("image", str(image_id)),))
+
+
+def only(*where: str) -> Asked:
+    """All pictures for which these conditions hold (docs/where.md), the newest first."""
+    return Asked(where=where)
 
 
 def link(collection: str, asked: Asked) -> str:

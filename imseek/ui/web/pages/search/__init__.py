@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from imseek.data.current import read_current
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import answer, box, earlier, filtering, options, start, state
@@ -15,12 +16,14 @@ def show() -> None:
     name, collection = shell.collection()
     read = state.current()
     asked = read.asked
+    with shell.told():
+        captions = read_current(collection.path).caption_space is not None
     box.show(asked)
     with st.container(horizontal=True):
         box.picture()
         box.more_words()
         filtering.show(collection, asked)
-        options.show(asked, captions=True)
+        options.show(asked, captions=captions)
         earlier.show(collection.uuid, asked)
         if asked != Asked():
             st.button("Start again", on_click=state.go, args=(Asked(),))

@@ -52,7 +52,8 @@ def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple
         return ()
     query = replace(asked.but(cutoff=False, limit=len(result) + _BEYOND).query(state.upload))
     there = {hit.image_id for hit in result}
-    return tuple(hit for hit in collection.search(query) if hit.image_id not in there)
+    found = collection.search(query, metadata=False)  # Their names are enough.
+    return tuple(hit for hit in found if hit.image_id not in there)
 
 
 def _facts(asked: Asked, result: SearchResult, took: float) -> None:

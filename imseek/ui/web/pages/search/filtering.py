@@ -15,6 +15,7 @@ from imseek.data.current import read_current
 from imseek.explore.reading import reading
 from imseek.search.where.facets import Facet, facets
 from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind
+from imseek.types import display_path
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import filters, state
@@ -41,6 +42,9 @@ def show(collection: Collection, asked: Asked) -> None:
             with st.spinner("Looking at what is known of the pictures…"):
                 known = {one.column: one for one in of(collection)}
                 tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
+                sources = reading(collection, lambda reader: reader.sources())
+            if len(sources) > 1:
+                _source(asked, {n: display_path(one.root) for n, one in sorted(sources.items())})
             _common(asked, known, tagged)
             _others(asked, known)
             _condition(asked)
@@ -129,6 +133,18 @@ def _condition(asked: Asked) -> None:
     )
 
 
+def _source(asked: Asked, roots: dict[int, str]) -> None:
+    now = filters.of(asked.where, "source").low
+    _tell("search-source", now if now in roots else 0)
+    st.selectbox(
+        "Source",
+        [0, *roots],
+        key="search-source",
+        format_func=lambda one: one_line(roots.get(one, "")) or "Any source",
+        on_change=_sourced,
+    )
+
+
 def _days(asked: Asked, taken: Facet) -> None:
     now = filters.of(asked.where, "day")
     spans = f"{taken.low} to {taken.high}"
@@ -210,6 +226,11 @@ def _put(new: Filter) -> None:
 def _dated() -> None:
     since, until = (st.session_state[f"search-day-{name}"] for name in ("From", "Until"))
     _put(Filter("day", low=since, high=until))
+
+
+def _sourced() -> None:
+    chosen = float(st.session_state["search-source"]) or None
+    _put(Filter("source", low=chosen, high=chosen))
 
 
 def _shaped() -> None:

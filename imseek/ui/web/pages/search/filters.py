@@ -23,6 +23,7 @@ _NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|'\d{4}-\d\d-\d\d'"
 _IN: Final = re.compile(rf"({_NAME}) IN \(({_TEXT}(?:, {_TEXT})*)\)")
 _TAGS: Final = re.compile(rf"tag\({_TEXT}\)(?: OR tag\({_TEXT}\))*")
 _RANGE: Final = re.compile(rf"({_NAME}) (?:>= ({_NUMBER})(?: AND \1 <= ({_NUMBER}))?|<= ({_NUMBER}))")
+_EQUAL: Final = re.compile(rf"({_NAME}) = ({_NUMBER})")
 _KNOWN: Final = re.compile(rf"({_NAME}) IS NOT NULL")
 _TRUE: Final = re.compile(rf"({_NAME}) IS (TRUE|FALSE)")
 _HOLDS: Final = re.compile(rf"contains\(lower\(({_NAME})\), ({_TEXT})\)")
@@ -71,6 +72,8 @@ class Filter:
             return f"{name} IS {'TRUE' if self.true else 'FALSE'}"
         if self.known:
             return f"{name} IS NOT NULL"
+        if self.low is not None and self.low == self.high:
+            return f"{name} = {_number(self.low)}"
         bounds = [
             f"{name} {sign} {_number(bound)}"
             for sign, bound in ((">=", self.low), ("<=", self.high))
@@ -153,11 +156,13 @@ def _read(condition: str) -> Filter | None:
         return Filter(_unquoted(found[1]), true=found[2] == "TRUE")
     if found := _KNOWN.fullmatch(condition):
         return Filter(_unquoted(found[1]), known=True)
-    if found := _RANGE.fullmatch(condition):
-        try:
+    try:
+        if found := _EQUAL.fullmatch(condition):
+            return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[2]))
+        if found := _RANGE.fullmatch(condition):
             return Filter(_unquoted(found[1]), low=_bound(found[2]), high=_bound(found[3] or found[4]))
-        except ValueError:  # The 31st of February.
-            return None
+    except ValueError:  # The 31st of February.
+        return None
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Thread
@@ -18,6 +19,7 @@ from imseek.data.current import read_current
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError
 from imseek.explore.reading import reading
+from imseek.search.where import Filters
 from imseek.types import Hit, TagCount
 from imseek.ui.web import asked, shell
 from imseek.ui.web.asked import Asked
@@ -26,7 +28,6 @@ from imseek.ui.web.pages.search.filters import TAG, Filter
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free
 
-_NEWEST: Final = 48
 _TAGS: Final = 8
 _CAPTIONS: Final = 6
 #: Characters of a caption that reads as a search.
@@ -37,19 +38,25 @@ _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something 
 
 
 def show(name: str, collection: Collection, now: Asked) -> None:
-    """Draw it."""
+    """Draw it. Where there are filters, it is the pictures that they let through."""
     with shell.told():
-        newest, total, captions = _held(collection.path, read_current(collection.path).generation)
-        counted = tags.counts(collection)
-        hits = results.found(collection, newest)
-    if not total:
+        generation = read_current(collection.path).generation
+        held = _held(collection.path, generation, now.condition, now.limit)
+        hits = results.found(collection, held.newest)
+    if not held.total and not now.where:
         st.subheader("This collection is empty", anchor=False)
         st.text("Add a folder of pictures, and search them by what they show.")
         st.page_link(shell.page("collections"), label="Add pictures")
         return
+    if not held.total:
+        st.subheader("No picture meets these conditions", anchor=False)
+        st.button("Search without filters", on_click=state.go, args=(now.but(where=()),))
+        return
+    with shell.told():
+        counted = tags.counts(collection)
     st.caption("Try, or drop a picture anywhere on this page:")
     with st.container(horizontal=True, gap="small"):
-        for n, text in enumerate(suggested(captions)):
+        for n, text in enumerate(suggested(held.captions)):
             st.button(
                 markdown_free(text, _SHORT),
                 key=f"search-try-{n}",
@@ -59,7 +66,10 @@ def show(name: str, collection: Collection, now: Asked) -> None:
     most = sorted(counted, key=lambda one: -one.images)[:_TAGS]
     if most:
         _tagged(now, most)
-    st.caption(f"{total:,} pictures; the newest of them:" if total > len(newest) else f"{total:,} pictures:")
+    some = held.total > len(held.newest)
+    st.caption(
+        f"{held.total:,} picture{'' if held.total == 1 else 's'}" + ("; the newest of them:" if some else ":")
+    )
     _draw(name, collection, hits)
     warm(collection)
 
@@ -89,18 +99,30 @@ def _draw(name: str, collection: Collection, hits: Sequence[Hit]) -> None:
     results.results(name, collection, hits, key="search-newest", scores=False)
 
 
-@lru_cache(8)
-def _held(path: Path, generation: int) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-    """The ids of the newest images, how many there are, and captions of a few."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The ids of the newest images, how many there are, and captions of some."""
 
-    def look(reader: Reader) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-        total = 0
-        newest: list[int] = []
-        for shard in sorted(reader.current.shards, key=lambda one: -one.shard_id):
-            ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
-            total += len(ids)
-            newest = sorted([*newest, *ids[-_NEWEST:].tolist()], reverse=True)[:_NEWEST]
-        return tuple(newest), total, tuple(reader.captions(newest).values())
+    newest: tuple[int, ...]
+    total: int
+    captions: tuple[str, ...]
+
+
+@lru_cache(32)
+def _held(path: Path, generation: int, where: str | None, limit: int) -> Held:
+    """Of one generation, and those for which a condition holds. Raises QueryError."""
+
+    def look(reader: Reader) -> Held:
+        if where is not None:
+            ids = Filters().ids(reader, where)
+            total, newest = len(ids), ids[::-1][:limit].tolist()
+        else:
+            total, newest = 0, []
+            for shard in reader.current.shards:
+                ids = np.delete(np.asarray(reader.shard_ids(shard)), reader.dead_rows(shard))
+                total += len(ids)
+                newest = sorted([*newest, *ids[-limit:].tolist()], reverse=True)[:limit]
+        return Held(tuple(newest), total, tuple(reader.captions(newest).values()))
 
     return reading(path, look)
 
