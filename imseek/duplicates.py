@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -162,6 +162,32 @@ def forget(collection: AnyCollection, images: Sequence[int | AnyPath]) -> tuple[
         with writing(root, "judge --forget") as writer:
             stored.withdraw(writer, pairs)
     return before
+
+
+def rejudge(
+    collection: AnyCollection, wanted: Mapping[tuple[str, str], Verdict | None]
+) -> dict[tuple[str, str], Verdict | None]:
+    """Let it be that this was said of pairs of contents (hexadecimal sha256), or (None) nothing; all in one commit.
+
+    Returns what was said of them before: the same call with that takes this one back. Contents need not be in the
+    collection any more. Raises UsageError (no hash, the same content twice), LockedError, ReadOnlyError.
+    """
+    from imseek.data import judgement_file
+    from imseek.data.patience import writing
+
+    root = path_of(collection)
+    # Checked as if something were said of each; the pair then has its lower hash first.
+    asked = {
+        (one.a, one.b): None if verdict is None else one
+        for (a, b), verdict in wanted.items()
+        for one in (stored.said(a, b, verdict or "same", PERSON),)
+    }
+    if not asked:
+        return {}
+    with writing(root, "judge") as writer:
+        said = {(one.a, one.b): one.verdict for one in stored.read(root)}
+        judgement_file.change(writer, asked)
+    return {pair: said.get(pair) for pair in asked}
 
 
 def judgements(collection: AnyCollection) -> tuple[Judgement, ...]:

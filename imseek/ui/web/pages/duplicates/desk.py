@@ -1,0 +1,181 @@
+"""What this process knows of the duplicates of a collection: the search, its answer, decisions, and work on files.
+
+It is kept by collection, not by page: so it survives reloads, and several tabs see the same.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from imseek import duplicates, library
+from imseek.curate.acts.plans import Plan
+from imseek.curate.near.promising import LOOKS
+from imseek.data.current import read_current, read_identity
+from imseek.errors import UsageError
+from imseek.types import (
+    ApplyReport,
+    DuplicateKind,
+    DuplicateReport,
+    KeepRule,
+    ProgressCallback,
+    UndoReport,
+)
+from imseek.ui.web.background import Task
+from imseek.ui.web.pages.duplicates.kept import Kept
+
+_RULES: Final = get_args(KeepRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is looked for; see :func:`imseek.duplicates.find`. Folders as they were typed."""
+
+    kinds: tuple[DuplicateKind, ...] = ("exact", "same")
+    keep: KeepRule = "best"
+    prefer: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+    where: str = ""
+    looks: int = LOOKS
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Asked:
+        """From what :meth:`to_json` has made, perhaps of another version: what is not understood is left out."""
+        usual = cls()
+        kinds = tuple(kind for kind in duplicates.KINDS if kind in (stored.get("kinds") or ()))
+        keep, looks = stored.get("keep"), stored.get("looks")
+        return cls(
+            kinds or usual.kinds,
+            cast(KeepRule, keep) if keep in _RULES else usual.keep,
+            tuple(map(str, stored.get("prefer") or ())),
+            tuple(map(str, stored.get("protect") or ())),
+            str(stored.get("where") or ""),
+            looks if isinstance(looks, int) and looks >= 0 else usual.looks,
+        )
+
+    def check(self) -> None:
+        """Raises UsageError for folders that are not there: a name with a mistake in it would protect nothing."""
+        for folder in (*self.prefer, *self.protect):
+            path = Path(folder).expanduser()
+            if not path.is_absolute():
+                raise UsageError(f"{folder} is no full path", hint="name folders from / or ~ on")
+            if not path.is_dir():
+                raise UsageError(f"there is no folder {folder}", hint="one folder a line")
+
+
+class Desk:
+    """``report`` is what was found last, ``asked`` what for. ``on_file`` is what is being done, or was done last, to
+    files."""
+
+    def __init__(self, root: Path, kept: Path) -> None:
+        self.root = root
+        self.kept = Kept(root, kept, self._judged)
+        self.asked = Asked.of(self.kept.settings)
+        self.finding: Task[DuplicateReport] | None = None
+        self.report: DuplicateReport | None = None
+        self.checking: Task[ApplyReport] | None = None
+        self.planned: Plan | None = None
+        self.applying: Task[ApplyReport] | None = None
+        self.recalling: Task[UndoReport] | None = None
+        self._seen = -1
+
+    def find(self, asked: Asked) -> None:
+        """Begin to look. Raises UsageError."""
+        asked.check()
+        if self.finding is not None and self.finding.running:
+            return
+        self.asked = asked
+        self.kept.set_up(asked.to_json())
+        self.planned = self.checking = None
+
+        def work(tell: ProgressCallback, stop: threading.Event) -> DuplicateReport:
+            return duplicates.find(
+                self.root,
+                kinds=asked.kinds,
+                keep=asked.keep,
+                prefer=asked.prefer,
+                protect=asked.protect,
+                where=asked.where or None,
+                looks=asked.looks,
+                progress=tell,
+                stop=stop,
+            )
+
+        self.finding = Task(work, "looking for duplicates")
+
+    def take(self) -> None:
+        """Take the answer of a search that has ended. Raises what it ended with, once."""
+        task = self.finding
+        if task is None or task.running:
+            return
+        self.finding = None
+        report = task.result()
+        self.report, self._seen = report, report.generation
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the collection has changed since, beside by what was judged here."""
+        return self.report is not None and read_current(self.root).generation != self._seen
+
+    def _judged(self, before: int, after: int) -> None:
+        if before == self._seen:
+            self._seen = after
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    @property
+    def at_work(self) -> bool:
+        """Whether files are being moved now."""
+        return any(task is not None and task.running for task in (self.applying, self.recalling))
+
+    def check(self, plan: Plan) -> None:
+        """Begin to read all files of a plan, and to tell what would be done."""
+        if self.checking is not None:
+            self.checking.stop()
+        self.planned = plan
+        self.checking = Task(
+            lambda tell, stop: duplicates.apply(self.root, plan, progress=tell, stop=stop), "checking files"
+        )
+
+    def apply(self) -> None:
+        """Begin to do what was checked."""
+        plan = self.planned
+        if plan is None or self.at_work:
+            return
+        self.applying = Task(
+            lambda tell, stop: duplicates.apply(self.root, plan, dry_run=False, progress=tell, stop=stop),
+            "acting on files",
+        )
+        self.planned = self.checking = None
+
+    def undo(self, undo_id: str) -> None:
+        """Begin to bring back."""
+        if not self.at_work:
+            self.recalling = Task(
+                lambda tell, stop: duplicates.undo(
+                    self.root, undo_id, dry_run=False, progress=tell, stop=stop
+                ),
+                "bringing files back",
+            )
+
+
+_desks: dict[tuple[str, str], Desk] = {}
+_lock = threading.Lock()
+
+
+def desk(root: Path) -> Desk:
+    """That of a collection, whatever it is called."""
+    uuid = read_identity(root).uuid
+    with _lock:
+        key = (str(root), uuid)
+        if key not in _desks:
+            kept = library.home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
+            _desks[key] = Desk(root, kept)
+        return _desks[key]

@@ -1,0 +1,182 @@
+"""Decisions, kept: in a file of this user at once, and as judgements in the collection as soon as it can be written.
+
+Judging takes the collection's lock, for which it may have to wait while pictures are indexed. Whoever looks through
+groups does not: one thread stores what was decided, in its order, and takes back what was undone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from imseek import duplicates
+from imseek.data import durable
+from imseek.data.current import read_current
+from imseek.errors import ImseekError, LockedError, StorageError
+from imseek.ui.web.pages.duplicates.review import (
+    Key,
+    Said,
+    State,
+    Verdicts,
+    from_json,
+    states,
+    to_json,
+)
+
+FORMAT: Final = 1
+#: Seconds until what could not be written because of another writer is tried again.
+_AGAIN: Final = 2.0
+
+
+class Kept:
+    """What was decided about the groups of one collection. Safe to use from several threads.
+
+    ``settings`` are what was looked for last, for the form to begin with. ``written`` is told the generation before and
+    after each commit of judgements.
+    """
+
+    def __init__(self, root: Path, file: Path, written: Callable[[int, int], None] | None = None) -> None:
+        self._root = root
+        self._file = file
+        self._written = written or (lambda before, after: None)
+        self._lock = threading.Lock()
+        self._storing: threading.Thread | None = None
+        self._said: list[Said] = []
+        #: What was undone, and what is to be said again of its pairs.
+        self._undone: list[Verdicts] = []
+        self._states: dict[Key, State] = {}
+        self.settings: dict[str, Any] = {}
+        self.version = 0
+        self.trouble: ImseekError | None = None
+        self._load()
+        if self.waiting:
+            self.store()
+
+    @property
+    def states(self) -> Mapping[Key, State]:
+        return self._states
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        return tuple(self._said)
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions are not in the collection yet."""
+        return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
+
+    def say(self, said: Said) -> None:
+        """Raises OSError or StorageError where the file cannot be written: then it was not said."""
+        with self._lock:
+            self._change([*self._said, said], self._undone)
+        self.store()
+
+    def undo(self) -> Said | None:
+        """Take back the last decision, and return it. Raises as :meth:`say`."""
+        with self._lock:
+            if not self._said:
+                return None
+            *said, last = self._said
+            self._change(said, [*self._undone, last.before] if last.before else self._undone)
+        self.store()
+        return last
+
+    def set_up(self, settings: Mapping[str, Any]) -> None:
+        with self._lock:
+            self.settings = dict(settings)
+            with suppress(OSError, StorageError):
+                self._save()
+
+    def store(self) -> None:
+        """Go on storing, if there is anything to store and nobody does."""
+        with self._lock:
+            if self._storing is None and self.waiting:
+                self._storing = threading.Thread(target=self._store, name="imseek judging", daemon=True)
+                self._storing.start()
+
+    # -- storing ---------------------------------------------------------------------------------------
+
+    def _store(self) -> None:
+        while True:
+            with self._lock:
+                undone = self._undone[0] if self._undone else None
+                new = None if undone is not None else self._new()
+                if undone is None and new is None:
+                    self._storing, self.trouble = None, None
+                    return
+            try:
+                before = self._judge(undone if undone is not None else new.wanted if new else {})
+            except LockedError as error:
+                self.trouble = error
+                time.sleep(_AGAIN)
+                continue
+            except Exception as error:  # noqa: BLE001 - shown by the page; a thread has nobody to raise it to
+                with self._lock:
+                    self._storing = None
+                    known = isinstance(error, ImseekError)
+                    self.trouble = error if known else ImseekError(f"it could not be stored: {error}")
+                return
+            with self._lock:
+                self.trouble = None
+                if undone is not None:
+                    del self._undone[0]
+                elif new is not None:
+                    new.before = before
+                    if not any(one is new for one in self._said):  # Undone meanwhile.
+                        self._undone.append(before)
+                with suppress(OSError, StorageError):
+                    self._save()
+
+    def _new(self) -> Said | None:
+        return next((one for one in self._said if one.before is None and one.wanted), None)
+
+    def _judge(self, wanted: Verdicts) -> Verdicts:
+        generation = read_current(self._root).generation
+        before = duplicates.rejudge(self._root, wanted)
+        after = read_current(self._root).generation
+        if after == generation + 1:  # Else somebody else has written too.
+            self._written(generation, after)
+        # What was said already is not taken back by undoing this.
+        return {pair: verdict for pair, verdict in before.items() if verdict != wanted[pair]}
+
+    # -- the file --------------------------------------------------------------------------------------
+
+    def _change(self, said: list[Said], undone: list[Verdicts]) -> None:
+        before = self._said, self._undone
+        self._said, self._undone = said, undone
+        try:
+            self._save()
+        except BaseException:
+            self._said, self._undone = before
+            raise
+        self._states = states(said)
+        self.version += 1
+
+    def _save(self) -> None:
+        document = {
+            "imseek_review": FORMAT,
+            "settings": self.settings,
+            "said": to_json(self._said),
+            "undone": [[[*pair, verdict] for pair, verdict in one.items()] for one in self._undone],
+        }
+        durable.make_folder(self._file.parent)
+        durable.write_file(self._file, json.dumps(document).encode(), staging=self._file.parent)
+
+    def _load(self) -> None:
+        """A file that is damaged, or of a later imseek, is left out: judgements are in the collection all the same."""
+        try:
+            document = json.loads(self._file.read_bytes())
+            if document["imseek_review"] != FORMAT:
+                return
+            said = from_json(document["said"])
+            undone = [{(a, b): verdict for a, b, verdict in one} for one in document["undone"]]
+            settings = dict(document["settings"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        self._said, self._undone, self.settings = said, undone, settings
+        self._states = states(said)
