@@ -64,7 +64,7 @@ class Task(Generic[T]):
     def _run(self) -> None:
         try:
             self._found.append(self._work(self._tell, self._stop))
-        except BaseException as error:  # noqa: BLE001 - raised again where somebody looks
+        except BaseException as error:  # Raised again where somebody looks.
             self._error = error
         finally:
             self._ended.set()

@@ -1,12 +1,69 @@
-"""The page duplicates."""
+"""The page duplicates: find them, decide group by group, clear up, and bring back."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
+from imseek.ui.cli.output import count
 from imseek.ui.web import shell
+from imseek.ui.web.pages.duplicates import clearing, finding, listed, returning, reviewing
+from imseek.ui.web.pages.duplicates.desk import desk
+
+_VIEW: Final = "duplicates-view"
+_REVIEW: Final = "One by one"
+_LIST: Final = "All groups"
+_CLEAR: Final = "Clear up"
+_BACK: Final = "Bring back"
 
 
 def show() -> None:
-    name, _ = shell.collection()
-    st.text(name)
+    """Draw it."""
+    name, collection = shell.collection()
+    with shell.told():
+        of = desk(collection.path)
+        images = of.images()
+    if images:
+        finding.ask(of)
+        finding.watch(of)
+    if st.session_state.pop(listed.GO, False):
+        st.session_state[_VIEW] = _REVIEW
+    view = st.segmented_control(
+        "View",
+        [_REVIEW, _LIST, _CLEAR, _BACK],
+        key=_VIEW,
+        default=_REVIEW,
+        required=True,
+        label_visibility="collapsed",
+    )
+    if view == _BACK:
+        returning.show(of)
+        return
+    if of.applying is not None:
+        clearing.working(of)
+    report = of.report
+    if report is None:
+        if not images:
+            st.subheader("No pictures yet", anchor=False)
+            st.text("Duplicates are looked for among the pictures of a collection, and this one has none.")
+            st.page_link(shell.page("collections"), label="Add a folder of pictures")
+        elif of.finding is None:
+            st.text(
+                f"Press “Find duplicates” to compare {count(images, 'picture')} with each other. Looking changes "
+                "nothing; the first time may take a while, and it can be stopped and goes on from there."
+            )
+        return
+    finding.told(of, report)
+    if not report.groups:
+        st.subheader("No duplicates", anchor=False)
+        st.text(
+            f"Among {count(report.searched, 'picture')}, none is there more than once in the ways that were looked "
+            "for. Look for more kinds above, or leave out the condition."
+        )
+    elif view == _LIST:
+        listed.show(name, of, report)
+    elif view == _CLEAR:
+        clearing.show(of, report)
+    else:
+        reviewing.show(name, of, report)

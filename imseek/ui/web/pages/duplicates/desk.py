@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -16,7 +17,7 @@ from imseek import duplicates, library
 from imseek.curate.acts.plans import Plan
 from imseek.curate.near.promising import LOOKS
 from imseek.data.current import read_current, read_identity
-from imseek.errors import UsageError
+from imseek.errors import ImseekError, UsageError
 from imseek.types import (
     ApplyReport,
     DuplicateKind,
@@ -110,6 +111,12 @@ class Desk:
 
         self.finding = Task(work, "looking for duplicates")
 
+    def find_again(self) -> None:
+        """Look for the same anew where files were moved since: most of it was kept, so that it is quick."""
+        if self.outdated:
+            with suppress(ImseekError):  # A folder that has gone: the form tells.
+                self.find(self.asked)
+
     def take(self) -> None:
         """Take the answer of a search that has ended. Raises what it ended with, once."""
         task = self.finding
@@ -118,6 +125,10 @@ class Desk:
         self.finding = None
         report = task.result()
         self.report, self._seen = report, report.generation
+
+    def images(self) -> int:
+        """How many pictures there are now. Raises CorruptCollectionError and others."""
+        return read_current(self.root).images
 
     @property
     def outdated(self) -> bool:
@@ -144,10 +155,9 @@ class Desk:
             lambda tell, stop: duplicates.apply(self.root, plan, progress=tell, stop=stop), "checking files"
         )
 
-    def apply(self) -> None:
-        """Begin to do what was checked."""
-        plan = self.planned
-        if plan is None or self.at_work:
+    def apply(self, plan: Plan) -> None:
+        """Begin to do what a plan says."""
+        if self.at_work:
             return
         self.applying = Task(
             lambda tell, stop: duplicates.apply(self.root, plan, dry_run=False, progress=tell, stop=stop),

@@ -66,6 +66,11 @@ class Kept:
         return tuple(self._said)
 
     @property
+    def storing(self) -> bool:
+        """Whether somebody is at it, or tries again by himself."""
+        return self._storing is not None
+
+    @property
     def waiting(self) -> int:
         """How many decisions are not in the collection yet."""
         return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
@@ -115,11 +120,10 @@ class Kept:
                 self.trouble = error
                 time.sleep(_AGAIN)
                 continue
-            except Exception as error:  # noqa: BLE001 - shown by the page; a thread has nobody to raise it to
+            except Exception as error:  # The page shows it: a thread has nobody to raise it to.
                 with self._lock:
                     self._storing = None
-                    known = isinstance(error, ImseekError)
-                    self.trouble = error if known else ImseekError(f"it could not be stored: {error}")
+                    self.trouble = error if isinstance(error, ImseekError) else ImseekError(str(error))
                 return
             with self._lock:
                 self.trouble = None

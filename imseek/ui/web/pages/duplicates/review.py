@@ -85,7 +85,7 @@ def present(group: DuplicateGroup, state: State) -> DuplicateGroup:
 
 
 def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[int]) -> Said:
-    """A decision of a group in a state; ``images`` are ids of its members. Raises ValueError for one that makes none."""
+    """A decision of a group in a state; ``images`` are ids of its members. Raises ValueError for no decision."""
     left = present(group, state).members
     named = [member for member in left if member.image_id in images]
     wanted: Verdicts = {}
@@ -127,14 +127,14 @@ def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
 
 
 def next_open(
-    groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int, *, later: bool = False
+    groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int
 ) -> int | None:
     """Which group is to be decided next, from ``at`` on and round; those for ``later`` once there are no others."""
     order = [*range(at, len(groups)), *range(min(at, len(groups)))]
-    for allowed in ((None,), (None, "later")) if not later else ((None, "later"),):
+    for wanted in (None, "later"):
         for n in order:
             state = decided.get(key_of(groups[n]), UNDECIDED)
-            if state.act in allowed and len(present(groups[n], state).members) > 1:
+            if state.act == wanted and len(present(groups[n], state).members) > 1:
                 return n
     return None
 
@@ -154,7 +154,9 @@ def chosen(
             if kept and rest:
                 members = (replace(kept[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))
-        elif state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1:
+        elif (
+            state.act is None and group.kind in suggested and group.kind != "inside" and len(left.members) > 1
+        ):
             groups.append(left)
     return replace(report, groups=tuple(groups))
 

@@ -1,0 +1,295 @@
+"""What was decided, done to files: what would be done, a confirmation that names it, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.curate.acts import plan_file
+from imseek.curate.acts.plans import Plan
+from imseek.errors import ImseekError
+from imseek.types import ActedFile, Action, ApplyReport, DuplicateKind, DuplicateReport, display_path
+from imseek.ui.cli.output import count, size
+from imseek.ui.duplicates_page import WORDS
+from imseek.ui.web import shell
+from imseek.ui.web.pages.duplicates import finding, returning
+from imseek.ui.web.pages.duplicates.desk import Desk
+from imseek.ui.web.pages.duplicates.review import chosen, tally
+from imseek.ui.web.plain import one_line
+
+ACTIONS: Final[Mapping[Action, str]] = {
+    "trash": "Move to the trash of the desktop",
+    "quarantine": "Move to a folder that is never indexed",
+    "tag": "Only tag them: no file is touched",
+    "hard-link": "Replace by a hard link to the one that stays (equal files only)",
+    "reflink": "Share the blocks of the one that stays (equal files only)",
+}
+#: What is done to so many files.
+_DOING: Final[Mapping[str, str]] = {
+    "trash": "Move {} to the trash",
+    "quarantine": "Move {} to quarantine",
+    "tag": "Tag {}",
+    "hard-link": "Replace {} by hard links",
+    "reflink": "Share the blocks of {}",
+}
+#: So many rows of a list of files.
+_ROWS: Final = 1_000
+
+
+def show(of: Desk, report: DuplicateReport) -> None:
+    """Draw it."""
+    if of.at_work:
+        if of.applying is None or not of.applying.running:
+            st.text("Files are being brought back. “Bring back” shows how far it is.")
+        return
+    now = tally(report, of.kept.states)
+    kinds = _suggested(report, now.left)
+    action = st.selectbox(
+        "What to do with the pictures that are not to stay", [*ACTIONS], format_func=lambda one: ACTIONS[one],
+        key="duplicates-action",
+    )  # fmt: skip
+    to = tag = ""
+    if action == "quarantine":
+        to = st.text_input(
+            "Folder",
+            placeholder="by itself: one on the same file system as the pictures",
+            key="duplicates-to",
+        )
+    if action == "tag":
+        tag = st.text_input("Tag", duplicates.TAG, key="duplicates-tag")
+    try:
+        wanted = chosen(report, of.kept.states, kinds)
+        plan = duplicates.plan(
+            of.root,
+            wanted,
+            action,
+            to=to.strip() or None,
+            tag=tag if action == "tag" else duplicates.TAG,
+            protect=of.asked.protect,
+        )
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    _summary(of, plan)
+
+
+def _suggested(report: DuplicateReport, left: int) -> tuple[DuplicateKind, ...]:
+    """Of which kinds what nobody has decided is taken as suggested."""
+    there = {group.kind for group in report.groups}
+    kinds = [kind for kind in duplicates.KINDS if kind in there and kind != "inside"]
+    if not left or not kinds:
+        return ()
+    return tuple(
+        st.pills(
+            f"{count(left, 'group')} not decided: take the suggestion where they are",
+            kinds,
+            selection_mode="multi",
+            format_func=lambda kind: WORDS[kind],
+            key="duplicates-suggested",
+            help="Nothing chosen: only what you have decided. What you have put off is left alone in any case.",
+        )
+    )
+
+
+def _summary(of: Desk, plan: Plan) -> None:
+    files = count(len(plan.files), "file")
+    if not plan.files:
+        st.text(
+            "Nothing to do: no group is decided so that a picture may go."
+            if not plan.refused
+            else "Nothing can be done to any of these files in this way."
+        )
+        _refused(plan)
+        return
+    st.text(f"{files} in {count(len(plan.groups), 'group')}, {size(plan.bytes)}.")
+    with st.container(horizontal=True):
+        if st.button(f"{_DOING[plan.action].format(files)} …", type="primary", key="duplicates-apply"):
+            _confirm(of, plan)
+        if st.button("Read the files and show what would be done", key="duplicates-check"):
+            of.check(plan)
+            if of.checking is not None:
+                of.checking.wait(0.5)
+        st.download_button(
+            "Save the plan",
+            lambda: json.dumps(plan_file.document(plan), indent=1),
+            "plan.json",
+            "application/json",
+            on_click="ignore",
+            help="For `imseek apply`: it can be read and edited before.",
+            key="duplicates-plan",
+        )
+    if of.checking is not None and of.planned is not None and of.planned.digest == plan.digest:
+        _checked(of)
+    else:
+        table(
+            {
+                "": _DOING[plan.action].format("").strip().lower().replace("  ", " "),
+                "file": display_path(file.path),
+                "stays": display_path(group.keeper.path),
+                "size": size(file.bytes),
+            }
+            for group in plan.groups
+            for file in group.files
+        )
+    _refused(plan)
+
+
+def _refused(plan: Plan) -> None:
+    if not plan.refused:
+        return
+    with st.expander(f"{count(len(plan.refused), 'picture')} left out, with reasons"):
+        table(
+            {
+                "reason": one_line(file.reason, 400),
+                "file": display_path(file.path) or f"image {file.image_id}",
+            }
+            for file in plan.refused
+        )
+
+
+def _checked(of: Desk) -> None:
+    task = of.checking
+    if task is None:
+        return
+    if task.running:
+        st.fragment(_checking, run_every=0.5)(of)
+        return
+    try:
+        report = task.result()
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    would = sum(file.outcome == "would" for file in report.files)
+    st.text(
+        f"All were read again: {count(would, 'file')} as expected, {report.counts.get('left', 0):,} would be left "
+        f"alone, {report.counts.get('already', 0):,} are as they should be already."
+    )
+    _acted(report.files)
+
+
+def _checking(of: Desk) -> None:
+    if of.checking is None or not of.checking.running:
+        st.rerun()
+    finding.bar(of.checking.progress, "Reading files")
+
+
+def confirmation(plan: Plan) -> str:
+    """What is asked before anything is done, with its numbers."""
+    files, kept = count(len(plan.files), "file"), count(len(plan.groups), "picture")
+    said = {
+        "trash": f"{files}, {size(plan.bytes)}, will be moved to the trash.",
+        "quarantine": f"{files}, {size(plan.bytes)}, will be moved to "
+        + ("a quarantine folder." if plan.to is None else f"{display_path(plan.to)}."),
+        "tag": f"{files} will be tagged “{one_line(plan.tag, 60)}”. No file is touched.",
+        "hard-link": f"{files}, {size(plan.bytes)}, will be replaced by hard links to the ones that stay.",
+        "reflink": f"{files}, {size(plan.bytes)}, will share the blocks of the ones that stay.",
+    }[plan.action]
+    return (
+        f"{said} {kept} {'stays' if len(plan.groups) == 1 else 'stay'}. Each file is read again before it is touched, "
+        "and left alone where it has changed. “Bring back” undoes it."
+    )
+
+
+@st.dialog("Clear up?")
+def _confirm(of: Desk, plan: Plan) -> None:
+    st.text(confirmation(plan))
+    with st.container(horizontal=True):
+        if st.button(
+            _DOING[plan.action].format(count(len(plan.files), "file")), type="primary", key="duplicates-yes"
+        ):
+            of.apply(plan)
+            if of.applying is not None:
+                of.applying.wait(0.5)
+            st.rerun()
+        if st.button("Cancel", key="duplicates-no"):
+            st.rerun()
+
+
+def working(of: Desk) -> None:
+    """How far acting on files is, and what came of it."""
+    task = of.applying
+    if task is None:
+        return
+    if task.running:
+        st.fragment(_working, run_every=0.5)(of)
+        return
+    with st.container(border=True):
+        try:
+            report = task.result()
+        except ImseekError as error:
+            of.applying = None
+            shell.refused(error)
+            st.text("What was done before that, if anything, is in “Bring back”.")
+            return
+        _result(of, report)
+
+
+def _working(of: Desk) -> None:
+    task = of.applying
+    if task is None or not task.running:
+        of.find_again()
+        st.rerun()
+    with st.container(border=True):
+        finding.bar(task.progress, "Waiting for the collection, then reading files")
+        if st.button("Stop", disabled=task.stopping, key="duplicates-apply-stop"):
+            task.stop()
+
+
+def _result(of: Desk, report: ApplyReport) -> None:
+    for line in result_lines(report):
+        st.text(line)
+    left = [file for file in report.files if file.outcome == "left"]
+    if left:
+        _acted(left)
+    with st.container(horizontal=True):
+        if report.undo_id is not None and st.button("Undo this …", key="duplicates-undo-this"):
+            returning.confirm(of, report.undo_id)
+        if st.button("Close", key="duplicates-applied-close"):
+            of.applying = None
+            st.rerun()
+
+
+def result_lines(report: ApplyReport) -> list[str]:
+    """What came of it, in words."""
+    lines = []
+    for action, words in returning.DONE.items():
+        done = [file for file in report.files if file.outcome == "done" and file.action == action]
+        if done:
+            lines.append(f"✅ {count(len(done), 'file')} {words}, {size(sum(file.bytes for file in done))}.")
+    if already := report.counts.get("already", 0):
+        lines.append(
+            f"{count(already, 'file')} as it should be already."
+            if already == 1
+            else f"{already:,} files were as they should be already."
+        )
+    if left := report.counts.get("left", 0):
+        lines.append(f"⚠️ {count(left, 'file')} left alone, for these reasons:")
+    if report.interrupted:
+        lines.append("It was stopped. What was done is kept, and can be brought back.")
+    lines += [one_line(note, 400) for note in report.notes]
+    return lines or ["Nothing had to be done."]
+
+
+def _acted(files: Iterable[ActedFile]) -> None:
+    said = {"would": "would be done", "done": "done", "already": "as it should be", "left": "left alone"}
+    table(
+        {
+            "": said[file.outcome],
+            "file": display_path(file.path),
+            "reason": one_line(file.reason, 400),
+            "size": size(file.bytes),
+        }
+        for file in sorted(files, key=lambda file: file.outcome != "left")
+    )
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows of text, which is shown as it is."""
+    found = list(rows)
+    if len(found) > _ROWS:
+        st.text(f"The first {_ROWS:,} of {len(found):,}:")
+    st.dataframe(found[:_ROWS], hide_index=True, alt=f"{len(found)} files")

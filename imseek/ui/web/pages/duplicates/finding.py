@@ -1,0 +1,168 @@
+"""What to look for, and how far the search is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.errors import ImseekError
+from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
+from imseek.ui.cli.output import count
+from imseek.ui.duplicates_page import WORDS, totals
+from imseek.ui.web import shell
+from imseek.ui.web.pages.duplicates.desk import Asked, Desk
+from imseek.ui.web.plain import one_line
+
+_HELP: Final[dict[DuplicateKind, str]] = {
+    "exact": "the same bytes",
+    "same": "saved again, resized, recoloured, turned, slightly cropped",
+    "inside": "a strong crop, a screenshot; takes as long as indexing did, the first time",
+    "scene": "another shot of it, such as of a burst",
+}
+RULES: Final[dict[KeepRule, str]] = {
+    "best": "the best: most pixels, then most metadata, then the largest file",
+    "largest": "the largest file",
+    "oldest": "the one that was taken first",
+    "newest": "the one that was taken last",
+    "path-priority": "the one in the folder that is preferred",
+}
+
+
+def ask(of: Desk) -> None:
+    """The form."""
+    asked = of.asked
+    busy = of.finding is not None
+    said = ", ".join(WORDS[kind] for kind in asked.kinds)
+    with (
+        st.expander(f"Look for {said}", expanded=of.report is None and not busy),
+        st.form("duplicates-asked", border=False),
+    ):
+        kinds = st.pills(
+            "What counts as duplicates",
+            duplicates.KINDS,
+            selection_mode="multi",
+            default=asked.kinds,
+            format_func=lambda kind: WORDS[kind].capitalize(),
+            help="; ".join(f"{WORDS[kind]}: {text}" for kind, text in _HELP.items()),
+        )
+        rules = [*RULES]
+        keep = st.selectbox(
+            "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
+        )
+        where = st.text_input(
+            "Only pictures that meet",
+            asked.where,
+            placeholder="year >= 2020 AND folder LIKE '/photos/%'",
+            help="A condition over the metadata, as `imseek duplicates --where` takes it. Empty: all pictures.",
+        )
+        left, right = st.columns(2)
+        prefer = left.text_area(
+            "Preferred folders",
+            "\n".join(asked.prefer),
+            height=80,
+            help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
+        )
+        protect = right.text_area(
+            "Protected folders",
+            "\n".join(asked.protect),
+            height=80,
+            help="One a line: what lies there stays, whatever is decided.",
+        )
+        looks = st.number_input(
+            "Compare the pixels of so many pairs at most",
+            min_value=0,
+            value=asked.looks,
+            step=10_000,
+            help="About 10 ms each. Of what is beyond, fingerprints decide.",
+        )
+        sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
+    if sent:
+        new = Asked(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks))
+        begin(of, new)
+
+
+def begin(of: Desk, asked: Asked) -> None:
+    """Look, and draw the page anew."""
+    try:
+        of.find(asked)
+    except ImseekError as error:
+        shell.refused(error)
+        return
+    if of.finding is not None:
+        of.finding.wait(0.5)
+    st.rerun()
+
+
+def watch(of: Desk) -> None:
+    """Take the answer if there is one; else show how far the search is."""
+    task = of.finding
+    if task is None:
+        return
+    if task.running:
+        st.fragment(_running, run_every=0.5)(of)
+        return
+    try:
+        of.take()
+    except ImseekError as error:
+        shell.refused(error)
+
+
+def told(of: Desk, report: DuplicateReport) -> None:
+    """What was found, in words, and whether it still holds."""
+    st.text(f"{totals(report)[:1].upper()}{totals(report)[1:]}.")
+    for note in report.notes:
+        st.text(one_line(note, 400))
+    if report.judged:
+        st.text(f"Left out: {count(report.judged, 'pair')} that you have called different.")
+    if of.finding is not None:
+        return
+    if report.interrupted:
+        _again(of, "The search was stopped, and there may be more.", "Go on")
+    elif of.outdated:
+        _again(
+            of,
+            "The collection has changed since. Files are looked at again before anything is done.",
+            "Look again",
+        )
+
+
+def _again(of: Desk, said: str, label: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(f"⚠️ {said}", width="content")
+        if st.button(label, key="duplicates-again"):
+            begin(of, of.asked)
+
+
+def _running(of: Desk) -> None:
+    task = of.finding
+    if task is None or not task.running:
+        st.rerun()
+    with st.container(border=True):
+        bar(task.progress, "Looking for duplicates")
+        if st.button("Stop", disabled=task.stopping, key="duplicates-stop"):
+            task.stop()
+        if task.stopping:
+            st.text("It stops after what it is at. What was compared is kept.")
+
+
+def bar(progress: Progress | None, doing: str) -> None:
+    """How far something is. The phase is of imseek's own words."""
+    if progress is None:
+        st.progress(0, text=f"{doing} …")
+        return
+    share = progress.done / progress.total if progress.total else 0.0
+    of = f" of {progress.total:,}" if progress.total else ""
+    said = f"{progress.phase.capitalize()}: {progress.done:,}{of}"
+    if progress.total and progress.seconds > 5 and 0 < share < 1:
+        said += f", about {_span(progress.seconds * (1 - share) / share)} more"
+    st.progress(min(1.0, share), text=said)
+
+
+def _span(seconds: float) -> str:
+    return count(round(seconds), "second") if seconds < 90 else count(round(seconds / 60), "minute")
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,150 @@
+"""A group as it is shown: what its images have in common, what they differ in, and which one is proposed to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, display_path
+from imseek.ui.cli.output import count, size
+from imseek.ui.duplicates_page import WORDS, percent
+from imseek.ui.web import hub
+from imseek.ui.web.pages.duplicates.review import State, token
+
+#: So many images of a group are drawn; what is decided holds for all of them.
+MOST: Final = 60
+#: Formats that browsers show as they are: in a comparison these are looked at pixel by pixel.
+_SHOWABLE: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"})
+#: The side of thumbnails, for groups of up to so many images.
+_SIDES: Final = ((4, 1024), (12, 512), (MOST, 256))
+
+#: How a picture was turned, in the words of :data:`imseek.curate.pixels.orientations.ORIENTATIONS`, as the matrix
+#: (a, b, c, d) of CSS, y down, that turns the first one into the second.
+_TURNS: Final[dict[str, tuple[int, int, int, int]]] = {
+    "": (1, 0, 0, 1),
+    "mirrored": (-1, 0, 0, 1),
+    "rotated 180": (-1, 0, 0, -1),
+    "mirrored, rotated 180": (1, 0, 0, -1),
+    "mirrored, rotated 270": (0, 1, 1, 0),
+    "rotated 90": (0, 1, -1, 0),
+    "mirrored, rotated 90": (0, -1, -1, 0),
+    "rotated 270": (0, -1, 1, 0),
+}
+
+
+def group_data(
+    names: Callable[[str], str | None], group: DuplicateGroup, state: State
+) -> list[dict[str, Any]]:
+    """Its images, the one that is proposed to stay first. ``names`` gives the name of a collection by its UUID."""
+    side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
+    facts = [_facts(member) for member in group.members]
+    return [
+        {
+            **_picture(names, member, side),
+            "said": _said(group, member),
+            "facts": [
+                {"name": name, "value": value, "differs": value != facts[0][name]}
+                for name, value in facts[n].items()
+            ],
+            "suggested": member is group.keeper and group.kind != "inside",
+            "protected": member.protected,
+            "stays": group.keeps(member) if state.act is None else _stays(state, member),
+            "turn": _turn_back(group.keeper, member),
+        }
+        for n, member in enumerate(group.members[:MOST])
+    ]
+
+
+def heading(group: DuplicateGroup) -> str:
+    freed = size(sum(member.bytes for member in group.surplus))
+    said = f"{WORDS[group.kind].capitalize()}: {count(len(group.members), 'picture')}"
+    return f"{said}, {freed} beside the suggested one" if group.surplus else said
+
+
+def outcome(group: DuplicateGroup, state: State) -> str:
+    """What was decided, in words; "" for nothing."""
+    match state.act:
+        case "keep":
+            kept = [name(member) for member in group.members if token(member) in state.keep]
+            return f"Keep {', '.join(kept[:3])}{' …' if len(kept) > 3 else ''}"
+        case "different":
+            return "All stay" if len({one.content_hash for one in group.members}) == 1 else "No duplicates"
+        case "later":
+            return "Later"
+    return ""
+
+
+def thumbnails(names: Callable[[str], str | None], group: DuplicateGroup) -> list[str]:
+    """What can be fetched before the group is shown."""
+    side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
+    return [_picture(names, member, side)["src"] for member in group.members[:6]]
+
+
+def name(member: Duplicate) -> str:
+    return "place unknown" if member.place is None else _split(member)[1]
+
+
+def _picture(names: Callable[[str], str | None], member: Duplicate, side: int) -> dict[str, Any]:
+    of = names(member.collection) or ""
+    large = hub.thumbnail(of, member.image_id, hub.LARGE)
+    whole = member.format.upper() in _SHOWABLE
+    return {
+        "id": member.image_id,
+        "name": name(member),
+        "src": hub.thumbnail(of, member.image_id, side),
+        "large": large,
+        "whole": hub.picture(of, member.image_id) if whole else large,
+        "width": member.width,
+        "height": member.height,
+    }
+
+
+def _facts(member: Duplicate) -> dict[str, str]:
+    folder, _ = _split(member)
+    return {
+        "pixels": f"{member.width:,} × {member.height:,}",
+        "size": size(member.bytes),
+        "format": member.format,
+        "taken": (member.taken_at or "not known").replace("T", " "),
+        "name": name(member),
+        "folder": folder,
+    }
+
+
+def _split(member: Duplicate) -> tuple[str, str]:
+    if member.place is None:
+        return "place unknown", ""
+    folder, _, last = member.place.path.rpartition(b"/")
+    return display_path(folder), display_path(last)
+
+
+def _said(group: DuplicateGroup, member: Duplicate) -> str:
+    if member is group.keeper:
+        return group.reason
+    return "in a protected folder" if member.protected else related(member.pair)
+
+
+def related(pair: DuplicatePair | None) -> str:
+    """How an image is related to the one that is proposed to stay."""
+    if pair is None:
+        return ""
+    said = ["the same bytes" if pair.kind == "exact" else WORDS[pair.kind]]
+    if pair.kind != "exact":
+        said.append("as judged" if pair.judged else f"{percent(pair.confidence)} sure")
+    if pair.orientation:
+        said.append(pair.orientation)
+    return ", ".join(said)
+
+
+def _stays(state: State, member: Duplicate) -> bool:
+    return member.protected or state.act != "keep" or token(member) in state.keep
+
+
+def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
+    """What lays a picture over the keeper, as a matrix; None where it lies as the keeper does."""
+    pair = member.pair
+    if pair is None or not pair.orientation or pair.orientation not in _TURNS:
+        return None
+    a, b, c, d = _TURNS[pair.orientation]
+    # The matrix turns the lower id into the higher one; its inverse is its transpose.
+    return (a, c, b, d) if keeper.image_id < member.image_id else (a, b, c, d)
