@@ -2,7 +2,7 @@
 // outlive a run is kept by the element that it is in.
 const kept = new WeakMap();
 const KEYS = {
-  k: "keep", Enter: "keep", K: "different", s: "later", x: "apart", u: "undo", j: "next", n: "next", p: "previous",
+  k: "keep", Enter: "keep", K: "different", x: "apart", s: "later", u: "undo", p: "previous", j: "next", n: "next",
 };
 
 export default function (component) {
@@ -25,7 +25,6 @@ class Group {
     this.root = element("div", "group");
     this.row = element("div", "row");
     this.row.setAttribute("role", "listbox");
-    this.row.setAttribute("aria-label", "Pictures of this group");
     this.bar = element("div", "bar");
     this.note = element("p", "note");
     this.root.append(this.bar, this.note, this.row);
@@ -56,8 +55,12 @@ class Group {
     }
     this.at = Math.min(this.at, data.pictures.length - 1);
     const focused = this.root.contains(this.root.getRootNode().activeElement);
+    this.row.setAttribute("aria-label", data.label);
     this.row.classList.toggle("two", data.pictures.length === 2);
     this.row.classList.toggle("many", data.pictures.length > 4);
+    // As tall as the tallest needs, so that what is said of them stays in sight.
+    const tall = Math.max(...data.pictures.map((picture) => Math.min(1.5, picture.height / picture.width || 1)), 0.4);
+    this.row.style.setProperty("--ratio", `${1 / tall}`);
     this.cards = data.pictures.map((picture, n) => this.card(picture, n));
     this.row.replaceChildren(...this.cards);
     this.note.textContent = data.note;
@@ -170,7 +173,7 @@ class Group {
   }
 
   ask(act) {
-    if (this.asked && !["next", "previous"].includes(act)) return; // What it shows was decided; the next is on its way.
+    if (this.asked && !["next", "previous", "undo"].includes(act)) return; // What it shows was decided; the next is on its way.
     this.asked = act !== "undo";
     const { id } = this.data.pictures[this.at] ?? {};
     const images = this.marked.size && act !== "next" ? [...this.marked] : id === undefined ? [] : [id];
@@ -244,6 +247,7 @@ class Over {
       button("close", "Close", "Esc", () => this.close()),
     );
     this.stage.className = `stage ${this.mode}`;
+    this.stage.classList.toggle("stacked", this.stacked);
     this.panes = this.pair.map((picture, n) => this.pane(picture, n));
     const parts = [...this.panes];
     if (this.mode === "slider") {

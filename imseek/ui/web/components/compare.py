@@ -25,12 +25,14 @@ def compare(
     *,
     key: str,
     epoch: str,
+    label: str,
     acts: Mapping[str, str],
     acted: Callable[[Acted], None],
     before: Sequence[str] = (),
     note: str = "",
 ) -> None:
-    """Draw ``pictures``, as ``pages/duplicates/shown.py`` makes them; ``epoch`` names the group: another begins anew.
+    """Draw ``pictures``, as ``pages/duplicates/shown.py`` makes them; ``epoch`` tells this group from another,
+    which begins anew, and ``label`` is what it is called.
 
     ``acts`` are those that can be asked for now, with what their buttons say. ``acted`` is called with what was, before
     the page is drawn again. ``before`` are addresses of pictures that will be wanted next.
@@ -46,6 +48,7 @@ def compare(
         data={
             "pictures": list(pictures),
             "epoch": epoch,
+            "label": label,
             "acts": dict(acts),
             "before": list(before),
             "note": note,

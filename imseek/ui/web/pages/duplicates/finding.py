@@ -9,8 +9,8 @@ import streamlit as st
 from imseek import duplicates
 from imseek.errors import ImseekError
 from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
-from imseek.ui.cli.output import count
-from imseek.ui.duplicates_page import WORDS, totals
+from imseek.ui.cli.output import count, size
+from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates.desk import Asked, Desk
 from imseek.ui.web.plain import one_line
@@ -48,10 +48,11 @@ def ask(of: Desk) -> None:
             help="; ".join(f"{WORDS[kind]}: {text}" for kind, text in _HELP.items()),
         )
         rules = [*RULES]
-        keep = st.selectbox(
+        left, right = st.columns(2)
+        keep = left.selectbox(
             "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
         )
-        where = st.text_input(
+        where = right.text_input(
             "Only pictures that meet",
             asked.where,
             placeholder="year >= 2020 AND folder LIKE '/photos/%'",
@@ -111,7 +112,13 @@ def watch(of: Desk) -> None:
 
 def told(of: Desk, report: DuplicateReport) -> None:
     """What was found, in words, and whether it still holds."""
-    st.text(f"{totals(report)[:1].upper()}{totals(report)[1:]}.")
+    kinds = [group.kind for group in report.groups]
+    if kinds:
+        by_kind = ", ".join(f"{kinds.count(kind):,} × {WORDS[kind]}" for kind in WORDS if kind in kinds)
+        found = f"{count(len(kinds), 'group')} among {count(report.searched, 'picture')}: {by_kind}"
+        st.text(
+            f"{found}. Beside the suggested ones: {count(report.surplus, 'picture')}, {size(report.bytes)}."
+        )
     for note in report.notes:
         st.text(one_line(note, 400))
     if report.judged:

@@ -126,11 +126,9 @@ def _pair(one: Duplicate, other: Duplicate) -> Pair | None:
     return None if a == b else (a, b)
 
 
-def next_open(
-    groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int
-) -> int | None:
+def next_open(groups: Sequence[DuplicateGroup], decided: Mapping[Key, State], at: int) -> int | None:
     """Which group is to be decided next, from ``at`` on and round; those for ``later`` once there are no others."""
-    order = [*range(at, len(groups)), *range(min(at, len(groups)))]
+    order: list[int] = [*range(at, len(groups)), *range(min(at, len(groups)))]
     for wanted in (None, "later"):
         for n in order:
             state = decided.get(key_of(groups[n]), UNDECIDED)

@@ -63,7 +63,8 @@ def _review(name: str, of: Desk, report: DuplicateReport) -> None:
     left = present(group, state)
     outcome = shown.outcome(group, state)
     decided = f" · decided: {outcome}" if outcome else ""
-    st.text(f"Group {n + 1:,} of {len(groups):,} · {shown.heading(left)}{decided}")
+    label = f"Group {n + 1:,} of {len(groups):,}"
+    st.text(f"{label} · {shown.heading(left)}{decided}")
     names = {report.collection: name}.get
     following = next_open(groups, of.kept.states, (n + 1) % len(groups))
     hidden = len(left.members) - shown.MOST
@@ -71,6 +72,7 @@ def _review(name: str, of: Desk, report: DuplicateReport) -> None:
         shown.group_data(names, left, state),
         key="duplicates-group",
         epoch=_epoch(n, left),
+        label=label,
         acts=_acts(of, left),
         acted=lambda acted: _acted(of, report, acted),
         before=shown.thumbnails(names, groups[following]) if following is not None else (),
