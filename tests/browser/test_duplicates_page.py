@@ -117,7 +117,7 @@ def test_from_finding_to_bringing_back(visit: Visit, album: Album) -> None:
     expect(dialog.get_by_text("will be moved to the trash. 1 picture stays.")).to_be_visible()
     assert {"china.jpg", "china copy.jpg"} <= album.files()  # Nothing yet.
     dialog.get_by_role("button", name="Move 1 file to the trash").click()
-    expect(page.get_by_text("✅ 1 file moved to the trash")).to_be_visible()
+    expect(page.get_by_text("✓ 1 file moved to the trash")).to_be_visible()
     (gone,) = {"china.jpg", "china copy.jpg"} - {kept}
     assert kept in album.files()
     assert gone not in album.files()
@@ -126,7 +126,7 @@ def test_from_finding_to_bringing_back(visit: Visit, album: Album) -> None:
     page.get_by_role("radio", name="Bring back").click()
     page.get_by_role("button", name="Bring back …").click()
     dialog.get_by_role("button", name="Bring back 1 file").click()
-    expect(page.get_by_text("✅ 1 file brought back.")).to_be_visible()
+    expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
     assert gone in album.files()
     assert album.trashed() == set()
     expect(page.get_by_text("Brought back", exact=True)).to_be_visible()

@@ -94,7 +94,12 @@ class Group {
     image.src = picture.src;
     frame.append(image);
     const mark = element("span", "mark");
-    frame.append(mark);
+    const tick = element("button", "tick", "✓");
+    tick.type = "button";
+    tick.tabIndex = -1;
+    tick.title = "Stays too (space bar)";
+    tick.setAttribute("aria-label", `${picture.name} stays too`);
+    frame.append(mark, tick);
     const said = element("p", "said", picture.suggested ? `Suggested to stay: ${picture.said}` : picture.said);
     said.classList.toggle("suggested", picture.suggested);
     const facts = element("dl", "");
@@ -120,17 +125,22 @@ class Group {
       const mark = card.querySelector(".mark");
       mark.textContent = picture.protected ? "protected" : stays ? "stays" : "";
       mark.hidden = !mark.textContent || (!keeps && !picture.protected);
+      const tick = card.querySelector(".tick");
+      tick.hidden = !keeps || this.cards.length < 3;
+      tick.setAttribute("aria-pressed", this.marked.has(picture.id));
     });
+    const keep = this.bar.querySelector(".keep span");
+    if (keep) keep.textContent = this.marked.size ? `Keep these ${this.marked.size}` : this.data.acts.keep;
   }
 
   clicked(event) {
     const card = event.target.closest(".card");
     if (!card) return;
     const n = Number(card.dataset.n);
-    const again = n === this.at && event.target.closest(".frame") && !event.ctrlKey && !event.metaKey;
+    const twice = event.detail === 2 && event.target.closest(".frame") && !event.ctrlKey && !event.metaKey;
     this.move(n);
-    if (event.ctrlKey || event.metaKey) this.mark();
-    else if (again && event.detail === 2) this.compare();
+    if (event.ctrlKey || event.metaKey || event.target.closest(".tick")) this.mark();
+    else if (twice) this.compare();
   }
 
   pressed(event) {

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imseek.ui.cli.output import count
 from imseek.ui.web import shell
-from imseek.ui.web.pages.duplicates import clearing, finding, listed, returning, reviewing
+from imseek.ui.web.pages.duplicates import clearing, finding, judged, listed, returning, reviewing
 from imseek.ui.web.pages.duplicates.desk import desk
 
 _VIEW: Final = "duplicates-view"
@@ -24,6 +24,7 @@ def show() -> None:
     with shell.told():
         of = desk(collection.path)
         images = of.images()
+        of.follow()
     if images:
         finding.ask(of)
         finding.watch(of)
@@ -39,6 +40,7 @@ def show() -> None:
     )
     if view == _BACK:
         returning.show(of)
+        judged.show(name, of)
         return
     if of.applying is not None:
         clearing.working(of)

@@ -111,8 +111,6 @@ def _summary(of: Desk, plan: Plan) -> None:
             _confirm(of, plan)
         if st.button("Read the files and show what would be done", key="duplicates-check"):
             of.check(plan)
-            if of.checking is not None:
-                of.checking.wait(0.5)
         st.download_button(
             "Save the plan",
             lambda: json.dumps(plan_file.document(plan), indent=1),
@@ -164,10 +162,12 @@ def _checked(of: Desk) -> None:
         shell.refused(error)
         return
     would = sum(file.outcome == "would" for file in report.files)
-    st.text(
-        f"All were read again: {count(would, 'file')} as expected, {report.counts.get('left', 0):,} would be left "
-        f"alone, {report.counts.get('already', 0):,} are as they should be already."
-    )
+    said = f"All were read again: {count(would, 'file')} as expected"
+    if left := report.counts.get("left", 0):
+        said += f", {left:,} would be left alone"
+    if already := report.counts.get("already", 0):
+        said += f", {already:,} as it should be already"
+    st.text(f"{said}.")
     _acted(report.files)
 
 
@@ -202,8 +202,6 @@ def _confirm(of: Desk, plan: Plan) -> None:
             _DOING[plan.action].format(count(len(plan.files), "file")), type="primary", key="duplicates-yes"
         ):
             of.apply(plan)
-            if of.applying is not None:
-                of.applying.wait(0.5)
             st.rerun()
         if st.button("Cancel", key="duplicates-no"):
             st.rerun()
@@ -231,7 +229,6 @@ def working(of: Desk) -> None:
 def _working(of: Desk) -> None:
     task = of.applying
     if task is None or not task.running:
-        of.find_again()
         st.rerun()
     with st.container(border=True):
         finding.bar(task.progress, "Waiting for the collection, then reading files")
@@ -259,7 +256,7 @@ def result_lines(report: ApplyReport) -> list[str]:
     for action, words in returning.DONE.items():
         done = [file for file in report.files if file.outcome == "done" and file.action == action]
         if done:
-            lines.append(f"✅ {count(len(done), 'file')} {words}, {size(sum(file.bytes for file in done))}.")
+            lines.append(f"✓ {count(len(done), 'file')} {words}, {size(sum(file.bytes for file in done))}.")
     if already := report.counts.get("already", 0):
         lines.append(
             f"{count(already, 'file')} as it should be already."
@@ -290,6 +287,10 @@ def _acted(files: Iterable[ActedFile]) -> None:
 def table(rows: Iterable[Mapping[str, Any]]) -> None:
     """Rows of text, which is shown as it is."""
     found = list(rows)
+    empty = {name for row in found[:1] for name in row} - {
+        name for row in found for name, value in row.items() if value
+    }
+    found = [{name: value for name, value in row.items() if name not in empty} for row in found]
     if len(found) > _ROWS:
         st.text(f"The first {_ROWS:,} of {len(found):,}:")
     st.dataframe(found[:_ROWS], hide_index=True, alt=f"{len(found)} files")

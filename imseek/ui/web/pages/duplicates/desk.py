@@ -29,6 +29,8 @@ from imseek.types import (
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates.kept import Kept
 
+#: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
+_MOMENT: Final = 0.5
 _RULES: Final = get_args(KeepRule)
 
 
@@ -86,6 +88,7 @@ class Desk:
         self.applying: Task[ApplyReport] | None = None
         self.recalling: Task[UndoReport] | None = None
         self._seen = -1
+        self._moving = False
 
     def find(self, asked: Asked) -> None:
         """Begin to look. Raises UsageError."""
@@ -111,11 +114,20 @@ class Desk:
 
         self.finding = Task(work, "looking for duplicates")
 
-    def find_again(self) -> None:
-        """Look for the same anew where files were moved since: most of it was kept, so that it is quick."""
+    def follow(self) -> None:
+        """Once files were moved, look for the same anew: most of it was kept, so that it is quick."""
+        if not self._moving or self.at_work:
+            return
+        self._moving = False
         if self.outdated:
             with suppress(ImseekError):  # A folder that has gone: the form tells.
                 self.find(self.asked)
+                self.wait()
+
+    def wait(self) -> None:
+        """A moment for short searches, whose progress need not be shown."""
+        if self.finding is not None:
+            self.finding.wait(_MOMENT)
 
     def take(self) -> None:
         """Take the answer of a search that has ended. Raises what it ended with, once."""
@@ -133,7 +145,9 @@ class Desk:
     @property
     def outdated(self) -> bool:
         """Whether the collection has changed since, beside by what was judged here."""
-        return self.report is not None and read_current(self.root).generation != self._seen
+        if self.report is None or self.kept.storing:  # Of that, it is told in a moment.
+            return False
+        return read_current(self.root).generation != self._seen
 
     def _judged(self, before: int, after: int) -> None:
         if before == self._seen:
@@ -154,6 +168,7 @@ class Desk:
         self.checking = Task(
             lambda tell, stop: duplicates.apply(self.root, plan, progress=tell, stop=stop), "checking files"
         )
+        self.checking.wait(_MOMENT)
 
     def apply(self, plan: Plan) -> None:
         """Begin to do what a plan says."""
@@ -164,6 +179,8 @@ class Desk:
             "acting on files",
         )
         self.planned = self.checking = None
+        self._moving = True
+        self.applying.wait(_MOMENT)
 
     def undo(self, undo_id: str) -> None:
         """Begin to bring back."""
@@ -174,6 +191,8 @@ class Desk:
                 ),
                 "bringing files back",
             )
+            self._moving = True
+            self.recalling.wait(_MOMENT)
 
 
 _desks: dict[tuple[str, str], Desk] = {}

@@ -91,8 +91,7 @@ def begin(of: Desk, asked: Asked) -> None:
     except ImseekError as error:
         shell.refused(error)
         return
-    if of.finding is not None:
-        of.finding.wait(0.5)
+    of.wait()
     st.rerun()
 
 

@@ -52,7 +52,7 @@ def done(info: UndoInfo) -> str:
 
 def _entry(of: Desk, info: UndoInfo) -> None:
     with st.container(border=True):
-        st.text(f"{info.created.replace('T', ' ')[:19]} · {done(info)} · {size(info.bytes)}")
+        st.text(f"{info.created.replace('T', ' ')[:19]} UTC · {done(info)} · {size(info.bytes)}")
         st.text(_STATES.get(info.state, info.state).capitalize())
         for note in info.notes:
             st.text(one_line(note, 400))
@@ -77,8 +77,6 @@ def confirm(of: Desk, undo_id: str) -> None:
     with st.container(horizontal=True):
         if st.button(f"Bring back {files}", type="primary", key="duplicates-undo-yes", disabled=of.at_work):
             of.undo(undo_id)
-            if of.recalling is not None:
-                of.recalling.wait(0.5)
             of.applying = None
             st.rerun()
         if st.button("Cancel", key="duplicates-undo-no"):
@@ -92,7 +90,6 @@ def _working(of: Desk) -> None:
     if task.running:
         st.fragment(_progress, run_every=0.5)(of)
         return
-    of.find_again()
     with st.container(border=True):
         try:
             report = task.result()
@@ -131,7 +128,7 @@ def _result(of: Desk, report: UndoReport) -> None:
 def result_lines(report: UndoReport) -> list[str]:
     """What came back, in words."""
     counts = report.counts
-    lines = [f"✅ {count(counts.get('done', 0), 'file')} brought back."] if counts.get("done") else []
+    lines = [f"✓ {count(counts.get('done', 0), 'file')} brought back."] if counts.get("done") else []
     if already := counts.get("already", 0):
         lines.append(f"{already:,} were there already.")
     if left := counts.get("left", 0):

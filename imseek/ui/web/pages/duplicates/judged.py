@@ -1,0 +1,80 @@
+"""What was said of pictures, here or by `imseek judge`, and taking it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Final
+
+import streamlit as st
+
+from imseek import duplicates
+from imseek.data.reader import Reader
+from imseek.errors import ImseekError
+from imseek.types import Judgement, Place
+from imseek.ui.cli.output import count
+from imseek.ui.web import hub, shell
+from imseek.ui.web.components.grid import Card, grid
+from imseek.ui.web.pages.duplicates.desk import Desk
+from imseek.ui.web.plain import one_line
+
+PAGE: Final = 48
+
+
+def show(name: str, of: Desk) -> None:
+    """Draw it."""
+    st.fragment(_judged)(name, of)
+
+
+def _judged(name: str, of: Desk) -> None:
+    said = duplicates.judgements(of.root)
+    if not said:
+        return
+    with st.expander(f"What was said of {count(len(said), 'pair')} of pictures"):
+        pages = -(-len(said) // PAGE)
+        page = st.pagination(pages, key="duplicates-judged-page") if pages > 1 else 1
+        here = said[(page - 1) * PAGE : page * PAGE]
+        picked = grid(cards(name, of, here), key="duplicates-judged", side=150, epoch=hash(here))
+        if not picked.selected:
+            st.text(
+                "Tick those to take back. What is taken back is asked again when you look for duplicates."
+            )
+        elif st.button(f"Take back {count(len(picked.selected), 'judgement')}", key="duplicates-forget"):
+            try:
+                with st.spinner("Waiting for the collection …"):
+                    duplicates.rejudge(of.root, {(here[n].a, here[n].b): None for n in picked.selected})
+            except ImseekError as error:
+                shell.refused(error)
+                return
+            st.rerun(scope="fragment")
+
+
+def cards(name: str, of: Desk, said: Sequence[Judgement]) -> list[Card]:
+    """A card for each judgement, which shows the first of its two pictures that is there."""
+    ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
+    with closing(Reader(of.root)) as reader:
+        places = reader.places([found[0] for found in ids.values() if found])
+    return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
+
+
+def _card(
+    n: int, name: str, one: Judgement, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]
+) -> Card:
+    first, second = (_named(content, ids, places) for content in (one.a, one.b))
+    held = next((ids[content][0] for content in (one.a, one.b) if ids.get(content)), None)
+    return Card(
+        n,
+        "" if held is None else hub.thumbnail(name, held),
+        alt=first,
+        title=first,
+        note=f"and {second}",
+        mark="different" if one.verdict == "different" else "the same",
+    )
+
+
+def _named(content: str, ids: Mapping[str, Sequence[int]], places: Mapping[int, Place]) -> str:
+    held = ids.get(content)
+    if not held:
+        return "a picture that is not there any more"
+    place = places.get(held[0])
+    return "place unknown" if place is None else one_line(place.display.rsplit("/", 1)[-1])

@@ -1,0 +1,173 @@
+"""Decisions in their file, and as judgements in the collection, whoever else writes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import imseek
+from imseek import duplicates
+from imseek.data import patience
+from imseek.data.writer import Writer
+from imseek.errors import ImseekError, UsageError
+from imseek.types import Judgement, Progress
+from imseek.ui.web.background import Task
+from imseek.ui.web.pages.duplicates import kept as module
+from imseek.ui.web.pages.duplicates.kept import Kept
+from imseek.ui.web.pages.duplicates.review import Said
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.fixture
+def root(collection: imseek.Collection) -> Path:
+    return collection.path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ui" / "decisions.json"
+
+
+def until(reached: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "it did not come to it"
+        time.sleep(0.01)
+
+
+def stored(kept: Kept) -> None:
+    until(lambda: not kept.waiting and not kept.storing)
+
+
+def said(root: Path) -> dict[tuple[str, str], str]:
+    return {(one.a, one.b): one.verdict for one in duplicates.judgements(root)}
+
+
+def different(*pairs: tuple[str, str]) -> Said:
+    return Said(("g",), "different", (), dict.fromkeys(pairs, "different"))
+
+
+class TestRejudge:
+    def test_it_takes_itself_back(self, root: Path) -> None:
+        duplicates.rejudge(root, {(A, B): "same"})
+        before = duplicates.rejudge(root, {(B, A): "different", (A, C): "same"})
+        assert before == {(A, B): "same", (A, C): None}
+        assert said(root) == {(A, B): "different", (A, C): "same"}
+        duplicates.rejudge(root, before)
+        assert said(root) == {(A, B): "same"}
+
+    def test_nothing_is_no_commit(self, root: Path) -> None:
+        with imseek.open(root) as opened:
+            generation = opened.info().generation
+            assert duplicates.rejudge(root, {}) == {}
+            assert opened.info().generation == generation
+
+    @pytest.mark.parametrize("pair", [(A, A), ("x", B)])
+    def test_what_cannot_be_judged(self, root: Path, pair: tuple[str, str]) -> None:
+        with pytest.raises(UsageError):
+            duplicates.rejudge(root, {pair: None})
+
+
+class TestKept:
+    def test_a_decision_is_kept_and_judged(self, root: Path, file: Path) -> None:
+        kept = Kept(root, file)
+        kept.say(different((A, B)))
+        stored(kept)
+        assert said(root) == {(A, B): "different"}
+        again = Kept(root, file)
+        assert again.said == kept.said
+        assert again.states[("g",)].act == "different"
+        assert again.waiting == 0
+
+    def test_undoing_leaves_what_was_said_before(self, root: Path, file: Path) -> None:
+        duplicates.rejudge(root, {(A, B): "same", (A, C): "different"})
+        kept = Kept(root, file)
+        kept.say(different((A, B), (A, C), (B, C)))
+        stored(kept)
+        assert set(said(root).values()) == {"different"}
+        assert kept.undo() is not None
+        stored(kept)
+        assert said(root) == {(A, B): "same", (A, C): "different"}
+        assert kept.undo() is None
+
+    def test_another_writer_holds_nobody_up(
+        self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(patience, "PATIENCE", 0.05)
+        monkeypatch.setattr(module, "_AGAIN", 0.01)
+        kept = Kept(root, file)
+        with Writer(root, "index"):
+            kept.say(different((A, B)))
+            kept.say(different((A, C)))
+            until(lambda: kept.trouble is not None)
+            assert "being written" in str(kept.trouble)
+            assert kept.waiting == 2
+            kept.undo()  # Not stored yet: nothing to take back.
+            assert kept.waiting == 1
+        stored(kept)
+        assert kept.trouble is None
+        assert said(root) == {(A, B): "different"}
+
+    def test_what_a_kill_has_left_is_stored_later(self, root: Path, file: Path) -> None:
+        kept = Kept(root, file)
+        kept._storing = threading.current_thread()  # As if its thread had died.
+        kept.say(different((A, B)))
+        stored(Kept(root, file))
+        assert said(root) == {(A, B): "different"}
+
+    def test_a_decision_that_cannot_be_kept_was_not_made(self, root: Path, tmp_path: Path) -> None:
+        (tmp_path / "ui").write_text("a file where a folder should be")
+        kept = Kept(root, tmp_path / "ui" / "decisions.json")
+        with pytest.raises((OSError, ImseekError)):
+            kept.say(different((A, B)))
+        assert kept.said == ()
+        assert said(root) == {}
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", '{"imseek_review": 99}', '{"imseek_review": 1, "said": [{}]}']
+    )
+    def test_a_damaged_file_is_no_decision(self, root: Path, file: Path, text: str) -> None:
+        file.parent.mkdir()
+        file.write_text(text)
+        assert Kept(root, file).said == ()
+
+    def test_it_tells_of_its_own_commits(self, root: Path, file: Path) -> None:
+        told: list[tuple[int, int]] = []
+        kept = Kept(root, file, lambda before, after: told.append((before, after)))
+        with imseek.open(root) as opened:
+            before = opened.info().generation
+        kept.say(different((A, B)))
+        stored(kept)
+        assert told == [(before, before + 1)]
+
+
+class TestTask:
+    def test_it_tells_how_far_it_is_and_stops_when_asked(self) -> None:
+        def work(tell: Callable[[Progress], None], stop: threading.Event) -> str:
+            tell(Progress("looking", 1, 2, 0, 0.0))
+            assert stop.wait(20)
+            return "stopped"
+
+        task = Task(work, "test")
+        until(lambda: task.progress is not None)
+        assert task.running
+        assert not task.wait(0)
+        task.stop()
+        assert task.wait(20)
+        assert task.result() == "stopped"
+        assert not task.failed
+
+    def test_it_raises_where_it_is_asked_what_it_came_to(self) -> None:
+        def work(tell: Callable[[Progress], None], stop: threading.Event) -> Judgement:
+            raise UsageError("no")
+
+        task = Task(work, "test")
+        assert task.wait(20)
+        assert task.failed
+        with pytest.raises(UsageError, match="no"):
+            task.result()

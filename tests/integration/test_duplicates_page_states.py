@@ -1,0 +1,187 @@
+"""The page duplicates where there is nothing to show, where it is refused, and where files cannot be acted on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imseek
+from imseek import duplicates, library
+from imseek.data.writer import Writer
+
+pytest.importorskip("streamlit", reason="the extra ui is not installed")
+
+from streamlit.testing.v1 import AppTest
+
+from imseek.ui.web import hub
+from imseek.ui.web.pages.duplicates import clearing
+from imseek.ui.web.pages.duplicates.desk import Asked, Desk, desk
+from imseek.ui.web.pages.duplicates.review import chosen
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The path of an empty collection that the pages show."""
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    path = tmp_path / "album"
+    imseek.create(path, encoder="fake").close()
+    before = hub._hub
+    hub.start(library.Named("album", path), None).collections()
+    yield path
+    hub._hub = before
+
+
+@pytest.fixture
+def pictures(place: Path, photos: Path) -> Path:
+    """The folder of the collection's pictures: one of them is there twice."""
+    shutil.copyfile(photos / "coffee.png", photos / "copy.png")
+    with imseek.open(place) as collection:
+        collection.index([photos])
+    return photos
+
+
+def page() -> Any:
+    def script() -> None:
+        from imseek.ui.web.pages import duplicates
+
+        duplicates.show()
+
+    made = AppTest.from_function(script, default_timeout=30)
+    made.session_state["c"] = "album"
+    return made.run()
+
+
+def find(app: Any, of: Desk) -> Any:
+    app.button[0].click().run()
+    end = time.monotonic() + 60
+    while of.finding is not None and time.monotonic() < end:
+        of.finding.wait(1)
+        app.run()
+    assert not app.exception
+    return app
+
+
+def confirmed(app: Any, of: Desk) -> Any:
+    """As if the dialog had been confirmed, whose buttons are out of reach here (they are in the test in a browser)."""
+    assert of.report is not None
+    of.apply(duplicates.plan(of.root, chosen(of.report, {}, ("exact",)), "trash"))
+    assert of.applying is not None
+    assert of.applying.wait(60)
+    return app.run()
+
+
+def said(app: Any) -> str:
+    return "\n".join(one.value for one in [*app.subheader, *app.text])
+
+
+def test_nothing_is_indexed(place: Path) -> None:
+    app = page()
+    assert "No pictures yet" in said(app)
+    assert not app.button
+
+
+def test_nothing_was_looked_for(pictures: Path) -> None:
+    assert "to compare 9 pictures" in said(page())
+
+
+def test_no_duplicates(place: Path, pictures: Path) -> None:
+    (pictures / "copy.png").unlink()
+    with imseek.open(place) as collection:
+        collection.index([pictures])
+    assert "Among 8 pictures, none is there more than once" in said(find(page(), desk(place)))
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "why"),
+    [
+        ("Only pictures that meet", "yeer >= 2020", "yeer"),
+        ("Only pictures that meet", "DROP TABLE images", "drop"),
+        ("Protected folders", "/no/such/folder", "There is no folder /no/such/folder"),
+        ("Protected folders", "albums", "albums is no full path"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    place: Path, pictures: Path, label: str, value: str, why: str
+) -> None:
+    app = page()
+    (field,) = [one for one in [*app.text_input, *app.text_area] if one.label == label]
+    field.set_value(value)
+    found = said(find(app, desk(place)))
+    assert "⚠️" in found
+    assert why.lower() in found.lower()
+
+
+def test_a_change_of_the_collection_is_told(place: Path, pictures: Path) -> None:
+    app = find(page(), desk(place))
+    assert "1 × the same file" in said(app)
+    assert "has changed since" not in said(app)
+    (pictures / "china.jpg").unlink(missing_ok=True)
+    (pictures / "rocket.jpg").unlink()
+    with imseek.open(place) as collection:
+        collection.index([pictures])
+    assert "The collection has changed since" in said(app.run())
+
+
+def test_settings_and_decisions_survive_the_process(place: Path, pictures: Path) -> None:
+    of = desk(place)
+    of.find(Asked(("exact",), "oldest", where="width > 10"))
+    assert of.finding is not None
+    assert of.finding.wait(60)
+    kept = Path(os.environ["IMSEEK_HOME"], "ui", "duplicates")
+    (file,) = kept.iterdir()
+    assert Desk(place, file).asked == Asked(("exact",), "oldest", where="width > 10")
+
+
+@pytest.mark.parametrize("change", ["other bytes", "gone", "none"])
+def test_files_that_have_changed_are_left_alone_with_the_reason(
+    place: Path, pictures: Path, change: str
+) -> None:
+    of = desk(place)
+    app = find(page(), of)
+    app.session_state["duplicates-view"] = "Clear up"
+    app.session_state["duplicates-suggested"] = ["exact"]
+    app.run()
+    assert "1 file in 1 group" in said(app)
+    (file,) = [Path(os.fsdecode(row)) for row in app.dataframe[0].value["file"]]
+    if change == "gone":
+        file.unlink()
+    elif change == "other bytes":
+        file.write_bytes(file.read_bytes() + b"more")
+    next(one for one in app.button if one.key == "duplicates-apply").click().run()
+    assert "will be moved to the trash" in said(app)
+    found = said(confirmed(app, of))
+    if change == "none":
+        assert "✓ 1 file moved to the trash" in found
+        assert not file.exists()
+    else:
+        assert "⚠️ 1 file left alone" in found
+        assert app.dataframe[0].value["reason"][0]
+        assert file.exists() == (change == "other bytes")
+
+
+def test_a_writer_at_work_is_named(place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imseek.data.patience.PATIENCE", 0.05)
+    of = desk(place)
+    app = find(page(), of)
+    app.session_state["duplicates-view"] = "Clear up"
+    app.session_state["duplicates-suggested"] = ["exact"]
+    app.run()
+    with Writer(place, "index"):
+        next(one for one in app.button if one.key == "duplicates-apply").click().run()
+        confirmed(app, of)
+    assert "is being written by" in said(app)
+    assert "wait for it to end, then try again" in said(app)
+    assert (pictures / "copy.png").exists()
+
+
+def test_a_confirmation_names_its_numbers(place: Path, pictures: Path) -> None:
+    report = duplicates.find(place, kinds=("exact",))
+    asked = clearing.confirmation(duplicates.plan(place, report, "quarantine", to="/tmp/away"))
+    assert asked.startswith("1 file, 466.7 kB, will be moved to /tmp/away. 1 picture stays.")

@@ -1,0 +1,201 @@
+"""Decisions about groups of duplicates, without a page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from imseek.types import Duplicate, DuplicateGroup, DuplicateKind, DuplicatePair, DuplicateReport, Place
+from imseek.ui.web.pages.duplicates import shown
+from imseek.ui.web.pages.duplicates.review import (
+    CHOSEN,
+    Act,
+    Key,
+    State,
+    chosen,
+    decide,
+    from_json,
+    key_of,
+    next_open,
+    present,
+    states,
+    tally,
+    to_json,
+)
+
+UUID = "0123456789abcdef"
+
+
+def image(n: int, content: str | None = None, *, protected: bool = False, size: int = 100) -> Duplicate:
+    digits = (content or f"{n:x}") * 64
+    place = Place(1, f"/photos/{n}.jpg".encode(), f"file:///photos/{n}.jpg")
+    return Duplicate(UUID, n, place, digits[:64], 40, 30, size + n, "JPEG", protected=protected)
+
+
+def group(*members: Duplicate, kind: DuplicateKind = "same") -> DuplicateGroup:
+    return DuplicateGroup(kind, members, "most pixels")
+
+
+def report(*groups: DuplicateGroup) -> DuplicateReport:
+    return DuplicateReport(UUID, 1, 9, groups)
+
+
+def pair(a: str, b: str) -> tuple[str, str]:
+    return a * 64, b * 64
+
+
+THREE = group(image(1), image(2), image(3))
+COPIES = group(image(4, "c"), image(5, "c"), kind="exact")
+INSIDE = group(image(6), image(7), kind="inside")
+SCENE = group(image(8), image(9), kind="scene")
+
+
+class TestDecide:
+    def test_keeping_one_says_that_each_two_are_the_same(self) -> None:
+        said = decide(THREE, State(), "keep", [2])
+        assert said.wanted == {pair("1", "2"): "same", pair("1", "3"): "same", pair("2", "3"): "same"}
+        assert said.images == (f"{UUID[:8]}:2:{'2' * 16}",)
+        assert said.before is None
+
+    @pytest.mark.parametrize("of", [COPIES, SCENE])
+    def test_copies_and_scenes_need_no_judgement(self, of: DuplicateGroup) -> None:
+        assert decide(of, State(), "keep", [of.keeper.image_id]).wanted == {}
+
+    def test_no_duplicates(self) -> None:
+        assert decide(THREE, State(), "different", [2]).wanted == {
+            pair("1", "2"): "different",
+            pair("1", "3"): "different",
+            pair("2", "3"): "different",
+        }
+        assert decide(COPIES, State(), "different", []).wanted == {}
+
+    def test_one_that_does_not_belong_takes_its_copies_with_it(self) -> None:
+        of = group(image(1), image(2, "a"), image(3, "a"), image(4))
+        said = decide(of, State(), "apart", [3])
+        assert said.wanted == {pair("1", "a"): "different", pair("4", "a"): "different"}
+        left = present(of, states([said])[key_of(of)])
+        assert [member.image_id for member in left.members] == [1, 4]
+        assert left.reason == "most pixels"
+
+    def test_without_its_keeper_a_group_has_the_next_one(self) -> None:
+        left = present(THREE, states([decide(THREE, State(), "apart", [1])])[key_of(THREE)])
+        assert [member.image_id for member in left.members] == [2, 3]
+        assert left.reason != "most pixels"
+
+    @pytest.mark.parametrize(
+        ("of", "act", "images", "why"),
+        [
+            (THREE, "keep", [], "could be kept"),
+            (THREE, "keep", [99], "could be kept"),
+            (INSIDE, "keep", [6], "could be kept"),
+            (THREE, "apart", [], "nothing is left"),
+            (THREE, "apart", [1, 2, 3], "nothing is left"),
+            (COPIES, "apart", [4], "same bytes"),
+        ],
+    )
+    def test_what_makes_no_decision(self, of: DuplicateGroup, act: Act, images: list[int], why: str) -> None:
+        with pytest.raises(ValueError, match=why):
+            decide(of, State(), act, images)
+
+
+class TestOrder:
+    def test_the_last_decision_holds(self) -> None:
+        said = [decide(THREE, State(), "later", []), decide(THREE, State(), "keep", [3])]
+        assert states(said)[key_of(THREE)].act == "keep"
+        assert states(said[:1])[key_of(THREE)].act == "later"
+
+    def test_those_for_later_come_last(self) -> None:
+        groups = [THREE, COPIES, SCENE]
+        decided: dict[Key, State] = {}
+        assert next_open(groups, decided, 1) == 1
+        decided[key_of(COPIES)] = State("later")
+        assert next_open(groups, decided, 1) == 2
+        decided[key_of(SCENE)] = State("different")
+        assert next_open(groups, decided, 2) == 0
+        decided[key_of(THREE)] = State("keep", (THREE.keeper.content_hash,))
+        assert next_open(groups, decided, 0) == 1
+        decided[key_of(COPIES)] = State("different")
+        assert next_open(groups, decided, 0) is None
+
+    def test_another_content_is_another_question(self) -> None:
+        decided = states([decide(THREE, State(), "different", [])])
+        changed = group(image(1), image(2), image(3, "f"))
+        assert next_open([changed], decided, 0) == 0
+
+    def test_what_is_written_is_read(self) -> None:
+        said = [decide(THREE, State(), "keep", [1]), decide(COPIES, State(), "later", [])]
+        said[0].before = {pair("1", "2"): "different", pair("1", "3"): None}
+        assert from_json(json.loads(json.dumps(to_json(said)))) == said
+
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            [{}],
+            [{"group": [], "act": "delete", "images": [], "wanted": [], "before": None}],
+            [{"group": [], "act": "keep", "images": [], "wanted": [["a", "b", "equal"]], "before": None}],
+            7,
+        ],
+    )
+    def test_what_was_not_written_is_refused(self, stored: object) -> None:
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            from_json(stored)
+
+
+class TestChosen:
+    def test_only_what_was_decided(self) -> None:
+        decided = states([decide(THREE, State(), "keep", [2]), decide(COPIES, State(), "different", [])])
+        (made,) = chosen(report(THREE, COPIES, SCENE), decided).groups
+        assert [member.image_id for member in made.members] == [2, 1, 3]
+        assert made.reason == CHOSEN
+
+    def test_of_several_that_stay_none_goes(self) -> None:
+        decided = states([decide(THREE, State(), "keep", [1, 3])])
+        (made,) = chosen(report(THREE), decided).groups
+        assert [member.image_id for member in made.members] == [1, 2]
+
+    def test_where_all_stay_there_is_nothing_to_do(self) -> None:
+        assert chosen(report(THREE), states([decide(THREE, State(), "keep", [1, 2, 3])])).groups == ()
+
+    def test_suggestions_are_taken_by_kind_but_for_later_and_parts(self) -> None:
+        decided = states([decide(SCENE, State(), "later", [])])
+        made = chosen(report(COPIES, THREE, INSIDE, SCENE), decided, ("exact", "inside", "scene"))
+        assert made.groups == (COPIES,)
+
+    def test_tally(self) -> None:
+        decided = states([decide(THREE, State(), "keep", [2]), decide(SCENE, State(), "later", [])])
+        found = tally(report(COPIES, THREE, SCENE), decided)
+        assert (found.groups, found.settled, found.later, found.left) == (3, 1, 1, 1)
+        assert (found.surplus, found.bytes) == (2, 101 + 103)
+
+
+class TestShown:
+    def test_what_differs_from_the_suggested_one_is_told(self) -> None:
+        of = group(image(1, size=100), image(2, size=5000))
+        first, second = shown.group_data({UUID: "photos"}.get, of, State())
+        assert not any(fact["differs"] for fact in first["facts"])
+        assert [fact["name"] for fact in second["facts"] if fact["differs"]] == ["size", "name"]
+        assert (first["suggested"], first["stays"], second["stays"]) == (True, True, False)
+        assert first["whole"] == "/pictures/photos/images/1"
+
+    def test_what_was_decided_is_shown(self) -> None:
+        state = states([decide(THREE, State(), "keep", [2])])[key_of(THREE)]
+        assert [one["stays"] for one in shown.group_data({}.get, THREE, state)] == [False, True, False]
+        assert shown.outcome(THREE, state) == "Keep 2.jpg"
+
+    @pytest.mark.parametrize(
+        ("turn", "ids", "matrix"),
+        [
+            ("", (1, 2), None),
+            ("rotated 90", (1, 2), (0, -1, 1, 0)),  # Back: 270.
+            ("rotated 90", (2, 1), (0, 1, -1, 0)),
+            ("mirrored", (1, 2), (-1, 0, 0, 1)),
+        ],
+    )
+    def test_turned_pictures_are_turned_back(
+        self, turn: str, ids: tuple[int, int], matrix: tuple[int, ...] | None
+    ) -> None:
+        kept, other = map(image, ids)
+        found = DuplicatePair(1, 2, "same", 0.9, orientation=turn)
+        other = Duplicate(*(getattr(other, name) for name in other.__slots__[:9]), pair=found)
+        assert shown.group_data({}.get, group(kept, other), State())[1]["turn"] == matrix
