@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import imseek
 from imseek import duplicates, library
 from imseek.data.writer import Writer
+from imseek.types import Progress
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 
@@ -26,10 +28,9 @@ from imseek.ui.web.pages.duplicates.review import chosen
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The path of an empty collection that the pages show."""
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     path = tmp_path / "album"
     imseek.create(path, encoder="fake").close()
     before = hub._hub
@@ -116,6 +117,32 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
     found = said(find(app, desk(place)))
     assert "⚠️" in found
     assert why.lower() in found.lower()
+
+
+def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
+    place: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = duplicates.find
+
+    def slow(*arguments: Any, progress: Any, stop: Any, **named: Any) -> Any:
+        progress(Progress("looking at pictures", 30, 120, 0, 10.0))
+        assert stop.wait(60)
+        return replace(real(*arguments, progress=progress, stop=stop, **named), interrupted=True)
+
+    monkeypatch.setattr(duplicates, "find", slow)
+    app = page()
+    app.button[0].click().run()
+    assert app.button[0].disabled  # One search at a time.
+    (bar,) = app.get("progress")
+    assert (bar.value, bar.text) == (25, "Looking at pictures: 30 of 120, about 30 seconds more")
+    # Another tab, or a reload, shows the same.
+    assert [one.text for one in page().get("progress")] == [bar.text]
+    next(one for one in app.button if one.key == "duplicates-stop").click().run()
+    of = desk(place)
+    assert of.finding is None or of.finding.wait(60)
+    app.run()
+    assert "The search was stopped, and there may be more." in said(app)
+    assert next(one for one in app.button if one.key == "duplicates-again").label == "Go on"
 
 
 def test_a_change_of_the_collection_is_told(place: Path, pictures: Path) -> None:

@@ -175,12 +175,17 @@ class TestShown:
         first, second = shown.group_data({UUID: "photos"}.get, of, State())
         assert not any(fact["differs"] for fact in first["facts"])
         assert [fact["name"] for fact in second["facts"] if fact["differs"]] == ["size", "name"]
-        assert (first["suggested"], first["stays"], second["stays"]) == (True, True, False)
+        assert (first["mark"], second["mark"]) == ("suggested", "")
         assert first["whole"] == "/pictures/photos/images/1"
+
+    def test_what_is_protected_says_so_and_of_parts_none_is_suggested(self) -> None:
+        of = group(image(1), image(2, protected=True))
+        assert [one["mark"] for one in shown.group_data({}.get, of, State())] == ["suggested", "protected"]
+        assert [one["mark"] for one in shown.group_data({}.get, INSIDE, State())] == ["", ""]
 
     def test_what_was_decided_is_shown(self) -> None:
         state = states([decide(THREE, State(), "keep", [2])])[key_of(THREE)]
-        assert [one["stays"] for one in shown.group_data({}.get, THREE, state)] == [False, True, False]
+        assert [one["mark"] for one in shown.group_data({}.get, THREE, state)] == ["", "stays", ""]
         assert shown.outcome(THREE, state) == "Keep 2.jpg"
 
     @pytest.mark.parametrize(

@@ -116,15 +116,15 @@ class Group {
     const keeps = "keep" in this.data.acts;
     this.cards.forEach((card, n) => {
       const picture = this.data.pictures[n];
-      const stays = this.marked.size ? this.marked.has(picture.id) : picture.stays;
+      const chosen = this.marked.has(picture.id) ? "stays" : picture.mark === "protected" ? "protected" : "";
+      const said = this.marked.size ? chosen : picture.mark;
       card.classList.toggle("at", n === this.at);
-      card.classList.toggle("stays", stays);
       card.setAttribute("aria-selected", n === this.at);
-      card.setAttribute("aria-label", `${picture.name}, ${picture.said}${stays ? ", stays" : ""}`);
+      card.setAttribute("aria-label", `${picture.name}, ${picture.said}${said ? `, ${said}` : ""}`);
       card.tabIndex = n === this.at ? 0 : -1;
       const mark = card.querySelector(".mark");
-      mark.textContent = picture.protected ? "protected" : stays ? "stays" : "";
-      mark.hidden = !mark.textContent || (!keeps && !picture.protected);
+      mark.textContent = said;
+      mark.hidden = !said;
       const tick = card.querySelector(".tick");
       tick.hidden = !keeps || this.cards.length < 3;
       tick.setAttribute("aria-pressed", this.marked.has(picture.id));
@@ -277,7 +277,7 @@ class Over {
   label(picture, n) {
     const facts = picture.facts.slice(0, 3).map((fact) => fact.value);
     const made = element("div", "label");
-    made.append(element("b", "", n ? "other" : "suggested"), element("bdi", "", picture.name), element("span", "", facts.join(", ")));
+    made.append(element("b", "", n ? "other" : picture.suggested ? "suggested" : "first"), element("bdi", "", picture.name), element("span", "", facts.join(", ")));
     return made;
   }
 
@@ -319,7 +319,9 @@ class Over {
       const { scale: by, x, y } = this.view;
       image.style.transform = `translate(-50%, -50%) translate(${x}px, ${y}px) scale(${by}) ${turn}`;
       // One screen pixel for many of the picture is smooth, many for one are squares.
-      image.style.imageRendering = (by * w) / (turned ? picture.height : picture.width) > 2 ? "pixelated" : "auto";
+      // Not where they are subtracted: squares of turned pictures round the other way.
+      const squares = this.mode !== "difference" && (by * w) / (turned ? picture.height : picture.width) > 3;
+      image.style.imageRendering = squares ? "pixelated" : "auto";
     });
     if (this.mode === "slider") {
       this.panes[1].style.clipPath = `inset(0 0 0 ${this.cut * 100}%)`;

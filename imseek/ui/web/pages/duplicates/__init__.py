@@ -28,13 +28,13 @@ def show() -> None:
     if images:
         finding.ask(of)
         finding.watch(of)
+    st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(listed.GO, False):
         st.session_state[_VIEW] = _REVIEW
     view = st.segmented_control(
         "View",
         [_REVIEW, _LIST, _CLEAR, _BACK],
         key=_VIEW,
-        default=_REVIEW,
         required=True,
         label_visibility="collapsed",
     )

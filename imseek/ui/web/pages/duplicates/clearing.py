@@ -18,7 +18,7 @@ from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import finding, returning
 from imseek.ui.web.pages.duplicates.desk import Desk
-from imseek.ui.web.pages.duplicates.review import chosen, tally
+from imseek.ui.web.pages.duplicates.review import tally
 from imseek.ui.web.plain import one_line
 
 ACTIONS: Final[Mapping[Action, str]] = {
@@ -62,15 +62,7 @@ def show(of: Desk, report: DuplicateReport) -> None:
     if action == "tag":
         tag = st.text_input("Tag", duplicates.TAG, key="duplicates-tag")
     try:
-        wanted = chosen(report, of.kept.states, kinds)
-        plan = duplicates.plan(
-            of.root,
-            wanted,
-            action,
-            to=to.strip() or None,
-            tag=tag if action == "tag" else duplicates.TAG,
-            protect=of.asked.protect,
-        )
+        plan = of.plan(report, kinds, action, to.strip() or None, tag if action == "tag" else duplicates.TAG)
     except ImseekError as error:
         shell.refused(error)
         return

@@ -19,6 +19,7 @@ from imseek.curate.near.promising import LOOKS
 from imseek.data.current import read_current, read_identity
 from imseek.errors import ImseekError, UsageError
 from imseek.types import (
+    Action,
     ApplyReport,
     DuplicateKind,
     DuplicateReport,
@@ -28,6 +29,7 @@ from imseek.types import (
 )
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates.kept import Kept
+from imseek.ui.web.pages.duplicates.review import chosen
 
 #: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
 _MOMENT: Final = 0.5
@@ -89,6 +91,7 @@ class Desk:
         self.recalling: Task[UndoReport] | None = None
         self._seen = -1
         self._moving = False
+        self._made: tuple[tuple[object, ...], Plan] | None = None
 
     def find(self, asked: Asked) -> None:
         """Begin to look. Raises UsageError."""
@@ -152,6 +155,23 @@ class Desk:
     def _judged(self, before: int, after: int) -> None:
         if before == self._seen:
             self._seen = after
+
+    def plan(
+        self,
+        report: DuplicateReport,
+        suggested: tuple[DuplicateKind, ...],
+        action: Action,
+        to: str | None,
+        tag: str,
+    ) -> Plan:
+        """What is to be done by the decisions; made anew only where something of it has changed. Raises UsageError."""
+        generation = read_current(self.root).generation
+        asked = (id(report), self.kept.version, generation, suggested, action, to, tag)
+        if self._made is None or self._made[0] != asked:
+            wanted = chosen(report, self.kept.states, suggested)
+            made = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=self.asked.protect)
+            self._made = asked, made
+        return self._made[1]
 
     # -- files -----------------------------------------------------------------------------------------
 

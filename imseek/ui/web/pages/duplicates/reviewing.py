@@ -100,7 +100,7 @@ def _acts(of: Desk, group: DuplicateGroup) -> dict[str, str]:
         acts["keep"] = "Keep this one"
     acts["different"] = "Keep all" if copies else "Not duplicates"
     if not copies and len(group.members) > 2:
-        acts["apart"] = "This one is none of them"
+        acts["apart"] = "This one is another picture"
     acts["later"] = "Later"
     if of.kept.said:
         acts["undo"] = "Undo"

@@ -47,8 +47,7 @@ def group_data(
                 for name, value in facts[n].items()
             ],
             "suggested": member is group.keeper and group.kind != "inside",
-            "protected": member.protected,
-            "stays": group.keeps(member) if state.act is None else _stays(state, member),
+            "mark": _mark(group, state, member),
             "turn": _turn_back(group.keeper, member),
         }
         for n, member in enumerate(group.members[:MOST])
@@ -136,8 +135,13 @@ def related(pair: DuplicatePair | None) -> str:
     return ", ".join(said)
 
 
-def _stays(state: State, member: Duplicate) -> bool:
-    return member.protected or state.act != "keep" or token(member) in state.keep
+def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
+    """A word for its corner."""
+    if member.protected:
+        return "protected"
+    if state.settled:
+        return "stays" if state.act == "different" or token(member) in state.keep else ""
+    return "suggested" if member is group.keeper and group.kind != "inside" else ""
 
 
 def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
