@@ -40,96 +40,50 @@ class Album:
         return {path.name for path in found.iterdir()} if found.exists() else set()
 
 
-@pytest.fixture
-def album(tmp_path: Path, photo_files: list[Path]) -> Album:
+def made(folder: Path, photo_files: list[Path]) -> Album:
     """Three groups: china twice, the cat as three different files, coffee and its mirror image."""
-    made = Album(tmp_path / "library", tmp_path / "album", tmp_path / "share")
-    made.folder.mkdir()
+    album = Album(folder / "library", folder / "album", folder / "share")
+    album.folder.mkdir()
     for path in photo_files:
-        shutil.copyfile(path, made.folder / path.name)
-    shutil.copyfile(made.folder / "china.jpg", made.folder / "china copy.jpg")
-    with Image.open(made.folder / "chelsea.png") as opened:
+        shutil.copyfile(path, album.folder / path.name)
+    shutil.copyfile(album.folder / "china.jpg", album.folder / "china copy.jpg")
+    with Image.open(album.folder / "chelsea.png") as opened:
         cat = opened.convert("RGB")
-    cat.resize((225, 150)).save(made.folder / "cat small.webp")
-    cat.save(made.folder / HOSTILE, quality=40)
-    with Image.open(made.folder / "coffee.png") as opened:
-        ImageOps.mirror(opened.convert("RGB")).save(made.folder / "coffee mirrored.png")
-    made.collection.parent.mkdir(parents=True)
-    with imseek.create(made.collection, encoder="builtin") as collection:
-        collection.index([made.folder])
-    return made
+    cat.resize((225, 150)).save(album.folder / "cat small.webp")
+    cat.save(album.folder / HOSTILE, quality=40)
+    with Image.open(album.folder / "coffee.png") as opened:
+        ImageOps.mirror(opened.convert("RGB")).save(album.folder / "coffee mirrored.png")
+    album.collection.parent.mkdir(parents=True)
+    with imseek.create(album.collection, encoder="builtin") as collection:
+        collection.index([album.folder])
+    return album
 
 
-@pytest.fixture
-def ui(tmp_path: Path, album: Album, browser: Any) -> Iterator[Pages]:
-    """The pages, with a trash of their own."""
-    with pages(tmp_path, album.home, environment={"XDG_DATA_HOME": str(album.share)}) as running:
-        yield running
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Album:
+    """One that several tests look at, and none decides about."""
+    return made(tmp_path_factory.mktemp("looked-at"), photo_files)
+
+
+@pytest.fixture(scope="module")
+def home(album: Album) -> Path:
+    return album.home
 
 
 def find(visit: Visit, **options: Any) -> Any:
     page = visit("duplicates", c="album", **options)
-    page.get_by_role("button", name="Find duplicates").click()
-    expect(group(page, "Group 1 of 3")).to_be_visible()
+    # What another test has looked for is there at once.
+    sought = page.get_by_role("button", name="Find duplicates")
+    expect(sought.or_(group(page, "Group 1 of 3")).first).to_be_visible()
+    if sought.is_visible():
+        sought.click()
+    expect(group(page, "Group 1 of 3")).to_be_visible(timeout=60_000)
     return page
 
 
 def group(page: Any, label: str) -> Any:
     """The pictures of a group, once keys are meant for it."""
     return page.get_by_role("listbox", name=label, exact=True)
-
-
-def test_from_finding_to_bringing_back(visit: Visit, album: Album) -> None:
-    page = find(visit)
-    expect(page.get_by_text("0 of 3 groups decided")).to_be_visible()
-    expect(page.locator(".card")).to_have_count(2)
-    expect(page.locator(".card.at .said")).to_contain_text("Suggested to stay")
-
-    # The second of two copies stays. Nobody has clicked anything.
-    page.keyboard.press("ArrowRight")
-    kept = page.locator(".card.at dd").nth(4).inner_text()
-    page.keyboard.press("k")
-    expect(page.get_by_text("1 of 3 groups decided; 1 picture may go")).to_be_visible()
-    expect(group(page, "Group 2 of 3")).to_be_visible()
-    page.keyboard.press("s")
-    expect(page.get_by_text("1 of 3 groups decided, 1 for later")).to_be_visible()
-    expect(group(page, "Group 3 of 3")).to_be_visible()
-    page.keyboard.press("Shift+K")
-    expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
-    expect(group(page, "Group 2 of 3")).to_be_visible()  # Nothing else is left.
-    page.keyboard.press("u")
-    expect(page.get_by_text("1 of 3 groups decided, 1 for later")).to_be_visible()
-    expect(group(page, "Group 3 of 3")).to_be_visible()
-    expect(page.locator(".card").first).to_be_visible()
-    page.keyboard.press("Shift+K")
-    expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
-
-    # It survives a reload, and is in the collection as `imseek judge` has it.
-    page.reload()
-    expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
-    said = duplicates.judgements(album.collection)
-    assert {one.verdict for one in said} == {"different"}
-
-    page.get_by_role("radio", name="Clear up").click()
-    expect(page.get_by_text("1 file in 1 group")).to_be_visible()
-    page.get_by_role("button", name="Move 1 file to the trash").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("will be moved to the trash. 1 picture stays.")).to_be_visible()
-    assert {"china.jpg", "china copy.jpg"} <= album.files()  # Nothing yet.
-    dialog.get_by_role("button", name="Move 1 file to the trash").click()
-    expect(page.get_by_text("✓ 1 file moved to the trash")).to_be_visible()
-    (gone,) = {"china.jpg", "china copy.jpg"} - {kept}
-    assert kept in album.files()
-    assert gone not in album.files()
-    assert album.trashed() == {gone}
-
-    page.get_by_role("radio", name="Bring back").click()
-    page.get_by_role("button", name="Bring back …").click()
-    dialog.get_by_role("button", name="Bring back 1 file").click()
-    expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
-    assert gone in album.files()
-    assert album.trashed() == set()
-    expect(page.get_by_text("Brought back", exact=True)).to_be_visible()
 
 
 def test_names_of_files_are_shown_as_they_are(visit: Visit) -> None:
@@ -161,3 +115,74 @@ def test_nothing_is_wider_than_the_window(visit: Visit, width: int) -> None:
     page = find(visit, width=width)
     expect(page.locator(".card").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.fixture
+def own(tmp_path: Path, photo_files: list[Path]) -> Album:
+    """One that a test may change."""
+    return made(tmp_path, photo_files)
+
+
+@pytest.fixture
+def trash(tmp_path: Path, own: Album, browser: Any) -> Iterator[Pages]:
+    """Pages over it, with a trash of their own."""
+    with pages(tmp_path, own.home, environment={"XDG_DATA_HOME": str(own.share)}) as running:
+        yield running
+
+
+class TestJourney:
+    @pytest.fixture
+    def ui(self, trash: Pages) -> Pages:
+        return trash
+
+    def test_from_finding_to_bringing_back(self, visit: Visit, own: Album) -> None:
+        page = find(visit)
+        expect(page.get_by_text("0 of 3 groups decided")).to_be_visible()
+        expect(page.locator(".card")).to_have_count(2)
+        expect(page.locator(".card.at .said")).to_contain_text("Suggested to stay")
+
+        # The second of two copies stays. Nobody has clicked anything.
+        page.keyboard.press("ArrowRight")
+        kept = page.locator(".card.at dd").nth(4).inner_text()
+        page.keyboard.press("k")
+        expect(page.get_by_text("1 of 3 groups decided; 1 picture may go")).to_be_visible()
+        expect(group(page, "Group 2 of 3")).to_be_visible()
+        page.keyboard.press("s")
+        expect(page.get_by_text("1 of 3 groups decided, 1 for later")).to_be_visible()
+        expect(group(page, "Group 3 of 3")).to_be_visible()
+        page.keyboard.press("Shift+K")
+        expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
+        expect(group(page, "Group 2 of 3")).to_be_visible()  # Nothing else is left.
+        page.keyboard.press("u")
+        expect(page.get_by_text("1 of 3 groups decided, 1 for later")).to_be_visible()
+        expect(group(page, "Group 3 of 3")).to_be_visible()
+        expect(page.locator(".card").first).to_be_visible()
+        page.keyboard.press("Shift+K")
+        expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
+
+        # It survives a reload, and is in the collection as `imseek judge` has it.
+        page.reload()
+        expect(page.get_by_text("2 of 3 groups decided, 1 for later")).to_be_visible()
+        said = duplicates.judgements(own.collection)
+        assert {one.verdict for one in said} == {"different"}
+
+        page.get_by_role("radio", name="Clear up").click()
+        expect(page.get_by_text("1 file in 1 group")).to_be_visible()
+        page.get_by_role("button", name="Move 1 file to the trash").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_text("will be moved to the trash. 1 picture stays.")).to_be_visible()
+        assert {"china.jpg", "china copy.jpg"} <= own.files()  # Nothing yet.
+        dialog.get_by_role("button", name="Move 1 file to the trash").click()
+        expect(page.get_by_text("✓ 1 file moved to the trash")).to_be_visible()
+        (gone,) = {"china.jpg", "china copy.jpg"} - {kept}
+        assert kept in own.files()
+        assert gone not in own.files()
+        assert own.trashed() == {gone}
+
+        page.get_by_role("radio", name="Bring back").click()
+        page.get_by_role("button", name="Bring back …").click()
+        dialog.get_by_role("button", name="Bring back 1 file").click()
+        expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
+        assert gone in own.files()
+        assert own.trashed() == set()
+        expect(page.get_by_text("Brought back", exact=True)).to_be_visible()
