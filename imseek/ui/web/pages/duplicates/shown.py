@@ -16,7 +16,7 @@ MOST: Final = 60
 #: Formats that browsers show as they are: in a comparison these are looked at pixel by pixel.
 _SHOWABLE: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"})
 #: The side of thumbnails, for groups of up to so many images.
-_SIDES: Final = ((4, 1024), (12, 512), (MOST, 256))
+_SIDES: Final = ((4, 640), (12, 384), (MOST, 256))
 
 #: How a picture was turned, in the words of :data:`imseek.curate.pixels.orientations.ORIENTATIONS`, as the matrix
 #: (a, b, c, d) of CSS, y down, that turns the first one into the second.
