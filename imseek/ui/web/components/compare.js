@@ -38,6 +38,7 @@ class Group {
 
   close() {
     document.removeEventListener("keydown", this.listen, true);
+    this.leave();
     this.over.close();
   }
 
@@ -61,6 +62,7 @@ class Group {
     // As tall as the tallest needs, so that what is said of them stays in sight.
     const tall = Math.max(...data.pictures.map((picture) => Math.min(1.5, picture.height / picture.width || 1)), 0.4);
     this.row.style.setProperty("--ratio", `${1 / tall}`);
+    this.leave();
     this.cards = data.pictures.map((picture, n) => this.card(picture, n));
     this.row.replaceChildren(...this.cards);
     this.note.textContent = data.note;
@@ -68,7 +70,23 @@ class Group {
     this.bar.replaceChildren(...this.buttons());
     this.show();
     if (focused) this.cards[this.at]?.focus({ preventScroll: true });
-    for (const address of data.before) new Image().src = address;
+    this.fetch(data.before);
+  }
+
+  // What is wanted next is fetched once all that is shown is there: a browser asks for six things at a time.
+  async fetch(addresses) {
+    const shown = this.cards.flatMap((card) => [...card.querySelectorAll("img")]).slice(0, 8);
+    const { drawn } = this;
+    await Promise.allSettled(shown.map((image) => image.decode()));
+    if (this.drawn !== drawn || !this.root.isConnected) return;
+    this.ahead = addresses.map((address) => Object.assign(new Image(), { src: address }));
+  }
+
+  // What is not looked at any more keeps nothing else waiting.
+  leave() {
+    const images = [...this.row.querySelectorAll("img"), ...(this.ahead ?? [])];
+    for (const image of images) if (!image.complete) image.removeAttribute("src");
+    this.ahead = [];
   }
 
   buttons() {
@@ -90,7 +108,7 @@ class Group {
     image.alt = picture.name;
     image.decoding = "async";
     if (n > 7) image.loading = "lazy";
-    image.addEventListener("error", () => image.replaceWith(element("div", "gone", "This picture cannot be shown: its file is gone or damaged.")));
+    image.addEventListener("error", () => image.hasAttribute("src") && image.replaceWith(element("div", "gone", "This picture cannot be shown: its file is gone or damaged.")));
     image.src = picture.src;
     frame.append(image);
     const mark = element("span", "mark");
