@@ -93,6 +93,8 @@ def test_names_of_files_are_shown_as_they_are(visit: Visit) -> None:
     expect(page.locator("bdi", has_text=HOSTILE)).to_be_visible()
     page.get_by_role("radio", name="All groups").click()
     expect(page.locator(".card")).to_have_count(3)
+    page.locator(".card").nth(1).click()
+    expect(group(page, "Group 2 of 3")).to_be_visible()
 
 
 def test_two_pictures_are_laid_over_each_other(visit: Visit) -> None:
@@ -186,3 +188,10 @@ class TestJourney:
         assert gone in own.files()
         assert own.trashed() == set()
         expect(page.get_by_text("Brought back", exact=True)).to_be_visible()
+
+        # What was said is taken back, one by one.
+        page.get_by_text("What was said of 1 pair of pictures").click()
+        page.locator(".card .tick").click()
+        page.get_by_role("button", name="Take back 1 judgement").click()
+        expect(page.get_by_text("What was said of")).to_be_hidden()
+        assert duplicates.judgements(own.collection) == ()

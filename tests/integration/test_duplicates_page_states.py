@@ -15,6 +15,7 @@ import pytest
 import imseek
 from imseek import duplicates, library
 from imseek.data.writer import Writer
+from imseek.errors import UsageError
 from imseek.types import Progress
 
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
@@ -212,3 +213,31 @@ def test_a_confirmation_names_its_numbers(place: Path, pictures: Path) -> None:
     report = duplicates.find(place, kinds=("exact",))
     asked = clearing.confirmation(duplicates.plan(place, report, "quarantine", to="/tmp/away"))
     assert asked.startswith("1 file, 466.7 kB, will be moved to /tmp/away. 1 picture stays.")
+
+
+def test_what_another_collection_has(
+    tmp_path: Path, place: Path, pictures: Path, photo_files: list[Path]
+) -> None:
+    disk = library.path_for("disk", os.environ)
+    disk.parent.mkdir(parents=True)
+    with imseek.create(disk, encoder="fake") as collection:
+        collection.index(names=[path for path in photo_files if path.name == "coffee.png"])
+    app = page()
+    (against,) = [one for one in app.selectbox if one.label == "Compare with"]
+    assert against.options == ["itself", "disk"]
+    against.set_value("disk")
+    of = desk(place)
+    assert "1 group among 9 pictures: 1 × the same file. Beside the suggested ones: 2 pictures" in said(
+        find(app, of)
+    )
+    assert of.report is not None
+    assert [of.names("album")(one.collection) for one in of.report.groups[0].members] == [
+        "disk",
+        "album",
+        "album",
+    ]
+
+
+def test_a_collection_that_is_gone_is_not_compared_with(place: Path, pictures: Path) -> None:
+    with pytest.raises(UsageError, match="there is no collection 'gone' any more"):
+        desk(place).find(Asked(against="gone"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ from imseek.ui.web.pages.duplicates.review import (
     states,
     tally,
     to_json,
+    token,
 )
 
 UUID = "0123456789abcdef"
@@ -45,6 +47,15 @@ def pair(a: str, b: str) -> tuple[str, str]:
     return a * 64, b * 64
 
 
+def tokens(*ids: int) -> list[str]:
+    return [token(image(n)) for n in ids]
+
+
+def theirs(n: int) -> Duplicate:
+    """An image of another collection."""
+    return replace(image(n), collection="fedcba9876543210")
+
+
 THREE = group(image(1), image(2), image(3))
 COPIES = group(image(4, "c"), image(5, "c"), kind="exact")
 INSIDE = group(image(6), image(7), kind="inside")
@@ -53,17 +64,17 @@ SCENE = group(image(8), image(9), kind="scene")
 
 class TestDecide:
     def test_keeping_one_says_that_each_two_are_the_same(self) -> None:
-        said = decide(THREE, State(), "keep", [2])
+        said = decide(THREE, State(), "keep", tokens(2))
         assert said.wanted == {pair("1", "2"): "same", pair("1", "3"): "same", pair("2", "3"): "same"}
         assert said.images == (f"{UUID[:8]}:2:{'2' * 16}",)
         assert said.before is None
 
     @pytest.mark.parametrize("of", [COPIES, SCENE])
     def test_copies_and_scenes_need_no_judgement(self, of: DuplicateGroup) -> None:
-        assert decide(of, State(), "keep", [of.keeper.image_id]).wanted == {}
+        assert decide(of, State(), "keep", [token(of.keeper)]).wanted == {}
 
     def test_no_duplicates(self) -> None:
-        assert decide(THREE, State(), "different", [2]).wanted == {
+        assert decide(THREE, State(), "different", tokens(2)).wanted == {
             pair("1", "2"): "different",
             pair("1", "3"): "different",
             pair("2", "3"): "different",
@@ -72,14 +83,14 @@ class TestDecide:
 
     def test_one_that_does_not_belong_takes_its_copies_with_it(self) -> None:
         of = group(image(1), image(2, "a"), image(3, "a"), image(4))
-        said = decide(of, State(), "apart", [3])
+        said = decide(of, State(), "apart", [token(of.members[2])])
         assert said.wanted == {pair("1", "a"): "different", pair("4", "a"): "different"}
         left = present(of, states([said])[key_of(of)])
         assert [member.image_id for member in left.members] == [1, 4]
         assert left.reason == "most pixels"
 
     def test_without_its_keeper_a_group_has_the_next_one(self) -> None:
-        left = present(THREE, states([decide(THREE, State(), "apart", [1])])[key_of(THREE)])
+        left = present(THREE, states([decide(THREE, State(), "apart", tokens(1))])[key_of(THREE)])
         assert [member.image_id for member in left.members] == [2, 3]
         assert left.reason != "most pixels"
 
@@ -87,21 +98,21 @@ class TestDecide:
         ("of", "act", "images", "why"),
         [
             (THREE, "keep", [], "could be kept"),
-            (THREE, "keep", [99], "could be kept"),
-            (INSIDE, "keep", [6], "could be kept"),
+            (THREE, "keep", tokens(99), "could be kept"),
+            (INSIDE, "keep", tokens(6), "could be kept"),
             (THREE, "apart", [], "nothing is left"),
-            (THREE, "apart", [1, 2, 3], "nothing is left"),
-            (COPIES, "apart", [4], "same bytes"),
+            (THREE, "apart", tokens(1, 2, 3), "nothing is left"),
+            (COPIES, "apart", [token(COPIES.keeper)], "same bytes"),
         ],
     )
-    def test_what_makes_no_decision(self, of: DuplicateGroup, act: Act, images: list[int], why: str) -> None:
+    def test_what_makes_no_decision(self, of: DuplicateGroup, act: Act, images: list[str], why: str) -> None:
         with pytest.raises(ValueError, match=why):
             decide(of, State(), act, images)
 
 
 class TestOrder:
     def test_the_last_decision_holds(self) -> None:
-        said = [decide(THREE, State(), "later", []), decide(THREE, State(), "keep", [3])]
+        said = [decide(THREE, State(), "later", []), decide(THREE, State(), "keep", tokens(3))]
         assert states(said)[key_of(THREE)].act == "keep"
         assert states(said[:1])[key_of(THREE)].act == "later"
 
@@ -124,7 +135,7 @@ class TestOrder:
         assert next_open([changed], decided, 0) == 0
 
     def test_what_is_written_is_read(self) -> None:
-        said = [decide(THREE, State(), "keep", [1]), decide(COPIES, State(), "later", [])]
+        said = [decide(THREE, State(), "keep", tokens(1)), decide(COPIES, State(), "later", [])]
         said[0].before = {pair("1", "2"): "different", pair("1", "3"): None}
         assert from_json(json.loads(json.dumps(to_json(said)))) == said
 
@@ -144,26 +155,42 @@ class TestOrder:
 
 class TestChosen:
     def test_only_what_was_decided(self) -> None:
-        decided = states([decide(THREE, State(), "keep", [2]), decide(COPIES, State(), "different", [])])
+        decided = states(
+            [decide(THREE, State(), "keep", tokens(2)), decide(COPIES, State(), "different", [])]
+        )
         (made,) = chosen(report(THREE, COPIES, SCENE), decided).groups
         assert [member.image_id for member in made.members] == [2, 1, 3]
         assert made.reason == CHOSEN
 
     def test_of_several_that_stay_none_goes(self) -> None:
-        decided = states([decide(THREE, State(), "keep", [1, 3])])
+        decided = states([decide(THREE, State(), "keep", tokens(1, 3))])
         (made,) = chosen(report(THREE), decided).groups
         assert [member.image_id for member in made.members] == [1, 2]
 
     def test_where_all_stay_there_is_nothing_to_do(self) -> None:
-        assert chosen(report(THREE), states([decide(THREE, State(), "keep", [1, 2, 3])])).groups == ()
+        assert chosen(report(THREE), states([decide(THREE, State(), "keep", tokens(1, 2, 3))])).groups == ()
 
     def test_suggestions_are_taken_by_kind_but_for_later_and_parts(self) -> None:
         decided = states([decide(SCENE, State(), "later", [])])
         made = chosen(report(COPIES, THREE, INSIDE, SCENE), decided, ("exact", "inside", "scene"))
         assert made.groups == (COPIES,)
 
+    def test_what_another_collection_has_stays_whatever_is_kept(self) -> None:
+        of = group(theirs(1), image(1, "a"), image(2, "a"))
+        (made,) = chosen(report(of), states([decide(of, State(), "keep", [token(of.keeper)])])).groups
+        assert [(one.collection == UUID, one.image_id) for one in made.members] == [
+            (False, 1),
+            (True, 1),
+            (True, 2),
+        ]
+        (made,) = chosen(report(of), states([decide(of, State(), "keep", [token(of.members[1])])])).groups
+        assert made.keeper == of.keeper
+        assert [one.image_id for one in made.others] == [2]
+        with pytest.raises(ValueError, match="nothing is left"):
+            decide(of, State(), "apart", [token(of.keeper)])
+
     def test_tally(self) -> None:
-        decided = states([decide(THREE, State(), "keep", [2]), decide(SCENE, State(), "later", [])])
+        decided = states([decide(THREE, State(), "keep", tokens(2)), decide(SCENE, State(), "later", [])])
         found = tally(report(COPIES, THREE, SCENE), decided)
         assert (found.groups, found.settled, found.later, found.left) == (3, 1, 1, 1)
         assert (found.surplus, found.bytes) == (2, 101 + 103)
@@ -178,13 +205,21 @@ class TestShown:
         assert (first["mark"], second["mark"]) == ("suggested", "")
         assert first["whole"] == "/pictures/photos/images/1"
 
+    def test_pictures_of_two_collections_say_which(self) -> None:
+        found = shown.group_data(
+            {UUID: "card", "fedcba9876543210": "disk"}.get, group(theirs(1), image(1)), State()
+        )
+        assert [one["facts"][-1]["value"] for one in found] == ["disk", "card"]
+        assert [one["src"].split("/")[2] for one in found] == ["disk", "card"]
+        assert [one["id"] for one in found] == [0, 1]
+
     def test_what_is_protected_says_so_and_of_parts_none_is_suggested(self) -> None:
         of = group(image(1), image(2, protected=True))
         assert [one["mark"] for one in shown.group_data({}.get, of, State())] == ["suggested", "protected"]
         assert [one["mark"] for one in shown.group_data({}.get, INSIDE, State())] == ["", ""]
 
     def test_what_was_decided_is_shown(self) -> None:
-        state = states([decide(THREE, State(), "keep", [2])])[key_of(THREE)]
+        state = states([decide(THREE, State(), "keep", tokens(2))])[key_of(THREE)]
         assert [one["mark"] for one in shown.group_data({}.get, THREE, state)] == ["", "stays", ""]
         assert shown.outcome(THREE, state) == "Keep 2.jpg"
 

@@ -13,7 +13,7 @@ from imseek.ui.web.components import component
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What was asked for: an ``act`` by name, with ids of pictures, about the group that was shown (``epoch``)."""
+    """What was asked for: an ``act`` by name, with the ``id`` of pictures, of the group that was shown (``epoch``)."""
 
     act: str
     images: tuple[int, ...]
@@ -43,7 +43,7 @@ def compare(
         if asked is not None:
             acted(Acted(str(asked["act"]), tuple(map(int, asked["images"])), str(asked["epoch"])))
 
-    component("compare")(
+    component("compare", "over")(
         key=key,
         data={
             "pictures": list(pictures),

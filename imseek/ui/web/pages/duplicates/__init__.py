@@ -8,6 +8,7 @@ import streamlit as st
 
 from imseek.ui.cli.output import count
 from imseek.ui.web import shell
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates import clearing, finding, judged, listed, returning, reviewing
 from imseek.ui.web.pages.duplicates.desk import desk
 
@@ -26,7 +27,7 @@ def show() -> None:
         images = of.images()
         of.follow()
     if images:
-        finding.ask(of)
+        finding.ask(of, [one.name for one in hub().collections() if one.path != of.root])
         finding.watch(of)
     st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(listed.GO, False):

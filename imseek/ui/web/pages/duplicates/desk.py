@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ from imseek.types import (
     ProgressCallback,
     UndoReport,
 )
+from imseek.ui.web.tasks import Task
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import chosen
-from imseek.ui.web.tasks import Task
 
 #: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
 _MOMENT: Final = 0.5
@@ -38,7 +39,8 @@ _RULES: Final = get_args(KeepRule)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is looked for; see :func:`imseek.duplicates.find`. Folders as they were typed."""
+    """What is looked for; see :func:`imseek.duplicates.find`. Folders as they were typed; ``against`` is the name of a
+    collection, "" for none."""
 
     kinds: tuple[DuplicateKind, ...] = ("exact", "same")
     keep: KeepRule = "best"
@@ -46,6 +48,7 @@ class Asked:
     protect: tuple[str, ...] = ()
     where: str = ""
     looks: int = LOOKS
+    against: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -63,6 +66,7 @@ class Asked:
             tuple(map(str, stored.get("protect") or ())),
             str(stored.get("where") or ""),
             looks if isinstance(looks, int) and looks >= 0 else usual.looks,
+            str(stored.get("against") or ""),
         )
 
     def check(self) -> None:
@@ -90,12 +94,14 @@ class Desk:
         self.applying: Task[ApplyReport] | None = None
         self.recalling: Task[UndoReport] | None = None
         self._seen = -1
+        self._against = ""
         self._moving = False
         self._made: tuple[tuple[object, ...], Plan] | None = None
 
     def find(self, asked: Asked) -> None:
         """Begin to look. Raises UsageError."""
         asked.check()
+        against = _path_of(asked.against)
         if self.finding is not None and self.finding.running:
             return
         self.asked = asked
@@ -109,6 +115,7 @@ class Desk:
                 keep=asked.keep,
                 prefer=asked.prefer,
                 protect=asked.protect,
+                against=against,
                 where=asked.where or None,
                 looks=asked.looks,
                 progress=tell,
@@ -140,6 +147,13 @@ class Desk:
         self.finding = None
         report = task.result()
         self.report, self._seen = report, report.generation
+        self._against = self.asked.against
+
+    def names(self, name: str) -> Callable[[str], str | None]:
+        """Gives the names of the collections of a report by their UUIDs; ``name`` is that of this one."""
+        report = self.report
+        known = {} if report is None else {report.collection: name, report.against or "": self._against}
+        return lambda uuid: known.get(uuid)
 
     def images(self) -> int:
         """How many pictures there are now. Raises CorruptCollectionError and others."""
@@ -213,6 +227,16 @@ class Desk:
             )
             self._moving = True
             self.recalling.wait(_MOMENT)
+
+
+def _path_of(name: str) -> Path | None:
+    """Raises UsageError."""
+    if not name:
+        return None
+    for one in hub().collections():
+        if one.name == name:
+            return one.path
+    raise UsageError(f"there is no collection {name!r} any more", hint="choose another one")
 
 
 _desks: dict[tuple[str, str], Desk] = {}

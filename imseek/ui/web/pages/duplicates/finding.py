@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -13,7 +14,7 @@ from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates.desk import Asked, Desk
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import markdown_free, one_line
 
 _HELP: Final[dict[DuplicateKind, str]] = {
     "exact": "the same bytes",
@@ -30,8 +31,8 @@ RULES: Final[dict[KeepRule, str]] = {
 }
 
 
-def ask(of: Desk) -> None:
-    """The form."""
+def ask(of: Desk, others: Sequence[str]) -> None:
+    """The form. ``others`` are names of other collections."""
     asked = of.asked
     busy = of.finding is not None
     said = ", ".join(WORDS[kind] for kind in asked.kinds)
@@ -78,9 +79,17 @@ def ask(of: Desk) -> None:
             step=10_000,
             help="About 10 ms each. Of what is beyond, fingerprints decide.",
         )
+        others = ["", *others]
+        against = st.selectbox(
+            "Compare with",
+            others,
+            index=others.index(asked.against) if asked.against in others else 0,
+            format_func=lambda one: markdown_free(one) if one else "itself",
+            help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
+        )
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
     if sent:
-        new = Asked(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks))
+        new = Asked(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         begin(of, new)
 
 

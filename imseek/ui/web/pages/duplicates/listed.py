@@ -22,6 +22,7 @@ from imseek.ui.web.pages.duplicates.review import (
     decide,
     key_of,
     present,
+    token,
 )
 from imseek.ui.web.plain import one_line
 
@@ -56,7 +57,7 @@ def _list(name: str, of: Desk, report: DuplicateReport) -> None:
     pages = -(-len(found) // PAGE)
     page = st.pagination(pages, key=f"duplicates-page-{wanted}") if pages > 1 else 1
     here = found[(page - 1) * PAGE : page * PAGE]
-    names = {report.collection: name}.get
+    names = of.names(name)
     picked = grid(
         [_card(n, report.groups[n], states.get(key_of(report.groups[n]), UNDECIDED), names) for n in here],
         key="duplicates-list",
@@ -112,7 +113,7 @@ def _say(of: Desk, groups: Sequence[DuplicateGroup], act: Act) -> None:
         state = of.kept.states.get(key_of(group), UNDECIDED)
         left = present(group, state)
         try:
-            of.kept.say(decide(group, state, act, (left.keeper.image_id,)))
+            of.kept.say(decide(group, state, act, (token(left.keeper),)))
         except ValueError:
             continue  # Of a picture and a part of it, both stay.
         except (ImseekError, OSError) as error:

@@ -84,10 +84,15 @@ def present(group: DuplicateGroup, state: State) -> DuplicateGroup:
     return replace(group, members=members, reason=reason)
 
 
-def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[int]) -> Said:
-    """A decision of a group in a state; ``images`` are ids of its members. Raises ValueError for no decision."""
+def is_foreign(group: DuplicateGroup) -> bool:
+    """Whether its keeper is of another collection, in which nothing is ever touched."""
+    return any(member.collection != group.keeper.collection for member in group.others)
+
+
+def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[Token]) -> Said:
+    """A decision of a group in a state; ``images`` are of its members. Raises ValueError for no decision."""
     left = present(group, state).members
-    named = [member for member in left if member.image_id in images]
+    named = [member for member in left if token(member) in images]
     wanted: Verdicts = {}
     if act == "keep":
         if not named or group.kind == "inside":
@@ -100,7 +105,7 @@ def decide(group: DuplicateGroup, state: State, act: Act, images: Collection[int
         wanted = _each(left, "different")  # Nothing is said of copies: all of them stay.
     elif act == "apart":
         rest = [member for member in left if member not in named]
-        if not named or not rest:
+        if not named or not rest or is_foreign(group):
             raise ValueError("nothing is left to tell it from")
         wanted = {
             pair: "different" for one in named for other in rest if (pair := _pair(one, other)) is not None
@@ -147,8 +152,9 @@ def chosen(
         state = decided.get(key_of(group), UNDECIDED)
         left = present(group, state)
         if state.act == "keep":
-            kept = [member for member in left.members if token(member) in state.keep]
-            rest = [member for member in left.members if token(member) not in state.keep]
+            stays = {*state.keep, token(group.keeper)} if is_foreign(group) else state.keep
+            kept = [member for member in left.members if token(member) in stays]
+            rest = [member for member in left.members if token(member) not in stays]
             if kept and rest:
                 members = (replace(kept[0], pair=None), *rest)
                 groups.append(DuplicateGroup(group.kind, members, CHOSEN))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import streamlit as st
@@ -16,11 +17,14 @@ from imseek.ui.web.pages.duplicates.review import (
     ACTS,
     UNDECIDED,
     Act,
+    Token,
     decide,
+    is_foreign,
     key_of,
     next_open,
     present,
     tally,
+    token,
 )
 from imseek.ui.web.pages.duplicates.review import Key as GroupKey
 
@@ -65,7 +69,7 @@ def _review(name: str, of: Desk, report: DuplicateReport) -> None:
     decided = f" · decided: {outcome}" if outcome else ""
     label = f"Group {n + 1:,} of {len(groups):,}"
     st.text(f"{label} · {shown.heading(left)}{decided}")
-    names = {report.collection: name}.get
+    names = of.names(name)
     following = next_open(groups, of.kept.states, (n + 1) % len(groups))
     hidden = len(left.members) - shown.MOST
     compare(
@@ -99,7 +103,7 @@ def _acts(of: Desk, group: DuplicateGroup) -> dict[str, str]:
     if group.kind != "inside" and len(group.members) > 1:
         acts["keep"] = "Keep this one"
     acts["different"] = "Keep all" if copies else "Not duplicates"
-    if not copies and len(group.members) > 2:
+    if not copies and len(group.members) > 2 and not is_foreign(group):
         acts["apart"] = "This one is another picture"
     acts["later"] = "Later"
     if of.kept.said:
@@ -126,7 +130,8 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
             state = of.kept.states.get(key_of(group), UNDECIDED)
             if acted.epoch != _epoch(n, present(group, state)):
                 return  # It was meant for what was shown before.
-            _decide(of, group, acted.act, acted.images)
+            members = present(group, state).members
+            _decide(of, group, acted.act, [token(members[i]) for i in acted.images if i < len(members)])
             state = of.kept.states.get(key_of(group), UNDECIDED)
             if acted.act != "apart" or len(present(group, state).members) < 2:
                 onward(of, report, n)
@@ -134,7 +139,7 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
         st.session_state[_SAID] = f"{str(error)[:1].upper()}{str(error)[1:]}"
 
 
-def _decide(of: Desk, group: DuplicateGroup, act: Any, images: tuple[int, ...]) -> None:
+def _decide(of: Desk, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:
     wanted: Act = act
     of.kept.say(decide(group, of.kept.states.get(key_of(group), UNDECIDED), wanted, images))
 

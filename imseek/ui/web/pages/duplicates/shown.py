@@ -9,14 +9,14 @@ from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, display_path
 from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS, percent
 from imseek.ui.web import hub
-from imseek.ui.web.pages.duplicates.review import State, token
+from imseek.ui.web.pages.duplicates.review import State, is_foreign, token
 
 #: So many images of a group are drawn; what is decided holds for all of them.
 MOST: Final = 60
 #: Formats that browsers show as they are: in a comparison these are looked at pixel by pixel.
 _SHOWABLE: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"})
 #: The side of thumbnails, for groups of up to so many images.
-_SIDES: Final = ((4, 1024), (12, 512), (MOST, 256))
+_SIDES: Final = ((4, 640), (12, 384), (MOST, 256))
 
 #: How a picture was turned, in the words of :data:`imseek.curate.pixels.orientations.ORIENTATIONS`, as the matrix
 #: (a, b, c, d) of CSS, y down, that turns the first one into the second.
@@ -38,8 +38,12 @@ def group_data(
     """Its images, the one that is proposed to stay first. ``names`` gives the name of a collection by its UUID."""
     side = next((side for most, side in _SIDES if len(group.members) <= most), _SIDES[-1][1])
     facts = [_facts(member) for member in group.members]
+    if is_foreign(group):
+        for fact, member in zip(facts, group.members, strict=True):
+            fact["collection"] = names(member.collection) or member.collection
     return [
         {
+            "id": n,
             **_picture(names, member, side),
             "said": _said(group, member),
             "facts": [
@@ -88,7 +92,6 @@ def _picture(names: Callable[[str], str | None], member: Duplicate, side: int) -
     large = hub.thumbnail(of, member.image_id, hub.LARGE)
     whole = member.format.upper() in _SHOWABLE
     return {
-        "id": member.image_id,
         "name": name(member),
         "src": hub.thumbnail(of, member.image_id, side),
         "large": large,
@@ -140,7 +143,8 @@ def _mark(group: DuplicateGroup, state: State, member: Duplicate) -> str:
     if member.protected:
         return "protected"
     if state.settled:
-        return "stays" if state.act == "different" or token(member) in state.keep else ""
+        theirs = member is group.keeper and is_foreign(group)
+        return "stays" if theirs or state.act == "different" or token(member) in state.keep else ""
     return "suggested" if member is group.keeper and group.kind != "inside" else ""
 
 
@@ -150,5 +154,7 @@ def _turn_back(keeper: Duplicate, member: Duplicate) -> Sequence[int] | None:
     if pair is None or not pair.orientation or pair.orientation not in _TURNS:
         return None
     a, b, c, d = _TURNS[pair.orientation]
-    # The matrix turns the lower id into the higher one; its inverse is its transpose.
-    return (a, c, b, d) if keeper.image_id < member.image_id else (a, b, c, d)
+    # The matrix turns the lower id into the higher one, and ours into that of another collection. Its inverse is its
+    # transpose.
+    first = keeper.collection == member.collection and keeper.image_id < member.image_id
+    return (a, c, b, d) if first else (a, b, c, d)

@@ -1,0 +1,85 @@
+"""One way through all of it, as somebody goes it who has just installed imseek: a collection, words, a picture, more
+like it, duplicates, and back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from browsing import Pages, Visit, pages
+from playwright.sync_api import expect
+
+
+@pytest.fixture
+def album(tmp_path: Path, photo_files: list[Path]) -> Path:
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for path in photo_files:
+        shutil.copyfile(path, folder / path.name)
+    shutil.copyfile(folder / "china.jpg", folder / "china copy.jpg")
+    return folder
+
+
+@pytest.fixture
+def ui(tmp_path: Path, browser: Any) -> Iterator[Pages]:
+    """Over a library with nothing in it, with a trash of its own."""
+    share = {"XDG_DATA_HOME": str(tmp_path / "share")}
+    with pages(tmp_path, tmp_path / "library", environment=share) as running:
+        yield running
+
+
+def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_files: list[Path]) -> None:
+    # Nothing is there yet: the first page leads to where one begins.
+    page = visit()
+    expect(page.get_by_text("No collection yet")).to_be_visible()
+    page.get_by_role("link", name="Make a collection").click()
+    page.get_by_label("Name", exact=True).fill("album")
+    page.get_by_label("Folder with pictures").fill(f"{album}/")
+    expect(page.get_by_text(f"All pictures in {album}/ and the folders below it")).to_be_visible()
+    page.get_by_role("combobox", name="Encoder").click()
+    page.get_by_role("option", name="Built-in").click()
+    page.get_by_role("button", name="Create and index").click()
+    expect(page.get_by_text("Indexing: done")).to_be_visible(timeout=120_000)
+
+    # Words.
+    page.get_by_role("link", name="Search these pictures").click()
+    box = page.get_by_label("Search", exact=True)
+    expect(page.locator(".card")).to_have_count(9)
+    box.fill("a cat")
+    box.press("Enter")
+    expect(page.locator(".card").first).to_contain_text("chelsea.png", timeout=60_000)
+
+    # A picture instead, from this machine.
+    page.get_by_role("button", name="Start again").click()
+    expect(page.locator(".card")).to_have_count(9)
+    page.locator("input[type=file]").set_input_files(photo_files[7])
+    expect(page.locator(".card").first).to_contain_text("flower.jpg")
+
+    # More like another of the hits, from the keyboard; the address says so, and is enough for another tab.
+    page.locator(".card", has_text="china.jpg").first.focus()
+    page.keyboard.press("m")
+    page.wait_for_url("**more=**")
+    first = page.locator(".card").first.inner_text()
+    again = visit(**dict(parse_qsl(urlsplit(page.url).query)))
+    expect(again.locator(".card").first).to_have_text(first, use_inner_text=True)
+
+    # One of two copies goes into the trash, and comes back.
+    page.get_by_role("link", name="Duplicates").click()
+    page.get_by_role("button", name="Find duplicates").click()
+    expect(page.get_by_role("listbox", name="Group 1 of 1", exact=True)).to_be_visible(timeout=60_000)
+    page.keyboard.press("k")
+    expect(page.get_by_text("1 of 1 groups decided")).to_be_visible()
+    page.get_by_role("radio", name="Clear up").click()
+    page.get_by_role("button", name="Move 1 file to the trash").click()
+    page.get_by_role("dialog").get_by_role("button", name="Move 1 file to the trash").click()
+    expect(page.get_by_text("✓ 1 file moved to the trash")).to_be_visible()
+    assert len(list(album.glob("china*"))) == 1
+    page.get_by_role("radio", name="Bring back").click()
+    page.get_by_role("button", name="Bring back …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Bring back 1 file").click()
+    expect(page.get_by_text("✓ 1 file brought back.")).to_be_visible()
+    assert len(list(album.glob("china*"))) == 2
