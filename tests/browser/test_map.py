@@ -19,10 +19,12 @@ from skimage.measure import points_in_poly
 import imseek
 from imseek import maps
 from imseek.types import SourceOptions
+from imseek.ui.map_page import page as map_page
 from imseek.ui.map_page.document import square
 
 MANY = 5_000
 KINDS = 12
+HOSTILE = "<img src=x onerror=alert(1)> ![x](http://elsewhere.example/x) :material/home:"
 #: A WebP of one pixel.
 PIXEL = base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 
@@ -46,7 +48,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
     vectors = generator.normal(size=(KINDS, 32))[kind] * 1.2 + generator.normal(size=(MANY, 32))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.save(folder / "made.npy", vectors.astype(np.float32))
-    pq.write_table(pa.table({"kind": [f"kind {one}" for one in kind.tolist()]}), folder / "made.parquet")
+    names = [HOSTILE, *(f"kind {n}" for n in range(1, KINDS))]
+    pq.write_table(pa.table({"kind": [names[one] for one in kind.tolist()]}), folder / "made.parquet")
     with imseek.create(within / "many", encoder="fake:32") as collection:
         collection.index([folder / "made.npy"], source=SourceOptions(encoder="fake:32"))
     maps.lay_out(within / "many", method="pca")
@@ -61,7 +64,10 @@ def chart(visit: Visit, browser: Any) -> Visit:
 
     def open_(collection: str, **query: Any) -> Any:
         page = visit("map", c=collection, **query)
-        expect(page.locator("canvas.points")).to_have_attribute("data-view", re.compile(r"\S"))
+        # With words, the first of them load an encoder.
+        expect(page.locator("canvas.points")).to_have_attribute(
+            "data-view", re.compile(r"\S"), timeout=60_000
+        )
         return page
 
     return open_
@@ -177,9 +183,12 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     titles = page.locator(".grid .title").all_inner_texts()
     assert {rows[title.removeprefix("made.npy, row ")] for title in titles} == wanted
     # It stays when colours change, when another page was seen, and a large one is as exact.
+    arrays: list[str] = []
+    page.on("request", lambda asked: arrays.append(asked.url) if "/arrays/" in asked.url else None)
     page.get_by_role("combobox", name="Colours").click()
     page.get_by_role("option", name="Folder").click()
     expect(page.locator(".legend")).to_contain_text("folder")
+    assert len(arrays) == 1, "the colours; points and what is selected are there already"
     expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
     page.get_by_role("link", name="Labels").click()
     expect(page.locator("canvas.points")).to_have_count(0)
@@ -194,12 +203,42 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     expect(page.locator(".grid .card")).to_have_count(0)
 
 
+def test_fingers_zoom_and_choose(chart: Visit, home: Path) -> None:
+    page = chart("many")
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        given = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+
+    screen = Screen(page)
+    x, y = map(round, screen.middle)
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for step in range(5, 45, 5):
+        touch("touchMove", (x - 40 - step, y), (x + 40 + step, y))
+    touch("touchEnd")
+    canvas = page.locator("canvas.points")
+    expect(canvas).not_to_have_attribute("data-view", f"{screen.x} {screen.y} {screen.unit}")
+    zoomed = Screen(page)
+    assert zoomed.unit == pytest.approx(2 * screen.unit, rel=0.05)
+    page.get_by_role("button", name="Lasso").click()
+    corners = around((x, y), 40)
+    wanted = zoomed.inside(corners, drawn(home, "many")[0])
+    touch("touchStart", corners[0])
+    for corner in corners[1:]:
+        touch("touchMove", corner)
+    touch("touchEnd")
+    expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
+
+
 def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
     page = chart("many", colour="Column kind")
     places, table = drawn(home, "many")
     kinds = dict(zip(places, table.column("kind").to_pylist(), strict=True))
     entries = page.locator(".legend li button")
     expect(entries).to_have_count(KINDS)
+    expect(page.locator(".legend")).to_contain_text(HOSTILE)
     label, count = entries.first.locator("span").all_inner_texts()[1:]
     assert int(count) == sum(kind == label for kind in kinds.values())
     entries.first.click()
@@ -224,7 +263,7 @@ def test_colours_by_words_are_scores(chart: Visit, home: Path) -> None:
     places, table = drawn(home, "photos")
     ids = table.column("image_id").to_pylist()
     with imseek.open(home / "collections" / "photos") as collection:
-        scores = dict(zip(ids, collection.scores("a cat", ids).tolist(), strict=True))
+        scores = dict(zip(ids, maps.scores(collection, "a cat", ids).tolist(), strict=True))
     names = dict(_paths(table))
     best = max(scores, key=scores.__getitem__)
     assert names[best].endswith("chelsea.png")
@@ -299,6 +338,34 @@ def test_nothing_is_wider_than_the_window(chart: Visit, width: int) -> None:
     box = page.locator(".stage").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
+
+
+def test_the_page_that_a_command_writes(visit: Visit, browser: Any, home: Path, tmp_path: Path) -> None:
+    """It is drawn by the same script."""
+    table = maps.table(home / "collections" / "photos", columns=["path", "format"])
+    info = maps.find(home / "collections" / "photos")
+    assert info is not None
+    (tmp_path / "map.html").write_text(
+        "".join(map_page(table, info, title="A map", colour="format")), "utf-8"
+    )
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "map.html").as_uri())
+    canvas = page.locator("#points")
+    box = canvas.bounding_box()
+    shown = page.locator("#card.shown .name")
+    page.locator("#needle").fill("chelsea")
+    expect(page.locator("#found")).to_have_text("1 of 8")
+    page.keyboard.press("Enter")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(shown).to_have_text("chelsea.png")
+    expect(page.locator("#legend li")).to_have_count(2)
+    page.locator("#legend button").first.click()
+    expect(page.locator("#found")).to_contain_text("of 8")
+    assert errors == []
+    context.close()
 
 
 def _paths(table: pa.Table) -> list[tuple[int, str]]:
