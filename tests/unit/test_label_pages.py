@@ -64,7 +64,9 @@ class TestAsking:
         made = Asked("cat", "a {}\n\n the {} ", "a wall\na floor", several=False).arguments()
         assert made["templates"] == ["a {}", "the {}"]
         assert made["none"] == ["a wall", "a floor"]
-        assert Asked("cat", "", None).arguments()["templates"] == asking.USUAL
+        assert Asked("cat", "", None).arguments()["templates"] == [asking.USUAL]
+        # Never a file, whatever it is called.
+        assert Asked("cat", __file__).arguments()["templates"] == [__file__]
         assert Asked("cat", none="", several=True).arguments()["none"] is False
 
     def test_tags_that_look_like_lines_of_words_are_classes_still(self) -> None:

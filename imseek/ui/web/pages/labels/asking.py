@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from imseek import labels
+from imseek.encoders import prompts
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import Classes
 from imseek.types import SavedLabels
@@ -37,12 +38,13 @@ class Asked:
 
     def arguments(self) -> dict[str, Any]:
         """For :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
-        templates = lines_of(self.sentences)
+        # Sentences as a list: a text alone could be taken for the name of a file.
+        named = self.sentences in prompts.names()
         none: bool | list[str] = False
         if self.none is not None and not self.several:
             none = lines_of(self.none) or True
         return {
-            "templates": (templates[0] if len(templates) == 1 else templates) or USUAL,
+            "templates": self.sentences if named else lines_of(self.sentences) or [USUAL],
             "none": none,
             "multi": self.several,
             "threshold": self.threshold,
