@@ -50,6 +50,7 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     expect(large).to_contain_text("chelsea.png")
     page.keyboard.press("Escape")
 
+    page.get_by_role("button", name="Save these labels").click()
     page.get_by_label("Save under the name").fill("kind")
     page.get_by_label("Save under the name").press("Enter")
     page.get_by_text("Give each label as a tag too").click()

@@ -74,8 +74,6 @@ class TestWords:
     def test_it_is_saved_as_the_command_does(self, root: Path) -> None:
         test = run("By words", **{"labels-typed": "red\ngreen", "labels-none": False})
         assert "All 12 pictures. Cosines" in said(test)
-        go = test.button(key="labels-go")
-        assert go.disabled
         test.text_input(key="labels-name").set_value("colour").run()
         test.checkbox(key="labels-tag").check().run()
         assert labels.saved(root) == ()
@@ -90,7 +88,11 @@ class TestWords:
         assert tags.counts(root) == tagged
         test.run()
         assert "Saved as colour: labels of 12 pictures, and 12 tags." in said(test)
-        assert "colour" in said(test)
+        assert "This takes the place of what is saved as colour." in said(test)
+        test.text_input(key="labels-name").set_value("").run()
+        test.button(key="labels-go").click().run()
+        assert ended(root, "labels-save").error is None
+        assert [one.name for one in labels.saved(root)] == ["colour", "labels"]
 
     def test_a_name_that_is_taken_is_told_in_place(self, root: Path) -> None:
         probed(root)

@@ -90,6 +90,8 @@ class TestAsking:
             True, True, "2026-11-25T21:00:00Z",
         )  # fmt: skip
         assert asking.saved_line(one) == "cat, dog · as columns and tags · builtin · 2026-11-25"
+        assert asking.suggested([]) == "labels"
+        assert asking.suggested(["labels", "labels_2"]) == "labels_3"
         assert asking.Stored("pet", 0, 0).line() == "No picture has come since pet was made."
         assert asking.Stored("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
 

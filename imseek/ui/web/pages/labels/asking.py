@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from imseek.types import SavedLabels
 
 #: Pictures that the preview looks at.
 SAMPLE: Final = 5000
+#: Pictures of each sort that are shown of a class.
+EXAMPLES: Final = 12
 #: The sentence around a class where nothing else is chosen, and the choice of one's own.
 USUAL: Final = "a photo of a {}"
 OWN: Final = "My own sentences"
@@ -79,6 +82,12 @@ class Stored:
             return f"No picture has come since {self.name} was made."
         tags = f", and {self.tags:,} tags" if self.tags else ""
         return f"Saved as {self.name}: labels of {self.images:,} pictures{tags}."
+
+
+def suggested(there: Container[str]) -> str:
+    """A name that nothing is saved under."""
+    names = (f"labels_{n}" if n > 1 else "labels" for n in itertools.count(1))
+    return next(name for name in names if name not in there)
 
 
 def lines_of(text: str) -> list[str]:
