@@ -50,6 +50,7 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     expect(large).to_contain_text("chelsea.png")
     page.keyboard.press("Escape")
 
+    page.get_by_role("button", name="Save these labels").click()
     page.get_by_label("Save under the name").fill("kind")
     page.get_by_label("Save under the name").press("Enter")
     page.get_by_text("Give each label as a tag too").click()
@@ -127,7 +128,7 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     expect(table).to_be_visible()
     # The table is a canvas: its first row is chosen by its box.
     table.click(position={"x": 18, "y": 52})
-    expect(page.get_by_text(hostile)).to_be_visible()
+    expect(page.get_by_test_id("stText").get_by_text(hostile)).to_be_visible()
     page.get_by_role("button", name="Rename", exact=True).click()
     page.get_by_label("New name").fill("first *ones*")
     page.get_by_label("New name").press("Enter")

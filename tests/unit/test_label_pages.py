@@ -64,7 +64,9 @@ class TestAsking:
         made = Asked("cat", "a {}\n\n the {} ", "a wall\na floor", several=False).arguments()
         assert made["templates"] == ["a {}", "the {}"]
         assert made["none"] == ["a wall", "a floor"]
-        assert Asked("cat", "", None).arguments()["templates"] == asking.USUAL
+        assert Asked("cat", "", None).arguments()["templates"] == [asking.USUAL]
+        # Never a file, whatever it is called.
+        assert Asked("cat", __file__).arguments()["templates"] == [__file__]
         assert Asked("cat", none="", several=True).arguments()["none"] is False
 
     def test_tags_that_look_like_lines_of_words_are_classes_still(self) -> None:
@@ -88,6 +90,8 @@ class TestAsking:
             True, True, "2026-11-25T21:00:00Z",
         )  # fmt: skip
         assert asking.saved_line(one) == "cat, dog · as columns and tags · builtin · 2026-11-25"
+        assert asking.suggested([]) == "labels"
+        assert asking.suggested(["labels", "labels_2"]) == "labels_3"
         assert asking.Stored("pet", 0, 0).line() == "No picture has come since pet was made."
         assert asking.Stored("pet", 8, 3).line() == "Saved as pet: labels of 8 pictures, and 3 tags."
 

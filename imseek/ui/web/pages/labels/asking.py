@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from imseek import labels
+from imseek.encoders import prompts
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import Classes
 from imseek.types import SavedLabels
 
 #: Pictures that the preview looks at.
 SAMPLE: Final = 5000
+#: Pictures of each sort that are shown of a class.
+EXAMPLES: Final = 12
 #: The sentence around a class where nothing else is chosen, and the choice of one's own.
 USUAL: Final = "a photo of a {}"
 OWN: Final = "My own sentences"
@@ -37,12 +41,13 @@ class Asked:
 
     def arguments(self) -> dict[str, Any]:
         """For :func:`imseek.labels.label` and :func:`imseek.labels.preview`."""
-        templates = lines_of(self.sentences)
+        # Sentences as a list: a text alone could be taken for the name of a file.
+        named = self.sentences in prompts.names()
         none: bool | list[str] = False
         if self.none is not None and not self.several:
             none = lines_of(self.none) or True
         return {
-            "templates": (templates[0] if len(templates) == 1 else templates) or USUAL,
+            "templates": self.sentences if named else lines_of(self.sentences) or [USUAL],
             "none": none,
             "multi": self.several,
             "threshold": self.threshold,
@@ -77,6 +82,12 @@ class Stored:
             return f"No picture has come since {self.name} was made."
         tags = f", and {self.tags:,} tags" if self.tags else ""
         return f"Saved as {self.name}: labels of {self.images:,} pictures{tags}."
+
+
+def suggested(there: Container[str]) -> str:
+    """A name that nothing is saved under."""
+    names = (f"labels_{n}" if n > 1 else "labels" for n in itertools.count(1))
+    return next(name for name in names if name not in there)
 
 
 def lines_of(text: str) -> list[str]:

@@ -91,7 +91,7 @@ def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str
     if parts < 2:
         return None, ()
     mine = [f"image_id % {parts} = {number % parts}", *(f"tag({pictures.quoted(tag)})" for tag in tags_)]
-    return " OR ".join(mine), (f"Chosen from every {parts}th picture; other pictures next time.",)
+    return " OR ".join(mine), (f"Chosen from one picture in {parts}; from others next time.",)
 
 
 def searched(

@@ -34,7 +34,8 @@ def show(name: str, collection: Collection) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="tags-table",
+        # Another table after a change: nothing is chosen in it.
+        key=f"tags-table-{st.session_state.setdefault('tags-changes', 0)}",
         column_config={"pictures": st.column_config.NumberColumn(format="localized")},
     )
     at = picked["selection"]["rows"]
@@ -89,5 +90,5 @@ def _do(act: Callable[[], TagReport], what: str) -> None:
         shell.refused(error)
         return
     st.session_state["tags-said"] = f"✓ {one_line(what)}: {pictures.count(told.changed)}."
-    st.session_state.pop("tags-table", None)
+    st.session_state["tags-changes"] += 1
     st.rerun()

@@ -19,6 +19,7 @@ from imseek.ui.web.components.lines import LONGEST, lines
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import pictures, saved, working
 from imseek.ui.web.pages.labels.asking import (
+    EXAMPLES,
     NUMBER,
     OWN,
     SAMPLE,
@@ -29,6 +30,7 @@ from imseek.ui.web.pages.labels.asking import (
     as_text,
     known_to,
     preview_line,
+    suggested,
 )
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free, one_line
@@ -51,13 +53,13 @@ def show(name: str, collection: Collection) -> None:
     with left:
         asked = _asked(name, collection)
         classes = asked.read()
-        with st.container():
-            saving = st.container()
+        saving = st.container()
     with right:
         found = _preview(name, collection, asked, classes)
     with saving:
         if found is not None and isinstance(classes, Classes):
-            _save(collection, asked, classes, found)
+            with st.popover("Save these labels", type="primary"):
+                _save(collection, asked, classes, found)
         _told(collection)
     saved.show(name, collection)
 
@@ -182,7 +184,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
         st.text(f"⚠️ {note}")
     for line in found.labels.notes:
         st.text(one_line(line))
-    examples = found.labels.examples()
+    examples = found.labels.examples(EXAMPLES)
     pressed = shelves(
         pictures.shelves(name, collection.path, examples, of=looked),
         key=f"labels-shelves-{name}",
@@ -197,14 +199,18 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
 
 
 def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPreview) -> None:
-    st.text("Nothing is stored so far.")
-    hint = pictures.columns_name(classes.names[0])
-    name = (st.text_input("Save under the name", key="labels-name", placeholder=hint) or "").strip()
+    st.text("Nothing is stored so far. Saved labels can be filtered by, continued, and taken back.")
+    with shell.told():
+        there = {one.name for one in labels.saved(collection)}
+    free = suggested(there)
+    name = (st.text_input("Save under the name", key="labels-name", placeholder=free) or "").strip() or free
+    if name in there:
+        st.text(f"This takes the place of what is saved as {one_line(name)}.")
     tag = st.checkbox("Give each label as a tag too", key="labels-tag")
     work = working.find(collection.path, SLOT)
     busy = work is not None and not work.ended
     what = f"Label {pictures.count(found.of)}"
-    if st.button(f"{what} and save", type="primary", disabled=not name or busy, key="labels-go"):
+    if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
         arguments = asked.arguments()
 
         def task(progress: ProgressCallback, stop: threading.Event) -> Stored:
@@ -215,8 +221,6 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
 
         working.begin(collection.path, SLOT, what, task)
         st.rerun()
-    if not name:
-        st.text("Give it a name to save it.")
 
 
 def _told(collection: Collection) -> None:

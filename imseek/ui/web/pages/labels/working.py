@@ -104,7 +104,7 @@ def watch(root: Path) -> None:
             _watch(work, slot)
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=1.0)
 def _watch(work: Work, slot: str) -> None:
     if work.ended:
         st.rerun()
