@@ -89,6 +89,11 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     expect(page.get_by_text("Copy them again")).to_be_visible()
     expect(page.get_by_text("broken.jpg").first).to_be_visible()
 
+    # A file that was mended is tried again.
+    (pictures / "many" / "broken.jpg").write_bytes((pictures / "many" / "000.jpg").read_bytes() + b"mended")
+    page.get_by_role("button", name="Try all of them again").click()
+    expect(page.get_by_text("Everything that was found could be indexed.")).to_be_visible(timeout=120_000)
+
     # The link leads to pictures.
     page.get_by_role("link", name="Search these pictures").click()
     expect(page.get_by_label("Search")).to_be_visible()
