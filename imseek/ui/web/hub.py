@@ -22,10 +22,12 @@ LARGE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """``given`` is a collection that was named at the start, which need not be one of the library."""
+    """``given`` is a collection that was named at the start, which need not be one of the library; ``runtime`` says how
+    vectors are computed, by jobs that are started here too."""
 
     service: Service
     given: library.Named | None = None
+    runtime: Runtime | None = None
 
     def collections(self) -> tuple[library.Named, ...]:
         """Those that can be chosen now: the given one first, and all by name."""
@@ -48,7 +50,7 @@ _hub: Hub | None = None
 def start(given: library.Named | None, runtime: Runtime | None) -> Hub:
     """The hub of this process from now on."""
     global _hub
-    _hub = Hub(Service(Settings((), later=True), runtime), given)
+    _hub = Hub(Service(Settings((), later=True), runtime), given, runtime)
     return _hub
 
 

@@ -10,6 +10,7 @@ from imseek.errors import ImseekError, MissingExtraError
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Work
 from imseek.ui.web.components.folders import folders
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating
 
 _NAME = "collections-name"
@@ -98,7 +99,7 @@ def _encoder(busy: bool) -> str:
 
 def _start(wanted: creating.Wanted) -> None:
     try:
-        creating.start(wanted, os.environ)
+        creating.start(wanted, os.environ, hub().runtime)
     except ImseekError as error:
         shell.refused(error)
         return

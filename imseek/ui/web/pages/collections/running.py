@@ -14,7 +14,9 @@ from imseek.jobs import Job
 from imseek.library import Named
 from imseek.ui.cli.output import count
 from imseek.ui.web import shell
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import telling
+from imseek.ui.web.pages.collections.creating import with_runtime
 
 #: Seconds between looks: at one that runs, and whether somebody else has started one.
 _OFTEN = 1.0
@@ -31,7 +33,7 @@ def start(named: Named, command: Sequence[str]) -> None:
     """Run ``imseek COMMAND`` as a job and look at it; refusals are shown."""
     try:
         with st.spinner("Starting"):
-            job = jobs.start(named.path, command)
+            job = jobs.start(named.path, with_runtime(command, hub().runtime))
     except ImseekError as error:
         shell.refused(error)
         return
