@@ -14,6 +14,7 @@ import imseek
 from imseek import jobs
 
 MANY = 70
+HOSTILE = "**b** <img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def pictures(tmp_path: Path, photo_files: list[Path]) -> Path:
     folder = tmp_path / "pictures"
     (folder / "many").mkdir(parents=True)
     (folder / "my others").mkdir()
+    (folder / HOSTILE).mkdir()
     jpegs = [path for path in photo_files if path.suffix == ".jpg"]
     for n in range(MANY):
         data = jpegs[n % len(jpegs)].read_bytes()
@@ -60,6 +62,11 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     expect(page.get_by_text("This cannot be a name")).to_be_visible()
     expect(page.get_by_role("button", name="Create and index")).to_be_disabled()
 
+    # Names of folders are text, whatever they say.
+    page.get_by_label("Folder with pictures").fill(f"{pictures}/")
+    page.get_by_role("option").filter(has_text="<img").click()
+    expect(page.get_by_text(f"All pictures in {pictures}/{HOSTILE}/ and")).to_be_visible()
+
     # A path is completed.
     page.get_by_label("Folder with pictures").fill(f"{pictures}/MA")
     expect(page.get_by_role("option", name="many")).to_contain_text(f"{MANY + 2} pictures")
@@ -88,6 +95,11 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     expect(page.get_by_text("Truncated: 1")).to_be_visible()
     expect(page.get_by_text("Copy them again")).to_be_visible()
     expect(page.get_by_text("broken.jpg").first).to_be_visible()
+
+    # A file that was mended is tried again.
+    (pictures / "many" / "broken.jpg").write_bytes((pictures / "many" / "000.jpg").read_bytes() + b"mended")
+    page.get_by_role("button", name="Try all of them again").click()
+    expect(page.get_by_text("Everything that was found could be indexed.")).to_be_visible(timeout=120_000)
 
     # The link leads to pictures.
     page.get_by_role("link", name="Search these pictures").click()

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+import imseek
 from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, UnknownEncoderError
 from imseek.types import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import Work
 from imseek.ui.web.folders import home, look
-from imseek.ui.web.pages.collections import creating, telling
+from imseek.ui.web.pages.collections import creating, overview, telling
 
 NOW = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 
@@ -182,6 +183,19 @@ def test_commands_of_the_page() -> None:
     )  # fmt: skip
 
 
+def test_jobs_compute_as_the_pages_do() -> None:
+    runtime = imseek.Runtime(device="cpu", threads=2)
+    assert creating.with_runtime(("index", "--", "/x"), runtime) == (
+        "index", "--device=cpu", "--threads=2", "--", "/x",
+    )  # fmt: skip
+    assert creating.with_runtime(("source", "remove", "1"), runtime) == ("source", "remove", "1")
+    assert (
+        creating.with_runtime(("index",), None)
+        == creating.with_runtime(("index",), imseek.Runtime())
+        == ("index",)
+    )
+
+
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
@@ -208,7 +222,7 @@ def test_encoders_say_what_they_cost() -> None:
 
 def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) -> None:
     wanted = creating.Wanted("new", "fake", index=creating.index_command([str(photos)]))
-    work = creating.start(wanted, environ)
+    work = creating.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
     assert work.wait(60)
     assert work.error is None
     assert isinstance(work.result, jobs.Job)
@@ -280,3 +294,11 @@ def test_mistakes_in_work_are_kept_for_the_page() -> None:
     assert isinstance(work.error, ZeroDivisionError)
     assert background.of_kind("test")[-1] is work
     background.forget(work)
+
+
+def test_cards_tell_what_cannot_be_opened(tmp_path: Path) -> None:
+    named = library.Named("c", tmp_path / "c")
+    imseek.create(named.path, encoder="fake").close()
+    assert overview.facts(named) == ["0 pictures", "at rest"]
+    (named.path / "catalog.sqlite").write_bytes(b"no catalog at all")
+    assert overview.facts(named) == ["cannot be opened", "choose it to see why"]

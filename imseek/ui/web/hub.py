@@ -25,11 +25,13 @@ LARGE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """``given`` is a collection that was named at the start, which need not be one of the library. With ``opens``
-    pictures can be opened in a viewer of this machine."""
+    """``given`` is a collection that was named at the start, which need not be one of the library; ``runtime`` says how
+    vectors are computed, by jobs that are started here too. With ``opens`` pictures can be opened in a viewer of this
+    machine."""
 
     service: Service
     given: library.Named | None = None
+    runtime: Runtime | None = None
     opens: bool = False
     choices: Choices = field(default_factory=Choices)
 
@@ -54,7 +56,7 @@ _hub: Hub | None = None
 def start(given: library.Named | None, runtime: Runtime | None, *, opens: bool = False) -> Hub:
     """The hub of this process from now on."""
     global _hub
-    _hub = Hub(Service(Settings((), later=True), runtime), given, opens)
+    _hub = Hub(Service(Settings((), later=True), runtime), given, runtime, opens)
     return _hub
 
 

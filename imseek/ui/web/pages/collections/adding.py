@@ -50,7 +50,7 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                 )
             with st.container(horizontal=True):
                 key = f"{named.name}-{source.source_id}"
-                if st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
+                if source.path and st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
                     _relocate(named, source)
                 if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
                     _remove(named, source)

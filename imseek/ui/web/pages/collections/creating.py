@@ -97,8 +97,9 @@ def choices() -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def start(wanted: Wanted, environ: Mapping[str, str]) -> Work:
-    """Make it in the background. The work's result is the job that indexes, None where nothing is to be indexed.
+def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | None = None) -> Work:
+    """Make it in the background, where ``runtime`` says how vectors are computed. The work's result is the job that
+    indexes, None where nothing is to be indexed.
 
     Raises UsageError for a name that cannot be one, CollectionExistsError.
     """
@@ -116,12 +117,16 @@ def start(wanted: Wanted, environ: Mapping[str, str]) -> Work:
         work.tell("Preparing the encoder")
         with watched(fetched):
             imseek.create(
-                path, encoder=wanted.encoder, captions=wanted.captions, notify=lambda line: work.tell(line)
+                path,
+                encoder=wanted.encoder,
+                captions=wanted.captions,
+                runtime=runtime,
+                notify=lambda line: work.tell(line),
             ).close()
         if not wanted.index:
             return None
         work.tell("Starting to index")
-        return jobs.start(path, wanted.index)
+        return jobs.start(path, with_runtime(wanted.index, runtime))
 
     return background.start(KIND, wanted.name, make)
 
@@ -156,3 +161,16 @@ def index_command(
     # What follows `--` is a path, whatever it begins with.
     given = ("--", *paths) if paths else ()
     return ("index", *(flag for flag, wanted in flags.items() if wanted), *limited, *given)
+
+
+def with_runtime(command: Sequence[str], runtime: imseek.Runtime | None) -> tuple[str, ...]:
+    """A command line that computes vectors as these pages do; others stay as they are."""
+    if runtime is None or command[0] not in ("index", "maintain"):
+        return tuple(command)
+    usual = imseek.Runtime()
+    flags = [
+        f"--{name}={value}"
+        for name in ("device", "precision", "threads")
+        if (value := getattr(runtime, name)) != getattr(usual, name)
+    ]
+    return (command[0], *flags, *command[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from imseek import upkeep
+from imseek import jobs, upkeep
 from imseek.library import Named
 from imseek.types import CollectionInfo, display_path
 from imseek.ui.cli.building import index_facts, policy_line
@@ -50,6 +50,7 @@ def show(named: Named, info: CollectionInfo) -> None:
             ("Folder", printable(info.path)),
             ("Created", info.created),
             ("Generation", f"{info.generation:,} (format {info.format})"),
+            ("Last run", _last_run(named)),
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
         ]
     )
@@ -88,6 +89,12 @@ def show(named: Named, info: CollectionInfo) -> None:
         alt="What the collection takes of the disk",
     )
     st.text(f"{size(sum(part.bytes for part in use))} in all")
+
+
+def _last_run(named: Named) -> str:
+    with shell.told():
+        job = next(iter(jobs.list(named.path, limit=1)), None)
+    return "none yet" if job is None else f"{telling.told(job).what}, {job.ended or job.started}"
 
 
 def _licence(reference: str) -> str:

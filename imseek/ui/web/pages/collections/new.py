@@ -10,6 +10,7 @@ from imseek.errors import ImseekError, MissingExtraError
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Work
 from imseek.ui.web.components.folders import folders
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating
 
 _NAME = "collections-name"
@@ -54,8 +55,9 @@ def _form(busy: bool) -> None:
         st.text_input("Name", key=_NAME, live="300ms", max_chars=64, disabled=busy, width=400) or ""
     ).strip()
     problem = creating.problem(name, os.environ)
-    if problem and not busy:
-        st.text(f"⚠️ {problem}")
+    with st.container():  # In a place of its own, so that nothing below it moves.
+        if problem and not busy:
+            st.text(f"⚠️ {problem}")
     listing = folders("Folder with pictures", key=_FOLDER)
     if listing.chosen is None:
         st.text("Nothing is there yet: go on typing, or choose a folder.")
@@ -89,14 +91,15 @@ def _encoder(busy: bool) -> str:
         disabled=busy,
         width=400,
     )
-    for line in known[reference].facts:
-        st.text(line)
+    with st.container(gap="xsmall"):
+        for line in known[reference].facts:
+            st.text(line)
     return reference
 
 
 def _start(wanted: creating.Wanted) -> None:
     try:
-        creating.start(wanted, os.environ)
+        creating.start(wanted, os.environ, hub().runtime)
     except ImseekError as error:
         shell.refused(error)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -13,11 +14,15 @@ from imseek.jobs import Job
 from imseek.library import Named
 from imseek.ui.cli.output import count
 from imseek.ui.web import shell
+from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import telling
+from imseek.ui.web.pages.collections.creating import with_runtime
 
 #: Seconds between looks: at one that runs, and whether somebody else has started one.
 _OFTEN = 1.0
 _SELDOM = 5.0
+#: Seconds after the end of a run in which its log may still grow.
+_AFTERWARDS = 15.0
 #: How many runs back the one that somebody looked at may lie.
 _LOOKED_AT = 20
 _ASKED = "collections-asked-to-stop"
@@ -28,7 +33,7 @@ def start(named: Named, command: Sequence[str]) -> None:
     """Run ``imseek COMMAND`` as a job and look at it; refusals are shown."""
     try:
         with st.spinner("Starting"):
-            job = jobs.start(named.path, command)
+            job = jobs.start(named.path, with_runtime(command, hub().runtime))
     except ImseekError as error:
         shell.refused(error)
         return
@@ -44,26 +49,40 @@ def is_at_work(named: Named) -> Job | None:
 def show(named: Named) -> None:
     """The run under way, and the last one that somebody looked at once it has ended. Raises StorageError."""
     job = next(iter(jobs.list(named.path, limit=1)), None)
-    seen = None if job is None else (job.run_id, job.state)
-    at_work = job is not None and job.state == jobs.RUNNING
-    if at_work and job is not None and not _is_ours(job):
+    if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
         st.session_state[_STARTED] = (str(named.path), job.run_id)
+    seen = _state(job)
+    st.fragment(_show, run_every=_OFTEN if seen.changing else _SELDOM)(named, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Of the last run, as far as the rest of the page depends on it."""
+
+    run_id: int = 0
+    state: str = ""
+    changing: bool = False
+
+
+def _state(job: Job | None) -> _State:
+    if job is None:
+        return _State()
     # A process says what came of it a moment after its run has ended.
-    watched = st.session_state.get(_STARTED, ("",))[0] == str(named.path)
-    st.fragment(_show, run_every=_OFTEN if at_work or watched else _SELDOM)(named, seen)
+    just = job.ended is not None and telling.seconds_between(job.ended) < _AFTERWARDS
+    return _State(job.run_id, job.state, job.state == jobs.RUNNING or just)
 
 
-def _show(named: Named, seen: tuple[int, str] | None) -> None:
+def _show(named: Named, seen: _State) -> None:
     try:
         found = jobs.list(named.path, limit=_LOOKED_AT)
     except ImseekError as error:
         shell.refused(error)
         return
     now = next(iter(found), None)
+    if _state(now) != seen:
+        st.rerun()  # All of the page: what it says of the collection is another thing now.
     if now is None:
         return
-    if (now.run_id, now.state) != seen:
-        st.rerun()  # All of the page: what it says of the collection is another thing now.
     if now.state == jobs.RUNNING:
         if not _is_ours(now):
             with st.container(border=True, key="collections-run"):
