@@ -220,8 +220,12 @@ def test_the_next_hits_come_as_one_scrolls(many) -> None:
         await browser.until(lambda: browser.app.found.hits)
         assert len(browser.tiles) == browser.app.window.columns * browser.app.window.rows == 8
         assert browser.status == "1 of 60+"
-        for _ in range(40):
-            await browser.press("pagedown")
+        await browser.press(*["pagedown"] * 3)
+        assert browser.app.window.top == 5
+        assert browser.app.window.cursor == 24
+        await browser.until(lambda: len(browser.app.found.hits) == 120, "the second page")
+        for _ in range(3):
+            await browser.press("end")
             await browser.until(lambda: not browser.app._searching)
         assert [hit.image_id for hit in browser.app.found.hits] == expected
         assert browser.status == "150 of 150"

@@ -70,17 +70,21 @@ class Browse(App[list[Hit]]):
         self._searching = False
 
     def compose(self) -> ComposeResult:
-        yield Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
-        yield Static("", id="status", markup=False)
-        yield Tiles(self._show_tile, id="tiles")
-        yield Static("", id="where", markup=False)
+        self._words = Input(self._wish.line, placeholder="what the picture shows, in words", id="words")
+        self._status = Static("", id="status", markup=False)
+        self._tiles = Tiles(self._show_tile, id="tiles")
+        self._where = Static("", id="where", markup=False)
+        yield self._words
+        yield self._status
+        yield self._tiles
+        yield self._where
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self._say("type what you look for, and press Enter; ? in the grid tells the keys")
         if self._wish.line.strip():
             self.ask(self._wish)
-            self.query_one(Tiles).focus()
+            self._tiles.focus()
 
     # -- asking ------------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class Browse(App[list[Hit]]):
         self._refresh()
 
     def on_tile_clicked(self, event: Tile.Clicked) -> None:
-        self.query_one(Tiles).focus()
+        self._tiles.focus()
         self._go(event.at)
         if event.twice:
             self.action_large()
@@ -184,10 +188,10 @@ class Browse(App[list[Hit]]):
         self._draw()
 
     def _draw(self) -> None:
-        self.query_one(Tiles).refresh_tiles(self.window.shown.start)
+        self._tiles.refresh_tiles(self.window.shown.start)
         hit = self.here
         place = "" if hit is None or hit.place is None else hit.place.display
-        self.query_one("#where", Static).update(place)
+        self._where.update(place)
 
     def _load(
         self, pictures: Pictures, hits: Sequence[Hit], side: int, take: Callable[[Key, bytes | str], None]
@@ -214,14 +218,13 @@ class Browse(App[list[Hit]]):
         self._thumbs[key] = picture
         while len(self._thumbs) > _KEPT:
             self._thumbs.popitem(last=False)
-        for tile in self.query_one(Tiles).tiles:
+        for tile in self._tiles.tiles:
             if tile.at < len(self.found.hits) and key_of(self.found.hits[tile.at]) == key:
                 self._show_tile(tile, tile.at)
 
     def _say(self, text: str, *, error: bool = False) -> None:
-        status = self.query_one("#status", Static)
-        status.set_class(error, "-error")
-        status.update(text)
+        self._status.set_class(error, "-error")
+        self._status.update(text)
 
     def _fail(self, error: Exception) -> None:
         hint = f" ({error.hint})" if isinstance(error, ImseekError) and error.hint else ""
@@ -246,7 +249,7 @@ class Browse(App[list[Hit]]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.ask(Wish(event.value, where=self._wish.where, by=self._wish.by))
-        self.query_one(Tiles).focus()
+        self._tiles.focus()
 
     def _go(self, cursor: int) -> None:
         self.window = self.window.at(cursor, len(self.found.hits))
@@ -273,10 +276,10 @@ class Browse(App[list[Hit]]):
         self._go(len(self.found.hits) - 1 if last else 0)
 
     def action_words(self) -> None:
-        self.query_one("#words", Input).focus()
+        self._words.focus()
 
     def action_grid(self) -> None:
-        self.query_one(Tiles).focus()
+        self._tiles.focus()
 
     def action_large(self) -> None:
         if self.here is not None:

@@ -28,14 +28,14 @@ class Large(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,enter,q", "close", "Back"),
-        Binding("left,up", "app.step(-1)", "Previous"),
-        Binding("right,down", "app.step(1)", "Next"),
+        Binding("left,up", "app.step(-1)", "Previous", show=False),
+        Binding("right,down", "app.step(1)", "Next", show=False),
         Binding("space", "app.choose", "Select"),
         Binding("o", "app.view", "Open"),
-        Binding("y", "app.copy", "Copy path"),
-        Binding("m", "app.like", "More like this"),
-        Binding("l", "app.unlike", "Less like this"),
-        Binding("question_mark", "app.keys", "Keys"),
+        Binding("y", "app.copy", "Copy"),
+        Binding("m", "app.like", "More"),
+        Binding("l", "app.unlike", "Less"),
+        Binding("question_mark", "app.keys", "Keys", key_display="?"),
     ]
 
     def compose(self) -> ComposeResult:

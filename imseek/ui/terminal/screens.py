@@ -32,6 +32,8 @@ _ITERM: Final = ("iTerm2", "WezTerm", "mintty")
 _PATIENCE: Final = 1.0
 #: Of a cell, in pixels, where nobody knows: that of the VT340.
 _USUAL: Final = (10, 20)
+#: Nobody has larger ones: what says so is no answer.
+_LARGEST: Final = (100, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _size() -> tuple[int, int]:
 def _cell(descriptor: int, answer: str) -> tuple[int, int]:
     if match := _CELL.search(answer):
         height, width = int(match[1]), int(match[2])
-        if width and height:
+        if 0 < width <= _LARGEST[0] and 0 < height <= _LARGEST[1]:
             return width, height
     try:
         import fcntl
@@ -134,4 +136,11 @@ def _cell(descriptor: int, answer: str) -> tuple[int, int]:
         lines, columns, across, down = struct.unpack("HHHH", told)
     except OSError:
         return _USUAL
-    return (across // columns, down // lines) if across and down and columns and lines else _USUAL
+    if not (
+        columns
+        and lines
+        and columns <= across <= columns * _LARGEST[0]
+        and lines <= down <= lines * _LARGEST[1]
+    ):
+        return _USUAL
+    return across // columns, down // lines
