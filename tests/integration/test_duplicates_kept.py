@@ -15,10 +15,10 @@ from imseek.data import patience
 from imseek.data.writer import Writer
 from imseek.errors import ImseekError, UsageError
 from imseek.types import Judgement, Progress
-from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates import kept as module
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import Said
+from imseek.ui.web.tasks import Task
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 

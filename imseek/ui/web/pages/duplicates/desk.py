@@ -27,10 +27,10 @@ from imseek.types import (
     ProgressCallback,
     UndoReport,
 )
-from imseek.ui.web.tasks import Task
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import chosen
+from imseek.ui.web.tasks import Task
 
 #: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
 _MOMENT: Final = 0.5
