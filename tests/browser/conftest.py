@@ -22,7 +22,7 @@ def browser() -> Iterator[Any]:
         if os.environ.get("IMSEEK_CI"):
             pytest.fail(why)
         pytest.skip(why)
-    sync_api.expect.set_options(timeout=20_000)  # The first query loads its encoder.
+    sync_api.expect.set_options(timeout=60_000)  # The first query loads its encoder.
     with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield started
@@ -63,7 +63,7 @@ def visit(browser: Any, ui: Pages, tmp_path: Path) -> Iterator[Visit]:
             asked.abort()
 
     context.route("**/*", route)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     opened = []
 
     def open_(page: str = "", *, width: int = 1400, dark: bool = False, **query: str) -> Any:

@@ -63,9 +63,9 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     page.locator(".card", has_text="china.jpg").first.focus()
     page.keyboard.press("m")
     page.wait_for_url("**more=**")
-    first = page.locator(".card").first.inner_text()
+    expect(page.locator(".card").first).to_contain_text("china")
     again = visit(**dict(parse_qsl(urlsplit(page.url).query)))
-    expect(again.locator(".card").first).to_have_text(first, use_inner_text=True)
+    expect(again.locator(".card").first).to_contain_text("china")
 
     # One of two copies goes into the trash, and comes back.
     page.get_by_role("link", name="Duplicates").click()
