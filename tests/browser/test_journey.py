@@ -72,7 +72,7 @@ def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_file
     page.get_by_role("button", name="Find duplicates").click()
     expect(page.get_by_role("listbox", name="Group 1 of 1", exact=True)).to_be_visible(timeout=60_000)
     page.keyboard.press("k")
-    expect(page.get_by_text("1 of 1 groups decided")).to_be_visible()
+    expect(page.get_by_text("1 of 1 group decided")).to_be_visible()
     page.get_by_role("radio", name="Clear up").click()
     page.get_by_role("button", name="Move 1 file to the trash").click()
     page.get_by_role("dialog").get_by_role("button", name="Move 1 file to the trash").click()
