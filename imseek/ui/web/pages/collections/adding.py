@@ -23,13 +23,14 @@ _PLAN = "plan"
 def show(named: Named, info: CollectionInfo) -> None:
     """Sources with their states, then what can be added."""
     at_work = running.is_at_work(named)
-    if at_work is not None:
-        st.text(
-            "Something is being done to this collection, as shown above: nothing can be changed until it ends."
-        )
     busy = at_work is not None
-    if info.sources:
-        _sources(named, info.sources, busy)
+    with st.container():  # In a place of its own, so that nothing below it moves.
+        if busy:
+            st.text(
+                "Something is being done to this collection, as shown above: nothing can be changed until it ends."
+            )
+        if info.sources:
+            _sources(named, info.sources, busy)
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
     _add(named, busy)
     work = background.find(_PLAN, str(named.path))
