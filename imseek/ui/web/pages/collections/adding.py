@@ -29,8 +29,13 @@ def show(named: Named, info: CollectionInfo) -> None:
             st.text(
                 "Something is being done to this collection, as shown above: nothing can be changed until it ends."
             )
-        if info.sources:
+    if info.sources:
+        with st.container():
             _sources(named, info.sources, busy)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
+                running.start(named, creating.index_command())
+            st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
     _add(named, busy)
     work = background.find(_PLAN, str(named.path))
@@ -58,10 +63,6 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                 there = source.present and not busy
                 if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
                     running.start(named, creating.index_command([_typed(source)]))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
-            running.start(named, creating.index_command())
-        st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
 
 
 def _typed(source: SourceInfo) -> str:
