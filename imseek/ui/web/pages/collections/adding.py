@@ -82,7 +82,7 @@ def _relocate(named: Named, source: SourceInfo) -> None:
 def _remove(named: Named, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     st.text(
-        f"{count(source.images, 'picture')} will leave the collection, with what you said of them. "
+        f"{count(source.images, 'picture')} will leave the collection, with their tags. "
         "The files stay where they are."
     )
     if st.button("Remove it from the collection", type="primary"):
