@@ -25,16 +25,19 @@ _STYLE: Final = """<style>
 def show() -> None:
     """Draw it."""
     st.html(_STYLE)
-    making = new.show_progress()
+    # Parts that come and go have places of their own, so that nothing below them moves.
+    with st.container():
+        making = new.show_progress()
     named = hub().collections()
     if not named:
         new.show_first_run(busy=making)
         return
     chosen = next((one for one in named if one.name == st.session_state.get(shell.CHOSEN)), named[0])
     overview.show(named, chosen)
-    if st.toggle("Make another collection", key=_NEW):
-        new.show_form(busy=making)
-        st.divider()
+    with st.container():
+        if st.toggle("Make another collection", key=_NEW):
+            new.show_form(busy=making)
+            st.divider()
     _one(chosen)
 
 
@@ -47,10 +50,12 @@ def _one(chosen: Named) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="collections-title"):
         st.text(chosen.name, width="content")
         searchable = st.empty()
-    caring.show_checks(chosen)
+    with st.container():
+        caring.show_checks(chosen)
     try:
         info = hub().open(chosen.name).info()
-        running.show(chosen)
+        with st.container():
+            running.show(chosen)
     except ImseekError as error:
         shell.refused(error)
         caring.show_broken(chosen)

@@ -23,13 +23,19 @@ _PLAN = "plan"
 def show(named: Named, info: CollectionInfo) -> None:
     """Sources with their states, then what can be added."""
     at_work = running.is_at_work(named)
-    if at_work is not None:
-        st.text(
-            "Something is being done to this collection, as shown above: nothing can be changed until it ends."
-        )
     busy = at_work is not None
+    with st.container():  # In a place of its own, so that nothing below it moves.
+        if busy:
+            st.text(
+                "Something is being done to this collection, as shown above: nothing can be changed until it ends."
+            )
     if info.sources:
-        _sources(named, info.sources, busy)
+        with st.container():
+            _sources(named, info.sources, busy)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
+                running.start(named, creating.index_command())
+            st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
     _add(named, busy)
     work = background.find(_PLAN, str(named.path))
@@ -57,10 +63,6 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                 there = source.present and not busy
                 if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
                     running.start(named, creating.index_command([_typed(source)]))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
-            running.start(named, creating.index_command())
-        st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
 
 
 def _typed(source: SourceInfo) -> str:
@@ -80,7 +82,7 @@ def _relocate(named: Named, source: SourceInfo) -> None:
 def _remove(named: Named, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     st.text(
-        f"{count(source.images, 'picture')} will leave the collection, with what you said of them. "
+        f"{count(source.images, 'picture')} will leave the collection, with their tags. "
         "The files stay where they are."
     )
     if st.button("Remove it from the collection", type="primary"):

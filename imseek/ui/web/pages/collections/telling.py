@@ -79,7 +79,9 @@ def told(job: Job, now: datetime | None = None) -> Told:
         else "ended before its end (killed, or no power)",
     }
     done, skipped = (job.progress.get(name) for name in ("done", "skipped"))
-    facts = [f"{count(done, 'file')} looked at" if job.kind == "index" else f"{done:,}"] if _is(done) else []
+    facts = []
+    if _is(done) and done:
+        facts.append(f"{count(done, 'file')} looked at" if job.kind == "index" else f"{done:,}")
     facts += [f"{skipped:,} skipped"] if _is(skipped) and skipped else []
     if job.state == jobs.INTERRUPTED and job.kind in _COMMITS:
         facts.append("that is kept, and the same again goes on from there")
