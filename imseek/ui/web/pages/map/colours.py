@@ -27,6 +27,9 @@ Kind: TypeAlias = Literal["none", "words", "tags", "clusters", "column"]
 _EACH_ITS_OWN: Final = frozenset({"image_id", "path", "name", "content_hash", "phash", "caption"})
 #: Pictures that a name on the map is of, at least.
 _NAMED: Final = 3
+#: From which shade on pictures stand for words that were asked for, and how many do in any case.
+_BRIGHT: Final = 64
+_SOME: Final = 12
 #: Characters of such a name.
 _LONGEST: Final = 24
 
@@ -86,8 +89,11 @@ def by_words(collection: Collection, shown: View, words: str) -> Coloured:
         scores = collection.scores(words, drawn(shown).ids)
         if len(_worded) >= _WORDED:
             _worded.pop(next(iter(_worded)), None)
+        colouring = _scored(scores)
         best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:PICTURED]
-        _worded[key] = sent_colours(_scored(scores), best)
+        stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
+        stand_out[:_SOME] = True
+        _worded[key] = sent_colours(colouring, best[stand_out])
     return _worded[key]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from imseek import clusters, tags
+from imseek import clusters
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.errors import ImseekError
@@ -23,8 +23,6 @@ from imseek.ui.web.plain import one_line
 
 #: Pictures that are shown at first, and with each wish for more.
 _PAGE: Final = 60
-#: Of more than these no files are offered.
-_TAKEN: Final = 2_000
 #: Ids that a search within them can name: a condition has at most 4,000 characters.
 _CONDITION: Final = 4_000
 
@@ -72,14 +70,13 @@ def below(name: str, collection: Collection, shown: View, selection: Selection) 
         st.text("Choose pictures with Lasso or Rectangle to see them here. Click one to see it large.")
         return
     st.subheader(f"{len(ids):,} selected", anchor=False)
-    words, tag = st.columns(2)
-    with words:
-        within = st.text_input(
-            "Search within these", key="map-within", placeholder="best first, for these words"
-        ).strip()
-    with tag:
-        _tag(collection, ids, selection)
-    _more(collection, shown, ids, selection, name)
+    words, more = st.columns([2, 3], vertical_alignment="bottom")
+    within = words.text_input(
+        "Search within these", key="map-within", placeholder="best first, for these words"
+    ).strip()
+    with more:
+        _more(collection, shown, ids, selection, name)
+    download.offer(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
         scores = collection.scores(within, ids) if within else None
     except ImseekError as error:
@@ -98,21 +95,8 @@ def below(name: str, collection: Collection, shown: View, selection: Selection) 
         st.rerun(scope="fragment")
 
 
-def _tag(collection: Collection, ids: Ids, selection: Selection) -> None:
-    with st.form("map-tag", border=False):
-        box, go = st.columns([3, 1], vertical_alignment="bottom")
-        text = box.text_input("Tag these", key="map-tag-text", placeholder="a tag for all of them").strip()
-        if go.form_submit_button("Tag") and text:
-            try:
-                report = tags.add(collection, text, ids.tolist())
-            except ImseekError as error:
-                shell.refused(error)
-            else:
-                st.text(one_line(f"{report.changed:,} tagged {text}"))
-
-
 def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, name: str) -> None:
-    """What tells them from the others, where to search among them, and what can be taken along."""
+    """What tells them from the others, and where to search among them."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("What are they?", key="map-word", help="The word that tells them from all others best."):
             with st.spinner("Comparing them with words; the first time takes longer …"), shell.told():
@@ -129,8 +113,3 @@ def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, n
             st.switch_page(
                 shell.page("search"), query_params=asked.Asked(where=(condition,)).parameters(name)
             )
-    if len(ids) <= _TAKEN:
-        with st.expander("Take them along"):
-            download.offer(name, collection, ids.tolist(), key="map-download")
-    else:
-        st.text(f"Files are offered of at most {_TAKEN:,}.")
