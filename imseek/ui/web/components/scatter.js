@@ -170,7 +170,10 @@ class Scatter {
     this.shown = -1;
   }
 
-  take_selection(bytes) { this.bits = bytes === null ? null : new Uint8Array(bytes); }
+  take_selection(bytes) {
+    this.bits = bytes === null ? null : new Uint8Array(bytes);
+    this.shown = -1;
+  }
 
   explain() {
     this.legend.replaceChildren();

@@ -160,9 +160,11 @@ def _tags(shown: View, ids: Ids, tag: str) -> pa.ChunkedArray:
 
 def _clusters(shown: View, ids: Ids, name: str) -> pa.ChunkedArray:
     """The name of each image's cluster, or its number where it has none."""
-    number, text = _column(shown, ids, name), _column(shown, ids, f"{name}_name")
-    numbered = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
-    return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), pc.coalesce(text, numbered))
+    number = _column(shown, ids, name)
+    text = pc.binary_join_element_wise("group", pc.cast(number, pa.string()), " ")
+    if f"{name}_name" in maps.columns(shown.root):  # Clusters may have been found without names.
+        text = pc.coalesce(_column(shown, ids, f"{name}_name"), text)
+    return pc.if_else(pc.equal(number, 0), pa.scalar("in none", pa.string()), text)
 
 
 def _sources(shown: View, column: pa.ChunkedArray) -> pa.ChunkedArray:
