@@ -9,10 +9,12 @@ opens ``imseek ui`` on it. Chromium without a graphics card draws by software: e
 from __future__ import annotations
 
 import base64
-import statistics
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ from imseek.types import SourceOptions
 
 _PIXEL = base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 
+#: Done when the next frame is on the screen.
+_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
 
 def made(folder: Path, count: int) -> None:
     generator = np.random.default_rng(3)
@@ -43,6 +48,28 @@ def made(folder: Path, count: int) -> None:
     with imseek.create(root, encoder="fake:32") as collection:
         collection.index([folder / "made.npy"], source=SourceOptions(encoder="fake:32"))
     maps.lay_out(root, method="pca")
+
+
+def cpu() -> float:
+    """Seconds of processor time of all processes that this one has started: the pages, the browser."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # It has ended meanwhile.
+        stats[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    ours = {os.getpid()}
+    for _ in range(8):
+        ours |= {pid for pid, (parent, _) in stats.items() if parent in ours}
+    return sum(stats[pid][1] for pid in ours - {os.getpid()}) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    began, used = time.perf_counter(), cpu()
+    yield
+    print(f"{what}: {time.perf_counter() - began:.2f} s, processor {cpu() - used:.2f} s", flush=True)
 
 
 def opened(browser: Any, ui: Pages) -> Page:
@@ -62,9 +89,8 @@ def main(count: int) -> None:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         with pages(folder, folder) as ui:
             for which in ("first visit", "later visit, empty cache"):
-                began = time.perf_counter()
-                page = opened(browser, ui)
-                print(f"{which}: map drawn after {time.perf_counter() - began:.2f} s")
+                with timed(f"{which}, until the map is drawn"):
+                    page = opened(browser, ui)
             sent = page.evaluate(
                 "performance.getEntriesByType('resource').filter((e) => e.name.includes('/arrays/'))"
                 ".reduce((sum, e) => sum + e.decodedBodySize, 0)"
@@ -76,27 +102,20 @@ def main(count: int) -> None:
             for what in ("with pictures", "points only"):
                 page.mouse.move(x, y)
                 page.mouse.down()
-                times: list[float] = []
-                for n in range(40):
-                    began = time.perf_counter()
-                    page.mouse.move(x + 3 * n, y + 2 * n)
-                    page.evaluate(
-                        "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-                    )
-                    times.append(1000 * (time.perf_counter() - began))
+                with timed(f"40 frames moved, {what}"):
+                    for n in range(40):
+                        page.mouse.move(x + 3 * n, y + 2 * n)
+                        page.evaluate(_FRAME)
                 page.mouse.up()
-                print(f"moved, {what}: a frame takes {statistics.median(times):.0f} ms (median of 40)")
                 page.get_by_role("checkbox", name="pictures").uncheck()
             page.get_by_role("button", name="All", exact=True).click()
             page.get_by_role("button", name="Rectangle").click()
-            began = time.perf_counter()
-            page.mouse.move(x - 200, y - 150)
-            page.mouse.down()
-            page.mouse.move(x + 200, y + 150)
-            page.mouse.up()
-            page.get_by_text("selected").first.wait_for()
-            page.locator(".grid .card").first.wait_for()
-            print(f"rectangle: results after {time.perf_counter() - began:.2f} s")
+            with timed("a rectangle, until its pictures are listed"):
+                page.mouse.move(x - 200, y - 150)
+                page.mouse.down()
+                page.mouse.move(x + 200, y + 150)
+                page.mouse.up()
+                page.locator(".grid .card").first.wait_for()
             print(page.locator(".status").inner_text())
         browser.close()
 

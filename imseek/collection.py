@@ -10,9 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from imseek.data.places import is_url, locate
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.summary import summarise
@@ -26,7 +23,6 @@ from imseek.search.engine import Engine
 from imseek.search.query import By, Question, as_query
 from imseek.types import (
     CollectionInfo,
-    Float32,
     Image,
     IndexReport,
     ProgressCallback,
@@ -201,14 +197,6 @@ class Collection:
         """
         asked = [as_query(query, limit, by) for query in queries]
         return self._engine.search_many(asked, Wanted(metadata, vectors))
-
-    def scores(self, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
-        """(n,) float32: what :meth:`search` would score the images of these ids (n,), in their order, however far down
-        they would come. NaN for those that are not there, have nothing to compare, or do not meet the query's
-        ``where``; what shapes an answer (``limit``, ``cutoff`` and so on) changes nothing. Exact, in one reading of
-        their vectors. Raises as :meth:`search`."""
-        ids = np.asarray(image_ids, np.int64).reshape(-1)
-        return self._engine.scores(as_query(query, 1, by), ids)
 
     def get(self, image_id: int) -> Image:
         """Everything known about one image. Raises ImageNotFoundError."""

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
+
 from imseek.data import models
 from imseek.data.reader import Reader
 from imseek.errors import UsageError
@@ -21,11 +23,15 @@ from imseek.explore.maps.laying import FITTED, Wanted
 from imseek.explore.maps.spread import spread
 from imseek.explore.maps.stages import Stages
 from imseek.explore.reading import reading
+from imseek.search.query import By, Question, as_query
 from imseek.search.where.values import known as known_columns
-from imseek.types import AnyCollection, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
+from imseek.types import AnyCollection, Float32, MapInfo, MapMethod, MapReport, ProgressCallback, path_of
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
+
+    from imseek.collection import Collection
 
 __all__ = [
     "NAME",
@@ -37,6 +43,7 @@ __all__ = [
     "maps",
     "missing",
     "representative",
+    "scores",
     "table",
 ]
 
@@ -131,6 +138,15 @@ def missing(collection: AnyCollection, name: str = NAME) -> int:
     """How many images, of those that a map is of, have no place on it: they came after it. Raises UsageError where
     there is no such map."""
     return reading(collection, lambda reader: len(tables.missing(reader, name)))
+
+
+def scores(collection: Collection, query: Question, image_ids: npt.ArrayLike, *, by: By = "image") -> Float32:
+    """(n,) float32: what :meth:`imseek.Collection.search` would score the images of these ids (n,), in their order,
+    however far down they would come: for the colours of a map. NaN for those that are not there, have nothing to
+    compare, or do not meet the query's ``where``; what shapes an answer (``limit``, ``cutoff`` and so on) changes
+    nothing. Exact, in one reading of their vectors. Raises as a search."""
+    ids = np.asarray(image_ids, np.int64).reshape(-1)
+    return collection._engine.scores(as_query(query, 1, by), ids)
 
 
 def columns(collection: AnyCollection) -> dict[str, str]:

@@ -89,7 +89,7 @@ class Engine:
         return self.until_whole(ask)
 
     def scores(self, query: Query, ids: Ids) -> Float32:
-        """See :meth:`imseek.Collection.scores`."""
+        """See :func:`imseek.maps.scores`."""
 
         def ask() -> Float32:
             return scores(self.prepare(query, Window.of(query, None), self._editions.newest()), ids)

@@ -224,7 +224,7 @@ def test_colours_by_words_are_scores(chart: Visit, home: Path) -> None:
     places, table = drawn(home, "photos")
     ids = table.column("image_id").to_pylist()
     with imseek.open(home / "collections" / "photos") as collection:
-        scores = dict(zip(ids, collection.scores("a cat", ids).tolist(), strict=True))
+        scores = dict(zip(ids, maps.scores(collection, "a cat", ids).tolist(), strict=True))
     names = dict(_paths(table))
     best = max(scores, key=scores.__getitem__)
     assert names[best].endswith("chelsea.png")

@@ -26,7 +26,7 @@ class TestScores:
         for question in ("red and blue", 3):
             hits = list(photographed.search(question, limit=50))
             ids = [hit.image_id for hit in hits][::-1]
-            found = photographed.scores(question, ids)
+            found = maps.scores(photographed, question, ids)
             assert found.dtype == np.float32
             assert found.tolist() == pytest.approx([hit.score for hit in hits][::-1], abs=1e-6)
 
@@ -34,25 +34,25 @@ class TestScores:
         with imseek.create(tmp_path / "two", encoder="fake", also=["fake:32"]) as collection:
             collection.index([photos])
             hits = list(collection.search(2, limit=50))
-            assert collection.scores(2, [hit.image_id for hit in hits]).tolist() == pytest.approx(
+            assert maps.scores(collection, 2, [hit.image_id for hit in hits]).tolist() == pytest.approx(
                 [hit.score for hit in hits], abs=1e-6
             )
 
     def test_nothing_to_compare(self, photographed) -> None:
-        assert np.isnan(photographed.scores("red", [999, -1])).tolist() == [True, True]
-        assert photographed.scores("red", []).tolist() == []
+        assert np.isnan(maps.scores(photographed, "red", [999, -1])).tolist() == [True, True]
+        assert maps.scores(photographed, "red", []).tolist() == []
 
     def test_outside_of_the_condition(self, photographed) -> None:
         hits = {hit.image_id: hit for hit in photographed.search("red", limit=50)}
         query = Query((Term(text="red"),), where="format = 'JPEG'", limit=1, cutoff="auto")
-        found = dict(zip(hits, photographed.scores(query, list(hits)).tolist(), strict=True))
+        found = dict(zip(hits, maps.scores(photographed, query, list(hits)).tolist(), strict=True))
         for image_id, score in found.items():
             is_jpeg = hits[image_id].metadata["format"] == "JPEG"
             assert score == pytest.approx(hits[image_id].score) if is_jpeg else np.isnan(score)
 
     def test_what_cannot_be_asked(self, photographed) -> None:
         with pytest.raises(QueryError):
-            photographed.scores(" ", [1])
+            maps.scores(photographed, " ", [1])
 
 
 class TestMaps:

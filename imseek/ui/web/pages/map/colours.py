@@ -86,7 +86,7 @@ def by_words(collection: Collection, shown: View, words: str) -> Coloured:
     """By what a search for these words would score each picture. Raises as :meth:`imseek.Collection.search`."""
     key = (shown, words)
     if key not in _worded:
-        scores = collection.scores(words, drawn(shown).ids)
+        scores = maps.scores(collection, words, drawn(shown).ids)
         if len(_worded) >= _WORDED:
             _worded.pop(next(iter(_worded)), None)
         colouring = _scored(scores)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from imseek import clusters
+from imseek import clusters, maps
 from imseek.collection import Collection
 from imseek.data.vectors.base import Ids
 from imseek.errors import ImseekError
@@ -78,7 +78,7 @@ def below(name: str, collection: Collection, shown: View, selection: Selection) 
         _more(collection, shown, ids, selection, name)
     download.offer(name, collection, ids.tolist(), key="map-download", text="All of these")
     try:
-        scores = collection.scores(within, ids) if within else None
+        scores = maps.scores(collection, within, ids) if within else None
     except ImseekError as error:
         shell.refused(error)
         scores = None
