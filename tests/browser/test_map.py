@@ -19,10 +19,12 @@ from skimage.measure import points_in_poly
 import imseek
 from imseek import maps
 from imseek.types import SourceOptions
+from imseek.ui.map_page import page as map_page
 from imseek.ui.map_page.document import square
 
 MANY = 5_000
 KINDS = 12
+HOSTILE = "<img src=x onerror=alert(1)> ![x](http://elsewhere.example/x) :material/home:"
 #: A WebP of one pixel.
 PIXEL = base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 
@@ -46,7 +48,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> P
     vectors = generator.normal(size=(KINDS, 32))[kind] * 1.2 + generator.normal(size=(MANY, 32))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.save(folder / "made.npy", vectors.astype(np.float32))
-    pq.write_table(pa.table({"kind": [f"kind {one}" for one in kind.tolist()]}), folder / "made.parquet")
+    names = [HOSTILE, *(f"kind {n}" for n in range(1, KINDS))]
+    pq.write_table(pa.table({"kind": [names[one] for one in kind.tolist()]}), folder / "made.parquet")
     with imseek.create(within / "many", encoder="fake:32") as collection:
         collection.index([folder / "made.npy"], source=SourceOptions(encoder="fake:32"))
     maps.lay_out(within / "many", method="pca")
@@ -177,9 +180,12 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     titles = page.locator(".grid .title").all_inner_texts()
     assert {rows[title.removeprefix("made.npy, row ")] for title in titles} == wanted
     # It stays when colours change, when another page was seen, and a large one is as exact.
+    arrays: list[str] = []
+    page.on("request", lambda asked: arrays.append(asked.url) if "/arrays/" in asked.url else None)
     page.get_by_role("combobox", name="Colours").click()
     page.get_by_role("option", name="Folder").click()
     expect(page.locator(".legend")).to_contain_text("folder")
+    assert len(arrays) == 1, "the colours; points and what is selected are there already"
     expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
     page.get_by_role("link", name="Labels").click()
     expect(page.locator("canvas.points")).to_have_count(0)
@@ -200,6 +206,7 @@ def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
     kinds = dict(zip(places, table.column("kind").to_pylist(), strict=True))
     entries = page.locator(".legend li button")
     expect(entries).to_have_count(KINDS)
+    expect(page.locator(".legend")).to_contain_text(HOSTILE)
     label, count = entries.first.locator("span").all_inner_texts()[1:]
     assert int(count) == sum(kind == label for kind in kinds.values())
     entries.first.click()
@@ -299,6 +306,34 @@ def test_nothing_is_wider_than_the_window(chart: Visit, width: int) -> None:
     box = page.locator(".stage").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
+
+
+def test_the_page_that_a_command_writes(visit: Visit, browser: Any, home: Path, tmp_path: Path) -> None:
+    """It is drawn by the same script."""
+    table = maps.table(home / "collections" / "photos", columns=["path", "format"])
+    info = maps.find(home / "collections" / "photos")
+    assert info is not None
+    (tmp_path / "map.html").write_text(
+        "".join(map_page(table, info, title="A map", colour="format")), "utf-8"
+    )
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "map.html").as_uri())
+    canvas = page.locator("#points")
+    box = canvas.bounding_box()
+    shown = page.locator("#card.shown .name")
+    page.locator("#needle").fill("chelsea")
+    expect(page.locator("#found")).to_have_text("1 of 8")
+    page.keyboard.press("Enter")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(shown).to_have_text("chelsea.png")
+    expect(page.locator("#legend li")).to_have_count(2)
+    page.locator("#legend button").first.click()
+    expect(page.locator("#found")).to_contain_text("of 8")
+    assert errors == []
+    context.close()
 
 
 def _paths(table: pa.Table) -> list[tuple[int, str]]:

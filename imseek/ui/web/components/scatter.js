@@ -29,7 +29,7 @@ class Scatter {
     this.bar = element("div", "bar");
     this.modes = ["move", "lasso", "box"].map((mode) => this.button(
       { move: "Move", lasso: "Lasso", box: "Rectangle" }[mode],
-      { move: "Drag to move the map", lasso: "Drag around pictures to choose them (or hold Shift and drag)",
+      { move: "Drag to move the map", lasso: "Drag around pictures to choose them (or hold Shift and drag); with Ctrl they are added",
         box: "Drag a rectangle over pictures to choose them (or hold Shift and Alt and drag)" }[mode],
       () => this.setMode(mode)));
     this.show = document.createElement("input");

@@ -60,6 +60,12 @@ def drawn(shown: View) -> Drawn:
     return Drawn(ids, places, points(ids, places, pictured), total)
 
 
+@lru_cache(maxsize=8)
+def missing(shown: View) -> int:
+    """How many pictures that a map is of came after it."""
+    return maps.missing(shown.root, shown.name)
+
+
 def forget() -> None:
     """What was sent is not kept any more: make it anew."""
     drawn.cache_clear()

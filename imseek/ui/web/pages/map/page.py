@@ -9,7 +9,7 @@ import streamlit as st
 from imseek import maps
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.types import MapInfo
+from imseek.types import CollectionInfo, MapInfo
 from imseek.ui.web import hub, sent, shell
 from imseek.ui.web.components.scatter import Coloured, Lasso, scatter
 from imseek.ui.web.pages.map import colours, drawn, laying, selection
@@ -41,14 +41,8 @@ def show() -> None:
             _first(collection, info.images)
         return
     chosen, by, where = _asked(collection, found)
-    _state(collection, found[chosen], info.encoder.fingerprint, info.images)
-    try:
-        shown = drawn.view(root, chosen, where)
-        drawn.drawn(shown)
-    except ImseekError as error:
-        shell.refused(error)
-        return
-    _map(name, collection, shown, by)
+    _state(collection, found[chosen], info)
+    _map(name, collection, chosen, where, by)
 
 
 def _first(collection: Collection, images: int) -> None:
@@ -125,16 +119,17 @@ def _tag(collection: Collection) -> str:
     )
 
 
-def _state(collection: Collection, info: MapInfo, fingerprint: str, images: int) -> None:
+def _state(collection: Collection, info: MapInfo, of: CollectionInfo) -> None:
     """What is not as it should be with a map, and what mends it."""
     root = collection.path
     if laying.under_way(root):
         return
-    if info.fingerprint != fingerprint:
+    if info.fingerprint != of.encoder.fingerprint:
         st.warning(
-            "The pictures were encoded anew since this map was laid out: it shows how alike they were before."
+            "The pictures were encoded anew since this map was laid out: it shows how alike they were before. "
+            "Lay it out anew, below."
         )
-    elif missing := maps.missing(root, info.name):
+    elif missing := drawn.missing(drawn.view(root, info.name, None)):
         with st.container(horizontal=True, vertical_alignment="center"):
             many = "1 picture came" if missing == 1 else f"{missing:,} pictures came"
             st.text(f"{many} after this map was laid out.")
@@ -144,11 +139,17 @@ def _state(collection: Collection, info: MapInfo, fingerprint: str, images: int)
                 st.rerun()
     with st.expander("This map"):
         st.text(_about(info))
-        again, other = st.tabs(["Lay out anew", "Another map"])
+        again, other, no_more = st.tabs(["Lay out anew", "Another map", "Forget it"])
         with again:
-            laying.offer(root, images, key="map-again", name=info.name, again=True)
+            laying.offer(root, of.images, key="map-again", name=info.name, again=True)
         with other:
-            laying.offer(root, images, key="map-other", name=f"{info.name[:20]}_2")
+            laying.offer(root, of.images, key="map-other", name=f"{info.name[:20]}_2")
+        with no_more:
+            st.text("Pictures, tags and clusters stay; where they lie on this map is forgotten.")
+            if st.button("Forget this map", key="map-forget"):
+                with shell.told():
+                    maps.drop(collection, info.name)
+                st.rerun()
 
 
 def _about(info: MapInfo) -> str:
@@ -165,9 +166,14 @@ def _about(info: MapInfo) -> str:
 
 
 @st.fragment
-def _map(name: str, collection: Collection, shown: View, by: By) -> None:
+def _map(name: str, collection: Collection, of_map: str, where: str | None, by: By) -> None:
     """The map and what is chosen on it: each choice runs only this again."""
-    of = drawn.drawn(shown)
+    try:
+        shown = drawn.view(collection.path, of_map, where)
+        of = drawn.drawn(shown)
+    except ImseekError as error:
+        shell.refused(error)
+        return
     try:
         coloured = _coloured(collection, shown, by)
     except ImseekError as error:
