@@ -200,6 +200,35 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     expect(page.locator(".grid .card")).to_have_count(0)
 
 
+def test_fingers_zoom_and_choose(chart: Visit, home: Path) -> None:
+    page = chart("many")
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        given = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+
+    screen = Screen(page)
+    x, y = map(round, screen.middle)
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for step in range(5, 45, 5):
+        touch("touchMove", (x - 40 - step, y), (x + 40 + step, y))
+    touch("touchEnd")
+    canvas = page.locator("canvas.points")
+    expect(canvas).not_to_have_attribute("data-view", f"{screen.x} {screen.y} {screen.unit}")
+    zoomed = Screen(page)
+    assert zoomed.unit == pytest.approx(2 * screen.unit, rel=0.05)
+    page.get_by_role("button", name="Lasso").click()
+    corners = around((x, y), 40)
+    wanted = zoomed.inside(corners, drawn(home, "many")[0])
+    touch("touchStart", corners[0])
+    for corner in corners[1:]:
+        touch("touchMove", corner)
+    touch("touchEnd")
+    expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
+
+
 def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
     page = chart("many", colour="Column kind")
     places, table = drawn(home, "many")
