@@ -32,6 +32,8 @@ const FRAGMENT = `#version 300 es
     colour = vec4(tint.rgb * alpha, alpha);
   }`;
 
+const STEPS = 16;  // 12 bytes each: WebGL allows 255 from one point to the next
+
 /** The colour of a shade, for CSS. */
 function cssColour(map, shade) {
   const last = map.colours.length - 1;
@@ -65,12 +67,9 @@ function shadedPoints(map, canvas, lost) {
     places[3 * i + 1] = map.ys[i];
   }
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
-  for (const [name, size, kind, at] of [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8],
-    ["flag", 1, gl.UNSIGNED_BYTE, 9]]) {
-    const where = gl.getAttribLocation(program, name);
-    gl.enableVertexAttribArray(where);
-    gl.vertexAttribPointer(where, size, kind, false, 12, at);
-  }
+  const attributes = [["place", 2, gl.FLOAT, 0], ["shade", 1, gl.UNSIGNED_BYTE, 8], ["flag", 1, gl.UNSIGNED_BYTE, 9]]
+    .map(([name, ...rest]) => [gl.getAttribLocation(program, name), ...rest]);
+  for (const [where] of attributes) gl.enableVertexAttribArray(where);
   const uniform = (name) => gl.getUniformLocation(program, name);
   const middle = uniform("middle"), scale = uniform("scale"), size = uniform("size"), dot = uniform("dot");
   const colours = uniform("colours"), count = uniform("count"), ramp = uniform("ramp");
@@ -91,7 +90,11 @@ function shadedPoints(map, canvas, lost) {
       }
       gl.bufferData(gl.ARRAY_BUFFER, raw, gl.DYNAMIC_DRAW);
     },
-    points() {
+    /** All of them, or, while the map is moved where that takes long, one of so many. */
+    points(step = 1) {
+      for (const [where, size, kind, at] of attributes) {
+        gl.vertexAttribPointer(where, size, kind, false, 12 * step, at);
+      }
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
@@ -99,7 +102,19 @@ function shadedPoints(map, canvas, lost) {
       gl.uniform2f(scale, 2 * map.unit() / map.width, 2 * map.unit() / map.height);
       gl.uniform1f(size, map.dotSize() * map.ratio);
       gl.uniform1f(dot, map.dotSize() * map.ratio);
-      gl.drawArrays(gl.POINTS, 0, map.count);
+      gl.drawArrays(gl.POINTS, 0, Math.floor(map.count / step));
+    },
+    /** How large a step has to be so that a picture takes at most so many milliseconds, told from a part of them. */
+    step(most) {
+      const pixel = new Uint8Array(4);
+      let began = 0;
+      for (let n = 0; n < 2; n++) {  // The first time shaders are compiled.
+        began = performance.now();
+        this.points(STEPS);
+        gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+      }
+      const wanted = STEPS * (performance.now() - began) / most;
+      return Math.max(1, Math.min(STEPS, 2 ** Math.ceil(Math.log2(Math.max(wanted, 1)))));
     },
   };
 }
@@ -111,6 +126,7 @@ function plainPoints(map, covered) {
   covered.after(canvas);
   return {
     changed() {},
+    step: () => 1,
     points() {
       if (canvas.width !== covered.width) canvas.width = covered.width;
       if (canvas.height !== covered.height) canvas.height = covered.height;

@@ -107,6 +107,7 @@ class Scatter {
     });
     if (wanted.includes("points") || wanted.includes("colours")) this.only = -1;
     if (wanted.length) this.flagged();
+    if (wanted.includes("points")) this.step = this.draw.step(60);
     if (wanted.includes("points") || wanted.includes("colours")) this.explain();
     if (wanted.includes("points")) this.fit();
     this.clear.hidden = !data.selection;
@@ -135,7 +136,7 @@ class Scatter {
     this.over = element("canvas", "over");
     this.over.setAttribute("aria-hidden", "true");
     this.stage.replaceChildren(this.canvas, this.over, this.card);
-    this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.redraw());
+    this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.panned());
     Object.assign(this.plane, { shades: new Uint8Array(n), colours: [[0, 0, 0]], isRamp: false });
     this.loading.clear();
     this.hovered = this.current = -1;
@@ -151,6 +152,7 @@ class Scatter {
     this.draw = shadedPoints(this.plane, canvas, without);
     if (this.draw === null) without();
     this.heard();
+    this.step = 1;
     this.resized();
   }
 
@@ -234,6 +236,16 @@ class Scatter {
     this.mark();
   }
 
+  /** The map is moved: with fewer points for as long as that lasts, where all of them take long. */
+  panned() {
+    if (this.step > 1) {
+      this.moving = true;
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => { this.moving = false; this.redraw(); }, 200);
+    }
+    this.redraw();
+  }
+
   mark() {
     if (this.plane && !this.frame) this.frame = requestAnimationFrame(() => this.drawn());
   }
@@ -242,7 +254,7 @@ class Scatter {
     this.frame = 0;
     if (this.ended) return;
     const { plane } = this, context = this.over.getContext("2d");
-    if (this.moved) this.draw.points();
+    if (this.moved) this.draw.points(this.moving ? this.step : 1);
     this.moved = false;
     context.setTransform(plane.ratio, 0, 0, plane.ratio, 0, 0);
     context.clearRect(0, 0, plane.width, plane.height);
