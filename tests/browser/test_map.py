@@ -64,7 +64,10 @@ def chart(visit: Visit, browser: Any) -> Visit:
 
     def open_(collection: str, **query: Any) -> Any:
         page = visit("map", c=collection, **query)
-        expect(page.locator("canvas.points")).to_have_attribute("data-view", re.compile(r"\S"))
+        # With words, the first of them load an encoder.
+        expect(page.locator("canvas.points")).to_have_attribute(
+            "data-view", re.compile(r"\S"), timeout=60_000
+        )
         return page
 
     return open_
