@@ -72,7 +72,7 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
     """
     root = _root(collection_path)
     before = max((row.run_id for row in runs.read_runs(root, limit=1)), default=0)
-    launched = launch(root, command)
+    launched = _launched(root, command, {})
     child = launched._child
     while True:
         ended = child.ended.wait(_POLL_SECONDS)
@@ -87,10 +87,13 @@ def start(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Jo
 def launch(collection_path: str | os.PathLike[str], command: Sequence[str]) -> Launched:
     """As :func:`start`, without waiting: for commands such as ``map`` that look at all vectors first and have no run
     until they store what they found. Raises CollectionNotFoundError, ReadOnlyError, StorageError."""
-    root = _root(collection_path)
+    return _launched(_root(collection_path), command, {PROGRESS_VARIABLE: "json"})
+
+
+def _launched(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> Launched:
     fd, starting = job_logs.new(root)
     try:
-        child = _Child([*command], {COLLECTION_VARIABLE: str(root), PROGRESS_VARIABLE: "json"}, fd)
+        child = _Child([*command], {COLLECTION_VARIABLE: str(root), **environment}, fd)
     except BaseException:
         starting.unlink(missing_ok=True)
         raise

@@ -10,7 +10,8 @@ import pytest
 
 import imseek
 from imseek import clusters, jobs, maps, tags
-from imseek.errors import QueryError, UsageError
+from imseek.data.writer import Writer
+from imseek.errors import LockedError, QueryError, UsageError
 from imseek.search.query import Query, Term
 
 
@@ -128,6 +129,12 @@ class TestLaunched:
         assert self.wait(launched) != 0
         assert "knd" in str(launched.error)
         assert launched.error.hint
+
+    def test_a_writer_is_in_the_way(self, photographed) -> None:
+        with Writer(photographed.path, "a test"):
+            launched = jobs.launch(photographed.path, ["index", "--json"])
+            assert self.wait(launched) == LockedError.exit_code
+        assert isinstance(launched.error, LockedError)
 
     def test_stopped(self, photographed) -> None:
         launched = jobs.launch(photographed.path, ["watch"])
