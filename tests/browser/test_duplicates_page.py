@@ -189,3 +189,12 @@ class TestJourney:
         assert gone in own.files()
         assert own.trashed() == set()
         expect(page.get_by_text("Brought back", exact=True)).to_be_visible()
+
+        # What was said is taken back.
+        page.get_by_text("What was said of 3 pairs of pictures").click()
+        for n, some in enumerate(("1 judgement", "2 judgements", "3 judgements")):
+            group(page, "Pictures").locator(".card .tick").nth(n).click()
+            expect(page.get_by_role("button", name=f"Take back {some}")).to_be_visible()
+        page.get_by_role("button", name="Take back 3 judgements").click()
+        expect(page.get_by_text("What was said of")).to_be_hidden()
+        assert duplicates.judgements(own.collection) == ()
