@@ -92,8 +92,9 @@ def test_names_of_files_are_shown_as_they_are(visit: Visit) -> None:
     expect(group(page, "Group 3 of 3")).to_be_visible()
     expect(page.locator("bdi", has_text=HOSTILE)).to_be_visible()
     page.get_by_role("radio", name="All groups").click()
-    expect(page.locator(".card")).to_have_count(3)
-    page.locator(".card").nth(1).click()
+    listed = group(page, "Pictures").locator(".card")
+    expect(listed).to_have_count(3)
+    listed.nth(1).click()
     expect(group(page, "Group 2 of 3")).to_be_visible()
 
 
@@ -189,9 +190,11 @@ class TestJourney:
         assert own.trashed() == set()
         expect(page.get_by_text("Brought back", exact=True)).to_be_visible()
 
-        # What was said is taken back, one by one.
-        page.get_by_text("What was said of 1 pair of pictures").click()
-        page.locator(".card .tick").click()
-        page.get_by_role("button", name="Take back 1 judgement").click()
+        # What was said is taken back.
+        page.get_by_text("What was said of 3 pairs of pictures").click()
+        for n, some in enumerate(("1 judgement", "2 judgements", "3 judgements")):
+            group(page, "Pictures").locator(".card .tick").nth(n).click()
+            expect(page.get_by_role("button", name=f"Take back {some}")).to_be_visible()
+        page.get_by_role("button", name="Take back 3 judgements").click()
         expect(page.get_by_text("What was said of")).to_be_hidden()
         assert duplicates.judgements(own.collection) == ()
