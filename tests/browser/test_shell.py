@@ -43,6 +43,7 @@ def test_without_the_token_there_is_only_a_form(browser: Any, ui: Pages) -> None
 def test_nothing_is_had_without_the_token(ui: Pages, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(ui.url + path)
+    refused.value.close()
     assert refused.value.code == 401
 
 
@@ -55,6 +56,7 @@ def test_strangers_are_refused_whatever_they_bring(ui: Pages, headers: dict[str,
     asked = urllib.request.Request(ui.url + "/", headers={"Cookie": f"imseek={token}", **headers})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(asked)
+    refused.value.close()
     assert refused.value.code == code
 
 

@@ -59,7 +59,10 @@ def pages(
     """``imseek ui ARGUMENTS`` on a free port of loopback, with its log in ``folder``."""
     log = folder / "ui.log"
     command = [sys.executable, "-P", *program, "ui", "--port", "0", "--no-browser", *arguments]
-    env = {**os.environ, "HOME": str(folder), "IMSEEK_HOME": str(home), **(environment or {})}
+    # What encoders keep is known by its content and takes long to make.
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    own = {"HOME": str(folder), "XDG_CACHE_HOME": caches, "IMSEEK_HOME": str(home)}
+    env = {**os.environ, **own, **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdout=output, stderr=output, env=env, start_new_session=True

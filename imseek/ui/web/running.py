@@ -110,6 +110,8 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        # Of one run after the other at once, the second may refer to what the first has let the browser forget.
+        "global.minCachedMessageSize": 1e9,
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
     }

@@ -9,6 +9,7 @@ from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import answer, box, earlier, filtering, options, start, state
 from imseek.ui.web.plain import one_line
+from imseek.ui.web.settling import settle
 
 
 def show() -> None:
@@ -37,3 +38,4 @@ def show() -> None:
         return
     if answer.show(name, collection, asked):
         earlier.remember(collection.uuid, asked)
+        settle("an answer")

@@ -27,6 +27,7 @@ from imseek.ui.web.pages.search import filters, state
 from imseek.ui.web.pages.search.filters import TAG, Filter
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free
+from imseek.ui.web.settling import settle
 
 _TAGS: Final = 8
 _CAPTIONS: Final = 6
@@ -136,5 +137,6 @@ def warm(collection: Collection) -> None:
     def load() -> None:
         with suppress(ImseekError):
             collection.search("warm", limit=1, metadata=False)
+        settle("the encoder")
 
     Thread(target=load, name="warming", daemon=True).start()
