@@ -34,7 +34,8 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     classes = page.get_by_label("Classes")
     classes.press_sequentially("cat")
     cat = page.get_by_role("region", name="cat")
-    expect(cat.locator(".card").first).to_have_attribute("title", "chelsea.png")
+    # The first time, the encoder of words is made ready.
+    expect(cat.locator(".card").first).to_have_attribute("title", "chelsea.png", timeout=90_000)
     expect(page.get_by_text("All 8 pictures.")).to_be_visible()
     expect(page.get_by_text("knows words only roughly")).to_be_visible()
     classes.press("Enter")
@@ -146,7 +147,7 @@ def test_nothing_is_wider_than_the_window(visit: Visit, ui: Pages, width: int) -
     page.get_by_label("Classes").fill(
         "cat\n" + "a class with a name that is much too long for any window " * 3
     )
-    expect(page.get_by_role("region", name="cat")).to_be_visible()
+    expect(page.get_by_role("region", name="cat")).to_be_visible(timeout=90_000)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page = visit("labels", c="photos", how="By examples", classes="cat, dog", width=width)
     expect(page.get_by_role("group", name="Pictures to label").locator(".card").first).to_be_visible()

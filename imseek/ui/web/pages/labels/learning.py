@@ -174,7 +174,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
                 )
                 if label is not None:
                     condition = f"{told.saved} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters(name)
+                    query = asked.Asked(where=(condition,)).parameters()
                     st.switch_page(shell.page("search"), query_params=query)
 
 
