@@ -1,22 +1,441 @@
-"""Pictures that were found: the grid, one of them large."""
+"""Pictures that were found: the grid, one of them large, what can be done with some."""
 
 from __future__ import annotations
 
-from browsing import Visit
+import csv
+import io
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import HOSTILE, Pages, Visit, pages
 from playwright.sync_api import expect
 
+import imseek
+from imseek.ui.web.plain import one_line
 
-def test_a_picture_is_shown_large_and_arrows_lead_on(visit: Visit) -> None:
+LARGE = "dialog.large"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """``photos``: eight photographs; ``hostile``: one under names and captions of all kinds; ``odd``: some that are in
+    archives, have gone, or that no browser shows."""
+    folder = tmp_path_factory.mktemp("library")
+    made = folder / "collections"
+    made.mkdir()
+    _photos(made, folder, photo_files)
+    _hostile(made, folder, photo_files)
+    _odd(made, folder, photo_files)
+    return folder
+
+
+def _photos(made: Path, folder: Path, photo_files: list[Path]) -> None:
+    (folder / "photos").mkdir()
+    files = [Path(shutil.copy(path, folder / "photos")) for path in photo_files]
+    with imseek.create(made / "photos", encoder="builtin") as collection:
+        collection.index(names=files)
+
+
+def _hostile(made: Path, folder: Path, photo_files: list[Path]) -> None:
+    (folder / "hostile").mkdir()
+    for n, text in enumerate(HOSTILE):
+        name = f"{n}{text[:150]}.jpg".replace("/", "∕")
+        shutil.copyfile(photo_files[-1], folder / "hostile" / name)
+        (folder / "hostile" / name).with_suffix(".txt").write_text(text)
+    deep = folder / "hostile" / "/".join(["d" * 200] * 15)
+    deep.mkdir(parents=True)
+    shutil.copyfile(photo_files[3], deep / "rocket.jpg")
+    with (folder / "hostile" / os.fsdecode(b"caf\xe9.jpg")).open("wb") as file:
+        file.write(photo_files[3].read_bytes())
+    with imseek.create(made / "hostile", encoder="fake") as collection:
+        collection.index([folder / "hostile"])
+        ids = [hit.image_id for hit in collection.search("red", limit=50)]
+        for text in HOSTILE:
+            if text.strip() == text and len(text) < 200 and text.isprintable():
+                imseek.tags.add(collection, text, ids)
+
+
+def _odd(made: Path, folder: Path, photo_files: list[Path]) -> None:
+    from PIL import Image
+
+    with zipfile.ZipFile(folder / "album.zip", "w") as archive:
+        archive.write(photo_files[2], "in/coffee.png")
+    shutil.copyfile(photo_files[3], folder / "gone.jpg")
+    with Image.open(photo_files[0]) as picture:
+        picture.save(folder / "scan.tif")
+        exif = Image.Exif()
+        exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
+        picture.convert("RGB").save(folder / "paris.jpg", exif=exif)
+    with imseek.create(made / "odd", encoder="fake") as collection:
+        collection.index([folder / name for name in ("album.zip", "gone.jpg", "scan.tif", "paris.jpg")])
+    (folder / "gone.jpg").unlink()
+
+
+@pytest.fixture
+def refused(browser: Any, ui: Pages) -> Iterator[Visit]:
+    """As ``visit``, for what the server refuses: browsers write that to the console."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+
+    def open_(**query: str) -> Any:
+        page = context.new_page()
+        page.goto(ui.at(**query))
+        return page
+
+    yield open_
+    context.close()
+
+
+def _card(page: Any, text: str) -> Any:
+    return page.locator(".card", has=page.locator(".title", has_text=text))
+
+
+# -- one picture large ---------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_shown_large_and_arrows_lead_on(visit: Visit, home: Path) -> None:
     page = visit(c="photos", q="a cat")
     first = page.locator(".card").first
     first.click()
-    large = page.get_by_role("dialog", name="One picture large")
-    expect(large.get_by_role("img")).to_have_js_property("complete", True)
+    large = page.locator(LARGE)
+    expect(large.locator("table").first).to_contain_text("451 × 300")
+    expect(large.locator(".frame img")).to_have_js_property("naturalWidth", 451)
     expect(large).to_contain_text("chelsea.png")
     expect(large).to_contain_text("1 of 8")
+    expect(large.locator(".path")).to_have_text(str(home / "photos" / "chelsea.png"))
     page.keyboard.press("ArrowRight")
     expect(large).to_contain_text("2 of 8")
-    page.keyboard.press("ArrowLeft")
+    expect(large).not_to_contain_text("chelsea.png")
+    page.keyboard.press("End")
+    expect(large).to_contain_text("8 of 8")
+    expect(large.locator(".next")).to_be_hidden()
+    page.keyboard.press("Home")
+    large.get_by_role("button", name="Show the picture as it is stored").click()
+    expect(large.locator(".frame img")).to_have_attribute("src", re.compile(r"/images/\d+$"))
     page.keyboard.press("Escape")
     expect(large).to_be_hidden()
-    expect(first).to_be_focused()
+    expect(first).to_be_focused()  # Where one was, and not at the top of the page.
+
+
+def test_focus_comes_back_to_the_picture_that_was_last(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat")
+    page.locator(".card").first.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(LARGE)).to_contain_text("3 of 8")
+    page.keyboard.press("Escape")
+    expect(page.locator(".card").nth(2)).to_be_focused()
+
+
+def test_tags_are_given_and_taken_in_the_large_view(visit: Visit, home: Path) -> None:
+    page = visit(c="photos", q="a cat")
+    page.locator(".card").first.click()
+    field = page.get_by_label("A tag for this picture")
+    field.fill("mml")  # Letters that mean something elsewhere.
+    field.press("Enter")
+    tag = page.locator(f"{LARGE} .tag")
+    expect(tag).to_have_text("mml×")
+    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [
+        ("mml", 1)
+    ]
+    page.get_by_label("Remove the tag mml").click()
+    expect(tag).to_have_count(0)
+    assert imseek.tags.counts(home / "collections" / "photos") == ()
+
+
+def test_paths_are_copied(visit: Visit, home: Path) -> None:
+    page = visit(c="photos", q="a cat")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".card").first.focus()
+    page.keyboard.press("y")
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    path = str(home / "photos" / "chelsea.png")
+    assert page.evaluate("navigator.clipboard.readText()") == path
+    page.evaluate("navigator.clipboard.writeText('something else')")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Copy path").click()
+    expect(page.locator(f"{LARGE} .said")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == path
+
+
+def test_where_nothing_can_be_copied_the_path_is_selected(visit: Visit, home: Path) -> None:
+    page = visit(c="photos", q="a cat")
+    page.locator(".card").first.click()
+    page.get_by_role("button", name="Copy path").wait_for()
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); "
+        "document.execCommand = () => false; }"
+    )
+    page.get_by_role("button", name="Copy path").click()
+    expect(page.locator(f"{LARGE} .said")).to_have_text("Press Ctrl+C to copy.")
+    field = page.get_by_label("Text to copy")
+    expect(field).to_be_focused()
+    chosen = field.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)")
+    assert chosen == str(home / "photos" / "chelsea.png")
+
+
+def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
+    page = refused(c="odd", q="red")
+    large = page.locator(LARGE)
+    expect(page.locator(".card")).to_have_count(4)
+    expect(_card(page, "gone.jpg")).to_contain_text("This picture cannot be shown")
+    _card(page, "gone.jpg").click()
+    expect(large.locator(".gone")).to_contain_text(f"is not where it was: {home}/gone.jpg")
+    expect(large).to_contain_text("It is not there now.")
+    page.keyboard.press("Escape")
+    _card(page, "coffee.png").click()
+    expect(large).to_contain_text("Inside an archive.")
+    expect(large.locator(".path")).to_have_text(f"{home}/album.zip!/in/coffee.png")
+    expect(large.locator(".frame img")).to_have_js_property("naturalWidth", 600)
+    page.keyboard.press("Escape")
+    _card(page, "scan.tif").click()
+    expect(large).to_contain_text("A preview: browsers do not show TIFF.")
+    expect(large.get_by_role("button", name="Show the picture as it is stored")).to_be_disabled()
+    expect(large.locator(".frame img")).to_have_js_property("naturalWidth", 512)
+    page.keyboard.press("Escape")
+    _card(page, "paris.jpg").click()
+    expect(large).to_contain_text("48.85833° N, 2.29444° E")
+    link = large.get_by_role("link", name="On a map")
+    assert link.get_attribute("rel") == "noreferrer noopener"
+    assert (link.get_attribute("href") or "").startswith(
+        "https://www.openstreetmap.org/?mlat=48.858333&mlon=2.294444"
+    )
+
+
+# -- the grid ------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_selected_by_keys(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat")
+    cards, bar = page.locator(".card"), page.get_by_role("toolbar", name="Selected pictures")
+    cards.first.focus()
+    page.keyboard.press("Space")
+    expect(bar).to_contain_text("1 selected")
+    expect(cards.first).to_be_focused()  # The page has run again.
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(bar).to_contain_text("3 selected")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Control+a")
+    expect(bar).to_contain_text("8 selected")
+    page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+    expect(page.locator(".card[aria-selected=true]")).to_have_count(0)
+    page.keyboard.press("End")
+    expect(cards.last).to_be_focused()
+    cards.nth(1).click(modifiers=["Control"])
+    cards.nth(4).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("4 selected")
+    bar.get_by_role("button", name="All 8").click()
+    expect(bar).to_contain_text("8 selected")
+    expect(bar.get_by_role("button", name="All 8")).to_have_count(0)
+    bar.get_by_role("button", name="Clear").click()
+    expect(bar).to_have_count(0)
+    expect(page.locator(".card[aria-selected=true]")).to_have_count(0)
+
+
+def test_a_question_mark_shows_the_keys(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat")
+    page.locator(".card").first.focus()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("copy its path")
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    expect(page.locator(".card").first).to_be_focused()
+
+
+def test_m_leads_to_what_is_like_it(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat")
+    page.locator(".card").first.focus()
+    page.keyboard.press("m")
+    expect(page).to_have_url(re.compile(r"(like=id(%3A|:)|more=)\d+"))
+
+
+def test_the_size_of_pictures_is_in_the_address(visit: Visit) -> None:
+    page = visit(c="photos", q="a cat", size="240")
+    expect(page.locator(".grid")).to_have_attribute("style", "--side: 240px;")
+    before = page.evaluate("history.length")
+    slider = page.get_by_role("slider", name="Size of pictures")
+    slider.press("ArrowLeft")
+    expect(page.locator(".grid")).to_have_attribute("style", "--side: 220px;")
+    expect(page).to_have_url(re.compile("size=220"))
+    assert page.evaluate("history.length") == before
+
+
+@pytest.mark.parametrize("size", ["-5", "100000", "x"])
+def test_sizes_that_are_none_do_no_harm(visit: Visit, size: str) -> None:
+    page = visit(c="photos", q="a cat", size=size)
+    expect(page.locator(".card").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+# -- some of them --------------------------------------------------------------------------------------------
+
+
+def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
+    page = refused(c="photos", q="a cat")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".card").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    bar = page.get_by_role("toolbar", name="Selected pictures")
+    expect(bar).to_contain_text("2 selected")
+    with page.expect_download() as zipped:
+        bar.get_by_role("link", name="Zip").click()
+    assert zipped.value.suggested_filename == "photos-2.zip"
+    with zipfile.ZipFile(zipped.value.path()) as made:
+        assert made.read("chelsea.png") == (home / "photos" / "chelsea.png").read_bytes()
+        names = set(made.namelist())
+    with page.expect_download() as table:
+        bar.get_by_role("link", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(table.value.path()).read_text())))
+    assert {Path(row["path"]).name for row in rows} == names
+    assert float(rows[0]["score"]) > float(rows[1]["score"])
+    bar.get_by_role("button", name="Copy paths").click()
+    expect(bar).to_contain_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "\n".join(row["path"] for row in rows)
+    bar.get_by_label("A tag for the selected pictures").fill("pets")
+    bar.get_by_role("button", name="Add").click()
+    expect(bar).to_contain_text("Tagged 2.")
+    assert [(one.tag, one.images) for one in imseek.tags.counts(home / "collections" / "photos")] == [
+        ("pets", 2)
+    ]
+    bar.get_by_label("A tag for the selected pictures").fill("pets")
+    bar.get_by_role("button", name="Remove").click()
+    expect(bar).to_contain_text("Took the tag from 2.")
+    bar.get_by_label("A tag for the selected pictures").fill("nobody's")
+    bar.get_by_role("button", name="Remove").click()
+    expect(bar).to_contain_text("No image has the tag")
+
+
+# -- names that mean harm ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_names_captions_and_tags_are_only_text(visit: Visit, home: Path, width: int) -> None:
+    page = visit(c="hostile", q="red", width=width)
+    cards = page.locator(".card")
+    expect(cards).to_have_count(len(HOSTILE) + 2)
+    alts = page.locator(".card img").evaluate_all("all => all.map(one => one.alt)")
+    with imseek.open(home / "collections" / "hostile") as collection:
+        captions = {hit.metadata.get("caption", "rocket.jpg") for hit in collection.search("red", limit=50)}
+    assert {one_line(caption) for caption in captions} <= set(alts)
+    assert HOSTILE[0] in captions
+    cards.first.click()
+    large = page.locator(LARGE)
+    for n in range(len(HOSTILE) + 2):
+        expect(large).to_contain_text(f"{n + 1} of {len(HOSTILE) + 2}")
+        expect(large.locator("table").first).to_be_visible()
+        assert large.evaluate("it => it.scrollWidth <= it.clientWidth")
+        assert large.locator(".facts").evaluate("it => it.scrollWidth <= it.clientWidth")
+        page.keyboard.press("ArrowRight")
+    harm = "script:not([src]), .facts img:not(.same img), .facts b, a[href*='elsewhere']"
+    expect(large.locator(harm)).to_have_count(0)
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.title() != "hacked"
+
+
+# -- parts in other forms ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory, home: Path, browser: Any) -> Iterator[Pages]:
+    """The parts of pages alone: see tests/browsing/parts_page.py."""
+    tests = str(Path(__file__).parents[1])
+    program = ("-c", f"import sys; sys.path.append({tests!r}); from browsing.parts_page import main; main()")
+    with pages(tmp_path_factory.mktemp("parts"), home, program=program) as running:
+        yield running
+
+
+@pytest.fixture
+def part(browser: Any, parts: Pages) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+
+    def open_(part: str, collection: str = "photos") -> Any:
+        page = context.new_page()
+        page.goto(parts.at(part=part, c=collection))
+        return page
+
+    yield open_
+    context.close()
+
+
+def test_what_is_beyond_the_cutoff_is_faint_below_a_line(part: Visit) -> None:
+    page = part("rule")
+    expect(page.get_by_role("separator")).to_have_text("less relevant from here")
+    expect(page.locator(".card.faint")).to_have_count(5)
+    order = page.locator(".grid > *").evaluate_all("all => all.map(one => one.className.split(' ').at(-1))")
+    assert order == ["card"] * 3 + ["rule"] + ["faint"] * 5
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".card").nth(4)).to_be_focused()  # The row above ends after three.
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".card").nth(1)).to_be_focused()
+
+
+def test_groups_have_headings_and_are_selected_as_a_whole(part: Visit) -> None:
+    page = part("groups")
+    expect(page.locator(".heading")).to_have_count(2)
+    expect(page.locator(".heading").first).to_contain_text("/one/**bold**")
+    expect(page.locator(".heading").first).to_contain_text("3 of 9 pictures")
+    expect(page.locator(".heading").last).to_contain_text("Unknown")
+    page.locator(".heading").first.get_by_role("button").click()
+    expect(page.get_by_role("toolbar", name="Selected pictures")).to_contain_text("3 selected")
+
+
+def test_letters_are_the_pages_own(part: Visit) -> None:
+    page = part("letters")
+    expect(page.locator(".card").first).to_contain_text("maybe")
+    expect(page.get_by_role("toolbar", name="Selected pictures")).to_contain_text("1 selected")
+    page.locator(".card").first.focus()
+    page.keyboard.press("1")
+    expect(page.get_by_text(re.compile(r"pressed=\(\d+, '1'\)"))).to_be_visible()
+    page.keyboard.press("m")
+    expect(page.get_by_text(re.compile(r"pressed=\(\d+, 'm'\)"))).to_be_visible()
+    page.keyboard.press("l")
+    expect(page.get_by_text(re.compile(r"like \d+ False"))).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("a cat")
+
+
+def test_a_page_shows_one_large(part: Visit) -> None:
+    page = part("viewer")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(LARGE)).to_contain_text("2 of 8")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(LARGE)).to_contain_text("1 of 8")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Show one").click()
+    expect(page.locator(LARGE)).to_contain_text("1 of 1")
+    page.get_by_role("button", name="More like this").click()
+    expect(page.get_by_text(re.compile(r"like \d+ True"))).to_be_visible()
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_role("button", name="Less like this").click()
+    expect(page).to_have_url(re.compile(r"/search\?c=photos&unlike=id:\d+"))
+
+
+def test_pictures_without_a_grid_are_taken_along(part: Visit) -> None:
+    page = part("offer")
+    expect(page.get_by_role("toolbar")).to_contain_text("8 pictures")
+    with page.expect_download() as zipped:
+        page.get_by_role("link", name="Zip").click()
+    with zipfile.ZipFile(zipped.value.path()) as made:
+        assert len(made.namelist()) == 8
+
+
+def test_labels_are_no_markdown(part: Visit) -> None:
+    page = part("labels")
+    for n, text in enumerate(HOSTILE):
+        label = page.locator(f".st-key-label-{n} button")
+        expect(label).to_be_visible()
+        assert label.text_content().replace("​", "") == one_line(text.strip())
+    made = "a, strong, em, code, img, del, h1, li, .katex, [data-testid=stIconMaterial]"
+    expect(page.locator(f"[data-testid=stMain] :is({made})")).to_have_count(0)

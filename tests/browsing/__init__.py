@@ -50,11 +50,15 @@ class Pages:
 
 @contextmanager
 def pages(
-    folder: Path, home: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    folder: Path,
+    home: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "imseek"),
 ) -> Iterator[Pages]:
     """``imseek ui ARGUMENTS`` on a free port of loopback, with its log in ``folder``."""
     log = folder / "ui.log"
-    command = [sys.executable, "-P", "-m", "imseek", "ui", "--port", "0", "--no-browser", *arguments]
+    command = [sys.executable, "-P", *program, "ui", "--port", "0", "--no-browser", *arguments]
     env = {**os.environ, "HOME": str(folder), "IMSEEK_HOME": str(home), **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -79,3 +83,22 @@ def _addresses(process: subprocess.Popen[bytes], log: Path) -> Sequence[str]:
             return found.groups()
         time.sleep(0.05)
     raise AssertionError(f"no pages: {log.read_text()}")
+
+
+#: Names of files, captions and tags as somebody might give them who means harm.
+HOSTILE = (
+    "<script>document.title = 'hacked'</script>",
+    '"><img src=x onerror="document.title=\'hacked\'">',
+    "**bold** _it_ `code` ~~gone~~ $x^2$",
+    "![picture](http://elsewhere.example/a.png) [link](http://elsewhere.example)",
+    "https://elsewhere.example/x www.elsewhere.example a@elsewhere.example",
+    ":smile: :material/home: :red[hi] -> <-> >= --",
+    "# head",
+    "    four spaces",
+    "1. one",
+    "- item",
+    "\u202egpj.exe",
+    "two\nlines\tand\x1b[31m red",
+    "x" * 4000,
+    "&lt;b&gt; &amp; {{x}} ${y} %s",
+)

@@ -53,7 +53,7 @@ class Choices:
                     return token
             token = secrets.token_urlsafe(16)
             self._kept[token] = (made, now)
-            while len(self._kept) > MOST or next(iter(self._kept.values()))[1] < now - KEPT:
+            while len(self._kept) > MOST or (self._kept and next(iter(self._kept.values()))[1] < now - KEPT):
                 self._kept.popitem(last=False)
             return token
 

@@ -25,6 +25,8 @@ class Grid {
     this.root.setAttribute("aria-multiselectable", "true");
     this.root.setAttribute("aria-label", "Pictures");
     this.root.addEventListener("click", (event) => this.clicked(event));
+    // A click with Shift selects from the card that has the focus, which therefore stays there; nor does it mark text.
+    this.root.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
     this.root.addEventListener("keydown", (event) => this.pressed(event));
     this.root.addEventListener("focusin", (event) => {
       const n = this.cards.indexOf(event.target.closest(".card"));

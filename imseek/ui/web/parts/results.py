@@ -181,8 +181,8 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
 
 def search_like(image_id: int, more: bool) -> None:
     """Go to a search for more (or less) like a picture."""
-    query = {shell.CHOSEN: st.session_state[shell.CHOSEN], "like" if more else "unlike": f"id:{image_id}"}
-    st.switch_page(shell.page("search"), query_params=query)
+    # The collection stays in the address by itself.
+    st.switch_page(shell.page("search"), query_params={"like" if more else "unlike": f"id:{image_id}"})
 
 
 class _Chosen:

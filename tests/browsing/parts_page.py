@@ -1,0 +1,66 @@
+"""``imseek ui`` with a page of its own in place of searches: parts of pages in all forms that they have."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from browsing import HOSTILE
+from imseek.__main__ import main
+from imseek.types import HitGroup
+from imseek.ui.web import shell
+from imseek.ui.web.parts import download, results, viewer
+from imseek.ui.web.plain import markdown_free
+
+
+def show() -> None:
+    """``?part=`` says which."""
+    name, collection = shell.collection()
+    hits = collection.search("red", limit=20).hits
+    part = st.query_params.get("part")
+    if part == "rule":
+        results.results(name, collection, hits, key="rule", rule_after=3)
+    elif part == "groups":
+        groups = (HitGroup("/one/**bold**", 9, hits[:3]), HitGroup(None, len(hits) - 3, hits[3:]))
+        results.results(name, collection, hits, key="groups", groups=groups)
+    elif part == "letters":
+        picked = results.results(
+            name,
+            collection,
+            hits,
+            key="letters",
+            letters={"1": "a cat", "m": "mine"},
+            like=_say,
+            selected=[hits[1].image_id],
+            marks={hits[0].image_id: "maybe"},
+            side=120,
+            scores=False,
+        )
+        st.text(str(picked))
+    elif part == "viewer":
+        if st.button("Show"):
+            viewer.open_(name, collection, hits[1].image_id, hits, key="viewer")
+        if told := st.session_state.get("told"):
+            st.text(told)
+        if st.button("Show one"):
+            viewer.open_(name, collection, hits[2].image_id, key="one", like=_tell)
+    elif part == "offer":
+        download.offer(name, collection, [hit.image_id for hit in hits], hits=hits)
+    else:
+        for n, text in enumerate(HOSTILE):
+            st.button(markdown_free(text), key=f"label-{n}")
+        st.radio("One of", HOSTILE, format_func=markdown_free)
+        st.multiselect("Some of", HOSTILE, HOSTILE[:7], format_func=markdown_free)
+
+
+def _say(image_id: int, more: bool) -> None:
+    st.text(f"like {image_id} {more}")
+
+
+def _tell(image_id: int, more: bool) -> None:
+    st.session_state["told"] = f"like {image_id} {more}"
+
+
+shell.PAGES["search"] = show
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,353 @@
+"""The routes that the pages' scripts use: what is known of a picture, tags, what is taken along."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+import imseek
+from imseek.errors import LockedError
+from imseek.ui.cli.jsonout import search as as_json
+from imseek.ui.http.service import Service
+from imseek.ui.http.settings import Settings
+from imseek.ui.web import taking
+from imseek.ui.web.choices import Choices, choice
+from imseek.ui.web.picture_acts import picture_acts
+
+
+@pytest.fixture
+def root(tmp_path: Path, photos: Path) -> Path:
+    made = tmp_path / "c"
+    with imseek.create(made, encoder="fake") as collection:
+        collection.index([photos])
+    return made
+
+
+class Asked:
+    """The routes over one collection, and the choices that they know."""
+
+    def __init__(self, root: Path, *, opens: bool = False) -> None:
+        self.choices = Choices()
+        self.service = Service(Settings((("photos", root),)))
+        routes = picture_acts(self.service, self.choices, "/pictures", "/taken", opens=opens)
+        self.client = TestClient(Starlette(routes=routes), raise_server_exceptions=False)
+
+    def known(self, image_id: int) -> Any:
+        return self.client.get(f"/pictures/photos/images/{image_id}/about").json()
+
+    def tag(self, **body: Any) -> Any:
+        return self.client.post("/pictures/photos/tags", json=body)
+
+    def taken(self, file: str, *ids: int, hits: Any = ()) -> Any:
+        return self.client.get(f"/taken/{self.choices.keep(choice('photos', ids, hits))}/{file}")
+
+
+@pytest.fixture
+def asked(root: Path) -> Asked:
+    return Asked(root)
+
+
+def _ids(root: Path) -> dict[str, int]:
+    with imseek.open(root) as collection:
+        return {Path(hit.path or "").name: hit.image_id for hit in collection.search("red", limit=50)}
+
+
+# -- one picture ---------------------------------------------------------------------------------------------
+
+
+def test_all_that_is_known_of_a_picture(asked: Asked, root: Path, photos: Path) -> None:
+    image_id = _ids(root)["rocket.jpg"]
+    imseek.tags.add(root, "sky", [image_id], provenance="probe sky")
+    with imseek.open(root) as collection:
+        image = collection.get(image_id)
+    known = asked.known(image_id)
+    facts = dict(known["facts"])
+    assert facts["Pixels"] == f"{image.metadata['width']:,} × {image.metadata['height']:,}"
+    assert facts["Content (sha256)"] == image.content_hash
+    assert facts["Source"] == f"{photos} (folder)"
+    assert known["tags"] == [{"tag": "sky", "provenance": "probe sky"}]
+    assert known["place"]["path"] == str(photos / "rocket.jpg")
+    assert known["place"]["folder"] == str(photos)
+    assert (known["place"]["kind"], known["place"]["here"], known["shown"]) == ("file", True, True)
+    told = {name for name, _ in known["columns"]}
+    said = {"caption", "width", "height", "bytes", "format", "frames", "taken_at", "camera", "lens"}
+    assert told | said | {"latitude", "longitude"} >= set(image.metadata)
+    assert known["gps"] is None
+    assert known["opens"] is False
+
+
+def test_a_picture_that_is_not_where_it_was(asked: Asked, root: Path, photos: Path) -> None:
+    image_id = _ids(root)["coffee.png"]
+    (photos / "coffee.png").unlink()
+    assert asked.known(image_id)["place"]["here"] is False
+
+
+def test_a_picture_whose_source_was_removed(asked: Asked, root: Path) -> None:
+    image_id = _ids(root)["coffee.png"]
+    assert asked.known(image_id)["id"] == image_id
+    with imseek.open(root) as collection:
+        collection.remove_source(collection.info().sources[0].source_id)
+    answer = asked.client.get(f"/pictures/photos/images/{image_id}/about")
+    assert answer.status_code == 404
+    assert "no image" in answer.json()["message"]
+
+
+def test_a_member_of_an_archive(tmp_path: Path, photos: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(photos / "coffee.png", "in/side.png")
+    with imseek.create(tmp_path / "z", encoder="fake") as collection:
+        collection.index([tmp_path / "a.zip"])
+    asked = Asked(tmp_path / "z")
+    image_id = _ids(tmp_path / "z")["side.png"]
+    place = asked.known(image_id)["place"]
+    assert place["path"] == f"{tmp_path}/a.zip!/in/side.png"
+    assert (place["kind"], place["here"]) == ("archive", True)
+    with zipfile.ZipFile(io.BytesIO(asked.taken("pictures.zip", image_id).content)) as made:
+        assert made.read("side.png") == (photos / "coffee.png").read_bytes()
+
+
+@pytest.mark.parametrize("path", ["images/99999/about", f"images/{10**30}/about"])
+def test_no_such_picture(asked: Asked, path: str) -> None:
+    assert asked.client.get(f"/pictures/photos/{path}").status_code == 404
+
+
+def test_no_such_collection(asked: Asked) -> None:
+    answer = asked.client.get("/pictures/nothing/images/1/about")
+    assert (answer.status_code, "no collection" in answer.json()["message"]) == (422, True)
+
+
+# -- tags ----------------------------------------------------------------------------------------------------
+
+
+def test_tags_are_given_and_taken(asked: Asked, root: Path) -> None:
+    first, second = list(_ids(root).values())[:2]
+    assert asked.tag(tag=" boat ", add=True, ids=[first]).json() == {"changed": 1, "named": 1}
+    token = asked.choices.keep(choice("photos", [first, second]))
+    assert asked.tag(tag="boat", add=True, choice=token).json() == {"changed": 1, "named": 2}
+    assert asked.known(second)["tags"] == [{"tag": "boat", "provenance": "person"}]
+    assert asked.client.get("/pictures/photos/tags").json() == {"tags": ["boat"]}
+    assert asked.tag(tag="boat", add=False, choice=token).json() == {"changed": 2, "named": 2}
+    assert asked.known(first)["tags"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tag": "", "add": True, "ids": [1]},
+        {"tag": "two\nlines", "add": True, "ids": [1]},
+        {"tag": "x" * 201, "add": True, "ids": [1]},
+        {"tag": "x", "add": True, "ids": ["/etc/passwd"]},
+        {"tag": "x", "add": True, "ids": [True]},
+        {"tag": "x", "add": True, "ids": [-1]},
+        {"tag": "x", "add": "yes", "ids": [1]},
+        {"tag": 5, "add": True, "ids": [1]},
+        {"tag": "x", "add": True},
+        {"tag": "x", "add": True, "choice": "gone"},
+        {"tag": "nobody has it", "add": False, "ids": [1]},
+        {},
+    ],
+)
+def test_what_is_no_tag_is_refused(asked: Asked, root: Path, body: dict[str, Any]) -> None:
+    answer = asked.tag(**body)
+    assert answer.status_code == 422
+    assert answer.json()["message"]
+    assert imseek.tags.counts(root) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"tag": "x", "add": true, "ids": [1]}', "text/plain"),
+        (b"[1]", "application/json"),
+        (b"{", "application/json"),
+        (b"[" * 60_000, "application/json"),
+        (b" " * 70_000, "application/json"),
+        (b"\xff", "application/json"),
+    ],
+)
+def test_what_is_no_json_is_refused(asked: Asked, body: bytes, kind: str) -> None:
+    answer = asked.client.post("/pictures/photos/tags", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+
+
+def test_another_writer_is_told(asked: Asked, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imseek.data.writer import Writer
+
+    monkeypatch.setattr("imseek.data.patience.PATIENCE", 0.0)
+    with Writer(root, "test"):
+        answer = asked.tag(tag="boat", add=True, ids=[next(iter(_ids(root).values()))])
+    assert answer.status_code == 409
+    assert answer.json()["message"]
+    with pytest.raises(LockedError), Writer(root, "test"), Writer(root, "another"):
+        pass
+
+
+# -- what is taken along -------------------------------------------------------------------------------------
+
+
+def test_a_zip_has_the_pictures_byte_for_byte(asked: Asked, root: Path, photos: Path) -> None:
+    ids = _ids(root)
+    answer = asked.taken("pictures.zip", *ids.values())
+    assert answer.headers["content-disposition"].startswith('attachment; filename="photos-8.zip"')
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+        assert made.testzip() is None
+        assert set(made.namelist()) == set(ids)
+        for path in photos.rglob("*.*"):
+            assert made.read(path.name) == path.read_bytes()
+
+
+def test_a_zip_says_what_is_not_in_it(asked: Asked, root: Path, photos: Path) -> None:
+    ids = _ids(root)
+    (photos / "coffee.png").unlink()
+    answer = asked.taken("pictures.zip", ids["coffee.png"], ids["rocket.jpg"], 99999)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+        assert made.namelist() == ["rocket.jpg", "left out.txt"]
+        said = made.read("left out.txt").decode().splitlines()
+    assert said[0] == "2 pictures left out:"
+    assert said[1].startswith(f"{photos / 'coffee.png'}: ")
+    assert said[2] == "image 99999: it is no longer in the collection"
+
+
+def test_a_zip_ends_at_its_bound(root: Path, photos: Path) -> None:
+    ids = _ids(root)
+    small = min(ids, key=lambda name: next(photos.rglob(name)).stat().st_size)
+    bound = next(photos.rglob(small)).stat().st_size
+    with imseek.open(root) as collection:
+        data = b"".join(taking.zipped(collection, list(ids.values()), largest=bound))
+    with zipfile.ZipFile(io.BytesIO(data)) as made:
+        assert made.namelist() == [small, "left out.txt"]
+        assert made.read("left out.txt").decode().count("a zip holds at most") == len(ids) - 1
+
+
+def test_too_many_bytes_are_refused_before_anything_is_sent(
+    asked: Asked, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "BYTES", 1000)
+    answer = asked.taken("pictures.zip", *_ids(root).values())
+    assert answer.status_code == 422
+    assert answer.json()["message"].startswith("A zip holds at most 1.0 kB")
+
+
+def test_a_zip_takes_the_memory_of_a_few_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "many").mkdir()
+    noise = rng.integers(0, 256, (1000, 1000, 3), np.uint8)
+    for n in range(24):
+        noise[0, 0] = n
+        Image.fromarray(noise).save(tmp_path / "many" / f"{n}.bmp")
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        collection.index([tmp_path / "many"])
+        ids = [hit.image_id for hit in collection.search("red", limit=50)]
+        sent = 0
+        tracemalloc.start()
+        for piece in taking.zipped(collection, ids):
+            sent += len(piece)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert sent > 24 * 3_000_000
+    assert peak < 5 * 3_000_000
+
+
+def test_tables_hold_what_json_holds(asked: Asked, root: Path) -> None:
+    with imseek.open(root) as collection:
+        result = collection.search("red", limit=3)
+        imseek.tags.add(root, "boat", [result[0].image_id])
+        expected = as_json(result, _Named("photos", root))["hits"]
+        uuid = collection.uuid
+    ids = [hit.image_id for hit in result]
+    table = pq.read_table(io.BytesIO(asked.taken("pictures.parquet", *ids, hits=result.hits).content))
+    rows = table.to_pylist()
+    for row, hit in zip(rows, expected, strict=True):
+        for name in ("image_id", "score", "source_id", "path", "uri", "duplicates"):
+            assert row[name] == hit[name], name
+        assert row["collection"] == uuid
+        for name, value in hit["metadata"].items():
+            assert row[name] == value, name
+    assert [row["tags"] for row in rows] == [["boat"], [], []]
+    lines = list(csv.DictReader(io.StringIO(asked.taken("pictures.csv", *ids, hits=result.hits).text)))
+    assert list(lines[0]) == list(rows[0])
+    assert [int(line["image_id"]) for line in lines] == ids
+    assert [float(line["score"]) for line in lines] == [hit["score"] for hit in expected]
+    assert lines[0]["tags"] == '["boat"]'
+
+
+class _Named:
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+
+
+def test_a_caption_is_no_formula(tmp_path: Path, photos: Path) -> None:
+    shutil.copyfile(photos / "rocket.jpg", tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text('=HYPERLINK("http://elsewhere.example")')
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        collection.index([tmp_path / "a.jpg"])
+    asked = Asked(tmp_path / "c")
+    line = next(csv.DictReader(io.StringIO(asked.taken("pictures.csv", 0).text)))
+    assert line["caption"] == '\'=HYPERLINK("http://elsewhere.example")'
+    table = pq.read_table(io.BytesIO(asked.taken("pictures.parquet", 0).content))
+    assert table["caption"].to_pylist() == ['=HYPERLINK("http://elsewhere.example")']
+
+
+def test_paths_one_a_line(asked: Asked, root: Path, photos: Path) -> None:
+    ids = _ids(root)
+    answer = asked.taken("paths.txt", ids["rocket.jpg"], ids["coffee.png"])
+    assert answer.text == f"{photos / 'rocket.jpg'}\n{photos / 'coffee.png'}\n"
+
+
+@pytest.mark.parametrize("file", ["passwd", "..%2f..%2fetc%2fpasswd", "pictures.tar"])
+def test_nothing_else_is_taken(asked: Asked, file: str) -> None:
+    assert asked.taken(file, 1).status_code == 404
+
+
+def test_a_choice_that_is_forgotten(asked: Asked) -> None:
+    answer = asked.client.get("/taken/nothing/pictures.zip")
+    assert answer.status_code == 404
+    assert answer.json()["hint"] == "select the pictures again"
+
+
+# -- the viewer of the system --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    made: list[str] = []
+    monkeypatch.setattr("typer.launch", lambda target: made.append(target) or 0)
+    return made
+
+
+def test_a_picture_is_opened_here(root: Path, photos: Path, launched: list[str]) -> None:
+    asked = Asked(root, opens=True)
+    image_id = _ids(root)["coffee.png"]
+    assert asked.client.post(f"/pictures/photos/images/{image_id}/open", json={}).status_code == 200
+    assert launched == [str(photos / "coffee.png")]
+
+
+def test_nothing_is_opened_where_nobody_sees_it(asked: Asked, root: Path, launched: list[str]) -> None:
+    answer = asked.client.post(f"/pictures/photos/images/{_ids(root)['coffee.png']}/open", json={})
+    assert (answer.status_code, launched) == (422, [])
+
+
+# -- many at once --------------------------------------------------------------------------------------------
+
+
+def test_many_images_are_those_that_are_there(root: Path) -> None:
+    ids = list(_ids(root).values())
+    imseek.tags.add(root, "boat", [ids[1]])
+    with imseek.open(root) as collection:
+        found = collection.get_many([ids[1], 99999, ids[0], ids[1]])
+        assert list(found) == [ids[1], ids[0]]
+        assert found[ids[1]] == collection.get(ids[1])
+        assert found[ids[1]].tags == ("boat",)
+        assert found[ids[0]] == collection.get(ids[0])
