@@ -20,7 +20,7 @@ async function ask(address, body, options = {}) {
   const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   let answer;
   try {
-    answer = await fetch(address, { ...sent, ...options, headers: { "Content-Type": "application/json" } });
+    answer = await fetch(address, { ...sent, ...options, priority: "high", headers: { "Content-Type": "application/json" } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("imseek does not answer. Is it still running?");

@@ -44,6 +44,10 @@ class Grid {
       if (event.target === this.keys || event.target.matches("button")) this.keys.close();
     });
     this.keys.addEventListener("close", () => this.focus(this.at));
+    // Pictures are loaded when they come near, and not if they have gone again before: who leaps over hundreds does not
+    // wait for them.
+    const near = { rootMargin: "600px", scrollMargin: "600px" };
+    this.watch = new IntersectionObserver((seen) => seen.forEach((one) => load(one)), near);
     parent.append(this.root, this.said, this.keys);
     this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
     this.large.closed = (n) => this.focus(n);
@@ -67,6 +71,8 @@ class Grid {
     const before = this.items?.[this.at]?.id;
     this.items = data.cards;
     this.cards = data.cards.map((item) => this.card(item));
+    this.watch.disconnect();
+    this.cards.forEach((card) => this.watch.observe(card));
     const focused = this.root.contains(this.root.getRootNode().activeElement);
     this.root.replaceChildren(...this.parts(data));
     const same = this.items.findIndex((item) => item.id === before);
@@ -115,11 +121,11 @@ class Grid {
     card.tabIndex = -1;
     const frame = make("div", "frame");
     const image = make("img");
-    image.loading = "lazy";
     image.decoding = "async";
+    image.fetchPriority = "low"; // What is shown large goes first.
     image.alt = item.alt;
     image.addEventListener("error", () => image.replaceWith(make("div", "gone", "This picture cannot be shown")));
-    image.src = item.src;
+    image.dataset.src = item.src;
     frame.append(image);
     const tick = make("button", "tick", "✓");
     tick.type = "button";
@@ -258,4 +264,11 @@ class Grid {
     this.said.append(make("span", "", text));
     setTimeout(() => this.said.querySelector("span")?.remove(), 4000);
   }
+}
+
+function load({ target, isIntersecting }) {
+  const image = target.querySelector(".frame img");
+  if (!image) return;
+  if (isIntersecting && !image.src) image.src = image.dataset.src;
+  else if (!isIntersecting && image.src && !image.complete) image.removeAttribute("src");
 }

@@ -80,6 +80,7 @@ class Large {
   picture(alt, source) {
     const image = make("img");
     image.alt = alt;
+    image.fetchPriority = "high";
     image.addEventListener("load", () => (this.wait.textContent = ""));
     image.addEventListener("error", () => {
       if (!image.isConnected) return;
