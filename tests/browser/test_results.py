@@ -406,6 +406,33 @@ def test_letters_are_the_pages_own(part: Visit) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("a cat")
 
 
+def test_a_picture_leads_to_those_that_it_stands_for(part: Visit) -> None:
+    page = part("collapsed")
+    expect(page.get_by_role("listbox")).to_have_count(2)
+    card = page.locator(".card").first
+    expect(card.locator(".mark")).to_have_text("+2")
+    card.click()
+    large = page.locator(LARGE).first
+    same = large.get_by_role("button", name="Show this one")
+    expect(same).to_have_count(2)
+    ids = same.locator("img").evaluate_all("all => all.map(one => one.src.match(/images.(\\d+)/)[1])")
+    same.last.click()
+    expect(large).to_contain_text("A duplicate of chelsea.png")
+    expect(large.locator(".path")).not_to_contain_text("chelsea.png")
+    expect(same).to_have_count(2)  # The first one, and the other duplicate.
+    page.keyboard.press("m")
+    expect(page.get_by_text(f"like {ids[1]} True")).to_be_visible()
+
+
+def test_a_picture_is_opened_in_another_tab_where_no_viewer_can_be(part: Visit) -> None:
+    page = part("rule")
+    page.locator(".card").first.focus()
+    with page.context.expect_page() as opened:
+        page.keyboard.press("o")
+    expect(opened.value).to_have_url(re.compile(r"/pictures/photos/images/\d+$"))
+    assert opened.value.evaluate("document.images[0].naturalWidth") == 451
+
+
 def test_a_page_shows_one_large(part: Visit) -> None:
     page = part("viewer")
     page.get_by_role("button", name="Show", exact=True).click()

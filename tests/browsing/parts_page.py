@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from browsing import HOSTILE
@@ -22,6 +24,10 @@ def show() -> None:
     elif part == "groups":
         groups = (HitGroup("/one/**bold**", 9, hits[:3]), HitGroup(None, len(hits) - 3, hits[3:]))
         results.results(name, collection, hits, key="groups", groups=groups)
+    elif part == "collapsed":
+        first = replace(hits[0], duplicates=(hits[1].image_id, hits[2].image_id))
+        results.results(name, collection, [first], key="first", like=_say)
+        results.results(name, collection, hits[3:5], key="second")
     elif part == "letters":
         picked = results.results(
             name,

@@ -107,11 +107,16 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Pixels": pixels,
         "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
         "Size": size(int(known["bytes"])) if "bytes" in known else None,
-        "Source": None if source is None else f"{display_path(source.path)} ({source.kind})",
+        "Source": None if source is None else _source(source),
         "Image": str(image.image_id),
         "Content (sha256)": image.content_hash,
     }
     return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]
+
+
+def _source(source: SourceInfo) -> str:
+    # A list of names lies nowhere.
+    return f"{display_path(source.path)} ({source.kind})" if source.path else f"a {source.kind} of names"
 
 
 def _columns(image: Image) -> list[tuple[str, str]]:

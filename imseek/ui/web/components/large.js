@@ -67,10 +67,17 @@ class Large {
     if (item.note && id === item.id) this.facts.append(make("div", "dim", item.note));
     this.facts.append(row, this.said, this.more);
     this.facts.scrollTop = 0;
+    this.hold();
     this.about();
     for (const near of [n + 1, n - 1]) {
       if (this.items[near]) new Image().src = this.small(this.items[near].id);
     }
+  }
+
+  // What had the focus may be gone, and keys with it.
+  hold() {
+    const active = this.dialog.getRootNode().activeElement;
+    if (!active || active.hidden || !this.dialog.contains(active)) this.frame.focus();
   }
 
   small(id) {
@@ -147,6 +154,7 @@ class Large {
       parts.push(rest);
     }
     this.more.replaceChildren(...parts);
+    this.hold();
   }
 
   foreign(name, className, text) {

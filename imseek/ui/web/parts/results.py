@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import streamlit as st
+from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
 from imseek.types import Hit, HitGroup, Image
@@ -207,23 +208,32 @@ def _toolbar(key: str, letters: Sequence[str] | Mapping[str, str]) -> int:
     with st.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"
     ):
-        # One for all pages: who wants large pictures wants them everywhere.
-        side = st.slider(
-            "Size of pictures",
-            min_value=SMALLEST,
-            max_value=LARGEST,
-            value=SIDE,
-            step=STEP,
-            key=SIZE,
-            bind="query-params",
-            format=" ",  # Pixels say nothing: one sees what it does.
-            label_visibility="collapsed",
-            width=160,
-        )
+        side = _size()
         with st.popover("?", help="Keys"):
             for keys, what in _help(letters):
                 st.text(f"{keys}: {what}")
-    return int(side)
+    return side
+
+
+def _size() -> int:
+    """One for all pages: who wants large pictures wants them everywhere. Of several on a page the first has it."""
+    try:
+        return int(
+            st.slider(
+                "Size of pictures",
+                min_value=SMALLEST,
+                max_value=LARGEST,
+                value=SIDE,
+                step=STEP,
+                key=SIZE,
+                bind="query-params",
+                format=" ",  # Pixels say nothing: one sees what it does.
+                label_visibility="collapsed",
+                width=160,
+            )
+        )
+    except StreamlitDuplicateElementKey:
+        return int(st.session_state[SIZE])
 
 
 def _help(letters: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
