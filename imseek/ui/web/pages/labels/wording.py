@@ -195,7 +195,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     for line in found.labels.notes:
         st.text(one_line(line))
     examples = found.labels.examples(EXAMPLES)
-    pressed = shelves(
+    like = shelves(
         pictures.shelves(name, collection.path, examples, of=looked),
         key=f"labels-shelves-{name}",
         base=hub.images(name),
@@ -203,8 +203,8 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     )
     if empty := pictures.unused(examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
-    if pressed is not None:
-        results.search_like(pressed[0], pressed[1] == "m")
+    if like is not None:
+        results.search_like(like)
     return found
 
 
