@@ -28,6 +28,7 @@ class Labeller {
     this.list = make("div", "list");
     this.root.append(this.bar, this.said, this.list);
     this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large.less = false; // Nothing is asked here that there could be less of.
     this.large.closed = (n) => this.go(n);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
     parent.append(this.root);

@@ -27,11 +27,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """``more`` pictures were asked for in this run; ``pressed`` is an id, and ``m`` or ``l``, where more or less like a
-    picture was."""
+    """``more`` pictures were asked for in this run; ``like`` is the id of one that more like it were asked for."""
 
     more: bool
-    pressed: tuple[int, str] | None
+    like: int | None
 
 
 def labeller(
@@ -62,7 +61,7 @@ def labeller(
         on_pressed_change=_nothing,
     )
     pressed = getattr(found, "pressed", None)
-    return Asks(getattr(found, "more", None) == epoch, (pressed["id"], pressed["key"]) if pressed else None)
+    return Asks(getattr(found, "more", None) == epoch, int(pressed["id"]) if pressed else None)
 
 
 def given_to(key: str, epoch: int) -> dict[int, str] | None:

@@ -16,6 +16,7 @@ class Shelves {
   constructor(parent) {
     this.root = make("div", "shelves");
     this.large = new Large(parent, (id, key) => this.trigger("pressed", { id, key }));
+    this.large.less = false; // Nothing is asked here that there could be less of.
     this.drawn = new Map();
     parent.append(this.root);
     this.root.addEventListener("keydown", (event) => this.moved(event));

@@ -22,11 +22,11 @@ class Shelf:
     rows: tuple[Row, ...]
 
 
-def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> tuple[int, str] | None:
+def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int | None:
     """Draw them; a click shows a picture large. ``base`` is the address of the collection's pictures; ``opens``
     says that viewers of this machine can be asked to show one.
 
-    Returns an id and a letter, ``m`` or ``l``, where more or less like a picture is asked for in this run.
+    Returns the id of a picture where more like it is asked for in this run.
     """
     told = component("shelves", "common", "large")(
         key=key,
@@ -34,7 +34,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> tupl
         on_pressed_change=_nothing,
     )
     pressed = getattr(told, "pressed", None)
-    return (pressed["id"], pressed["key"]) if pressed else None
+    return int(pressed["id"]) if pressed else None
 
 
 def _nothing() -> None:

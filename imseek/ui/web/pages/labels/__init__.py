@@ -26,7 +26,9 @@ def show() -> None:
         label_visibility="collapsed",
         bind="query-params",
     )
-    working.watch(collection.path)
+    # A place of its own, also while nothing is under way: fragments below are known by where they are.
+    with st.container():
+        working.watch(collection.path)
     if how == TAGS:
         from imseek.ui.web.pages.labels import tagging
 

@@ -120,11 +120,11 @@ def _shown(name: str, collection: Collection, found: Learned) -> None:
         st.text(one_line(note))
     none = f"not {', '.join(info.classes)}"[:80]
     drawn = pictures.shelves(name, collection.path, applied.examples, of=applied.images, none=none)
-    pressed = shelves(drawn, key=f"learned-{name}-{info.name}", base=hub.images(name), opens=hub.hub().opens)
+    like = shelves(drawn, key=f"learned-{name}-{info.name}", base=hub.images(name), opens=hub.hub().opens)
     if empty := pictures.unused(applied.examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
-    if pressed is not None:
-        results.search_like(pressed[0], pressed[1] == "m")
+    if like is not None:
+        results.search_like(like)
 
 
 def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
@@ -174,7 +174,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
                 )
                 if label is not None:
                     condition = f"{told.saved} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters(name)
+                    query = asked.Asked(where=(condition,)).parameters()
                     st.switch_page(shell.page("search"), query_params=query)
 
 

@@ -61,7 +61,7 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                 if label is not None:
                     del st.session_state[f"{key}-class"]
                     condition = f"{one.name} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters(name)
+                    query = asked.Asked(where=(condition,)).parameters()
                     st.switch_page(shell.page("search"), query_params=query)
             st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(one.classes, one.words),))
             if st.button("Label new pictures", key=f"{key}-again", disabled=not one.current):

@@ -65,7 +65,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
         st.text(one_line(one.tag))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             if st.button("Show its pictures", type="primary"):
-                query = asked.Asked(where=(f"tag({pictures.quoted(one.tag)})",)).parameters(name)
+                query = asked.Asked(where=(f"tag({pictures.quoted(one.tag)})",)).parameters()
                 st.switch_page(shell.page("search"), query_params=query)
             with st.popover("Rename"):
                 to = (st.text_input("New name", key="tags-to", max_chars=200) or "").strip()

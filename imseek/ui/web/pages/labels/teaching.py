@@ -138,8 +138,8 @@ def _label(
     )
     for line in batch.notes:
         st.text(line)
-    if asks.pressed is not None:
-        results.search_like(asks.pressed[0], asks.pressed[1] == "m")
+    if asks.like is not None:
+        results.search_like(asks.like)
     if asks.more and batch.refused is None:
         with shell.told():
             st.session_state[slot] = next_(batch)

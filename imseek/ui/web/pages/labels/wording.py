@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import Final
 
 import streamlit as st
@@ -168,8 +169,17 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     if isinstance(classes, str):
         st.text(classes)
         return None
+    # Said once: later previews are there before it could be read.
+    first = name not in st.session_state.setdefault("labels-read", set())
+    said = (
+        st.spinner("The first words take some seconds: the encoder is made ready.")
+        if first
+        else nullcontext()
+    )
     try:
-        found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
+        with said:
+            found = labels.preview(collection, classes, images=SAMPLE, **asked.arguments())
+        st.session_state["labels-read"].add(name)
     except ImseekError as error:
         shell.refused(error)
         return None
@@ -185,7 +195,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     for line in found.labels.notes:
         st.text(one_line(line))
     examples = found.labels.examples(EXAMPLES)
-    pressed = shelves(
+    like = shelves(
         pictures.shelves(name, collection.path, examples, of=looked),
         key=f"labels-shelves-{name}",
         base=hub.images(name),
@@ -193,8 +203,8 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
     )
     if empty := pictures.unused(examples):
         st.text(f"No picture: {one_line(', '.join(empty))}")
-    if pressed is not None:
-        results.search_like(pressed[0], pressed[1] == "m")
+    if like is not None:
+        results.search_like(like)
     return found
 
 

@@ -54,6 +54,8 @@ class Work:
         if not self.progress.total:
             return None, f"{self.what}: {phase.lower()} …"
         share = min(1.0, self.progress.done / self.progress.total)
+        if share == 1:
+            return share, f"{self.what}: nearly done …"
         return share, f"{self.what}: {phase.lower()}, {self.progress.done:,} of {self.progress.total:,}"
 
 
