@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -26,12 +28,23 @@ class Driven:
         self.app, self.pilot, self.opened, self.written = app, pilot, opened, written
 
     async def until(self, holds: Callable[[], object], what: str = "") -> None:
-        for _ in range(400):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             await self.pilot.pause()
             if holds():
                 return
             await asyncio.sleep(0.02)
         raise AssertionError(f"never: {what or holds}; {self.status!r}")
+
+    async def ready(self) -> None:
+        """Until hits are in the tiles that there is room for."""
+        app = self.app
+
+        def shown() -> bool:
+            room = len(app.window.shown)
+            return len(app._tiles.tiles) == room and len(self.tiles) == min(room, len(app.found.hits)) > 0
+
+        await self.until(shown, "hits in tiles")
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -127,8 +140,6 @@ def test_a_thumbnail_is_the_picture(indexed) -> None:
     async def use(browser: Driven) -> None:
         await browser.until(lambda: len(browser.app._thumbs) == 8, "thumbnails")
         for hit in browser.app.found.hits:
-            import io
-
             with Image.open(io.BytesIO(browser.app._thumbs[hit.collection, hit.image_id])) as made:
                 small = np.asarray(made.convert("RGB").resize((8, 8)), int)
             with Image.open(hit.path) as original:
@@ -140,7 +151,7 @@ def test_a_thumbnail_is_the_picture(indexed) -> None:
 
 def test_keys_move_select_and_end(indexed) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         names = browser.names
         columns = browser.app.window.columns
         await browser.press("right")
@@ -165,7 +176,7 @@ def test_keys_move_select_and_end(indexed) -> None:
 
 def test_enter_shows_it_large_with_what_is_known(indexed, photos) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         hit = browser.app.found.hits[0]
         await browser.press("enter")
         screen = browser.app.screen
@@ -195,7 +206,7 @@ def test_more_and_less_like_this_are_asked_with_the_words(indexed) -> None:
     indexed.search = search
 
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         first, second = (hit.image_id for hit in browser.app.found.hits[:2])
         await browser.press("m")
         await browser.until(lambda: not browser.app._searching)
@@ -217,12 +228,12 @@ def test_the_next_hits_come_as_one_scrolls(many) -> None:
     expected = [hit.image_id for hit in many.search("red", limit=150)]
 
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         assert len(browser.tiles) == browser.app.window.columns * browser.app.window.rows == 8
         assert browser.status == "1 of 60+"
-        await browser.press(*["pagedown"] * 3)
-        assert browser.app.window.top == 5
-        assert browser.app.window.cursor == 24
+        await browser.press(*["pagedown"] * 4)
+        assert browser.app.window.top == 7
+        assert browser.app.window.cursor == 32
         await browser.until(lambda: len(browser.app.found.hits) == 120, "the second page")
         for _ in range(3):
             await browser.press("end")
@@ -250,7 +261,7 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
     indexed.search = slow
 
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         browser.app.ask(Wish("slow"))
         await browser.until(began.is_set)
         await browser.press("right", "right")
@@ -282,11 +293,12 @@ def test_keys_do_not_wait_for_a_search(indexed) -> None:
 )
 def test_what_is_wrong_is_said_in_place(indexed, line, said) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         browser.app.query_one("#words", Input).value = line
         browser.app.action_words()
         await browser.press("enter")
         await browser.until(lambda: said in browser.status, said)
+        assert browser.app._wish.line == (line if "[" in line else "red")
         assert len(browser.tiles) == 8
         await browser.press("right")
         assert browser.here == browser.names[1]
@@ -309,7 +321,7 @@ def test_a_picture_that_is_gone_says_so_in_its_tile(indexed, photos) -> None:
 
 def test_open_copy_and_write(indexed) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         first = browser.app.found.hits[0]
         await browser.press("y")
         assert browser.app.clipboard == first.path
@@ -334,7 +346,7 @@ def test_what_cannot_be_opened_or_written_is_said_in_place(indexed) -> None:
         raise UsageError("selected.txt is there already")
 
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         await browser.press("o")
         await browser.until(lambda: browser.status == "no viewer (install one)")
         await browser.press("e", "enter")
@@ -346,7 +358,7 @@ def test_what_cannot_be_opened_or_written_is_said_in_place(indexed) -> None:
 
 def test_the_keys_are_told(indexed) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         await browser.press("question_mark")
         assert isinstance(browser.app.screen, Keys)
         await browser.press("escape")
@@ -358,7 +370,7 @@ def test_the_keys_are_told(indexed) -> None:
 @pytest.mark.parametrize("size", [(20, 12), (80, 24), (250, 70)])
 def test_any_size(indexed, size) -> None:
     async def use(browser: Driven) -> None:
-        await browser.until(lambda: browser.app.found.hits)
+        await browser.ready()
         window = browser.app.window
         assert window.columns == max(1, size[0] // 26)
         assert len(browser.tiles) == min(8, window.columns * window.rows)

@@ -48,11 +48,6 @@ class TestLiking:
         assert (turned.more, turned.less) == ((), (3,))
         assert turned.query() is not None
 
-    def test_without_words_it_is_what_is_asked(self) -> None:
-        assert Wish().liking(3) == Wish("id:3")
-        with pytest.raises(QueryError, match="nothing is asked"):
-            Wish().liking(3, wrong=True)
-
 
 class TestFound:
     def test_pages_follow_each_other(self) -> None:

@@ -18,6 +18,7 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, get_current_worker
 
 from imseek.errors import ImseekError, MediaError
+from imseek.search.query import Query
 from imseek.search.searchable import Searchable
 from imseek.showing.pictures import small, why
 from imseek.types import Hit, Pictures, SearchResult
@@ -98,26 +99,24 @@ class Browse(App[list[Hit]]):
         if query is None:
             self._say("nothing is asked: type what you look for")
             return
-        self._wish = wish
-        self._search(query, further=False)
+        self._search(query, wish, further=False)
 
-    def _search(self, query: Any, *, further: bool) -> None:
+    def _search(self, query: Query, wish: Wish, *, further: bool) -> None:
         if not further:
             self._asked += 1
             self._say("searching …")
         self._searching = True
-        self.run_worker(
-            partial(self._find, query, self._asked, further), thread=True, group="search", exit_on_error=False
-        )
+        find = partial(self._find, query, wish, self._asked, further)
+        self.run_worker(find, thread=True, group="search", exit_on_error=False)
 
-    def _find(self, query: Any, asked: int, further: bool) -> None:
+    def _find(self, query: Query, wish: Wish, asked: int, further: bool) -> None:
         try:
             result: SearchResult | Exception = self._opened.search(query)
         except Exception as error:  # whatever it is, it is said in place, and the keys go on
             result = error
-        self.call_from_thread(self._take, result, asked, further)
+        self.call_from_thread(self._take, result, wish, asked, further)
 
-    def _take(self, result: SearchResult | Exception, asked: int, further: bool) -> None:
+    def _take(self, result: SearchResult | Exception, wish: Wish, asked: int, further: bool) -> None:
         if asked != self._asked:
             return
         self._searching = False
@@ -126,6 +125,7 @@ class Browse(App[list[Hit]]):
                 self.found.next_page = None
             self._fail(result)
             return
+        self._wish = wish  # Now, so that what cannot be asked is not refined.
         self._pictures = result.pictures
         self.found.take(result, further=further)
         if not further:
@@ -173,7 +173,7 @@ class Browse(App[list[Hit]]):
         if not self._searching and self.found.wants_more(shown.stop):
             query = self._wish.query(self.found.next_page)
             if query is not None:
-                self._search(query, further=True)
+                self._search(query, self._wish, further=True)
 
     def _cover(self, panel: Screen[Any], back: Callable[[Any], None] | None = None) -> None:
         """Put something over the grid. Sixels lie on the screen, not in its cells: meanwhile there are none below, so

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from imseek.errors import QueryError
 from imseek.search.parse import parse
 from imseek.search.query import By, Query, Term
 from imseek.types import Hit, SearchResult
@@ -40,14 +39,7 @@ class Wish:
     by: By = "image"
 
     def liking(self, image_id: int, *, wrong: bool = False) -> Wish:
-        """The same, and more like this one, or less. Saying it again takes it back.
-
-        Without words, "more like this" asks for it alone. Raises QueryError for "less" where nothing is asked.
-        """
-        if not self.line.strip():
-            if wrong:
-                raise QueryError("nothing is asked yet that this could be less like")
-            return replace(self, line=f"id:{image_id}")
+        """The same, and more like this one, or less. Saying it again takes it back."""
         chosen, other = (self.less, self.more) if wrong else (self.more, self.less)
         others = tuple(one for one in other if one != image_id)
         without = tuple(one for one in chosen if one != image_id)
