@@ -64,6 +64,13 @@ def _ids(root: Path) -> dict[str, int]:
         return {Path(hit.path or "").name: hit.image_id for hit in collection.search("red", limit=50)}
 
 
+@pytest.mark.parametrize("image_id", ["9" * 5000, "9" * 19, "-1", "1e3", "\u0661", "x"])
+def test_what_is_no_id_is_told(root: Path, image_id: str) -> None:
+    client = Asked(root, opens=True).client
+    assert client.get(f"/pictures/photos/images/{image_id}/about").status_code == 404
+    assert client.post(f"/pictures/photos/images/{image_id}/open", json={}).status_code == 404
+
+
 # -- one picture ---------------------------------------------------------------------------------------------
 
 

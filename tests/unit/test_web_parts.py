@@ -190,20 +190,21 @@ def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "environ", "platform", "can"),
+    ("host", "hosts", "environ", "platform", "can"),
     [
-        ("127.0.0.1", {"DISPLAY": ":0"}, "linux", True),
-        ("localhost", {"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
-        ("::1", {}, "darwin", True),
-        ("127.0.0.1", {}, "linux", False),
-        ("0.0.0.0", {"DISPLAY": ":0"}, "linux", False),
-        ("192.168.1.5", {}, "darwin", False),
+        ("127.0.0.1", (), {"DISPLAY": ":0"}, "linux", True),
+        ("localhost", (), {"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ("::1", (), {}, "darwin", True),
+        ("127.0.0.1", (), {}, "linux", False),
+        ("0.0.0.0", (), {"DISPLAY": ":0"}, "linux", False),
+        ("192.168.1.5", (), {}, "darwin", False),
+        ("127.0.0.1", ("pictures.example.org",), {"DISPLAY": ":0"}, "linux", False),
     ],
 )
 def test_pictures_are_opened_only_before_who_asks(
-    host: str, environ: dict[str, str], platform: str, can: bool
+    host: str, hosts: tuple[str, ...], environ: dict[str, str], platform: str, can: bool
 ) -> None:
-    assert opening.can_open(host, environ, platform) is can
+    assert opening.can_open(host, hosts, environ, platform) is can
 
 
 def test_a_page_that_begins_like_a_picture_is_not_opened_by_its_name(tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ def ui(
         given = library.Named(served_name(chosen), chosen.path)
     token = os.environ.get(TOKEN_VARIABLE) or own_token(library.home(os.environ))
 
-    def ready(address: str, entrance: str) -> None:
+    def ready(address: str, entrance: str, once: str) -> None:
         say(f"imseek is at {address} (Ctrl-C ends); this link logs in:")
         say(f"  {entrance}")
         if browser:
-            typer.launch(entrance)
+            typer.launch(once)
 
     return run(Settings(host, port, tuple(allow_host or ()), token), given, runtime, ready)

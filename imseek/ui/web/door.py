@@ -7,6 +7,8 @@ of the machine are. It comes once, by the link that ``imseek ui`` prints, and st
 from __future__ import annotations
 
 import hmac
+import secrets
+import time
 from typing import Final
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -35,11 +37,26 @@ input { width: 100%; box-sizing: border-box; margin: .5rem 0; }</style>
 <button>Log in</button></form></html>"""
 
 
-class Door:
-    """Host and origin, then the token."""
+class Once:
+    """A code that logs in one time, within ``seconds`` from now."""
 
-    def __init__(self, app: ASGIApp, origins: Origins, token: str) -> None:
-        self._app, self._origins, self._token = app, origins, token
+    def __init__(self, seconds: float = 120.0) -> None:
+        self.code = secrets.token_urlsafe(24)
+        self._until = time.monotonic() + seconds
+
+    def take(self, given: str) -> bool:
+        """Whether it is the code, which no longer is one then."""
+        right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.code.encode())
+        good = right and time.monotonic() < self._until
+        self._until = -1.0 if right else self._until
+        return good
+
+
+class Door:
+    """Host and origin, then the token; ``once`` does too in a link."""
+
+    def __init__(self, app: ASGIApp, origins: Origins, token: str, once: Once) -> None:
+        self._app, self._origins, self._token, self._once = app, origins, token, once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -74,7 +91,7 @@ class Door:
             given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
             return self._let_in("/") if self._is_right(given) else _form("That is not the token.", 401)
         given = request.query_params.get("token", "")
-        if request.method == "GET" and self._is_right(given):
+        if request.method == "GET" and (self._is_right(given) or self._once.take(given)):
             rest = [one for one in parse_qsl(request.url.query, keep_blank_values=True) if one[0] != "token"]
             # The path alone, so that no `//elsewhere` leads away.
             path = "/" + request.url.path.lstrip("/")

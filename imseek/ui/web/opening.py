@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +26,14 @@ _ENDINGS: Final = _PICTURES | _RAW
 _OF_FORMAT: Final = {"JPEG": ".jpg", "JPEG XL": ".jxl", "HEIC": ".heic", "TIFF": ".tif"}
 
 
-def can_open(host: str, environ: Mapping[str, str], platform: str = sys.platform) -> bool:
-    """Whether who sees the pages sees this machine's desktop too: they are served to it alone, and there is one."""
-    if host not in ("127.0.0.1", "localhost", "::1"):
+def can_open(
+    host: str, hosts: Sequence[str], environ: Mapping[str, str], platform: str = sys.platform
+) -> bool:
+    """Whether who sees the pages sees this machine's desktop too: they are served to it alone, and there is one.
+
+    Who asks for them under one of ``hosts`` comes through something that stands before them, from anywhere.
+    """
+    if hosts or host not in ("127.0.0.1", "localhost", "::1"):
         return False
     return platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 

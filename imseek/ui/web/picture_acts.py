@@ -49,7 +49,7 @@ def picture_acts(
 
     async def known(request: Request) -> Response:
         collection = service.get(request.path_params["name"]).collection
-        image_id = request.path_params["image_id"]
+        image_id = _image(request)
 
         def look() -> dict[str, Any]:
             return about(collection, collection.get(image_id), lambda n: sources.get(collection, n))
@@ -63,7 +63,7 @@ def picture_acts(
             )
         await _asked(request)
         collection = service.get(request.path_params["name"]).collection
-        image = await run_in_threadpool(collection.get, request.path_params["image_id"])
+        image = await run_in_threadpool(collection.get, _image(request))
         await run_in_threadpool(open_here, collection, image)
         return JSONResponse({})
 
@@ -97,7 +97,7 @@ def picture_acts(
         collection = service.get(chosen.name).collection
         return await _taken(collection, chosen, request.path_params["file"], zips)
 
-    one, some = f"{pictures}/{{name}}/images/{{image_id:int}}", f"{pictures}/{{name}}/tags"
+    one, some = f"{pictures}/{{name}}/images/{{image_id}}", f"{pictures}/{{name}}/tags"
     return [
         Route(f"{one}/about", _told(known), methods=["GET"]),
         Route(f"{one}/open", _told(opened), methods=["POST"]),
@@ -165,6 +165,14 @@ async def _asked(request: Request) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise UsageError("what is sent is a JSON object")
     return asked
+
+
+def _image(request: Request) -> int:
+    """Raises ImageNotFoundError for what is no id: no longer than any that is stored can be."""
+    given: str = request.path_params["image_id"]
+    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
+        raise ImageNotFoundError("no such image")
+    return int(given)
 
 
 def _are_ids(ids: Any) -> bool:

@@ -23,7 +23,7 @@ from imseek.ui.http.picture_routes import picture_routes
 from imseek.ui.http.pictures import Pictures
 from imseek.ui.http.running import address, bound, serve
 from imseek.ui.web import hub, sent
-from imseek.ui.web.door import Door
+from imseek.ui.web.door import Door, Once
 from imseek.ui.web.opening import can_open
 from imseek.ui.web.picture_acts import picture_acts
 from imseek.ui.web.shell import on_error
@@ -55,9 +55,10 @@ def run(
     settings: Settings,
     given: library.Named | None,
     runtime: Runtime | None,
-    ready: Callable[[str, str], None],
+    ready: Callable[[str, str, str], None],
 ) -> int:
-    """Serve the pages until SIGINT or SIGTERM; ``ready`` is given their address, and the one that logs in.
+    """Serve the pages until SIGINT or SIGTERM; ``ready`` is given their address, the one that logs in, and one that
+    does so once: what a browser is started with stands in the list of processes, for all users of the machine to read.
 
     Returns 130 or 143. Raises ImseekError where the address cannot be had.
     """
@@ -65,12 +66,13 @@ def run(
     # Streamlit's own start makes a socket whose every answer takes 40 ms: see `bound`.
     listening = bound(settings.host, *ports)
     load_config_options(_configuration(settings, listening.getsockname()[1]))
-    shared = hub.start(given, runtime, opens=can_open(settings.host, os.environ))
+    shared = hub.start(given, runtime, opens=can_open(settings.host, settings.hosts, os.environ))
     at = address(settings.host, listening.getsockname()[1])
+    once = Once()
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-        ready(at, f"{at}/?token={settings.token}")
+        ready(at, f"{at}/?token={settings.token}", f"{at}/?token={once.code}")
         try:
             yield {}
         finally:
@@ -84,7 +86,9 @@ def run(
             *picture_acts(shared.service, shared.choices, hub.PICTURES, hub.TAKEN, opens=shared.opens),
         ],
         middleware=[
-            Middleware(Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token)
+            Middleware(
+                Door, origins=Origins(settings.host, settings.hosts, ()), token=settings.token, once=once
+            )
         ],
         lifespan=lifespan,
         on_script_error=on_error,
@@ -109,6 +113,7 @@ def _configuration(settings: Settings, port: int) -> dict[str, Any]:
         "server.allowedHosts": ["127.0.0.1", "localhost", "[::1]", settings.host, *settings.hosts],
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
+        "client.allowedOrigins": [],  # By default, pages of Streamlit's own cloud may steer ours.
         "client.showErrorDetails": "none",
         # Of one run after the other at once, the second may refer to what the first has let the browser forget.
         "global.minCachedMessageSize": 1e9,
