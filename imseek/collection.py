@@ -344,7 +344,7 @@ class Collection:
         with self._lock:
             self._encoders = {**theirs, **self._encoders}
 
-    def text_encoder(self, space: SpaceInfo | None = None) -> Encoder:
+    def _text_encoder(self, space: SpaceInfo | None = None) -> Encoder:
         """What encodes words as the pictures' vectors of a space (by default that which words are searched in); loaded
         once, and then shared with searches. It may know no words: ``info.modalities``. Raises as :func:`open`, and
         EncoderUnavailableError."""

@@ -189,7 +189,7 @@ def preview(
     def work(reader: Reader) -> LabelPreview:
         space = reader.current.space
         scale = scales.wanted(collection.path, space, temperature)
-        telling = Telling(notes=[], load=collection.text_encoder)
+        telling = Telling(notes=[], load=collection._text_encoder)
         vectors = Vectors(reader, space, allowed(reader, where))
         n = len(vectors)
         ids = vectors.ids if n <= images else vectors.ids[np.linspace(0, n - 1, images).astype(np.int64)]

@@ -133,7 +133,7 @@ class TestWords:
         def wordless(self: Any, space: Any = None) -> Any:
             raise EncoderError("the encoder knows no words")
 
-        monkeypatch.setattr(Collection, "text_encoder", wordless)
+        monkeypatch.setattr(Collection, "_text_encoder", wordless)
         shown = said(run("By words"))
         assert "cannot be labelled by words: the encoder knows no words" in shown
         assert "By examples works with every encoder" in shown

@@ -68,7 +68,7 @@ def show(name: str, collection: Collection) -> None:
 def _speechless(collection: Collection) -> str | None:
     """Why words cannot be read, None where they can."""
     try:
-        encoder = collection.text_encoder()
+        encoder = collection._text_encoder()
     except ImseekError as error:
         return str(error)
     return (
