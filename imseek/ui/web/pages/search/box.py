@@ -25,6 +25,7 @@ _NOT: Final = "search-not"
 _PICTURES: Final = "search-pictures"
 _STYLE: Final = """<style>
 .st-key-search-picture, [data-testid="stLayoutWrapper"]:has(> .st-key-search-picture) { flex: 0 0 auto; width: auto; }
+.st-key-search-picture [data-testid="stElementContainer"] { min-width: 0; width: auto; }
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] {
   padding: 0; min-height: 0; border: 0; background: none; width: auto;
 }
