@@ -15,10 +15,10 @@ from imseek.data import patience
 from imseek.data.writer import Writer
 from imseek.errors import ImseekError, UsageError
 from imseek.types import Judgement, Progress
+from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates import kept as module
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import Said
-from imseek.ui.web.tasks import Task
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -148,26 +148,26 @@ class TestKept:
 
 class TestTask:
     def test_it_tells_how_far_it_is_and_stops_when_asked(self) -> None:
-        def work(tell: Callable[[Progress], None], stop: threading.Event) -> str:
-            tell(Progress("looking", 1, 2, 0, 0.0))
-            assert stop.wait(20)
+        def work(task: Task[str]) -> str:
+            task.tell(Progress("looking", 1, 2, 0, 0.0))
+            assert task.stop_asked.wait(20)
             return "stopped"
 
-        task = Task(work, "test")
+        task = Task("test", work)
         until(lambda: task.progress is not None)
         assert task.running
         assert not task.wait(0)
         task.stop()
         assert task.wait(20)
         assert task.result() == "stopped"
-        assert not task.failed
+        assert task.error is None
 
     def test_it_raises_where_it_is_asked_what_it_came_to(self) -> None:
-        def work(tell: Callable[[Progress], None], stop: threading.Event) -> Judgement:
+        def work(_: Task[Judgement]) -> Judgement:
             raise UsageError("no")
 
-        task = Task(work, "test")
+        task = Task("test", work)
         assert task.wait(20)
-        assert task.failed
+        assert task.error is not None
         with pytest.raises(UsageError, match="no"):
             task.result()

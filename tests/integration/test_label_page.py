@@ -17,6 +17,7 @@ from imseek.explore.vectors import Vectors
 
 AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
 from imseek.ui.web import hub  # noqa: E402 - they need Streamlit
+from imseek.ui.web.background import Task  # noqa: E402
 from imseek.ui.web.components.labeller import SKIP  # noqa: E402
 from imseek.ui.web.pages.labels import batches, sets, working  # noqa: E402
 
@@ -53,12 +54,11 @@ def said(test: Any) -> str:
     return "\n".join(one.value for one in test.text)
 
 
-def ended(root: Path, slot: str) -> working.Work:
-    work = working.find(root, slot)
-    assert work is not None
-    assert work.thread is not None
-    work.thread.join(30)
-    return work
+def ended(root: Path, slot: str) -> Task[Any]:
+    task = working.find(root, slot)
+    assert task is not None
+    assert task.wait(30)
+    return task
 
 
 def ids(root: Path) -> list[int]:

@@ -15,7 +15,7 @@ from imseek import jobs, library
 from imseek.errors import CollectionExistsError, EncoderUnavailableError, UnknownEncoderError
 from imseek.types import Failure
 from imseek.ui.web import background
-from imseek.ui.web.background import Work
+from imseek.ui.web.background import Task
 from imseek.ui.web.folders import home, look
 from imseek.ui.web.pages.collections import creating, overview, telling
 
@@ -225,9 +225,9 @@ def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) 
     work = creating.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
     assert work.wait(60)
     assert work.error is None
-    assert isinstance(work.result, jobs.Job)
+    assert isinstance(work.result(), jobs.Job)
     path = library.path_for("new", environ)
-    assert jobs.wait(path, work.result.run_id, timeout=60).state == jobs.DONE
+    assert jobs.wait(path, work.result().run_id, timeout=60).state == jobs.DONE
     with pytest.raises(CollectionExistsError):
         creating.start(wanted, environ)
     background.forget(work)
@@ -256,8 +256,8 @@ def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) 
     wanted = creating.Wanted("new", "fake", index=creating.index_command(["/no/such/folder"]))
     work = creating.start(wanted, environ)
     assert work.wait(60)
-    assert isinstance(work.result, jobs.Job)
-    ended = jobs.wait(library.path_for("new", environ), work.result.run_id, timeout=60)
+    assert isinstance(work.result(), jobs.Job)
+    ended = jobs.wait(library.path_for("new", environ), work.result().run_id, timeout=60)
     assert telling.told(ended).what == "Indexing: failed"
     end = time.monotonic() + 30  # The run has ended before its process says why.
     while "/no/such/folder" not in (telling.log_of(ended) or "") and time.monotonic() < end:
@@ -271,9 +271,9 @@ def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
 
     go = threading.Event()
 
-    def wait(work: Work) -> None:
+    def wait(work: Task[Any]) -> None:
         while True:
-            work.tell("waiting", 0.5)
+            work.say("waiting", 0.5)
             go.wait(0.01)
 
     work = background.start("test", "x", wait)
@@ -286,13 +286,13 @@ def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
 
 
 def test_mistakes_in_work_are_kept_for_the_page() -> None:
-    def fail(work: Work) -> None:
+    def fail(work: Task[Any]) -> None:
         raise ZeroDivisionError
 
     work = background.start("test", "y", fail)
     assert work.wait(10)
     assert isinstance(work.error, ZeroDivisionError)
-    assert background.of_kind("test")[-1] is work
+    assert background.of_kind("test")["y"] is work
     background.forget(work)
 
 

@@ -15,6 +15,7 @@ from imseek.probes import Labels
 from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
+from imseek.ui.web.background import Task
 from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
 from imseek.ui.web.pages.labels.asking import Asked
 
@@ -219,13 +220,11 @@ def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) 
 
 
 class TestWorking:
-    def wait(self, root: Path, slot: str) -> working.Work:
-        work = working.find(root, slot)
-        assert work is not None
-        assert work.thread is not None
-        work.thread.join(10)
-        assert work.ended
-        return work
+    def wait(self, root: Path, slot: str) -> Task[Any]:
+        task = working.find(root, slot)
+        assert task is not None
+        assert task.wait(20)
+        return task
 
     def test_it_ends_with_a_result(self, tmp_path: Path) -> None:
         def task(progress: Any, stop: Any) -> int:
@@ -234,8 +233,8 @@ class TestWorking:
 
         working.begin(tmp_path, "a", "Counting", task)
         work = self.wait(tmp_path, "a")
-        assert (work.result, work.error) == (7, None)
-        assert work.told() == (0.5, "Counting: labelling, 5 of 10")
+        assert work.result() == 7
+        assert working.told(work) == (0.5, "Counting: labelling, 5 of 10")
         working.forget(tmp_path, "a")
         assert working.find(tmp_path, "a") is None
 
@@ -253,8 +252,7 @@ class TestWorking:
 
         first = working.begin(tmp_path, "a", "Waiting", task)
         assert working.begin(tmp_path, "a", "Another", task) is first
-        assert first.told() == (None, "Waiting …")
-        first.stop.set()
-        work = self.wait(tmp_path, "a")
-        assert (work.result, work.error) == (None, None)
+        assert working.told(first) == (None, "Waiting …")
+        first.stop()
+        assert self.wait(tmp_path, "a").stopped
         assert working.begin(tmp_path, "a", "Another", lambda progress, stop: 1) is not first

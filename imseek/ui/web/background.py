@@ -1,6 +1,7 @@
-"""Work in threads of this process that pages start and look at: it goes on when a page is closed or loaded again.
+"""Work that takes long, in a thread of this process: pages look at it as often as they are drawn, and never wait.
 
-For what is no run of a writer, which :mod:`imseek.jobs` has processes for: making a collection, checking one.
+It goes on when a page is closed or loaded again, and is seen from other tabs too. What has to outlive this process is a
+job (:mod:`imseek.jobs`).
 """
 
 from __future__ import annotations
@@ -8,94 +9,118 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
 from imseek.errors import ImseekError
+from imseek.types import Progress
 
+T = TypeVar("T")
 _log = logging.getLogger("imseek.ui")
 
 
 class Stopped(BaseException):
-    """Raised in work that was asked to stop; no ``except Exception`` on the way takes it for a failure."""
+    """Ends work that was asked to stop; no ``except Exception`` on the way takes it for a failure."""
 
 
-class Work:
-    """One piece of work. ``kind`` and ``about`` name it: no two of the same name are under way.
+class Task(Generic[T]):
+    """Begun at once: ``work`` is given the task, to tell it how far it is (:meth:`tell`, :meth:`say`) and to hear that
+    it should end (:attr:`stop_asked`).
 
-    ``said`` is what it does now, ``share`` how much of that is done (0 … 1, None: unknown). Once it has ended, one of
-    ``result``, ``error`` and ``stopped`` says how.
+    After its end it is one of ``stopped``, failed (``error`` is there), or done (:meth:`result`).
     """
 
-    def __init__(self, kind: str, about: str) -> None:
-        self.kind, self.about = kind, about
-        self.started = time.monotonic()
+    def __init__(self, name: str, work: Callable[[Task[T]], T]) -> None:
+        self.name = name
+        self.began = time.monotonic()
+        self.stop_asked = threading.Event()
+        #: The latest that it has told.
+        self.progress: Progress | None = None
+        #: What it does now, and how much of that is done, from 0 to 1; None where that is not known.
         self.said = ""
         self.share: float | None = None
-        self.result: object = None
-        self.error: Exception | None = None
         self.stopped = False
-        self._asked = threading.Event()
+        self.error: Exception | None = None
+        self._work = work
         self._ended = threading.Event()
+        self._found: list[T] = []
+        threading.Thread(target=self._run, name=f"imseek {name}", daemon=True).start()
 
     @property
     def running(self) -> bool:
         return not self._ended.is_set()
 
-    def tell(self, said: str, share: float | None = None) -> None:
-        """Called by the work itself. Raises Stopped once :meth:`stop` was called."""
-        self.said, self.share = said, share
-        if self._asked.is_set():
-            raise Stopped
+    @property
+    def stopping(self) -> bool:
+        return self.stop_asked.is_set()
 
     def stop(self) -> None:
-        """It ends the next time that it tells something."""
-        self._asked.set()
+        """Ask it to end early."""
+        self.stop_asked.set()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Whether it has ended."""
-        return self._ended.wait(timeout)
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait so long at most; whether it has ended. Short work is then shown at once."""
+        return self._ended.wait(seconds)
 
-    def _run(self, what: Callable[[Work], object]) -> None:
+    def result(self) -> T:
+        """What it came to. Raises what it raised, and Stopped."""
+        if self.error is not None:
+            raise self.error
+        if self.stopped:
+            raise Stopped
+        return self._found[0]
+
+    def tell(self, progress: Progress) -> None:
+        """What functions of imseek call with their progress."""
+        self.progress = progress
+
+    def say(self, what: str, share: float | None = None) -> None:
+        """For steps that cannot be asked to stop by themselves. Raises Stopped where that was asked."""
+        self.said, self.share = what, share
+        if self.stopping:
+            raise Stopped
+
+    def _run(self) -> None:
         try:
-            self.result = what(self)
-        except Stopped:
+            self._found.append(self._work(self))
+        except (Stopped, InterruptedError):
             self.stopped = True
-        except ImseekError as error:
-            self.error = error
-        except Exception as error:
-            _log.error("%s %s failed", self.kind, self.about, exc_info=error)
+        except Exception as error:  # Told where somebody looks.
+            if not isinstance(error, ImseekError):
+                _log.error("%s failed", self.name, exc_info=error)
             self.error = error
         finally:
             self._ended.set()
 
 
-_all: dict[tuple[str, str], Work] = {}
+# Of this process, not of a session: who loads the page anew sees what is under way.
+_tasks: dict[tuple[str, Hashable], Task[Any]] = {}
 _lock = threading.Lock()
 
 
-def start(kind: str, about: str, what: Callable[[Work], object]) -> Work:
-    """Begin it, or return what of that name is under way already. What had ended under that name is forgotten."""
+def start(kind: str, about: Hashable, work: Callable[[Task[T]], T], name: str = "") -> Task[T]:
+    """Begin it, or return what is under way of that kind and about the same. What had ended is forgotten."""
     with _lock:
-        before = _all.get((kind, about))
+        before = _tasks.get((kind, about))
         if before is not None and before.running:
             return before
-        work = _all[kind, about] = Work(kind, about)
-    threading.Thread(target=work._run, args=(what,), name=f"imseek {kind}", daemon=True).start()
-    return work
+        task = _tasks[kind, about] = Task(name or kind, work)
+        return task
 
 
-def find(kind: str, about: str) -> Work | None:
+def find(kind: str, about: Hashable) -> Task[Any] | None:
     """What is under way or has ended under that name."""
-    return _all.get((kind, about))
+    return _tasks.get((kind, about))
 
 
-def of_kind(kind: str) -> tuple[Work, ...]:
-    """The oldest first."""
-    return tuple(work for (a_kind, _), work in list(_all.items()) if a_kind == kind)
+def of_kind(kind: str) -> dict[Any, Task[Any]]:
+    """By what they are about, the oldest first."""
+    return {about: task for (a_kind, about), task in list(_tasks.items()) if a_kind == kind}
 
 
-def forget(work: Work) -> None:
+def forget(task: Task[Any]) -> None:
     """What has ended is not found any more."""
     with _lock:
-        if _all.get((work.kind, work.about)) is work and not work.running:
-            del _all[work.kind, work.about]
+        for key, one in list(_tasks.items()):
+            if one is task and not task.running:
+                del _tasks[key]

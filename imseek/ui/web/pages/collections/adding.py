@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ from imseek.types import CollectionInfo, IndexReport, SourceInfo, display_path
 from imseek.ui.cli.index import plan_summary
 from imseek.ui.cli.output import count
 from imseek.ui.web import background, shell
-from imseek.ui.web.background import Work
+from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating, running
@@ -123,21 +123,21 @@ def _add(named: Named, busy: bool) -> None:
 
 
 def _start_plan(named: Named, paths: list[str], follow: bool) -> None:
-    def look(work: Work) -> IndexReport:
-        work.tell(f"Looking at what lies in {', '.join(paths)}")
+    def look(work: Task[Any]) -> IndexReport:
+        work.say(f"Looking at what lies in {', '.join(paths)}")
         return hub().open(named.name).index(paths, dry_run=True, follow_symlinks=follow)
 
     background.start(_PLAN, str(named.path), look)
 
 
 @st.fragment(run_every=0.5)
-def _planning(work: Work) -> None:
+def _planning(work: Task[Any]) -> None:
     if not work.running:
         st.rerun()
     st.text(work.said)
 
 
-def _plan(work: Work) -> None:
+def _plan(work: Task[Any]) -> None:
     if work.running:
         _planning(work)
         return
@@ -147,7 +147,7 @@ def _plan(work: Work) -> None:
         elif work.error is not None:
             st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
         else:
-            for line in plan_summary(cast("IndexReport", work.result)):
+            for line in plan_summary(cast("IndexReport", work.result())):
                 st.text(line[:1].upper() + line[1:])
         if st.button("Hide", key="collections-hide-plan"):
             background.forget(work)

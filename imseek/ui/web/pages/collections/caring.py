@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ from imseek.types import CollectionInfo, RepairReport, VerifyReport
 from imseek.ui.cli.output import count, size
 from imseek.ui.cli.texts import printable
 from imseek.ui.web import background, shell
-from imseek.ui.web.background import Work
+from imseek.ui.web.background import Task
 from imseek.ui.web.pages.collections import running
 
 _VERIFY = "verify"
@@ -88,7 +88,7 @@ def show_checks(named: Named) -> None:
         if work is not None and work.running:
             _waiting(work)
         elif work is not None:
-            _checked(named, work)
+            _checked(named, kind, work)
 
 
 def _check(named: Named, busy: bool) -> None:
@@ -99,33 +99,33 @@ def _check(named: Named, busy: bool) -> None:
         st.text("Reads every file of the collection and compares it with what is recorded. Changes nothing.")
 
 
-def _verify(work: Work, named: Named) -> VerifyReport:
-    work.tell("Reading all files")
+def _verify(work: Task[Any], named: Named) -> VerifyReport:
+    work.say("Reading all files")
     return upkeep.verify(named.path)
 
 
-def _repair(work: Work, named: Named) -> RepairReport:
-    work.tell("Mending what can be mended")
+def _repair(work: Task[Any], named: Named) -> RepairReport:
+    work.say("Mending what can be mended")
     return upkeep.repair(named.path)
 
 
 @st.fragment(run_every=0.5)
-def _waiting(work: Work) -> None:
+def _waiting(work: Task[Any]) -> None:
     if not work.running:
         st.rerun()
     st.text(f"{work.said} …")
 
 
-def _checked(named: Named, work: Work) -> None:
+def _checked(named: Named, kind: str, work: Task[Any]) -> None:
     with st.container(border=True):
         if isinstance(work.error, ImseekError):
             shell.refused(work.error)
         elif work.error is not None:
             st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
-        elif work.kind == _VERIFY:
-            _verified(named, cast("VerifyReport", work.result))
+        elif kind == _VERIFY:
+            _verified(named, cast("VerifyReport", work.result()))
         else:
-            report = cast("RepairReport", work.result)
+            report = cast("RepairReport", work.result())
             for line in (
                 *(f"Restored: {one}" for one in report.restored),
                 *(f"Lost: {one}" for one in report.lost),
@@ -134,7 +134,7 @@ def _checked(named: Named, work: Work) -> None:
             st.text(
                 "Sound now" if report.after.ok else f"{count(len(report.after.problems), 'problem')} left"
             )
-        if st.button("Hide", key=f"collections-hide-{work.kind}"):
+        if st.button("Hide", key=f"collections-hide-{kind}"):
             background.forget(work)
             st.rerun()
 

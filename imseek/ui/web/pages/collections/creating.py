@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import imseek
 from imseek import jobs, library
@@ -13,7 +13,7 @@ from imseek.encoders import PRESETS
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.ui.cli.output import size
 from imseek.ui.web import background
-from imseek.ui.web.background import Work
+from imseek.ui.web.background import Task
 
 #: The kind of work that makes a collection; it is about its name.
 KIND: Final = "create"
@@ -97,7 +97,7 @@ def choices() -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | None = None) -> Work:
+def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | None = None) -> Task[Any]:
     """Make it in the background, where ``runtime`` says how vectors are computed. The work's result is the job that
     indexes, None where nothing is to be indexed.
 
@@ -107,28 +107,28 @@ def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | 
     if os.path.lexists(path):
         raise CollectionExistsError(f"there is already a {wanted.name!r}", hint="choose another name")
 
-    def make(work: Work) -> jobs.Job | None:
+    def make(work: Task[Any]) -> jobs.Job | None:
         from imseek.encoders.hub import Transfer, watched
 
         def fetched(now: Transfer) -> None:
             share = now.done / now.total if now.total else None
-            work.tell(f"Downloading {now.file}: {size(now.done)} of {size(now.total)}", share)
+            work.say(f"Downloading {now.file}: {size(now.done)} of {size(now.total)}", share)
 
-        work.tell("Preparing the encoder")
+        work.say("Preparing the encoder")
         with watched(fetched):
             imseek.create(
                 path,
                 encoder=wanted.encoder,
                 captions=wanted.captions,
                 runtime=runtime,
-                notify=lambda line: work.tell(line),
+                notify=lambda line: work.say(line),
             ).close()
         if not wanted.index:
             return None
-        work.tell("Starting to index")
+        work.say("Starting to index")
         return jobs.start(path, with_runtime(wanted.index, runtime))
 
-    return background.start(KIND, wanted.name, make)
+    return background.start(KIND, wanted.name, make, wanted.name)
 
 
 def demo(environ: Mapping[str, str]) -> Wanted:

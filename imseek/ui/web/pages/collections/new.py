@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import streamlit as st
 
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.ui.web import background, shell
-from imseek.ui.web.background import Work
+from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating
@@ -109,7 +110,7 @@ def _start(wanted: creating.Wanted) -> None:
 def show_progress() -> bool:
     """Collections that are being made; whether there are any. One that is ready becomes the chosen one."""
     busy = False
-    for work in background.of_kind(creating.KIND):
+    for work in background.of_kind(creating.KIND).values():
         if work.running:
             busy = True
             _progress(work)
@@ -119,20 +120,20 @@ def show_progress() -> bool:
 
 
 @st.fragment(run_every=0.5)
-def _progress(work: Work) -> None:
+def _progress(work: Task[Any]) -> None:
     if not work.running:
         st.rerun()
     with st.container(border=True):
-        st.text(f"Making the collection {work.about}")
+        st.text(f"Making the collection {work.name}")
         if work.share is not None:
             st.progress(work.share)
         st.text(work.said)
-        if st.button("Stop", key=f"collections-stop-{work.about}"):
+        if st.button("Stop", key=f"collections-stop-{work.name}"):
             work.stop()
         st.caption("A download that is stopped goes on from there the next time.")
 
 
-def _settle(work: Work) -> None:
+def _settle(work: Task[Any]) -> None:
     """What has ended: it is said, or the page goes on with what was made."""
     from imseek.ui.web.pages.collections import close_form
 
@@ -141,16 +142,16 @@ def _settle(work: Work) -> None:
         if not work.stopped:
             st.session_state.pop(_NAME, None)
             close_form()
-            shell.choose(work.about)
+            shell.choose(work.name)
             st.rerun()
         st.toast("Stopped: nothing was made")
         return
     with st.container(border=True):
-        st.text(f"The collection {work.about} could not be made, or not be filled:")
+        st.text(f"The collection {work.name} could not be made, or not be filled:")
         if isinstance(work.error, ImseekError):
             shell.refused(work.error)
         else:
             st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
-        if st.button("Understood", key=f"collections-understood-{work.about}"):
+        if st.button("Understood", key=f"collections-understood-{work.name}"):
             background.forget(work)
             st.rerun()

@@ -24,13 +24,12 @@ from imseek.types import (
     DuplicateKind,
     DuplicateReport,
     KeepRule,
-    ProgressCallback,
     UndoReport,
 )
+from imseek.ui.web.background import Task
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates.kept import Kept
 from imseek.ui.web.pages.duplicates.review import chosen
-from imseek.ui.web.tasks import Task
 
 #: Seconds that a page may wait for work that is mostly short, before it shows that there is some.
 _MOMENT: Final = 0.5
@@ -108,7 +107,7 @@ class Desk:
         self.kept.set_up(asked.to_json())
         self.planned = self.checking = None
 
-        def work(tell: ProgressCallback, stop: threading.Event) -> DuplicateReport:
+        def work(task: Task[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
                 self.root,
                 kinds=asked.kinds,
@@ -118,11 +117,11 @@ class Desk:
                 against=against,
                 where=asked.where or None,
                 looks=asked.looks,
-                progress=tell,
-                stop=stop,
+                progress=task.tell,
+                stop=task.stop_asked,
             )
 
-        self.finding = Task(work, "looking for duplicates")
+        self.finding = Task("looking for duplicates", work)
 
     def follow(self) -> None:
         """Once files were moved, look for the same anew: most of it was kept, so that it is quick."""
@@ -200,7 +199,8 @@ class Desk:
             self.checking.stop()
         self.planned = plan
         self.checking = Task(
-            lambda tell, stop: duplicates.apply(self.root, plan, progress=tell, stop=stop), "checking files"
+            "checking files",
+            lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_asked),
         )
         self.checking.wait(_MOMENT)
 
@@ -209,8 +209,10 @@ class Desk:
         if self.at_work:
             return
         self.applying = Task(
-            lambda tell, stop: duplicates.apply(self.root, plan, dry_run=False, progress=tell, stop=stop),
             "acting on files",
+            lambda task: duplicates.apply(
+                self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
+            ),
         )
         self.planned = self.checking = None
         self._moving = True
@@ -220,10 +222,10 @@ class Desk:
         """Begin to bring back."""
         if not self.at_work:
             self.recalling = Task(
-                lambda tell, stop: duplicates.undo(
-                    self.root, undo_id, dry_run=False, progress=tell, stop=stop
-                ),
                 "bringing files back",
+                lambda task: duplicates.undo(
+                    self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_asked
+                ),
             )
             self._moving = True
             self.recalling.wait(_MOMENT)

@@ -45,7 +45,7 @@ def show(name: str, collection: Collection, title: str, probe: ProbeInfo | None)
     if isinstance(found, Learned):
         _shown(name, collection, found)
         _save(name, collection, found, slot)
-    elif probe is not None and (work is None or work.ended):
+    elif probe is not None and not working.is_busy(collection.path, slot):
         st.text(score_line(probe.score))
     if probe is not None:
         _drop(collection, probe.name, slot)
@@ -71,8 +71,7 @@ def begin(
 ) -> None:
     """The button that starts learning, and what there is to know before; ``begun`` is called as it starts."""
     slot = f"learn-{one.name}"
-    work = working.find(collection.path, slot)
-    busy = work is not None and not work.ended
+    busy = working.is_busy(collection.path, slot)
     why = sets.lacking(one, said)
     labelled = sum(said.get(tag, 0) for tag in one.tags)
     verb = "Learn" if probe is None else "Learn again"
@@ -130,8 +129,7 @@ def _shown(name: str, collection: Collection, found: Learned) -> None:
 def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
     info = found.info
     saving = f"{slot}-save"
-    work = working.find(collection.path, saving)
-    busy = work is not None and not work.ended
+    busy = working.is_busy(collection.path, saving)
     with st.container(border=True):
         columns = st.checkbox("Save as columns, to filter by", True, key=f"{slot}-columns")
         tag = st.checkbox("Give pictures their class as a tag", key=f"{slot}-tag")

@@ -217,8 +217,7 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
     if name in there:
         st.text(f"This takes the place of what is saved as {one_line(name)}.")
     tag = st.checkbox("Give each label as a tag too", key="labels-tag")
-    work = working.find(collection.path, SLOT)
-    busy = work is not None and not work.ended
+    busy = working.is_busy(collection.path, SLOT)
     what = f"Label {pictures.count(found.of)}"
     if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
         arguments = asked.arguments()
