@@ -1,0 +1,110 @@
+"""Make the pictures of docs/ui.md: the pages of ``imseek ui`` in Debian's chromium, over free photographs.
+
+make page-pictures            (needs the extras cpu, builtin, demo, explore, ui and dev)
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+from playwright.sync_api import expect, sync_playwright
+
+import imseek
+from imseek.ui.demo import photographs
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1] / "tests"), str(HERE)]
+
+from browsing import CHROMIUM, FLAGS, pages  # noqa: E402 - beside the tests
+from make import FREE  # noqa: E402
+
+#: Colours of a picture for the docs: some 100 kB each.
+COLOURS = 160
+
+
+def album(folder: Path) -> Path:
+    """The free photographs, parts of them, and some of them once more: in other sizes, mirrored, as other files."""
+    folder.mkdir()
+    for path in (path for path in photographs() if path.stem in FREE):
+        with Image.open(path) as opened:
+            whole = ImageOps.exif_transpose(opened).convert("RGB")
+        whole.save(folder / f"{path.stem}.jpg", quality=92)
+        if path.stem in ("chelsea", "coffee", "rocket"):
+            whole.resize((whole.width // 2, whole.height // 2)).save(folder / f"{path.stem} small.webp")
+        w, h = whole.size
+        for n, (x, y) in enumerate(((0, 0), (0.4, 0), (0, 0.4), (0.4, 0.4))):
+            part = whole.crop((int(x * w), int(y * h), int((x + 0.6) * w), int((y + 0.6) * h)))
+            part.save(folder / f"{path.stem} part {n + 1}.jpg", quality=90)
+    return folder
+
+
+def search(page: Any) -> None:
+    expect(page.locator(".card img").first).to_be_visible()
+
+
+def large(page: Any) -> None:
+    page.locator(".card").first.click()
+    expect(page.get_by_role("dialog").locator("img").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+
+def duplicates(page: Any) -> None:
+    page.get_by_role("button", name="Find duplicates").click()
+    expect(page.get_by_role("listbox", name="Group 1 of")).to_be_visible(timeout=120_000)
+
+
+def plane(page: Any) -> None:
+    expect(page.locator("canvas").first).to_be_visible()
+
+
+def words(page: Any) -> None:
+    page.get_by_label("Classes").fill("cat\ncup of coffee\nrocket\nstars: galaxy, stars in the night sky")
+    expect(page.get_by_text("most certain").first).to_be_visible(timeout=120_000)
+
+
+def collections(page: Any) -> None:
+    expect(page.get_by_role("tab", name="Facts")).to_be_visible()
+
+
+#: What is shown: file, page, query, what is done there, dark.
+SHOWN: tuple[tuple[str, str, dict[str, str], Callable[[Any], None], bool], ...] = (
+    ("search", "", {"q": "a cat", "cutoff": "none"}, search, False),
+    ("large", "", {"q": "a cat"}, large, True),
+    ("duplicates", "duplicates", {}, duplicates, False),
+    ("map-page", "map", {}, plane, False),
+    ("labels", "labels", {}, words, False),
+    ("collections", "collections", {}, collections, True),
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        root = Path(scratch) / "library" / "collections" / "photos"
+        root.parent.mkdir(parents=True)
+        with imseek.create(root, encoder="builtin") as collection:
+            collection.index([album(Path(scratch) / "photos")])
+            imseek.maps.lay_out(collection)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        with pages(Path(scratch), Path(scratch) / "library") as running:
+            for name, path, query, act, dark in SHOWN:
+                page = browser.new_page(
+                    viewport={"width": 1280, "height": 800}, color_scheme="dark" if dark else "light"
+                )
+                page.set_default_timeout(60_000)
+                page.goto(running.at(path, c="photos", **query))
+                act(page)
+                page.wait_for_timeout(3000)  # Thumbnails are painted.
+                shot = Image.open(io.BytesIO(page.screenshot()))
+                shot.convert("RGB").quantize(COLOURS).save(HERE / f"{name}.png", optimize=True)
+                page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
