@@ -176,11 +176,13 @@ def _told(answer: Answer) -> Answer:
 
     async def answered(request: Request) -> Response:
         try:
-            return await answer(request)
+            made = await answer(request)
         except ImseekError as error:
             status = 404 if isinstance(error, ImageNotFoundError) else 422
             status = _CONFLICT if isinstance(error, LockedError) else status
-            return JSONResponse({"message": str(error), "hint": error.hint}, status)
+            made = JSONResponse({"message": str(error), "hint": error.hint}, status)
+        made.headers["Cache-Control"] = "no-store"  # Tags change, and so do files.
+        return made
 
     return answered
 

@@ -63,6 +63,7 @@ class Grid {
     this.letters = new Set(data.letters);
     this.base = data.base;
     this.large.opens = data.opens;
+    this.large.less = data.less;
     this.help = data.help;
     this.root.style.setProperty("--side", `${data.side}px`);
     const drawn = JSON.stringify([data.cards, data.rule_after, data.rule, data.headings]);

@@ -57,6 +57,7 @@ def grid(
     epoch: int | str = 0,
     base: str | None = None,
     opens: bool = False,
+    less: bool = True,
     help_: Sequence[tuple[str, str]] = (),
 ) -> Picked:
     """Draw ``cards``, ``side`` pixels wide at least.
@@ -65,8 +66,8 @@ def grid(
     comes a line across with the text ``rule``; ``headings`` come before the cards of these numbers. ``selected`` is
     what is selected at first, and again whenever ``epoch`` is another. With ``base``, the address of the collection's
     pictures, a picture that is opened is shown large at once, and not told; ``opens`` says whether the system's viewer
-    can be started. ``help_`` is shown for the key ``?``: keys and what they do. Selected ids that are not among the
-    cards, such as those of another page, are not told.
+    can be started, ``less`` whether less like a picture can be asked for. ``help_`` is shown for the key ``?``: keys
+    and what they do. Selected ids that are not among the cards, such as those of another page, are not told.
     """
     ids = {card.id for card in cards}
     found = component("grid", "common", "large")(
@@ -82,6 +83,7 @@ def grid(
             "epoch": epoch,
             "base": base,
             "opens": opens,
+            "less": less,
             "help": [list(one) for one in help_],
         },
         default={"selected": list(selected)},

@@ -4,6 +4,7 @@ class Large {
   constructor(parent, asked) {
     this.asked = asked;
     this.items = [];
+    this.less = true; // Of nothing that is asked there is no less.
     this.dialog = make("dialog", "large");
     this.dialog.setAttribute("aria-label", "One picture large");
     this.frame = make("div", "frame");
@@ -58,10 +59,8 @@ class Large {
     this.said.setAttribute("role", "status");
     this.more = make("div");
     const row = make("div", "row");
-    row.append(
-      button("More like this", "more", () => this.like("m")),
-      button("Less like this", "less", () => this.like("l")),
-    );
+    row.append(button("More like this", "more", () => this.like("m")));
+    if (this.less) row.append(button("Less like this", "less", () => this.like("l")));
     this.title = make("h2", "", id === item.id ? item.title : `A duplicate of ${item.title}`);
     this.facts.replaceChildren(head, this.title);
     if (item.note && id === item.id) this.facts.append(make("div", "dim", item.note));
@@ -280,7 +279,7 @@ class Large {
     const to = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: this.items.length - 1 }[event.key];
     const acts = {
       m: () => this.like("m"),
-      l: () => this.like("l"),
+      l: () => this.less && this.like("l"),
       o: () => this.launch(),
       y: () => this.copyPath(),
       z: () => this.whole(),

@@ -28,7 +28,7 @@ SIDE: Final = 160
 ENOUGH: Final = 220
 #: The size of pictures in the address.
 SIZE: Final = "size"
-_KEYS: Final = (
+_KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Arrows, Home, End", "go from picture to picture"),
     ("Enter", "show it large; there the arrows go on, Esc closes"),
     ("Space", "select it, or not"),
@@ -65,15 +65,17 @@ def results(
     What lies beyond the first ``rule_after`` is faint, below a line with the text ``rule``; ``groups`` (those of the
     same hits) become headings. ``letters`` are keys of the page's own, told as ``pressed``; as a mapping they come with
     what they do. ``like`` is called where more or less like a picture is asked for (by the keys m and l, or in the
-    large view); None leads to a search. ``selected`` is what is selected at first, and again whenever ``epoch`` is
-    another number. ``side`` are pixels of a picture; None lets the user choose, and keeps that in the address.
-    ``marks`` are words over the corners of pictures, by id, instead of how many near-duplicates they stand for.
+    large view); None leads to a search for more, and there is no less. ``selected`` is what is selected at first, and
+    again whenever ``epoch`` is another number. ``side`` are pixels of a picture; None lets the user choose, and keeps
+    that in the address. ``marks`` are words over the corners of pictures, by id, instead of how many near-duplicates
+    they stand for.
 
     Draw it in a fragment (``st.fragment``) where a page is slow: each choice runs again what it is in.
     """
-    own = [letter for letter in _LIKE if letter not in letters]
+    own = [letter for letter in (_LIKE if like else _LIKE[:1]) if letter not in letters]
+    keys = _help(letters, less="l" in own)
     if side is None:
-        side = _toolbar(key, letters)
+        side = _toolbar(key, keys)
     chosen = _Chosen(key, epoch, selected)
     cards = [
         card(
@@ -98,7 +100,8 @@ def results(
         epoch=chosen.epoch,
         base=hub.images(name),
         opens=hub.hub().opens,
-        help_=_help(letters),
+        less=like is not None,
+        help_=keys,
     )
     if picked.selected:
         download.bar(
@@ -180,10 +183,13 @@ def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
     return made
 
 
-def search_like(image_id: int, more: bool) -> None:
-    """Go to a search for more (or less) like a picture."""
+def search_like(image_id: int, more: bool = True) -> None:
+    """Go to a search for more like a picture. Less of what is not known before something is asked: that is said."""
+    if not more:
+        st.toast("Search for something first; then there can be less like a picture of it.")
+        return
     # The collection stays in the address by itself.
-    st.switch_page(shell.page("search"), query_params={"like" if more else "unlike": f"id:{image_id}"})
+    st.switch_page(shell.page("search"), query_params={"like": f"id:{image_id}"})
 
 
 class _Chosen:
@@ -204,14 +210,14 @@ class _Chosen:
         st.session_state[self._at] = (self._given, before[1] + 1, tuple(ids))
 
 
-def _toolbar(key: str, letters: Sequence[str] | Mapping[str, str]) -> int:
+def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
     with st.container(
         horizontal=True, horizontal_alignment="right", vertical_alignment="center", key=f"{key}-tools"
     ):
         side = _size()
         with st.popover("?", help="Keys"):
-            for keys, what in _help(letters):
-                st.text(f"{keys}: {what}")
+            for names, what in keys:
+                st.text(f"{names}: {what}")
     return side
 
 
@@ -236,9 +242,9 @@ def _size() -> int:
         return int(st.session_state[SIZE])
 
 
-def _help(letters: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
+def _help(letters: Sequence[str] | Mapping[str, str], *, less: bool) -> list[tuple[str, str]]:
     own = list(letters.items()) if isinstance(letters, Mapping) else []
-    return [*own, *(one for one in _KEYS if one[0] not in letters)]
+    return [*own, *(one for one in _KEYS if one[0] not in letters and (less or one[0] != "l"))]
 
 
 def _hit(collection: Collection, image: Image, score: float) -> Hit:

@@ -29,7 +29,7 @@ def open_(
     """Show a picture of the collection ``name`` large, with those that arrow keys lead to (``among``).
 
     To be called in the run in which it is asked for; it stays until it is closed, or until a run without this call.
-    ``like`` is that of :func:`results.results`, and runs as a callback, before the page. Raises ImageNotFoundError.
+    ``like`` is that of :func:`results.results`, and runs before the page does. Raises ImageNotFoundError.
     """
     hits = [*among] or [*results.found(collection, [image_id])]
     at = next((n for n, hit in enumerate(hits) if hit.image_id == image_id), None)

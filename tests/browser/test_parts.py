@@ -1,0 +1,151 @@
+"""Parts of pages in forms that the page of searches has not: see tests/browsing/parts_page.py."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import HOSTILE, Pages, Visit, pages
+from playwright.sync_api import expect
+
+import imseek
+from imseek.ui.web.plain import one_line
+
+LARGE = "dialog.large"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """``photos``: eight photographs; the reddest is chelsea.png."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "collections").mkdir()
+    with imseek.create(folder / "collections" / "photos", encoder="fake") as collection:
+        collection.index(names=photo_files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory, home: Path, browser: Any) -> Iterator[Pages]:
+    tests = str(Path(__file__).parents[1])
+    program = ("-c", f"import sys; sys.path.append({tests!r}); from browsing.parts_page import main; main()")
+    with pages(tmp_path_factory.mktemp("parts"), home, program=program) as running:
+        yield running
+
+
+@pytest.fixture
+def part(browser: Any, parts: Pages) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+
+    def open_(part: str, collection: str = "photos") -> Any:
+        page = context.new_page()
+        page.goto(parts.at(part=part, c=collection))
+        return page
+
+    yield open_
+    context.close()
+
+
+def test_what_is_beyond_the_cutoff_is_faint_below_a_line(part: Visit) -> None:
+    page = part("rule")
+    expect(page.get_by_role("separator")).to_have_text("less relevant from here")
+    expect(page.locator(".card.faint")).to_have_count(5)
+    order = page.locator(".grid > *").evaluate_all("all => all.map(one => one.className.split(' ').at(-1))")
+    assert order == ["card"] * 3 + ["rule"] + ["faint"] * 5
+    page.locator(".card").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".card").nth(4)).to_be_focused()  # The row above ends after three.
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".card").nth(1)).to_be_focused()
+
+
+def test_groups_have_headings_and_are_selected_as_a_whole(part: Visit) -> None:
+    page = part("groups")
+    expect(page.locator(".heading")).to_have_count(2)
+    expect(page.locator(".heading").first).to_contain_text("/one/**bold**")
+    expect(page.locator(".heading").first).to_contain_text("3 of 9 pictures")
+    expect(page.locator(".heading").last).to_contain_text("Unknown")
+    page.locator(".heading").first.get_by_role("button").click()
+    expect(page.get_by_role("toolbar", name="Selected pictures")).to_contain_text("3 selected")
+
+
+def test_letters_are_the_pages_own(part: Visit) -> None:
+    page = part("letters")
+    expect(page.locator(".card").first).to_contain_text("maybe")
+    expect(page.get_by_role("toolbar", name="Selected pictures")).to_contain_text("1 selected")
+    page.locator(".card").first.focus()
+    page.keyboard.press("1")
+    expect(page.get_by_text(re.compile(r"pressed=\(\d+, '1'\)"))).to_be_visible()
+    page.keyboard.press("m")
+    expect(page.get_by_text(re.compile(r"pressed=\(\d+, 'm'\)"))).to_be_visible()
+    page.keyboard.press("l")
+    expect(page.get_by_text(re.compile(r"like \d+ False"))).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("a cat")
+
+
+def test_a_picture_leads_to_those_that_it_stands_for(part: Visit) -> None:
+    page = part("collapsed")
+    expect(page.get_by_role("listbox")).to_have_count(2)
+    card = page.locator(".card").first
+    expect(card.locator(".mark")).to_have_text("+2")
+    card.click()
+    large = page.locator(LARGE).first
+    same = large.get_by_role("button", name="Show this one")
+    expect(same).to_have_count(2)
+    ids = same.locator("img").evaluate_all("all => all.map(one => one.src.match(/images.(\\d+)/)[1])")
+    same.last.click()
+    expect(large).to_contain_text("A duplicate of chelsea.png")
+    expect(large.locator(".path")).not_to_contain_text("chelsea.png")
+    expect(same).to_have_count(2)  # The first one, and the other duplicate.
+    page.keyboard.press("m")
+    expect(page.get_by_text(f"like {ids[1]} True")).to_be_visible()
+
+
+def test_a_picture_is_opened_in_another_tab_where_no_viewer_can_be(part: Visit) -> None:
+    page = part("rule")
+    page.locator(".card").first.focus()
+    with page.context.expect_page() as opened:
+        page.keyboard.press("o")
+    expect(opened.value).to_have_url(re.compile(r"/pictures/photos/images/\d+$"))
+    assert opened.value.evaluate("document.images[0].naturalWidth") == 451
+
+
+def test_a_page_shows_one_large(part: Visit) -> None:
+    page = part("viewer")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(LARGE)).to_contain_text("2 of 8")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(LARGE)).to_contain_text("1 of 8")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Show one").click()
+    expect(page.locator(LARGE)).to_contain_text("1 of 1")
+    page.get_by_role("button", name="More like this").click()
+    expect(page.get_by_text(re.compile(r"like \d+ True"))).to_be_visible()
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(LARGE)).to_contain_text("2 of 8")
+    expect(page.get_by_role("button", name="Less like this")).to_have_count(0)  # Of what?
+    page.keyboard.press("m")
+    expect(page).to_have_url(re.compile(r"/search\?c=photos&like=id:\d+"))
+
+
+def test_pictures_without_a_grid_are_taken_along(part: Visit) -> None:
+    page = part("offer")
+    expect(page.get_by_role("toolbar")).to_contain_text("8 pictures")
+    with page.expect_download() as zipped:
+        page.get_by_role("link", name="Zip").click()
+    with zipfile.ZipFile(zipped.value.path()) as made:
+        assert len(made.namelist()) == 8
+
+
+def test_labels_are_no_markdown(part: Visit) -> None:
+    page = part("labels")
+    for n, text in enumerate(HOSTILE):
+        label = page.locator(f".st-key-label-{n} button")
+        expect(label).to_be_visible()
+        assert label.text_content().replace("​", "") == one_line(text.strip())
+    made = "a, strong, em, code, img, del, h1, li, .katex, [data-testid=stIconMaterial]"
+    expect(page.locator(f"[data-testid=stMain] :is({made})")).to_have_count(0)
