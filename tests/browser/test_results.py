@@ -117,6 +117,8 @@ def test_a_picture_is_shown_large_and_arrows_lead_on(visit: Visit, home: Path) -
     page.keyboard.press("Home")
     large.get_by_role("button", name="Show the picture as it is stored").click()
     expect(large.locator(".frame img")).to_have_attribute("src", re.compile(r"/images/\d+$"))
+    page.keyboard.press("z")
+    expect(large.locator(".frame.actual")).to_be_visible()
     page.keyboard.press("Escape")
     expect(large).to_be_hidden()
     expect(first).to_be_focused()  # Where one was, and not at the top of the page.

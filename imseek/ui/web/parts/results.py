@@ -37,6 +37,7 @@ _KEYS: Final[tuple[tuple[str, str], ...]] = (
     ("Esc", "select none"),
     ("m", "more like this one"),
     ("l", "less like this one"),
+    ("z", "where it is large: as it is stored, then pixel by pixel"),
     ("o", "open it"),
     ("y", "copy its path"),
     ("?", "these keys"),
