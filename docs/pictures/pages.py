@@ -49,7 +49,7 @@ def search(page: Any) -> None:
 
 
 def large(page: Any) -> None:
-    page.locator(".card").first.click()
+    page.locator(".card", has_text="chelsea.jpg").click()
     expect(page.get_by_role("dialog").locator("img").first).to_be_visible()
     page.wait_for_load_state("networkidle")
 
@@ -74,7 +74,7 @@ def collections(page: Any) -> None:
 
 #: What is shown: file, page, query, what is done there, dark.
 SHOWN: tuple[tuple[str, str, dict[str, str], Callable[[Any], None], bool], ...] = (
-    ("search", "", {"q": "a cat", "cutoff": "none"}, search, False),
+    ("search", "", {"q": "a cat"}, search, False),
     ("large", "", {"q": "a cat"}, large, True),
     ("duplicates", "duplicates", {}, duplicates, False),
     ("map-page", "map", {}, plane, False),
