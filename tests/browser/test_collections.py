@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from playwright.sync_api import expect
 
 import imseek
 from imseek import jobs
+from imseek.errors import ImseekError
 
 MANY = 70
 HOSTILE = "**b** <img src=x onerror=alert(1)>"
@@ -53,6 +58,18 @@ def create(page: Any, name: str, folder: str) -> None:
     page.get_by_role("button", name="Create and index").click()
 
 
+def hold(root: Path) -> int:
+    """Stop the clock of the first run of a collection, as soon as there is one; returns its process."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(ImseekError):
+            for job in jobs.list(root):
+                os.kill(job.pid, signal.SIGSTOP)
+                return job.pid
+        time.sleep(0.02)
+    raise AssertionError("no run has begun")
+
+
 def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     page = visit("collections")
     expect(page.get_by_text("Make your first collection")).to_be_visible()
@@ -75,14 +92,17 @@ def test_first_run(visit: Visit, home: Path, pictures: Path) -> None:
     expect(page.get_by_label("Folder with pictures")).to_have_value(f"{pictures}/many/")
     create(page, "holidays", f"{pictures}/many/")
 
-    # The job is seen, survives a reload, and is stopped.
+    # The job is seen, survives a reload, and is stopped. It is held meanwhile, so that it is not quicker than we are.
+    root = home / "collections" / "holidays"
+    held = hold(root)
     stop = page.get_by_role("button", name="Stop", exact=True)
     expect(page.locator(".st-key-collections-run")).to_be_visible(timeout=60_000)
     page.reload()
     expect(page.locator(".st-key-collections-run")).to_contain_text("Indexing")
     stop.click()
+    expect(page.get_by_text("Asked to stop")).to_be_visible()
+    os.kill(held, signal.SIGCONT)
     expect(page.get_by_text("Indexing: stopped")).to_be_visible(timeout=60_000)
-    root = home / "collections" / "holidays"
     (job,) = jobs.list(root)
     assert (job.state, job.exit_code) == (jobs.INTERRUPTED, 130)
 

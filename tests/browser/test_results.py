@@ -19,7 +19,7 @@ from playwright.sync_api import expect
 import imseek
 from imseek.ui.web.plain import one_line
 
-LARGE = "dialog.large"
+LARGE = "dialog.large[open]"
 
 
 @pytest.fixture(scope="module")
