@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import tracemalloc
 import zipfile
@@ -225,6 +226,23 @@ def test_a_zip_says_what_is_not_in_it(asked: Asked, root: Path, photos: Path) ->
     assert said[0] == "2 pictures left out:"
     assert said[1].startswith(f"{photos / 'coffee.png'}: ")
     assert said[2] == "image 99999: it is no longer in the collection"
+
+
+def test_a_zip_takes_nothing_that_was_put_in_the_place_of_a_picture(
+    asked: Asked, root: Path, photos: Path, tmp_path: Path
+) -> None:
+    ids = _ids(root)
+    (tmp_path / "private.txt").write_text("the key of the house")
+    for name in ("coffee.png", "chelsea.png", "rocket.jpg"):
+        next(photos.rglob(name)).unlink()
+    (photos / "coffee.png").symlink_to(tmp_path / "private.txt")
+    (photos / "chelsea.png").symlink_to("/dev/zero")
+    os.mkfifo(photos / "rocket.jpg")
+    answer = asked.taken("pictures.zip", ids["coffee.png"], ids["chelsea.png"], ids["rocket.jpg"])
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as made:
+        assert made.namelist() == ["left out.txt"]
+        assert f"{photos / 'coffee.png'}: it is no picture any more" in made.read("left out.txt").decode()
+    assert b"key of the house" not in answer.content
 
 
 def test_a_zip_ends_at_its_bound(root: Path, photos: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from imseek.ui.http.origins import Origins
+from imseek.ui.web import door as door_module
 from imseek.ui.web.door import Door, Once
 
 TOKEN = "a token of this test only"
@@ -155,6 +158,23 @@ def test_the_log_holds_the_token_once(ui: Pages) -> None:
     said = ui.log.read_text()
     assert said.count(ui.entrance.partition("token=")[2]) == 1
     assert "wrong-but-secret" not in said
+
+
+def test_a_form_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_module, "_PATIENCE", 0.1)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/login", "raw_path": b"/login", "query_string": b""}
+    scope |= {"headers": [(b"host", b"localhost")], "scheme": "http", "server": ("localhost", 80)}
+    door = Door(Starlette(), Origins(), TOKEN, Once())
+    asyncio.run(asyncio.wait_for(door(scope, receive, send), 10))
+    assert sent[0]["status"] == 408
 
 
 def test_a_code_is_good_once_and_not_for_long() -> None:

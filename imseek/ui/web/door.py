@@ -6,6 +6,7 @@ of the machine are. It comes once, by the link that ``imseek ui`` prints, and st
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import time
@@ -22,6 +23,8 @@ from imseek.ui.http.origins import Origins
 COOKIE: Final = "imseek"
 LOGIN: Final = "/login"
 _MONTH: Final = 30 * 24 * 3600
+#: Seconds for the form to arrive.
+_PATIENCE: Final = 10.0
 #: Nothing is loaded from elsewhere, whatever a caption or the name of a file says; no other site frames the pages.
 _POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'; form-action 'self'; "
@@ -84,10 +87,14 @@ class Door:
         """The answer to who has no cookie: it is had for the token, by a link or by the form."""
         if request.method == "POST" and request.url.path == LOGIN:
             body = b""
-            async for part in request.stream():
-                body += part
-                if len(body) > 4096:
-                    return Response(status_code=413)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    async for part in request.stream():
+                        body += part
+                        if len(body) > 4096:
+                            return Response(status_code=413)
+            except TimeoutError:  # Connections are not many, and anybody can hold one here.
+                return Response(status_code=408)
             given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
             return self._let_in("/") if self._is_right(given) else _form("That is not the token.", 401)
         given = request.query_params.get("token", "")

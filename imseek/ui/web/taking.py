@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
+from imseek.media.formats import sniff
 from imseek.types import Image, display_path
 from imseek.ui.cli.jsonout import placed, plain
 from imseek.ui.cli.output import count, size
@@ -72,6 +73,9 @@ def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) 
                     data = collection.read(image_id)
                 except ImseekError as error:
                     left.append(f"{_where(image)}: {display_path(os.fsencode(str(error)))}")
+                    continue
+                if sniff(data) is None:  # Somebody else may have put a link to a private file in its place.
+                    left.append(f"{_where(image)}: it is no picture any more")
                     continue
                 if total + len(data) > largest:
                     left.append(f"{_where(image)}: a zip holds at most {size(largest)}")
