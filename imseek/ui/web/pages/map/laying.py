@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import streamlit as st
@@ -32,6 +33,7 @@ class Task:
 
 #: By the path of the collection: of this process, so that a page that is loaded again finds it.
 _tasks: dict[Path, Task] = {}
+_lock = Lock()
 
 
 def estimate(method: str, images: int) -> float:
@@ -51,8 +53,10 @@ def duration(seconds: float) -> str:
 
 def start(root: Path, what: str, arguments: Sequence[str]) -> None:
     """Run ``imseek map ARGUMENTS`` for a collection, beside this process. Raises ImseekError."""
-    if root not in _tasks or _tasks[root].launched.ended:
-        _tasks[root] = Task(what, jobs.launch(root, ["map", *arguments, "--json"]))
+    with _lock:
+        before = _tasks.get(root)
+        if before is None or before.launched.ended:
+            _tasks[root] = Task(what, jobs.launch(root, ["map", *arguments, "--json"]))
 
 
 def under_way(root: Path) -> bool:
@@ -73,7 +77,9 @@ def progress(root: Path) -> None:
     if task is None:
         return
     if task.launched.ended:
-        del _tasks[root]
+        with _lock:
+            if _tasks.get(root) is task:  # Another tab may have been first, or have begun anew.
+                del _tasks[root]
         st.session_state[_ENDED] = task.launched.error or (
             "Stopped. What was ready by then is kept." if task.launched.exit_code else ""
         )
