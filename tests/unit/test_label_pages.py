@@ -15,6 +15,7 @@ from imseek.probes import Labels
 from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
+from imseek.ui.web import asked
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
 from imseek.ui.web.pages.labels.asking import Asked
@@ -200,7 +201,7 @@ class TestSaying:
         assert "\x1b" not in str(row["tag"])
 
     def test_conditions_quote_what_is_in_them(self) -> None:
-        assert pictures.quoted("it's") == "'it''s'"
+        assert asked.literal("it's") == "'it''s'"
 
 
 def test_shelves_leave_out_what_no_picture_has(monkeypatch: pytest.MonkeyPatch) -> None:

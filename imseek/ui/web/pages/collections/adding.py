@@ -15,6 +15,7 @@ from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating, running
+from imseek.ui.web.plain import capitalised
 
 _PLAN = "plan"
 
@@ -145,7 +146,7 @@ def _plan(work: Task[Any]) -> None:
             shell.refused(work.error)
         else:
             for line in plan_summary(cast("IndexReport", work.result())):
-                st.text(line[:1].upper() + line[1:])
+                st.text(capitalised(line))
         if st.button("Hide", key="collections-hide-plan"):
             background.forget(work)
             st.rerun()

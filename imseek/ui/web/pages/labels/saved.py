@@ -12,7 +12,7 @@ from imseek import labels
 from imseek.collection import Collection
 from imseek.types import ProgressCallback, SavedLabels
 from imseek.ui.web import asked, shell
-from imseek.ui.web.pages.labels import pictures, working
+from imseek.ui.web.pages.labels import working
 from imseek.ui.web.pages.labels.asking import Stored, as_text, saved_line
 from imseek.ui.web.plain import markdown_free, one_line
 
@@ -60,8 +60,8 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                 )
                 if label is not None:
                     del st.session_state[f"{key}-class"]
-                    condition = f"{one.name} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters()
+                    condition = f"{one.name} = {asked.literal(label)}"
+                    query = asked.only(condition).parameters()
                     st.switch_page(shell.page("search"), query_params=query)
             st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(one.classes, one.words),))
             if st.button("Label new pictures", key=f"{key}-again", disabled=not one.current):

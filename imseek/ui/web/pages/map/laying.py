@@ -15,6 +15,7 @@ from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.explore.maps.laying import FITTED
 from imseek.ui.web import shell
+from imseek.ui.web.plain import capitalised
 
 #: Seconds of processor time (docs/maps.md): what is always needed, and for each image that is laid out or placed.
 _START: Final = 9.0
@@ -90,7 +91,7 @@ def progress(root: Path) -> None:
     phase = str(told.get("phase", "starting"))
     with st.container(border=True):
         st.text(task.what)
-        st.progress(min(1.0, max(0.0, share)), text=f"{phase[:1].upper()}{phase[1:]} …")
+        st.progress(min(1.0, max(0.0, share)), text=f"{capitalised(phase)} …")
         st.text("It goes on when this page is closed. Other pages can be used meanwhile.")
         if st.button("Stop", key="map-stop"):
             task.launched.stop()

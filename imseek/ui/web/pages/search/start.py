@@ -21,6 +21,7 @@ from imseek.errors import ImseekError
 from imseek.explore.reading import reading
 from imseek.search.where import Filters
 from imseek.types import Hit, TagCount
+from imseek.ui.cli.output import count
 from imseek.ui.web import asked, shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import filters, state
@@ -68,9 +69,7 @@ def show(name: str, collection: Collection, now: Asked) -> None:
     if most:
         _tagged(now, most)
     some = held.total > len(held.newest)
-    st.caption(
-        f"{held.total:,} picture{'' if held.total == 1 else 's'}" + ("; the newest of them:" if some else ":")
-    )
+    st.caption(count(held.total, "picture") + ("; the newest of them:" if some else ":"))
     _draw(name, collection, hits)
     warm(collection)
 
