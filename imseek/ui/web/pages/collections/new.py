@@ -31,7 +31,7 @@ def show_first_run(*, busy: bool) -> None:
 
 def _show_demo(*, busy: bool) -> None:
     try:
-        wanted = creating.demo(os.environ)
+        wanted = creating.demo()
     except MissingExtraError as error:
         st.caption("There are photographs to try it with in an extra:")
         st.text(error.hint or str(error))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -12,6 +11,7 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types import TagCount, TagReport
 from imseek.ui.cli.output import count
+from imseek.ui.cli.tag import givers
 from imseek.ui.web import asked, shell
 from imseek.ui.web.plain import one_line
 
@@ -49,15 +49,6 @@ def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
         {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
         for one in there
     ]
-
-
-def givers(by: Mapping[str, int]) -> str:
-    """Who gave a tag, how often. Labels by words say with each how probable it was: they are one giver."""
-    found: Counter[str] = Counter()
-    for provenance, images in by.items():
-        words = provenance.startswith(("zero-shot ", "moderation ")) and ": " in provenance
-        found[provenance.rpartition(": ")[0] if words else provenance] += images
-    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
 
 
 def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:
