@@ -14,12 +14,12 @@ from imseek.collection import Collection
 from imseek.types import ProgressCallback
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
 from imseek.ui.cli.output import count
-from imseek.ui.web import asked, hub, shell
+from imseek.ui.web import hub, shell
 from imseek.ui.web.components.shelves import shelves
-from imseek.ui.web.pages.labels import pictures, sets, working
+from imseek.ui.web.pages.labels import pictures, saved, sets, working
 from imseek.ui.web.pages.labels.sets import LabelSet
 from imseek.ui.web.parts import results
-from imseek.ui.web.plain import capitalised, markdown_free, one_line
+from imseek.ui.web.plain import capitalised, one_line
 
 #: The probability from which on tags are given.
 _SURE: Final = 0.9
@@ -163,18 +163,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
         if isinstance(told, ProbeApplied):
             st.text(f"✓ {saved_line(told)}")
             if told.saved is not None:
-                label = st.selectbox(
-                    "Show pictures of",
-                    info.classes,
-                    index=None,
-                    key=f"{slot}-show",
-                    placeholder="a class",
-                    format_func=markdown_free,
-                )
-                if label is not None:
-                    condition = f"{told.saved} = {asked.literal(label)}"
-                    query = asked.only(condition).parameters()
-                    st.switch_page(shell.page("search"), query_params=query)
+                saved.show_pictures(told.saved, info.classes, f"{slot}-show")
 
 
 def saved_line(told: ProbeApplied) -> str:
