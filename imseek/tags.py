@@ -109,8 +109,7 @@ def choose(
 ) -> TagReport:
     """Of the tags ``among``, let each image have exactly the one that is chosen for it; None: none of them. In one
     commit. ``changed`` counts tags given and tags taken away. Another writer is waited for, ``patience`` seconds
-    (else 30) at most. Raises UsageError for a choice that is not ``among``
-    them, and as :func:`add`."""
+    (else 30) at most. Raises UsageError for a choice that is not ``among`` them, and as :func:`add`."""
     from imseek.data import tags as stored
     from imseek.data.patience import writing
 

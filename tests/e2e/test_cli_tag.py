@@ -56,6 +56,15 @@ def test_a_relative_path_a_copy_elsewhere_and_a_condition(cli, indexed, ids, mon
     assert counted(cli) == {"warm": 1}
 
 
+def test_another_name_and_two_that_become_one(cli, indexed, ids) -> None:
+    for tag, name in (("hot", "red.png"), ("hot", "lime.png"), ("cold", "blue.png")):
+        assert cli("tag", "add", tag, str(ids[name])).code == 0
+    assert cli("tag", "rename", "hot", "warm").out == "renamed the tag of 2 images\n"
+    assert counted(cli) == {"cold": 1, "warm": 2}
+    assert cli("tag", "rename", "cold", "warm", "--json").json("tag")["changed"] == 1
+    assert counted(cli) == {"warm": 3}
+
+
 def test_a_picture_in_an_archive_as_it_is_shown(cli, pictures, tmp_path) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(pictures / "red.png", "warm/red.png")
@@ -107,6 +116,9 @@ def test_from_a_table(cli, indexed, ids, tmp_path, form) -> None:
         (["remove", "warn", "0"], "no image has the tag 'warn'", "did you mean warm"),
         (["remove", "warm"], "say from which images", "--all"),
         (["remove", "warm", "0", "--all"], "--all goes without", None),
+        (["rename", "warn", "hot"], "no image has the tag 'warn'", "did you mean warm"),
+        (["rename", "warm", "warm"], "is its name already", "give another"),
+        (["rename", "warm", " "], "a tag must not be empty", None),
         (["list", "4711"], "no image 4711", None),
     ],
 )

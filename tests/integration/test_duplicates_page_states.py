@@ -241,3 +241,28 @@ def test_what_another_collection_has(
 def test_a_collection_that_is_gone_is_not_compared_with(place: Path, pictures: Path) -> None:
     with pytest.raises(UsageError, match="there is no collection 'gone' any more"):
         desk(place).find(Asked(against="gone"))
+
+
+def test_a_plan_is_of_what_was_found_last_and_of_what_is_protected_now(place: Path, pictures: Path) -> None:
+    of = desk(place)
+
+    def planned() -> list[str]:
+        assert of.report is not None
+        plan = of.plan(of.report, ("exact",), "trash", None, duplicates.TAG)
+        return [os.fsdecode(file.path) for file in plan.files]
+
+    def look(**changes: Any) -> None:
+        of.find(replace(Asked(kinds=("exact",)), **changes))
+        assert of.finding is not None
+        assert of.finding.wait(60)
+        of.take()
+
+    look()
+    (going,) = planned()
+    assert planned() == [going]
+    look(where=f"name != '{Path(going).name}'")
+    assert planned() == []
+    look()
+    assert planned() == [going]
+    of.asked = replace(of.asked, protect=(str(pictures),))
+    assert planned() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -72,3 +73,20 @@ def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(facets, "_COUNTED", 3)
     parts = [pa.chunked_array([pa.array(["a", "b"])]), pa.chunked_array([pa.array(["c", "d", None])])]
     assert facets._facet("note", facets.Kind.TEXT, iter(parts)) == Facet("note", facets.Kind.TEXT, 4)
+
+
+def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Path, photos: Path) -> None:
+    pytest.importorskip("streamlit", reason="the extra ui is not installed")
+    from imseek.ui.web.pages.search import filtering
+
+    def made(picture: Path) -> tuple[int, object]:
+        with imseek.create(tmp_path / "c", encoder="fake") as collection:
+            collection.index([picture])
+            names = next(one for one in filtering.of(collection) if one.column == "width")
+            return collection.info().generation, names.low
+
+    first = made(photos / "chelsea.png")
+    shutil.rmtree(tmp_path / "c")
+    second = made(photos / "coffee.png")
+    assert first == (second[0], 451)
+    assert second[1] == 600

@@ -12,7 +12,7 @@ import pytest
 
 import imseek
 from imseek import jobs, library
-from imseek.errors import CollectionExistsError, EncoderUnavailableError, UnknownEncoderError
+from imseek.errors import CollectionExistsError, EncoderUnavailableError, ImseekError, UnknownEncoderError
 from imseek.types import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
@@ -285,13 +285,16 @@ def test_work_can_be_stopped_and_is_one_of_a_kind() -> None:
     background.forget(work)
 
 
-def test_mistakes_in_work_are_kept_for_the_page() -> None:
+def test_mistakes_in_work_are_told_on_the_page_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     def fail(work: Task[Any]) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("of two pictures")
 
     work = background.start("test", "y", fail)
     assert work.wait(10)
-    assert isinstance(work.error, ZeroDivisionError)
+    assert str(work.error) == background.UNEXPECTED
+    assert "ZeroDivisionError: of two pictures" in caplog.text
+    with pytest.raises(ImseekError, match="something went wrong"):
+        work.result()
     assert background.of_kind("test")["y"] is work
     background.forget(work)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imseek.types import Tag, TagCount, TagReport
 
 app = typer.Typer(
-    help="Give tags to images, take them away, list them.",
+    help="Give tags to images, rename them, take them away, list them.",
     epilog=examples("imseek tag add boat 17 harbour.jpg", "imseek tag list"),
     rich_markup_mode=None,
 )
@@ -119,6 +119,22 @@ def remove(
     _told(report, chosen, as_json, "untagged", "did not have it")
 
 
+@app.command(epilog=examples("imseek tag rename baot boat"))
+def rename(
+    tag: TagArgument,
+    to: Annotated[str, typer.Argument(metavar="NEW", help="The tag in its place.")],
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give all images with a tag another in its place. Where that is there already, the two become one."""
+    from imseek import tags
+
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    _told(tags.rename(chosen.path, tag, to), chosen, as_json, "renamed the tag of", "had it already")
+
+
 @app.command("list", epilog=examples("imseek tag list", "imseek tag list 17 harbour.jpg"))
 def list_(
     images: ImagesArgument = None, collection: CollectionOption = None, as_json: JsonOption = False
@@ -149,7 +165,7 @@ def list_(
             (
                 f"{one.images:,}",
                 printable(one.tag),
-                printable(", ".join(f"{who} {n:,}" for who, n in _givers(one.by).items())),
+                printable(givers(one.by)),
             )
             for one in counts
         ]
@@ -229,13 +245,14 @@ def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> d
     }
 
 
-def _givers(by: Mapping[str, int]) -> dict[str, int]:
-    """How many images each has given a tag. Labels by words say with each how probable it was: they are one giver."""
+def givers(by: Mapping[str, int]) -> str:
+    """Who gave a tag, to how many images, the most first. Labels by words say with each how probable it was: they are
+    one giver."""
     found: Counter[str] = Counter()
     for provenance, images in by.items():
         words = provenance.startswith(("zero-shot ", "moderation "))
         found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
-    return dict(found)
+    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
 
 
 def _counted(counts: tuple[TagCount, ...], chosen: library.Resolved) -> dict[str, Any]:

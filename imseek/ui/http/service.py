@@ -128,6 +128,8 @@ class Service:
 
     def offer(self, name: str, path: Path) -> None:
         """Serve the collection of that path too, from the next request on; in place of another of that name."""
+        if self._paths.get(name) == path:
+            return
         with self._lock:
             self._paths = {**self._paths, name: path}  # Another dict: who reads the old one is not disturbed.
 

@@ -63,7 +63,7 @@ class Browse(App[list[Hit]]):
         self._write = write
         self.found = Found()
         self.window = Window(1, 1)
-        #: By picture: encoded, or why there is none. The least used go first.
+        #: By picture: encoded, or why there is none. The oldest go first.
         self._thumbs: OrderedDict[Key, bytes | str] = OrderedDict()
         self._pictures: Pictures | None = None
         #: Counts questions, so that late answers are known.

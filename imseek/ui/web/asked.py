@@ -260,6 +260,11 @@ def only(*where: str) -> Asked:
     return Asked(where=where)
 
 
+def literal(text: str) -> str:
+    """A text as it stands in a condition."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def link(collection: str, asked: Asked) -> str:
     """The address of a search, from the root of the pages. Pages lead there without a reload by
     ``st.switch_page(shell.page("search"), query_params=asked.parameters(collection))``."""

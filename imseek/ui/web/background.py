@@ -10,13 +10,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from imseek.errors import ImseekError
 from imseek.types import Progress
 
 T = TypeVar("T")
 _log = logging.getLogger("imseek.ui")
+#: What pages say of a failure that nobody expected.
+UNEXPECTED: Final = "something went wrong. The terminal of `imseek ui` says more."
 
 
 class Stopped(BaseException):
@@ -40,7 +42,7 @@ class Task(Generic[T]):
         self.said = ""
         self.share: float | None = None
         self.stopped = False
-        self.error: Exception | None = None
+        self.error: ImseekError | None = None
         self._work = work
         self._ended = threading.Event()
         self._found: list[T] = []
@@ -63,7 +65,7 @@ class Task(Generic[T]):
         return self._ended.wait(seconds)
 
     def result(self) -> T:
-        """What it came to. Raises what it raised, and Stopped."""
+        """What it came to. Raises its :attr:`error`, and Stopped."""
         if self.error is not None:
             raise self.error
         if self.stopped:
@@ -85,10 +87,11 @@ class Task(Generic[T]):
             self._found.append(self._work(self))
         except (Stopped, InterruptedError):
             self.stopped = True
-        except Exception as error:  # Told where somebody looks.
-            if not isinstance(error, ImseekError):
-                _log.error("%s failed", self.name, exc_info=error)
+        except ImseekError as error:  # Told where somebody looks.
             self.error = error
+        except Exception as error:
+            _log.error("%s failed", self.name, exc_info=error)
+            self.error = ImseekError(UNEXPECTED)
         finally:
             self._ended.set()
 

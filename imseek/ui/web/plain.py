@@ -6,7 +6,7 @@ import os
 import re
 from typing import Final
 
-from imseek.types import display_path
+from imseek.types import Place, display_path
 
 #: Any ASCII punctuation may stand behind a backslash: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
@@ -23,6 +23,22 @@ def one_line(text: str, longest: int = 200) -> str:
         os.fsencode(text[: longest + 1]) if _is_encodable(text) else text.encode("utf-8", "replace")
     )
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def capitalised(text: str) -> str:
+    """With a capital letter at its beginning, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def file_name(place: Place | None) -> str:
+    """The name of a file or member; of a row of a table ``table.parquet, row 7``."""
+    if place is None:
+        return "place unknown"
+    shown = place.display
+    if (row := place.uri.rpartition("#row=")[2]) and "#row=" in place.uri:
+        return one_line(f"{shown.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
+    # A URL may end with a query, which says little about the picture.
+    return one_line(shown.rstrip("/").rsplit("/", 1)[-1])
 
 
 def markdown_free(text: str, longest: int = 200) -> str:

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
+from imseek.encoders.cache import write_atomically
 from imseek.encoders.runtime import Runtime
 from imseek.errors import StorageError, UsageError
 from imseek.remote import TOKEN_VARIABLE
@@ -131,14 +132,7 @@ def own_token(home: Path) -> str:
     try:
         if found := _read(path):
             return found
-        home.mkdir(parents=True, exist_ok=True)
-        token = secrets.token_urlsafe(24)
-        # Complete before it has its name.
-        made = home / f"token.{os.getpid()}"
-        made.unlink(missing_ok=True)
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(token)
-        made.replace(path)
+        write_atomically(path, secrets.token_urlsafe(24).encode())
         return _read(path)
     except OSError as error:
         raise StorageError(

@@ -6,16 +6,15 @@ A search is kept as the query of its address (:mod:`imseek.ui.web.asked`), so wh
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
+from imseek.encoders.cache import write_atomically
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.web.asked import Asked, read
 
@@ -137,12 +136,7 @@ class Store:
 
     def _write(self, everything: Mapping[str, Searches]) -> None:
         document = {"schema": _SCHEMA, "collections": {k: _written(v) for k, v in everything.items()}}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=self.path.parent, prefix=".searches-", delete=False) as file:  # 0600
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self.path)
+        write_atomically(self.path, json.dumps(document, indent=1).encode())
         self._known = (self._stamp(), dict(everything), self._known[2])
 
     def _stamp(self) -> tuple[int, int] | None:

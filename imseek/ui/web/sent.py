@@ -20,7 +20,7 @@ from starlette.routing import Route
 from imseek.errors import ImseekError
 from imseek.ui.http.problems import of_error, problem
 from imseek.ui.http.service import Service
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import file_name, one_line
 
 ARRAYS: Final = "/arrays"
 NAMES: Final = "/names"
@@ -101,8 +101,8 @@ def routes(service: Service, kept: Arrays = arrays) -> list[Route]:
             found = await service.threads.read(served.collection.get, int(image_id))
         except ImseekError as error:
             return of_error(error)
-        folder, _, last = ("" if found.place is None else found.place.display).rpartition("/")
-        said = {"name": one_line(last or "place unknown"), "folder": one_line(folder, 400)}
+        folder = "" if found.place is None else found.place.display.rpartition("/")[0]
+        said = {"name": file_name(found.place), "folder": one_line(folder, 400)}
         return JSONResponse(said, headers={"Cache-Control": "private, max-age=60"})
 
     return [

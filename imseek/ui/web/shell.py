@@ -16,6 +16,7 @@ from imseek.errors import ImseekError
 from imseek.ui.web.asked import SMALL
 from imseek.ui.web.components.address import address
 from imseek.ui.web.hub import hub
+from imseek.ui.web.plain import capitalised
 
 #: The collection in the address: ``?c=NAME``.
 CHOSEN: Final = "c"
@@ -113,7 +114,7 @@ def told() -> Iterator[None]:
 def refused(error: ImseekError) -> None:
     """A refusal as text: messages name files, whose names are anybody's."""
     with st.container(border=True):
-        st.text(f"⚠️ {str(error)[:1].upper()}{str(error)[1:]}")
+        st.text(f"⚠️ {capitalised(str(error))}")
         if error.hint:
             st.text(error.hint)
 

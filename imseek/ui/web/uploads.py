@@ -10,9 +10,9 @@ import re
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
+from imseek.encoders.cache import write_atomically
 from imseek.errors import ImseekError, MediaError, QueryError
 from imseek.media import Limits, decode
 
@@ -36,9 +36,7 @@ def keep(home: Path, data: bytes, called: str = "the picture") -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make_room(folder, len(data), name)
-        with NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:  # 0600
-            file.write(data)
-        Path(file.name).replace(folder / name)
+        write_atomically(folder / name, data)
     except OSError as error:
         raise ImseekError(
             f"cannot keep the picture in {folder}: {error.strerror or error}",

@@ -24,3 +24,7 @@ def component(name: str, *parts: str) -> Any:
         for kind in ("css", "js")
     )
     return st.components.v2.component(f"imseek_{name}", css=css, js=js)
+
+
+def nothing() -> None:
+    """Streamlit wants a callback for each value that a component sends."""

@@ -1,15 +1,6 @@
 // What can be done with some pictures. The server knows them by the name of their choice, `data.taken`.
-const bars = new WeakMap();
-
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  let bar = bars.get(parentElement);
-  if (!bar) {
-    bar = new Bar(parentElement);
-    bars.set(parentElement, bar);
-  }
-  bar.trigger = setTriggerValue;
-  bar.update(data);
+  mounted(component, Bar);
 }
 
 class Bar {

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 from imseek.ui.web.folders import Listing, home, look
 
 
@@ -18,10 +18,6 @@ def folders(label: str, *, key: str, hidden: bool = False) -> Listing:
         key=key,
         data={"label": label, "home": home(), **asdict(listing)},
         default={"path": typed},
-        on_path_change=_nothing,
+        on_path_change=nothing,
     )
     return listing
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

@@ -1,17 +1,6 @@
-// A listbox of pictures. Streamlit calls this again on every run, with new data; what must outlive a run is kept by the
-// element that the grid is in.
-const kept = new WeakMap();
-
+// A listbox of pictures. Needs common.js and large.js.
 export default function (component) {
-  const { data, parentElement, setStateValue, setTriggerValue } = component;
-  let grid = kept.get(parentElement);
-  if (!grid) {
-    grid = new Grid(parentElement);
-    kept.set(parentElement, grid);
-  }
-  grid.setState = setStateValue;
-  grid.trigger = setTriggerValue;
-  grid.update(data);
+  mounted(component, Grid);
 }
 
 class Grid {

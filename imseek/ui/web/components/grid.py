@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def grid(
             "help": [list(one) for one in help_],
         },
         default={"selected": list(selected)},
-        on_selected_change=_nothing,
-        on_opened_change=_nothing,
-        on_pressed_change=_nothing,
+        on_selected_change=nothing,
+        on_opened_change=nothing,
+        on_pressed_change=nothing,
     )
     chosen = set(getattr(found, "selected", None) or ())
     opened = getattr(found, "opened", None)
@@ -112,7 +112,3 @@ def _pressed(
         return None
     there = image_id in ids or any(image_id in card.duplicates for card in cards)
     return (image_id, letter) if there else None
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

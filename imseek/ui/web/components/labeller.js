@@ -1,18 +1,9 @@
 // Pictures to label by keys: 1 to 9 give a class, 0 or x none of them, s skips, u takes the last back, n asks for more.
 // What was given is one value with all of it, so that nothing is lost where keys come faster than runs. Needs common.js and large.js.
-const kept = new WeakMap();
 const SKIP = "s";
 
 export default function (component) {
-  const { data, parentElement, setStateValue, setTriggerValue } = component;
-  let labeller = kept.get(parentElement);
-  if (!labeller) {
-    labeller = new Labeller(parentElement);
-    kept.set(parentElement, labeller);
-  }
-  labeller.setState = setStateValue;
-  labeller.trigger = setTriggerValue;
-  labeller.update(data);
+  mounted(component, Labeller);
 }
 
 class Labeller {
@@ -55,13 +46,7 @@ class Labeller {
   card(item, n) {
     const card = make("button", "card");
     card.type = "button";
-    const image = document.createElement("img");
-    image.loading = "lazy";
-    image.decoding = "async";
-    image.alt = "";
-    image.addEventListener("error", () => image.replaceWith(make("span", "gone", "no picture here any more")));
-    image.src = item.src;
-    card.append(image, make("span", "note", item.note), make("span", "mark"));
+    card.append(thumb(item.src), make("span", "note", item.note), make("span", "mark"));
     card.title = item.title;
     card.addEventListener("focus", () => this.here(n));
     card.addEventListener("click", () => this.here(n));

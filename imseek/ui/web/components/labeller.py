@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 from imseek.ui.web.components.grid import Card
 
 #: The key that says nothing of a picture, and the one of none of the classes.
@@ -57,8 +57,8 @@ def labeller(
             "opens": opens,
         },
         on_given_change=changed,
-        on_more_change=_nothing,
-        on_pressed_change=_nothing,
+        on_more_change=nothing,
+        on_pressed_change=nothing,
     )
     pressed = getattr(found, "pressed", None)
     return Asks(getattr(found, "more", None) == epoch, int(pressed["id"]) if pressed else None)
@@ -70,7 +70,3 @@ def given_to(key: str, epoch: int) -> dict[int, str] | None:
     if not isinstance(told, Mapping) or told.get("epoch") != epoch:
         return None
     return {int(image_id): str(one) for image_id, one in told["given"].items()}
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

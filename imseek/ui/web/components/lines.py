@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 
 #: Characters.
 LONGEST = 100_000
@@ -31,14 +31,10 @@ def lines(
             "rows": rows,
             "longest": LONGEST,
         },
-        on_typed_change=_nothing,
+        on_typed_change=nothing,
     )
     typed = getattr(found, "typed", None)
     # What was typed before another text was put there is of no interest any more.
     if not isinstance(typed, dict) or typed.get("epoch") != epoch:
         return text
     return str(typed.get("text", ""))[:LONGEST]
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

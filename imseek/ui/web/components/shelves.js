@@ -1,15 +1,6 @@
 // Rows of small pictures below headings: what a class looks like. Needs common.js and large.js.
-const kept = new WeakMap();
-
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  let shelves = kept.get(parentElement);
-  if (!shelves) {
-    shelves = new Shelves(parentElement);
-    kept.set(parentElement, shelves);
-  }
-  shelves.trigger = setTriggerValue;
-  shelves.update(data);
+  mounted(component, Shelves);
 }
 
 class Shelves {
@@ -59,13 +50,7 @@ class Shelves {
     made.type = "button";
     made.title = card.title;
     made.setAttribute("aria-label", `${card.title}, ${card.note}`);
-    const image = document.createElement("img");
-    image.loading = "lazy";
-    image.decoding = "async";
-    image.alt = "";
-    image.addEventListener("error", () => image.replaceWith(make("span", "gone", "no picture here any more")));
-    image.src = card.src;
-    made.append(image, make("span", "p", card.note));
+    made.append(thumb(card.src), make("span", "p", card.note));
     made.addEventListener("click", () => {
       this.large.closed = () => made.focus();
       this.large.open(cards, n, this.base);

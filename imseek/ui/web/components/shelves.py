@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 from imseek.ui.web.components.grid import Card
 
 
@@ -31,11 +31,7 @@ def shelves(found: Sequence[Shelf], *, key: str, base: str, opens: bool) -> int 
     told = component("shelves", "common", "large")(
         key=key,
         data={"shelves": [asdict(shelf) for shelf in found], "base": base, "opens": opens},
-        on_pressed_change=_nothing,
+        on_pressed_change=nothing,
     )
     pressed = getattr(told, "pressed", None)
     return int(pressed["id"]) if pressed else None
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

@@ -11,7 +11,7 @@ from imseek.types import Hit
 from imseek.ui.cli.output import count, size
 from imseek.ui.web import hub, taking
 from imseek.ui.web.choices import LARGEST, choice
-from imseek.ui.web.components import component
+from imseek.ui.web.components import component, nothing
 
 
 def offer(
@@ -88,20 +88,16 @@ def _draw(
             "size": size(stored),
             "refused": taking.too_much(len(ids), stored),
         },
-        on_all_change=everything or _nothing,
-        on_cleared_change=clear or _nothing,
+        on_all_change=everything or nothing,
+        on_cleared_change=clear or nothing,
     )
 
 
 def _stored(collection: Collection, ids: Sequence[int], hits: Sequence[Hit]) -> int:
     """Bytes, as far as it matters whether they are too many."""
-    known = {hit.image_id: int(hit.metadata.get("bytes", 0)) for hit in hits}
+    known = {hit.image_id: int(hit.metadata["bytes"]) for hit in hits if "bytes" in hit.metadata}
     missing = [image_id for image_id in ids if image_id not in known][: taking.PICTURES]
     known.update(
         {i: int(image.metadata.get("bytes", 0)) for i, image in collection.get_many(missing).items()}
     )
     return sum(known.get(image_id, 0) for image_id in ids)
-
-
-def _nothing() -> None:
-    """Streamlit wants a callback for each value that a component sends."""

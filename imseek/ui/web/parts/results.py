@@ -11,10 +11,10 @@ from streamlit.errors import StreamlitDuplicateElementKey
 from imseek.collection import Collection
 from imseek.types import Hit, HitGroup, Image
 from imseek.ui.cli.output import count
-from imseek.ui.web import hub, shell
+from imseek.ui.web import asked, hub, shell
 from imseek.ui.web.components.grid import Card, Heading, Picked, grid
 from imseek.ui.web.parts import download
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import file_name, one_line
 
 #: What is done with a picture that more (True) or less (False) like it is asked for.
 Like: TypeAlias = Callable[[int, bool], None]
@@ -157,14 +157,8 @@ def card(
 
 
 def title_of(hit: Hit) -> str:
-    """The name of its file or member; of a row of a table ``table.parquet, row 7``."""
-    if hit.place is None:
-        return f"image {hit.image_id}"
-    shown = hit.place.display
-    if (row := hit.place.uri.rpartition("#row=")[2]) and "#row=" in hit.place.uri:
-        return one_line(f"{shown.rpartition('!/')[0].rsplit('/', 1)[-1]}, row {row}")
-    # A URL may end with a query, which says little about the picture.
-    return one_line(shown.rstrip("/").rsplit("/", 1)[-1])
+    """The name of its file; its id where that is not known."""
+    return f"image {hit.image_id}" if hit.place is None else file_name(hit.place)
 
 
 def headings(groups: Sequence[HitGroup]) -> dict[int, Heading]:
@@ -190,7 +184,7 @@ def search_like(image_id: int, more: bool = True) -> None:
         st.toast("Search for something first; then there can be less like a picture of it.")
         return
     # The collection stays in the address by itself.
-    st.switch_page(shell.page("search"), query_params={"like": f"id:{image_id}"})
+    st.switch_page(shell.page("search"), query_params=asked.more_like(image_id).parameters())
 
 
 class _Chosen:

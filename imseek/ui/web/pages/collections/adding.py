@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import streamlit as st
 
-from imseek.errors import ImseekError
 from imseek.library import Named
 from imseek.types import CollectionInfo, IndexReport, SourceInfo, display_path
 from imseek.ui.cli.index import plan_summary
@@ -16,6 +15,7 @@ from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import creating, running
+from imseek.ui.web.plain import capitalised
 
 _PLAN = "plan"
 
@@ -142,13 +142,11 @@ def _plan(work: Task[Any]) -> None:
         _planning(work)
         return
     with st.container(border=True):
-        if isinstance(work.error, ImseekError):
+        if work.error is not None:
             shell.refused(work.error)
-        elif work.error is not None:
-            st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
         else:
             for line in plan_summary(cast("IndexReport", work.result())):
-                st.text(line[:1].upper() + line[1:])
+                st.text(capitalised(line))
         if st.button("Hide", key="collections-hide-plan"):
             background.forget(work)
             st.rerun()

@@ -8,7 +8,6 @@ from typing import Any, cast
 import streamlit as st
 
 from imseek import library, upkeep
-from imseek.errors import ImseekError
 from imseek.library import Named
 from imseek.types import CollectionInfo, RepairReport, VerifyReport
 from imseek.ui.cli.output import count, size
@@ -118,10 +117,8 @@ def _waiting(work: Task[Any]) -> None:
 
 def _checked(named: Named, kind: str, work: Task[Any]) -> None:
     with st.container(border=True):
-        if isinstance(work.error, ImseekError):
+        if work.error is not None:
             shell.refused(work.error)
-        elif work.error is not None:
-            st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
         elif kind == _VERIFY:
             _verified(named, cast("VerifyReport", work.result()))
         else:

@@ -131,7 +131,7 @@ def start(wanted: Wanted, environ: Mapping[str, str], runtime: imseek.Runtime | 
     return background.start(KIND, wanted.name, make, wanted.name)
 
 
-def demo(environ: Mapping[str, str]) -> Wanted:
+def demo() -> Wanted:
     """The photographs that scikit-image and scikit-learn bring. Raises MissingExtraError where they are not there."""
     from imseek.ui import demo as demo_photos
 

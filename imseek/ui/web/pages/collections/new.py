@@ -31,7 +31,7 @@ def show_first_run(*, busy: bool) -> None:
 
 def _show_demo(*, busy: bool) -> None:
     try:
-        wanted = creating.demo(os.environ)
+        wanted = creating.demo()
     except MissingExtraError as error:
         st.caption("There are photographs to try it with in an extra:")
         st.text(error.hint or str(error))
@@ -148,10 +148,7 @@ def _settle(work: Task[Any]) -> None:
         return
     with st.container(border=True):
         st.text(f"The collection {work.name} could not be made, or not be filled:")
-        if isinstance(work.error, ImseekError):
-            shell.refused(work.error)
-        else:
-            st.text("⚠️ Something went wrong. The terminal of `imseek ui` says more.")
+        shell.refused(work.error)
         if st.button("Understood", key=f"collections-understood-{work.name}"):
             background.forget(work)
             st.rerun()

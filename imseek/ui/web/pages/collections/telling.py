@@ -14,6 +14,7 @@ from imseek.jobs import Job
 from imseek.types import Failure, SkipReason, display_path
 from imseek.ui.cli.output import count
 from imseek.ui.cli.texts import printable
+from imseek.ui.web.plain import capitalised
 
 _LOG: Final = 64 * 1024
 _EXAMPLES: Final = 5
@@ -188,8 +189,7 @@ def grouped(failures: Iterable[Failure]) -> tuple[Failures, ...]:
 
 
 def _worded(reason: str) -> str:
-    words = printable(str(reason)).replace("_", " ")
-    return words[:1].upper() + words[1:]
+    return capitalised(printable(str(reason)).replace("_", " "))
 
 
 def _advice(reason: str) -> str:

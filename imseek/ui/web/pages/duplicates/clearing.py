@@ -164,9 +164,10 @@ def _checked(of: Desk) -> None:
 
 
 def _checking(of: Desk) -> None:
-    if of.checking is None or not of.checking.running:
+    task = of.checking  # Another tab may replace it.
+    if task is None or not task.running:
         st.rerun()
-    finding.bar(of.checking.progress, "Reading files")
+    finding.bar(task.progress, "Reading files")
 
 
 def confirmation(plan: Plan) -> str:
@@ -205,7 +206,9 @@ def working(of: Desk) -> None:
     if task is None:
         return
     if task.running:
-        st.fragment(_working, run_every=0.5)(of)
+        finding.under_way(
+            lambda: of.applying, "Waiting for the collection, then reading files", "duplicates-apply-stop"
+        )
         return
     with st.container(border=True):
         try:
@@ -216,16 +219,6 @@ def working(of: Desk) -> None:
             st.text("What was done before that, if anything, is in “Bring back”.")
             return
         _result(of, report)
-
-
-def _working(of: Desk) -> None:
-    task = of.applying
-    if task is None or not task.running:
-        st.rerun()
-    with st.container(border=True):
-        finding.bar(task.progress, "Waiting for the collection, then reading files")
-        if st.button("Stop", disabled=task.stopping, key="duplicates-apply-stop"):
-            task.stop()
 
 
 def _result(of: Desk, report: ApplyReport) -> None:

@@ -95,17 +95,14 @@ class Desk:
         self._seen = -1
         self._against = ""
         self._moving = False
-        self._made: tuple[tuple[object, ...], Plan] | None = None
+        self._made: tuple[DuplicateReport, tuple[object, ...], Plan] | None = None
+        # Pages of several tabs may ask for the same at once.
+        self._beginning = threading.Lock()
 
     def find(self, asked: Asked) -> None:
         """Begin to look. Raises UsageError."""
         asked.check()
         against = _path_of(asked.against)
-        if self.finding is not None and self.finding.running:
-            return
-        self.asked = asked
-        self.kept.set_up(asked.to_json())
-        self.planned = self.checking = None
 
         def work(task: Task[DuplicateReport]) -> DuplicateReport:
             return duplicates.find(
@@ -121,7 +118,13 @@ class Desk:
                 stop=task.stop_asked,
             )
 
-        self.finding = Task("looking for duplicates", work)
+        with self._beginning:
+            if self.finding is not None and self.finding.running:
+                return
+            self.asked = asked
+            self.kept.set_up(asked.to_json())
+            self.planned = self.checking = None
+            self.finding = Task("looking for duplicates", work)
 
     def follow(self) -> None:
         """Once files were moved, look for the same anew: most of it was kept, so that it is quick."""
@@ -135,8 +138,9 @@ class Desk:
 
     def wait(self) -> None:
         """A moment for short searches, whose progress need not be shown."""
-        if self.finding is not None:
-            self.finding.wait(_MOMENT)
+        task = self.finding
+        if task is not None:  # Another page may take its answer meanwhile.
+            task.wait(_MOMENT)
 
     def take(self) -> None:
         """Take the answer of a search that has ended. Raises what it ended with, once."""
@@ -144,6 +148,8 @@ class Desk:
         if task is None or task.running:
             return
         self.finding = None
+        if task.stopped:
+            return
         report = task.result()
         self.report, self._seen = report, report.generation
         self._against = self.asked.against
@@ -179,12 +185,14 @@ class Desk:
     ) -> Plan:
         """What is to be done by the decisions; made anew only where something of it has changed. Raises UsageError."""
         generation = read_current(self.root).generation
-        asked = (id(report), self.kept.version, generation, suggested, action, to, tag)
-        if self._made is None or self._made[0] != asked:
+        protect = self.asked.protect
+        asked = (self.kept.version, generation, suggested, action, to, tag, protect)
+        made = self._made
+        if made is None or made[0] is not report or made[1] != asked:
             wanted = chosen(report, self.kept.states, suggested)
-            made = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=self.asked.protect)
-            self._made = asked, made
-        return self._made[1]
+            plan = duplicates.plan(self.root, wanted, action, to=to, tag=tag, protect=protect)
+            made = self._made = report, asked, plan
+        return made[2]
 
     # -- files -----------------------------------------------------------------------------------------
 
@@ -198,37 +206,40 @@ class Desk:
         if self.checking is not None:
             self.checking.stop()
         self.planned = plan
-        self.checking = Task(
+        checking = self.checking = Task(
             "checking files",
             lambda task: duplicates.apply(self.root, plan, progress=task.tell, stop=task.stop_asked),
         )
-        self.checking.wait(_MOMENT)
+        checking.wait(_MOMENT)
 
     def apply(self, plan: Plan) -> None:
         """Begin to do what a plan says."""
-        if self.at_work:
-            return
-        self.applying = Task(
-            "acting on files",
-            lambda task: duplicates.apply(
-                self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
-            ),
-        )
-        self.planned = self.checking = None
-        self._moving = True
-        self.applying.wait(_MOMENT)
+        with self._beginning:
+            if self.at_work:
+                return
+            task = self.applying = Task(
+                "acting on files",
+                lambda task: duplicates.apply(
+                    self.root, plan, dry_run=False, progress=task.tell, stop=task.stop_asked
+                ),
+            )
+            self.planned = self.checking = None
+            self._moving = True
+        task.wait(_MOMENT)
 
     def undo(self, undo_id: str) -> None:
         """Begin to bring back."""
-        if not self.at_work:
-            self.recalling = Task(
+        with self._beginning:
+            if self.at_work:
+                return
+            task = self.recalling = Task(
                 "bringing files back",
                 lambda task: duplicates.undo(
                     self.root, undo_id, dry_run=False, progress=task.tell, stop=task.stop_asked
                 ),
             )
             self._moving = True
-            self.recalling.wait(_MOMENT)
+        task.wait(_MOMENT)
 
 
 def _path_of(name: str) -> Path | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
 from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
+from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates.desk import Asked, Desk
 from imseek.ui.web.plain import markdown_free, one_line
 
@@ -22,6 +23,7 @@ _HELP: Final[dict[DuplicateKind, str]] = {
     "inside": "a strong crop, a screenshot; takes as long as indexing did, the first time",
     "scene": "another shot of it, such as of a burst",
 }
+_STOPPING: Final = "It stops after what it is at. What was compared is kept."
 RULES: Final[dict[KeepRule, str]] = {
     "best": "the best: most pixels, then most metadata, then the largest file",
     "largest": "the largest file",
@@ -110,7 +112,7 @@ def watch(of: Desk) -> None:
     if task is None:
         return
     if task.running:
-        st.fragment(_running, run_every=0.5)(of)
+        under_way(lambda: of.finding, "Looking for duplicates", "duplicates-stop", _STOPPING)
         return
     try:
         of.take()
@@ -150,16 +152,22 @@ def _again(of: Desk, said: str, label: str) -> None:
             begin(of, of.asked)
 
 
-def _running(of: Desk) -> None:
-    task = of.finding
+def under_way(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str = "") -> None:
+    """How far a task is, and a button that stops it, which has this ``key``; ``stopping`` is said once it was asked to.
+    When it has ended, the whole page is drawn anew."""
+    st.fragment(_under_way, run_every=0.5)(task_of, doing, key, stopping)
+
+
+def _under_way(task_of: Callable[[], Task[Any] | None], doing: str, key: str, stopping: str) -> None:
+    task = task_of()
     if task is None or not task.running:
         st.rerun()
     with st.container(border=True):
-        bar(task.progress, "Looking for duplicates")
-        if st.button("Stop", disabled=task.stopping, key="duplicates-stop"):
+        bar(task.progress, doing)
+        if st.button("Stop", disabled=task.stopping, key=key):
             task.stop()
-        if task.stopping:
-            st.text("It stops after what it is at. What was compared is kept.")
+        if task.stopping and stopping:
+            st.text(stopping)
 
 
 def bar(progress: Progress | None, doing: str) -> None:

@@ -16,7 +16,7 @@ from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.desk import Desk
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import file_name
 
 PAGE: Final = 48
 
@@ -76,5 +76,4 @@ def _named(content: str, ids: Mapping[str, Sequence[int]], places: Mapping[int, 
     held = ids.get(content)
     if not held:
         return "a picture that is not there any more"
-    place = places.get(held[0])
-    return "place unknown" if place is None else one_line(place.display.rsplit("/", 1)[-1])
+    return file_name(places.get(held[0]))

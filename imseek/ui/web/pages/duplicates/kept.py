@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from imseek import duplicates
-from imseek.data import durable
 from imseek.data.current import read_current
-from imseek.errors import ImseekError, LockedError, StorageError
+from imseek.encoders.cache import write_atomically
+from imseek.errors import ImseekError, LockedError
 from imseek.ui.web.pages.duplicates.review import (
     Key,
     Said,
@@ -26,6 +26,8 @@ from imseek.ui.web.pages.duplicates.review import (
     from_json,
     states,
     to_json,
+    verdicts_from_json,
+    verdicts_to_json,
 )
 
 FORMAT: Final = 1
@@ -76,7 +78,7 @@ class Kept:
         return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
 
     def say(self, said: Said) -> None:
-        """Raises OSError or StorageError where the file cannot be written: then it was not said."""
+        """Raises OSError where the file cannot be written: then it was not said."""
         with self._lock:
             self._change([*self._said, said], self._undone)
         self.store()
@@ -94,7 +96,7 @@ class Kept:
     def set_up(self, settings: Mapping[str, Any]) -> None:
         with self._lock:
             self.settings = dict(settings)
-            with suppress(OSError, StorageError):
+            with suppress(OSError):
                 self._save()
 
     def store(self) -> None:
@@ -133,7 +135,7 @@ class Kept:
                     new.before = before
                     if not any(one is new for one in self._said):  # Undone meanwhile.
                         self._undone.append(before)
-                with suppress(OSError, StorageError):
+                with suppress(OSError):
                     self._save()
 
     def _new(self) -> Said | None:
@@ -166,10 +168,9 @@ class Kept:
             "imseek_review": FORMAT,
             "settings": self.settings,
             "said": to_json(self._said),
-            "undone": [[[*pair, verdict] for pair, verdict in one.items()] for one in self._undone],
+            "undone": [verdicts_to_json(one) for one in self._undone],
         }
-        durable.make_folder(self._file.parent)
-        durable.write_file(self._file, json.dumps(document).encode(), staging=self._file.parent)
+        write_atomically(self._file, json.dumps(document).encode())
 
     def _load(self) -> None:
         """A file that is damaged, or of a later imseek, is left out: judgements are in the collection all the same."""
@@ -178,9 +179,9 @@ class Kept:
             if document["imseek_review"] != FORMAT:
                 return
             said = from_json(document["said"])
-            undone = [{(a, b): verdict for a, b, verdict in one} for one in document["undone"]]
+            undone = [verdicts_from_json(one) for one in document["undone"]]
             settings = dict(document["settings"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return
         self._said, self._undone, self.settings = said, undone, settings
         self._states = states(said)

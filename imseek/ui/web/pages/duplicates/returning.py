@@ -88,7 +88,8 @@ def _working(of: Desk) -> None:
     if task is None:
         return
     if task.running:
-        st.fragment(_progress, run_every=0.5)(of)
+        doing = "Waiting for the collection, then bringing files back"
+        finding.under_way(lambda: of.recalling, doing, "duplicates-undo-stop")
         return
     with st.container(border=True):
         try:
@@ -98,16 +99,6 @@ def _working(of: Desk) -> None:
             shell.refused(error)
             return
         _result(of, report)
-
-
-def _progress(of: Desk) -> None:
-    task = of.recalling
-    if task is None or not task.running:
-        st.rerun()
-    with st.container(border=True):
-        finding.bar(task.progress, "Waiting for the collection, then bringing files back")
-        if st.button("Stop", disabled=task.stopping, key="duplicates-undo-stop"):
-            task.stop()
 
 
 def _result(of: Desk, report: UndoReport) -> None:

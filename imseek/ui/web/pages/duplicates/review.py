@@ -196,8 +196,8 @@ def to_json(said: Iterable[Said]) -> list[dict[str, Any]]:
             "group": list(one.group),
             "act": one.act,
             "images": list(one.images),
-            "wanted": _verdicts_json(one.wanted),
-            "before": None if one.before is None else _verdicts_json(one.before),
+            "wanted": verdicts_to_json(one.wanted),
+            "before": None if one.before is None else verdicts_to_json(one.before),
         }
         for one in said
     ]
@@ -209,24 +209,25 @@ def from_json(stored: Any) -> list[Said]:
     for one in stored:
         if one["act"] not in ACTS:
             raise ValueError(one["act"])
-        before = None if one["before"] is None else _verdicts(one["before"])
+        before = None if one["before"] is None else verdicts_from_json(one["before"])
         found.append(
             Said(
                 tuple(map(str, one["group"])),
                 one["act"],
                 tuple(map(str, one["images"])),
-                _verdicts(one["wanted"]),
+                verdicts_from_json(one["wanted"]),
                 before,
             )
         )
     return found
 
 
-def _verdicts_json(verdicts: Verdicts) -> list[list[str | None]]:
+def verdicts_to_json(verdicts: Verdicts) -> list[list[str | None]]:
     return [[a, b, verdict] for (a, b), verdict in verdicts.items()]
 
 
-def _verdicts(stored: Any) -> Verdicts:
+def verdicts_from_json(stored: Any) -> Verdicts:
+    """Raises ValueError or TypeError for what :func:`verdicts_to_json` has not written."""
     if any(verdict not in ("same", "different", None) for _, _, verdict in stored):
         raise ValueError("no verdict")
     return {(str(a), str(b)): verdict for a, b, verdict in stored}

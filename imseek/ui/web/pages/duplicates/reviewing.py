@@ -27,6 +27,7 @@ from imseek.ui.web.pages.duplicates.review import (
     token,
 )
 from imseek.ui.web.pages.duplicates.review import Key as GroupKey
+from imseek.ui.web.plain import capitalised
 
 #: Which group is shown, by its key: it stays the same where groups are found anew.
 AT: Final = "duplicates-at"
@@ -136,7 +137,7 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
             if acted.act != "apart" or len(present(group, state).members) < 2:
                 onward(of, report, n)
     except (ImseekError, OSError, ValueError) as error:
-        st.session_state[_SAID] = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        st.session_state[_SAID] = capitalised(str(error))
 
 
 def _decide(of: Desk, group: DuplicateGroup, act: Any, images: Sequence[Token]) -> None:

@@ -9,12 +9,11 @@ from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, display_path
 from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS, percent
 from imseek.ui.web import hub
+from imseek.ui.web.about import SHOWN
 from imseek.ui.web.pages.duplicates.review import State, is_foreign, token
 
 #: So many images of a group are drawn; what is decided holds for all of them.
 MOST: Final = 60
-#: Formats that browsers show as they are: in a comparison these are looked at pixel by pixel.
-_SHOWABLE: Final = frozenset({"JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"})
 #: The side of thumbnails, for groups of up to so many images.
 _SIDES: Final = ((4, 640), (12, 384), (MOST, 256))
 
@@ -90,7 +89,7 @@ def name(member: Duplicate) -> str:
 def _picture(names: Callable[[str], str | None], member: Duplicate, side: int) -> dict[str, Any]:
     of = names(member.collection) or ""
     large = hub.thumbnail(of, member.image_id, hub.LARGE)
-    whole = member.format.upper() in _SHOWABLE
+    whole = member.format.upper() in SHOWN  # Then it is looked at pixel by pixel.
     return {
         "name": name(member),
         "src": hub.thumbnail(of, member.image_id, side),

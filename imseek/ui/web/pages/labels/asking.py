@@ -12,6 +12,7 @@ from imseek.encoders import prompts
 from imseek.errors import UsageError
 from imseek.explore.labels.classes import Classes
 from imseek.types import SavedLabels
+from imseek.ui.web.plain import capitalised
 
 #: Pictures that the preview looks at.
 SAMPLE: Final = 5000
@@ -63,7 +64,7 @@ class Asked:
         try:
             found = labels.parse_classes(self.text)
         except UsageError as error:
-            return f"{str(error)[:1].upper()}{str(error)[1:]}"
+            return capitalised(str(error))
         if len(found) == 1 and self.none is None and not self.several:
             return "With one class every picture would be of it. Type another, or let some be none of these."
         return found

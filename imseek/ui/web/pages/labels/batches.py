@@ -12,6 +12,7 @@ from imseek.data.reader import Reader
 from imseek.errors import ImseekError
 from imseek.search.query import Query, Term
 from imseek.types.probes import ProbeInfo, Proposal
+from imseek.ui.web import asked
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.labeller import SKIP
 from imseek.ui.web.pages.labels import pictures
@@ -90,7 +91,7 @@ def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str
     parts = images // POOL
     if parts < 2:
         return None, ()
-    mine = [f"image_id % {parts} = {number % parts}", *(f"tag({pictures.quoted(tag)})" for tag in tags_)]
+    mine = [f"image_id % {parts} = {number % parts}", *(f"tag({asked.literal(tag)})" for tag in tags_)]
     return " OR ".join(mine), (f"Chosen from one picture in {parts}; from others next time.",)
 
 
@@ -105,7 +106,7 @@ def searched(
     """What words find that is not labelled yet. Raises as :meth:`imseek.Collection.search`."""
     skipped = set() if before is None else before.skipped
     mine = [tag for tag in one.tags if tag in said]
-    where = " AND ".join(f"NOT tag({pictures.quoted(tag)})" for tag in mine) or None
+    where = " AND ".join(f"NOT tag({asked.literal(tag)})" for tag in mine) or None
     query = Query((Term(text=words),), limit=SIZE + min(len(skipped), _SKIPPED), where=where)
     hits = [hit for hit in collection.search(query).hits if hit.image_id not in skipped][:SIZE]
     cards = tuple(pictures.card(name, hit.image_id, hit.place) for hit in hits)

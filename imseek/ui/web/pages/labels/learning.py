@@ -13,12 +13,13 @@ from imseek import probes
 from imseek.collection import Collection
 from imseek.types import ProgressCallback
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
-from imseek.ui.web import asked, hub, shell
+from imseek.ui.cli.output import count
+from imseek.ui.web import hub, shell
 from imseek.ui.web.components.shelves import shelves
-from imseek.ui.web.pages.labels import pictures, sets, working
+from imseek.ui.web.pages.labels import pictures, saved, sets, working
 from imseek.ui.web.pages.labels.sets import LabelSet
 from imseek.ui.web.parts import results
-from imseek.ui.web.plain import markdown_free, one_line
+from imseek.ui.web.plain import capitalised, one_line
 
 #: The probability from which on tags are given.
 _SURE: Final = 0.9
@@ -114,7 +115,7 @@ def _shown(name: str, collection: Collection, found: Learned) -> None:
     info, applied = found.info, found.applied
     labels = ", ".join(f"{tag} {n:,}" for tag, n in zip(info.classes, info.counts, strict=True))
     st.text(score_line(info.score))
-    st.text(f"Learned from {one_line(labels)}. What it says of {pictures.count(applied.images)}:")
+    st.text(f"Learned from {one_line(labels)}. What it says of {count(applied.images, 'picture')}:")
     for note in info.notes:
         st.text(one_line(note))
     none = f"not {', '.join(info.classes)}"[:80]
@@ -162,18 +163,7 @@ def _save(name: str, collection: Collection, found: Learned, slot: str) -> None:
         if isinstance(told, ProbeApplied):
             st.text(f"✓ {saved_line(told)}")
             if told.saved is not None:
-                label = st.selectbox(
-                    "Show pictures of",
-                    info.classes,
-                    index=None,
-                    key=f"{slot}-show",
-                    placeholder="a class",
-                    format_func=markdown_free,
-                )
-                if label is not None:
-                    condition = f"{told.saved} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters()
-                    st.switch_page(shell.page("search"), query_params=query)
+                saved.show_pictures(told.saved, info.classes, f"{slot}-show")
 
 
 def saved_line(told: ProbeApplied) -> str:
@@ -186,7 +176,7 @@ def saved_line(told: ProbeApplied) -> str:
     if told.kept:
         parts.append(f"{told.kept:,} left as people labelled them")
     text = ", ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{capitalised(text)}."
 
 
 def _drop(collection: Collection, title: str, slot: str) -> None:

@@ -8,10 +8,11 @@ from typing import Final
 
 from imseek.data.reader import Reader
 from imseek.types import LabelExamples, Place
+from imseek.ui.cli.output import count
 from imseek.ui.web import hub
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import file_name, one_line
 
 #: So many classes are shown with pictures.
 SHELVES: Final = 24
@@ -29,12 +30,8 @@ def places(root: Path, ids: Iterable[int]) -> dict[int, Place]:
 
 def card(name: str, image_id: int, place: Place | None, note: str = "", mark: str = "") -> Card:
     """``name`` is the collection's."""
-    title = one_line("place unknown" if place is None else place.display.rsplit("/", 1)[-1])
+    title = file_name(place)
     return Card(image_id, hub.thumbnail(name, image_id), title, title, note, mark)
-
-
-def count(number: int, one: str = "picture", several: str = "pictures") -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def shelves(
@@ -50,7 +47,7 @@ def shelves(
     return tuple(
         Shelf(
             none if one.label is None else one_line(one.label),
-            f"{count(one.images)}, {one.images / max(1, of):.0%}; mean probability {one.probability:.2f}",
+            f"{count(one.images, 'picture')}, {one.images / max(1, of):.0%}; mean probability {one.probability:.2f}",
             tuple(
                 row(title, pairs)
                 for title, pairs in (("most certain", one.surest), ("least certain", one.unsurest))
@@ -71,8 +68,3 @@ def columns_name(text: str) -> str:
     ascii_ = "".join(c if c.isascii() and c.isalnum() else "_" for c in text.strip().lower())
     kept = "_".join(part for part in ascii_.split("_") if part)[:40].lstrip("0123456789_")
     return kept or "labels"
-
-
-def quoted(text: str) -> str:
-    """A text as conditions have it (docs/where.md)."""
-    return "'" + text.replace("'", "''") + "'"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from imseek import labels
 from imseek.collection import Collection
 from imseek.types import ProgressCallback, SavedLabels
 from imseek.ui.web import asked, shell
-from imseek.ui.web.pages.labels import pictures, working
+from imseek.ui.web.pages.labels import working
 from imseek.ui.web.pages.labels.asking import Stored, as_text, saved_line
 from imseek.ui.web.plain import markdown_free, one_line
 
@@ -41,6 +42,25 @@ def show(name: str, collection: Collection) -> None:
         _one(name, collection, one)
 
 
+def show_pictures(
+    column: str, classes: Sequence[str], key: str, width: int | Literal["stretch"] = "stretch"
+) -> None:
+    """A choice that leads to a search for the pictures of a class, by the column in which it is stored."""
+    label = st.selectbox(
+        "Show pictures of",
+        classes,
+        key=key,
+        index=None,
+        placeholder="a class",
+        format_func=markdown_free,
+        width=width,
+    )
+    if label is not None:
+        del st.session_state[key]  # Else whoever comes back is led there again.
+        query = asked.only(f"{column} = {asked.literal(label)}").parameters()
+        st.switch_page(shell.page("search"), query_params=query)
+
+
 def _one(name: str, collection: Collection, one: SavedLabels) -> None:
     key = f"saved-{one.name}"
     with st.container(border=True):
@@ -49,20 +69,7 @@ def _one(name: str, collection: Collection, one: SavedLabels) -> None:
                 st.text(one.name)
                 st.text(one_line(saved_line(one)))
             if one.columns:
-                label = st.selectbox(
-                    "Show pictures of",
-                    one.classes,
-                    key=f"{key}-class",
-                    index=None,
-                    placeholder="a class",
-                    format_func=markdown_free,
-                    width=220,
-                )
-                if label is not None:
-                    del st.session_state[f"{key}-class"]
-                    condition = f"{one.name} = {pictures.quoted(label)}"
-                    query = asked.Asked(where=(condition,)).parameters()
-                    st.switch_page(shell.page("search"), query_params=query)
+                show_pictures(one.name, one.classes, f"{key}-class", width=220)
             st.button("Edit", key=f"{key}-edit", on_click=fill, args=(as_text(one.classes, one.words),))
             if st.button("Label new pictures", key=f"{key}-again", disabled=not one.current):
                 working.begin(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -11,8 +10,9 @@ from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types import TagCount, TagReport
+from imseek.ui.cli.output import count
+from imseek.ui.cli.tag import givers
 from imseek.ui.web import asked, shell
-from imseek.ui.web.pages.labels import pictures
 from imseek.ui.web.plain import one_line
 
 
@@ -51,21 +51,12 @@ def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
     ]
 
 
-def givers(by: Mapping[str, int]) -> str:
-    """Who gave a tag, how often. Labels by words say with each how probable it was: they are one giver."""
-    found: Counter[str] = Counter()
-    for provenance, images in by.items():
-        words = provenance.startswith(("zero-shot ", "moderation ")) and ": " in provenance
-        found[provenance.rpartition(": ")[0] if words else provenance] += images
-    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
-
-
 def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:
     with st.container(border=True):
         st.text(one_line(one.tag))
         with st.container(horizontal=True, vertical_alignment="bottom"):
             if st.button("Show its pictures", type="primary"):
-                query = asked.Asked(where=(f"tag({pictures.quoted(one.tag)})",)).parameters()
+                query = asked.only(f"tag({asked.literal(one.tag)})").parameters()
                 st.switch_page(shell.page("search"), query_params=query)
             with st.popover("Rename"):
                 to = (st.text_input("New name", key="tags-to", max_chars=200) or "").strip()
@@ -77,7 +68,7 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                     _do(lambda: tags.rename(collection, one.tag, to), f"Renamed to {to}")
             with st.popover("Take away"):
                 st.text(
-                    f"{pictures.count(one.images)} lose this tag, whoever gave it. This cannot be undone."
+                    f"{count(one.images, 'picture')} lose this tag, whoever gave it. This cannot be undone."
                 )
                 if st.button("Take it away", type="primary"):
                     _do(lambda: tags.remove(collection, one.tag, everywhere=True), f"Took {one.tag} away")
@@ -89,6 +80,6 @@ def _do(act: Callable[[], TagReport], what: str) -> None:
     except ImseekError as error:
         shell.refused(error)
         return
-    st.session_state["tags-said"] = f"✓ {one_line(what)}: {pictures.count(told.changed)}."
+    st.session_state["tags-said"] = f"✓ {one_line(what)}: {count(told.changed, 'picture')}."
     st.session_state["tags-changes"] += 1
     st.rerun()

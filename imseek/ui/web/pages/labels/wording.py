@@ -15,6 +15,7 @@ from imseek.errors import ImseekError
 from imseek.explore.labels import scales
 from imseek.explore.labels.classes import Classes
 from imseek.types import LabelPreview, ProgressCallback
+from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.lines import LONGEST, lines
 from imseek.ui.web.components.shelves import shelves
@@ -218,7 +219,7 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
         st.text(f"This takes the place of what is saved as {one_line(name)}.")
     tag = st.checkbox("Give each label as a tag too", key="labels-tag")
     busy = working.is_busy(collection.path, SLOT)
-    what = f"Label {pictures.count(found.of)}"
+    what = f"Label {count(found.of, 'picture')}"
     if st.button(f"{what} and save", type="primary", disabled=busy, key="labels-go"):
         arguments = asked.arguments()
 

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeAlias
 
 import streamlit as st
 
-from imseek.errors import ImseekError
 from imseek.types import ProgressCallback
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
@@ -48,11 +47,8 @@ def outcome(root: Path, slot: str) -> Any:
     task = find(root, slot)
     if task is None or task.running:
         return None
-    if isinstance(task.error, ImseekError):
+    if task.error is not None:
         shell.refused(task.error)
-    elif task.error is not None:
-        forget(root, slot)
-        shell.on_error(task.error)
     elif task.stopped or task.result() is None:
         st.text(f"{task.name}: stopped. Nothing was stored.")
     else:

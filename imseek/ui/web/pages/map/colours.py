@@ -85,16 +85,17 @@ def colours(shown: View, by: By) -> Coloured:
 def by_words(collection: Collection, shown: View, words: str) -> Coloured:
     """By what a search for these words would score each picture. Raises as :meth:`imseek.Collection.search`."""
     key = (shown, words)
-    if key not in _worded:
+    made = _worded.get(key)
+    if made is None:
         scores = maps.scores(collection, words, drawn(shown).ids)
         if len(_worded) >= _WORDED:
-            _worded.pop(next(iter(_worded)), None)
+            _worded.pop(next(iter([*_worded]), key), None)
         colouring = _scored(scores)
         best = np.argsort(-np.nan_to_num(scores, nan=-2), kind="stable")[:PICTURED]
         stand_out = (colouring.shades[best] < 255) & (colouring.shades[best] >= _BRIGHT)
         stand_out[:_SOME] = True
-        _worded[key] = sent_colours(colouring, best[stand_out])
-    return _worded[key]
+        made = _worded[key] = sent_colours(colouring, best[stand_out])
+    return made  # Not from there again: another page may have let it go.
 
 
 def _scored(scores: Float32) -> Colouring:

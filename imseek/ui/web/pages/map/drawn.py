@@ -29,6 +29,7 @@ class View:
     root: Path
     name: str
     where: str | None
+    uuid: str
     generation: int
 
 
@@ -44,7 +45,8 @@ class Drawn:
 
 def view(root: Path, name: str, where: str | None) -> View:
     """As of now."""
-    return View(root, name, where, read_current(root).generation)
+    now = read_current(root)
+    return View(root, name, where, now.uuid, now.generation)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import streamlit as st
@@ -14,6 +15,7 @@ from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.explore.maps.laying import FITTED
 from imseek.ui.web import shell
+from imseek.ui.web.plain import capitalised
 
 #: Seconds of processor time (docs/maps.md): what is always needed, and for each image that is laid out or placed.
 _START: Final = 9.0
@@ -32,6 +34,7 @@ class Task:
 
 #: By the path of the collection: of this process, so that a page that is loaded again finds it.
 _tasks: dict[Path, Task] = {}
+_lock = Lock()
 
 
 def estimate(method: str, images: int) -> float:
@@ -51,8 +54,10 @@ def duration(seconds: float) -> str:
 
 def start(root: Path, what: str, arguments: Sequence[str]) -> None:
     """Run ``imseek map ARGUMENTS`` for a collection, beside this process. Raises ImseekError."""
-    if root not in _tasks or _tasks[root].launched.ended:
-        _tasks[root] = Task(what, jobs.launch(root, ["map", *arguments, "--json"]))
+    with _lock:
+        before = _tasks.get(root)
+        if before is None or before.launched.ended:
+            _tasks[root] = Task(what, jobs.launch(root, ["map", *arguments, "--json"]))
 
 
 def under_way(root: Path) -> bool:
@@ -73,7 +78,9 @@ def progress(root: Path) -> None:
     if task is None:
         return
     if task.launched.ended:
-        del _tasks[root]
+        with _lock:
+            if _tasks.get(root) is task:  # Another tab may have been first, or have begun anew.
+                del _tasks[root]
         st.session_state[_ENDED] = task.launched.error or (
             "Stopped. What was ready by then is kept." if task.launched.exit_code else ""
         )
@@ -84,7 +91,7 @@ def progress(root: Path) -> None:
     phase = str(told.get("phase", "starting"))
     with st.container(border=True):
         st.text(task.what)
-        st.progress(min(1.0, max(0.0, share)), text=f"{phase[:1].upper()}{phase[1:]} …")
+        st.progress(min(1.0, max(0.0, share)), text=f"{capitalised(phase)} …")
         st.text("It goes on when this page is closed. Other pages can be used meanwhile.")
         if st.button("Stop", key="map-stop"):
             task.launched.stop()

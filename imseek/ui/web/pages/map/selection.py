@@ -19,7 +19,7 @@ from imseek.ui.web.pages.map import chosen as choosing
 from imseek.ui.web.pages.map.drawn import Drawn, View
 from imseek.ui.web.parts import download
 from imseek.ui.web.parts.results import found, results
-from imseek.ui.web.plain import one_line
+from imseek.ui.web.plain import capitalised, one_line
 
 #: Pictures that are shown at first, and with each wish for more.
 _PAGE: Final = 60
@@ -105,7 +105,7 @@ def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, n
                 )
         word = st.session_state.get(f"{selection.key}-word")
         if word is not None:
-            st.text(one_line(word.text if word.text else word.note[:1].upper() + word.note[1:]))
+            st.text(one_line(word.text if word.text else capitalised(word.note)))
         condition = f"id IN ({','.join(map(str, ids.tolist()))})" if len(ids) < _CONDITION else ""
         if 0 < len(condition) <= _CONDITION and st.button(
             "Search with all that search can", key="map-search"

@@ -11,6 +11,7 @@ import streamlit as st
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
 from imseek.types import Hit, SearchResult
+from imseek.ui.cli.output import count
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import state
@@ -40,7 +41,7 @@ def show(name: str, collection: Collection, asked: Asked) -> bool:
         shell.refused(error)
         return False
     took = time.perf_counter() - began
-    _facts(asked, result, took)
+    _facts(result, took)
     _draw(name, collection, asked, result, beyond)
     return True
 
@@ -56,10 +57,10 @@ def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple
     return tuple(hit for hit in found if hit.image_id not in there)
 
 
-def _facts(asked: Asked, result: SearchResult, took: float) -> None:
-    said = [_count(len(result), "picture"), f"of {result.searched:,}"]
+def _facts(result: SearchResult, took: float) -> None:
+    said = [count(len(result), "picture"), f"of {result.searched:,}"]
     if result.groups:
-        said.insert(1, f"in {_count(len(result.groups), 'group')}")
+        said.insert(1, f"in {count(len(result.groups), 'group')}")
     line = " ".join(said)
     if result.cut:
         line += f" · {result.cut:,} less relevant left out"
@@ -131,7 +132,3 @@ def _pages(asked: Asked, result: SearchResult) -> None:
             )
         if result.next_page:
             st.button("Next page →", on_click=state.turn, args=(result.next_page,), key="next")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

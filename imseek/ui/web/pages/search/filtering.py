@@ -52,11 +52,13 @@ def show(collection: Collection, asked: Asked) -> None:
 
 def of(collection: Collection) -> tuple[Facet, ...]:
     """What the columns of the collection hold now."""
-    return _facets(collection.path, read_current(collection.path).generation)
+    current = read_current(collection.path)
+    return _facets(collection.path, current.uuid, current.generation)
 
 
 @lru_cache(8)
-def _facets(path: Path, generation: int) -> tuple[Facet, ...]:
+def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
+    """Of one generation of the collection that lies there, which may be another later."""
     return reading(path, facets)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeAlias
 
+from imseek.ui.web.asked import literal
+
 Bound: TypeAlias = "float | date | None"
 
 #: A name that needs no quotes in a condition, and is no word of SQL.
@@ -63,11 +65,11 @@ class Filter:
         """Of a filter that is not empty."""
         name = quoted(self.column)
         if self.column == TAG:
-            return " OR ".join(f"tag({_text(value)})" for value in self.values)
+            return " OR ".join(f"tag({literal(value)})" for value in self.values)
         if self.values:
-            return f"{name} IN ({', '.join(map(_text, self.values))})"
+            return f"{name} IN ({', '.join(map(literal, self.values))})"
         if self.holds:
-            return f"contains(lower({name}), {_text(self.holds.lower())})"
+            return f"contains(lower({name}), {literal(self.holds.lower())})"
         if self.true is not None:
             return f"{name} IS {'TRUE' if self.true else 'FALSE'}"
         if self.known:
@@ -133,10 +135,6 @@ def quoted(name: str) -> str:
     if _PLAIN.fullmatch(name) and name not in _KEPT_WORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _number(value: float | date) -> str:

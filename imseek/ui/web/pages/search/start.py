@@ -21,6 +21,7 @@ from imseek.errors import ImseekError
 from imseek.explore.reading import reading
 from imseek.search.where import Filters
 from imseek.types import Hit, TagCount
+from imseek.ui.cli.output import count
 from imseek.ui.web import asked, shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import filters, state
@@ -41,8 +42,8 @@ _GENERAL: Final = ("a person", "an animal", "a building", "a plant", "something 
 def show(name: str, collection: Collection, now: Asked) -> None:
     """Draw it. Where there are filters, it is the pictures that they let through."""
     with shell.told():
-        generation = read_current(collection.path).generation
-        held = _held(collection.path, generation, now.condition, now.limit)
+        current = read_current(collection.path)
+        held = _held(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.found(collection, held.newest)
     if not held.total and not now.where:
         st.subheader("This collection is empty", anchor=False)
@@ -68,9 +69,7 @@ def show(name: str, collection: Collection, now: Asked) -> None:
     if most:
         _tagged(now, most)
     some = held.total > len(held.newest)
-    st.caption(
-        f"{held.total:,} picture{'' if held.total == 1 else 's'}" + ("; the newest of them:" if some else ":")
-    )
+    st.caption(count(held.total, "picture") + ("; the newest of them:" if some else ":"))
     _draw(name, collection, hits)
     warm(collection)
 
@@ -110,8 +109,9 @@ class Held:
 
 
 @lru_cache(32)
-def _held(path: Path, generation: int, where: str | None, limit: int) -> Held:
-    """Of one generation, and those for which a condition holds. Raises QueryError."""
+def _held(path: Path, uuid: str, generation: int, where: str | None, limit: int) -> Held:
+    """Of one generation, and those for which a condition holds. Another collection may come to lie there: ``uuid`` and
+    ``generation`` tell what is known from what is not. Raises QueryError."""
 
     def look(reader: Reader) -> Held:
         if where is not None:
