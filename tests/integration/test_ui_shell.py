@@ -52,6 +52,14 @@ def test_the_address_chooses_the_collection(home: Path) -> None:
     assert run(c="nowhere").selectbox(key="c").value == "cats"
 
 
+def test_one_collection_alone_needs_no_choice(home: Path) -> None:
+    made(home, "cats")
+    page = run(c="nowhere")
+    assert not page.exception
+    assert "c" not in [box.key for box in page.selectbox]
+    assert page.session_state["c"] == "cats"
+
+
 def test_the_collection_that_was_named_at_the_start_comes_first(home: Path, tmp_path: Path) -> None:
     made(home, "cats")
     imseek.create(tmp_path / "elsewhere", encoder="fake").close()
