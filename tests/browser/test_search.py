@@ -145,7 +145,7 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     _chips(page, "format: JPEG")
     expect(page.locator(".card")).to_have_count(3)
     page.keyboard.press("Tab")
-    condition = page.get_by_label("As a condition")
+    condition = page.get_by_label("Only pictures where")
     expect(condition).to_have_value("format IN ('JPEG')")
     condition.fill("widht > 500")
     condition.press("Control+Enter")

@@ -92,7 +92,7 @@ def _asked(name: str, collection: Collection) -> Asked:
         none = st.checkbox("Some are none of these", True, key="labels-none")
         with st.popover("Take classes from …"):
             _sources(collection)
-    with st.expander("Sentences, probabilities, which pictures"):
+    with st.expander("More"):
         return _more(collection, text, none)
 
 
@@ -152,7 +152,12 @@ def _more(collection: Collection, text: str, none: bool) -> Asked:
         )
         temperature = str(number)
     centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
-    where = st.text_input("Only pictures that meet", key="labels-where", placeholder="year > 2020")
+    where = st.text_input(
+        "Only pictures where",
+        key="labels-where",
+        placeholder="year >= 2020",
+        help="A condition over the metadata, as WHERE of SQL.",
+    )
     return Asked(
         text,
         sentences,

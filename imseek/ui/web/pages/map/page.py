@@ -89,7 +89,7 @@ def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, 
             key=_WHERE,
             bind="query-params",
             placeholder="year = 2023 AND width > 3000",
-            help="As WHERE of SQL: docs/where.md lists columns and functions.",
+            help="A condition over the metadata, as WHERE of SQL.",
         )
         .strip()
     )
