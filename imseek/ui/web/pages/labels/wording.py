@@ -192,9 +192,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
         st.text("No picture meets this. Index some, or change the condition.")
         return None
     looked = len(found.labels.image_ids)
-    st.text(
-        f"{preview_line(looked, found.of)} Cosines × {found.labels.factor:.4g}: {found.labels.factor_source}."
-    )
+    st.text(preview_line(looked, found.of))
     if (note := known_to(found.labels.encoder)) is not None:
         st.text(f"⚠️ {note}")
     for line in found.labels.notes:

@@ -31,7 +31,9 @@ _STYLE: Final = """<style>
 }
 .st-key-search-picture [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] button p { display: none; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after { content: "Picture…"; font-size: 0.875rem; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after {
+  content: "Picture…"; font-size: 0.875rem;
+}
 .st-key-search-asking { position: absolute; }
 </style>"""
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
