@@ -121,3 +121,21 @@ def test_told_ends_the_page() -> None:
 def test_other_errors_pass_through_told() -> None:
     with pytest.raises(ZeroDivisionError), shell.told():
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("page", ["search", "map", "labels", "duplicates"])
+def test_every_page_says_where_pictures_come_from(home: Path, page: str) -> None:
+    made(home, "cats")
+
+    def one(name: str) -> None:
+        from imseek.ui.web import hub, shell
+
+        hub.hub().collections()
+        shell.PAGES[name]()
+
+    test = AppTest.from_function(one, kwargs={"name": page}, default_timeout=30)
+    test.session_state["c"] = "cats"
+    test.run()
+    assert not test.exception
+    assert [one.value for one in test.subheader] == ["No pictures yet"]
+    assert [one.label for one in test.get("page_link")] == ["Add pictures"]

@@ -95,12 +95,18 @@ def collection() -> tuple[str, Collection]:
     if name is None:
         st.header("No collection yet", anchor=False)
         st.text("A collection is what imseek knows about a folder of pictures. Make one, and search it.")
-        with st.container(key="shell-first", width="content"):
-            st.page_link(page("collections"), label="Make a collection")
+        _to_collections("Make a collection")
         st.stop()
     with told():
         return name, hub().open(name)
     raise AssertionError("unreachable")
+
+
+def no_pictures(why: str) -> None:
+    """What a page says of a collection without pictures; ``why`` it needs some."""
+    st.subheader("No pictures yet", anchor=False)
+    st.text(why)
+    _to_collections("Add pictures")
 
 
 @contextmanager
@@ -116,9 +122,13 @@ def told() -> Iterator[None]:
 def refused(error: ImseekError) -> None:
     """A refusal as text: messages name files, whose names are anybody's."""
     with st.container(border=True):
-        st.text(f"⚠️ {str(error)[:1].upper()}{str(error)[1:]}")
+        st.text(f"⚠️ {_capital(str(error))}")
         if error.hint:
-            st.text(error.hint)
+            st.text(error.hint if error.hint.startswith("imseek ") else _capital(error.hint))
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def on_error(error: Exception) -> bool:
@@ -129,6 +139,11 @@ def on_error(error: Exception) -> bool:
         f"Something went wrong (error {number}). The terminal of `imseek ui` says more. Reload the page to go on."
     )
     return True
+
+
+def _to_collections(label: str) -> None:
+    with st.container(key="shell-first", width="content"):
+        st.page_link(page("collections"), label=label)
 
 
 def _pick() -> None:

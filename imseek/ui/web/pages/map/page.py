@@ -46,11 +46,10 @@ def show() -> None:
 
 
 def _first(collection: Collection, images: int) -> None:
-    st.header("No map yet", anchor=False)
     if not images:
-        st.text("A map shows all pictures of a collection at once. There are none in it yet.")
-        st.page_link(shell.page("collections"), label="Add pictures")
+        shell.no_pictures("A map shows all pictures of a collection at once. Add some first.")
         return
+    st.subheader("No map yet", anchor=False)
     st.text(
         f"A map shows all {images:,} pictures at once: those that look alike lie together. It is laid out once and "
         "stays; pictures that come later are placed among the others."
