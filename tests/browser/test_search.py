@@ -184,7 +184,7 @@ def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
         page.get_by_role("button", name="More like this instead")
     ).click()
     page.wait_for_url("**more=**")
-    page.get_by_role("button", name="Earlier").click()
+    page.get_by_role("button", name="Searches").click()
     page.get_by_label("Save this search as").fill("*rockets* ![x](http://stranger.example/a.png)")
     page.get_by_label("Save this search as").press("Enter")
     page.get_by_label("Saved").click()

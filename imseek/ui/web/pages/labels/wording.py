@@ -38,6 +38,8 @@ from imseek.ui.web.plain import markdown_free, one_line
 
 #: Of :mod:`working`.
 SLOT: Final = "labels-save"
+#: How often labels were sent to be saved.
+_SENT: Final = "labels-sent"
 _HELP: Final = (
     "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
 )
@@ -59,7 +61,9 @@ def show(name: str, collection: Collection) -> None:
         found = _preview(name, collection, asked, classes)
     with saving:
         if found is not None and isinstance(classes, Classes):
-            with st.popover("Save these labels", type="primary"):
+            # By another key it is another one, which is closed.
+            sent = st.session_state.get(_SENT, 0)
+            with st.popover("Save these labels", type="primary", key=f"labels-save-{sent}"):
                 _save(collection, asked, classes, found)
         _told(collection)
     saved.show(name, collection)
@@ -232,6 +236,7 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
             return Stored(name, len(made.image_ids), made.tagged)
 
         working.begin(collection.path, SLOT, what, task)
+        st.session_state[_SENT] = st.session_state.get(_SENT, 0) + 1
         st.rerun()
 
 

@@ -87,9 +87,10 @@ def _facts(asked: Asked, result: SearchResult, took: float, beyond: bool) -> Non
     if result.approximate:
         line += " · approximate (Options: look at every picture)"
     line += f" · {took * 1000:,.0f} ms"
-    st.caption(line)
-    for note in result.notes:
-        st.caption(f"ℹ️ {markdown_free(note, 400)}")
+    with st.container(key="search-facts", gap="xxsmall"):
+        st.caption(line)
+        for note in result.notes:
+            st.caption(f"ℹ️ {markdown_free(note[:1].upper() + note[1:], 400)}")
 
 
 @st.fragment
