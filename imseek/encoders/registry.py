@@ -61,7 +61,7 @@ def resolve(reference: str) -> Resolution:
     """
     if reference == "builtin":
         return Resolution(
-            reference, note="basic encoder; `--encoder default` makes collections with a trained one"
+            reference, note='basic encoder; a collection made with the encoder "default" finds more'
         )
     from imseek.encoders import hub, licences
     from imseek.encoders.catalogue import find_encoder

@@ -169,6 +169,14 @@ class TestJourney:
         said = duplicates.judgements(own.collection)
         assert {one.verdict for one in said} == {"different"}
 
+        # Keys count after another view was looked at, too.
+        page.get_by_role("radio", name="All groups").click()
+        expect(page.get_by_text("Click a group to look at it.")).to_be_visible()
+        page.get_by_role("radio", name="One by one").click()
+        expect(group(page, "Group 2 of 3")).to_be_visible()
+        page.keyboard.press("j")
+        expect(group(page, "Group 3 of 3")).to_be_visible()
+
         page.get_by_role("radio", name="Clear up").click()
         expect(page.get_by_text("1 file in 1 group")).to_be_visible()
         page.get_by_role("button", name="Move 1 file to the trash").click()

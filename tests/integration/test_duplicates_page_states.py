@@ -103,8 +103,8 @@ def test_no_duplicates(place: Path, pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "value", "why"),
     [
-        ("Only pictures that meet", "yeer >= 2020", "yeer"),
-        ("Only pictures that meet", "DROP TABLE images", "drop"),
+        ("Only pictures where", "yeer >= 2020", "yeer"),
+        ("Only pictures where", "DROP TABLE images", "drop"),
         ("Protected folders", "/no/such/folder", "There is no folder /no/such/folder"),
         ("Protected folders", "albums", "albums is no full path"),
     ],

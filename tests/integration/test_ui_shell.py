@@ -52,6 +52,14 @@ def test_the_address_chooses_the_collection(home: Path) -> None:
     assert run(c="nowhere").selectbox(key="c").value == "cats"
 
 
+def test_one_collection_alone_needs_no_choice(home: Path) -> None:
+    made(home, "cats")
+    page = run(c="nowhere")
+    assert not page.exception
+    assert "c" not in [box.key for box in page.selectbox]
+    assert page.session_state["c"] == "cats"
+
+
 def test_the_collection_that_was_named_at_the_start_comes_first(home: Path, tmp_path: Path) -> None:
     made(home, "cats")
     imseek.create(tmp_path / "elsewhere", encoder="fake").close()
@@ -113,3 +121,21 @@ def test_told_ends_the_page() -> None:
 def test_other_errors_pass_through_told() -> None:
     with pytest.raises(ZeroDivisionError), shell.told():
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("page", ["search", "map", "labels", "duplicates"])
+def test_every_page_says_where_pictures_come_from(home: Path, page: str) -> None:
+    made(home, "cats")
+
+    def one(name: str) -> None:
+        from imseek.ui.web import hub, shell
+
+        hub.hub().collections()
+        shell.PAGES[name]()
+
+    test = AppTest.from_function(one, kwargs={"name": page}, default_timeout=30)
+    test.session_state["c"] = "cats"
+    test.run()
+    assert not test.exception
+    assert [one.value for one in test.subheader] == ["No pictures yet"]
+    assert [one.label for one in test.get("page_link")] == ["Add pictures"]

@@ -305,3 +305,14 @@ def test_cards_tell_what_cannot_be_opened(tmp_path: Path) -> None:
     assert overview.facts(named) == ["0 pictures", "at rest"]
     (named.path / "catalog.sqlite").write_bytes(b"no catalog at all")
     assert overview.facts(named) == ["cannot be opened", "choose it to see why"]
+
+
+def test_moments_are_told_by_the_clock_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert telling.moment("2026-11-25T22:55:16+00:00") == "2026-11-26 07:55:16"
+        assert telling.moment("some day\n") == "some day\\n"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

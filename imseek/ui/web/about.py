@@ -108,7 +108,7 @@ def _facts(image: Image, source_of: Callable[[int], SourceInfo | None]) -> list[
         "Format": kind if frames == 1 else f"{kind}, {frames} pictures in it",
         "Size": size(int(known["bytes"])) if "bytes" in known else None,
         "Source": None if source is None else _source(source),
-        "Image": str(image.image_id),
+        "Number": str(image.image_id),
         "Content (sha256)": image.content_hash,
     }
     return [(label, one_line(str(value), _LONGEST)) for label, value in found.items() if value is not None]

@@ -24,6 +24,8 @@ _NEXT: Final = "next collection"
 #: Streamlit leaves much room around pages that are full of pictures.
 _STYLE: Final = """<style>
 .stMainBlockContainer { padding: 3.75rem clamp(0.75rem, 2vw, 2.5rem) 2rem; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-shell-address) { position: absolute; }
+.st-key-shell-first a { border: 1px solid currentColor; padding: 0.4rem 0.8rem; }
 [data-testid="stSidebarHeader"] { height: 3rem; margin-bottom: 0; }
 </style>"""
 _log = logging.getLogger("imseek.ui")
@@ -94,11 +96,18 @@ def collection() -> tuple[str, Collection]:
     if name is None:
         st.header("No collection yet", anchor=False)
         st.text("A collection is what imseek knows about a folder of pictures. Make one, and search it.")
-        st.page_link(page("collections"), label="Make a collection")
+        _to_collections("Make a collection")
         st.stop()
     with told():
         return name, hub().open(name)
     raise AssertionError("unreachable")
+
+
+def no_pictures(why: str) -> None:
+    """What a page says of a collection without pictures; ``why`` it needs some."""
+    st.subheader("No pictures yet", anchor=False)
+    st.text(why)
+    _to_collections("Add pictures")
 
 
 @contextmanager
@@ -116,7 +125,7 @@ def refused(error: ImseekError) -> None:
     with st.container(border=True):
         st.text(f"⚠️ {capitalised(str(error))}")
         if error.hint:
-            st.text(error.hint)
+            st.text(error.hint if error.hint.startswith("imseek ") else capitalised(error.hint))
 
 
 def on_error(error: Exception) -> bool:
@@ -127,6 +136,11 @@ def on_error(error: Exception) -> bool:
         f"Something went wrong (error {number}). The terminal of `imseek ui` says more. Reload the page to go on."
     )
     return True
+
+
+def _to_collections(label: str) -> None:
+    with st.container(key="shell-first", width="content"):
+        st.page_link(page("collections"), label=label)
 
 
 def _pick() -> None:
@@ -142,6 +156,11 @@ def _pick() -> None:
         st.session_state[CHOSEN] = asked
     elif st.session_state.get(CHOSEN) not in names:
         st.session_state[CHOSEN] = names[0]
+    if len(names) == 1:  # Nothing to choose: the pictures get the room.
+        st.session_state[CHOSEN] = names[0]
+        with st.container(key="shell-address"):
+            address(names[0], SMALL)
+        return
     with st.sidebar:
         st.selectbox("Collection", names, key=CHOSEN, on_change=_picked)
         address(st.session_state[CHOSEN], SMALL)

@@ -169,7 +169,7 @@ class Group {
     }
     const target = event.composedPath()[0];
     const inside = this.root.contains(target);
-    if (!inside && (busy(target) || document.querySelector("[role=dialog]"))) return;
+    if (!inside && (busy(target, event.key) || document.querySelector("[role=dialog]"))) return;
     // Enter and the space bar press what has the focus.
     if (target instanceof HTMLButtonElement && ["Enter", " "].includes(event.key)) return;
     const columns = getComputedStyle(this.row).gridTemplateColumns.split(" ").length;
@@ -214,8 +214,10 @@ class Group {
   }
 }
 
-// Whether keys belong to what has the focus: something that is typed into or chosen from, or a dialog.
-function busy(target) {
+// Whether a key belongs to what has the focus: something that is typed into or chosen from, or a dialog. Of a choice
+// between a few (how the page is seen) only the arrows and the space bar do.
+function busy(target, key) {
   if (!(target instanceof Element)) return false;
-  return target.isContentEditable || target.closest("input, textarea, select, [role=dialog], [role=combobox], [role=listbox], [role=slider], [role=tab], [role=radio]") !== null;
+  if (target.closest("[role=radio], input[type=radio]")) return key === " " || key.startsWith("Arrow");
+  return target.isContentEditable || target.closest("input, textarea, select, [role=dialog], [role=combobox], [role=listbox], [role=slider], [role=tab]") !== null;
 }

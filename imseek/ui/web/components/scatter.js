@@ -43,7 +43,7 @@ class Scatter {
     this.clear = this.button("Clear selection", "Choose none", () => this.tell("cleared", true));
     this.bar.append(...this.modes, this.button("+", "Enlarge (+)", () => this.plane?.zoomBy(1.4)),
       this.button("−", "Make smaller (-)", () => this.plane?.zoomBy(1 / 1.4)),
-      this.button("All", "Show all (0)", () => this.fit()), pictures, this.status, this.clear);
+      this.button("Whole map", "Show all (0)", () => this.fit()), pictures, this.status, this.clear);
     this.stage = element("div", "stage");
     this.legend = element("div", "legend");
     this.legend.setAttribute("aria-label", "Legend");

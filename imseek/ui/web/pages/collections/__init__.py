@@ -43,7 +43,7 @@ def show() -> None:
 
 def close_form() -> None:
     """From the next run on."""
-    st.session_state.pop(_NEW, None)
+    st.session_state[_NEW] = False  # Left out, the browser would go on showing it open.
 
 
 def _one(chosen: Named) -> None:

@@ -56,13 +56,13 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                 )
             with st.container(horizontal=True):
                 key = f"{named.name}-{source.source_id}"
+                there = source.present and not busy
+                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
+                    running.start(named, creating.index_command([_typed(source)]))
                 if source.path and st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
                     _relocate(named, source)
                 if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
                     _remove(named, source)
-                there = source.present and not busy
-                if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
-                    running.start(named, creating.index_command([_typed(source)]))
 
 
 def _typed(source: SourceInfo) -> str:

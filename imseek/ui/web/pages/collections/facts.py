@@ -48,7 +48,7 @@ def show(named: Named, info: CollectionInfo) -> None:
         [
             ("Pictures", f"{info.images:,}"),
             ("Folder", printable(info.path)),
-            ("Created", info.created),
+            ("Created", telling.moment(info.created)),
             ("Generation", f"{info.generation:,} (format {info.format})"),
             ("Last run", _last_run(named)),
             ("Shards", f"{info.shards:,}, with {info.dead_rows:,} rows of pictures that have left"),
@@ -94,7 +94,9 @@ def show(named: Named, info: CollectionInfo) -> None:
 def _last_run(named: Named) -> str:
     with shell.told():
         job = next(iter(jobs.list(named.path, limit=1)), None)
-    return "none yet" if job is None else f"{telling.told(job).what}, {job.ended or job.started}"
+    return (
+        "none yet" if job is None else f"{telling.told(job).what}, {telling.moment(job.ended or job.started)}"
+    )
 
 
 def _licence(reference: str) -> str:

@@ -116,7 +116,7 @@ def _under_way(named: Named, job: Job) -> None:
                 st.session_state[_ASKED] = (str(named.path), job.run_id)
                 st.rerun(scope="fragment")
         here = "in the background" if job.log is not None else "started in a terminal"
-        st.caption(f"job {job.run_id}, process {job.pid}, {here}; it goes on when this page is closed")
+        st.caption(f"run {job.run_id}, process {job.pid}, {here}; it goes on when this page is closed")
     _log(job)
 
 
@@ -152,11 +152,11 @@ def show_all(named: Named) -> None:
         told = telling.told(job)
         rows.append(
             {
-                "job": job.run_id,
+                "run": job.run_id,
                 "what": told.what,
                 "how far": told.how,
-                "started": job.started,
-                "ended": job.ended or "",
+                "started": telling.moment(job.started),
+                "ended": telling.moment(job.ended or ""),
                 "process": job.pid,
             }
         )
@@ -164,5 +164,5 @@ def show_all(named: Named) -> None:
     logged = [job for job in found if job.log is not None]
     if logged:
         known = {job.run_id: job for job in logged}
-        run_id = st.selectbox("What a job said", list(known), width=200, key="collections-which-log")
+        run_id = st.selectbox("What a run said", list(known), width=200, key="collections-which-log")
         st.code(telling.log_of(known[run_id]) or "nothing", language=None, wrap_lines=True)

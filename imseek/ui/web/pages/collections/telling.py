@@ -29,6 +29,17 @@ _DOING: Final = {
     "maintain --reencode": "Encoding with another encoder",
     "source remove": "Removing a source",
     "source relocate": "Relocating a source",
+    "map": "Laying out a map",
+    "judge": "Deciding about duplicates",
+    "judge --forget": "Taking decisions about duplicates back",
+    "apply": "Clearing up duplicates",
+    "undo": "Bringing files back",
+    "tag add": "Adding tags",
+    "tag remove": "Removing tags",
+    "tag rename": "Renaming a tag",
+    "tag choose": "Settling tags",
+    "probe fit": "Learning from examples",
+    "probe apply": "Labelling by what was learned",
 }
 #: Kinds of runs that commit what is under way when they are asked to stop.
 _COMMITS: Final = ("index", "watch")
@@ -142,6 +153,14 @@ def seconds_between(started: str, now: datetime | None = None) -> float:
     return max(((now or datetime.now(UTC)) - begun).total_seconds(), 0.0)
 
 
+def moment(written: str) -> str:
+    """A moment that is written as ISO 8601, by the clock of this machine; anything else as it is."""
+    try:
+        return f"{datetime.fromisoformat(written).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return printable(written)
+
+
 def log_of(job: Job) -> str | None:
     """What its process wrote, the end of it; None where that is kept nowhere."""
     return None if job.log is None else _end_of(job.log)
@@ -189,6 +208,8 @@ def grouped(failures: Iterable[Failure]) -> tuple[Failures, ...]:
 
 
 def _worded(reason: str) -> str:
+    if reason == SkipReason.NOT_AN_IMAGE:
+        return "Not a picture"
     return capitalised(printable(str(reason)).replace("_", " "))
 
 

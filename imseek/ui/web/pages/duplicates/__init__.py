@@ -48,9 +48,7 @@ def show() -> None:
     report = of.report
     if report is None:
         if not images:
-            st.subheader("No pictures yet", anchor=False)
-            st.text("Duplicates are looked for among the pictures of a collection, and this one has none.")
-            st.page_link(shell.page("collections"), label="Add a folder of pictures")
+            shell.no_pictures("Duplicates are looked for among the pictures of a collection. Add some first.")
         elif of.finding is None:
             st.text(
                 f"Press “Find duplicates” to compare {count(images, 'picture')} with each other. Looking changes "

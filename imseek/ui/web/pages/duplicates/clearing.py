@@ -91,7 +91,7 @@ def _summary(of: Desk, plan: Plan) -> None:
     files = count(len(plan.files), "file")
     if not plan.files:
         st.text(
-            "Nothing to do: no group is decided so that a picture may go."
+            "Nothing to do yet. Decide about groups under One by one, or take suggestions above."
             if not plan.refused
             else "Nothing can be done to any of these files in this way."
         )

@@ -51,48 +51,56 @@ def ask(of: Desk, others: Sequence[str]) -> None:
             help="; ".join(f"{WORDS[kind]}: {text}" for kind, text in _HELP.items()),
         )
         rules = [*RULES]
-        left, right = st.columns(2)
-        keep = left.selectbox(
+        keep = st.selectbox(
             "Suggest to keep", rules, index=rules.index(asked.keep), format_func=lambda rule: RULES[rule]
         )
-        where = right.text_input(
-            "Only pictures that meet",
-            asked.where,
-            placeholder="year >= 2020 AND folder LIKE '/photos/%'",
-            help="A condition over the metadata, as `imseek duplicates --where` takes it. Empty: all pictures.",
-        )
-        left, right = st.columns(2)
-        prefer = left.text_area(
-            "Preferred folders",
-            "\n".join(asked.prefer),
-            height=80,
-            help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
-        )
-        protect = right.text_area(
-            "Protected folders",
-            "\n".join(asked.protect),
-            height=80,
-            help="One a line: what lies there stays, whatever is decided.",
-        )
-        looks = st.number_input(
-            "Compare the pixels of so many pairs at most",
-            min_value=0,
-            value=asked.looks,
-            step=10_000,
-            help="About 10 ms each. Of what is beyond, fingerprints decide.",
-        )
-        others = ["", *others]
-        against = st.selectbox(
-            "Compare with",
-            others,
-            index=others.index(asked.against) if asked.against in others else 0,
-            format_func=lambda one: markdown_free(one) if one else "itself",
-            help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
-        )
+        # What is set there is seen at once.
+        with st.expander("More", expanded=asked != Asked(kinds=asked.kinds, keep=asked.keep)):
+            prefer, protect, where, looks, against = _more(asked, others)
         sent = st.form_submit_button("Find duplicates", type="primary", disabled=busy)
     if sent:
         new = Asked(tuple(kinds), keep, _lines(prefer), _lines(protect), where.strip(), int(looks), against)
         begin(of, new)
+
+
+def _more(asked: Asked, others: Sequence[str]) -> tuple[str, str, str, int, str]:
+    """What is seldom set: preferred and protected folders, a condition, how much is looked at, and against what."""
+    left, right = st.columns(2)
+    prefer = left.text_area(
+        "Preferred folders",
+        "\n".join(asked.prefer),
+        height=80,
+        help="One a line, the most preferred first: decides between pictures that the rule finds equal.",
+    )
+    protect = right.text_area(
+        "Protected folders",
+        "\n".join(asked.protect),
+        height=80,
+        help="One a line: what lies there stays, whatever is decided.",
+    )
+    where = st.text_input(
+        "Only pictures where",
+        asked.where,
+        placeholder="year >= 2020 AND folder LIKE '/photos/%'",
+        help="A condition over the metadata, as WHERE of SQL. Empty: all pictures.",
+    )
+    left, right = st.columns(2)
+    choices = ["", *others]
+    against = left.selectbox(
+        "Compare with",
+        choices,
+        index=choices.index(asked.against) if asked.against in choices else 0,
+        format_func=lambda one: markdown_free(one) if one else "itself",
+        help="Another collection: what it has of this one. Its pictures stay, and nothing of it is touched.",
+    )
+    looks = right.number_input(
+        "Compare the pixels of so many pairs at most",
+        min_value=0,
+        value=asked.looks,
+        step=10_000,
+        help="About 10 ms each. Of what is beyond, fingerprints decide.",
+    )
+    return prefer, protect, where, int(looks), against
 
 
 def begin(of: Desk, asked: Asked) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from imseek.data.current import read_current
 from imseek.ui.web import shell
 from imseek.ui.web.pages.labels import working
 
@@ -17,6 +18,11 @@ TAGS: Final = "Tags"
 def show() -> None:
     """Draw it. Each part is imported when it is first seen."""
     name, collection = shell.collection()
+    with shell.told():
+        images = read_current(collection.path).images
+    if not images:
+        shell.no_pictures("Labels are given to the pictures of a collection. Add some first.")
+        return
     how = st.segmented_control(
         "How",
         (WORDS, EXAMPLES, TAGS),

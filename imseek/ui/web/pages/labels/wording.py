@@ -39,6 +39,8 @@ from imseek.ui.web.plain import markdown_free, one_line
 
 #: Of :mod:`working`.
 SLOT: Final = "labels-save"
+#: How often labels were sent to be saved.
+_SENT: Final = "labels-sent"
 _HELP: Final = (
     "One class a line. More words for one: bird: bird, sparrow, seagull. Lines with # are left out."
 )
@@ -60,7 +62,9 @@ def show(name: str, collection: Collection) -> None:
         found = _preview(name, collection, asked, classes)
     with saving:
         if found is not None and isinstance(classes, Classes):
-            with st.popover("Save these labels", type="primary"):
+            # By another key it is another one, which is closed.
+            sent = st.session_state.get(_SENT, 0)
+            with st.popover("Save these labels", type="primary", key=f"labels-save-{sent}"):
                 _save(collection, asked, classes, found)
         _told(collection)
     saved.show(name, collection)
@@ -93,7 +97,7 @@ def _asked(name: str, collection: Collection) -> Asked:
         none = st.checkbox("Some are none of these", True, key="labels-none")
         with st.popover("Take classes from …"):
             _sources(collection)
-    with st.expander("Sentences, probabilities, which pictures"):
+    with st.expander("More"):
         return _more(collection, text, none)
 
 
@@ -153,7 +157,12 @@ def _more(collection: Collection, text: str, none: bool) -> Asked:
         )
         temperature = str(number)
     centred = st.checkbox("The collection has pictures of every class", key="labels-centred")
-    where = st.text_input("Only pictures that meet", key="labels-where", placeholder="year > 2020")
+    where = st.text_input(
+        "Only pictures where",
+        key="labels-where",
+        placeholder="year >= 2020",
+        help="A condition over the metadata, as WHERE of SQL.",
+    )
     return Asked(
         text,
         sentences,
@@ -188,9 +197,7 @@ def _preview(name: str, collection: Collection, asked: Asked, classes: Classes |
         st.text("No picture meets this. Index some, or change the condition.")
         return None
     looked = len(found.labels.image_ids)
-    st.text(
-        f"{preview_line(looked, found.of)} Cosines × {found.labels.factor:.4g}: {found.labels.factor_source}."
-    )
+    st.text(preview_line(looked, found.of))
     if (note := known_to(found.labels.encoder)) is not None:
         st.text(f"⚠️ {note}")
     for line in found.labels.notes:
@@ -230,6 +237,7 @@ def _save(collection: Collection, asked: Asked, classes: Classes, found: LabelPr
             return Stored(name, len(made.image_ids), made.tagged)
 
         working.begin(collection.path, SLOT, what, task)
+        st.session_state[_SENT] = st.session_state.get(_SENT, 0) + 1
         st.rerun()
 
 

@@ -46,11 +46,10 @@ def show() -> None:
 
 
 def _first(collection: Collection, images: int) -> None:
-    st.header("No map yet", anchor=False)
     if not images:
-        st.text("A map shows all pictures of a collection at once. There are none in it yet.")
-        st.page_link(shell.page("collections"), label="Add pictures")
+        shell.no_pictures("A map shows all pictures of a collection at once. Add some first.")
         return
+    st.subheader("No map yet", anchor=False)
     st.text(
         f"A map shows all {images:,} pictures at once: those that look alike lie together. It is laid out once and "
         "stays; pictures that come later are placed among the others."
@@ -89,7 +88,7 @@ def _asked(collection: Collection, found: dict[str, MapInfo]) -> tuple[str, By, 
             key=_WHERE,
             bind="query-params",
             placeholder="year = 2023 AND width > 3000",
-            help="As WHERE of SQL: docs/where.md lists columns and functions.",
+            help="A condition over the metadata, as WHERE of SQL.",
         )
         .strip()
     )

@@ -108,7 +108,7 @@ def _more(collection: Collection, shown: View, ids: Ids, selection: Selection, n
             st.text(one_line(word.text if word.text else capitalised(word.note)))
         condition = f"id IN ({','.join(map(str, ids.tolist()))})" if len(ids) < _CONDITION else ""
         if 0 < len(condition) <= _CONDITION and st.button(
-            "Search with all that search can", key="map-search"
+            "Open in Search", key="map-search", help="There are filters, pictures to search with, and pages."
         ):
             st.switch_page(
                 shell.page("search"), query_params=asked.Asked(where=(condition,)).parameters(name)

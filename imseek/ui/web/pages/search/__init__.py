@@ -20,7 +20,7 @@ def show() -> None:
     with shell.told():
         captions = read_current(collection.path).caption_space is not None
     box.show(asked)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         box.picture()
         box.more_words()
         filtering.show(collection, asked)

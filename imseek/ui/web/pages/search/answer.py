@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -18,8 +17,9 @@ from imseek.ui.web.pages.search import state
 from imseek.ui.web.parts import results
 from imseek.ui.web.plain import markdown_free
 
-#: Pictures that are shown beyond the cutoff, so that it can be judged.
+#: Pictures that are shown beyond the cutoff, so that it can be judged; more are shown where that is asked for.
 _BEYOND: Final = 12
+_MORE: Final = "search-beyond"
 
 
 def show(name: str, collection: Collection, asked: Asked) -> bool:
@@ -41,8 +41,9 @@ def show(name: str, collection: Collection, asked: Asked) -> bool:
         shell.refused(error)
         return False
     took = time.perf_counter() - began
-    _facts(result, took)
+    _facts(asked, result, took, bool(beyond))
     _draw(name, collection, asked, result, beyond)
+    _cut(asked, result, beyond)
     return True
 
 
@@ -51,25 +52,46 @@ def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple
     shaped = asked.group or asked.collapse or asked.diversity or asked.hubness or asked.sort == "date"
     if not result.cut or result.next_page or asked.page or shaped:
         return ()
-    query = replace(asked.but(cutoff=False, limit=len(result) + _BEYOND).query(state.upload))
+    kept, more = st.session_state.get(_MORE, (None, 0))
+    wanted = len(result) + (more if kept == asked else _BEYOND)
+    query = asked.but(cutoff=False, limit=wanted).query(state.upload)
     there = {hit.image_id for hit in result}
     found = collection.search(query, metadata=False)  # Their names are enough.
     return tuple(hit for hit in found if hit.image_id not in there)
 
 
-def _facts(result: SearchResult, took: float) -> None:
+def _cut(asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
+    """What is less relevant, and how it is seen."""
+    left = result.cut - len(beyond)
+    if left <= 0:
+        return
+    with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):
+        st.caption(f"{left:,} more are less relevant", width="content")
+        if beyond:
+            step = min(left, asked.limit)
+            st.button(f"Show {step:,} more", on_click=_show_more, args=(asked, len(beyond) + step))
+        else:
+            st.button("Show them too", on_click=state.go, args=(asked.but(cutoff=False, page=None),))
+
+
+def _show_more(asked: Asked, wanted: int) -> None:
+    st.session_state[_MORE] = (asked, wanted)
+
+
+def _facts(asked: Asked, result: SearchResult, took: float, beyond: bool) -> None:
     said = [count(len(result), "picture"), f"of {result.searched:,}"]
     if result.groups:
         said.insert(1, f"in {count(len(result.groups), 'group')}")
     line = " ".join(said)
     if result.cut:
-        line += f" · {result.cut:,} less relevant left out"
+        line += f" · {result.cut:,} less relevant" + ("" if beyond else " left out")
     if result.approximate:
         line += " · approximate (Options: look at every picture)"
     line += f" · {took * 1000:,.0f} ms"
-    st.caption(line)
-    for note in result.notes:
-        st.caption(f"ℹ️ {markdown_free(note, 400)}")
+    with st.container(key="search-facts", gap="xxsmall"):
+        st.caption(line)
+        for note in result.notes:
+            st.caption(f"ℹ️ {markdown_free(note[:1].upper() + note[1:], 400)}")
 
 
 @st.fragment

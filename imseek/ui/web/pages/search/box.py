@@ -31,8 +31,14 @@ _STYLE: Final = """<style>
 }
 .st-key-search-picture [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
 .st-key-search-picture [data-testid="stFileUploaderDropzone"] button p { display: none; }
-.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after { content: "Picture…"; }
+.st-key-search-picture [data-testid="stFileUploaderDropzone"] button::after {
+  content: "Picture…"; font-size: 0.875rem;
+}
 .st-key-search-asking { position: absolute; }
+@media (min-width: 900px) {
+  .st-key-search-facts { padding-right: 17rem; }
+  .st-key-search-results-tools { margin-top: -2.5rem; }
+}
 </style>"""
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)

@@ -33,7 +33,7 @@ def remember(uuid: str, asked: Asked) -> None:
 
 def show(uuid: str, asked: Asked) -> None:
     """The menu of them. What it holds is looked up when it is opened."""
-    menu = st.popover("Earlier", key="search-earlier", on_change="rerun", width="content")
+    menu = st.popover("Searches", key="search-earlier", on_change="rerun", width="content")
     if not menu.open:
         return
     with menu:

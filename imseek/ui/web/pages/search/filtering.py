@@ -127,10 +127,11 @@ def _others(asked: Asked, known: dict[str, Facet]) -> None:
 def _condition(asked: Asked) -> None:
     _tell(_WHERE, asked.condition or "")
     st.text_area(
-        "As a condition (SQL, docs/where.md)",
+        "Only pictures where",
         key=_WHERE,
         height=90,
         placeholder="year >= 2020 AND width > 3000",
+        help="A condition over the metadata, as WHERE of SQL.",
         on_change=_written,
     )
 

@@ -46,9 +46,7 @@ def show(name: str, collection: Collection, now: Asked) -> None:
         held = _held(collection.path, current.uuid, current.generation, now.condition, now.limit)
         hits = results.found(collection, held.newest)
     if not held.total and not now.where:
-        st.subheader("This collection is empty", anchor=False)
-        st.text("Add a folder of pictures, and search them by what they show.")
-        st.page_link(shell.page("collections"), label="Add pictures")
+        shell.no_pictures("Add a folder of pictures, and search them by what they show.")
         return
     if not held.total:
         st.subheader("No picture meets these conditions", anchor=False)

@@ -1,0 +1,54 @@
+"""The page of searches without a browser: where relevance ends, and what lies beyond."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imseek
+from imseek.search import cutoff
+
+AppTest = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed").AppTest
+from imseek.ui.web import hub  # noqa: E402 - it needs Streamlit
+
+SCRIPT = Path(hub.__file__).parent / "script" / "app.py"
+
+
+@pytest.fixture
+def answered(tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Words asked of a collection of 48 pictures, whose cutoff has ended the list early."""
+    from PIL import Image
+
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(hub, "_hub", None)
+    monkeypatch.setattr(cutoff, "FEWEST", 20)
+    for path in photo_files:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        for n in range(6):
+            picture.resize((200 - 20 * n, 160)).save(tmp_path / f"{path.stem}-{n}.png")
+    collection = tmp_path / "home" / "collections" / "many"
+    collection.parent.mkdir(parents=True)
+    with imseek.create(collection, encoder="builtin") as made:
+        assert made.index(sorted(tmp_path.glob("*.png"))).live == 48
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    page.query_params["q"] = "a cat"
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_what_is_less_relevant_is_shown_on_demand(answered: Any) -> None:
+    facts = next(one.value for one in answered.caption if " pictures of 48 · " in one.value)
+    shown, cut = int(facts.split()[0]), int(facts.split(" · ")[1].split()[0])
+    assert shown + cut == 48
+    assert [one.value for one in answered.caption if "less relevant" in one.value][1:] == [
+        f"{cut - 12:,} more are less relevant"
+    ]
+    (more,) = [one for one in answered.button if one.label == f"Show {cut - 12:,} more"]
+    more.click().run()
+    assert not answered.exception
+    assert not [one for one in answered.button if one.label.startswith("Show ")]
+    assert not [one for one in answered.caption if one.value.endswith("more are less relevant")]
