@@ -77,10 +77,10 @@ class Kept:
         """How many decisions are not in the collection yet."""
         return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
 
-    def say(self, said: Said) -> None:
-        """Raises OSError where the file cannot be written: then it was not said."""
+    def say(self, *said: Said) -> None:
+        """Each is undone by itself. Raises OSError where the file cannot be written: then none was said."""
         with self._lock:
-            self._change([*self._said, said], self._undone)
+            self._change([*self._said, *said], self._undone)
         self.store()
 
     def undo(self) -> Said | None:

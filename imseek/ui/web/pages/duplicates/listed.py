@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import streamlit as st
 
-from imseek.errors import ImseekError
 from imseek.types import DuplicateGroup, DuplicateReport
 from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
@@ -109,14 +109,14 @@ def _several(of: Desk, groups: Sequence[DuplicateGroup]) -> None:
 
 
 def _say(of: Desk, groups: Sequence[DuplicateGroup], act: Act) -> None:
+    said = []
     for group in groups:
         state = of.kept.states.get(key_of(group), UNDECIDED)
-        left = present(group, state)
-        try:
-            of.kept.say(decide(group, state, act, (token(left.keeper),)))
-        except ValueError:
-            continue  # Of a picture and a part of it, both stay.
-        except (ImseekError, OSError) as error:
-            st.text(f"⚠️ {error}")
-            return
+        with suppress(ValueError):  # Of a picture and a part of it, both stay.
+            said.append(decide(group, state, act, (token(present(group, state).keeper),)))
+    try:
+        of.kept.say(*said)
+    except OSError as error:
+        st.text(f"⚠️ {error}")
+        return
     st.rerun(scope="fragment")
