@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import streamlit as st
 
@@ -14,6 +15,9 @@ from imseek.types import TagCount, TagReport
 from imseek.ui.web import asked, shell
 from imseek.ui.web.pages.labels import pictures
 from imseek.ui.web.plain import one_line
+
+#: Provenances of tags that labels have given.
+_GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
 
 
 def show(name: str, collection: Collection) -> None:
@@ -57,7 +61,15 @@ def givers(by: Mapping[str, int]) -> str:
     for provenance, images in by.items():
         words = provenance.startswith(("zero-shot ", "moderation ")) and ": " in provenance
         found[provenance.rpartition(": ")[0] if words else provenance] += images
-    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
+    return ", ".join(f"{_giver(who)}: {n:,}" for who, n in found.most_common())
+
+
+def _giver(provenance: str) -> str:
+    """In the words of the page."""
+    kind, _, name = provenance.partition(" ")
+    if provenance == "person":
+        return "hand"
+    return f"{_GIVERS[kind]} ({name})" if kind in _GIVERS and name else provenance
 
 
 def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:

@@ -61,7 +61,7 @@ def _beyond(collection: Collection, asked: Asked, result: SearchResult) -> tuple
 
 def _cut(asked: Asked, result: SearchResult, beyond: tuple[Hit, ...]) -> None:
     """What is less relevant, and how it is seen."""
-    left = result.cut - len(beyond)
+    left = (result.cut or 0) - len(beyond)
     if left <= 0:
         return
     with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):
