@@ -15,7 +15,6 @@ from imseek.probes import Labels
 from imseek.types import LabelExamples, Place, Progress, SavedLabels, TagCount
 from imseek.types.evaluate import Estimate
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
-from imseek.ui.cli.tag import givers
 from imseek.ui.web import asked
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
@@ -197,7 +196,7 @@ class TestSaying:
 
     def test_who_gave_tags(self) -> None:
         by = {"person": 2, "zero-shot pet: 0.91": 1, "zero-shot pet: 0.52": 2, "probe p": 1}
-        assert givers(by) == "zero-shot pet 3, person 2, probe p 1"
+        assert tagging.givers(by) == "words (pet): 3, hand: 2, examples (p): 1"
         (row,) = tagging.rows([TagCount("a\x1b[31m", 6, by)])
         assert "\x1b" not in str(row["tag"])
 

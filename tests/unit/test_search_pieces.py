@@ -95,3 +95,11 @@ ALL = Asked((DOG, SNOW), ("a > 1", "b > 2"), (7,), (9,), page="abc")
 )
 def test_a_chip_is_changed(chip: str, what: str, value: object, after: Asked) -> None:
     assert pieces.changed(ALL, chip, what, value) == after
+
+
+def test_searches_that_differ_in_options_alone_have_names_of_their_own() -> None:
+    plain = Asked((Part("words", "a rocket"),))
+    assert pieces.named(plain) == "a rocket"
+    assert pieces.named(plain.but(collapse=True, cutoff=False)) == (
+        "a rocket · less relevant too · near-duplicates as one"
+    )

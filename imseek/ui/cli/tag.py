@@ -165,7 +165,7 @@ def list_(
             (
                 f"{one.images:,}",
                 printable(one.tag),
-                printable(givers(one.by)),
+                printable(", ".join(f"{who} {n:,}" for who, n in given_by(one.by))),
             )
             for one in counts
         ]
@@ -245,14 +245,14 @@ def _of_images(found: dict[int, tuple[Tag, ...]], chosen: library.Resolved) -> d
     }
 
 
-def givers(by: Mapping[str, int]) -> str:
+def given_by(by: Mapping[str, int]) -> list[tuple[str, int]]:
     """Who gave a tag, to how many images, the most first. Labels by words say with each how probable it was: they are
     one giver."""
     found: Counter[str] = Counter()
     for provenance, images in by.items():
         words = provenance.startswith(("zero-shot ", "moderation "))
         found[provenance.rpartition(": ")[0] if words and ": " in provenance else provenance] += images
-    return ", ".join(f"{who} {n:,}" for who, n in found.most_common())
+    return found.most_common()
 
 
 def _counted(counts: tuple[TagCount, ...], chosen: library.Resolved) -> dict[str, Any]:

@@ -26,9 +26,7 @@ def show(named: Named, info: CollectionInfo) -> None:
     busy = at_work is not None
     with st.container():  # In a place of its own, so that nothing below it moves.
         if busy:
-            st.text(
-                "Something is being done to this collection, as shown above: nothing can be changed until it ends."
-            )
+            running.show_busy()
     if info.sources:
         with st.container():
             _sources(named, info.sources, busy)
@@ -74,8 +72,11 @@ def _relocate(named: Named, source: SourceInfo) -> None:
     st.text(display_path(source.path))
     listing = folders("Its new place", key=f"collections-new-place-{source.source_id}")
     st.text("Pictures keep their numbers, labels and judgements, and none is encoded again.")
-    if st.button("It is here now", type="primary", disabled=listing.chosen is None):
-        running.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
+    with st.container(horizontal=True):
+        if st.button("It is here now", type="primary", disabled=listing.chosen is None):
+            running.start(named, ("source", "relocate", str(source.source_id), "--", listing.chosen or ""))
+        if st.button("Cancel", key="collections-move-no"):
+            st.rerun()
 
 
 @st.dialog("Remove this source?")
@@ -85,8 +86,11 @@ def _remove(named: Named, source: SourceInfo) -> None:
         f"{count(source.images, 'picture')} will leave the collection, with their tags. "
         "The files stay where they are."
     )
-    if st.button("Remove it from the collection", type="primary"):
-        running.start(named, ("source", "remove", str(source.source_id)))
+    with st.container(horizontal=True):
+        if st.button("Remove it from the collection", type="primary"):
+            running.start(named, ("source", "remove", str(source.source_id)))
+        if st.button("Cancel", key="collections-remove-no"):
+            st.rerun()
 
 
 @st.fragment

@@ -26,6 +26,9 @@ def show(named: Named, info: CollectionInfo) -> None:
     with shell.told():
         due = upkeep.due(named.path)
     busy = running.is_at_work(named) is not None
+    with st.container():  # In a place of its own, so that nothing below it moves.
+        if busy:
+            running.show_busy()
     embeds = any(summary.space.modality == "text" for summary in info.spaces)
     kind = info.policy.kind
     tasks = [
@@ -183,7 +186,10 @@ def _confirm_delete(named: Named, held: str) -> None:
     st.text("What imseek knows of the pictures is deleted, with labels and judgements. The pictures stay.")
     typed = st.text_input("Type its name to confirm", live="300ms")
     st.text(named.name)
-    if st.button("Delete", type="primary", disabled=typed.strip() != named.name):
-        with shell.told():
-            library.delete(named.path, named.name)
-        st.rerun()
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", disabled=typed.strip() != named.name):
+            with shell.told():
+                library.delete(named.path, named.name)
+            st.rerun()
+        if st.button("Cancel", key="collections-delete-no"):
+            st.rerun()

@@ -141,6 +141,13 @@ def _log(job: Job, *, ended: bool = False) -> None:
             st.code(said, language=None, wrap_lines=True, height=240 if said.count("\n") > 8 else "content")
 
 
+def show_busy() -> None:
+    """Why buttons cannot be pressed."""
+    st.text(
+        "Something is being done to this collection, as shown above: nothing can be changed until it ends."
+    )
+
+
 def show_all(named: Named) -> None:
     """The last runs."""
     found = jobs.list(named.path, limit=50)
@@ -157,7 +164,6 @@ def show_all(named: Named) -> None:
                 "how far": told.how,
                 "started": telling.moment(job.started),
                 "ended": telling.moment(job.ended or ""),
-                "process": job.pid,
             }
         )
     st.dataframe(rows, hide_index=True, alt=f"{count(len(rows), 'run')}, the newest first")

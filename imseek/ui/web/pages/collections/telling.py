@@ -38,6 +38,7 @@ _DOING: Final = {
     "tag remove": "Removing tags",
     "tag rename": "Renaming a tag",
     "tag choose": "Settling tags",
+    "labels": "Labelling by words",
     "probe fit": "Learning from examples",
     "probe apply": "Labelling by what was learned",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import streamlit as st
 
@@ -11,9 +12,12 @@ from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.types import TagCount, TagReport
 from imseek.ui.cli.output import count
-from imseek.ui.cli.tag import givers
+from imseek.ui.cli.tag import given_by
 from imseek.ui.web import asked, shell
 from imseek.ui.web.plain import one_line
+
+#: Provenances of tags that labels have given.
+_GIVERS: Final = {"zero-shot": "words", "probe": "examples"}
 
 
 def show(name: str, collection: Collection) -> None:
@@ -49,6 +53,18 @@ def rows(there: Sequence[TagCount]) -> list[dict[str, object]]:
         {"tag": one_line(one.tag), "pictures": one.images, "given by": one_line(givers(one.by))}
         for one in there
     ]
+
+
+def givers(by: Mapping[str, int]) -> str:
+    """Who gave a tag, how often, in the words of the page."""
+    return ", ".join(f"{_giver(who)}: {n:,}" for who, n in given_by(by))
+
+
+def _giver(provenance: str) -> str:
+    kind, _, name = provenance.partition(" ")
+    if provenance == "person":
+        return "hand"
+    return f"{_GIVERS[kind]} ({name})" if kind in _GIVERS and name else provenance
 
 
 def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCount]) -> None:

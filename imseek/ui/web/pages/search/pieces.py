@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from imseek.ui.web import asked as asking
 from imseek.ui.web.asked import Asked, Part
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import filters
+
+#: Options that are not as usual, for lists of searches.
+_KNOBS: Final = {
+    "by": "by captions",
+    "sort": "by date",
+    "group": "in groups",
+    "cutoff": "less relevant too",
+    "collapse": "near-duplicates as one",
+    "diversity": "varied",
+    "hubness": "without what matches everything",
+    "exact": "every picture looked at",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +144,6 @@ def named(asked: Asked) -> str:
     judged = len(asked.more) + len(asked.less)
     if judged:
         said.append(f"{judged} judged")
+    usual = Asked()
+    said += [words for name, words in _KNOBS.items() if getattr(asked, name) != getattr(usual, name)]
     return " · ".join(said) or "everything"
