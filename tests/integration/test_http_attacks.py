@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import select
 import socket
 import threading
 import time
@@ -281,7 +282,10 @@ def _said(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
         try:
             for part in parts:
                 talking.sendall(part)
-                time.sleep(pause)
+                # What has come is taken: a reset, for what is sent after the end, would throw it away.
+                if select.select([talking], [], [], pause)[0]:
+                    answer += talking.recv(1 << 16)
+                    time.sleep(pause)
             while data := talking.recv(1 << 16):
                 answer += data
         except (BrokenPipeError, ConnectionResetError):
