@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import select
+import shutil
 import socket
 import threading
 import time
