@@ -73,7 +73,7 @@ class TestWords:
 
     def test_it_is_saved_as_the_command_does(self, root: Path) -> None:
         test = run("By words", **{"labels-typed": "red\ngreen", "labels-none": False})
-        assert "All 12 pictures. Cosines" in said(test)
+        assert "All 12 pictures." in said(test)
         test.text_input(key="labels-name").set_value("colour").run()
         test.checkbox(key="labels-tag").check().run()
         assert labels.saved(root) == ()
@@ -267,5 +267,5 @@ class TestTags:
         tags.add(root, "boat", ids(root)[3:5], provenance="probe x")
         (table,) = run("Tags").dataframe
         assert table.value.to_dict("records") == [
-            {"tag": "boat", "pictures": 5, "given by": "person 3, probe x 2"}
+            {"tag": "boat", "pictures": 5, "given by": "hand: 3, examples (x): 2"}
         ]
