@@ -7,12 +7,13 @@ from typing import Any
 
 import streamlit as st
 
+from imseek import library
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
 from imseek.ui.web.hub import hub
-from imseek.ui.web.pages.collections import creating
+from imseek.ui.web.pages.collections import creating, running
 
 _NAME = "collections-name"
 _FOLDER = "collections-folder"
@@ -143,6 +144,8 @@ def _settle(work: Task[Any]) -> None:
             st.session_state.pop(_NAME, None)
             close_form()
             shell.choose(work.name)
+            if (job := work.result()) is not None:
+                running.look_at(library.path_for(work.name, os.environ), job)
             st.rerun()
         st.toast("Stopped: nothing was made")
         return

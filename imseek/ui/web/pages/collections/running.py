@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -37,8 +38,13 @@ def start(named: Named, command: Sequence[str]) -> None:
     except ImseekError as error:
         shell.refused(error)
         return
-    st.session_state[_STARTED] = (str(named.path), job.run_id)
+    look_at(named.path, job)
     st.rerun()
+
+
+def look_at(path: Path, job: Job) -> None:
+    """Say how a run of the collection at ``path`` goes and ends, however soon."""
+    st.session_state[_STARTED] = (str(path), job.run_id)
 
 
 def is_at_work(named: Named) -> Job | None:
@@ -50,7 +56,7 @@ def show(named: Named) -> None:
     """The run under way, and the last one that somebody looked at once it has ended. Raises StorageError."""
     job = next(iter(jobs.list(named.path, limit=1)), None)
     if job is not None and job.state == jobs.RUNNING and not _is_ours(job):
-        st.session_state[_STARTED] = (str(named.path), job.run_id)
+        look_at(named.path, job)
     seen = _state(job)
     st.fragment(_show, run_every=_OFTEN if seen.changing else _SELDOM)(named, seen)
 
