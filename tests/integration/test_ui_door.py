@@ -189,3 +189,10 @@ def test_a_code_is_good_once_and_not_for_long() -> None:
     assert second.get(f"/?token={once.code}").status_code == 401
     assert door(late).get(f"/?token={late.code}").status_code == 401
     assert door(Once()).get("/", headers={"Cookie": f"imseek={once.code}"}).status_code == 401
+
+
+@pytest.mark.parametrize(("path", "to"), [("/search", "/"), ("/search?c=a&q=b%20c", "/?c=a&q=b%20c")])
+def test_the_first_page_has_its_name_too(ui: Pages, path: str, to: str) -> None:
+    code, head = status(ui, path, cookie(ui))
+    assert code == 307
+    assert f"\r\nlocation: {to}\r\n" in head + "\r\n"

@@ -12,6 +12,9 @@ from typing import Any, Final
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from streamlit.web.bootstrap import load_config_options
 
 from imseek import library
@@ -82,6 +85,7 @@ def run(
     app = st.App(
         _SCRIPT,
         routes=[
+            Route("/search", _first_page),
             *picture_routes(shared.service, Pictures(shared.service.settings.pixels), hub.PICTURES),
             *sent.routes(shared.service),
             *picture_acts(shared.service, shared.choices, hub.PICTURES, hub.TAKEN, opens=shared.opens),
@@ -95,6 +99,11 @@ def run(
         on_script_error=on_error,
     )
     return serve(app, listening, websockets=True)
+
+
+def _first_page(request: Request) -> RedirectResponse:
+    """The page of searches is the first one, which Streamlit knows by no name; people who type an address do."""
+    return RedirectResponse("/" + (f"?{request.url.query}" if request.url.query else ""))
 
 
 def _configuration(settings: Settings, port: int) -> dict[str, Any]:
