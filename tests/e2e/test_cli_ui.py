@@ -34,6 +34,12 @@ def test_a_port_that_is_taken_is_refused_where_it_was_asked_for(cli: Any) -> Non
     assert "--port" in outcome.err
 
 
+def test_a_host_that_is_none_is_refused(cli: Any) -> None:
+    outcome = cli("ui", "--no-browser", "--port", "0", "--host", "nowhere.invalid")
+    assert outcome.code != 0
+    assert "--host" in outcome.err
+
+
 @pytest.mark.parametrize("token", ["short", "ümlaute-sind-keine-gute-idee"])
 def test_a_poor_token_is_refused(cli: Any, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("IMSEEK_TOKEN", token)

@@ -67,7 +67,7 @@ def ui(
     assert isinstance(runtime, imseek.Runtime)
     given = None
     if collection is not None:
-        chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+        chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ, option="as given")
         imseek.open(chosen.path).close()  # What cannot be opened is told now.
         given = library.Named(served_name(chosen), chosen.path)
     token = os.environ.get(TOKEN_VARIABLE) or own_token(library.home(os.environ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import sys
@@ -97,7 +98,9 @@ def _bound(host: str, port: int) -> socket.socket:
         found.close()
         raise ImseekError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
-            hint="choose another --port; 0 takes a free one",
+            hint="choose another --port; 0 takes a free one"
+            if error.errno in (errno.EADDRINUSE, errno.EACCES)
+            else "--host takes an address of this machine",
         ) from error
     return found
 
