@@ -52,7 +52,7 @@ def open_(
             "opens": hub.hub().opens,
             "epoch": epoch,
             # Only a run can change the page, and a callback is none.
-            "search": None if like is not None else f"/search?{urlencode({shell.CHOSEN: name})}",
+            "search": None if like is not None else f"/?{urlencode({shell.CHOSEN: name})}",
         },
         on_pressed_change=pressed,
     )
