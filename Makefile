@@ -63,6 +63,6 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,dev]'
+	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,ray,milvus,postgres,dev]'
 	$(PIP_INSTALL) --quiet --no-deps --target $(VENV)/clip-client clip-retrieval==2.45.0
 	@touch $@ $(VENV)/.installed-demo
