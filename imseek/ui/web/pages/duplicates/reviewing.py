@@ -136,7 +136,7 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
             state = of.kept.states.get(key_of(group), UNDECIDED)
             if acted.act != "apart" or len(present(group, state).members) < 2:
                 onward(of, report, n)
-    except (ImseekError, OSError, ValueError) as error:
+    except (ImseekError, ValueError) as error:
         st.session_state[_SAID] = capitalised(str(error))
 
 
@@ -172,7 +172,7 @@ def _done(of: Desk, report: DuplicateReport) -> None:
         if st.button("Undo the last decision", shortcut="u", key="duplicates-undo"):
             try:
                 undo(of)
-            except (ImseekError, OSError) as error:
+            except ImseekError as error:
                 st.session_state[_SAID] = str(error)
             st.rerun(scope="fragment")
         if st.button("Look at them again", key="duplicates-first"):
