@@ -24,7 +24,7 @@ def show_failures(named: Named, info: CollectionInfo) -> None:
     busy = running.is_at_work(named) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Try all of them again", type="primary", disabled=busy):
-            running.start(named, creating.index_command(retry_failed=True))
+            running.start(named, creating.Adding(retry_failed=True).command())
         st.caption("A file that has changed since is tried again by every update.")
     for group in telling.grouped(info.failures):
         with st.container(border=True):
