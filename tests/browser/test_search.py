@@ -54,6 +54,8 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
     expect(page.get_by_text("8 pictures:")).to_be_visible()
     expect(page.locator(".card")).to_have_count(8)
     expect(page.locator(".veil")).to_be_attached()
+    # Its script is fetched by itself, and may come after all the others.
+    expect(_box(page)).to_be_visible()
     page.keyboard.press("/")
     expect(_box(page)).to_be_focused()
     page.keyboard.type("a cat")
