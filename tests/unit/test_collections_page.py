@@ -147,13 +147,6 @@ def test_kinds_that_are_not_known_are_text() -> None:
     assert telling.told(job(kind="**later**\n"), NOW).what == "**later**\\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min"), (-3, "0 s")]
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert telling.duration(seconds) == words
-
-
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")

@@ -34,7 +34,7 @@ def test_any_text_becomes_one_line_that_can_be_printed(text: str) -> None:
 def test_what_is_cut_off_says_so() -> None:
     assert one_line("x" * 300) == "x" * 199 + "…"
     assert one_line("é\n‮b") == r"é\n\u202eb"
-    assert one_line("\udcff and \ud800") == "\udcff and \ud800".encode("utf-8", "replace").decode()
+    assert one_line("\udcff and \ud800") == r"\udcff and \ud800"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -8,9 +8,9 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.library import Named
+from imseek.showing.words import count
 from imseek.types import CollectionInfo, SourceInfo, display_path
 from imseek.ui.cli.index import plan_summary
-from imseek.ui.cli.output import count
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders

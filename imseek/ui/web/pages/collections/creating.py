@@ -11,8 +11,8 @@ import imseek
 from imseek import jobs, library
 from imseek.encoders import PRESETS
 from imseek.errors import CollectionExistsError, UsageError
+from imseek.showing.words import size
 from imseek.types import IndexReport, SourceOptions
-from imseek.ui.cli.output import size
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
 

@@ -6,10 +6,9 @@ import streamlit as st
 
 from imseek import jobs, upkeep
 from imseek.library import Named
+from imseek.showing.words import printable, size
 from imseek.types import CollectionInfo, display_path
 from imseek.ui.cli.building import index_facts, policy_line
-from imseek.ui.cli.output import size
-from imseek.ui.cli.texts import printable
 from imseek.ui.web import shell
 from imseek.ui.web.pages.collections import creating, running, telling
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.ui.cli.output import count
+from imseek.showing.words import count
 from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates import clearing, finding, judged, listed, returning, reviewing

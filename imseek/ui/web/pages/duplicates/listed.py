@@ -9,8 +9,8 @@ from typing import Final
 import streamlit as st
 
 from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import DuplicateGroup, DuplicateReport
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.grid import Card, grid

@@ -8,8 +8,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import DuplicateGroup, DuplicateReport
-from imseek.ui.cli.output import count, size
 from imseek.ui.web.components.compare import Acted, compare
 from imseek.ui.web.pages.duplicates import shown
 from imseek.ui.web.pages.duplicates.desk import Desk

@@ -10,8 +10,8 @@ import streamlit as st
 from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
+from imseek.showing.words import count
 from imseek.types import TagCount, TagReport
-from imseek.ui.cli.output import count
 from imseek.ui.cli.tag import given_by
 from imseek.ui.web import asked, shell
 from imseek.ui.web.plain import one_line
