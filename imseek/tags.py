@@ -118,7 +118,8 @@ def choose(
     classes = tuple(dict.fromkeys(tag.strip() for tag in among))
     for tag in classes:
         _check("a tag", tag)
-    if strange := next((tag for tag in chosen.values() if tag is not None and tag not in classes), None):
+    strange = next((tag for tag in chosen.values() if tag is not None and tag not in classes), None)
+    if strange is not None:
         raise UsageError(f"{strange!r} is none of the tags to choose from", hint=", ".join(classes))
     if gone := sorted(chosen.keys() - named.living(root, set(chosen))):
         raise ImageNotFoundError(f"no image {gone[0]} in this collection")

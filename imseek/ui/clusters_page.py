@@ -11,8 +11,8 @@ from functools import partial
 from html import escape
 from typing import Final
 
+from imseek.showing.words import count
 from imseek.types import Cluster, ClusterReport, Place, Shown, display_path
-from imseek.ui.cli.output import count
 from imseek.ui.page_frame import escaped, head
 from imseek.ui.thumbnail_data import Embedded
 

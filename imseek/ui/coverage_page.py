@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
+from imseek.showing.words import count
 from imseek.types import CoverageReport, CoverageSide
-from imseek.ui.cli.output import count
 from imseek.ui.page_frame import bar, card, escaped, head
 from imseek.ui.thumbnail_data import Embedded, thumbnails
 

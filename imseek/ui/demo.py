@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import imseek
 from imseek import library
 from imseek.errors import MissingExtraError
+from imseek.showing.words import printable
 from imseek.ui.cli.index import summary
 from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
     from imseek import Collection

@@ -13,8 +13,8 @@ from functools import partial
 from html import escape
 from typing import Final, TypeAlias
 
+from imseek.showing.words import count, size
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, display_path
-from imseek.ui.cli.output import count, size
 from imseek.ui.page_frame import escaped, head, linked
 from imseek.ui.thumbnail_data import Embedded
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from imseek.showing.words import printable
 from imseek.types import Place
-from imseek.ui.cli.texts import printable
 
 
 def escaped(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from imseek.showing.words import count, size
 from imseek.types import (
     CollectionReport,
     Contents,
@@ -17,7 +18,6 @@ from imseek.types import (
     SourceInfo,
     Spread,
 )
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS, totals
 
 #: Rows of a table, groups of duplicates with the images of each, examples of a failure, outliers.

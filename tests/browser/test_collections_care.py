@@ -69,6 +69,12 @@ def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
     page.get_by_label("Folder, picture").fill(str(photos.parent / "more"))
     page.get_by_role("button", name="What would be done?").click()
     expect(page.get_by_text("Would index: 2 new")).to_be_visible(timeout=SLOW)
+    some = next((photos.parent / "more").iterdir())
+    shutil.copy(some, some.with_name(f".hidden{some.suffix}"))
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Hidden files and folders too").click()
+    page.get_by_role("button", name="What would be done?").click()
+    expect(page.get_by_text("Would index: 3 new")).to_be_visible(timeout=SLOW)
 
 
 def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:

@@ -39,6 +39,12 @@ def _uploader(page: Any) -> Any:
     return found
 
 
+def _give(page: Any, how: str, data: str) -> None:
+    expect(page.locator(".veil")).to_be_attached()
+    expect(_uploader(page)).to_be_attached()
+    page.evaluate(GIVE, [how, "china.jpg", "image/jpeg", data])
+
+
 def _first(page: Any, name: str) -> None:
     expect(page.locator(".card").first).to_contain_text(name)
 
@@ -54,6 +60,8 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
     expect(page.get_by_text("8 pictures:")).to_be_visible()
     expect(page.locator(".card")).to_have_count(8)
     expect(page.locator(".veil")).to_be_attached()
+    # Its script is fetched by itself, and may come after all the others.
+    expect(_box(page)).to_be_visible()
     page.keyboard.press("/")
     expect(_box(page)).to_be_focused()
     page.keyboard.type("a cat")
@@ -96,11 +104,11 @@ def test_a_picture_with_words_pasted_and_dropped(
     other.locator(".chip").nth(1).get_by_role("button", name="Remove").click()
     _first(other, "chelsea.png")
     data = base64.b64encode(photo_files[6].read_bytes()).decode()
-    other.evaluate(GIVE, ["paste", "china.jpg", "image/jpeg", data])
+    _give(other, "paste", data)
     _chips(other, "a cat", "your picture")
     other.get_by_role("button", name="Start again").click()
     expect(other.locator(".chip")).to_have_count(0)
-    other.evaluate(GIVE, ["drop", "china.jpg", "image/jpeg", data])
+    _give(other, "drop", data)
     _first(other, "china.jpg")
     bad = tmp_path / "broken.png"
     bad.write_bytes(photo_files[0].read_bytes()[:300])
@@ -168,7 +176,7 @@ def test_filters_alone_show_what_they_let_through(visit: Visit) -> None:
     other = visit(c="photos", where="width < 1")
     expect(other.get_by_text("No picture meets these conditions")).to_be_visible()
     bad = visit(c="photos", where="width <")
-    expect(bad.get_by_text("docs/where.md").or_(bad.get_by_text("⚠️")).first).to_be_visible()
+    expect(bad.get_by_text(re.compile("^⚠️ "))).to_be_visible()
     bad.get_by_role("button", name="Remove").click()
     expect(bad.locator(".card")).to_have_count(8)
 

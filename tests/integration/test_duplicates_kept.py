@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import imseek
 from imseek import duplicates
 from imseek.data import patience
 from imseek.data.writer import Writer
-from imseek.errors import UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import Judgement, Progress
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.duplicates import kept as module
@@ -50,6 +51,10 @@ def said(root: Path) -> dict[tuple[str, str], str]:
 
 def different(*pairs: tuple[str, str]) -> Said:
     return Said(("g",), "different", (), dict.fromkeys(pairs, "different"))
+
+
+def _refused(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 class TestRejudge:
@@ -133,18 +138,55 @@ class TestKept:
     def test_a_decision_that_cannot_be_kept_was_not_made(self, root: Path, tmp_path: Path) -> None:
         (tmp_path / "ui").write_text("a file where a folder should be")
         kept = Kept(root, tmp_path / "ui" / "decisions.json")
-        with pytest.raises(OSError, match="ui"):
+        with pytest.raises(StorageError, match="cannot write"):
             kept.say(different((A, B)), different((A, C)))
         assert kept.said == ()
         assert said(root) == {}
 
-    @pytest.mark.parametrize(
-        "text", ["", "[]", '{"imseek_review": 99}', '{"imseek_review": 1, "said": [{}]}']
-    )
-    def test_a_damaged_file_is_no_decision(self, root: Path, file: Path, text: str) -> None:
+    @pytest.mark.parametrize("text", ["", "[]", '{"imseek_review": 0}', '{"imseek_review": 1, "said": [{}]}'])
+    def test_a_damaged_file_is_put_aside(self, root: Path, file: Path, text: str) -> None:
         file.parent.mkdir()
         file.write_text(text)
-        assert Kept(root, file).said == ()
+        kept = Kept(root, file)
+        assert (kept.said, kept.unread) == ((), None)
+        aside = file.with_name("decisions.damaged.json")
+        assert str(aside) in (kept.note or "")
+        kept.say(different((A, B)))
+        stored(kept)
+        assert aside.read_text() == text
+        assert Kept(root, file).said == kept.said
+
+    def test_a_file_of_a_later_imseek_stays(self, root: Path, file: Path) -> None:
+        file.parent.mkdir()
+        file.write_text('{"imseek_review": 99}')
+        kept = Kept(root, file)
+        assert "later imseek" in str(kept.unread)
+        kept.set_up({"keep": "newest"})
+        with pytest.raises(StorageError, match="later imseek"):
+            kept.say(different((A, B)))
+        assert kept.said == ()
+        assert said(root) == {}
+        assert [(one.name, one.read_text()) for one in file.parent.iterdir()] == [
+            (file.name, '{"imseek_review": 99}')
+        ]
+
+    def test_a_file_that_cannot_be_read_just_now_stays(
+        self, root: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = Kept(root, file)
+        before.say(different((A, B)))
+        stored(before)
+        with monkeypatch.context() as unreadable:
+            unreadable.setattr(Path, "read_bytes", _refused)
+            kept = Kept(root, file)
+            with pytest.raises(StorageError, match="cannot read"):
+                kept.say(different((A, C)))
+            with pytest.raises(StorageError, match="cannot read"):
+                kept.undo()
+        kept.say(different((A, C)))  # It can be read by now.
+        stored(kept)
+        assert kept.unread is None
+        assert [one.wanted for one in Kept(root, file).said] == [{(A, B): "different"}, {(A, C): "different"}]
 
     def test_it_tells_of_its_own_commits(self, root: Path, file: Path) -> None:
         told: list[tuple[int, int]] = []

@@ -90,3 +90,17 @@ def test_another_collection_at_the_same_place_has_facets_of_its_own(tmp_path: Pa
     second = made(photos / "coffee.png")
     assert first == (second[0], 451)
     assert second[1] == 600
+
+
+def test_sources_that_were_removed_are_not_offered(described: Path, photos: Path) -> None:
+    pytest.importorskip("streamlit", reason="the extra ui is not installed")
+    from imseek.ui.web.pages.search import filtering
+
+    with imseek.open(described) as collection:
+        folder, table = (source.source_id for source in collection.info().sources)
+        assert filtering.sources(collection) == {
+            folder: str(photos),
+            table: str(described.parent / "table.jsonl"),
+        }
+        collection.remove_source(folder)
+        assert list(filtering.sources(collection)) == [table]

@@ -145,6 +145,24 @@ def test_what_cannot_be_asked_is_told_as_a_problem(client: TestClient, asked: ob
     assert "/tmp" not in response.text
 
 
+def test_metadata_of_many_is_looked_up_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with imseek.open(root) as collection:
+        last, first = collection.get(2), collection.get(0)
+
+    def one_by_one(*_: object) -> None:
+        raise AssertionError("one at a time")
+
+    monkeypatch.setattr(imseek.Collection, "get", one_by_one)
+    asked = {"indice_name": "photos", "ids": [2, 10**30, 0, 999, 2]}
+    with _client(root) as opened:
+        found = opened.post("/metadata", json=asked).json()
+    assert [one["id"] for one in found] == [2, 0, 2]
+    for one, image in zip(found, (last, first, last), strict=True):
+        assert image.place is not None
+        assert one["metadata"]["image_path"] == image.place.display
+        assert one["metadata"]["width"] == image.metadata["width"]
+
+
 def test_no_such_collection_or_image(client: TestClient) -> None:
     for path in (
         "/collections/nope",

@@ -269,3 +269,32 @@ class TestTags:
         assert table.value.to_dict("records") == [
             {"tag": "boat", "pictures": 5, "given by": "hand: 3, examples (x): 2"}
         ]
+
+    def test_what_was_typed_for_one_is_no_name_of_another(self, root: Path) -> None:
+        tags.add(root, "boat", ids(root)[:3])
+        tags.add(root, "cat", ids(root)[3:5])
+
+        def page() -> None:
+            import streamlit as st
+
+            from imseek import tags
+            from imseek.ui.web.hub import hub
+            from imseek.ui.web.pages.labels import tagging
+
+            hub().collections()
+            collection = hub().open("colours")
+            there = tags.counts(collection)
+            st.session_state.setdefault("tags-changes", 0)
+            tagging._one("colours", collection, there[st.session_state.get("row", 0)], there)
+
+        test = AppTest.from_function(page, default_timeout=60).run()
+        test.text_input[0].input("ship").run()
+        test.session_state["row"] = 1
+        test.run()
+        assert "cat" in said(test)
+        assert test.text_input[0].value == ""
+        test.text_input[0].input("kitten").run()
+        (rename,) = [one for one in test.button if one.label == "Rename it"]
+        rename.click().run()
+        assert not test.exception
+        assert [(one.tag, one.images) for one in tags.counts(root)] == [("boat", 3), ("kitten", 2)]

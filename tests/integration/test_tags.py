@@ -60,6 +60,10 @@ class TestChoosing:
         a, *_ = ids(root)
         with pytest.raises(UsageError, match="'cow' is none of the tags"):
             tags.choose(root, {a: "cow"}, ["cat", "dog"])
+        with pytest.raises(UsageError, match="'' is none of the tags"):
+            tags.choose(root, {a: ""}, ["cat", "dog"])
+        with pytest.raises(UsageError, match="a tag must not be empty"):
+            tags.choose(root, {a: ""}, ["cat", ""])
         with pytest.raises(UsageError, match="a tag is one line"):
             tags.choose(root, {a: "cat"}, ["cat", "do\ng"])
         with pytest.raises(ImageNotFoundError, match="no image 999"):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from imseek.showing import words
 from imseek.types import Failure, IndexReport
 from imseek.ui.cli import output
 from imseek.ui.cli.app import main
 from imseek.ui.cli.index import summary
 from imseek.ui.cli.search import with_open_default
-from imseek.ui.cli.texts import printable
 
 
 def report(**changes: object) -> IndexReport:
@@ -31,11 +31,12 @@ def report(**changes: object) -> IndexReport:
         ("\x1b[31mred", r"\x1b[31mred"),
         ("a\u202egpj.exe", r"a\u202egpj.exe"),
         ("\udcff", r"\xff"),
+        ("half \ud83d of\na smile", r"half \ud83d of\na smile"),
         ("[bold]x[/bold]", "[bold]x[/bold]"),
     ],
 )
 def test_nothing_that_a_terminal_would_obey_is_printed(text: str, shown: str) -> None:
-    assert printable(text) == shown
+    assert words.printable(text) == shown
 
 
 def test_table_aligns_all_but_the_last_column() -> None:
@@ -48,11 +49,23 @@ def test_table_aligns_all_but_the_last_column() -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (2 * 10**15, "2000.0 TB")],
 )
 def test_sizes(n: int, text: str) -> None:
-    assert output.size(n) == text
+    assert words.size(n) == text
 
 
 def test_counts() -> None:
-    assert [output.count(n, "image") for n in (0, 1, 1234)] == ["0 images", "1 image", "1,234 images"]
+    assert [words.count(n, "image") for n in (0, 1, 1234)] == ["0 images", "1 image", "1,234 images"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min"), (-3, "0 s")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "shown"), [("abc", "abc"), ("abcd", "ab…"), ("\n" * 9, r"\n…")])
+def test_what_is_too_long_ends_with_dots(text: str, shown: str) -> None:
+    assert words.shortened(text, 3) == shown
 
 
 class TestSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from imseek.types import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
 from imseek.ui.web.folders import home, look
-from imseek.ui.web.pages.collections import creating, overview, telling
+from imseek.ui.web.pages.collections import adding, creating, overview, telling
 
 NOW = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 
@@ -146,13 +147,6 @@ def test_kinds_that_are_not_known_are_text() -> None:
     assert telling.told(job(kind="**later**\n"), NOW).what == "**later**\\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min"), (-3, "0 s")]
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert telling.duration(seconds) == words
-
-
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")
@@ -176,11 +170,28 @@ def test_failures_are_grouped_with_what_to_do() -> None:
 
 
 def test_commands_of_the_page() -> None:
-    assert creating.index_command() == ("index",)
-    assert creating.index_command(retry_failed=True) == ("index", "--retry-failed")
-    assert creating.index_command(["-x"], skip_known=True, limit=5) == (
+    assert creating.Adding().command() == ("index",)
+    assert creating.Adding(retry_failed=True).command() == ("index", "--retry-failed")
+    assert creating.Adding(("-x",), skip_known=True, limit=5).command() == (
         "index", "--skip-known", "--limit", "5", "--", "-x",
     )  # fmt: skip
+
+
+def test_what_would_be_done_heeds_the_options(tmp_path: Path, photo_files: list[Path]) -> None:
+    for n, file in enumerate(photo_files[:3]):
+        shutil.copy(file, tmp_path / f"{'.' if n == 0 else ''}{n}.png")
+    here = (str(tmp_path),)
+
+    def first(collection: imseek.Collection, **options: Any) -> str:
+        return adding.planned(collection, creating.Adding(here, **options))[0]
+
+    with imseek.create(tmp_path / "made.imseek", encoder="fake") as collection:
+        assert first(collection) == "would index: 2 new; nothing was read or changed"
+        assert first(collection, hidden=True) == "would index: 3 new; nothing was read or changed"
+        limited = adding.planned(collection, creating.Adding(here, limit=1))
+        assert limited[-1] == "at most 1 picture would be read now"
+        assert adding.planned(collection, creating.Adding(here, limit=2)) == limited[:-1]
+        assert "which of the new" in adding.planned(collection, creating.Adding(here, skip_known=True))[-1]
 
 
 def test_jobs_compute_as_the_pages_do() -> None:
@@ -221,7 +232,7 @@ def test_encoders_say_what_they_cost() -> None:
 
 
 def test_a_collection_is_made_and_filled(environ: dict[str, str], photos: Path) -> None:
-    wanted = creating.Wanted("new", "fake", index=creating.index_command([str(photos)]))
+    wanted = creating.Wanted("new", "fake", index=creating.Adding((str(photos),)).command())
     work = creating.start(wanted, environ, imseek.Runtime(device="cpu", threads=1))
     assert work.wait(60)
     assert work.error is None
@@ -253,7 +264,7 @@ def test_what_cannot_be_made_is_told(
 
 
 def test_a_folder_that_is_gone_meanwhile_fails_its_run(environ: dict[str, str]) -> None:
-    wanted = creating.Wanted("new", "fake", index=creating.index_command(["/no/such/folder"]))
+    wanted = creating.Wanted("new", "fake", index=creating.Adding(("/no/such/folder",)).command())
     work = creating.start(wanted, environ)
     assert work.wait(60)
     assert isinstance(work.result(), jobs.Job)

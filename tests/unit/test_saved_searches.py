@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def test_names_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         b"",
         b"[]",
         b"\xff\xfe",
-        b'{"schema": 2, "collections": {}}',
+        b'{"schema": 0, "collections": {}}',
+        b'{"schema": "2", "collections": {}}',
         b'{"schema": 1, "collections": {"one": {"history": [], "saved": {"a": 5}}}}',
         b'{"schema": 1, "collections": {"one": {"history": [{"at": 1}], "saved": {}}}}',
         b'{"schema": 1, "collections": {"one": {"history": [], "saved": {"a": {"q": [1]}}}}}',
@@ -88,6 +90,40 @@ def test_a_damaged_file_is_put_aside_and_said(tmp_path: Path, content: bytes) ->
     assert (tmp_path / "searches.damaged.json").read_bytes() == content
     store.remember("one", DOG)
     assert _history(Store(tmp_path)) == [DOG]
+
+
+def test_a_file_of_a_later_imseek_stays(tmp_path: Path) -> None:
+    later = b'{"schema": 2, "collections": {"one": "anything"}}'
+    (tmp_path / "searches.json").write_bytes(later)
+    store = Store(tmp_path)
+    assert "written by a later imseek: update imseek" in (store.of("one").note or "")
+    with pytest.raises(ImseekError, match="later imseek"):
+        store.save("one", "dogs", DOG)
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("searches.json", later)]
+
+
+def test_a_file_that_cannot_be_read_just_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(tmp_path).save("one", "dogs", DOG)
+    store = Store(tmp_path)
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(Path, "read_bytes", _refused)
+        assert "cannot read" in (store.of("one").note or "")
+        with pytest.raises(ImseekError, match="cannot read"):
+            store.save("one", "cats", CAT)
+    assert list(tmp_path.iterdir()) == [store.path]
+    assert (dict(store.of("one").saved), store.of("one").note) == ({"dogs": DOG}, None)
+
+
+def _refused(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_damaged_files_of_before_are_kept_too(tmp_path: Path) -> None:
+    for content in ("first", "second"):
+        (tmp_path / "searches.json").write_text(content)
+        assert Store(tmp_path).of("one").note is not None
+    found = {one.name: one.read_text() for one in tmp_path.iterdir()}
+    assert found == {"searches.damaged.json": "first", "searches.damaged-2.json": "second"}
 
 
 def test_what_another_process_has_written_is_seen(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_any_text_becomes_one_line_that_can_be_printed(text: str) -> None:
 def test_what_is_cut_off_says_so() -> None:
     assert one_line("x" * 300) == "x" * 199 + "…"
     assert one_line("é\n‮b") == r"é\n\u202eb"
-    assert one_line("\udcff and \ud800") == "\udcff and \ud800".encode("utf-8", "replace").decode()
+    assert one_line("\udcff and \ud800") == r"\udcff and \ud800"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -173,18 +173,34 @@ def test_a_choice_is_kept_under_one_name() -> None:
     assert kept.get("something else") is None
 
 
-def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_choices_are_kept_however_many_there_are() -> None:
     kept = Choices()
-    first = kept.keep(choice("photos", [0]))
-    tokens = [kept.keep(choice("photos", [n])) for n in range(1, choices.MOST)]
+    tokens = [kept.keep(choice("photos", [n, n + 1])) for n in range(1_000)]
+    assert len(set(tokens)) == 1_000
+    assert [kept.get(token) for token in tokens] == [choice("photos", [n, n + 1]) for n in range(1_000)]
+
+
+def test_choices_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "MOST", 33)
+    kept = Choices()
+    first, second, third = (kept.keep(choice("photos", range(n, n + 10))) for n in (0, 10, 20))
+    kept.keep(choice("photos", range(10)))  # The first again: it takes no more room.
     kept.get(first)  # Who is asked for stays.
-    kept.keep(choice("photos", [9999]))
-    assert kept.get(first) is not None
-    assert kept.get(tokens[0]) is None
+    fourth = kept.keep(choice("photos", [99]))
+    assert [kept.get(one) is not None for one in (first, second, third, fourth)] == [True, False, True, True]
+    large = kept.keep(choice("photos", range(50)))
+    assert [kept.get(one) is not None for one in (first, third, fourth, large)] == [False, False, False, True]
+    again = kept.keep(choice("photos", [1]))
+    assert [kept.get(one) is not None for one in (large, again)] == [False, True]
+
+
+def test_choices_that_nobody_asks_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Choices()
+    first = kept.keep(choice("photos", [1]))
     monkeypatch.setattr(choices, "KEPT", -1.0)
     assert kept.get(first) is None
     kept.keep(choice("photos", [5, 6]))
-    assert len(kept._kept) <= 1
+    assert len(kept._kept) == 1
 
 
 # -- the viewer of the system --------------------------------------------------------------------------------

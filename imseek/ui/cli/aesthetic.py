@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import evaljson, jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 
 def register(app: typer.Typer) -> None:
@@ -50,9 +49,7 @@ def aesthetic(
         from imseek.explore.aesthetic import WHERE_TO_LOOK
 
         raise UsageError("no weights: --weights FILE", hint=WHERE_TO_LOOK)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = evaluate.aesthetic_scores(
             chosen.path, weights, where=where, progress=progress, stop=signals.event

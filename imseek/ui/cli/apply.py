@@ -13,9 +13,10 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.chosen import chosen_collection, resolved
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
@@ -88,9 +89,7 @@ def undo(
 
     if listed and (undo_id is not None or yes):
         raise UsageError("--list shows all, and changes nothing", hint="without ID and --yes")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if listed:
         known = duplicates.undoable(chosen.path)
         if as_json:
@@ -129,13 +128,12 @@ def _collection_of(uuid: str, given: str | None) -> Resolved:
     from imseek.data.current import read_identity
     from imseek.errors import ImseekError
 
-    cwd = current_folder()
     if given is not None:
         # Another one is refused when it is applied.
-        return library.resolve(given, cwd=cwd, environ=os.environ)
+        return resolved(given)
     found: list[Resolved] = []
     with suppress(UsageError):
-        found.append(library.resolve(None, cwd=cwd, environ=os.environ))
+        found.append(resolved(None))
     found += [
         library.Resolved(named.path, named.name, "the plan's")
         for named in library.list_collections(os.environ)

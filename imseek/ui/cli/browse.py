@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import imseek
-from imseek import library
 from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.newfile import new_file
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.search import Elsewhere, ServerOption, server_address
-from imseek.ui.cli.texts import CollectionOption, WhereOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, WhereOption, examples
 from imseek.ui.cli.viewer import view
 
 if TYPE_CHECKING:
@@ -76,8 +75,7 @@ def browse(
             opened = stack.enter_context(remote)
             say_collection(Elsewhere(remote.name, server, "--server"))
         else:
-            chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-            say_collection(chosen)
+            chosen = chosen_collection(collection)
             opened = stack.enter_context(imseek.open(chosen.path, runtime=runtime))
         wish = Wish(AND.join(text or ()), where=where, by=by)
         selected = Browse(opened, wish, view=lambda hit: view(opened, hit), write=_write).run()

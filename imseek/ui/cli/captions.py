@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import evaljson, jsonout, keptfile
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import left_out_lines
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import (
     CollectionOption,
     JsonOption,
     WhereOption,
-    current_folder,
     examples,
     printable,
     shortened,
@@ -125,9 +123,7 @@ def run(
         raise UsageError("--prefix and --captions are for CLIPScore", hint="add --score")
     if export is not None:
         keptfile.check(export, force=force)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import captions as api
 
     if not (score or references or where or keep or save):

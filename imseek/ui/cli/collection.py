@@ -12,6 +12,7 @@ from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
@@ -148,7 +149,7 @@ def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
 def _for_care(given: str | None, *, quiet: bool) -> Resolved:
     """The collection to check or mend: a folder that was given need not look like a collection any more."""
     if given is None:
-        chosen = library.resolve(None, cwd=current_folder(), environ=os.environ)
+        chosen = resolved(None)
     else:
         named = library.locate(given, cwd=current_folder(), environ=os.environ)
         if not named.path.is_dir():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import datasetjson, jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.newfile import check_new, new_file
 from imseek.ui.cli.output import count, say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
@@ -52,10 +51,7 @@ def coverage(
 
     if html is not None:
         check_new(html, force=force)
-    both = [
-        library.resolve(name, cwd=current_folder(), environ=os.environ, option=what)
-        for name, what in ((a, "A"), (b, "B"))
-    ]
+    both = [resolved(name, what) for name, what in ((a, "A"), (b, "B"))]
     with StopSignals() as signals, progress_bar() as progress:
         report = dataset.coverage(
             both[0].path, both[1].path, where=where, groups=limit, progress=progress, stop=signals.event

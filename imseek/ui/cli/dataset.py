@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import datasetjson, jsonout
+from imseek.ui.cli.chosen import chosen_collection, resolved
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable, shortened
 
 if TYPE_CHECKING:
     from imseek.types import Balance, LeakReport, Place, QualityKind, QualityReport
@@ -76,9 +75,7 @@ def quality(
         check_name(save)
     wanted = {"blurred": blurred, "dark": dark, "bright": bright, "empty": empty}
     kinds: list[QualityKind] = [kind for kind in dataset.KINDS if wanted[kind] or not any(wanted.values())]
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     report = dataset.quality(chosen.path, kinds=kinds, where=where, limit=limit)
     stored: dict[str, Any] = {}
     if tag:
@@ -159,9 +156,7 @@ def balance(
 
     if looks and not duplicates:
         raise UsageError("--looks goes with --duplicates")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = dataset.balance(
             chosen.path,
@@ -258,10 +253,10 @@ def leakage(
             "say what the parts are, in one way",
             hint="--split COLUMN, --folders A,B, or --against COLLECTION",
         )
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     other = None
     if against is not None:
-        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
+        other = resolved(against, "--against")
     if not as_json:
         say_collection(chosen)
     with StopSignals() as signals, progress_bar() as progress:

@@ -18,8 +18,9 @@ from imseek import library
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import size
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -168,7 +169,7 @@ def _collection(given: str | None) -> Iterator[Check]:
     from imseek.types import display_path
 
     try:
-        chosen = library.resolve(given, cwd=current_folder(), environ=os.environ)
+        chosen = resolved(given)
     except UsageError as error:
         # Without a collection everything else may be fine; one that was asked for must be there.
         yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)

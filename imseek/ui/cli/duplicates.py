@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
 from imseek.ui.cli.output import count, say, say_collection, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.curate.acts.plans import Plan
@@ -132,10 +131,10 @@ def duplicates(
     _check_folders([*(prefer or ()), *(protect or ())])
     files = _Files(csv, html, plan, force)
     files.check()
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     other = None
     if against is not None:
-        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
+        other = resolved(against, "--against")
     if not as_json:
         say_collection(chosen)
     from imseek import duplicates

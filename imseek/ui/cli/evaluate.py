@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, evaluate_zeroshot, jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import (
     CaptionColumnOption,
     CaptionsOption,
@@ -17,9 +16,9 @@ from imseek.ui.cli.evaluating import (
     number_or_name,
     retrieved_table,
 )
-from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.output import count, say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import RetrievalReport
@@ -66,9 +65,7 @@ def retrieval(
     """Ask for each picture by its captions and for each caption by its picture: R@K, ranks, average precision."""
     from imseek import evaluate
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.retrieval(
             chosen.path,

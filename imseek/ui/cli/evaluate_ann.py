@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.captions import share_of
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import brackets, number_or_name
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import NeighbourReport
@@ -68,9 +67,7 @@ def ann(
     from imseek import evaluate
 
     share = None if filtered is None else share_of(filtered)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         report = evaluate.ann(
             chosen.path,

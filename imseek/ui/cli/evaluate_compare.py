@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import evaljson, jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.evaluating import (
     CaptionColumnOption,
     CaptionsOption,
@@ -21,7 +20,7 @@ from imseek.ui.cli.evaluating import (
 )
 from imseek.ui.cli.output import count, say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import Compared, CompareReport, Estimate
@@ -69,10 +68,10 @@ def compare(
         )
     from imseek import evaluate
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     other = None
     if against is not None:
-        other = library.resolve(against, cwd=current_folder(), environ=os.environ, option="--against")
+        other = resolved(against, "--against")
     if not as_json:
         say_collection(chosen)
     encoders = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import jsonout, labeljson
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.label import (
     CentredOption,
     ClassesOption,
@@ -19,9 +18,9 @@ from imseek.ui.cli.label import (
     WhereOption,
     sentences,
 )
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable, shortened
 
 if TYPE_CHECKING:
     from imseek.types import Calibration, LabelEvaluation
@@ -72,9 +71,7 @@ def zeroshot(
     as_json: JsonOption = False,
 ) -> int:
     """Measure zero-shot labels against what is known: accuracy, mistakes, and how honest probabilities are."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import labels
 
     with stoppable() as (progress, stop):

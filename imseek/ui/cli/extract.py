@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,10 @@ from typing import Annotated
 import typer
 
 import imseek
-from imseek import library
 from imseek.errors import ImseekError, UsageError
-from imseek.ui.cli.output import say, say_collection, size
-from imseek.ui.cli.texts import CollectionOption, current_folder, examples
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import say, size
+from imseek.ui.cli.texts import CollectionOption, examples
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +34,7 @@ def extract(
     """Write the bytes of one picture: of a file, a member of an archive, a cell of a table, or from the web."""
     if output is None and sys.stdout.isatty():
         raise UsageError("a picture is not for a terminal", hint="-o FILE, or > FILE")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    say_collection(chosen)
+    chosen = chosen_collection(collection)
     with imseek.open(chosen.path) as opened:
         data = opened.read(image_id)
     if output is None:

@@ -18,6 +18,7 @@ from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.known import KNOWN_FLAGS
 from imseek.ui.cli.output import count, say, say_collection, size, table
@@ -288,7 +289,7 @@ def _here(given: list[str], collection: str | None) -> Resolved:
 
 def _named(given: list[str], listed: bool, collection: str | None) -> Resolved:
     if not given and not listed:
-        return library.resolve(collection, cwd=current_folder(), environ=os.environ)
+        return resolved(collection)
     return library.resolve_for_index(collection, cwd=current_folder(), environ=os.environ)
 
 

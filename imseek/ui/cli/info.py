@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import imseek
-from imseek import library
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.building import device_fact, index_facts, policy_line
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.index import failures_table
-from imseek.ui.cli.output import count, say_collection, size, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.output import count, size, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary
@@ -34,9 +33,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a collection holds."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with imseek.open(chosen.path) as opened:
         found = opened.info()
     if as_json:

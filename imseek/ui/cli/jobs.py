@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.jobs import Job
@@ -52,9 +51,7 @@ def list_(
     """List the runs of a collection, the newest first: in the background, in a terminal, or long ended."""
     import imseek.jobs
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     found = imseek.jobs.list(chosen.path, limit=limit)
     if as_json:
         body = {"collection": jsonout.collection(chosen), "jobs": [jsonout.job(job) for job in found]}
@@ -74,9 +71,7 @@ def cancel(
     """Ask a run to stop, as Ctrl-C would: `index` and `watch` commit what is under way first."""
     import imseek.jobs
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     job = imseek.jobs.cancel(chosen.path, job_id)
     if as_json:
         jsonout.print_json({"collection": jsonout.collection(chosen), "job": jsonout.job(job)})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.images import image_of
-from imseek.ui.cli.output import say, say_collection, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.output import say, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import Judgement, Verdict
@@ -60,9 +59,7 @@ def judge(
         raise UsageError(f"{len(images)} images are more than can be judged at once ({_MOST})")
     if images and said != 1:
         raise UsageError("say one of --same, --different and --forget")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if not images:
         found = duplicates.judgements(chosen.path)
     elif forget:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout, labeljson
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable, shortened
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable, shortened
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
@@ -136,9 +135,7 @@ def label(
             else "--forget takes all of a name back"
         )
         raise UsageError(what, hint="without other options")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import labels
 
     if forget is not None:

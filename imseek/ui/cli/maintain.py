@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import imseek
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import building, jsonout
 from imseek.ui.cli.building import IndexOption, MemoryOption, RecallOption, RenewOption
-from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, size, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -108,9 +107,7 @@ def maintain(
         raise UsageError("--reencode and --add-space exclude each other")
     if reencode is None and (space is not None or (allow_missing and add_space is None)):
         raise UsageError("--space and --allow-missing go with --reencode")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if drop_space is not None:
         _check_space(chosen.path, drop_space)  # before minutes of other work
     done: dict[str, Any] = {}

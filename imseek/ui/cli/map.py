@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.output import count, say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     import threading
@@ -109,9 +108,7 @@ def map_(
 ) -> int:
     """Lay images out on a plane by what their vectors say. The map stays: new images are placed on it later."""
     _check(html, colour, thumbnails, parquet, columns, force)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import maps
 
     wanted = [one.strip() for one in (columns or "").split(",") if one.strip()]

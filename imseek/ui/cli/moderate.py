@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import jsonout, labeljson
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.label import TemperatureOption, WhereOption
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
@@ -54,9 +53,7 @@ def moderate(
     from imseek import labels
 
     rules = labels.read_policy(policy)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with stoppable() as (progress, stop):
         found = labels.moderate(
             chosen.path,

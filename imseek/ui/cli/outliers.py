@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import clusterjson, jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types import OutlierReport
@@ -62,9 +61,7 @@ def outliers(
     """List the images that are like no others, the strangest first. Copies of one count as one."""
     if csv is not None:
         check_new(csv, force=force)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import clusters
 
     with stoppable() as (progress, stop):

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from imseek.showing.words import count as count
+from imseek.showing.words import printable
+from imseek.showing.words import size as size
 from imseek.ui.cli.jsonout import SCHEMA
-from imseek.ui.cli.texts import printable
 
 
 def say(line: str) -> None:
@@ -56,18 +58,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence
         ]
         out.append("  ".join([*cells, line[-1]]).rstrip())
     return "\n".join(out)
-
-
-def count(n: int, one: str, many: str | None = None) -> str:
-    """``1 image``, ``2 images``; thousands with a comma."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def size(n: int) -> str:
-    """Bytes for people, in powers of 1000."""
-    amount = float(n)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

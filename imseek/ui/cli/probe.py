@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout, probejson, probetext
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.probeflags import (
     BinaryOption,
     ColumnOption,
@@ -26,7 +25,7 @@ from imseek.ui.cli.probeflags import (
     shots_of,
 )
 from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",
@@ -59,9 +58,7 @@ def fit(
 ) -> int:
     """Learn to tell classes apart from labelled images, and keep that under a name."""
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable() as (progress, stop):
@@ -109,9 +106,7 @@ def apply(
     as_json: JsonOption = False,
 ) -> int:
     """Say of all images which class they are of. Nothing is stored without --save and --tag."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import probes
 
     with StopSignals() as signals, progress_bar() as progress:
@@ -156,9 +151,7 @@ def propose(
     if name is not None and any(one is not None for one in given):
         raise UsageError("a probe has its labels already", hint="leave out its name, or --tags and the like")
     labels = labels_of(tags, column, folder, binary, several, negatives)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable("interrupted") as (progress, stop):
@@ -211,9 +204,7 @@ def evaluate(
 ) -> int:
     """Judge a probe on images that it has not learned from, nor from a copy or near-duplicate of."""
     shots = shots_of(curve)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import probes
 
     with stoppable("interrupted") as (progress, stop):
@@ -241,9 +232,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
     """List the probes of a collection."""
     from imseek import probes
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     found = probes.list_(chosen.path)
     if as_json:
         jsonout.print_json(probejson.probes(found, chosen))
@@ -269,9 +258,7 @@ def show(name: NameArgument, collection: CollectionOption = None, as_json: JsonO
     """Show what a probe has learned from, and how good it is by cross-validation."""
     from imseek import probes
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     found = probes.get(chosen.path, name)
     if as_json:
         jsonout.print_json(probejson.probe(found, chosen))
@@ -284,8 +271,7 @@ def drop(name: NameArgument, collection: CollectionOption = None) -> None:
     """Forget a probe, with the columns of its name and the tags that it gave."""
     from imseek import probes
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    say_collection(chosen)
+    chosen = chosen_collection(collection)
     gone = probes.drop(chosen.path, name)
     print(
         f"dropped the probe {printable(name)}" + (f", and {count(gone, 'tag')} that it gave" if gone else "")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import say, say_collection
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -76,9 +76,7 @@ def report(
     markdown = _is_markdown(file)
     if markdown:
         _check_folder(file, force=force)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with StopSignals() as signals, progress_bar() as progress:
         found = gather(
             chosen.path,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import clusterjson, jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.types import SampleReport
@@ -68,9 +67,7 @@ def sample(
         raise UsageError("say one of --paths and --json")
     if csv is not None:
         check_new(csv, force=force)
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     from imseek import clusters
 
     with stoppable("interrupted") as (progress, stop):

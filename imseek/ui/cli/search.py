@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ from urllib.parse import quote
 import typer
 
 import imseek
-from imseek import library
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.answering import OUTPUT, Output
 from imseek.ui.cli.asking import ASKING, Asking
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import current_folder, examples, printable
+from imseek.ui.cli.texts import examples, printable
 from imseek.ui.cli.viewer import view
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def _answer(
             opened.append(remote)
             chosen.append(Elsewhere(remote.name, server, "--server"))
         else:
-            found = [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
+            found = [resolved(one) for one in wanted]
             chosen += found
         if not output.as_json:
             for one in chosen:

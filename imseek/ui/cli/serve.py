@@ -11,9 +11,10 @@ import typer
 
 from imseek import library
 from imseek.errors import MissingExtraError, UsageError
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import current_folder, examples
+from imseek.ui.cli.texts import examples
 
 
 def register(app: typer.Typer) -> None:
@@ -97,7 +98,7 @@ def _chosen(given: list[str] | None) -> list[library.Resolved]:
     if not given and (named := library.list_collections(os.environ)):
         return [library.Resolved(one.path, one.name, "by name") for one in named]
     wanted: Sequence[str | None] = given or [None]
-    return [library.resolve(one, cwd=current_folder(), environ=os.environ) for one in wanted]
+    return [resolved(one) for one in wanted]
 
 
 def served_name(chosen: library.Resolved) -> str:

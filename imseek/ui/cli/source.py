@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import imseek
-from imseek import library
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.info import sources_table
-from imseek.ui.cli.output import count, say, say_collection
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.output import count, say
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 app = typer.Typer(
     help="List, remove and relocate the sources of a collection.",
@@ -27,9 +26,7 @@ SourceArgument = Annotated[int, typer.Argument(metavar="SOURCE", help="Its numbe
 @app.command("list", epilog=examples("imseek source list"))
 def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List where the images come from."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     with imseek.open(chosen.path) as opened:
         sources = opened.info().sources
     if as_json:
@@ -44,8 +41,7 @@ def list_(collection: CollectionOption = None, as_json: JsonOption = False) -> N
 @app.command(epilog=examples("imseek source remove 2"))
 def remove(source: SourceArgument, collection: CollectionOption = None) -> None:
     """Take a source and its images out of the collection. The files stay."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    say_collection(chosen)
+    chosen = chosen_collection(collection)
     with imseek.open(chosen.path) as opened:
         removed = opened.remove_source(source)
     print(f"removed source {source} with {count(removed, 'image')}; the files are untouched")
@@ -59,8 +55,7 @@ def relocate(
     collection: CollectionOption = None,
 ) -> None:
     """Say that a source has moved. Its images keep their ids, and nothing is encoded again."""
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    say_collection(chosen)
+    chosen = chosen_collection(collection)
     with imseek.open(chosen.path) as opened:
         moved = opened.relocate_source(source, path)
     print(f"source {source} is now {printable(str(path.absolute()))} ({count(moved, 'image')})")

@@ -13,9 +13,10 @@ import typer
 from imseek import library
 from imseek.errors import MediaError, UsageError
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.images import image_of, images_from
-from imseek.ui.cli.output import count, say, say_collection, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage
@@ -82,9 +83,7 @@ def add(
         raise UsageError("no images are named", hint="ids, files, - for stdin, or --where")
     given = None if table_file is None else list(_rows(table_file))
     listed = images_from(images or ())
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if given is not None:
         report = tags.add_all(chosen.path, given, provenance=by)
     else:
@@ -112,9 +111,7 @@ def remove(
             hint="ids, files, - for stdin, --where, or --all",
         )
     listed = images_from(images or ())
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     report = tags.remove(chosen.path, tag, listed, where=where, everywhere=everywhere)
     _told(report, chosen, as_json, "untagged", "did not have it")
 
@@ -129,9 +126,7 @@ def rename(
     """Give all images with a tag another in its place. Where that is there already, the two become one."""
     from imseek import tags
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     _told(tags.rename(chosen.path, tag, to), chosen, as_json, "renamed the tag of", "had it already")
 
 
@@ -143,9 +138,7 @@ def list_(
     from imseek import tags
 
     listed = images_from(images or ())
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if images:
         found = tags.of(chosen.path, listed)
         if as_json:

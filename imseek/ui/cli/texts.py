@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 from imseek.errors import UsageError
-
-
-def printable(text: str) -> str:
-    """``text`` as one line without control characters; it may hold file names from anywhere."""
-    from imseek.types import display_path
-
-    return display_path(os.fsencode(text))
-
-
-def shortened(text: str, width: int) -> str:
-    """``text`` as one printable line of at most ``width`` characters."""
-    line = printable(text)
-    return line if len(line) <= width else line[: width - 1] + "…"
+from imseek.showing.words import printable as printable
+from imseek.showing.words import shortened as shortened
 
 
 def examples(*commands: str) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.chosen import chosen_collection
+from imseek.ui.cli.output import count, say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -75,9 +74,7 @@ def tune(
         raise UsageError("--from and --dry-run go with learning, not with --back or --use")
     if allow_missing and not back:
         raise UsageError("--allow-missing goes with --back")
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
     if back or use is not None:
         report, code = _switch(chosen.path, use, allow_missing, runtime)
         body: dict[str, Any] = {"tune": None, "switch": jsonout.reencoded(report)}

@@ -9,10 +9,11 @@ import typer
 
 from imseek import library
 from imseek.errors import MissingExtraError
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
 from imseek.ui.cli.serve import served_name
-from imseek.ui.cli.texts import current_folder, examples
+from imseek.ui.cli.texts import examples
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +68,7 @@ def ui(
     assert isinstance(runtime, imseek.Runtime)
     given = None
     if collection is not None:
-        chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ, option="as given")
+        chosen = resolved(collection, "as given")
         imseek.open(chosen.path).close()  # What cannot be opened is told now.
         given = library.Named(served_name(chosen), chosen.path)
     token = os.environ.get(TOKEN_VARIABLE) or own_token(library.home(os.environ))

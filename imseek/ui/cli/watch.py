@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imseek import library
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.known import KNOWN_FLAGS
-from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.output import count, say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, examples, printable
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -64,9 +64,7 @@ def watch(
     """
     import imseek.watch
 
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
-    if not as_json:
-        say_collection(chosen)
+    chosen = chosen_collection(collection, quiet=as_json)
 
     def tell(report: IndexReport) -> None:
         if as_json:

@@ -116,11 +116,10 @@ async def metadata(request: Request) -> list[dict[str, Any]]:
     places = is_loopback(service.settings.host)
 
     def look_up() -> list[dict[str, Any]]:
+        images = served.collection.get_many(asked.ids)
         found = []
         for image_id in asked.ids:
-            try:
-                image = served.collection.get(image_id)
-            except ImageNotFoundError:
+            if (image := images.get(image_id)) is None:
                 continue
             told = plain(image.metadata)
             if places and image.place is not None:

@@ -18,9 +18,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from imseek.showing.words import count, printable, shortened
 from imseek.types import Float32, MapInfo
-from imseek.ui.cli.output import count
-from imseek.ui.cli.texts import printable, shortened
 from imseek.ui.map_page.colouring import Colouring, coded, coloured, plain
 
 #: Points that a page holds; of more a sample.

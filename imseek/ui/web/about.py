@@ -10,8 +10,8 @@ from typing import Any, Final
 from imseek import tags
 from imseek.collection import Collection
 from imseek.data.places import INSIDE, is_url
+from imseek.showing.words import printable, size
 from imseek.types import Image, Place, SourceInfo, display_path
-from imseek.ui.cli.output import size
 from imseek.ui.web.plain import one_line
 
 #: Formats that every browser of today shows as they are stored.
@@ -88,7 +88,7 @@ def _placed(place: Place) -> dict[str, Any]:
     return {
         "path": shown,
         "folder": shown.rsplit("/", 1)[0] or "/",
-        "uri": display_path(os.fsencode(place.uri)),
+        "uri": printable(place.uri),
         "kind": kind_of(place),
         "here": None if file is None else os.path.lexists(file),
     }

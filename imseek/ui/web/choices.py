@@ -5,18 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from imseek.types import Hit
 
-#: Seconds that a choice is kept after it was last asked for, and how many are.
+#: Seconds that a choice is kept after it was last asked for.
 KEPT: Final = 3600.0
-MOST: Final = 200
-#: Images of one choice.
+#: Images of one choice, and of all that are kept: a page of results is a small choice, and no reason to forget others.
 LARGEST: Final = 100_000
+MOST: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,22 @@ class Choices:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[Choice, float]] = OrderedDict()
+        self._images = 0
+        self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
 
     def keep(self, made: Choice) -> str:
         """The name of a choice from now on; the same for one that is kept already."""
+        token = self._token(made)
         with self._lock:
             now = time.monotonic()
-            for token, (kept, _) in reversed(self._kept.items()):
-                if kept == made:
-                    self._kept[token] = (kept, now)
-                    self._kept.move_to_end(token)
-                    return token
-            token = secrets.token_urlsafe(16)
+            if token not in self._kept:
+                self._images += _held(made)
             self._kept[token] = (made, now)
-            while len(self._kept) > MOST or (self._kept and next(iter(self._kept.values()))[1] < now - KEPT):
-                self._kept.popitem(last=False)
+            self._kept.move_to_end(token)
+            while len(self._kept) > 1 and (self._images > MOST or self._oldest() < now - KEPT):
+                _, (gone, _) = self._kept.popitem(last=False)
+                self._images -= _held(gone)
             return token
 
     def get(self, token: str) -> Choice | None:
@@ -66,3 +69,18 @@ class Choices:
             self._kept[token] = (kept[0], time.monotonic())
             self._kept.move_to_end(token)
             return kept[0]
+
+    def _oldest(self) -> float:
+        """When that was asked for last which nobody has asked for since the longest time."""
+        return next(iter(self._kept.values()))[1]
+
+    def _token(self, made: Choice) -> str:
+        """One that nobody can guess, and the same for an equal choice."""
+        said = repr((made.name, made.ids, sorted(made.found.items())))
+        digest = blake2b(said.encode(), key=self._key, digest_size=16).digest()
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _held(made: Choice) -> int:
+    """In images; one of none takes room too."""
+    return len(made.ids) + 1

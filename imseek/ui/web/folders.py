@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from imseek.indexer.sources.filters import EXCLUDED_FOLDERS, looks_like_picture
-from imseek.types import display_path
+from imseek.showing.words import printable
 
 #: Of a folder so many names are looked at, so many folders in it are shown.
 _LOOKED_AT: Final = 50_000
@@ -98,7 +98,7 @@ def _names(folder: str) -> tuple[list[os.DirEntry[str]], bool]:
 def _entries(found: list[os.DirEntry[str]]) -> Iterator[Entry]:
     end = time.monotonic() + _SECONDS
     for entry in found:
-        shown = display_path(os.fsencode(entry.name))
+        shown = printable(entry.name)
         try:
             entry.name.encode()
         except UnicodeEncodeError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Final
 
-from imseek.types import Place, display_path
+from imseek.showing.words import shortened
+from imseek.types import Place
 
 #: Any ASCII punctuation may stand behind a backslash: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _PUNCTUATION: Final = re.compile(r"([!-/:-@\[-`{-~])")
@@ -19,10 +19,7 @@ _NOTHING: Final = "\u200b"
 def one_line(text: str, longest: int = 200) -> str:
     """``text`` as one printable line of at most ``longest`` characters: control characters, line breaks and marks that
     turn the direction of writing appear as escapes."""
-    line = display_path(
-        os.fsencode(text[: longest + 1]) if _is_encodable(text) else text.encode("utf-8", "replace")
-    )
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    return shortened(text, longest)
 
 
 def capitalised(text: str) -> str:
@@ -47,11 +44,3 @@ def markdown_free(text: str, longest: int = 200) -> str:
     What is returned is for showing only: compare and store ``text`` itself (``format_func=markdown_free``).
     """
     return _PUNCTUATION.sub(r"\\\1", _LATER.sub(_NOTHING, one_line(text.strip(), longest)))
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -5,17 +5,15 @@ A search is kept as the query of its address (:mod:`imseek.ui.web.asked`), so wh
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from imseek.encoders.cache import write_atomically
-from imseek.errors import ImseekError, UsageError
+from imseek.errors import StorageError, UsageError
+from imseek.ui.web import documents
 from imseek.ui.web.asked import Asked, read
 
 #: Searches of earlier of a collection, saved ones of it, collections, and characters of a name.
@@ -24,7 +22,7 @@ SAVED: Final = 200
 _COLLECTIONS: Final = 200
 LONGEST: Final = 100
 _SCHEMA: Final = 1
-_BROKEN: Final = "the file of earlier and saved searches could not be read"
+_BROKEN: Final = "the file of earlier and saved searches was damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,10 @@ class Store:
 
     def of(self, uuid: str) -> Searches:
         with self._lock:
-            everything = self._read()
+            try:
+                everything = self._read()
+            except StorageError as error:
+                return Searches(note=f"{error}: {error.hint}")
             return replace(everything.get(uuid, Searches()), note=self._known[2])
 
     def remember(self, uuid: str, asked: Asked) -> None:
@@ -105,38 +106,29 @@ class Store:
         )
 
     def _change(self, uuid: str, change: Callable[[Searches], Searches]) -> None:
-        """Raises ImseekError where the file cannot be written."""
+        """Raises StorageError where the file cannot be read or written."""
         with self._lock:
             everything = self._read()
             mine = change(everything.pop(uuid, Searches()))
             # The collection that was used last comes last; the first go when there are too many.
             everything = dict([*everything.items(), (uuid, mine)][-_COLLECTIONS:])
-            try:
-                self._write(everything)
-            except OSError as error:
-                raise ImseekError(
-                    f"cannot write {self.path}: {error.strerror or error}",
-                    hint="make room, or set IMSEEK_HOME",
-                ) from error
+            self._write(everything)
 
     def _read(self) -> dict[str, Searches]:
-        """From the file, where it has changed. A file that cannot be read is put aside, and said so from then on."""
+        """From the file, where it has changed. A damaged one is put aside, and said so from then on. Raises
+        StorageError."""
         stamp = self._stamp()
-        if stamp is None:
-            self._known = (None, {}, self._known[2])
-        elif stamp != self._known[0]:
-            try:
-                self._known = (stamp, _document(json.loads(self.path.read_bytes())), self._known[2])
-            except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-                aside = self.path.with_suffix(".damaged.json")
-                with suppress(OSError):
-                    self.path.replace(aside)
-                self._known = (None, {}, f"{_BROKEN}; it is now {aside}, and a new one begins")
+        if stamp is None or stamp != self._known[0]:
+            loaded = documents.load(self.path, "schema", _SCHEMA, _parsed)
+            note = self._known[2]
+            if loaded.aside is not None:
+                note = f"{_BROKEN}; it is now {loaded.aside}, and a new one begins"
+            self._known = (None if loaded.found is None else stamp, loaded.found or {}, note)
         return dict(self._known[1])
 
     def _write(self, everything: Mapping[str, Searches]) -> None:
         document = {"schema": _SCHEMA, "collections": {k: _written(v) for k, v in everything.items()}}
-        write_atomically(self.path, json.dumps(document, indent=1).encode())
+        documents.save(self.path, document)
         self._known = (self._stamp(), dict(everything), self._known[2])
 
     def _stamp(self) -> tuple[int, int] | None:
@@ -164,9 +156,7 @@ def _written(searches: Searches) -> dict[str, Any]:
     }
 
 
-def _document(document: Any) -> dict[str, Searches]:
-    if document["schema"] != _SCHEMA:
-        raise ValueError("another version")
+def _parsed(document: Any) -> dict[str, Searches]:
     return {
         str(uuid): Searches(
             tuple(Past(_asked(one["asked"]), str(one["at"])) for one in mine["history"]),

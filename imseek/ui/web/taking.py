@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import time
 import unicodedata
@@ -16,9 +15,9 @@ from typing import Any, Final
 from imseek.collection import Collection
 from imseek.errors import ImseekError
 from imseek.media.formats import sniff
-from imseek.types import Image, display_path
+from imseek.showing.words import count, printable, size
+from imseek.types import Image
 from imseek.ui.cli.jsonout import placed, plain
-from imseek.ui.cli.output import count, size
 from imseek.ui.web.about import kind_of
 from imseek.ui.web.choices import Choice
 
@@ -72,7 +71,7 @@ def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) 
                 try:
                     data = collection.read(image_id)
                 except ImseekError as error:
-                    left.append(f"{_where(image)}: {display_path(os.fsencode(str(error)))}")
+                    left.append(f"{_where(image)}: {printable(str(error))}")
                     continue
                 if sniff(data) is None:  # Somebody else may have put a link to a private file in its place.
                     left.append(f"{_where(image)}: it is no picture any more")

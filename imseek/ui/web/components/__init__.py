@@ -17,13 +17,15 @@ _HERE = Path(__file__).parent
 @cache
 def component(name: str, *parts: str) -> Any:
     """What mounts the component ``name`` of this folder; registered once in this process. Its script and style come
-    after those of ``parts``, of which it may use what they define."""
-    # A text without a line break inside would be taken for the name of a file.
-    css, js = (
-        "".join((_HERE / f"{part}.{kind}").read_text("utf-8") + "\n" for part in (*parts, name))
-        for kind in ("css", "js")
-    )
+    after those of ``parts``, of which it may use what they define; ``mounting.js`` comes before all."""
+    css = _text(*(f"{part}.css" for part in (*parts, name)))
+    js = _text("mounting.js", *(f"{part}.js" for part in (*parts, name)))
     return st.components.v2.component(f"imseek_{name}", css=css, js=js)
+
+
+def _text(*files: str) -> str:
+    # A text without a line break inside would be taken for the name of a file.
+    return "".join((_HERE / file).read_text("utf-8") + "\n" for file in files)
 
 
 def nothing() -> None:

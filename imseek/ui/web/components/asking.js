@@ -1,47 +1,61 @@
 // Pictures that are pasted or dropped anywhere on the page go to its uploader; "/" goes to the box of words.
-const kept = new WeakMap();
+export default function (component) {
+  return mounted(component, Asking);
+}
 
-export default function ({ data, parentElement }) {
-  if (kept.has(parentElement)) return;
-  const veil = document.createElement("div");
-  veil.className = "veil";
-  veil.textContent = "Drop a picture to search for what looks like it";
-  veil.hidden = true;
-  parentElement.appendChild(veil);
-  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  const own = (event) => event.target instanceof Element && event.target.closest(data.uploader);
+class Asking {
+  constructor(parent) {
+    this.veil = make("div", "veil", "Drop a picture to search for what looks like it");
+    this.veil.hidden = true;
+    parent.append(this.veil);
+    this.listeners = Object.fromEntries(
+      ["keydown", "paste", "dragover", "dragleave", "drop"].map((name) => [name, (event) => this[name](event)]),
+    );
+    for (const [name, heard] of Object.entries(this.listeners)) document.addEventListener(name, heard);
+  }
 
-  const listeners = {
-    keydown(event) {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping()) return;
-      const box = document.querySelector(data.box);
-      if (!box) return;
-      event.preventDefault();
-      box.focus();
-      box.select();
-    },
-    paste(event) {
-      const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
-      if (files.length) give(files[0], event);
-    },
-    dragover(event) {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      veil.hidden = false;
-    },
-    dragleave(event) {
-      if (!event.relatedTarget) veil.hidden = true;
-    },
-    drop(event) {
-      veil.hidden = true;
-      if (!hasFiles(event) || own(event)) return;
-      event.preventDefault();
-      if (event.dataTransfer.files.length) give(event.dataTransfer.files[0], event);
-    },
-  };
+  close() {
+    for (const [name, heard] of Object.entries(this.listeners)) document.removeEventListener(name, heard);
+  }
 
-  function give(file, event) {
-    const input = document.querySelector(`${data.uploader} input[type=file]`);
+  update(data) {
+    this.data = data;
+  }
+
+  keydown(event) {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping()) return;
+    const box = document.querySelector(this.data.box);
+    if (!box) return;
+    event.preventDefault();
+    box.focus();
+    box.select();
+  }
+
+  paste(event) {
+    const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    if (files.length) this.give(files[0], event);
+  }
+
+  dragover(event) {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    this.veil.hidden = false;
+  }
+
+  dragleave(event) {
+    if (!event.relatedTarget) this.veil.hidden = true;
+  }
+
+  drop(event) {
+    this.veil.hidden = true;
+    const own = event.target instanceof Element && event.target.closest(this.data.uploader);
+    if (!hasFiles(event) || own) return;
+    event.preventDefault();
+    if (event.dataTransfer.files.length) this.give(event.dataTransfer.files[0], event);
+  }
+
+  give(file, event) {
+    const input = document.querySelector(`${this.data.uploader} input[type=file]`);
     if (!input) return;
     event.preventDefault();
     const carried = new DataTransfer();
@@ -49,14 +63,10 @@ export default function ({ data, parentElement }) {
     input.files = carried.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
+}
 
-  for (const [name, heard] of Object.entries(listeners)) document.addEventListener(name, heard);
-  kept.set(parentElement, true);
-  return () => {
-    for (const [name, heard] of Object.entries(listeners)) document.removeEventListener(name, heard);
-    kept.delete(parentElement);
-    veil.remove();
-  };
+function hasFiles(event) {
+  return [...(event.dataTransfer?.types ?? [])].includes("Files");
 }
 
 function isTyping() {

@@ -1,6 +1,6 @@
 // What can be done with some pictures. The server knows them by the name of their choice, `data.taken`.
 export default function (component) {
-  mounted(component, Bar);
+  return mounted(component, Bar);
 }
 
 class Bar {

@@ -1,25 +1,28 @@
 // What a search is made of, each piece with its weight and a way to be rid of it.
-const kept = new WeakMap();
+export default function (component) {
+  return mounted(component, Chips);
+}
 
-export default function ({ data, parentElement, setTriggerValue }) {
-  let list = kept.get(parentElement);
-  if (!list) {
-    list = element("ul", "chips");
-    list.setAttribute("aria-label", "What is asked");
-    parentElement.appendChild(list);
-    kept.set(parentElement, list);
+class Chips {
+  constructor(parent) {
+    this.list = make("ul", "chips");
+    this.list.setAttribute("aria-label", "What is asked");
+    parent.append(this.list);
   }
-  const drawn = JSON.stringify(data.chips);
-  if (list.drawn === drawn) return; // Focus stays.
-  list.drawn = drawn;
-  const tell = (chip, what, value = null) => setTriggerValue("changed", { id: chip.id, what, value });
-  list.replaceChildren(...data.chips.map((chip) => drawnChip(chip, tell)));
+
+  update(data) {
+    const drawn = JSON.stringify(data.chips);
+    if (drawn === this.drawn) return; // Focus stays.
+    this.drawn = drawn;
+    const tell = (chip, what, value = null) => this.trigger("changed", { id: chip.id, what, value });
+    this.list.replaceChildren(...data.chips.map((chip) => drawnChip(chip, tell)));
+  }
 }
 
 function drawnChip(chip, tell) {
-  const item = element("li", `chip ${chip.tone}`);
+  const item = make("li", `chip ${chip.tone}`);
   if (chip.says) {
-    const says = chip.flips ? button(chip.says, chip.flips, () => tell(chip, "flip")) : element("span", "says", chip.says);
+    const says = chip.flips ? button(chip.says, chip.flips, () => tell(chip, "flip")) : make("span", "says", chip.says);
     says.classList.add("says");
     item.append(says);
   }
@@ -29,11 +32,11 @@ function drawnChip(chip, tell) {
     image.alt = "";
     item.append(image);
   }
-  const text = element("span", "text", chip.text);
+  const text = make("span", "text", chip.text);
   text.title = chip.title || chip.text;
   item.append(text);
   if (chip.weight !== null) {
-    const weight = element("input", "weight");
+    const weight = make("input", "weight");
     Object.assign(weight, { type: "number", min: "0.1", max: "100", step: "any", value: String(chip.weight) });
     weight.setAttribute("aria-label", `Weight of ${chip.text}`);
     weight.title = "Weight: 2 counts twice as much as 1";
@@ -41,7 +44,7 @@ function drawnChip(chip, tell) {
       if (weight.valueAsNumber > 0) tell(chip, "weight", weight.valueAsNumber);
       else weight.value = String(chip.weight);
     });
-    item.append(element("span", "times", "×"), weight);
+    item.append(make("span", "times", "×"), weight);
   }
   item.append(button("✕", `Remove ${chip.text}`, () => tell(chip, "remove")));
   item.lastChild.classList.add("remove");
@@ -49,17 +52,10 @@ function drawnChip(chip, tell) {
 }
 
 function button(text, label, clicked) {
-  const made = element("button", "", text);
+  const made = make("button", "", text);
   made.type = "button";
   made.setAttribute("aria-label", label);
   made.title = label;
   made.addEventListener("click", clicked);
-  return made;
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
   return made;
 }

@@ -1,19 +1,4 @@
-// What several components use. All text is set as text: names of files, captions and tags are anybody's.
-const mounts = new WeakMap();
-
-// What is in a place of the page, made by `Kind` at first. Streamlit calls components again on every run; what must
-// outlive a run is kept by the element that it is in.
-function mounted(component, Kind) {
-  const { data, parentElement, setStateValue, setTriggerValue } = component;
-  let one = mounts.get(parentElement);
-  if (!one) {
-    one = new Kind(parentElement);
-    mounts.set(parentElement, one);
-  }
-  one.setState = setStateValue;
-  one.trigger = setTriggerValue;
-  one.update(data);
-}
+// What several components use.
 
 // A small picture, which is fetched when it comes near; where it is gone, words.
 function thumb(src) {
@@ -24,13 +9,6 @@ function thumb(src) {
   image.addEventListener("error", () => image.replaceWith(make("span", "gone", "no picture here any more")));
   image.src = src;
   return image;
-}
-
-function make(name, className, text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
 }
 
 function button(text, className, act, label = "") {

@@ -1,20 +1,10 @@
-// Pictures of a group side by side, one of them under the cursor. Streamlit calls this again on every run; what must
-// outlive a run is kept by the element that it is in.
-const kept = new WeakMap();
+// Pictures of a group side by side, one of them under the cursor.
 const KEYS = {
   k: "keep", Enter: "keep", K: "different", x: "apart", s: "later", u: "undo", p: "previous", j: "next", n: "next",
 };
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  let group = kept.get(parentElement);
-  if (!group) {
-    group = new Group(parentElement);
-    kept.set(parentElement, group);
-  }
-  group.trigger = setTriggerValue;
-  group.update(data);
-  return () => group.close();
+  return mounted(component, Group);
 }
 
 class Group {
@@ -22,11 +12,11 @@ class Group {
     this.parent = parent;
     this.at = 0;
     this.marked = new Set(); // Pictures that stay together.
-    this.root = element("div", "group");
-    this.row = element("div", "row");
+    this.root = make("div", "group");
+    this.row = make("div", "row");
     this.row.setAttribute("role", "listbox");
-    this.bar = element("div", "bar");
-    this.note = element("p", "note");
+    this.bar = make("div", "bar");
+    this.note = make("p", "note");
     this.root.append(this.bar, this.note, this.row);
     parent.appendChild(this.root);
     this.over = new Over(this.root);
@@ -99,32 +89,32 @@ class Group {
   }
 
   card(picture, n) {
-    const card = element("div", "card");
+    const card = make("div", "card");
     card.setAttribute("role", "option");
     card.tabIndex = -1;
     card.dataset.n = n;
-    const frame = element("div", "frame");
+    const frame = make("div", "frame");
     const image = document.createElement("img");
     image.alt = picture.name;
     image.decoding = "async";
     if (n > 7) image.loading = "lazy";
-    image.addEventListener("error", () => image.hasAttribute("src") && image.replaceWith(element("div", "gone", "This picture cannot be shown: its file is gone or damaged.")));
+    image.addEventListener("error", () => image.hasAttribute("src") && image.replaceWith(make("div", "gone", "This picture cannot be shown: its file is gone or damaged.")));
     image.src = picture.src;
     frame.append(image);
-    const mark = element("span", "mark");
-    const tick = element("button", "tick", "✓");
+    const mark = make("span", "mark");
+    const tick = make("button", "tick", "✓");
     tick.type = "button";
     tick.tabIndex = -1;
     tick.title = "Stays too (space bar)";
     tick.setAttribute("aria-label", `${picture.name} stays too`);
     frame.append(mark, tick);
-    const said = element("p", "said", picture.suggested ? `Suggested to stay: ${picture.said}` : picture.said);
+    const said = make("p", "said", picture.suggested ? `Suggested to stay: ${picture.said}` : picture.said);
     said.classList.toggle("suggested", picture.suggested);
-    const facts = element("dl", "");
+    const facts = make("dl", "");
     for (const fact of picture.facts) {
-      const value = element("dd", fact.differs ? "differs" : "");
-      value.append(element("bdi", "", fact.value));
-      facts.append(element("dt", "", fact.name), value);
+      const value = make("dd", fact.differs ? "differs" : "");
+      value.append(make("bdi", "", fact.value));
+      facts.append(make("dt", "", fact.name), value);
     }
     card.append(frame, said, facts);
     return card;

@@ -1,39 +1,30 @@
-// A path that is typed, above the folders that it may lead to. Streamlit calls this again on every run, with new data;
-// what must outlive a run is kept by the element that it is in.
-const kept = new WeakMap();
+// A path that is typed, above the folders that it may lead to.
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  let picker = kept.get(parentElement);
-  if (!picker) {
-    picker = new Picker(parentElement, data);
-    kept.set(parentElement, picker);
-  }
-  picker.setState = setStateValue;
-  picker.update(data);
+  return mounted(component, Picker);
 }
 
 class Picker {
   constructor(parent, data) {
     this.sent = data.typed;
-    this.root = element("div", "picker");
+    this.root = make("div", "picker");
     const id = `path-${Math.random().toString(36).slice(2)}`;
-    const label = element("label", "label", data.label);
+    const label = make("label", "label", data.label);
     label.htmlFor = id;
-    this.input = element("input", "path");
+    this.input = make("input", "path");
     this.input.id = id;
     this.input.value = data.typed;
     this.input.spellcheck = false;
     this.input.autocomplete = "off";
     this.input.autocapitalize = "off";
-    this.up = element("button", "step", "↑ Up");
-    this.home = element("button", "step", "Home");
+    this.up = make("button", "step", "↑ Up");
+    this.home = make("button", "step", "Home");
     for (const button of [this.up, this.home]) button.type = "button";
-    const line = element("div", "line");
+    const line = make("div", "line");
     line.append(this.input, this.up, this.home);
-    this.told = element("div", "told");
+    this.told = make("div", "told");
     this.told.setAttribute("role", "status");
-    this.list = element("div", "list");
+    this.list = make("div", "list");
     this.list.setAttribute("role", "listbox");
     this.list.setAttribute("aria-label", "Folders");
     this.root.append(label, line, this.told, this.list);
@@ -79,12 +70,12 @@ class Picker {
   }
 
   entry(entry) {
-    const made = element("div", entry.path === null ? "entry closed" : "entry");
+    const made = make("div", entry.path === null ? "entry closed" : "entry");
     made.setAttribute("role", "option");
     made.setAttribute("aria-disabled", entry.path === null);
     made.tabIndex = -1;
     made.path = entry.path;
-    made.append(element("span", "name", entry.name), element("span", "note", entry.note));
+    made.append(make("span", "name", entry.name), make("span", "note", entry.note));
     return made;
   }
 
@@ -128,11 +119,4 @@ class Picker {
     this.sent = path;
     this.setState("path", path);
   }
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

@@ -1,6 +1,6 @@
 // A listbox of pictures. Needs common.js and large.js.
 export default function (component) {
-  mounted(component, Grid);
+  return mounted(component, Grid);
 }
 
 class Grid {

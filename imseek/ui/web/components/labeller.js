@@ -3,7 +3,7 @@
 const SKIP = "s";
 
 export default function (component) {
-  mounted(component, Labeller);
+  return mounted(component, Labeller);
 }
 
 class Labeller {

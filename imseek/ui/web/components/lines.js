@@ -1,16 +1,8 @@
 // Text of several lines that is told while it is typed: Streamlit's own is told when it is left.
-const kept = new WeakMap();
 const PAUSE = 250; // Milliseconds without a key.
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  let lines = kept.get(parentElement);
-  if (!lines) {
-    lines = new Lines(parentElement);
-    kept.set(parentElement, lines);
-  }
-  lines.setState = setStateValue;
-  lines.update(data);
+  return mounted(component, Lines);
 }
 
 class Lines {

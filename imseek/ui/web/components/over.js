@@ -4,9 +4,9 @@ class Over {
     this.dialog = document.createElement("dialog");
     this.dialog.className = "over";
     this.dialog.setAttribute("aria-label", "Two pictures compared");
-    this.top = element("div", "top");
-    this.stage = element("div", "stage");
-    this.foot = element("div", "foot");
+    this.top = make("div", "top");
+    this.stage = make("div", "stage");
+    this.foot = make("div", "foot");
     this.dialog.append(this.top, this.stage, this.foot);
     parent.appendChild(this.dialog);
     this.mode = "slider";
@@ -63,7 +63,7 @@ class Over {
     this.panes = this.pair.map((picture, n) => this.pane(picture, n));
     const parts = [...this.panes];
     if (this.mode === "slider") {
-      this.handle = element("div", "handle");
+      this.handle = make("div", "handle");
       parts.push(this.handle);
     }
     this.stage.replaceChildren(...parts);
@@ -78,13 +78,13 @@ class Over {
 
   label(picture, n) {
     const facts = picture.facts.slice(0, 3).map((fact) => fact.value);
-    const made = element("div", "label");
-    made.append(element("b", "", n ? "other" : picture.suggested ? "suggested" : "first"), element("bdi", "", picture.name), element("span", "", facts.join(", ")));
+    const made = make("div", "label");
+    made.append(make("b", "", n ? "other" : picture.suggested ? "suggested" : "first"), make("bdi", "", picture.name), make("span", "", facts.join(", ")));
     return made;
   }
 
   pane(picture, n) {
-    const pane = element("div", `pane ${n ? "other" : "first"}`);
+    const pane = make("div", `pane ${n ? "other" : "first"}`);
     const image = document.createElement("img");
     image.alt = picture.name;
     image.draggable = false;
@@ -214,21 +214,14 @@ class Over {
 }
 
 function button(name, text, key, act, label = "") {
-  const made = element("button", name);
+  const made = make("button", name);
   made.type = "button";
-  made.append(element("span", "", text));
-  if (key) made.append(element("kbd", "", key));
+  made.append(make("span", "", text));
+  if (key) made.append(make("kbd", "", key));
   if (label) made.setAttribute("aria-label", label);
   made.addEventListener("click", (event) => {
     event.stopPropagation();
     act();
   });
-  return made;
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.textContent = text;
   return made;
 }

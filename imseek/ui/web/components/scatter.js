@@ -1,20 +1,7 @@
 // A map of pictures to look around in and to choose from. The files of imseek/ui/map_page that draw and move it, and
-// scatter_overlay.js, stand before this one. Streamlit calls this again on every run; what must outlive a run is kept by the element it is in.
-const scatters = new WeakMap();
-
+// scatter_overlay.js, stand before this one.
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  let scatter = scatters.get(parentElement);
-  if (!scatter) {
-    scatter = new Scatter(parentElement);
-    scatters.set(parentElement, scatter);
-  }
-  scatter.trigger = setTriggerValue;
-  scatter.update(data);
-  return () => {
-    scatters.delete(parentElement);
-    scatter.end();
-  };
+  return mounted(component, Scatter);
 }
 
 class Scatter {
@@ -25,8 +12,8 @@ class Scatter {
     this.mode = "move";
     this.names = new Map();
     this.loading = new Loading((i, side) => this.source(i, side), () => this.mark());
-    this.root = element("div", "map");
-    this.bar = element("div", "bar");
+    this.root = make("div", "map");
+    this.bar = make("div", "bar");
     this.modes = ["move", "lasso", "box"].map((mode) => this.button(
       { move: "Move", lasso: "Lasso", box: "Rectangle" }[mode],
       { move: "Drag to move the map", lasso: "Drag around pictures to choose them (or hold Shift and drag); with Ctrl they are added",
@@ -36,20 +23,20 @@ class Scatter {
     this.show.type = "checkbox";
     this.show.checked = true;
     this.show.addEventListener("change", () => this.mark());
-    const pictures = element("label", "pictures");
+    const pictures = make("label", "pictures");
     pictures.append(this.show, " pictures");
-    this.status = element("span", "status");
+    this.status = make("span", "status");
     this.status.setAttribute("role", "status");
     this.clear = this.button("Clear selection", "Choose none", () => this.tell("cleared", true));
     this.bar.append(...this.modes, this.button("+", "Enlarge (+)", () => this.plane?.zoomBy(1.4)),
       this.button("−", "Make smaller (-)", () => this.plane?.zoomBy(1 / 1.4)),
       this.button("Whole map", "Show all (0)", () => this.fit()), pictures, this.status, this.clear);
-    this.stage = element("div", "stage");
-    this.legend = element("div", "legend");
+    this.stage = make("div", "stage");
+    this.legend = make("div", "legend");
     this.legend.setAttribute("aria-label", "Legend");
-    this.card = element("div", "card");
+    this.card = make("div", "card");
     this.card.setAttribute("role", "status");
-    const inside = element("div", "inside");
+    const inside = make("div", "inside");
     inside.append(this.stage, this.legend);
     this.root.append(this.bar, inside);
     parent.append(this.root);
@@ -61,7 +48,7 @@ class Scatter {
   }
 
   button(text, title, act) {
-    const made = element("button", "", text);
+    const made = make("button", "", text);
     made.type = "button";
     made.title = title;
     made.addEventListener("click", act);
@@ -76,12 +63,11 @@ class Scatter {
 
   tell(name, value) { this.trigger(name, value); }
 
-  end() {
+  close() {
     this.ended = true;
     this.observer.disconnect();
     this.dark.removeEventListener("change", this.themed);
     this.canvas?.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
-    this.root.remove();
   }
 
   // -- what comes from the page -------------------------------------------------------------------------------
@@ -128,12 +114,12 @@ class Scatter {
     this.ids = new BigInt64Array(bytes, 0, n);
     const xs = new Float32Array(bytes, 8 * n, n), ys = new Float32Array(bytes, 12 * n, n);
     this.canvas?.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
-    this.canvas = element("canvas", "points");
+    this.canvas = make("canvas", "points");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "application");
     this.canvas.setAttribute("aria-label", `Map of ${n.toLocaleString("en")} pictures. Arrow keys lead from picture to ` +
       "picture, Enter shows one large, Space chooses it, plus and minus zoom, 0 shows all, Escape lets go.");
-    this.over = element("canvas", "over");
+    this.over = make("canvas", "over");
     this.over.setAttribute("aria-hidden", "true");
     this.stage.replaceChildren(this.canvas, this.over, this.card);
     this.plane = makePlane(xs, ys, new Uint8Array(n).fill(1), () => this.panned());
@@ -376,11 +362,4 @@ class Scatter {
     if (i >= 0) this.plane.reveal(i);
     this.mark();
   }
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

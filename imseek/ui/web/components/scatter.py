@@ -18,7 +18,7 @@ from imseek.ui.web import sent
 from imseek.ui.web.sent import Sent
 
 _HERE = Path(__file__).parent
-_FILES = ("scatter.css", "scatter_overlay.js", "scatter.js")
+_FILES = ("scatter.css", "mounting.js", "scatter_overlay.js", "scatter.js")
 #: Corners of a line that somebody may draw.
 _CORNERS = 20_000
 
@@ -152,5 +152,5 @@ def read_lasso(value: Any) -> Lasso | None:
 
 @cache
 def _mount() -> Any:
-    css, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
-    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + over + js)
+    css, mounting, over, js = ((_HERE / name).read_text("utf-8") + "\n" for name in _FILES)
+    return st.components.v2.component("imseek_scatter", css=css, js=drawing() + mounting + over + js)

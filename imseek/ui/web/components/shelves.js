@@ -1,6 +1,6 @@
 // Rows of small pictures below headings: what a class looks like. Needs common.js and large.js.
 export default function (component) {
-  mounted(component, Shelves);
+  return mounted(component, Shelves);
 }
 
 class Shelves {

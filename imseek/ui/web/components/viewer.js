@@ -1,22 +1,22 @@
-// One picture large, opened by the page. Streamlit calls this again on every run.
-const viewers = new WeakMap();
-
+// One picture large, opened by the page.
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  let viewer = viewers.get(parentElement);
-  if (!viewer) {
-    viewer = {};
-    viewer.large = new Large(parentElement, (id, key) => {
-      if (viewer.search === null) viewer.trigger("pressed", { id, key });
-      else window.location.assign(`${viewer.search}&like=id:${id}`);
+  return mounted(component, Viewer);
+}
+
+class Viewer {
+  constructor(parent) {
+    this.large = new Large(parent, (id, key) => {
+      if (this.search === null) this.trigger("pressed", { id, key });
+      else window.location.assign(`${this.search}&like=id:${id}`);
     });
-    viewers.set(parentElement, viewer);
   }
-  viewer.trigger = setTriggerValue;
-  viewer.search = data.search;
-  viewer.large.opens = data.opens;
-  viewer.large.less = data.search === null;
-  if (viewer.epoch === data.epoch) return;
-  viewer.epoch = data.epoch;
-  viewer.large.open(data.cards, data.at, data.base);
+
+  update(data) {
+    this.search = data.search;
+    this.large.opens = data.opens;
+    this.large.less = data.search === null;
+    if (data.epoch === this.epoch) return;
+    this.epoch = data.epoch;
+    this.large.open(data.cards, data.at, data.base);
+  }
 }

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from imseek.collection import Collection
+from imseek.showing.words import count, size
 from imseek.types import Hit
-from imseek.ui.cli.output import count, size
 from imseek.ui.web import hub, taking
 from imseek.ui.web.choices import LARGEST, choice
 from imseek.ui.web.components import component, nothing

@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.errors import StreamlitDuplicateElementKey
 
 from imseek.collection import Collection
+from imseek.showing.words import count
 from imseek.types import Hit, HitGroup, Image
-from imseek.ui.cli.output import count
 from imseek.ui.web import asked, hub, shell
 from imseek.ui.web.components.grid import Card, Heading, Picked, grid
 from imseek.ui.web.parts import download

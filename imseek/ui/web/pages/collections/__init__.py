@@ -8,7 +8,7 @@ import streamlit as st
 
 from imseek.errors import ImseekError
 from imseek.library import Named
-from imseek.ui.cli.output import count
+from imseek.showing.words import count
 from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import adding, caring, facts, new, overview, running

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import streamlit as st
 
+from imseek.collection import Collection
 from imseek.library import Named
-from imseek.types import CollectionInfo, IndexReport, SourceInfo, display_path
+from imseek.showing.words import count
+from imseek.types import CollectionInfo, SourceInfo, display_path
 from imseek.ui.cli.index import plan_summary
-from imseek.ui.cli.output import count
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
 from imseek.ui.web.components.folders import folders
@@ -32,7 +33,7 @@ def show(named: Named, info: CollectionInfo) -> None:
             _sources(named, info.sources, busy)
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Update all", type="primary", disabled=busy, key="collections-update-all"):
-                running.start(named, creating.index_command())
+                running.start(named, creating.Adding().command())
             st.caption("Looks at all sources again: what is new is added, what is gone leaves.")
     st.subheader("Add pictures" if info.sources else "Add the first pictures", anchor=False)
     _add(named, busy)
@@ -56,7 +57,7 @@ def _sources(named: Named, sources: tuple[SourceInfo, ...], busy: bool) -> None:
                 key = f"{named.name}-{source.source_id}"
                 there = source.present and not busy
                 if source.path and st.button("Update", key=f"collections-update-{key}", disabled=not there):
-                    running.start(named, creating.index_command([_typed(source)]))
+                    running.start(named, creating.Adding((_typed(source),)).command())
                 if source.path and st.button("Moved…", key=f"collections-moved-{key}", disabled=busy):
                     _relocate(named, source)
                 if st.button("Remove…", key=f"collections-remove-{key}", disabled=busy):
@@ -111,27 +112,36 @@ def _add(named: Named, busy: bool) -> None:
     with st.container(horizontal=True):
         add = st.button("Index", type="primary", disabled=busy or not paths, key="collections-index")
         plan = st.button("What would be done?", disabled=busy or not paths)
+    wanted = creating.Adding(
+        tuple(paths),
+        skip_known=known,
+        follow_symlinks=follow,
+        hidden=hidden,
+        rehash=rehash,
+        limit=None if limit is None else int(limit),
+    )
     if add:
-        command = creating.index_command(
-            paths,
-            skip_known=known,
-            follow_symlinks=follow,
-            hidden=hidden,
-            rehash=rehash,
-            limit=None if limit is None else int(limit),
-        )
-        running.start(named, command)
+        running.start(named, wanted.command())
     elif plan:
-        _start_plan(named, paths, follow)
+        _start_plan(named, wanted)
         st.rerun()
 
 
-def _start_plan(named: Named, paths: list[str], follow: bool) -> None:
-    def look(work: Task[Any]) -> IndexReport:
-        work.say(f"Looking at what lies in {', '.join(paths)}")
-        return hub().open(named.name).index(paths, dry_run=True, follow_symlinks=follow)
+def _start_plan(named: Named, wanted: creating.Adding) -> None:
+    def look(work: Task[Any]) -> list[str]:
+        work.say(f"Looking at what lies in {', '.join(wanted.paths)}")
+        return planned(hub().open(named.name), wanted)
 
     background.start(_PLAN, str(named.path), look)
+
+
+def planned(collection: Collection, wanted: creating.Adding) -> list[str]:
+    """What would be done, in words."""
+    report = wanted.plan(collection)
+    lines = plan_summary(report)
+    if wanted.limit is not None and wanted.limit < report.added + report.changed:
+        lines.append(f"at most {count(wanted.limit, 'picture')} would be read now")
+    return lines
 
 
 @st.fragment(run_every=0.5)
@@ -149,7 +159,7 @@ def _plan(work: Task[Any]) -> None:
         if work.error is not None:
             shell.refused(work.error)
         else:
-            for line in plan_summary(cast("IndexReport", work.result())):
+            for line in work.result():
                 st.text(capitalised(line))
         if st.button("Hide", key="collections-hide-plan"):
             background.forget(work)

@@ -9,9 +9,8 @@ import streamlit as st
 
 from imseek import library, upkeep
 from imseek.library import Named
+from imseek.showing.words import count, printable, size
 from imseek.types import CollectionInfo, RepairReport, VerifyReport
-from imseek.ui.cli.output import count, size
-from imseek.ui.cli.texts import printable
 from imseek.ui.web import background, shell
 from imseek.ui.web.background import Task
 from imseek.ui.web.pages.collections import running

@@ -11,7 +11,8 @@ import imseek
 from imseek import jobs, library
 from imseek.encoders import PRESETS
 from imseek.errors import CollectionExistsError, UsageError
-from imseek.ui.cli.output import size
+from imseek.showing.words import size
+from imseek.types import IndexReport, SourceOptions
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
 
@@ -136,31 +137,46 @@ def demo() -> Wanted:
     from imseek.ui import demo as demo_photos
 
     paths = [str(path) for path in demo_photos.photographs()]
-    return Wanted(library.DEMO_NAME, demo_photos.ENCODER, index=index_command(paths))
+    return Wanted(library.DEMO_NAME, demo_photos.ENCODER, index=Adding(tuple(paths)).command())
 
 
-def index_command(
-    paths: Sequence[str] = (),
-    *,
-    skip_known: bool = False,
-    rehash: bool = False,
-    retry_failed: bool = False,
-    follow_symlinks: bool = False,
-    hidden: bool = False,
-    limit: int | None = None,
-) -> tuple[str, ...]:
-    """``imseek index`` with the options of the page; without paths, all sources again."""
-    flags = {
-        "--skip-known": skip_known,
-        "--rehash": rehash,
-        "--retry-failed": retry_failed,
-        "--follow-symlinks": follow_symlinks,
-        "--hidden": hidden,
-    }
-    limited = () if limit is None else ("--limit", str(limit))
-    # What follows `--` is a path, whatever it begins with.
-    given = ("--", *paths) if paths else ()
-    return ("index", *(flag for flag, wanted in flags.items() if wanted), *limited, *given)
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """Pictures to be added, with the options of the page; without paths, all sources again."""
+
+    paths: tuple[str, ...] = ()
+    skip_known: bool = False
+    rehash: bool = False
+    retry_failed: bool = False
+    follow_symlinks: bool = False
+    hidden: bool = False
+    limit: int | None = None
+
+    def command(self) -> tuple[str, ...]:
+        """As ``imseek index``, for :func:`imseek.jobs.start`."""
+        flags = {
+            "--skip-known": self.skip_known,
+            "--rehash": self.rehash,
+            "--retry-failed": self.retry_failed,
+            "--follow-symlinks": self.follow_symlinks,
+            "--hidden": self.hidden,
+        }
+        limited = () if self.limit is None else ("--limit", str(self.limit))
+        # What follows `--` is a path, whatever it begins with.
+        given = ("--", *self.paths) if self.paths else ()
+        return ("index", *(flag for flag, wanted in flags.items() if wanted), *limited, *given)
+
+    def plan(self, collection: imseek.Collection) -> IndexReport:
+        """What the command would do. Raises as :meth:`imseek.Collection.index`."""
+        return collection.index(
+            self.paths,
+            source=SourceOptions(hidden=True) if self.hidden else None,
+            dry_run=True,
+            rehash=self.rehash,
+            retry_failed=self.retry_failed,
+            follow_symlinks=self.follow_symlinks,
+            skip_known=self.skip_known,
+        )
 
 
 def with_runtime(command: Sequence[str], runtime: imseek.Runtime | None) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ import streamlit as st
 
 from imseek import jobs, upkeep
 from imseek.library import Named
+from imseek.showing.words import printable, size
 from imseek.types import CollectionInfo, display_path
 from imseek.ui.cli.building import index_facts, policy_line
-from imseek.ui.cli.output import size
-from imseek.ui.cli.texts import printable
 from imseek.ui.web import shell
 from imseek.ui.web.pages.collections import creating, running, telling
 
@@ -24,7 +23,7 @@ def show_failures(named: Named, info: CollectionInfo) -> None:
     busy = running.is_at_work(named) is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Try all of them again", type="primary", disabled=busy):
-            running.start(named, creating.index_command(retry_failed=True))
+            running.start(named, creating.Adding(retry_failed=True).command())
         st.caption("A file that has changed since is tried again by every update.")
     for group in telling.grouped(info.failures):
         with st.container(border=True):

@@ -77,7 +77,7 @@ def _form(busy: bool) -> None:
         whole = st.button("Create and index", type="primary", disabled=not ready or listing.chosen is None)
         empty = st.button("Create it empty", disabled=not ready)
     if whole and listing.chosen is not None:
-        _start(creating.Wanted(name, encoder, captions, creating.index_command([listing.chosen])))
+        _start(creating.Wanted(name, encoder, captions, creating.Adding((listing.chosen,)).command()))
     elif empty:
         _start(creating.Wanted(name, encoder, captions))
 

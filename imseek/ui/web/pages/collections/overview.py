@@ -10,7 +10,7 @@ from imseek import jobs
 from imseek.data.current import read_current
 from imseek.errors import ImseekError
 from imseek.library import Named
-from imseek.ui.cli.output import count
+from imseek.showing.words import count
 from imseek.ui.web import shell
 
 _SHOWN = 60

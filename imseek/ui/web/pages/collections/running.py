@@ -13,7 +13,7 @@ from imseek import jobs
 from imseek.errors import ImseekError
 from imseek.jobs import Job
 from imseek.library import Named
-from imseek.ui.cli.output import count
+from imseek.showing.words import count
 from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.collections import telling

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +10,8 @@ from typing import Final, TypeGuard
 
 from imseek import jobs
 from imseek.jobs import Job
+from imseek.showing.words import count, duration, printable
 from imseek.types import Failure, SkipReason, display_path
-from imseek.ui.cli.output import count
-from imseek.ui.cli.texts import printable
 from imseek.ui.web.plain import capitalised
 
 _LOG: Final = 64 * 1024
@@ -132,15 +130,6 @@ def _share(job: Job) -> float | None:
 def _is(number: object) -> TypeGuard[int]:
     """Later versions of imseek may keep anything there."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``3 min``, ``2 h 5 min``."""
-    whole = math.ceil(max(seconds, 0.0))
-    if whole < 90:
-        return f"{whole} s"
-    minutes = math.ceil(whole / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def seconds_between(started: str, now: datetime | None = None) -> float:

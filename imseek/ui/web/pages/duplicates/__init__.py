@@ -6,11 +6,12 @@ from typing import Final
 
 import streamlit as st
 
-from imseek.ui.cli.output import count
+from imseek.showing.words import count
 from imseek.ui.web import shell
 from imseek.ui.web.hub import hub
 from imseek.ui.web.pages.duplicates import clearing, finding, judged, listed, returning, reviewing
 from imseek.ui.web.pages.duplicates.desk import desk
+from imseek.ui.web.plain import capitalised
 
 _VIEW: Final = "duplicates-view"
 _REVIEW: Final = "One by one"
@@ -29,6 +30,10 @@ def show() -> None:
     if images:
         finding.ask(of, [one.name for one in hub().collections() if one.path != of.root])
         finding.watch(of)
+    if of.kept.unread is not None:
+        shell.refused(of.kept.unread)
+    elif of.kept.note is not None:
+        st.text(f"⚠️ {capitalised(of.kept.note)}")
     st.session_state.setdefault(_VIEW, _REVIEW)
     if st.session_state.pop(listed.GO, False):
         st.session_state[_VIEW] = _REVIEW

@@ -12,8 +12,8 @@ from imseek import duplicates
 from imseek.curate.acts import plan_file
 from imseek.curate.acts.plans import Plan
 from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import ActedFile, Action, ApplyReport, DuplicateKind, DuplicateReport, display_path
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import finding, returning

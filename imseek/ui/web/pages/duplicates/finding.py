@@ -9,8 +9,8 @@ import streamlit as st
 
 from imseek import duplicates
 from imseek.errors import ImseekError
+from imseek.showing.words import count, duration, size
 from imseek.types import DuplicateKind, DuplicateReport, KeepRule, Progress
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
 from imseek.ui.web import shell
 from imseek.ui.web.background import Task
@@ -187,12 +187,8 @@ def bar(progress: Progress | None, doing: str) -> None:
     of = f" of {progress.total:,}" if progress.total else ""
     said = f"{progress.phase.capitalize()}: {progress.done:,}{of}"
     if progress.total and progress.seconds > 5 and 0 < share < 1:
-        said += f", about {_span(progress.seconds * (1 - share) / share)} more"
+        said += f", about {duration(progress.seconds * (1 - share) / share)} more"
     st.progress(min(1.0, share), text=said)
-
-
-def _span(seconds: float) -> str:
-    return count(round(seconds), "second") if seconds < 90 else count(round(seconds / 60), "minute")
 
 
 def _lines(text: str) -> tuple[str, ...]:

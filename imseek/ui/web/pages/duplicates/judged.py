@@ -11,8 +11,8 @@ import streamlit as st
 from imseek import duplicates
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError
+from imseek.showing.words import count
 from imseek.types import Judgement, Place
-from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates.desk import Desk

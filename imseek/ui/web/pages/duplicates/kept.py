@@ -6,7 +6,6 @@ groups does not: one thread stores what was decided, in its order, and takes bac
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,8 @@ from typing import Any, Final
 
 from imseek import duplicates
 from imseek.data.current import read_current
-from imseek.encoders.cache import write_atomically
-from imseek.errors import ImseekError, LockedError
+from imseek.errors import ImseekError, LockedError, StorageError
+from imseek.ui.web import documents
 from imseek.ui.web.pages.duplicates.review import (
     Key,
     Said,
@@ -39,7 +38,8 @@ class Kept:
     """What was decided about the groups of one collection. Safe to use from several threads.
 
     ``settings`` are what was looked for last, for the form to begin with. ``written`` is told the generation before and
-    after each commit of judgements.
+    after each commit of judgements. ``note`` says where a damaged file was put; ``unread`` why there is one that is
+    left alone: then nothing can be decided.
     """
 
     def __init__(self, root: Path, file: Path, written: Callable[[int, int], None] | None = None) -> None:
@@ -55,9 +55,11 @@ class Kept:
         self.settings: dict[str, Any] = {}
         self.version = 0
         self.trouble: ImseekError | None = None
-        self._load()
-        if self.waiting:
-            self.store()
+        self.note: str | None = None
+        self.unread: StorageError | None = None
+        with suppress(StorageError):
+            self._load()
+        self.store()
 
     @property
     def states(self) -> Mapping[Key, State]:
@@ -78,14 +80,16 @@ class Kept:
         return len(self._undone) + sum(one.before is None and bool(one.wanted) for one in self._said)
 
     def say(self, *said: Said) -> None:
-        """Each is undone by itself. Raises OSError where the file cannot be written: then none was said."""
+        """Each is undone by itself. Raises StorageError where the file cannot be read or written: then none is said."""
         with self._lock:
+            self._load_late()
             self._change([*self._said, *said], self._undone)
         self.store()
 
     def undo(self) -> Said | None:
         """Take back the last decision, and return it. Raises as :meth:`say`."""
         with self._lock:
+            self._load_late()
             if not self._said:
                 return None
             *said, last = self._said
@@ -95,8 +99,10 @@ class Kept:
 
     def set_up(self, settings: Mapping[str, Any]) -> None:
         with self._lock:
+            with suppress(StorageError):
+                self._load_late()
             self.settings = dict(settings)
-            with suppress(OSError):
+            with suppress(StorageError):
                 self._save()
 
     def store(self) -> None:
@@ -135,7 +141,7 @@ class Kept:
                     new.before = before
                     if not any(one is new for one in self._said):  # Undone meanwhile.
                         self._undone.append(before)
-                with suppress(OSError):
+                with suppress(StorageError):
                     self._save()
 
     def _new(self) -> Said | None:
@@ -164,24 +170,39 @@ class Kept:
         self.version += 1
 
     def _save(self) -> None:
+        if self.unread is not None:
+            raise self.unread
         document = {
             "imseek_review": FORMAT,
             "settings": self.settings,
             "said": to_json(self._said),
             "undone": [verdicts_to_json(one) for one in self._undone],
         }
-        write_atomically(self._file, json.dumps(document).encode())
+        documents.save(self._file, document)
 
     def _load(self) -> None:
-        """A file that is damaged, or of a later imseek, is left out: judgements are in the collection all the same."""
+        """A damaged file is put aside: judgements are in the collection all the same. Raises StorageError."""
+        self.unread = None
         try:
-            document = json.loads(self._file.read_bytes())
-            if document["imseek_review"] != FORMAT:
-                return
-            said = from_json(document["said"])
-            undone = [verdicts_from_json(one) for one in document["undone"]]
-            settings = dict(document["settings"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return
-        self._said, self._undone, self.settings = said, undone, settings
-        self._states = states(said)
+            loaded = documents.load(self._file, "imseek_review", FORMAT, _parsed)
+        except StorageError as error:
+            self.unread = error
+            raise
+        if loaded.aside is not None:
+            self.note = (
+                f"what was decided here could not be read: its file was damaged, and is now {loaded.aside}"
+            )
+        if loaded.found is not None:
+            self._said, self._undone, self.settings = loaded.found
+            self._states = states(self._said)
+
+    def _load_late(self) -> None:
+        """Once it can be read after all. Raises StorageError."""
+        if self.unread is not None:
+            self._load()
+            self.version += 1
+
+
+def _parsed(document: Any) -> tuple[list[Said], list[Verdicts], dict[str, Any]]:
+    undone = [verdicts_from_json(one) for one in document["undone"]]
+    return from_json(document["said"]), undone, dict(document["settings"])

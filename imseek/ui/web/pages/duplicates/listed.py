@@ -8,10 +8,11 @@ from typing import Final
 
 import streamlit as st
 
+from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import DuplicateGroup, DuplicateReport
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS
-from imseek.ui.web import hub
+from imseek.ui.web import hub, shell
 from imseek.ui.web.components.grid import Card, grid
 from imseek.ui.web.pages.duplicates import reviewing, shown
 from imseek.ui.web.pages.duplicates.desk import Desk
@@ -116,7 +117,7 @@ def _say(of: Desk, groups: Sequence[DuplicateGroup], act: Act) -> None:
             said.append(decide(group, state, act, (token(present(group, state).keeper),)))
     try:
         of.kept.say(*said)
-    except OSError as error:
-        st.text(f"⚠️ {error}")
+    except ImseekError as error:
+        shell.refused(error)
         return
     st.rerun(scope="fragment")

@@ -8,8 +8,8 @@ import streamlit as st
 
 from imseek import duplicates
 from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import UndoInfo, UndoReport, display_path
-from imseek.ui.cli.output import count, size
 from imseek.ui.web import shell
 from imseek.ui.web.pages.duplicates import finding
 from imseek.ui.web.pages.duplicates.desk import Desk

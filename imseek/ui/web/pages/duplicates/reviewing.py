@@ -8,8 +8,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imseek.errors import ImseekError
+from imseek.showing.words import count, size
 from imseek.types import DuplicateGroup, DuplicateReport
-from imseek.ui.cli.output import count, size
 from imseek.ui.web.components.compare import Acted, compare
 from imseek.ui.web.pages.duplicates import shown
 from imseek.ui.web.pages.duplicates.desk import Desk
@@ -136,7 +136,7 @@ def _acted(of: Desk, report: DuplicateReport, acted: Acted) -> None:
             state = of.kept.states.get(key_of(group), UNDECIDED)
             if acted.act != "apart" or len(present(group, state).members) < 2:
                 onward(of, report, n)
-    except (ImseekError, OSError, ValueError) as error:
+    except (ImseekError, ValueError) as error:
         st.session_state[_SAID] = capitalised(str(error))
 
 
@@ -172,7 +172,7 @@ def _done(of: Desk, report: DuplicateReport) -> None:
         if st.button("Undo the last decision", shortcut="u", key="duplicates-undo"):
             try:
                 undo(of)
-            except (ImseekError, OSError) as error:
+            except ImseekError as error:
                 st.session_state[_SAID] = str(error)
             st.rerun(scope="fragment")
         if st.button("Look at them again", key="duplicates-first"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from imseek.showing.words import count, size
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, display_path
-from imseek.ui.cli.output import count, size
 from imseek.ui.duplicates_page import WORDS, percent
 from imseek.ui.web import hub
 from imseek.ui.web.about import SHOWN

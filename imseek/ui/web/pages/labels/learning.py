@@ -11,9 +11,9 @@ import streamlit as st
 
 from imseek import probes
 from imseek.collection import Collection
+from imseek.showing.words import count
 from imseek.types import ProgressCallback
 from imseek.types.probes import ProbeApplied, ProbeInfo, ProbeScore
-from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.shelves import shelves
 from imseek.ui.web.pages.labels import pictures, saved, sets, working

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data.reader import Reader
+from imseek.showing.words import count
 from imseek.types import LabelExamples, Place
-from imseek.ui.cli.output import count
 from imseek.ui.web import hub
 from imseek.ui.web.components.grid import Card
 from imseek.ui.web.components.shelves import Row, Shelf

@@ -10,8 +10,8 @@ import streamlit as st
 from imseek import tags
 from imseek.collection import Collection
 from imseek.errors import ImseekError
+from imseek.showing.words import count
 from imseek.types import TagCount, TagReport
-from imseek.ui.cli.output import count
 from imseek.ui.cli.tag import given_by
 from imseek.ui.web import asked, shell
 from imseek.ui.web.plain import one_line
@@ -75,7 +75,9 @@ def _one(name: str, collection: Collection, one: TagCount, there: Sequence[TagCo
                 query = asked.only(f"tag({asked.literal(one.tag)})").parameters()
                 st.switch_page(shell.page("search"), query_params=query)
             with st.popover("Rename"):
-                to = (st.text_input("New name", key="tags-to", max_chars=200) or "").strip()
+                # What was typed for one tag is no name of another.
+                key = f"tags-to-{st.session_state['tags-changes']}-{one.tag}"
+                to = (st.text_input("New name", key=key, max_chars=200) or "").strip()
                 if any(other.tag == to for other in there) and to != one.tag:
                     st.text(
                         "There is such a tag already: the two become one, and cannot be told apart after that."

@@ -14,8 +14,8 @@ from imseek.encoders import prompts
 from imseek.errors import ImseekError
 from imseek.explore.labels import scales
 from imseek.explore.labels.classes import Classes
+from imseek.showing.words import count
 from imseek.types import LabelPreview, ProgressCallback
-from imseek.ui.cli.output import count
 from imseek.ui.web import hub, shell
 from imseek.ui.web.components.lines import LONGEST, lines
 from imseek.ui.web.components.shelves import shelves

@@ -14,6 +14,7 @@ import streamlit as st
 from imseek import jobs
 from imseek.errors import ImseekError, MissingExtraError
 from imseek.explore.maps.laying import FITTED
+from imseek.showing.words import duration
 from imseek.ui.web import shell
 from imseek.ui.web.plain import capitalised
 
@@ -42,14 +43,6 @@ def estimate(method: str, images: int) -> float:
     if method == "pca":
         return 1 + images * _PROJECTED
     return _START + min(images, FITTED) * _LAID_OUT + max(0, images - FITTED) * _PLACED
-
-
-def duration(seconds: float) -> str:
-    """As people say it."""
-    if seconds < 45:
-        return f"about {max(5, round(seconds / 5) * 5)} seconds"
-    minutes = max(1, round(seconds / 60))
-    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
 
 
 def start(root: Path, what: str, arguments: Sequence[str]) -> None:
@@ -149,4 +142,4 @@ def offer(root: Path, images: int, *, key: str, name: str = "map", again: bool =
 
 
 def _takes(method: str, images: int) -> str:
-    return duration(estimate(method, images))
+    return f"about {duration(estimate(method, images))}"

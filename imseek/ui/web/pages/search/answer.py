@@ -9,8 +9,8 @@ import streamlit as st
 
 from imseek.collection import Collection
 from imseek.errors import ExpiredPageError, ImageNotFoundError, ImseekError
+from imseek.showing.words import count
 from imseek.types import Hit, SearchResult
-from imseek.ui.cli.output import count
 from imseek.ui.web import shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import state

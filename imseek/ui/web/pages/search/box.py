@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -41,6 +43,8 @@ _STYLE: Final = """<style>
 }
 </style>"""
 _URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+#: Words such as "/ or \" are looked for, and so is what is too long for a name.
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _PATH: Final = re.compile(r"(?:file://)?(?:~|\.{1,2})?/\S.*", re.IGNORECASE)
 
 
@@ -105,7 +109,7 @@ def _words() -> None:
     text = st.session_state[_WORDS]
     now = state.current().asked
     try:
-        what = _opened(text.strip())
+        what = opened(text.strip(), state.home())
         state.go(pieces.submitted(now, text) if what is None else pieces.submitted(now, "").with_part(what))
     except ImseekError as error:
         state.refuse(error)
@@ -137,29 +141,37 @@ def _chip(chip: str, what: str, value: float | None) -> None:
     state.go(pieces.changed(state.current().asked, chip, what, value))
 
 
-def _opened(text: str) -> Part | None:
-    """The picture that a typed path or link leads to, kept here; None for words. Only what is typed is opened, never
-    what stands in an address. Raises QueryError, MediaError."""
-    if _URL.fullmatch(text):
-        from imseek.search.compose import fetched
-        from imseek.search.query import Term
+def opened(text: str, home: Path) -> Part | None:
+    """The picture that a typed path or link leads to, kept in ``home``; None for words. Only what is typed is opened,
+    never what stands in an address. Raises QueryError, MediaError."""
+    from imseek.search.compose import fetched
+    from imseek.search.query import Term
 
+    if _URL.fullmatch(text):
         data, called = fetched(Term(url=text))
     elif _PATH.fullmatch(text) and "\0" not in text:
         from imseek.search.parse import parse
 
         path = parse(text).picture
         assert isinstance(path, Path)
-        if not path.is_file():  # Words such as "/ or \" are looked for.
+        try:
+            status = path.stat()
+        except ValueError:
             return None
-        if path.stat().st_size > uploads.LARGEST:
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            raise QueryError(f"cannot read the picture {path}: {error.strerror}") from error
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > uploads.LARGEST:
             raise QueryError(
                 f"{path} is larger than {uploads.LARGEST >> 20} MiB", hint="search with a smaller copy of it"
             )
-        data, called = path.read_bytes(), path.name
+        data, called = fetched(Term(picture=path))[0], path.name
     else:
         return None
-    return Part("upload", uploads.keep(state.home(), data, called))
+    return Part("upload", uploads.keep(home, data, called))
 
 
 @lru_cache(64)

@@ -42,9 +42,9 @@ def show(collection: Collection, asked: Asked) -> None:
             with st.spinner("Looking at what is known of the pictures…"):
                 known = {one.column: one for one in of(collection)}
                 tagged = tuple((one.tag, one.images) for one in tags.counts(collection))
-                sources = reading(collection, lambda reader: reader.sources())
-            if len(sources) > 1:
-                _source(asked, {n: display_path(one.root) for n, one in sorted(sources.items())})
+                roots = sources(collection)
+            if len(roots) > 1:
+                _source(asked, roots)
             _common(asked, known, tagged)
             _others(asked, known)
             _condition(asked)
@@ -60,6 +60,12 @@ def of(collection: Collection) -> tuple[Facet, ...]:
 def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
     """Of one generation of the collection that lies there, which may be another later."""
     return reading(path, facets)
+
+
+def sources(collection: Collection) -> dict[int, str]:
+    """Where its pictures come from now, by the numbers of sources."""
+    found = reading(collection, lambda reader: reader.living_sources())
+    return {n: display_path(one.root) for n, one in sorted(found.items())}
 
 
 def _common(asked: Asked, known: dict[str, Facet], tagged: tuple[tuple[str, int], ...]) -> None:

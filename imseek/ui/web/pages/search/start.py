@@ -20,8 +20,8 @@ from imseek.data.reader import Reader
 from imseek.errors import ImseekError
 from imseek.explore.reading import reading
 from imseek.search.where import Filters
+from imseek.showing.words import count
 from imseek.types import Hit, TagCount
-from imseek.ui.cli.output import count
 from imseek.ui.web import asked, shell
 from imseek.ui.web.asked import Asked
 from imseek.ui.web.pages.search import filters, state
