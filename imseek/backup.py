@@ -202,7 +202,7 @@ def _telling(
         nonlocal told
         if stop is not None and stop.is_set():
             raise InterruptedError
-        now, total = time.monotonic(), manifest.bytes
+        now, total = time.monotonic(), manifest.total
         if progress is None or (done < total and now - told < OFTEN):
             return
         told = now
@@ -222,7 +222,7 @@ def _info(manifest: Manifest) -> BackupInfo:
         images=manifest.images,
         index=manifest.index,
         files=len(manifest.entries),
-        bytes=manifest.bytes,
+        bytes=manifest.total,
     )
 
 

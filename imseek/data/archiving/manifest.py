@@ -53,7 +53,8 @@ class Manifest:
     entries: tuple[Entry, ...]
 
     @property
-    def bytes(self) -> int:
+    def total(self) -> int:
+        """Bytes of all files."""
         return sum(entry.size for entry in self.entries)
 
     def sealed(self) -> bytes:

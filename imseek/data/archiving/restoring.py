@@ -85,7 +85,7 @@ def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Curr
 
 
 def _check_room(tape: Tape, folder: Path) -> None:
-    needed, free = tape.manifest.bytes, shutil.disk_usage(folder).free
+    needed, free = tape.manifest.total, shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
             f"{tape.name} holds {needed:,} bytes, and there are {free:,} free at {folder}",
@@ -111,7 +111,8 @@ def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
             _check_files(tape, connection)
             if new_identity:
                 _identify(connection, root, work)
-            identity = Identity(*(get_meta(connection, name) for name in ("uuid", "created", "places")))
+            uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
+            identity = Identity(uuid=uuid, created=created, places=places)
             current = current_of(connection)
         catalog.fold()
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,9 @@ from imseek.data.current import Current, Identity, read_identity, sealed
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, StaleGenerationError
+
+#: Nothing else in their folder is of ours.
+_JOURNAL: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.jsonl")
 
 #: Generations that are tried, one after the other, before a writer is too quick for us; and seconds between them.
 _TRIES: Final = 20
@@ -170,6 +174,8 @@ def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     """
     found: dict[Entry, BinaryIO] = {}
     for path in sorted((root / layout.UNDO).glob("*.jsonl")):
+        if not _JOURNAL.fullmatch(path.name):
+            continue
         try:
             file = _reading(path, stack)
         except FileNotFoundError:  # All of it was undone, and a purge has come.

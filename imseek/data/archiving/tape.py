@@ -22,6 +22,9 @@ _MOST_PADDING: Final = 2**20
 #: A name that does not fit into a header has a member of its own before it.
 _MOST_NAME: Final = 1024
 
+#: What unpacks a file that begins so.
+_UNPACK: Final = {b"\x1f\x8b": "gzip -dc", b"\x28\xb5": "zstd -dc", b"\xfd7": "xz -dc"}
+
 #: Is told how many bytes have passed, and may raise to end the work.
 Tell = Callable[[int], None]
 
@@ -75,7 +78,7 @@ class Tape:
 
     def __init__(self, stream: Stream, name: str) -> None:
         self._stream, self.name = stream, name
-        first = self._header()
+        first = self._header(first=True)
         if first is None or first.name != NAME:
             raise BackupError(f"{name} is no backup of imseek")
         if first.size > MOST_BYTES:
@@ -97,7 +100,7 @@ class Tape:
                 raise BackupError(
                     f"{self.name}: {entry.path} says {found.size:,} bytes instead of {entry.size:,}"
                 )
-            copied = []
+            copied: list[Entry] = []
 
             def copy_to(out: Sink, entry: Entry = entry, copied: list[Entry] = copied) -> None:
                 try:
@@ -115,7 +118,7 @@ class Tape:
             raise BackupError(f"{self.name}: {next(iter(waiting.values())).path} is not in it")
         self._finish()
 
-    def _header(self) -> tarfile.TarInfo | None:
+    def _header(self, *, first: bool = False) -> tarfile.TarInfo | None:
         """The next member, a plain file; None at the end."""
         long_name: str | None = None
         while True:
@@ -125,7 +128,10 @@ class Tape:
             try:
                 found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             except tarfile.HeaderError as error:
-                raise BackupError(f"{self.name} is no tar, or damaged ({error})") from error
+                hint = None
+                if first and (unpack := _UNPACK.get(block[:2])) is not None:
+                    hint = f"unpack it on the way: {unpack} ARCHIVE | imseek restore - NAME"
+                raise BackupError(f"{self.name} is no tar, or damaged ({error})", hint=hint) from error
             if found.type == tarfile.GNUTYPE_LONGNAME and long_name is None and 0 < found.size <= _MOST_NAME:
                 name = self._exactly(found.size, "a name")
                 long_name = name.rstrip(b"\0").decode("utf-8", "surrogateescape")

@@ -24,7 +24,7 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
 
     Killed, it stays, and the next one of the same ``name`` removes it. Raises StorageError.
     """
-    prefix = f".imseek-{name}-"
+    prefix = f".imseek-{name[:80]}-"  # A name has 255 bytes at most.
     with explained(parent):
         _clear(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imseek._version import __version__
 from imseek.data.archiving import tape
-from imseek.data.archiving.manifest import FOLDER, NAME, Manifest
+from imseek.data.archiving.manifest import FOLDER, NAME, Manifest, parse
 from imseek.data.archiving.taking import Taken, taken
 from imseek.data.catalog import now
 from imseek.errors import CorruptCollectionError
@@ -53,6 +53,7 @@ def _write(root: Path, found: Taken, manifest: Manifest, out: tape.Sink, tell: T
 
     tell(manifest, 0)
     first = manifest.sealed()
+    parse(first, "the archive")  # What could not be restored must not be written.
     out.write(tape.header(NAME, len(first), mtime) + first + tape.padding(len(first)))
     for entry, file in found.files.items():
         out.write(tape.header(f"{FOLDER}/{entry.path}", entry.size, mtime))

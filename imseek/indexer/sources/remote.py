@@ -174,7 +174,7 @@ def _explained() -> Iterator[None]:
     """Whatever a file system raises as OSError with a number: each has errors of its own."""
     try:
         yield
-    except ImseekError:
+    except (ImseekError, InterruptedError):  # The latter is a wish of ours, without a number.
         raise
     except FileNotFoundError as error:
         # fsspec says so of whatever a web server answers, and where there is none.
