@@ -75,6 +75,7 @@ from imseek.types.evaluate import (
     Retrieved,
     Side,
 )
+from imseek.types.exports import ExportFormat, ExportOptions, ExportReport
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,
@@ -172,6 +173,9 @@ __all__ = [
     "DuplicatePair",
     "DuplicateReport",
     "Estimate",
+    "ExportFormat",
+    "ExportOptions",
+    "ExportReport",
     "Failure",
     "FileAction",
     "Float32",

@@ -33,6 +33,7 @@ from imseek.ui.cli import (
     duplicates,
     encoders,
     evaluate,
+    export,
     extract,
     index,
     info,
@@ -76,6 +77,7 @@ app.add_typer(tag.app, name="tag")
 captions.register(app)
 browse.register(app)
 extract.register(app)
+export.register(app)
 # Duplicates
 duplicates.register(app)
 judge.register(app)
