@@ -8,10 +8,20 @@ from typing import Final
 
 from imseek.errors import UsageError, did_you_mean
 from imseek.exports.base import Format
+from imseek.exports.clip_retrieval import write_clip_retrieval
+from imseek.exports.parquet import write_parquet
 from imseek.exports.tabular import write_csv, write_jsonl
 from imseek.types import ExportOptions
 
 _ALL: Final = (
+    Format(
+        "clip-retrieval",
+        "folder",
+        "vectors and metadata for clip-retrieval index",
+        write_clip_retrieval,
+        vectors=True,
+        options=frozenset({"copy"}),
+    ),
     Format(
         "csv",
         "file",
@@ -28,6 +38,14 @@ _ALL: Final = (
         write_jsonl,
         streams=True,
         endings=(".jsonl", ".ndjson"),
+    ),
+    Format(
+        "parquet",
+        "file",
+        "a row for each image with its vector",
+        write_parquet,
+        vectors=True,
+        endings=(".parquet", ".pq"),
     ),
 )
 FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}

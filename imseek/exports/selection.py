@@ -116,15 +116,18 @@ class Selection:
 
     def blocks(self, size: int = BLOCK) -> Iterator[Block]:
         """All images in their order, ``size`` at a time."""
-        for start in range(0, len(self.ids), size):
-            ids = self.ids[start : start + size]
-            listed = ids.tolist()
+        return self.blocks_of(self.ids, self.scores, size)
+
+    def blocks_of(self, ids: Ids, scores: Float32 | None, size: int = BLOCK) -> Iterator[Block]:
+        """The same of some of them."""
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            listed = part.tolist()
             places, tags = self.reader.places(listed), self.reader.tags(listed)
-            table = self.stored.table(ids)
             yield Block(
-                ids,
-                None if self.scores is None else self.scores[start : start + size],
-                table.rename_columns(self.schema.names),
+                part,
+                None if scores is None else scores[start : start + size],
+                self.stored.table(part).rename_columns(self.schema.names),
                 [places.get(i) for i in listed],
                 [tuple(tags.get(i, ())) for i in listed],
             )

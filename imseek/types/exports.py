@@ -15,9 +15,11 @@ class ExportOptions:
     """What a single format can be told; what the format does not know has to stay at its default.
 
     - ``spreadsheet`` (csv): texts that a spreadsheet would run as a formula get an apostrophe before them.
+    - ``copy`` (clip-retrieval): files of vectors are copied, and never the collection's own under a second name.
     """
 
     spreadsheet: bool = False
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

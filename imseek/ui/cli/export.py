@@ -32,6 +32,15 @@ _ASKED: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
 _SHOWN: Final = 10
 
 _OPTIONS: Final = {
+    "copy": (
+        False,
+        Annotated[
+            bool,
+            typer.Option(
+                "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
+            ),
+        ],
+    ),
     "spreadsheet": (
         False,
         Annotated[
@@ -76,7 +85,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="csv or jsonl (docs/exports.md); by default the ending of the file's name tells.",
+            help="clip-retrieval, csv, faiss, jsonl or parquet (docs/exports.md); by default the ending of the "
+            "file's name tells.",
         ),
     ] = None,
     text: Annotated[
