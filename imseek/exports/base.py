@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, Literal
 
 from imseek.data.stages import Telling
 from imseek.exports.selection import Selection
-from imseek.types import ExportFormat, ExportOptions, Failure
+from imseek.types import ExportFormat, ExportOptions, SkippedPicture
 
 #: The phase of progress that all formats share.
 WRITING: Final = "writing images"
@@ -22,7 +22,7 @@ class Written:
 
     images: int
     linked: int = 0
-    skipped: tuple[Failure, ...] = ()
+    skipped: tuple[SkippedPicture, ...] = ()
     notes: tuple[str, ...] = ()
 
 

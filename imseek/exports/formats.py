@@ -10,6 +10,7 @@ from imseek.errors import UsageError, did_you_mean
 from imseek.exports.base import Format
 from imseek.exports.clip_retrieval import write_clip_retrieval
 from imseek.exports.parquet import write_parquet
+from imseek.exports.pictured import PICTURED
 from imseek.exports.tabular import write_csv, write_jsonl
 from imseek.types import ExportOptions
 
@@ -47,6 +48,7 @@ _ALL: Final = (
         vectors=True,
         endings=(".parquet", ".pq"),
     ),
+    *PICTURED,
 )
 FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
 

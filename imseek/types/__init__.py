@@ -75,7 +75,7 @@ from imseek.types.evaluate import (
     Retrieved,
     Side,
 )
-from imseek.types.exports import ExportFormat, ExportOptions, ExportReport
+from imseek.types.exports import ExportFormat, ExportOptions, ExportReport, SkippedPicture
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,
@@ -246,6 +246,7 @@ __all__ = [
     "Shown",
     "Side",
     "SkipReason",
+    "SkippedPicture",
     "SourceInfo",
     "SourceOptions",
     "SpaceInfo",

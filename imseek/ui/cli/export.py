@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.asking import FLAGS, Asking
+from imseek.ui.cli.building import bytes_of
 from imseek.ui.cli.flags import Group, with_groups
 from imseek.ui.cli.output import count, say, say_collection, size
 from imseek.ui.cli.progress import stoppable
@@ -50,13 +51,66 @@ _OPTIONS: Final = {
             ),
         ],
     ),
+    "link": (
+        None,
+        Annotated[
+            Literal["hard", "symbolic"] | None,
+            typer.Option("--link", help="Of imagefolder, fiftyone: link to pictures that are files."),
+        ],
+    ),
+    "classes": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--classes",
+                metavar="COLUMN",
+                help="Of imagefolder: a folder for each value of it, or of tags.",
+            ),
+        ],
+    ),
+    "shard_images": (
+        None,
+        Annotated[
+            int | None,
+            typer.Option(
+                "--shard-images",
+                metavar="N",
+                min=1,
+                help="Of webdataset: pictures in a tar (default: 10000).",
+            ),
+        ],
+    ),
+    "shard_size": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--shard-size",
+                metavar="SIZE",
+                help="Of webdataset: the most that a tar takes (default: 1GB).",
+            ),
+        ],
+    ),
+    "ending": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--ending",
+                metavar="ENDING",
+                help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
+            ),
+        ],
+    ),
 }
 
 
 def _made_options(values: dict[str, Any]) -> ExportOptions:
     from imseek.types import ExportOptions
 
-    return ExportOptions(**values)
+    shard_size = values["shard_size"]
+    return ExportOptions(**{**values, "shard_size": None if shard_size is None else bytes_of(shard_size)})
 
 
 def register(app: typer.Typer) -> None:
@@ -111,6 +165,9 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file, or a folder that was exported before.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if a picture could not be had.")
+    ] = False,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
     *,
@@ -161,7 +218,7 @@ def export(
         jsonout.print_json(_json(report, chosen))
     else:
         _say(report)
-    return 0
+    return 3 if strict and report.skipped else 0
 
 
 def _check_no_query(asking: dict[str, Any], limit: int | None) -> None:
@@ -210,9 +267,10 @@ def _ids(file: str) -> list[int]:
 
 def _say(report: ExportReport) -> None:
     for one in report.skipped[:_SHOWN]:
-        say(f"left out: {printable(os.fsdecode(one.path))}: {printable(one.message)}")
+        shown = "" if one.place is None else f", {one.place.display}"
+        say(f"no picture of image {one.image_id}{shown}: {printable(one.message)}")
     if (more := len(report.skipped) - _SHOWN) > 0:
-        say(f"left out: {count(more, 'more picture')} that cannot be read")
+        say(f"no picture of {count(more, 'more image')} (all of them with --json)")
     for note in report.notes:
         say(printable(note))
     if report.target == b"-":
@@ -238,8 +296,8 @@ def _json(report: ExportReport, chosen: library.Resolved) -> dict[str, Any]:
         "encoder": report.encoder,
         "skipped": [
             {
-                "source_id": one.source_id,
-                **jsonout.path(one.path),
+                "image_id": one.image_id,
+                **({} if one.place is None else jsonout.path(one.place.path)),
                 "reason": one.reason,
                 "message": one.message,
             }
