@@ -9,6 +9,7 @@ from typing import Final
 from imseek.errors import UsageError, did_you_mean
 from imseek.exports.base import Format
 from imseek.exports.clip_retrieval import write_clip_retrieval
+from imseek.exports.faiss_file import write_faiss
 from imseek.exports.parquet import write_parquet
 from imseek.exports.pictured import PICTURED
 from imseek.exports.tabular import write_csv, write_jsonl
@@ -31,6 +32,14 @@ _ALL: Final = (
         streams=True,
         endings=(".csv",),
         options=frozenset({"spreadsheet"}),
+    ),
+    Format(
+        "faiss",
+        "folder",
+        "an index for faiss.read_index, and the ids of its rows",
+        write_faiss,
+        vectors=True,
+        options=frozenset({"half"}),
     ),
     Format(
         "jsonl",

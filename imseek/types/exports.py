@@ -18,6 +18,7 @@ class ExportOptions:
 
     - ``spreadsheet`` (csv): texts that a spreadsheet would run as a formula get an apostrophe before them.
     - ``copy`` (clip-retrieval): files of vectors are copied, and never the collection's own under a second name.
+    - ``half`` (faiss): rows of float16, at half the size; scores are then off by up to 0.001.
     - ``link`` (fiftyone, imagefolder): pictures that are files are linked to, ``"hard"`` or ``"symbolic"``.
     - ``classes`` (imagefolder): a folder for each value of this column, or of ``"tags"``.
     - ``shard_images``, ``shard_size`` (webdataset): the most pictures in a tar, and its bytes.
@@ -26,6 +27,7 @@ class ExportOptions:
 
     spreadsheet: bool = False
     copy: bool = False
+    half: bool = False
     link: Literal["hard", "symbolic"] | None = None
     classes: str | None = None
     shard_images: int | None = None

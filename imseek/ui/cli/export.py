@@ -33,6 +33,13 @@ _ASKED: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
 _SHOWN: Final = 10
 
 _OPTIONS: Final = {
+    "half": (
+        False,
+        Annotated[
+            bool,
+            typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+        ],
+    ),
     "copy": (
         False,
         Annotated[
