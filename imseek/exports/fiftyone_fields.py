@@ -62,7 +62,7 @@ class Schema:
         self.names: dict[str, str] = {}
         for name in map(str, types):
             if name not in held:
-                self.names[name] = _field_name(_CALLED.get(name, name), {*self.names.values()})
+                self.names[name] = field_name(_CALLED.get(name, name), {*self.names.values()})
         self.renamed = {old: new for old, new in self.names.items() if new != _CALLED.get(old, old)}
         self._kinds = {name: _kind(name, types[name]) for name in self.names}
 
@@ -161,7 +161,7 @@ def _date(text: str) -> Document:
     return {"$date": {"$numberLong": str(since)}}
 
 
-def _field_name(name: str, taken: set[str]) -> str:
+def field_name(name: str, taken: set[str]) -> str:
     """One that FiftyOne takes and no other column has: a word, which does not begin with ``_``."""
     plain = re.sub(r"\W", "_", name).strip("_") or "column"
     plain = f"column_{plain}" if plain in _TAKEN.split() or plain[0].isdigit() else plain

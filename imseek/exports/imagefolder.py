@@ -29,6 +29,8 @@ NONE: Final = "none"
 TAGS: Final = "tags"
 #: ``datasets`` takes these words in the name of a folder for that of a split.
 _SPLITS: Final = "train training validation valid dev val test testing eval evaluation"
+#: What no file can be called on Windows.
+_DEVICES: Final = "con prn aux nul " + " ".join(f"com{n} lpt{n}" for n in range(10))
 #: Bytes of the name of a folder.
 _LONGEST: Final = 100
 
@@ -114,6 +116,8 @@ def safe(value: str) -> str:
         c if c.isalnum() or c in " -_" or unicodedata.combining(c) else "_" for c in plain
     ).strip()
     plain = plain.encode()[:_LONGEST].decode(errors="ignore").strip() or "_"
+    if plain.casefold() in _DEVICES.split():
+        return f"{plain}~"
     # A letter more, and it is another word.
     return re.sub(r"[^-_ 0-9]+", lambda word: word[0] + "~" * (word[0] in _SPLITS.split()), plain)
 
