@@ -66,8 +66,7 @@ def placed(
 
     def finish() -> None:
         with explained(made):
-            for path in (made, *made.rglob("*")) if folder else (made,):
-                (durable.sync_folder if path.is_dir() else durable.sync_file)(path)
+            (durable.sync_tree if folder else durable.sync_file)(made)
             check_target(target, folder=folder, force=force, collection=collection)
             if folder and target.exists() and os.listdir(target):
                 target.rename(before)  # No folder takes the place of one that is not empty.

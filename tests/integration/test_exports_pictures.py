@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -20,7 +21,7 @@ import imseek
 import imseek.media
 from imseek import export, tags
 from imseek.data.reader import Reader
-from imseek.errors import UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import ExportOptions, SourceOptions
 
 
@@ -341,3 +342,36 @@ class TestProjector:
         report = export.write(root, tmp_path / "out", format="projector", where="width < 0")
         assert report.images == 0
         assert not (tmp_path / "out" / "sprite.png").exists()
+
+
+class TestPlacing:
+    @pytest.mark.parametrize("name", ["imagefolder", "fiftyone"])
+    def test_a_full_disk_leaves_nothing(self, root, tmp_path, monkeypatch, name) -> None:
+        def full(path: Path, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StorageError, match="No space left"):
+            export.write(root, tmp_path / "out", format=name)
+        assert not [one for one in tmp_path.iterdir() if "out" in one.name]
+
+    def test_all_that_was_written_is_on_the_disk(self, root, photos, tmp_path, monkeypatch) -> None:
+        """Each file and folder is fsynced before its folder takes its name; what links lead to is not."""
+        synced = set[tuple[int, int]]()
+        fsync = os.fsync
+
+        def noting(fd: int) -> None:
+            synced.add((os.fstat(fd).st_dev, os.fstat(fd).st_ino))
+            fsync(fd)
+
+        monkeypatch.setattr(os, "fsync", noting)
+        out = tmp_path / "out"
+        export.write(
+            root, out, format="imagefolder", options=ExportOptions(link="symbolic", classes="format")
+        )
+        made = [out, *out.rglob("*")]
+        links = [path for path in made if path.is_symlink()]
+        assert len(links) == 6
+        wanted = {(path.stat().st_dev, path.stat().st_ino) for path in made if path not in links}
+        assert wanted <= synced
+        assert (photos.stat().st_dev, (photos / "coffee.png").stat().st_ino) not in synced
