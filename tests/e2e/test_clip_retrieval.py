@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
