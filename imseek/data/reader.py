@@ -293,15 +293,7 @@ class Reader:
         """Those that are live in this generation, by id, in the order asked for."""
         metadata = self.metadata(image_ids)
         live = [image_id for image_id in dict.fromkeys(image_ids) if image_id in metadata]
-        tags: dict[int, list[str]] = {}
-        query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
-        with connect_read_only(self.root) as connection:
-            for chunk in chunks(live):
-                marks = ",".join("?" * len(chunk))
-                values = (self.generation, self.generation, *chunk)
-                for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY tag", values):
-                    tags.setdefault(image_id, []).append(tag)
-            self.check_history(connection)
+        tags = self.tags(live)
         places = self.places(live)
         return {
             image_id: Image(
@@ -313,6 +305,19 @@ class Reader:
             )
             for image_id in live
         }
+
+    def tags(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
+        """The tags, in order, of those images that have some."""
+        found: dict[int, list[str]] = {}
+        query = "SELECT DISTINCT image_id, tag FROM tags WHERE born <= ? AND died > ? AND image_id IN "
+        with connect_read_only(self.root) as connection:
+            for chunk in chunks(image_ids):
+                marks = ",".join("?" * len(chunk))
+                values = (self.generation, self.generation, *chunk)
+                for image_id, tag in connection.execute(f"{query}({marks}) ORDER BY tag", values):
+                    found.setdefault(image_id, []).append(tag)
+            self.check_history(connection)
+        return found
 
     def _locate(self, image_ids: Iterable[int]) -> Iterator[tuple[Shard, int]]:
         """Shard and row of each live id; ids that are not live are passed over."""

@@ -133,10 +133,11 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
         # A field is one of INTRINSIC in all tables or in none, but for MEASURES, which may be a source's in old ones.
         fields.append(parts[0].with_type(common_type(part.type for part in parts)))
     schema = pa.schema(fields)
-    return pa.concat_tables([_with_schema(table, schema) for table in tables])
+    return pa.concat_tables([with_schema(table, schema) for table in tables])
 
 
-def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of ``schema``: those that the table lacks are null, those of another type meet as in `column_of`."""
     arrays = []
     for field in schema:
         if field.name not in table.column_names:
@@ -223,6 +224,14 @@ def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = N
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
                 found[position] = {k: v for k, v in row.items() if v is not None and k != "image_id"}
     return found
+
+
+def read_some(path: Path, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+    """Columns of some rows (ascending) of a Parquet file. What is read are the row groups that hold them."""
+    with _open(path) as file:
+        groups, first = np.unique(rows // ROW_GROUP, return_inverse=True)
+        table = file.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
+    return table.take(pa.array(first * ROW_GROUP + rows % ROW_GROUP))
 
 
 def read_texts(path: Path, column: str) -> Iterator[list[str | None]]:

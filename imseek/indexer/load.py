@@ -140,7 +140,7 @@ def _loaded(
     if candidate.found.where is not None:
         # What waits to be encoded or settled must not keep the bytes of rows in memory.
         candidate = replace(candidate, found=replace(candidate.found, where=None))
-    size = len(content.data)
+    size = len(content.data) if content.taken is None else content.taken.size
     caption, extra = content.caption, content.extra
     return Loaded(candidate, content.stat, content_hash, size, picture, caption, extra, as_of, known)
 

@@ -16,8 +16,9 @@ from imseek.errors import MediaError, UsageError
 from imseek.indexer.load import unit_rows
 from imseek.indexer.scan import Settings
 from imseek.indexer.sources.base import Container, Found
+from imseek.indexer.sources.exported import Claim
 from imseek.indexer.sources.files import load_file
-from imseek.indexer.sources.vectors import Row, Vectors
+from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
 from imseek.indexer.targets import Target
 from imseek.media.decode import decode
 
@@ -47,8 +48,10 @@ def check(
         if target.source.kind != "vectors":
             left.append(target)
             continue
+        source = open_vectors(target.root, target.options)
+        claim = source.claim()
         try:
-            _check_named(target, [encoder.info.reference for encoder in encoders.values()])
+            proven = _check_named(target, claim, list(encoders.values()))
         except UsageError as error:
             if target.source.source_id < 0:
                 raise
@@ -56,12 +59,11 @@ def check(
             continue
         left.append(target)
         (encoder,) = encoders.values()
-        source = Vectors(target.root)
         try:
             arrays = [entry for entry in source.scan() if isinstance(entry, Container)]
             opened = [array for array in arrays if _is_opened(catalog, target, array, settings)]
             if opened:
-                notes += _check_evidence(target, source, opened, encoder)
+                notes += _check_evidence(target, source, opened, encoder, proven=proven)
         except OSError:
             continue  # What cannot be read is reported by the run.
         finally:
@@ -78,32 +80,43 @@ def _is_opened(catalog: Catalog, target: Target, array: Container, settings: Set
     return not same or lost > 0 or settings.rehash or settings.retry_failed
 
 
-def _check_named(target: Target, references: Sequence[str]) -> None:
-    if len(references) > 1:
+def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder]) -> bool:
+    """Whether the file itself says that this very encoder, with these weights, made its vectors."""
+    if len(encoders) > 1:
         raise UsageError(
             f"{target.shown}: vectors can be taken over only where a collection has one encoder of pictures",
             hint="make another collection for them",
         )
-    named = target.options.encoder
+    (encoder,) = encoders
+    named = target.options.encoder or (None if claim is None else claim.encoder)
     if named is None:
         raise UsageError(
             f"{target.shown} holds vectors, and nothing in it says which encoder made them",
             hint="name it with --encoder (SourceOptions.encoder)",
         )
-    if canonical(named) != references[0]:
+    if canonical(named) != encoder.info.reference:
         raise UsageError(
-            f"{target.shown}: vectors of {named} cannot join a collection that is encoded with {references[0]}",
+            f"{target.shown}: vectors of {named} cannot join a collection that is encoded with "
+            f"{encoder.info.reference}",
             hint="make another collection for them",
         )
+    if claim is None or claim.fingerprint is None:
+        return False
+    if claim.fingerprint != encoder.fingerprint():
+        raise UsageError(
+            f"{target.shown}: its vectors were made by {claim.encoder}, with weights that are not this collection's",
+            hint="make another collection for them, or index the pictures themselves",
+        )
+    return True
 
 
 def _check_evidence(
-    target: Target, source: Vectors, changed: Sequence[Container], encoder: Encoder
+    target: Target, source: Vectors, changed: Sequence[Container], encoder: Encoder, *, proven: bool
 ) -> list[str]:
     cosines: list[float] = []
     for container in changed:
         try:
-            dim = source.array(container.path).shape[1]
+            dim = source.matrix(container.path).dim
         except (MediaError, OSError):
             continue  # Reported by the run.
         if dim != encoder.info.dim:
@@ -111,8 +124,10 @@ def _check_evidence(
                 f"{target.shown}: its vectors have {dim} numbers, those of {encoder.info.reference} {encoder.info.dim}",
                 hint="name the encoder that made them",
             )
-        if len(cosines) < SAMPLES:
+        if len(cosines) < SAMPLES and not proven:
             cosines += _compare(target, source, container, encoder, SAMPLES - len(cosines))
+    if proven:
+        return []
     if not cosines:
         return [
             f"{target.shown}: no picture could be read to compare: that {encoder.info.reference} made the "

@@ -120,6 +120,8 @@ class _Targets:
     def kind_of(self, path: bytes) -> str:
         if self._options is not None and self._options.kind is not None:
             return self._options.kind
+        if self._options is not None and self._options.vector_column is not None:
+            return "vectors"
         for source, root in self._sources:  # Also where it is not there at present.
             if root == path and source.kind != LIST:
                 return source.kind

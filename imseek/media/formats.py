@@ -31,6 +31,27 @@ _RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
 #: What makes a format of ``_PACKAGES`` readable.
 FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
 
+#: How the name of a file of each format ends. Camera raw files end as their makers say.
+_ENDINGS: Final = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "TIFF": "tif",
+    "BMP": "bmp",
+    "AVIF": "avif",
+    "HEIC": "heic",
+    "JPEG XL": "jxl",
+    "SVG": "svg",
+    "JPEG 2000": "jp2",
+    "PSD": "psd",
+    "OpenEXR": "exr",
+    "ICO": "ico",
+}
+_RAW_ENDINGS: Final = "3fr arw cr2 cr3 crw dng mrw nef nrw orf pef raf rw2 srw x3f"
+#: Of a camera raw file whose name says nothing: that of the documented format.
+_RAW_ENDING: Final = "dng"
+
 _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -75,6 +96,19 @@ def sniff(data: bytes) -> str | None:
     if data[4:8] == b"ftyp":
         return _isobmff_format(data)
     return "SVG" if _is_svg(data) else None
+
+
+def ending_of(data: bytes, name: bytes = b"") -> str | None:
+    """How the name of a file with this picture should end: ``jpg``, whatever its ``name`` says now.
+
+    Only of camera raw files the name counts, as their contents do not tell the makers apart. None where it is no
+    picture of a known format.
+    """
+    found = sniff(data)
+    if found != "camera raw":
+        return None if found is None else _ENDINGS[found]
+    suffix = name.rpartition(b".")[2].lower().decode("ascii", "replace")
+    return suffix if suffix in _RAW_ENDINGS.split() else _RAW_ENDING
 
 
 def codecs() -> dict[str, bool]:

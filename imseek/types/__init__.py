@@ -76,6 +76,7 @@ from imseek.types.evaluate import (
     Retrieved,
     Side,
 )
+from imseek.types.exports import ExportFormat, ExportOptions, ExportReport, SkippedPicture
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,
@@ -175,6 +176,9 @@ __all__ = [
     "DuplicatePair",
     "DuplicateReport",
     "Estimate",
+    "ExportFormat",
+    "ExportOptions",
+    "ExportReport",
     "Failure",
     "FileAction",
     "Float32",
@@ -246,6 +250,7 @@ __all__ = [
     "Shown",
     "Side",
     "SkipReason",
+    "SkippedPicture",
     "SourceInfo",
     "SourceOptions",
     "SpaceInfo",

@@ -111,7 +111,7 @@ class SourceOptions:
     ``node_modules``). ``columns`` names the metadata columns to keep, or, with a minus before each, to drop.
     ``image_column`` and ``caption_column`` name those of a table where its usual names do not tell. ``allow_private``
     fetches pictures from addresses of the local network too. ``encoder`` says what made vectors that are taken over,
-    and must be named.
+    and must be named where their file does not; ``vector_column`` is where a Parquet file has them.
     """
 
     kind: str | None = None
@@ -123,3 +123,4 @@ class SourceOptions:
     caption_column: str | None = None
     allow_private: bool = False
     encoder: str | None = None
+    vector_column: str | None = None

@@ -59,9 +59,9 @@ def open_source(
 
         return Archives(root, choose=choose, below=below)
     if kind == "vectors":
-        from imseek.indexer.sources.vectors import Vectors
+        from imseek.indexer.sources.vectors import open_vectors
 
-        return Vectors(root, choose=choose, allow_private=options.allow_private)
+        return open_vectors(root, options, choose)
     raise ValueError(f"{kind!r} is no kind of source")
 
 
@@ -78,6 +78,10 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
         from imseek.indexer.sources.table import Table
 
         Table(root, options, choose=filter_of(options)).check()
+    if kind == "vectors":
+        from imseek.indexer.sources.vectors import open_vectors
+
+        open_vectors(root, options).check()
 
 
 def options_of(document: str) -> SourceOptions:

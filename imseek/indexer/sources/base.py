@@ -61,11 +61,13 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """What another tool has computed: a unit row (dim,) float16, and facts of the picture, which is not opened."""
+    """What another tool has computed: a unit row (dim,) float16, and facts of the picture, which is not opened;
+    ``size`` is that of its file in bytes (0: not known)."""
 
     row: npt.NDArray[np.float16]
     facts: ImageFacts
     content_hash: bytes
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

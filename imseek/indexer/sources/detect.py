@@ -1,4 +1,7 @@
-"""What kind of source lies at a path, told from names: a folder of shards, a table, a data set, or just pictures."""
+"""What kind of source lies at a path, told from names: a folder of shards, a table, a data set, or just pictures.
+
+One file tells more: Parquet that says which encoder made its vectors.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,18 @@ def kind_of(path: bytes) -> str:
         return "archive"
     suffix = container_suffix(path)
     if suffix in TABLES:
-        return "table"
+        return "vectors" if _holds_vectors(path, suffix) else "table"
     if suffix == b".npy":
         return "vectors"
     return "list" if is_url(path) else "file"
+
+
+def _holds_vectors(path: bytes, suffix: bytes) -> bool:
+    if suffix not in (b".parquet", b".pq") or is_url(path):
+        return False
+    from imseek.indexer.sources.exported import claim_of  # pyarrow comes with it.
+
+    return claim_of(path) is not None
 
 
 def is_archive(path: bytes) -> bool:

@@ -1,14 +1,17 @@
-"""Vectors that another tool has made: clip-retrieval's folders, or one ``.npy`` with its metadata beside it.
+"""Vectors that another tool has made: clip-retrieval's folders, one ``.npy`` with its metadata beside it, or a column
+of a Parquet file.
 
-No picture is opened: rows of the arrays are taken over. docs/sources.md, "Vectors made elsewhere".
+No picture is opened: rows are taken over. docs/sources.md, "Vectors made elsewhere".
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -20,19 +23,21 @@ from imseek.data.catalog import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Taken, Unreachable
+from imseek.indexer.sources.exported import USED, Claim, claim_of, facts_of
 from imseek.indexer.sources.files import file_stat, load_file, open_binary, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
+from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.sheets import open_sheet
 from imseek.indexer.sources.sheets.base import Malformed
 from imseek.indexer.sources.web import Web
-from imseek.types import ImageFacts, SkipReason, display_path
+from imseek.types import ImageFacts, SkipReason, SourceOptions, display_path
 
-#: Rows that are looked at together.
-BLOCK: Final = 4096
 #: How far a length may be from 1 in a row that was rounded to float16 by whoever made it.
 UNIT_TOLERANCE: Final = 2e-3
 #: Endings of metadata, in the order in which they are looked for.
 METADATA: Final = (b".parquet", b".csv", b".jsonl")
+#: Columns that say where a picture lies, in the order in which they are looked for.
+_PATHS: Final = ("image_path", "path", "file_name", "filepath", "file_path", "filename", "image", "file")
 #: Columns that become facts or the place of the image, and are no columns of their own.
 _USED: Final = frozenset({"caption", "width", "height"})
 _NUMBERED: Final = re.compile(rb"img_emb_?(\d+)\.npy")
@@ -42,22 +47,35 @@ _DOMAIN: Final = b"imseek taken vector 1\0"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A row of an array, of unit length as float16, and what the metadata say of it."""
+    """A row, of unit length as float16, and what the metadata say of it: all facts, where imseek has written them."""
 
     vector: npt.NDArray[np.float16]
     told: Mapping[str, Any]
+    is_ours: bool = False
 
 
 class Vectors:
-    """The arrays of a folder that clip-retrieval has written, or one array. Arrays are containers, rows their members.
+    """The arrays of a folder that clip-retrieval has written, one array, or one Parquet file. These are containers,
+    rows their members.
 
     Their stat is that of the array and its metadata together. ``notes`` about rows follow once they are read.
     """
 
     threads = 0
 
-    def __init__(self, root: bytes, *, choose: Filter | None = None, allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        choose: Filter | None = None,
+        allow_private: bool = False,
+        column: str | None = None,
+        image_column: str | None = None,
+    ) -> None:
+        """``column`` has the vectors of a Parquet file, ``image_column`` says where pictures lie."""
         self._root = root
+        self._column = column
+        self._paths = _PATHS if image_column is None else (image_column,)
         self._choose = Filter() if choose is None else choose
         self._web = Web(allow_private=allow_private)
         self.notes: list[str] = []
@@ -80,28 +98,34 @@ class Vectors:
                 yield self._container(path)
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        array, metadata = self.array(container.path), self._metadata(container.path)
+        matrix, metadata = self.matrix(container.path), self._metadata(container.path)
         if metadata is None:
             raise MediaError(SkipReason.VANISHED, "its metadata are not there any more")
-        if (rows := sum(1 for _ in _told(metadata))) != len(array):
+        in_table = is_parquet(join(self._root, container.path))
+        if not in_table and (rows := sum(1 for _ in _told(metadata))) != matrix.rows:
             raise MediaError(
-                SkipReason.CORRUPT, f"it has {len(array):,} rows, but its metadata have {rows:,}"
+                SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}"
             )
-        folder, others, metadata_rows = _Folder(self._root, container.path), 0, _told(metadata)
-        for start in range(0, len(array), BLOCK):
-            told = list(islice(metadata_rows, BLOCK))
-            if len(told) != min(BLOCK, len(array) - start):
+        is_ours = in_table and claim_of(metadata) is not None
+        folder, others = _Folder(self._root, container.path, self._paths), 0
+        start, metadata_rows = 0, _told(metadata)
+        for block in matrix.blocks():
+            told = list(islice(metadata_rows, len(block)))
+            if len(told) != len(block):
                 raise MediaError(SkipReason.CHANGED, "its metadata changed while they were read")
-            vectors, lengths = unit_rows(array[start : start + BLOCK])
+            vectors, lengths = unit_rows(block)
+            if in_table:
+                vectors = _kept(block, vectors, lengths)
             others += int(np.count_nonzero((lengths > 0) & (np.abs(lengths - 1) > UNIT_TOLERANCE)))
             for n, (vector, length, row) in enumerate(zip(vectors, lengths, told, strict=True)):
                 location = folder.location(row)
                 path = inside(container.path, str(start + n).encode(), location)
                 if length > 0:
-                    yield Found(path, container.stat, Row(vector, row))
+                    yield Found(path, container.stat, Row(vector, row, is_ours))
                 else:
                     wrong = "all zeros" if length == 0 else "not finite"
                     yield Unreachable(path, SkipReason.BAD_VECTOR, f"the vector is {wrong}", container.stat)
+            start += len(block)
         if others:
             rows_were = "1 row was" if others == 1 else f"{others:,} rows were"
             self.notes.append(f"{self._shown(container.path)}: {rows_were} not of unit length: normalised")
@@ -137,15 +161,19 @@ class Vectors:
     def close(self) -> None:
         self._web.close()
 
-    def array(self, path: bytes) -> npt.NDArray[Any]:
-        """The array of a container, (rows, dim), mapped into memory. Raises OSError, MediaError."""
-        try:
-            array = np.load(os.fsdecode(join(self._root, path)), mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise MediaError(SkipReason.CORRUPT, f"not an array of NumPy: {error}") from error
-        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
-            raise MediaError(SkipReason.CORRUPT, "not a matrix of floating-point numbers")
-        return array
+    def matrix(self, path: bytes) -> Matrix:
+        """The vectors of a container. Raises OSError, MediaError, UsageError."""
+        return open_matrix(join(self._root, path), self._column)
+
+    def check(self) -> None:
+        """Raises UsageError for a Parquet file that does not tell in which column the vectors are."""
+        if is_parquet(self._root):
+            with suppress(OSError, MediaError):  # Reported by the run.
+                self.matrix(b"")
+
+    def claim(self) -> Claim | None:
+        """What a Parquet file says of its encoder."""
+        return claim_of(self._root) if is_parquet(self._root) else None
 
     def _container(self, path: bytes) -> Container | Unreachable:
         if self._metadata(path) is None:
@@ -158,7 +186,10 @@ class Vectors:
 
     def _metadata(self, path: bytes) -> bytes | None:
         """Where the metadata of an array lie: ``metadata/metadata_0.parquet`` for ``img_emb/img_emb_0.npy``."""
-        stem = os.path.splitext(join(self._root, path))[0]
+        whole = join(self._root, path)
+        if is_parquet(whole):
+            return whole if os.path.isfile(whole) else None
+        stem = os.path.splitext(whole)[0]
         if path:
             number = os.path.basename(stem).removeprefix(b"img_emb")
             stem = os.path.join(self._root, b"metadata", b"metadata" + number)
@@ -179,11 +210,23 @@ class Vectors:
         return display_path(join(self._root, path))
 
 
+def open_vectors(root: bytes, options: SourceOptions, choose: Filter | None = None) -> Vectors:
+    """As a source's options say."""
+    return Vectors(
+        root,
+        choose=choose,
+        allow_private=options.allow_private,
+        column=options.vector_column,
+        image_column=options.image_column,
+    )
+
+
 class _Folder:
     """Where the pictures of one array lie, as its metadata say it."""
 
-    def __init__(self, root: bytes, container: bytes) -> None:
+    def __init__(self, root: bytes, container: bytes, paths: Sequence[str]) -> None:
         folder = os.path.isdir(root)
+        self._paths = paths
         self._holder = os.path.dirname(join(root, container))
         # A relative path counts from where the other tool was started, which is nowhere on record.
         self._bases = (root, os.path.dirname(root)) if folder else (self._holder,)
@@ -191,9 +234,10 @@ class _Folder:
 
     def location(self, told: Mapping[str, Any]) -> bytes:
         """From the folder of the array to the picture, absolute, or a URL; empty where nothing tells."""
-        path, url = told.get("image_path"), told.get("url")
+        path = next((told[name] for name in self._paths if told.get(name)), None)
+        exact, url = told.get("path_b64"), told.get("url")
         if isinstance(path, str) and _is_name(path):
-            encoded = path.encode()
+            encoded = path.encode() if not isinstance(exact, str) else _decoded(exact)
             if os.path.isabs(encoded) or is_url(encoded):
                 return encoded
             if looks_like_picture(encoded) and (base := self._base_of(encoded)) is not None:
@@ -208,6 +252,15 @@ class _Folder:
             found = (base for base in self._bases if os.path.isfile(os.path.join(base, path)))
             self._base = next(found, None)
         return self._base
+
+
+def _decoded(text: str) -> bytes:
+    """Of a path that is not UTF-8; empty where it is no path."""
+    try:
+        path = base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+    return b"" if b"\0" in path else path
 
 
 def _told(metadata: bytes) -> Iterator[Mapping[str, Scalar]]:
@@ -229,6 +282,17 @@ def unit_rows(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float16], npt.NDA
         return (rows / lengths[:, None]).astype(np.float16), lengths
 
 
+def _kept(
+    block: npt.NDArray[Any], vectors: npt.NDArray[np.float16], lengths: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float16]:
+    """``vectors``, but rows that float16 holds as they are, of unit length within its rounding, to the bit: made unit
+    once more, some would differ in the last one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = block.astype(np.float16)
+        same = (half == block).all(axis=1) & (np.abs(lengths - 1) <= UNIT_TOLERANCE)
+    return np.where(same[:, None], half, vectors)
+
+
 def _content(found: Found, row: Row) -> Content:
     """A row as it is stored. What nobody has looked at is unknown: no format, and no size unless it is told."""
     told = row.told
@@ -238,10 +302,11 @@ def _content(found: Found, row: Row) -> Content:
     caption = told.get("caption")
     # The same vector is the same picture, wherever it lies now: a picture that has moved keeps its id.
     digest = hashlib.sha256(_DOMAIN + np.ascontiguousarray(row.vector, "<f2").tobytes()).digest()
-    extra = {name: value for name, value in told.items() if value is not None and name not in _USED}
-    taken = Taken(row.vector, ImageFacts(width, height, "unknown", "unknown"), digest)
+    used = USED if row.is_ours else _USED
+    extra = {name: value for name, value in told.items() if value is not None and name not in used}
+    facts, size = facts_of(told) if row.is_ours else (ImageFacts(width, height, "unknown", "unknown"), 0)
     said = caption if isinstance(caption, str) and caption else None
-    return Content(b"", found.stat, said, extra, taken)
+    return Content(b"", found.stat, said, extra, Taken(row.vector, facts, digest, size))
 
 
 def _size(told: Mapping[str, Any], *names: str) -> tuple[int, int]:

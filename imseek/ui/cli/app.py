@@ -34,6 +34,7 @@ from imseek.ui.cli import (
     duplicates,
     encoders,
     evaluate,
+    export,
     extract,
     index,
     info,
@@ -77,6 +78,7 @@ app.add_typer(tag.app, name="tag")
 captions.register(app)
 browse.register(app)
 extract.register(app)
+export.register(app)
 # Duplicates
 duplicates.register(app)
 judge.register(app)

@@ -131,7 +131,7 @@ def index(
     if listed and not names and not given:
         raise UsageError("no names on the list")
     chosen = _here(given, collection) if here else _named(given, listed, collection)
-    source = with_named_encoder(source, given, encoder)
+    source, encoder = with_named_encoder(source, given, encoder)
     known.folders(chosen.path)  # A mistake in a name is seen before anything is made.
     opening = partial(
         _open, chosen, given, encoder, also or [], runtime, captions=captions, here=here, quiet=as_json

@@ -81,6 +81,17 @@ FLAGS: Final[Mapping[str, tuple[Any, Any]]] = MappingProxyType(
                 str | None, typer.Option("--caption-column", metavar="NAME", help="Of a table: captions.")
             ],
         ),
+        "vector_column": (
+            None,
+            Annotated[
+                str | None,
+                typer.Option(
+                    "--vector-column",
+                    metavar="NAME",
+                    help="Of a Parquet file: vectors that are taken over (docs/sources.md).",
+                ),
+            ],
+        ),
         "allow_private": (
             False,
             Annotated[
@@ -109,33 +120,39 @@ SOURCE_FLAGS: Final = Group(FLAGS, _options)
 
 def with_named_encoder(
     source: SourceOptions | None, paths: list[str], encoder: str | None
-) -> SourceOptions | None:
-    """The options, with the encoder that has made the vectors at ``paths``, where that is what lies there.
+) -> tuple[SourceOptions | None, str | None]:
+    """The options, with the encoder that has made the vectors at ``paths``, where that is what lies there; and the
+    encoder of a new collection: that one.
 
-    Raises UsageError where it is not named, or something else is named beside them.
+    Raises UsageError where it is neither named nor told by what lies there, or something else is named beside it.
     """
     from imseek.data.places import is_url
     from imseek.indexer.sources import detect
 
-    told = None if source is None else source.kind
+    told = None if source is None else source.kind or (source.vector_column and "vectors")
     local = [Path(path).expanduser() for path in paths if not is_url(os.fsencode(path))]
     kinds = [told or detect.kind_of(os.fsencode(path.absolute())) for path in local if path.exists()]
     if "vectors" not in kinds:
-        return source
+        return source, encoder
     if len(paths) > 1:
         raise UsageError(
             "vectors that another tool has made are taken over by themselves", hint="one at a time"
         )
-    if encoder in (None, "auto"):
-        raise UsageError(
-            f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
-            hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
-        )
     from dataclasses import replace
 
     from imseek import SourceOptions
+    from imseek.indexer.sources.vectors import open_vectors
 
-    return replace(source or SourceOptions(), encoder=encoder)
+    options = source or SourceOptions()
+    if encoder in (None, "auto"):
+        claim = open_vectors(os.fsencode(local[0].absolute()), options).claim()
+        if claim is None:
+            raise UsageError(
+                f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
+                hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
+            )
+        return source, claim.encoder
+    return replace(options, encoder=encoder), encoder
 
 
 def read_names(files: list[str], *, null: bool) -> list[bytes]:

@@ -1,0 +1,60 @@
+"""A plain index of FAISS on disk, for others to read: rows go into the file as they come, and never all into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+import faiss
+import numpy as np
+
+from imseek.data.vectors.base import Float16
+from imseek.data.vectors.fp16 import flat
+from imseek.data.vectors.scores import unit_rows
+from imseek.errors import ImseekError
+
+
+def write_flat(out: BinaryIO, dim: int, count: int, blocks: Iterable[Float16], *, half: bool) -> None:
+    """Write ``count`` rows, which come in ``blocks`` (m, dim), for ``faiss.read_index``.
+
+    Either ``IndexFlatIP`` over unit rows of float32, whose scores are ours, or, with ``half``, an
+    ``IndexScalarQuantizer`` (QT_fp16) over the rows as they are stored, at half the size: its scores lack the division
+    by the length of a row, which rounding has moved off 1. Raises ImseekError for a FAISS whose files differ.
+    """
+    _check_layout(half=half)
+    out.write(_head(dim, count, half=half))
+    written = 0
+    for block in blocks:
+        out.write(_codes(block, half=half))
+        written += len(block)
+    assert written == count, "not as many rows as were said"
+
+
+def _head(dim: int, count: int, *, half: bool) -> bytes:
+    """What comes before the rows in a file of so many. FAISS ends a file of these kinds with the number of numbers (of
+    bytes, where they are codes) and the rows; how many rows there are stands behind the kind and ``dim``."""
+    head = bytearray(_saved(_index(dim, half=half)))
+    head[8:16] = count.to_bytes(8, "little")
+    head[-8:] = (count * dim * (2 if half else 1)).to_bytes(8, "little")
+    return bytes(head)
+
+
+def _check_layout(*, half: bool) -> None:
+    """That three rows written so are what FAISS itself would write: its files are nowhere specified."""
+    rows = np.eye(3, 4, dtype=np.float16)
+    index = _index(4, half=half)
+    index.add(rows.astype(np.float32))
+    if _saved(index) != _head(4, 3, half=half) + _codes(rows, half=half):
+        raise ImseekError(f"FAISS {faiss.__version__} writes indexes in a way that is not known here")
+
+
+def _index(dim: int, *, half: bool) -> Any:
+    return flat(dim) if half else faiss.IndexFlatIP(dim)
+
+
+def _saved(index: Any) -> bytes:
+    return bytes(faiss.serialize_index(index).tobytes())
+
+
+def _codes(rows: Float16, *, half: bool) -> bytes:
+    return (rows.astype("<f2") if half else unit_rows(rows).astype("<f4")).tobytes()

@@ -1,0 +1,222 @@
+"""What a collection holds, in the formats of other tools: ``imseek.export.write(collection, "images.parquet")``.
+
+>>> imseek.export.write("photos.imseek", "beach.csv", query="a beach", limit=500)      # doctest: +SKIP
+ExportReport(… images=500 …)
+
+docs/exports.md tells what each format holds, and what reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+
+from imseek.collection import Collection
+from imseek.collection import open as open_collection
+from imseek.data.reader import Reader
+from imseek.data.stages import Telling
+from imseek.data.system_errors import explained
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.errors import ImageNotFoundError, UsageError
+from imseek.explore.reading import allowed, reading
+from imseek.exports import placing
+from imseek.exports.base import Format, Job, Written
+from imseek.exports.formats import FORMATS, check_options, format_of
+from imseek.exports.selection import Selection, live_ids
+from imseek.search.query import Query, Question, as_query
+from imseek.types import (
+    AnyCollection,
+    ExportOptions,
+    ExportReport,
+    Float32,
+    ProgressCallback,
+    SpaceInfo,
+    path_of,
+)
+
+#: The names of all formats, each with what it is.
+KINDS: Final = {name: one.summary for name, one in FORMATS.items()}
+#: Hits of a query that go out by default.
+LIMIT: Final = 1000
+
+
+def write(
+    collection: AnyCollection,
+    target: str | os.PathLike[str] | BinaryIO,
+    *,
+    format: str | None = None,  # noqa: A002 - as other libraries that write say it
+    where: str | None = None,
+    tags: Sequence[str] = (),
+    ids: Sequence[int] | None = None,
+    query: Question | None = None,
+    limit: int = LIMIT,
+    space: int | None = None,
+    options: ExportOptions | None = None,
+    force: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> ExportReport:
+    """Write images of a collection to a file, a folder or a stream, in a format that another tool reads.
+
+    ``format`` is one of :data:`KINDS`; without it, the ending of the file's name tells. All live images go out, by
+    their id; or those that meet ``where`` (docs/where.md) and have each of ``tags``; of these only ``ids``, in
+    their order; or the hits of a ``query``, the best first, each with its score (at most ``limit``, unless it is a
+    :class:`imseek.Query` with a limit of its own). Vectors are those of the image space with the id ``space``, by
+    default of that which words are searched in. ``options`` are for single formats.
+
+    The target is written completely or not at all. Only an export of imseek is ever replaced, and a file of the same
+    name, and both only with ``force``. All that is written is of one generation.
+
+    Raises UsageError (an unknown format, a target that is taken), ImageNotFoundError (``ids``), QueryError,
+    MissingExtraError, CollectionNotFoundError, CorruptCollectionError, StorageError where it cannot be written, what
+    :meth:`imseek.Collection.search` raises for a query, and InterruptedError once ``stop`` is set.
+    """
+    stream = None if isinstance(target, str | os.PathLike) else target
+    path = Path(target).expanduser().absolute() if isinstance(target, str | os.PathLike) else None
+    chosen, options = format_of(format, path), options or ExportOptions()
+    check_options(chosen, options)
+    if stream is not None and not chosen.streams:
+        raise UsageError(f"{chosen.name} cannot be written to a stream", hint=f"name a {chosen.shape}")
+    if ids is not None and query is not None:
+        raise UsageError("ids and a query both say which images go out", hint="leave one of them out")
+    root, condition = path_of(collection), _condition(where, tags)
+    folder = chosen.shape == "folder"
+    if path is not None:
+        placing.check_target(path, folder=folder, force=force, collection=root)
+    hits = None if query is None else _asked(collection, as_query(query, limit), condition)
+    telling = Telling(progress, stop)
+
+    def work(reader: Reader) -> ExportReport:
+        selection, notes = _selected(reader, chosen, condition, ids, hits, space)
+        with ExitStack() as stack:
+            files, size = 1, 0
+            if path is None:
+                assert stream is not None
+                counting = _Counting(stream)
+                written = chosen.write(Job(selection, counting, None, options, telling))  # type: ignore[arg-type]
+                size = counting.written
+            else:
+                made, finish = stack.enter_context(
+                    placing.placed(path, folder=folder, force=force, collection=root)
+                )
+                with explained(made):
+                    written = chosen.write(Job(selection, made, path, options, telling))
+                if folder:
+                    placing.write_record(made, _record(chosen, selection, written))
+                files, size = placing.measured(made)
+                finish()
+        return ExportReport(
+            collection=reader.identity.uuid,
+            generation=reader.generation,
+            format=chosen.name,
+            target=b"-" if path is None else os.fsencode(path),
+            images=written.images,
+            files=files,
+            bytes=size,
+            linked=written.linked,
+            encoder=selection.space.encoder if chosen.vectors else None,
+            skipped=written.skipped,
+            notes=notes + written.notes,
+        )
+
+    if stream is not None:  # What has gone out cannot be taken back and begun anew.
+        reader = Reader(root)
+        try:
+            return work(reader)
+        finally:
+            reader.close()
+    return reading(root, work)
+
+
+class _Counting:
+    """A stream that counts what passes through."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self.written, self.flush = out, 0, out.flush
+
+    def write(self, data: bytes) -> int:
+        self.written += len(data)
+        return self._out.write(data)
+
+
+def _condition(where: str | None, tags: Sequence[str]) -> str | None:
+    if isinstance(tags, str):
+        raise UsageError(f"tags is a list, not {tags!r}")
+    quoted = [tag.replace("'", "''") for tag in tags]
+    parts = [f"tag('{tag}')" for tag in quoted] + ([] if where is None else [f"({where})"])
+    return " AND ".join(parts) or None
+
+
+def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
+    """Ids and scores of the hits, the best first."""
+    both = [part for part in (query.where and f"({query.where})", condition) if part]
+    query = replace(query, where=" AND ".join(both) or None)
+    with ExitStack() as stack:
+        opened = collection if isinstance(collection, Collection) else None
+        if opened is None:
+            opened = stack.enter_context(open_collection(path_of(collection)))
+        hits = opened.search(query, metadata=False).hits
+    return np.array([h.image_id for h in hits], np.int64), np.array([h.score for h in hits], np.float32)
+
+
+def _selected(
+    reader: Reader,
+    chosen: Format,
+    condition: str | None,
+    ids: Sequence[int] | None,
+    hits: tuple[Ids, Float32] | None,
+    space: int | None,
+) -> tuple[Selection, tuple[str, ...]]:
+    """What goes out of a generation, and what is to be said of it."""
+    of = partial(Selection, reader, _space(reader, space))
+    notes: list[str] = []
+    if hits is not None:
+        live = IdSet(live_ids(reader)).marks(hits[0])
+        if not live.all():
+            notes.append(f"{int((~live).sum()):,} hits have left the collection meanwhile")
+        selection = of(hits[0][live], hits[1][live])
+    elif ids is not None:
+        wanted = np.array(list(dict.fromkeys(ids)), np.int64)
+        missing = wanted[~IdSet(live_ids(reader)).marks(wanted)]
+        if missing.size:
+            raise ImageNotFoundError(f"no image {missing[0]} in this collection")
+        meets = allowed(reader, condition)
+        selection = of(wanted if meets is None else wanted[meets.marks(wanted)])
+    else:
+        meets = allowed(reader, condition)
+        selection = of(None if meets is None else meets.ids)
+    if chosen.vectors and len(narrowed := selection.with_vectors()) < len(selection):
+        without = len(selection) - len(narrowed)
+        notes.append(f"{without:,} images without a vector of {selection.space.encoder} are left out")
+        selection = narrowed
+    return selection, tuple(notes)
+
+
+def _space(reader: Reader, number: int | None) -> SpaceInfo:
+    spaces = {space.space_id: space for space in reader.current.image_spaces}
+    if number is None:
+        return reader.current.space
+    if number not in spaces:
+        known = ", ".join(f"{i} ({space.encoder})" for i, space in spaces.items())
+        raise UsageError(f"no space {number} of images", hint=f"there is {known}")
+    return spaces[number]
+
+
+def _record(chosen: Format, selection: Selection, written: Written) -> dict[str, object]:
+    space = selection.space
+    made = {"encoder": space.encoder, "fingerprint": space.fingerprint, "dim": space.dim}
+    return {
+        "format": chosen.name,
+        "collection": selection.reader.identity.uuid,
+        "generation": selection.reader.generation,
+        "images": written.images,
+        **(made if chosen.vectors else {}),
+    }

@@ -1,0 +1,62 @@
+"""Blocks of a selection as Arrow tables, for formats that are written by Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from imseek.exports.selection import Block, Selection
+from imseek.types import path_json
+
+#: The name of the column of vectors.
+VECTOR: Final = "vector"
+
+
+def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False) -> pa.Schema:
+    """The columns of every block: the id and the place (under the name ``path``), what is stored, and the vectors."""
+    fields = [
+        pa.field("image_id", pa.int64(), nullable=False),
+        pa.field(path, pa.string()),
+        pa.field("path_b64", pa.string()),
+        pa.field("uri", pa.string()),
+    ]
+    if selection.scores is not None:
+        fields.append(pa.field("score", pa.float32()))
+    fields.append(pa.field("tags", pa.list_(pa.string())))
+    for field in selection.schema:
+        fields.append(field.with_type(pa.string()) if pa.types.is_fixed_size_binary(field.type) else field)
+    if vectors:
+        fields.append(pa.field(VECTOR, pa.list_(pa.float16(), selection.space.dim), nullable=False))
+    return pa.schema(fields)
+
+
+def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
+    """A block with the columns of :func:`schema_of`. Hashes are hexadecimal; what is not known is null."""
+    told: list[Mapping[str, str]] = [
+        {} if p is None else {**path_json(p.path), "uri": p.uri} for p in block.places
+    ]
+    made: dict[str, Any] = {
+        "image_id": pa.array(block.ids),
+        path: pa.array([one.get("path") for one in told], pa.string()),
+        "path_b64": pa.array([one.get("path_b64") for one in told], pa.string()),
+        "uri": pa.array([one.get("uri") for one in told], pa.string()),
+        "tags": pa.array([list(tags) for tags in block.tags], pa.list_(pa.string())),
+    }
+    if block.scores is not None:
+        made["score"] = pa.array(block.scores)
+    arrays = []
+    for field in schema:
+        if field.name == VECTOR:
+            flat = np.ascontiguousarray(selection.rows_of(block)).reshape(-1)
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), selection.space.dim))
+        elif field.name in made:
+            arrays.append(made[field.name])
+        elif pa.types.is_fixed_size_binary((column := block.table.column(field.name)).type):
+            hexadecimal = [None if value is None else value.hex() for value in column.to_pylist()]
+            arrays.append(pa.array(hexadecimal, pa.string()))
+        else:
+            arrays.append(column)
+    return pa.table(arrays, schema=schema)

@@ -1,0 +1,70 @@
+"""The card of a data set (https://huggingface.co/docs/hub/datasets-cards).
+
+It tells the library ``datasets`` and the Hugging Face Hub which files hold data, and the types of all columns, which
+they would else guess from the first rows.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+
+from imseek.exports.base import Job
+from imseek.exports.selection import Selection
+
+NAME: Final = "README.md"
+Feature: TypeAlias = dict[str, Any]
+
+
+def features(selection: Selection) -> list[Feature]:
+    """Of what :func:`imseek.exports.pictures.rows_of` gives."""
+    found: list[Feature] = [_of("image_id", "int64")]
+    found += [_of(name, "string") for name in ("path", "path_b64", "uri")]
+    if selection.scores is not None:
+        found.append(_of("score", "float64"))
+    found.append({"name": "tags", "list": "string"})
+    for field in selection.schema:
+        if field.name != "taken_at_zone":
+            found.append(_of(field.name, _dtype(field)))
+    return found
+
+
+def text(job: Job, files: str, columns: list[Feature] | None = None) -> str:
+    """``files`` is a pattern for those that hold data. YAML is written as JSON, which is YAML too."""
+    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}]
+    front: dict[str, object] = {"configs": configs}
+    if columns is not None:
+        front["dataset_info"] = {"features": columns}
+    lines = [f"{name}: {json.dumps(value)}" for name, value in front.items()]
+    reader = job.selection.reader
+    return "\n".join(
+        [
+            "---",
+            *lines,
+            "---",
+            "",
+            "# Images from imseek",
+            "",
+            f"Exported from generation {reader.generation} of the collection {reader.identity.uuid}.",
+            'With `datasets`: `load_dataset("this folder")`.',
+            "",
+        ]
+    )
+
+
+def _of(name: str, dtype: str) -> Feature:
+    return {"name": name, "dtype": dtype}
+
+
+def _dtype(field: pa.Field) -> str:
+    """As rows hold it: hashes in hex, times in ISO 8601."""
+    kind = field.type
+    if field.name == "phash" or pa.types.is_temporal(kind) or pa.types.is_fixed_size_binary(kind):
+        return "string"
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_integer(kind):
+        return "int64"
+    return "float64" if pa.types.is_floating(kind) else "string"

@@ -1,0 +1,134 @@
+"""The folder that ``clip-retrieval inference`` writes, and ``clip-retrieval index`` reads: ``img_emb/img_emb_0.npy``,
+``metadata/metadata_0.parquet``, and ``text_emb/text_emb_0.npy`` where captions are embedded.
+
+Rows of the three are aligned; a number of clip-retrieval's is the number of a row over all files in the order of their
+names (docs/exports.md). Shards without dead rows hold what is wanted, byte for byte, and get a second name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imseek.data import layout
+from imseek.data.current import Shard
+from imseek.data.places import is_url
+from imseek.data.vectors.base import Ids, IdSet
+from imseek.explore.vectors import Vectors
+from imseek.exports.arrow import schema_of, table_of
+from imseek.exports.base import Job, Written
+from imseek.exports.selection import BLOCK, Selection
+from imseek.types import Float32, SpaceInfo
+
+#: Rows of a file that is not a shard's, as many as clip-retrieval's own have.
+ROWS: Final = 1_000_000
+#: What the system says where a file cannot have a second name there: another file system, one without hard links, a
+#: file of somebody else, too many names.
+_NO_LINKS: Final = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Partition:
+    """The images of one file; of all rows of ``shard`` where that is given."""
+
+    ids: Ids
+    scores: Float32 | None
+    shard: Shard | None = None
+
+
+def write_clip_retrieval(job: Job) -> Written:
+    partitions = list(_partitions(job.selection))
+    width = len(str(len(partitions)))
+    captions = job.selection.reader.current.caption_space
+    for folder in ("img_emb", "metadata", *(["text_emb"] if captions is not None else [])):
+        (job.path / folder).mkdir()
+    done = linked = 0
+    for number, partition in enumerate(partitions):
+        name = f"{number:0{width}}"
+        linked += _vectors(job, partition, job.selection.space, job.path / f"img_emb/img_emb_{name}.npy")
+        if captions is not None:
+            linked += _vectors(job, partition, captions, job.path / f"text_emb/text_emb_{name}.npy")
+        done = _metadata(job, partition, job.path / f"metadata/metadata_{name}.parquet", done)
+    return Written(done, linked)
+
+
+def _partitions(selection: Selection) -> Iterator[_Partition]:
+    """By shards where all images go out, so that files can be linked."""
+    if not selection.complete:
+        for start in range(0, max(len(selection), 1), ROWS):
+            part = slice(start, start + ROWS)
+            yield _Partition(
+                selection.ids[part], None if selection.scores is None else selection.scores[part]
+            )
+        return
+    reader, wanted = selection.reader, IdSet(selection.ids)
+    shards = [shard for shard in reader.current.shards if shard.dead_rows < shard.rows]
+    for shard in shards:
+        ids = np.asarray(reader.shard_ids(shard))
+        live = np.delete(ids, reader.dead_rows(shard))
+        yield _Partition(live[wanted.marks(live)], None, shard if len(live) == len(ids) else None)
+    if not shards:
+        yield _Partition(np.empty(0, np.int64), None)
+
+
+def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bool:
+    """Whether the file is the shard's own."""
+    shard, reader = partition.shard, job.selection.reader
+    if shard is not None and space.space_id in shard.spaces:
+        name = layout.vectors(space.space_id, shard.shard_id, space.modality)
+        if not job.options.copy and reader.load(name, partial(_link, out=out)):
+            return True
+        reader.load(name, partial(shutil.copyfile, dst=out))
+        return False
+    vectors = Vectors(reader, space)
+    array = np.lib.format.open_memmap(out, "w+", np.dtype("<f2"), (len(partition.ids), space.dim))
+    for start in range(0, len(partition.ids), BLOCK):
+        ids = partition.ids[start : start + BLOCK]
+        known = vectors.positions(ids) >= 0  # Images without a caption: rows of zeros, as in a shard.
+        array[start : start + BLOCK][known] = vectors.stored(ids[known])
+        job.telling.check()
+    array.flush()
+    return False
+
+
+def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
+    """How many images have been written after this file. A picture of the web has a ``url``, which clip-retrieval
+    shows; where a source has brought such a column, that is left as it is."""
+    selection = job.selection
+    schema = schema_of(selection, path="image_path")
+    whole = schema if "url" in schema.names else schema.append(pa.field("url", pa.string()))
+    with pq.ParquetWriter(out, whole, compression="zstd") as writer:
+        for block in selection.blocks_of(partition.ids, partition.scores):
+            table = table_of(selection, block, schema, path="image_path")
+            # clip-retrieval looks there for a file, and fails where it is told nothing.
+            at = schema.get_field_index("image_path")
+            table = table.set_column(at, schema.field(at), table.column(at).fill_null(""))
+            if whole is not schema:
+                urls = [p.uri if p is not None and is_url(p.path) else None for p in block.places]
+                table = table.append_column(whole.field("url"), pa.array(urls, pa.string()))
+            writer.write_table(table)
+            done += len(block)
+            job.told(done)
+    return done
+
+
+def _link(path: Path, out: Path) -> bool:
+    try:
+        os.link(path, out)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True

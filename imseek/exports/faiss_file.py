@@ -1,0 +1,37 @@
+"""An index that ``faiss.read_index`` reads, and the ids of its rows: ``images.index`` and ``ids.npy``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from imseek.data.vectors.base import Float16
+from imseek.errors import MissingExtraError
+from imseek.exports.base import Job, Written
+from imseek.exports.selection import BLOCK
+
+INDEX: Final = "images.index"
+IDS: Final = "ids.npy"
+
+
+def write_faiss(job: Job) -> Written:
+    """Row ``n`` of the index is the image ``ids[n]``."""
+    try:
+        from imseek.data.vectors.flat_file import write_flat
+    except ImportError as error:
+        raise MissingExtraError("faiss", "cpu") from error
+    selection = job.selection
+    with (job.path / INDEX).open("xb") as out:
+        write_flat(out, selection.space.dim, len(selection), _rows(job), half=job.options.half)
+    np.save(job.path / IDS, selection.ids)
+    return Written(len(selection))
+
+
+def _rows(job: Job) -> Iterator[Float16]:
+    selection = job.selection
+    for start in range(0, len(selection), BLOCK):
+        part = selection.ids[start : start + BLOCK]
+        yield selection.vectors.stored(part)
+        job.told(start + len(part))

@@ -1,0 +1,88 @@
+"""A FiftyOneDataset on disk, which FiftyOne imports: ``metadata.json``, ``samples.json``, pictures in ``data/``.
+
+Documents of MongoDB as its extended JSON has them, as ``fiftyone.utils.data.importers.FiftyOneDatasetImporter``
+(1.22) reads them. What they are made of is in ``fields``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from imseek.exports import fiftyone_fields as fields
+from imseek.exports.base import Job, Written
+from imseek.exports.copies import Copies
+from imseek.exports.pictures import Pictures
+
+_PICTURES: Final = "data"
+#: The oldest version with these fields: newer ones of FiftyOne migrate what they read, older ones refuse it.
+_VERSION: Final = "1.0.0"
+#: Images whose vectors are looked up together.
+_BLOCK: Final = 1024
+
+
+def write(job: Job) -> Written:
+    pictures, copies = Pictures(job), Copies(job)
+    schema = fields.Schema(job.selection.schema, scored=job.selection.scores is not None)
+    oid = fields.oids(job.selection.reader.identity.uuid)
+    (job.path / _PICTURES).mkdir()
+    images = 0
+    with (job.path / "samples.json").open("x", encoding="utf-8") as file:
+        file.write('{"samples": [')
+        for row, picture in pictures:
+            vector = job.selection.vectors.stored(np.array([row["image_id"]], np.int64))[0]
+            sample = {
+                "_id": oid(row["image_id"]),
+                "filepath": copies.add(_PICTURES, row, picture),
+                "tags": row.get("tags", []),
+                "metadata": fields.metadata(row, picture),
+                "_media_type": "image",
+                "_rand": 0.999 + 0.001 * fields.fraction(row["image_id"]),
+                **schema.values(row, oid),
+                fields.EMBEDDING: fields.vector(vector),
+            }
+            file.write(("," if images else "") + "\n" + json.dumps(sample))
+            images += 1
+        file.write("\n]}\n")
+    (job.path / "metadata.json").write_text(json.dumps(_dataset(job, schema)) + "\n")
+    notes = [f"the column {old!r} is called {new!r}" for old, new in schema.renamed.items()]
+    return Written(images, copies.linked, tuple(pictures.skipped), (*copies.notes(), *notes))
+
+
+def _dataset(job: Job, schema: fields.Schema) -> dict[str, Any]:
+    """The importer gives it the name, the dates and the collections of the data set that it is read into."""
+    space, reader = job.selection.space, job.selection.reader
+    made = {
+        "collection": reader.identity.uuid,
+        "generation": reader.generation,
+        "encoder": space.encoder,
+        "fingerprint": space.fingerprint,
+    }
+    return {
+        "name": Path(job.target or job.path).name,
+        "version": _VERSION,
+        "media_type": "image",
+        "tags": [],
+        "info": {"imseek": made},
+        "app_config": {
+            "grid_media_field": "filepath",
+            "media_fields": ["filepath"],
+            "modal_media_field": "filepath",
+            "plugins": {},
+        },
+        "classes": {},
+        "default_classes": [],
+        "mask_targets": {},
+        "default_mask_targets": {},
+        "skeletons": {},
+        "sample_fields": schema.documents(),
+        "saved_views": [],
+        "workspaces": [],
+        "annotation_runs": {},
+        "brain_methods": {},
+        "evaluations": {},
+        "runs": {},
+    }

@@ -1,0 +1,236 @@
+"""Fields of FiftyOne's samples for the columns of a collection: their documents, and their values."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from imseek.data.vectors.base import Float16
+from imseek.exports.pictures import Picture, Row
+
+Document: TypeAlias = dict[str, Any]
+Oids: TypeAlias = Callable[[object], Document]
+
+EMBEDDING: Final = "embedding"
+#: What a column of labels has beside it (:mod:`imseek.labels`).
+_SCORE: Final = "_score"
+#: Columns that ``metadata`` and ``location`` hold.
+_ELSEWHERE: Final = frozenset({"width", "height", "bytes", "latitude", "longitude", "taken_at_zone"})
+#: FiftyOne has frames of films only.
+_CALLED: Final[dict[str, str]] = {"frames": "frame_count"}
+#: Names that a sample of FiftyOne has for something else, and those of our own fields.
+_TAKEN: Final = """add_field add_implied_field add_labels cascade_save clean clear_field collection_name compare_indexes
+    compute_metadata copy copy_with_new_id create_index created_at dataset dataset_id delete drop_collection
+    ensure_indexes fancy_repr field_names field_to_mongo field_to_python filename filepath frames from_dict from_doc
+    from_frame from_json get_field get_field_schema get_media_key get_text_score groups has_field id in_dataset in_db
+    iter_fields last_modified_at list_indexes media_reference media_type merge merge_field_schema metadata modify
+    my_metaclass objects pk register_delete_rule reload save select_related set_field switch_collection switch_db tags
+    to_dbref to_dict to_json to_mongo to_mongo_dict update update_fields validate
+    image_id path path_b64 uri score location embedding"""
+_FIELDS: Final = "fiftyone.core.fields."
+_LABELS: Final = "fiftyone.core.labels."
+_MIME: Final = {"jpg": "jpeg", "tif": "tiff", "svg": "svg+xml", "ico": "vnd.microsoft.icon"}
+#: Channels of the modes of Pillow, where they are not three.
+_CHANNELS: Final = {**dict.fromkeys(("1", "L", "P", "I", "F", "I;16"), 1), "LA": 2, "RGBA": 4, "CMYK": 4}
+
+
+class Schema:
+    """Which field each column becomes. ``renamed`` are columns by the names that their fields have instead.
+
+    A column of words with another of its name and ``_score`` beside it is a classification with its confidence.
+    """
+
+    def __init__(self, columns: pa.Schema, *, scored: bool) -> None:
+        types = dict(zip(columns.names, columns.types, strict=True))
+        self._scored = scored
+        self._located = {"latitude", "longitude"} <= types.keys()
+        self._labels = {
+            name
+            for name, kind in types.items()
+            if pa.types.is_string(kind) and pa.types.is_floating(types.get(name + _SCORE, pa.null()))
+        }
+        held = _ELSEWHERE | {name + _SCORE for name in self._labels}
+        self.names: dict[str, str] = {}
+        for name in map(str, types):
+            if name not in held:
+                self.names[name] = field_name(_CALLED.get(name, name), {*self.names.values()})
+        self.renamed = {old: new for old, new in self.names.items() if new != _CALLED.get(old, old)}
+        self._kinds = {name: _kind(name, types[name]) for name in self.names}
+
+    def documents(self) -> list[Document]:
+        """Of all fields, those that each sample has among them."""
+        found = [
+            _document("id", "ObjectIdField", db_field="_id"),
+            _document("filepath", "StringField"),
+            _document("tags", "ListField", subfield="StringField"),
+            _embedded("metadata", "fiftyone.core.metadata.ImageMetadata", _METADATA),
+            _document("created_at", "DateTimeField", read_only=True),
+            _document("last_modified_at", "DateTimeField", read_only=True),
+            _document("_media_type", "StringField"),
+            _document("_rand", "FloatField"),
+            _document("_dataset_id", "ObjectIdField"),
+            _document("image_id", "IntField"),
+            _document("path", "StringField"),
+            _document("path_b64", "StringField"),
+            _document("uri", "StringField"),
+        ]
+        if self._scored:
+            found.append(_document("score", "FloatField"))
+        for name, field in self.names.items():
+            if name in self._labels:
+                found.append(_embedded(field, f"{_LABELS}Classification", _CLASSIFICATION))
+            else:
+                found.append(_document(field, self._kinds[name]))
+        if self._located:
+            found.append(_embedded("location", f"{_LABELS}GeoLocation", _LOCATION))
+        return [*found, _document(EMBEDDING, "VectorField")]
+
+    def values(self, row: Row, oid: Oids) -> Document:
+        """Of one image; fields without a value are left out."""
+        own = ("image_id", "path", "path_b64", "uri", "score")
+        found: Document = {name: row[name] for name in own if name in row}
+        for name, field in self.names.items():
+            if (value := row.get(name)) is None:
+                continue
+            if name in self._labels:
+                value = {
+                    "_id": oid((row["image_id"], name)),
+                    "_cls": "Classification",
+                    "tags": [],
+                    "label": value,
+                    "confidence": row.get(name + _SCORE),
+                }
+            elif self._kinds[name] == "DateTimeField":
+                value = _date(value)
+            found[field] = value
+        if (latitude := row.get("latitude")) is not None and (longitude := row.get("longitude")) is not None:
+            point = {"type": "Point", "coordinates": [longitude, latitude]}
+            found["location"] = {
+                "_id": oid((row["image_id"], "location")),
+                "_cls": "GeoLocation",
+                "tags": [],
+                "point": point,
+            }
+        return found
+
+
+def oids(uuid: str) -> Oids:
+    """An ObjectId for each image and each label, the same in each export of a collection."""
+    return lambda of: {"$oid": hashlib.sha256(f"{uuid} {of}".encode()).hexdigest()[:24]}
+
+
+def fraction(image_id: int) -> float:
+    """In [0, 1): by such numbers FiftyOne draws samples at random."""
+    return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:4], "big") / 2**32
+
+
+def metadata(row: Row, picture: Picture) -> Document:
+    found: Document = {
+        "_cls": "ImageMetadata",
+        "size_bytes": len(picture.data),
+        "mime_type": f"image/{_MIME.get(picture.ending, picture.ending)}",
+    }
+    if row["width"]:  # Not known of a picture that only its vector is known of.
+        channels = _CHANNELS.get(row.get("mode", ""), 3)
+        found |= {"width": row["width"], "height": row["height"], "num_channels": channels}
+    return found
+
+
+def vector(stored: Float16) -> Document:
+    """A row (dim,) as ``fiftyone.core.utils.serialize_numpy_array`` keeps it, in float32."""
+    out = io.BytesIO()
+    np.save(out, stored.astype(np.float32), allow_pickle=False)
+    data = base64.b64encode(zlib.compress(out.getvalue())).decode("ascii")
+    return {"$binary": {"base64": data, "subType": "00"}}
+
+
+def _date(text: str) -> Document:
+    """Milliseconds since 1970. A camera's clock without a zone is taken for UTC."""
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    since = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return {"$date": {"$numberLong": str(since)}}
+
+
+def field_name(name: str, taken: set[str]) -> str:
+    """One that FiftyOne takes and no other column has: a word, which does not begin with ``_``."""
+    plain = re.sub(r"\W", "_", name).strip("_") or "column"
+    plain = f"column_{plain}" if plain in _TAKEN.split() or plain[0].isdigit() else plain
+    found, n = plain, 2
+    while found in taken:
+        found, n = f"{plain}_{n}", n + 1
+    return found
+
+
+def _kind(name: str, kind: pa.DataType) -> str:
+    if name == "phash":
+        return "StringField"
+    if pa.types.is_timestamp(kind):
+        return "DateTimeField"
+    if pa.types.is_boolean(kind):
+        return "BooleanField"
+    if pa.types.is_integer(kind):
+        return "IntField"
+    return "FloatField" if pa.types.is_floating(kind) else "StringField"
+
+
+def _document(
+    name: str, kind: str, *, subfield: str | None = None, db_field: str | None = None, read_only: bool = False
+) -> Document:
+    """Its date is the importer's to set."""
+    return {
+        "name": name,
+        "ftype": _FIELDS + kind,
+        "embedded_doc_type": None,
+        "subfield": None if subfield is None else _FIELDS + subfield,
+        "fields": [],
+        "db_field": db_field or name,
+        "description": None,
+        "info": None,
+        "read_only": read_only,
+        "created_at": None,
+    }
+
+
+def _embedded(name: str, kind: str, of: Mapping[str, str]) -> Document:
+    fields = [
+        _document(
+            one,
+            ftype,
+            subfield="StringField" if ftype == "ListField" else None,
+            db_field="_id" if one == "id" else None,
+        )
+        for one, ftype in of.items()
+    ]
+    return {**_document(name, "EmbeddedDocumentField"), "embedded_doc_type": kind, "fields": fields}
+
+
+_METADATA: Final = {
+    "size_bytes": "IntField",
+    "mime_type": "StringField",
+    "width": "IntField",
+    "height": "IntField",
+    "num_channels": "IntField",
+}
+_LABEL: Final = {"id": "ObjectIdField", "tags": "ListField"}
+_CLASSIFICATION: Final = {
+    **_LABEL,
+    "label": "StringField",
+    "confidence": "FloatField",
+    "logits": "VectorField",
+}
+_LOCATION: Final = {
+    **_LABEL,
+    "point": "GeoPointField",
+    "line": "GeoLineStringField",
+    "polygon": "GeoPolygonField",
+}

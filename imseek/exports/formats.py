@@ -1,0 +1,86 @@
+"""The formats, by name. A new one is a function that writes a :class:`Job`, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from imseek.errors import UsageError, did_you_mean
+from imseek.exports.base import Format
+from imseek.exports.clip_retrieval import write_clip_retrieval
+from imseek.exports.faiss_file import write_faiss
+from imseek.exports.parquet import write_parquet
+from imseek.exports.pictured import PICTURED
+from imseek.exports.tabular import write_csv, write_jsonl
+from imseek.types import ExportOptions
+
+_ALL: Final = (
+    Format(
+        "clip-retrieval",
+        "folder",
+        "vectors and metadata for clip-retrieval index",
+        write_clip_retrieval,
+        vectors=True,
+        options=frozenset({"copy"}),
+    ),
+    Format(
+        "csv",
+        "file",
+        "a row for each image, no vectors",
+        write_csv,
+        streams=True,
+        endings=(".csv",),
+        options=frozenset({"spreadsheet"}),
+    ),
+    Format(
+        "faiss",
+        "folder",
+        "an index for faiss.read_index, and the ids of its rows",
+        write_faiss,
+        vectors=True,
+        options=frozenset({"half"}),
+    ),
+    Format(
+        "jsonl",
+        "file",
+        "an object for each image, no vectors",
+        write_jsonl,
+        streams=True,
+        endings=(".jsonl", ".ndjson"),
+    ),
+    Format(
+        "parquet",
+        "file",
+        "a row for each image with its vector",
+        write_parquet,
+        vectors=True,
+        endings=(".parquet", ".pq"),
+    ),
+    *PICTURED,
+)
+FORMATS: Final[Mapping[str, Format]] = {one.name: one for one in _ALL}
+
+
+def format_of(name: str | None, target: Path | None) -> Format:
+    """By its name, or by the ending of the file's. Raises UsageError."""
+    if name is not None:
+        if name not in FORMATS:
+            raise UsageError(f"{name!r} is no format", hint=did_you_mean(name, FORMATS))
+        return FORMATS[name]
+    ending = "" if target is None else target.suffix.lower()
+    found = [one for one in FORMATS.values() if ending in one.endings]
+    if len(found) != 1:
+        raise UsageError("say which format", hint=f"--format, one of {', '.join(FORMATS)}")
+    return found[0]
+
+
+def check_options(chosen: Format, options: ExportOptions) -> None:
+    """Raises UsageError for what is of another format."""
+    usual = ExportOptions()
+    for name in ExportOptions.__slots__:
+        if name not in chosen.options and getattr(options, name) != getattr(usual, name):
+            others = [one.name for one in FORMATS.values() if name in one.options]
+            raise UsageError(
+                f"{name} is nothing that {chosen.name} knows", hint=f"it goes with {' and '.join(others)}"
+            )

@@ -1,0 +1,126 @@
+"""An image folder: pictures, and what is known of them in ``metadata.jsonl``, as the library ``datasets`` reads it.
+
+Pictures lie in ``images/``, or in a folder for each value of a column (``classes``), as torchvision and Keras read
+them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any, Final
+
+import pyarrow as pa
+
+from imseek.errors import UsageError, did_you_mean
+from imseek.exports import card
+from imseek.exports.base import Job, Written
+from imseek.exports.copies import Copies
+from imseek.exports.pictures import Pictures, Row
+from imseek.exports.selection import Selection
+
+_TABLE: Final = "metadata.jsonl"
+_PICTURES: Final = "images"
+#: The column for the class, unless a column of the collection is called so.
+_LABEL: Final = "label"
+#: For those without a value.
+NONE: Final = "none"
+TAGS: Final = "tags"
+#: ``datasets`` takes these words in the name of a folder for that of a split.
+_SPLITS: Final = "train training validation valid dev val test testing eval evaluation"
+#: What no file can be called on Windows.
+_DEVICES: Final = "con prn aux nul " + " ".join(f"com{n} lpt{n}" for n in range(10))
+#: Bytes of the name of a folder.
+_LONGEST: Final = 100
+
+
+def write(job: Job) -> Written:
+    """Raises UsageError where ``classes`` is no column of words or whole numbers."""
+    by = job.options.classes
+    if by is not None:
+        check_by(job.selection, by)
+    pictures, copies, folders = Pictures(job), Copies(job), Folders()
+    several = images = 0
+    with (job.path / _TABLE).open("x", encoding="utf-8") as table:
+        for row, picture in pictures:
+            folder, label = _PICTURES, {}
+            if by is not None:
+                values = values_of(row, by)
+                several += len(values) > 1
+                folder = folders.of(values[0] if values else None)
+                label = {_LABEL: values[0]} if values else {}
+            (job.path / folder).mkdir(exist_ok=True)
+            line = {"file_name": copies.add(folder, row, picture), **label, **row}
+            table.write(json.dumps(line, ensure_ascii=False) + "\n")
+            images += 1
+    (job.path / card.NAME).write_text(card.text(job, "**"), "utf-8")
+    notes = list(copies.notes())
+    if several:
+        notes.append(f"{several:,} images have several tags: each lies in the folder of the first by name")
+    notes += [f"the folder of {value!r} is called {name!r}" for value, name in folders.renamed()]
+    return Written(images, copies.linked, tuple(pictures.skipped), tuple(notes))
+
+
+def check_by(selection: Selection, by: str) -> None:
+    """Raises UsageError for what does not part images into classes."""
+    if by == TAGS:
+        return
+    named = [field.name for field in selection.schema if _parts(field.type)]
+    if by not in named:
+        known = by in selection.schema.names
+        raise UsageError(
+            f"the column {by!r} holds neither words nor whole numbers"
+            if known
+            else f"there is no column {by!r}",
+            hint=did_you_mean(by, [TAGS, *named]),
+        )
+
+
+def values_of(row: Row, by: str) -> list[str]:
+    """Those of a column: tags are several."""
+    value: Any = row.get(by)
+    if value is None:
+        return []
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
+
+
+class Folders:
+    """A folder for each value: a name that is safe on every file system, and no other value has, whatever the case."""
+
+    def __init__(self) -> None:
+        self._names: dict[str | None, str] = {None: NONE}
+        self._taken = {NONE}
+
+    def of(self, value: str | None) -> str:
+        if value not in self._names:
+            assert value is not None
+            plain = safe(value)
+            name, n = plain, 2
+            while name.casefold() in self._taken:
+                name, n = f"{plain}~{n}", n + 1
+            self._names[value] = name
+            self._taken.add(name.casefold())
+        return self._names[value]
+
+    def renamed(self) -> list[tuple[str, str]]:
+        """Values whose folders are called otherwise."""
+        return [(value, name) for value, name in self._names.items() if value is not None and value != name]
+
+
+def safe(value: str) -> str:
+    """A name for a folder: of letters, digits, spaces, ``-``, ``_`` and what :data:`_SPLITS` asks for; never empty,
+    hidden, or above."""
+    plain = unicodedata.normalize("NFC", value)
+    plain = "".join(
+        c if c.isalnum() or c in " -_" or unicodedata.combining(c) else "_" for c in plain
+    ).strip()
+    plain = plain.encode()[:_LONGEST].decode(errors="ignore").strip() or "_"
+    if plain.casefold() in _DEVICES.split():
+        return f"{plain}~"
+    # A letter more, and it is another word.
+    return re.sub(r"[^-_ 0-9]+", lambda word: word[0] + "~" * (word[0] in _SPLITS.split()), plain)
+
+
+def _parts(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))

@@ -1,0 +1,127 @@
+"""TensorBoard's Embedding Projector: vectors and what is known of their images in TSV, small pictures in a sprite.
+
+``projector_config.pbtxt`` is text of ``tensorboard.plugins.projector.ProjectorConfig``; the page lays the sprite out
+row by row and draws no texture of more than 8192 pixels a side.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, TextIO
+
+import numpy as np
+
+from imseek.exports.base import Job, Written
+from imseek.exports.pictures import Picture, Pictures, Row, rows_of
+from imseek.media.sprite import Sprite, columns_of, tile
+from imseek.types import Float32, Pixels, SkippedPicture
+
+_VECTORS: Final = "vectors.tsv"
+_METADATA: Final = "metadata.tsv"
+_SPRITE: Final = "sprite.png"
+_CONFIG: Final = "projector_config.pbtxt"
+
+#: Pixels of the sheet's side at most, of a picture's as a rule, and of one that still tells something.
+_SHEET: Final = 8192
+_SIDE: Final = 64
+_LEAST: Final = 8
+#: Points that the page asks TensorBoard for.
+_SHOWN: Final = 100_000
+#: Columns that say nothing to people.
+_LEFT_OUT: Final = frozenset({"content_hash", "phash", "path_b64", "taken_at_zone"})
+_SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
+
+
+def write(job: Job) -> Written:
+    """All images are points; those whose picture cannot be had have a grey square."""
+    total = len(job.selection)
+    _write_vectors(job)
+    _write_metadata(job)
+    side = side_of(total)
+    skipped: tuple[SkippedPicture, ...] = ()
+    notes = []
+    if side is None:
+        notes.append(f"{total:,} pictures are too many for a sprite: there is none")
+    else:
+        skipped = _write_sprite(job, total, side)
+    if skipped:
+        notes.append(f"points without a picture are grey: {len(skipped):,}")
+    if total > _SHOWN:
+        notes.append(f"TensorBoard shows the first {_SHOWN:,} points")
+    (job.path / _CONFIG).write_text(config(job.selection.space.encoder, side), "utf-8")
+    return Written(total, skipped=skipped, notes=tuple(notes))
+
+
+def side_of(count: int) -> int | None:
+    """Pixels of a small picture's side where there are so many; None where they would be too small, or are none."""
+    if not count:
+        return None
+    side = min(_SIDE, _SHEET // columns_of(count))
+    return side if side >= _LEAST else None
+
+
+def config(name: str, side: int | None) -> str:
+    """Strings as protocol buffers quote them in text, which is how JSON does but for what is beyond ASCII."""
+    fields = [
+        f"tensor_name: {_quoted(name)}",
+        f"tensor_path: {_quoted(_VECTORS)}",
+        f"metadata_path: {_quoted(_METADATA)}",
+    ]
+    if side is not None:
+        size = f"single_image_dim: {side}"
+        fields.append(f"sprite {{\n    image_path: {_quoted(_SPRITE)}\n    {size}\n    {size}\n  }}")
+    return "embeddings {\n  " + "\n  ".join(fields) + "\n}\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _write_vectors(job: Job) -> None:
+    with (job.path / _VECTORS).open("x", encoding="ascii") as file:
+        for block in job.selection.blocks():
+            for row in job.selection.rows_of(block).astype(np.float32):
+                file.write(_numbers(row))
+
+
+def _numbers(row: Float32) -> str:
+    """Of so many digits that the float16 that is stored comes back."""
+    return "\t".join(f"{value:.6g}" for value in row.tolist()) + "\n"
+
+
+def _write_metadata(job: Job) -> None:
+    names = ["name", "image_id", "tags", "path"]
+    if job.selection.scores is not None:
+        names.append("score")
+    names += [name for name in job.selection.schema.names if name not in _LEFT_OUT and name not in names]
+    with (job.path / _METADATA).open("x", encoding="utf-8", errors="backslashreplace") as file:
+        _line(file, names)
+        for block in job.selection.blocks():
+            for _, row in rows_of(block):
+                row = {**row, "name": _name(row), "tags": ", ".join(row.get("tags", ()))}
+                _line(file, [row.get(name, "") for name in names])
+
+
+def _line(file: TextIO, cells: list[Any]) -> None:
+    """A cell is one line without tabs."""
+    file.write("\t".join(_SPACE.sub(" ", str(cell)).strip() for cell in cells) + "\n")
+
+
+def _name(row: Row) -> str:
+    """What the page writes beside a point."""
+    path = str(row.get("path", "")).rstrip("/")
+    return path.rpartition("/")[2] or f"image {row['image_id']}"
+
+
+def _write_sprite(job: Job, total: int, side: int) -> tuple[SkippedPicture, ...]:
+    pictures, sprite = Pictures(job), Sprite(total, side)
+
+    def small(picture: Picture) -> Pixels:
+        return tile(picture.data, side)
+
+    for position, (_, pixels) in enumerate(pictures.made(small)):
+        if pixels is not None:
+            sprite.paste(position, pixels)
+    sprite.save(job.path / _SPRITE)
+    return tuple(pictures.skipped)

@@ -1,0 +1,148 @@
+"""The images that go out, and what is known of them, a block at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from imseek.data.reader import Reader
+from imseek.data.shards import plain
+from imseek.data.stored import Stored
+from imseek.data.vectors.base import Float16, Ids, IdSet
+from imseek.explore.vectors import Vectors
+from imseek.search.where.columns import Columns
+from imseek.types import Float32, Place, SpaceInfo, path_json
+
+#: Images that are read and written together.
+BLOCK: Final = 4096
+#: Columns that an export makes itself; a stored one of such a name is called ``extra_…``.
+OWN: Final = (
+    "image_id",
+    "path",
+    "path_b64",
+    "uri",
+    "score",
+    "tags",
+    "vector",
+    "image_path",
+    "image",
+    "file_name",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Some images in their order: ``ids`` (m,), their ``scores`` where they answer a query, and the stored columns as
+    a ``table`` of m rows."""
+
+    ids: Ids
+    scores: Float32 | None
+    table: pa.Table
+    places: Sequence[Place | None]
+    tags: Sequence[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each image as JSON can hold it: what is null, or not a number, is left out."""
+        columns = self.table.to_pylist()
+        for n, (image_id, place, tags, stored) in enumerate(
+            zip(self.ids.tolist(), self.places, self.tags, columns, strict=True)
+        ):
+            row: dict[str, Any] = {"image_id": image_id}
+            if place is not None:
+                row |= {**path_json(place.path), "uri": place.uri}
+            if self.scores is not None:
+                row["score"] = float(self.scores[n])
+            if tags:
+                row["tags"] = list(tags)
+            yield row | plain({name: value for name, value in stored.items() if _says(value)})
+
+
+class Selection:
+    """Images of one generation: all, or ``ids`` in the order in which they go out, with ``scores`` beside.
+
+    ``space`` is the one whose vectors go out. Memory: 24 bytes for each image. Raises StaleGenerationError,
+    CorruptCollectionError.
+    """
+
+    def __init__(
+        self, reader: Reader, space: SpaceInfo, ids: Ids | None = None, scores: Float32 | None = None
+    ) -> None:
+        self.reader = reader
+        self.space = space
+        self.ids: Ids = live_ids(reader) if ids is None else ids
+        self.scores = scores
+        #: Whether all live images are selected, in ascending order of their ids.
+        self.complete = ids is None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_vectors(self) -> Selection:
+        """Those of them that have a vector in the space."""
+        kept = IdSet(self.vectors.ids).marks(self.ids)
+        if kept.all():
+            return self
+        scores = None if self.scores is None else self.scores[kept]
+        return Selection(self.reader, self.space, self.ids[kept], scores)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Of all images that have one in the space: ``vectors.stored(block.ids)`` are the float16 rows."""
+        return Vectors(self.reader, self.space)
+
+    @cached_property
+    def stored(self) -> Stored:
+        return Stored(self.reader, Columns(0).types(self.reader))
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of the table of each block: the stored columns, with the names that they go out by."""
+        taken, fields = {*OWN, *self.stored.schema.names} - {"image_id"}, []
+        for field in self.stored.schema:
+            name = field.name
+            while name in OWN or (name != field.name and name in taken):
+                name = f"extra_{name}"
+            fields.append(field.with_name(name))
+        return pa.schema(fields)
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
+        """All images in their order, ``size`` at a time."""
+        return self.blocks_of(self.ids, self.scores, size)
+
+    def blocks_of(self, ids: Ids, scores: Float32 | None, size: int = BLOCK) -> Iterator[Block]:
+        """The same of some of them."""
+        for start in range(0, len(ids), size):
+            part = ids[start : start + size]
+            listed = part.tolist()
+            places, tags = self.reader.places(listed), self.reader.tags(listed)
+            yield Block(
+                part,
+                None if scores is None else scores[start : start + size],
+                self.stored.table(part).rename_columns(self.schema.names),
+                [places.get(i) for i in listed],
+                [tuple(tags.get(i, ())) for i in listed],
+            )
+
+    def rows_of(self, block: Block) -> Float16:
+        """The vectors of a block as they are stored, (m, dim)."""
+        return self.vectors.stored(block.ids)
+
+
+def live_ids(reader: Reader) -> Ids:
+    """(n,) of all images that are live, ascending. Raises StaleGenerationError."""
+    shards = reader.current.shards
+    parts = [np.delete(np.asarray(reader.shard_ids(s)), reader.dead_rows(s)) for s in shards]
+    return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
+
+
+def _says(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))

@@ -1,0 +1,76 @@
+"""A row for each image: CSV and JSON Lines. No vectors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from imseek.data.shards import plain
+from imseek.exports.base import Job, Written
+
+#: What a spreadsheet takes for the beginning of a formula, also behind white space.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+#: Of several tags in one cell.
+_BETWEEN: Final = "; "
+
+
+def write_jsonl(job: Job) -> Written:
+    """An object a line, in UTF-8; what is not known is left out."""
+    done = 0
+    with job.stream() as out:
+        for block in job.selection.blocks():
+            lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in block.rows())
+            out.write("".join(f"{line}\n" for line in lines).encode())
+            done += len(block)
+            job.told(done)
+    return Written(done)
+
+
+def write_csv(job: Job) -> Written:
+    """As RFC 4180 has it, in UTF-8, with one head; what is not known is empty. Tags are parted by a semicolon."""
+    names = _columns(job)
+    done = 0
+    with job.stream() as out:
+        out.write(_lines(names, [dict(zip(names, names, strict=True))], spreadsheet=False))
+        for block in job.selection.blocks():
+            rows = [{**row, "tags": _BETWEEN.join(row.get("tags", ()))} for row in block.rows()]
+            out.write(_lines(names, rows, spreadsheet=job.options.spreadsheet))
+            done += len(block)
+            job.told(done)
+    return Written(done)
+
+
+def _columns(job: Job) -> list[str]:
+    own = [
+        "image_id",
+        "path",
+        "path_b64",
+        "uri",
+        *(["score"] if job.selection.scores is not None else []),
+        "tags",
+    ]
+    # The zone is part of the time in text.
+    return own + list(plain(dict.fromkeys(job.selection.schema.names)))
+
+
+def _lines(names: Sequence[str], rows: Sequence[dict[str, Any]], *, spreadsheet: bool) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    for row in rows:
+        cells = [_cell(row.get(name)) for name in names]
+        writer.writerow([_safe(cell) for cell in cells] if spreadsheet else cells)
+    return out.getvalue().encode("utf-8")
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _safe(cell: Any) -> Any:
+    """An apostrophe has a spreadsheet take what follows as text."""
+    if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
+        return "'" + cell
+    return cell

@@ -1,0 +1,150 @@
+"""Vectors in files, a block of rows at a time: an array of NumPy's, or a column of a Parquet file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.places import container_suffix
+from imseek.errors import MediaError, UsageError
+from imseek.indexer.sources.exported import claim_of
+from imseek.types import SkipReason, display_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Rows that are looked at together.
+BLOCK: Final = 4096
+PARQUET: Final = frozenset({b".parquet", b".pq"})
+
+
+class Matrix(Protocol):
+    """``rows`` vectors of ``dim`` numbers."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        """(m, dim) floating-point, BLOCK rows at most; one that is missing is NaN. Raises MediaError, OSError."""
+        ...
+
+
+def is_parquet(path: bytes) -> bool:
+    return container_suffix(path) in PARQUET
+
+
+def open_matrix(path: bytes, column: str | None) -> Matrix:
+    """The vectors in a file; those in a ``column`` of a Parquet file. Raises OSError, MediaError, and UsageError where
+    that does not tell which column."""
+    return _Column(path, column) if is_parquet(path) else _Array(path)
+
+
+class _Array:
+    """Mapped into memory."""
+
+    def __init__(self, path: bytes) -> None:
+        try:
+            array = np.load(os.fsdecode(path), mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise MediaError(SkipReason.CORRUPT, f"not an array of NumPy: {error}") from error
+        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+            raise MediaError(SkipReason.CORRUPT, "not a matrix of floating-point numbers")
+        self._array = array
+        self.rows, self.dim = array.shape
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        for start in range(0, self.rows, BLOCK):
+            yield self._array[start : start + BLOCK]
+
+
+class _Column:
+    """Lists of numbers, which are all of one length."""
+
+    def __init__(self, path: bytes, name: str | None) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._path = path
+        try:
+            with pq.ParquetFile(os.fsdecode(path), pre_buffer=False) as file:
+                self._name = _chosen(path, file.schema_arrow, name)
+                self.rows = file.metadata.num_rows
+                kind = file.schema_arrow.field(self._name).type
+                self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+        except pa.ArrowException as error:
+            raise _damaged(error) from error
+        if not self.dim:  # Nothing but the rows themselves tells.
+            there = (lists.drop_null() for lists in self._batches())
+            self.dim = next((len(lists[0]) for lists in there if len(lists)), 0)
+
+    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+        import pyarrow.compute as pc
+
+        done = 0
+        for lists in self._batches():
+            there = np.asarray(lists.is_valid())
+            lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), self.dim))
+            if (odd := np.flatnonzero(lengths != self.dim)).size:
+                said = f"row {done + odd[0]} has a vector of {lengths[odd[0]]} numbers, not of {self.dim}"
+                raise MediaError(SkipReason.CORRUPT, said)
+            numbers = pc.fill_null(lists.drop_null().flatten(), float("nan")).to_numpy(zero_copy_only=False)
+            block = np.full((len(lists), self.dim), np.nan, numbers.dtype)
+            block[there] = numbers.reshape(-1, self.dim)
+            yield block
+            done += len(lists)
+
+    def _batches(self) -> Iterator[pa.Array]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            # One at a time, without pyarrow's threads: see imseek/data/shards.py.
+            with pq.ParquetFile(os.fsdecode(self._path), pre_buffer=False) as file:
+                for batch in file.iter_batches(BLOCK, columns=[self._name], use_threads=False):
+                    yield batch.column(0)
+        except pa.ArrowException as error:
+            raise _damaged(error) from error
+
+
+def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
+    """The column that is named, by the user or by the file, else the only one that can be it."""
+    lists = [field.name for field in schema if _holds_vectors(field.type)]
+    claim = claim_of(path)
+    name = name or (None if claim is None else claim.column)
+    if name in lists:
+        assert name is not None
+        return name
+    shown = display_path(path)
+    if name is not None:
+        raise UsageError(
+            f"{shown} has no column {name!r} of vectors",
+            hint=f"there is {', '.join(lists)}"
+            if lists
+            else "no column holds lists of floating-point numbers",
+        )
+    if len(lists) != 1:
+        said = f"vectors may be in {' or '.join(lists)}" if lists else "no column holds vectors"
+        raise UsageError(
+            f"{shown}: {said}", hint="name it with --vector-column (SourceOptions.vector_column)"
+        )
+    (found,) = lists
+    return str(found)
+
+
+def _holds_vectors(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    t = pa.types
+    is_list = t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
+    return bool(is_list and t.is_floating(kind.value_type))
+
+
+def _damaged(error: Exception) -> MediaError:
+    return MediaError(SkipReason.CORRUPT, f"the file is damaged: {(str(error).splitlines() or ['?'])[0]}")

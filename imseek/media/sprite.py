@@ -1,0 +1,59 @@
+"""A sprite sheet: many small pictures of one size in one PNG, row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from imseek.media.thumbnails import fit
+from imseek.types import Pixels
+
+_PAPER: Final = "#ffffff"
+_MISSING: Final = "#b8b8b6"
+
+
+class Sprite:
+    """Room for ``count`` squares of ``side`` pixels, as many in a row as there are rows; those that nobody pastes stay
+    grey, and where there is none the sheet is white. Memory: 3 bytes a pixel of the sheet."""
+
+    def __init__(self, count: int, side: int) -> None:
+        self.side = side
+        self.columns = columns_of(count)
+        self._sheet = Image.new("RGB", (self.columns * side, self.columns * side), _PAPER)
+        for position in range(count):
+            self._sheet.paste(_MISSING, self._box(position))
+
+    def paste(self, position: int, tile: Pixels) -> None:
+        """``tile`` is (h, w, 3) uint8, not larger than the square: it lies in its middle, on white."""
+        left, top, right, bottom = self._box(position)
+        self._sheet.paste(_PAPER, (left, top, right, bottom))
+        height, width = tile.shape[:2]
+        at = (left + (self.side - width) // 2, top + (self.side - height) // 2)
+        self._sheet.paste(Image.fromarray(tile), at)
+
+    def save(self, path: Path) -> None:
+        self._sheet.save(path, "PNG", compress_level=6)
+
+    def _box(self, position: int) -> tuple[int, int, int, int]:
+        row, column = divmod(position, self.columns)
+        left, top = column * self.side, row * self.side
+        return left, top, left + self.side, top + self.side
+
+
+def tile(data: bytes, side: int) -> Pixels:
+    """A picture as (h, w, 3) uint8 that fits into a square. Raises MediaError."""
+    import numpy as np
+
+    from imseek.media.decode import decode
+
+    return np.array(fit(decode(data, min_side=side, measured=False).pixels, side))
+
+
+def columns_of(count: int) -> int:
+    """The side of the smallest square of squares that has room for so many."""
+    columns = 1
+    while columns * columns < count:
+        columns += 1
+    return columns

@@ -1,0 +1,314 @@
+"""``imseek export``: images, what is known of them and their vectors, for other tools."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.asking import FLAGS, Asking
+from imseek.ui.cli.building import bytes_of
+from imseek.ui.cli.flags import Group, with_groups
+from imseek.ui.cli.output import count, say, say_collection, size
+from imseek.ui.cli.progress import stoppable
+from imseek.ui.cli.runtime import runtime_flags
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek import Runtime
+    from imseek.search.query import Query
+    from imseek.types import ExportOptions, ExportReport
+
+#: Flags of `imseek search` that say which images go out.
+_TERMS: Final = ("like", "unlike", "vector", "more", "less")
+_ASKED: Final = (*_TERMS, "by", "where", "min_score", "cutoff", "exact")
+#: Pictures that could not be read are named up to so many.
+_SHOWN: Final = 10
+
+_OPTIONS: Final = {
+    "half": (
+        False,
+        Annotated[
+            bool,
+            typer.Option("--half", help="Of faiss: float16, at half the size; scores off by up to 0.001."),
+        ],
+    ),
+    "copy": (
+        False,
+        Annotated[
+            bool,
+            typer.Option(
+                "--copy", help="Of clip-retrieval: copy vectors, rather than link the collection's files."
+            ),
+        ],
+    ),
+    "spreadsheet": (
+        False,
+        Annotated[
+            bool,
+            typer.Option(
+                "--spreadsheet", help="Of csv: have a spreadsheet take texts as texts, and not as formulas."
+            ),
+        ],
+    ),
+    "link": (
+        None,
+        Annotated[
+            Literal["hard", "symbolic"] | None,
+            typer.Option("--link", help="Of imagefolder, fiftyone: link to pictures that are files."),
+        ],
+    ),
+    "classes": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--classes",
+                metavar="COLUMN",
+                help="Of imagefolder: a folder for each value of it, or of tags.",
+            ),
+        ],
+    ),
+    "shard_images": (
+        None,
+        Annotated[
+            int | None,
+            typer.Option(
+                "--shard-images",
+                metavar="N",
+                min=1,
+                help="Of webdataset: pictures in a tar (default: 10000).",
+            ),
+        ],
+    ),
+    "shard_size": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--shard-size",
+                metavar="SIZE",
+                help="Of webdataset: the most that a tar takes (default: 1GB).",
+            ),
+        ],
+    ),
+    "ending": (
+        None,
+        Annotated[
+            str | None,
+            typer.Option(
+                "--ending",
+                metavar="ENDING",
+                help="Of webdataset: name all pictures so, for readers of one kind; their bytes stay.",
+            ),
+        ],
+    ),
+}
+
+
+def _made_options(values: dict[str, Any]) -> ExportOptions:
+    from imseek.types import ExportOptions
+
+    shard_size = values["shard_size"]
+    return ExportOptions(**{**values, "shard_size": None if shard_size is None else bytes_of(shard_size)})
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "export",
+        epilog=examples(
+            "imseek export photos.csv",
+            "imseek export - --format jsonl --where \"format = 'JPEG'\" | jq .path",
+            "imseek export beach.jsonl --text 'a beach' -n 200",
+            "imseek sample --diverse 100 --json | jq '.sample[].image_id' | imseek export hundred.csv --ids -",
+        ),
+    )(export)
+
+
+@with_groups(
+    asking=Group({name: FLAGS[name] for name in _ASKED}, lambda values: values),
+    options=Group(_OPTIONS, _made_options),
+    runtime=runtime_flags("device", "precision"),
+)
+def export(
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A new file or folder; - for stdout (csv, jsonl).")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="clip-retrieval, csv, faiss, jsonl or parquet (docs/exports.md); by default the ending of the "
+            "file's name tells.",
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="Hits of a search for these words; may be repeated."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="So many hits (default: 1000).")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only images with this tag; may be repeated."),
+    ] = None,
+    ids: Annotated[
+        str | None,
+        typer.Option("--ids", metavar="FILE", help="Only these, one id a line; - for stdin."),
+    ] = None,
+    space: Annotated[
+        int | None,
+        typer.Option("--space", metavar="ID", help="Of several spaces, whose vectors (`imseek info`)."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file, or a folder that was exported before.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 if a picture could not be had.")
+    ] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+    *,
+    asking: dict[str, Any],
+    options: ExportOptions,
+    runtime: Runtime,
+) -> int:
+    """Write images, what is known of them and their vectors for other tools: all, those that meet a condition, or the
+    hits of a search (docs/exports.md)."""
+    asked = bool(text) or any(asking[name] for name in _TERMS)
+    if not asked:
+        _check_no_query(asking, limit)
+    if asked and ids is not None:
+        raise UsageError("--ids and a search both say which images go out", hint="leave one of them out")
+    streamed = target == "-"
+    if streamed and as_json:
+        raise UsageError("images and --json cannot both go to stdout", hint="name a file")
+    if streamed and sys.stdout.isatty() and form not in ("csv", "jsonl"):
+        raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
+    listed = None if ids is None else _ids(ids)
+    query = _query(asking, text or [], limit) if asked else None
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    import imseek
+    from imseek import export as exporting
+
+    out: str | BinaryIO = sys.stdout.buffer if streamed else target
+    with (
+        stoppable("interrupted: nothing was written") as (progress, stop),
+        imseek.open(chosen.path, runtime=runtime, notify=say) as opened,
+    ):
+        report = exporting.write(
+            opened,
+            out,
+            format=form,
+            where=None if query is not None else asking["where"],
+            tags=tag or (),
+            ids=listed,
+            query=query,
+            space=space,
+            options=options,
+            force=force,
+            progress=progress,
+            stop=stop,
+        )
+    if as_json:
+        jsonout.print_json(_json(report, chosen))
+    else:
+        _say(report)
+    return 3 if strict and report.skipped else 0
+
+
+def _check_no_query(asking: dict[str, Any], limit: int | None) -> None:
+    """Raises UsageError for flags that shape an answer, where nothing is asked."""
+    for name, flag in (("min_score", "--min-score"), ("cutoff", "--cutoff"), ("exact", "--exact")):
+        if asking[name]:
+            raise UsageError(f"{flag} goes with a search", hint="--text WORDS, or --like PICTURE")
+    if limit is not None or asking["by"] != "image":
+        raise UsageError(
+            f"{'--limit' if limit is not None else '--by'} goes with a search",
+            hint="--text WORDS, or --like PICTURE; `imseek sample` chooses a few of many",
+        )
+
+
+def _query(asking: dict[str, Any], texts: Sequence[str], limit: int | None) -> Query:
+    from imseek.export import LIMIT
+
+    usual = {name: default for name, (default, _) in FLAGS.items()}
+    said = Asking({**usual, **asking, "limit": limit or LIMIT})
+    for note in said.notes(texts):
+        say(note)
+    return said.query(texts)
+
+
+def _ids(file: str) -> list[int]:
+    """Raises UsageError for what is no list of ids."""
+    if file == "-" and sys.stdin.isatty():
+        raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
+    try:
+        data = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    found = []
+    for number, line in enumerate(data.split("\n"), start=1):
+        said = line.strip().removeprefix("id:")
+        if said and not (said.isascii() and said.isdecimal() and len(said) < 19):
+            raise UsageError(
+                f"line {number} of the ids is no id: {line.strip()[:40]}", hint="one whole number a line"
+            )
+        if said:
+            found.append(int(said))
+    return found
+
+
+def _say(report: ExportReport) -> None:
+    for one in report.skipped[:_SHOWN]:
+        shown = "" if one.place is None else f", {one.place.display}"
+        say(f"no picture of image {one.image_id}{shown}: {printable(one.message)}")
+    if (more := len(report.skipped) - _SHOWN) > 0:
+        say(f"no picture of {count(more, 'more image')} (all of them with --json)")
+    for note in report.notes:
+        say(printable(note))
+    if report.target == b"-":
+        return
+    files = "" if report.files == 1 else f" in {count(report.files, 'file')}"
+    linked = f", {report.linked:,} of them linked" if report.linked else ""
+    say(
+        f"wrote {printable(os.fsdecode(report.target))} ({report.format}): {count(report.images, 'image')}, "
+        f"{size(report.bytes)}{files}{linked}"
+    )
+
+
+def _json(report: ExportReport, chosen: library.Resolved) -> dict[str, Any]:
+    return {
+        "collection": {"uuid": report.collection, **jsonout.collection(chosen)},
+        "generation": report.generation,
+        "format": report.format,
+        "target": jsonout.path(report.target),
+        "images": report.images,
+        "files": report.files,
+        "bytes": report.bytes,
+        "linked": report.linked,
+        "encoder": report.encoder,
+        "skipped": [
+            {
+                "image_id": one.image_id,
+                **({} if one.place is None else jsonout.path(one.place.path)),
+                "reason": one.reason,
+                "message": one.message,
+            }
+            for one in report.skipped
+        ],
+        "notes": list(report.notes),
+    }

@@ -1,0 +1,78 @@
+"""`imseek export` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def indexed(cli, photos: Path) -> Path:
+    assert cli("index", photos, "--encoder", "fake").code == 0
+    return photos
+
+
+def test_a_table_by_the_ending_of_its_name(cli, indexed, tmp_path) -> None:
+    outcome = cli("export", tmp_path / "all.csv")
+    assert outcome.code == 0
+    assert f"wrote {tmp_path / 'all.csv'} (csv): 8 images" in outcome.err
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 9
+    again = cli("export", tmp_path / "all.csv")
+    assert again.code == 2
+    assert "add --force" in again.err
+    assert cli("export", tmp_path / "all.csv", "--force").code == 0
+
+
+def test_as_json(cli, indexed, tmp_path) -> None:
+    found = cli("export", tmp_path / "all.jsonl", "--json").json("export")
+    assert (found["images"], found["format"], found["files"], found["encoder"]) == (8, "jsonl", 1, None)
+    assert found["target"]["path"] == str(tmp_path / "all.jsonl")
+
+
+def test_to_stdout(cli, indexed) -> None:
+    outcome = cli("export", "-", "--format", "jsonl", "--where", "format = 'JPEG'")
+    assert outcome.code == 0
+    names = {Path(json.loads(line)["path"]).name for line in outcome.out.splitlines()}
+    assert names == {"rocket.jpg", "china.jpg", "flower.jpg"}
+
+
+def test_the_hits_of_a_search(cli, indexed, tmp_path) -> None:
+    hits = cli("search", "red", "-n", "3", "--cutoff", "none", "--json").json("search")["hits"]
+    assert cli("export", tmp_path / "red.jsonl", "--text", "red", "-n", "3").code == 0
+    rows = [json.loads(line) for line in (tmp_path / "red.jsonl").read_text().splitlines()]
+    assert [row["image_id"] for row in rows] == [hit["image_id"] for hit in hits]
+
+
+def test_ids_and_tags(cli, indexed, tmp_path) -> None:
+    (tmp_path / "ids").write_text("id:3\n\n1\n")
+    assert cli("export", tmp_path / "two.jsonl", "--ids", tmp_path / "ids").code == 0
+    rows = [json.loads(line) for line in (tmp_path / "two.jsonl").read_text().splitlines()]
+    assert [row["image_id"] for row in rows] == [3, 1]
+    assert cli("tag", "add", "kept", "2").code == 0
+    assert cli("export", tmp_path / "one.jsonl", "--tag", "kept").code == 0
+    (row,) = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text().splitlines()]
+    assert (row["image_id"], row["tags"]) == (2, ["kept"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("all.xyz",), "say which format"),
+        (("all", "--format", "cvs"), "did you mean csv?"),
+        (("all.csv", "--limit", "3"), "--limit goes with a search"),
+        (("all.csv", "--min-score", "0.2"), "--min-score goes with a search"),
+        (("all.csv", "--text", "red", "--ids", "ids"), "both say which images"),
+        (("all.csv", "--ids", "ids"), "line 1 of the ids is no id: one"),
+        (("all.jsonl", "--spreadsheet"), "spreadsheet is nothing that jsonl knows"),
+        (("-", "--json", "--format", "csv"), "cannot both go to stdout"),
+    ],
+)
+def test_what_makes_no_sense(cli, indexed, tmp_path, monkeypatch, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids").write_text("one\n")
+    outcome = cli("export", *arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not list(tmp_path.glob("*all*"))

@@ -1,0 +1,177 @@
+"""What goes out: which images, in which order, complete or not at all, and as tables of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import imseek
+from imseek import export, tags
+from imseek.errors import ImageNotFoundError, QueryError, UsageError
+from imseek.types import ExportOptions
+
+
+@pytest.fixture
+def root(tmp_path: Path, photos: Path) -> Path:
+    """Eight photographs, one of them with a caption and a name that is not UTF-8."""
+    (photos / "coffee.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
+    (photos / "chelsea.txt").write_text('=a cat, "looking"')
+    with imseek.create(tmp_path / "made", encoder="fake") as collection:
+        collection.index([photos])
+    return tmp_path / "made"
+
+
+def by_name(root: Path) -> dict[str, int]:
+    with imseek.open(root) as collection:
+        ids = list(range(collection.info().images + 1))
+        found = collection.get_many(ids)
+    return {Path(os.fsdecode(image.place.path)).name: i for i, image in found.items() if image.place}
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class TestWhich:
+    def test_all_by_id(self, root, tmp_path) -> None:
+        report = export.write(root, tmp_path / "all.jsonl")
+        rows = lines_of(tmp_path / "all.jsonl")
+        assert [row["image_id"] for row in rows] == sorted(by_name(root).values())
+        assert (report.images, report.files, report.format) == (8, 1, "jsonl")
+        assert report.bytes == (tmp_path / "all.jsonl").stat().st_size
+        assert report.encoder is None
+
+    def test_where_and_tags(self, root, tmp_path) -> None:
+        names = by_name(root)
+        tags.add(root, "it's", [names["chelsea.png"], names["rocket.jpg"]])
+        export.write(root, tmp_path / "a.jsonl", tags=["it's"])
+        assert {row["image_id"] for row in lines_of(tmp_path / "a.jsonl")} == {
+            names["chelsea.png"],
+            names["rocket.jpg"],
+        }
+        export.write(root, tmp_path / "b.jsonl", tags=["it's"], where="format = 'JPEG' OR width < 0")
+        (row,) = lines_of(tmp_path / "b.jsonl")
+        assert (row["image_id"], row["tags"], row["format"]) == (names["rocket.jpg"], ["it's"], "JPEG")
+        with pytest.raises(QueryError):
+            export.write(root, tmp_path / "c.jsonl", where="nonsense = 1")
+        assert not (tmp_path / "c.jsonl").exists()
+
+    def test_ids_in_their_order(self, root, tmp_path) -> None:
+        names = by_name(root)
+        wanted = [names["rocket.jpg"], names["astronaut.png"], names["rocket.jpg"], names["china.jpg"]]
+        export.write(root, tmp_path / "a.jsonl", ids=wanted)
+        found = [row["image_id"] for row in lines_of(tmp_path / "a.jsonl")]
+        assert found == [names["rocket.jpg"], names["astronaut.png"], names["china.jpg"]]
+        export.write(root, tmp_path / "b.jsonl", ids=wanted, where="format = 'JPEG'")
+        assert [row["image_id"] for row in lines_of(tmp_path / "b.jsonl")] == [wanted[0], wanted[3]]
+        with pytest.raises(ImageNotFoundError, match="no image 4711"):
+            export.write(root, tmp_path / "c.jsonl", ids=[wanted[0], 4711])
+
+    def test_a_query_as_it_is_answered(self, root, tmp_path) -> None:
+        query = imseek.Query((imseek.Term(text="red"),), limit=5, where="width > 300")
+        with imseek.open(root) as collection:
+            hits = collection.search(query).hits
+            export.write(collection, tmp_path / "a.jsonl", query=query)
+        rows = lines_of(tmp_path / "a.jsonl")
+        assert [row["image_id"] for row in rows] == [hit.image_id for hit in hits]
+        assert [row["score"] for row in rows] == pytest.approx([hit.score for hit in hits], abs=1e-6)
+        assert len(rows) == 5
+        with pytest.raises(UsageError, match="ids and a query"):
+            export.write(root, tmp_path / "b.jsonl", query=query, ids=[1])
+
+    def test_what_has_left_is_not_there(self, root, photos, tmp_path) -> None:
+        gone = by_name(root)["rocket.jpg"]
+        (photos / "rocket.jpg").unlink()
+        with imseek.open(root) as collection:
+            collection.index()
+        export.write(root, tmp_path / "a.jsonl")
+        ids = [row["image_id"] for row in lines_of(tmp_path / "a.jsonl")]
+        assert len(ids) == 7
+        assert gone not in ids
+        with pytest.raises(ImageNotFoundError):
+            export.write(root, tmp_path / "b.jsonl", ids=[gone])
+
+
+class TestPlacing:
+    def test_nothing_is_written_over_unless_asked(self, root, tmp_path) -> None:
+        target = tmp_path / "a.jsonl"
+        target.write_text("mine")
+        with pytest.raises(UsageError, match="is there already"):
+            export.write(root, target)
+        assert target.read_text() == "mine"
+        export.write(root, target, force=True)
+        assert len(lines_of(target)) == 8
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["a.jsonl", "made", "photos"]
+
+    def test_interrupted_it_leaves_nothing(self, root, tmp_path) -> None:
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(InterruptedError):
+            export.write(root, tmp_path / "a.jsonl", stop=stop)
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["made", "photos"]
+
+    def test_not_into_the_collection_and_not_into_nothing(self, root, tmp_path) -> None:
+        with pytest.raises(UsageError, match="lies in the collection"):
+            export.write(root, root / "a.jsonl")
+        with pytest.raises(UsageError, match="no folder"):
+            export.write(root, tmp_path / "nowhere" / "a.jsonl")
+        with pytest.raises(UsageError, match="say which format"):
+            export.write(root, tmp_path / "a.xyz")
+        with pytest.raises(UsageError, match="is no format") as refused:
+            export.write(root, tmp_path / "a", format="josnl")
+        assert refused.value.hint == "did you mean jsonl?"
+        with pytest.raises(UsageError, match="spreadsheet is nothing that jsonl knows"):
+            export.write(root, tmp_path / "a.jsonl", options=ExportOptions(spreadsheet=True))
+
+
+class TestTables:
+    def test_json_lines_have_what_get_has(self, root, tmp_path) -> None:
+        export.write(root, tmp_path / "a.jsonl")
+        names = by_name(root)
+        with imseek.open(root) as collection:
+            for row in lines_of(tmp_path / "a.jsonl"):
+                image = collection.get(row["image_id"])
+                assert row["content_hash"] == image.content_hash
+                assert {name: row[name] for name in image.metadata} == dict(image.metadata)
+                assert row["uri"] == image.place.uri
+        odd = next(
+            row
+            for row in lines_of(tmp_path / "a.jsonl")
+            if row["image_id"] == names[os.fsdecode(b"caf\xe9.png")]
+        )
+        assert odd["path"].endswith("caf\\xe9.png")
+        assert odd["path_b64"]
+
+    def test_csv_is_read_back(self, root, tmp_path) -> None:
+        names = by_name(root)
+        tags.add(root, "animal", [names["chelsea.png"]])
+        tags.add(root, "small", [names["chelsea.png"]])
+        export.write(root, tmp_path / "a.csv")
+        export.write(root, tmp_path / "a.jsonl")
+        with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row, told in zip(rows, lines_of(tmp_path / "a.jsonl"), strict=True):
+            known = {name: value for name, value in row.items() if value and name != "tags"}
+            assert known == {name: str(value) for name, value in told.items() if name != "tags"}
+        (cat,) = [row for row in rows if row["image_id"] == str(names["chelsea.png"])]
+        assert cat["caption"] == '=a cat, "looking"'
+        assert cat["tags"] == "animal; small"
+
+    def test_no_formula_reaches_a_spreadsheet_where_that_is_asked(self, root, tmp_path) -> None:
+        export.write(root, tmp_path / "a.csv", options=ExportOptions(spreadsheet=True))
+        with (tmp_path / "a.csv").open(newline="") as file:
+            captions = {row["caption"] for row in csv.DictReader(file)}
+        assert captions == {"", '\'=a cat, "looking"'}
+
+    def test_a_stream(self, root, tmp_path) -> None:
+        out = io.BytesIO()
+        report = export.write(root, out, format="csv", where="format = 'JPEG'")
+        rows = list(csv.DictReader(io.StringIO(out.getvalue().decode())))
+        assert {row["format"] for row in rows} == {"JPEG"}
+        assert (report.images, report.bytes, report.target) == (len(rows), len(out.getvalue()), b"-")
