@@ -73,7 +73,8 @@ def browse(
         opened: Searchable
         if server is not None:
             remote = at_server(server, None if collection is None else [collection], runtime)
-            opened = stack.enter_context(remote)
+            stack.callback(remote.close)
+            opened = remote
             say_collection(Elsewhere(remote.name, server, "--server"))
         else:
             chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)

@@ -153,7 +153,8 @@ def _answer(
         opened: list[Searchable] = []
         chosen: list[Resolved | Elsewhere] = []
         if server is not None:
-            remote = stack.enter_context(at_server(server, named, runtime))
+            remote = at_server(server, named, runtime)
+            stack.callback(remote.close)
             opened.append(remote)
             chosen.append(Elsewhere(remote.name, server, "--server"))
         else:
