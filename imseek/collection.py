@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
+from imseek.data.milvus.address import is_address
 from imseek.data.places import is_url, locate
 from imseek.data.reader import Reader, SourceRow
 from imseek.data.summary import summarise
@@ -107,10 +108,15 @@ def open(  # noqa: A001 - imseek.open, as in gzip.open
     search vectors too, once there have been a few queries (docs/decisions/0016-gpu-search.md). ``notify`` is given
     a line before something that is done once and takes a while: the export of an encoder's text tower.
 
-    Of a URL it is :func:`imseek.connect`: a collection that a server has, which can be searched.
+    Of a URL it is :func:`imseek.connect`: a collection that a server has, which can be searched. So can one that was
+    published to Milvus, ``milvus://…`` (docs/milvus.md).
 
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError, and ServerError for a URL.
     """
+    if is_address(path):
+        from imseek.published import connect as connect_published
+
+        return connect_published(str(path), runtime=runtime, notify=notify)  # type: ignore[return-value] # as below
     if isinstance(path, str) and path.lower().startswith(("http://", "https://")):
         from imseek.remote import connect
 

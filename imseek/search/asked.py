@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imseek.data.current import Current
-from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, Matches, VectorIndex
+from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.errors import QueryError
 from imseek.search.compose import Composed
-from imseek.search.editions import Edition
 from imseek.search.facts import StoredFacts, unit_rows
 from imseek.search.fusion import Part, best
 from imseek.search.pages import Page, digest
 from imseek.search.query import Query
 from imseek.search.ranking import APPROXIMATE
 from imseek.search.shaping import POOL, Pool, looks_at_pool
+from imseek.search.stored import Allowed, Edition, Index, Stored
 from imseek.types import Float32, SpaceInfo
 
 #: The most that a token's four bytes hold.
@@ -65,15 +64,15 @@ class Asked:
 
     query: Query
     window: Window
-    edition: Edition
+    edition: Edition[Stored]
     spaces: tuple[SpaceInfo, ...]
-    indexes: tuple[VectorIndex, ...]
+    indexes: tuple[Index, ...]
     composed: Composed
-    allowed: IdSet | None
+    allowed: Allowed | None
     total: int
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> Stored:
         return self.edition.reader
 
     @property

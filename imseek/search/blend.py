@@ -9,13 +9,13 @@ docs/decisions/0015-fusion.md has what else was measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.vectors.base import Segment
+from imseek.data.vectors.base import Ids, Segment
 from imseek.types import Float32
 
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -54,16 +54,27 @@ def blend(units: Sequence[Float64], weights: Sequence[float], sample: Float32) -
 
 def sample_rows(segments: Sequence[Segment], most: int = SAMPLE) -> Float32:
     """(n, dim) live rows, at most ``most``, from evenly spread runs: always the same of the same segments."""
+    chosen = zip(segments, _sampled(segments, most), strict=True)
+    found = [segment.rows[rows].astype(np.float32) for segment, rows in chosen]
+    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+
+
+def sample_ids(segments: Sequence[Segment], most: int = SAMPLE) -> Ids:
+    """(n,) int64: the images whose rows :func:`sample_rows` gives, in its order."""
+    chosen = zip(segments, _sampled(segments, most), strict=True)
+    return np.concatenate([np.empty(0, np.int64), *(segment.ids[rows] for segment, rows in chosen)])
+
+
+def _sampled(segments: Sequence[Segment], most: int) -> Iterator[Ids]:
+    """Row numbers of each segment."""
     total = sum(len(segment.ids) for segment in segments)
     runs = -(-total // _RUN)
     step = max(1, -(-total // most))
     chosen = np.arange(0, runs, step)
     wanted = (chosen[:, np.newaxis] * _RUN + np.arange(_RUN)).ravel()
-    found, start = [], 0
+    start = 0
     for segment in segments:
         end = start + len(segment.ids)
         rows = wanted[(wanted >= start) & (wanted < end)] - start
-        rows = np.setdiff1d(rows, segment.dead)
-        found.append(segment.rows[rows].astype(np.float32))
+        yield np.setdiff1d(rows, segment.dead)
         start = end
-    return np.concatenate(found) if found else np.empty((0, 0), np.float32)

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.current import Current
-from imseek.data.reader import Reader
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
 from imseek.search.blend import SHORTEST, Float64, blend
 from imseek.search.query import Query, Term
+from imseek.search.stored import Stored
 from imseek.types import Float32, SkipReason, SpaceInfo, display_path
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Composer:
     def compose(
         self,
         query: Query,
-        reader: Reader,
+        reader: Stored,
         spaces: Sequence[SpaceInfo],
         sample: Callable[[SpaceInfo], Float32],
         texts: Mapping[str, Float32] = MappingProxyType({}),
@@ -95,7 +95,7 @@ class Composer:
         return Composed(tuple(units), tuple(length / sum(lengths) for length in lengths), notes)
 
     def _term(
-        self, term: Term, reader: Reader, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
+        self, term: Term, reader: Stored, spaces: Sequence[SpaceInfo], texts: Mapping[str, Float32]
     ) -> tuple[list[npt.NDArray[Any]], tuple[str, ...]]:
         """A vector in each of the spaces that the term speaks to: all, or only the first."""
         if term.text is not None:

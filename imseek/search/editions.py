@@ -6,13 +6,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data import layout
 from imseek.data.current import read_current
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
-from imseek.data.vectors import IdSet, VectorIndex, open_index, placement_on
+from imseek.data.vectors import VectorIndex, open_index, placement_on
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
@@ -45,7 +45,7 @@ class Edition:
     indexes: dict[int, VectorIndex] = field(default_factory=dict)
     before: dict[int, VectorIndex] = field(default_factory=dict)
     samples: dict[tuple[int, int], Float32] = field(default_factory=dict)
-    allowed: dict[str, IdSet] = field(default_factory=dict)
+    allowed: dict[str, Any] = field(default_factory=dict)
     notes: dict[int, str] = field(default_factory=dict)
     paged: bool = False
 

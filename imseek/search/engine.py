@@ -7,10 +7,11 @@ generation all that is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -23,13 +24,14 @@ from imseek.errors import ExpiredPageError, StaleGenerationError
 from imseek.search.answers import Wanted, answer
 from imseek.search.asked import Asked, Sifted, Window, answering_spaces, page_of
 from imseek.search.compose import Composed, Composer, EncoderSource
-from imseek.search.editions import Edition, Editions
+from imseek.search.editions import Editions as FolderEditions
 from imseek.search.fusion import best_of_many
 from imseek.search.query import By, Query
 from imseek.search.ranking import ranked
 from imseek.search.references import References
 from imseek.search.scoring import scores
 from imseek.search.shaping import Pool, check, sift
+from imseek.search.stored import Allowed, Edition, Editions, Stored, StoredT
 from imseek.search.where import Filters
 from imseek.types import Float32, SearchResult
 
@@ -40,22 +42,23 @@ _ALL = Wanted()
 _FILTERS = 16
 
 
-class Engine:
-    """Searches one collection. Safe to use from several threads. ``device`` may name the cards that search vectors.
+class Searching(ABC, Generic[StoredT]):
+    """Searches one collection, wherever it is kept. Safe to use from several threads.
 
     Each search answers from one generation; a new one is taken up between searches.
     """
 
-    def __init__(
-        self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
-    ) -> None:
+    def __init__(self, editions: Editions[StoredT], encoder: EncoderSource) -> None:
         self._composer = Composer(encoder)
         self._references = References(self._composer)
-        self._filters = Filters()
-        self._editions = Editions(root, kind, device)
+        self._editions = editions
+
+    @abstractmethod
+    def _where(self, reader: StoredT, where: str) -> Allowed:
+        """The images that a condition holds for. Raises QueryError."""
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> StoredT:
         """The newest generation."""
         return self._editions.newest().reader
 
@@ -88,15 +91,7 @@ class Engine:
 
         return self.until_whole(ask)
 
-    def scores(self, query: Query, ids: Ids) -> Float32:
-        """See :func:`imseek.maps.scores`."""
-
-        def ask() -> Float32:
-            return scores(self.prepare(query, Window.of(query, None), self._editions.newest()), ids)
-
-        return self.until_whole(ask)
-
-    def read(self, question: Callable[[Reader], T]) -> T:
+    def read(self, question: Callable[[StoredT], T]) -> T:
         """What ``question`` finds in the newest generation."""
         return self.until_whole(lambda: question(self.reader))
 
@@ -129,7 +124,6 @@ class Engine:
 
     def close(self) -> None:
         self._editions.close()
-        self._filters.close()
 
     # -- the steps of a search, which imseek.several takes for several collections ------------------------
 
@@ -137,7 +131,7 @@ class Engine:
         self,
         query: Query,
         window: Window,
-        newest: Edition | None = None,
+        newest: Edition[StoredT] | None = None,
         generation: int | None = None,
         composed: Composed | None = None,
         texts: Mapping[str, Float32] | None = None,
@@ -190,7 +184,7 @@ class Engine:
         reached = query.min_score is not None and len(matches) and matches.scores[-1] < query.min_score
         return Sifted(asked, pool, cut, approximate, beyond and not reached, notes)
 
-    def _texts(self, queries: Sequence[Query], reader: Reader) -> dict[By, Mapping[str, Float32]]:
+    def _texts(self, queries: Sequence[Query], reader: Stored) -> dict[By, Mapping[str, Float32]]:
         """What the texts of many queries are in the spaces that they are asked of."""
         found: dict[By, Mapping[str, Float32]] = {}
         if len(queries) > 1:
@@ -200,17 +194,44 @@ class Engine:
                 found[by] = self._composer.texts_of(alike, space)
         return found
 
-    def _allowed(self, query: Query, edition: Edition) -> IdSet | None:
+    def _allowed(self, query: Query, edition: Edition[StoredT]) -> Allowed | None:
         """The images that the query's condition holds for; None where it has none. Raises QueryError."""
         if query.where is None:
             return None
         held = edition.allowed.get(query.where)
         if held is None:
-            held = IdSet(self._filters.ids(edition.reader, query.where))
+            held = self._where(edition.reader, query.where)
             if len(edition.allowed) >= _FILTERS:
                 edition.allowed.clear()
             edition.allowed[query.where] = held
-        return held
+        allowed: Allowed = held
+        return allowed
+
+
+class Engine(Searching[Reader]):
+    """Searches the collection in a folder. ``device`` may name the cards that search vectors."""
+
+    def __init__(
+        self, root: Path, encoder: EncoderSource, *, kind: str = "faiss", device: str = "auto"
+    ) -> None:
+        super().__init__(FolderEditions(root, kind, device), encoder)
+        self._filters = Filters()
+
+    def scores(self, query: Query, ids: Ids) -> Float32:
+        """See :func:`imseek.maps.scores`."""
+
+        def ask() -> Float32:
+            newest = self._editions.newest()
+            return scores(self.prepare(query, Window.of(query, None), newest), newest.reader, ids)
+
+        return self.until_whole(ask)
+
+    def close(self) -> None:
+        super().close()
+        self._filters.close()
+
+    def _where(self, reader: Reader, where: str) -> IdSet:
+        return IdSet(self._filters.ids(reader, where))
 
 
 def _remembering(asked: Asked, known: Matches | None) -> Callable[[int, bool], Matches]:

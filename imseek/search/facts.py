@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.places import folder, locate
-from imseek.data.reader import Reader
 from imseek.data.vectors import scores
 from imseek.search.query import GroupBy
 from imseek.search.shaping import Facts, Pool
+from imseek.search.stored import Stored
 from imseek.types import Float32, SpaceInfo, display_path
 
 
@@ -29,7 +29,7 @@ class GroupKey:
 class StoredFacts:
     """Of one collection. ``spaces`` are those in which pictures are compared, ``shares`` what each counts (sum 1)."""
 
-    reader: Reader
+    reader: Stored
     spaces: Sequence[SpaceInfo]
     shares: Sequence[float]
 
@@ -101,6 +101,6 @@ class JoinedFacts:
 Ids: TypeAlias = npt.NDArray[np.int64]
 
 
-def unit_rows(reader: Reader, ids: Ids, space: SpaceInfo) -> Float32:
+def unit_rows(reader: Stored, ids: Ids, space: SpaceInfo) -> Float32:
     """(m, dim) float32: the stored rows of images, of norm 1; rows of zeros stay."""
     return scores.unit_rows(reader.vectors(ids.tolist(), space.space_id))

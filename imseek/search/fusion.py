@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imseek.data.vectors import IdSet, Matches, VectorIndex
+from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
+from imseek.search.stored import Allowed, Index
 from imseek.types import Float32
 
 #: Lists begin with this many times ``k``, and a few more; each next one is that many times as long.
@@ -32,13 +33,13 @@ class Part:
     Shares of all parts add up to 1. All indexes hold the same images. ``text`` says that the query is one of words.
     """
 
-    index: VectorIndex
+    index: Index
     query: Float32
     share: float
     text: bool = False
 
 
-def best(parts: Sequence[Part], k: int, allowed: IdSet | None = None, *, exact: bool = False) -> Matches:
+def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact: bool = False) -> Matches:
     """The ``k`` images of the highest scores, fewer where there are fewer; equal scores come in the order of id.
 
     Only images that are ``allowed``, if that is not None. With approximate indexes the answer is proved only where
@@ -62,18 +63,18 @@ def best(parts: Sequence[Part], k: int, allowed: IdSet | None = None, *, exact: 
 
 
 def best_of_many(
-    index: VectorIndex, queries: Float32, k: int, allowed: IdSet | None, *, text: bool, exact: bool
+    index: Index, queries: Float32, k: int, allowed: Allowed | None, *, text: bool, exact: bool
 ) -> list[Matches]:
     """The same in one space, for each of ``queries`` (q, dim): one search, which is cheaper than many."""
     return _asked(index, queries, k, allowed, text, exact)
 
 
-def _search(part: Part, k: int, allowed: IdSet | Ids | None, exact: bool) -> Matches:
+def _search(part: Part, k: int, allowed: Allowed | Ids | None, exact: bool) -> Matches:
     return _asked(part.index, part.query[np.newaxis], k, allowed, part.text, exact)[0]
 
 
 def _asked(
-    index: VectorIndex, queries: Float32, k: int, allowed: IdSet | Ids | None, text: bool, exact: bool
+    index: Index, queries: Float32, k: int, allowed: Allowed | Ids | None, text: bool, exact: bool
 ) -> list[Matches]:
     """The one place where indexes are asked."""
     return index.search(queries, k, allowed=allowed, text=text, exact=exact)

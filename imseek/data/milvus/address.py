@@ -1,0 +1,112 @@
+"""Addresses of published collections: ``milvus:///folder/photos.db#name``, ``milvus://host:19530/database/name``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from imseek.errors import UsageError
+
+#: Where the token of a cluster is read from: ``user:password``, or an API key. Never from an address.
+TOKEN_VARIABLE: Final = "IMSEEK_MILVUS_TOKEN"  # noqa: S105 - the name of a variable
+#: What a publication is called where the address does not say.
+DEFAULT: Final = "imseek"
+PORT: Final = 19530
+
+SCHEMES: Final = ("milvus://", "milvus+https://")
+#: What a path has to end with to be one of Milvus Lite.
+_LITE: Final = (".db", ".milvus")
+#: What Milvus takes as a name; it takes 255 characters, of which we add some.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+_SHOWN: Final = "milvus:///folder/photos.db#name, or milvus://host:19530/database/name"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``path`` is where Milvus Lite keeps its files, None for a cluster; then there are ``host``, ``port``,
+    ``database`` and ``secure`` (TLS). ``name`` is that of the publication there."""
+
+    name: str
+    path: Path | None = None
+    host: str = ""
+    port: int = PORT
+    database: str = "default"
+    secure: bool = False
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"milvus://{quote(os.fspath(self.path))}#{self.name}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{SCHEMES[self.secure]}{host}:{self.port}/{self.database}/{self.name}"
+
+    @property
+    def uri(self) -> str:
+        """As pymilvus takes that of a cluster."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+
+
+def is_address(text: object) -> bool:
+    return isinstance(text, str) and text.lower().startswith(SCHEMES)
+
+
+def parse(text: str) -> Address:
+    """Also of ``photos.db``, ``http://host:19530`` and ``https://…``, as they are typed. Raises UsageError."""
+    lowered = text.lower()
+    if not lowered.startswith((*SCHEMES, "http://", "https://")):
+        path, _, name = text.partition("#")
+        if "://" in text or not path.endswith(_LITE):
+            raise _refused(text)
+        return _lite(path, name, text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise _refused(text) from None
+    if "@" in parts.netloc or parts.query:
+        raise UsageError(
+            f"{_without_secrets(text)!r}: an address holds no user and no token",
+            hint=f"the token is read from {TOKEN_VARIABLE}",
+        )
+    if not parts.netloc:
+        if parts.scheme != "milvus" or not parts.path.startswith("/"):
+            raise _refused(text)
+        return _lite(unquote(parts.path), unquote(parts.fragment), text)
+    pieces = [unquote(piece) for piece in parts.path.split("/") if piece]
+    if parts.fragment or len(pieces) > 2 or not parts.hostname:
+        raise _refused(text)
+    database, name = ["default", DEFAULT] if not pieces else ["default", *pieces][-2:]
+    for piece in (database, name):
+        _check(piece, text)
+    secure = parts.scheme in ("https", "milvus+https")
+    return Address(name, None, parts.hostname, port or (443 if secure else PORT), database, secure)
+
+
+def _lite(path: str, name: str, text: str) -> Address:
+    if "\0" in path or not path.strip("/"):
+        raise _refused(text)
+    _check(name or DEFAULT, text)
+    return Address(name or DEFAULT, Path(os.path.abspath(os.path.expanduser(path))))
+
+
+def _check(name: str, text: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{_without_secrets(text)!r}: {name!r} is no name in Milvus", hint="letters, digits and _"
+        )
+
+
+def _refused(text: str) -> UsageError:
+    return UsageError(f"{_without_secrets(text)!r} is no address of a Milvus", hint=_SHOWN)
+
+
+def _without_secrets(text: str) -> str:
+    """An address as it may be shown: without user, password and parameters."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text
+    return scheme + mark + rest.partition("?")[0].rpartition("@")[2]

@@ -1,0 +1,308 @@
+"""A connection to a Milvus: Milvus Lite in this process, or a cluster. Its errors become ours here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.data.milvus.address import TOKEN_VARIABLE, Address
+from imseek.data.milvus.layout import Field
+from imseek.errors import (
+    CollectionNotFoundError,
+    LockedError,
+    MissingExtraError,
+    ServerError,
+    StorageError,
+    UsageError,
+)
+from imseek.types import Float32
+
+#: Seconds that a Milvus may take for one request.
+TIMEOUT: Final = 60.0
+#: Seconds that it may take to answer at all.
+_GREETING: Final = 10.0
+#: Rows that one search or query may give (`quotaAndLimits.limits.topK` and `maxQueryResultWindow` of a cluster).
+DEEPEST: Final = 16_384
+#: Ids that a filter lists at most.
+_LISTED: Final = 4096
+
+
+class Client:
+    """Safe to use from several threads. Raises MissingExtraError, UsageError, ServerError, LockedError, StorageError;
+    with ``create`` a Milvus Lite that is not there is made, else it raises CollectionNotFoundError."""
+
+    def __init__(self, address: Address, *, create: bool = False) -> None:
+        client_class = _client_class()
+        self.address = address
+        self._loaded: set[str] = set()
+        self._closed = False
+        if address.path is not None:
+            uri = _LITE.take(address.path, create=create)
+            arguments: dict[str, Any] = {}
+        else:
+            uri = address.uri
+            arguments = {"db_name": address.database, "token": os.environ.get(TOKEN_VARIABLE, "")}
+        try:
+            with self._explained():
+                self._client = client_class(uri=uri, timeout=_GREETING, dedicated=True, **arguments)
+        except BaseException:
+            if address.path is not None:
+                _LITE.give_back(address.path)
+            raise
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+            if self.address.path is not None:
+                _LITE.give_back(self.address.path)
+
+    # -- collections of Milvus -----------------------------------------------------------------------------
+
+    def has(self, name: str) -> bool:
+        with self._explained():
+            return bool(self._client.has_collection(name, timeout=TIMEOUT))
+
+    def create(self, name: str, fields: Sequence[Field], *, strong: bool = False) -> None:
+        """``strong``: who reads sees what was written before; else what was written a moment ago may not be seen."""
+        from pymilvus import DataType
+
+        with self._explained():
+            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+            indexes = self._client.prepare_index_params()
+            for field in fields:
+                kind = getattr(DataType, field.kind)
+                more = dict(field.options)
+                if "element_type" in more:
+                    more["element_type"] = getattr(DataType, more["element_type"])
+                schema.add_field(field.name, kind, **more)
+                if field.kind == "FLOAT_VECTOR":
+                    indexes.add_index(field.name, index_type="FLAT", metric_type="COSINE")
+            self._client.create_collection(
+                name,
+                schema=schema,
+                index_params=indexes,
+                num_shards=1,
+                consistency_level="Strong" if strong else "Bounded",
+                timeout=TIMEOUT,
+            )
+
+    def drop(self, name: str) -> None:
+        self._loaded.discard(name)
+        with self._explained():
+            self._client.drop_collection(name, timeout=TIMEOUT)
+
+    def flush(self, name: str) -> None:
+        """What was written is on disk, then."""
+        with self._explained():
+            self._client.flush(name, timeout=TIMEOUT)
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def upsert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        with self._explained():
+            self._client.upsert(name, [dict(row) for row in rows], timeout=TIMEOUT)
+
+    def delete(self, name: str, ids: Sequence[int | str]) -> None:
+        for start in range(0, len(ids), _LISTED):
+            with self._explained():
+                self._client.delete(name, ids=list(ids[start : start + _LISTED]), timeout=TIMEOUT)
+
+    def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows by primary key, those that there are, in no order."""
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), 1000):
+            part = list(ids[start : start + 1000])
+            with self._ready(name):
+                found += self._client.query(name, ids=part, output_fields=list(fields), timeout=TIMEOUT)
+        return found
+
+    def query(
+        self, name: str, filter_: str, fields: Sequence[str], limit: int = DEEPEST
+    ) -> list[dict[str, Any]]:
+        with self._ready(name):
+            return list(
+                self._client.query(
+                    name, filter=filter_, output_fields=list(fields), limit=limit, timeout=TIMEOUT
+                )
+            )
+
+    def count(self, name: str, filter_: str = "") -> int:
+        with self._ready(name):
+            found = self._client.query(name, filter=filter_, output_fields=["count(*)"], timeout=TIMEOUT)
+            return int(found[0]["count(*)"])
+
+    def everything(self, name: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        """All rows, some thousands at a time, each once."""
+        with self._ready(name):
+            rows = self._client.query_iterator(
+                name, batch_size=DEEPEST, output_fields=list(fields), timeout=TIMEOUT
+            )
+        try:
+            while True:
+                with self._explained():
+                    found = rows.next()
+                if not found:
+                    return
+                yield list(found)
+        finally:
+            rows.close()
+
+    def search(
+        self, name: str, field: str, queries: Float32, limit: int, filter_: str
+    ) -> list[tuple[npt.NDArray[np.int64], Float32, Float32]]:
+        """For each of ``queries`` (q, dim): ids (m,), Milvus' cosines (m,), and the rows themselves (m, dim)."""
+        with self._ready(name):
+            found = self._client.search(
+                name,
+                data=list(queries),
+                anns_field=field,
+                limit=limit,
+                filter=filter_,
+                output_fields=[field],
+                search_params={"metric_type": "COSINE"},
+                timeout=TIMEOUT,
+            )
+        dim = queries.shape[1]
+        return [
+            (
+                np.array(hits.ids, np.int64),
+                np.array(hits.distances, np.float32),
+                np.array([hit["entity"][field] for hit in hits], np.float32).reshape(-1, dim),
+            )
+            for hits in found
+        ]
+
+    # -- errors --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _ready(self, name: str) -> Iterator[None]:
+        """For reading: a collection that a Milvus has not loaded answers nothing."""
+        if name not in self._loaded:
+            with self._explained():
+                self._client.load_collection(name, timeout=TIMEOUT)
+            self._loaded.add(name)
+        with self._explained():
+            yield
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from grpc import RpcError
+        from pymilvus.exceptions import MilvusException
+
+        if self._closed:
+            raise UsageError("the connection to Milvus was closed", hint="open it again")
+        try:
+            yield
+        except (MilvusException, RpcError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> Exception:
+        text = " ".join(str(getattr(error, "message", error)).split())[:300]
+        token = os.environ.get(TOKEN_VARIABLE)
+        if token:
+            text = text.replace(token, "…")
+        if self.address.path is not None:
+            return StorageError(f"Milvus Lite at {self.address.path}: {text}")
+        hint = f"is a Milvus running there? A token is read from {TOKEN_VARIABLE}"
+        return ServerError(f"{self.address.uri}: {text}", hint=hint)
+
+
+def _client_class() -> Any:
+    try:
+        from pymilvus import MilvusClient
+    except ImportError as error:
+        raise MissingExtraError("pymilvus", "milvus") from error
+    # It prints tracebacks of its own for what it raises, too.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    return MilvusClient
+
+
+class _Lite:
+    """Milvus Lites that run in this process: one for each folder, however many connections there are to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[Path, tuple[int, str]] = {}
+
+    def take(self, path: Path, *, create: bool) -> str:
+        try:
+            from milvus_lite.server_manager import server_manager_instance
+        except ImportError as error:
+            raise MissingExtraError("milvus-lite", "milvus") from error
+        with self._lock:
+            users, uri = self._users.get(path, (0, None))
+            if uri is None:
+                _check_folder(path, create=create)
+                # They tell by tracebacks why one cannot start, and what of Milvus a Lite has not.
+                for name in ("milvus_lite", "grpc._server"):
+                    logging.getLogger(name).setLevel(logging.CRITICAL)
+                uri = server_manager_instance.start_and_get_uri(str(path))
+                if uri is None:
+                    raise StorageError(
+                        f"Milvus Lite cannot open {path}", hint="is it damaged, or on a read-only medium?"
+                    )
+            self._users[path] = users + 1, uri
+            return uri
+
+    def give_back(self, path: Path) -> None:
+        from milvus_lite.server_manager import server_manager_instance
+
+        with self._lock:
+            users, uri = self._users.pop(path)
+            if users > 1:
+                self._users[path] = users - 1, uri
+            else:
+                server_manager_instance.release_server(str(path))
+
+
+_LITE: Final = _Lite()
+
+
+def _check_folder(path: Path, *, create: bool) -> None:
+    """Milvus Lite takes any folder for its own, and makes one that is not there."""
+    if path.is_file():
+        raise UsageError(
+            f"{path} is a file: Milvus Lite 3 keeps a folder, and cannot read what earlier ones kept",
+            hint="choose another name",
+        )
+    if not path.exists():
+        if not create:
+            raise CollectionNotFoundError(f"no Milvus Lite at {path}", hint="imseek publish makes one")
+        if not path.parent.is_dir():
+            raise UsageError(f"there is no folder {path.parent}")
+        return
+    names = {entry.name for entry in path.iterdir()}
+    if not names and create:
+        return
+    if not {"LOCK", "collections"} <= names:
+        raise UsageError(f"{path} is no folder of Milvus Lite", hint="choose another name")
+    if _is_held(path / "LOCK"):
+        raise LockedError(
+            f"another process has {path} open: Milvus Lite has one at a time",
+            hint="wait for it to end, or publish to a Milvus that is a server",
+        )
+
+
+def _is_held(lock: Path) -> bool:
+    import fcntl
+
+    try:
+        fd = os.open(lock, os.O_RDWR)
+    except OSError as error:
+        raise StorageError(f"cannot open {lock}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

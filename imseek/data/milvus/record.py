@@ -1,0 +1,236 @@
+"""What a Milvus is told about the rows of a publication: whose they are, of which generation, and what they mean."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from imseek.data.milvus import layout
+from imseek.data.milvus.client import Client
+from imseek.data.milvus.layout import Column
+from imseek.data.reader import SourceRow
+from imseek.errors import (
+    CollectionNotFoundError,
+    CorruptCollectionError,
+    FormatVersionError,
+    LockedError,
+)
+from imseek.types import SpaceInfo
+
+_NOW: Final = "now"
+_LEASE: Final = "lease"
+_BEGUN: Final = "begun"
+_PIECE: Final = 30_000
+#: Seconds after which the lease of another host counts as left behind.
+_LEFT: Final = 300.0
+#: How often a record is read again that another process is just replacing.
+_AGAIN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """``rows`` is the collection of Milvus that holds them; ``samples`` are ids by space and size, as texts."""
+
+    uuid: str
+    created: str
+    generation: int
+    committed: str
+    images: int
+    rows: str
+    spaces: tuple[SpaceInfo, ...]
+    columns: tuple[Column, ...]
+    sources: Mapping[int, SourceRow] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    spoken: Mapping[int, int] = field(default_factory=dict)
+    version: int = layout.VERSION
+
+    @property
+    def shape(self) -> str:
+        """What rows are like: those of two records of one shape can lie in one collection of Milvus."""
+        spaces = [(one.space_id, one.fingerprint, one.dim, one.modality) for one in self.spaces]
+        columns = [asdict(column) for column in self.columns]
+        text = json.dumps([self.version, spaces, columns])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def at(self, rows: str) -> Record:
+        return replace(self, rows=rows)
+
+    def text(self) -> str:
+        document = asdict(self)
+        document["sources"] = [
+            [number, row.kind, base64.b64encode(row.root).decode(), row.options]
+            for number, row in self.sources.items()
+        ]
+        document["spoken"] = list(self.spoken.items())
+        return json.dumps(document)
+
+    @classmethod
+    def of(cls, text: str) -> Record:
+        """Raises FormatVersionError, and ValueError, KeyError or TypeError for what is no record."""
+        document = json.loads(text)
+        if document["version"] > layout.VERSION:
+            raise FormatVersionError(
+                f"it was published in layout {document['version']}; this imseek reads {layout.VERSION}",
+                hint="update imseek",
+            )
+        document["spaces"] = tuple(SpaceInfo(**space) for space in document["spaces"])
+        document["columns"] = tuple(Column(**column) for column in document["columns"])
+        document["sources"] = {
+            number: SourceRow(kind, base64.b64decode(root), options)
+            for number, kind, root, options in document["sources"]
+        }
+        document["spoken"] = dict(document["spoken"])
+        return cls(**document)
+
+
+def seal(client: Client) -> str | None:
+    """What tells one record from the next; None where nothing is published. One small request."""
+    found = _values(client, [_NOW])
+    return found.get(_NOW)
+
+
+def read(client: Client) -> Record:
+    """Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
+    for attempt in range(_AGAIN):
+        time.sleep(0.1 * attempt)
+        if (now := seal(client)) is None:
+            raise CollectionNotFoundError(
+                f"nothing is published at {client.address}", hint=f"imseek publish {client.address}"
+            )
+        try:
+            pieces, digest = json.loads(now)
+            keys = [_key(n) for n in range(pieces)]
+            found = _values(client, keys)
+            text = "".join(found[key] for key in keys)
+            if hashlib.sha256(text.encode()).hexdigest() == digest:
+                return Record.of(text)
+        except (ValueError, KeyError, TypeError):
+            continue
+    raise CorruptCollectionError(
+        f"what is published at {client.address} cannot be read", hint="publish it under another name"
+    )
+
+
+def write(client: Client, record: Record) -> None:
+    """In one request: readers find the old record, or the new one."""
+    text = record.text()
+    pieces = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
+    now = json.dumps([len(pieces), hashlib.sha256(text.encode()).hexdigest()])
+    values = {_NOW: now, **{_key(n): piece for n, piece in enumerate(pieces)}}
+    where = layout.about(client.address.name)
+    client.upsert(where, [{"key": key, "value": value, **layout.NOTHING} for key, value in values.items()])
+    client.flush(where)
+
+
+def begin(client: Client, shape: str) -> None:
+    """To be told before rows of that shape are written anew: a run after this one may go on with them."""
+    client.upsert(layout.about(client.address.name), [{"key": _BEGUN, "value": shape, **layout.NOTHING}])
+
+
+def begun(client: Client) -> str | None:
+    return _values(client, [_BEGUN]).get(_BEGUN)
+
+
+def _key(number: int) -> str:
+    return f"record/{number}"
+
+
+def _values(client: Client, keys: Sequence[str]) -> dict[str, str]:
+    where = layout.about(client.address.name)
+    if not client.has(where):
+        return {}
+    return {row["key"]: row["value"] for row in client.get(where, keys, ["key", "value"])}
+
+
+class Lease:
+    """The right to publish, told to other processes by a row of the record. Milvus has no locks: two that begin in the
+    same instant both write it, and the one whose row is gone when it looks again stops."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._where = layout.about(client.address.name)
+        self._token = uuid.uuid4().hex
+        self._host = socket.gethostname()
+
+    def take(self) -> None:
+        """Raises LockedError."""
+        held = pending(self._client)
+        if held is not None and self._is_alive(held):
+            raise LockedError(
+                f"process {held.get('pid')} on {held.get('host')} publishes to {self._client.address} now",
+                hint="wait for it to end",
+            )
+        self._write()
+        self.check()
+
+    def renew(self) -> None:
+        """Raises LockedError where another one publishes, too."""
+        self.check()
+        self._write()
+
+    def check(self) -> None:
+        held = pending(self._client)
+        if held is None or held.get("token") != self._token:
+            raise LockedError(
+                f"another process has begun to publish to {self._client.address}", hint="wait for it to end"
+            )
+
+    def release(self) -> None:
+        self._client.delete(self._where, [_LEASE])
+        self._client.flush(self._where)
+
+    def leave(self) -> None:
+        """Let others publish, and readers know that this was not completed. Raises as Milvus does."""
+        self._write(ended=True)
+        self._client.flush(self._where)
+
+    def _write(self, *, ended: bool = False) -> None:
+        told = {
+            "token": self._token,
+            "host": self._host,
+            "pid": os.getpid(),
+            "at": time.time(),
+            "ended": ended,
+        }
+        value = json.dumps(told)
+        self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.NOTHING}])
+
+    def _is_alive(self, held: Mapping[str, Any]) -> bool:
+        if held.get("ended"):
+            return False
+        if held.get("host") != self._host:
+            return time.time() - float(held.get("at", 0)) < _LEFT
+        if held.get("pid") == os.getpid():
+            return True
+        return _runs(held.get("pid"))
+
+
+def _runs(pid: object) -> bool:
+    """Whether there is such a process on this machine."""
+    if not isinstance(pid, int) or not 0 < pid < 1 << 31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def pending(client: Client) -> Mapping[str, Any] | None:
+    """What a run that publishes has told, or one that was killed has left behind."""
+    text = _values(client, [_LEASE]).get(_LEASE)
+    try:
+        found = None if text is None else json.loads(text)
+    except ValueError:
+        return {}
+    return found if found is None or isinstance(found, dict) else {}

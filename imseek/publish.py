@@ -1,0 +1,240 @@
+"""Publishing to Milvus: vectors and metadata of a collection where a server can search them (docs/milvus.md).
+
+>>> imseek.publish.to_milvus(photos, "milvus:///srv/photos.db")      # doctest: +SKIP
+>>> imseek.open("milvus:///srv/photos.db").search("a red bicycle")   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Final
+
+from imseek.data.milvus import layout, record
+from imseek.data.milvus.address import parse
+from imseek.data.milvus.client import Client
+from imseek.data.milvus.record import Lease, Record
+from imseek.data.reader import Reader
+from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
+from imseek.explore.reading import reading
+from imseek.search.blend import SAMPLE, sample_ids
+from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
+from imseek.search.published.editions import sample_key
+from imseek.search.published.rows import blocks, columns_of
+from imseek.types import AnyCollection, Progress, ProgressCallback
+from imseek.types.publish import PublishReport
+
+#: Seconds after which other processes are told again that this one is at work.
+_RENEW: Final = 20.0
+
+
+def to_milvus(
+    collection: AnyCollection,
+    address: str,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> PublishReport:
+    """Bring what Milvus has of ``collection`` in line with its newest generation.
+
+    ``address`` is ``milvus:///folder/photos.db#name`` (Milvus Lite), ``milvus://host:19530/database/name``, or as it is
+    typed: ``photos.db``, ``http://host:19530``. The token of a cluster is read from ``IMSEEK_MILVUS_TOKEN``.
+
+    Only rows that differ are sent, and rows of images that are gone are taken away. A run that was killed has done
+    nothing that the next one does not complete: ids are keys, and what is there is compared by digests. Where columns
+    or encoders have changed, all rows are written beside the old ones, which are searched until that is done. Setting
+    ``stop`` ends the run after a block of rows.
+
+    Raises UsageError (no address; another collection's name), MissingExtraError, LockedError where somebody publishes
+    there now, ServerError, StorageError, StaleGenerationError.
+    """
+    with closing(Client(parse(address), create=True)) as client:
+        return reading(collection, lambda reader: _Publishing(client, reader, progress, stop).run())
+
+
+class _Publishing:
+    def __init__(
+        self,
+        client: Client,
+        reader: Reader,
+        progress: ProgressCallback | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._progress = progress
+        self._stop = stop
+        self._began = time.monotonic()
+        self._sent = self._removed = self._shortened = 0
+
+    def run(self) -> PublishReport:
+        name = self._client.address.name
+        if not self._client.has(layout.about(name)):
+            self._client.create(layout.about(name), layout.ABOUT_FIELDS, strong=True)
+        before = self._before()
+        left_behind = record.pending(self._client) is not None
+        with self._leased() as lease:
+            target, left_out = self._target(before)
+            anew = before is not None and before.rows != target.rows
+            if before is not None and not left_behind and _same(before, target) and self._is_whole(target):
+                return self._report("already", before, anew=False, left_out=left_out)
+            if not self._send(target, lease):
+                lease.completed = False
+                return self._report("interrupted", before, anew, left_out)
+            record.write(self._client, target)
+            if before is not None and anew:
+                with suppress(
+                    ImseekError
+                ):  # It is not searched any more; the next change drops what is left.
+                    self._client.drop(before.rows)
+            return self._report("published", before, anew, left_out)
+
+    def _before(self) -> Record | None:
+        """What is published there. Raises UsageError where that is another collection's."""
+        try:
+            found = record.read(self._client)
+        except CollectionNotFoundError:
+            return None
+        if found.uuid != self._reader.identity.uuid:
+            name = self._client.address.name
+            raise UsageError(
+                f"another collection is published at {self._client.address}",
+                hint=f"publish this one under another name than {name}, at the end of the address",
+            )
+        return found
+
+    @contextmanager
+    def _leased(self) -> Iterator[_Held]:
+        held = _Held(Lease(self._client))
+        held.lease.take()
+        try:
+            yield held
+        except LockedError:
+            raise  # It is another one's by now.
+        except BaseException:
+            with suppress(ImseekError):
+                held.lease.leave()
+            raise
+        if held.completed:
+            held.lease.release()
+        else:
+            held.lease.leave()
+
+    def _target(self, before: Record | None) -> tuple[Record, tuple[str, ...]]:
+        """What there is to be, and in which collection of Milvus; and the columns that find no place in it."""
+        reader, name = self._reader, self._client.address.name
+        current = reader.current
+        columns, left_out = columns_of(reader)
+        samples = {
+            sample_key(space, most): sample_ids(reader.segments(space.space_id), most).tolist()
+            for space in current.spaces
+            for most in (SAMPLE, CUTOFF_SAMPLE)
+        }
+        spoken = {
+            space.space_id: current.images - reader.silent(space.space_id)
+            for space in current.spaces
+            if space.modality == "text"
+        }
+        made = Record(
+            uuid=current.uuid,
+            created=reader.identity.created,
+            generation=current.generation,
+            committed=current.committed,
+            images=current.images,
+            rows=layout.rows(name, 1),
+            spaces=current.spaces,
+            columns=columns,
+            sources=reader.sources(),
+            samples=samples,
+            spoken=spoken,
+        )
+        if before is None:
+            return self._placed(made, 1), left_out
+        if before.shape == made.shape:
+            return made.at(before.rows), left_out
+        return self._placed(made, int(before.rows.removeprefix(layout.rows(name, 0)[:-1])) + 1), left_out
+
+    def _placed(self, made: Record, number: int) -> Record:
+        """In a new collection of Milvus, or in one that a run which was killed had begun for the same columns."""
+        made = made.at(layout.rows(self._client.address.name, number))
+        begun = record.begun(self._client)
+        if self._client.has(made.rows) and begun != made.shape:
+            if begun is None:
+                raise UsageError(
+                    f"{made.rows} is there already, and not of imseek", hint="publish under another name"
+                )
+            self._client.drop(made.rows)
+        record.begin(self._client, made.shape)
+        if not self._client.has(made.rows):
+            self._client.create(made.rows, layout.row_fields(made.spaces, made.columns))
+        return made
+
+    def _is_whole(self, target: Record) -> bool:
+        """Whether there are as many rows as there should be: a Milvus that lost power may have lost some."""
+        return self._client.count(target.rows) == target.images
+
+    def _send(self, target: Record, held: _Held) -> bool:
+        """Whether it came to its end."""
+        known: dict[int, int] = {}
+        for rows in self._client.everything(target.rows, [layout.ID, layout.DIGEST]):
+            known.update({int(row[layout.ID]): int(row[layout.DIGEST]) for row in rows})
+        live: set[int] = set()
+        renewed = time.monotonic()
+        for block in blocks(self._reader, target.columns):
+            self._tell(len(live))
+            if self._stop is not None and self._stop.is_set():
+                return False
+            if time.monotonic() - renewed > _RENEW:
+                held.lease.renew()
+                renewed = time.monotonic()
+            new = [row for row in block if known.get(row.image_id) != row.digest]
+            if new:
+                self._client.upsert(target.rows, [row.fields for row in new])
+            self._sent += len(new)
+            self._shortened += sum(row.shortened for row in block)
+            live.update(row.image_id for row in block)
+        gone = sorted(known.keys() - live)
+        self._client.delete(target.rows, gone)
+        self._removed = len(gone)
+        self._client.flush(target.rows)
+        held.lease.check()
+        self._tell(len(live))
+        return True
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            total, seconds = self._reader.current.images, time.monotonic() - self._began
+            self._progress(Progress("publishing", done, total, 0, seconds))
+
+    def _report(
+        self, outcome: str, before: Record | None, anew: bool, left_out: tuple[str, ...]
+    ) -> PublishReport:
+        current = self._reader.current
+        return PublishReport(
+            address=str(self._client.address),
+            outcome=outcome,
+            uuid=current.uuid,
+            images=current.images,
+            sent=self._sent,
+            removed=self._removed,
+            generation=current.generation,
+            before=None if before is None else before.generation,
+            anew=anew,
+            shortened=self._shortened,
+            left_out=left_out,
+            seconds=time.monotonic() - self._began,
+        )
+
+
+class _Held:
+    """A lease, and whether what it was taken for was completed: if not, readers are told so."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.completed = True
+
+
+def _same(one: Record, other: Record) -> bool:
+    return one.text() == other.text()

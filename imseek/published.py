@@ -1,0 +1,191 @@
+"""A collection that was published to Milvus, asked as one that lies here: ``imseek.open("milvus://…")``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from imseek.data.milvus.address import parse
+from imseek.data.milvus.client import Client
+from imseek.encoders import registry
+from imseek.encoders.runtime import Runtime
+from imseek.errors import EncoderUnavailableError, ImageNotFoundError, MediaError
+from imseek.search.answers import Wanted
+from imseek.search.published.searching import PublishedSearching
+from imseek.search.query import By, Question, as_query
+from imseek.showing.pictures import ELSEWHERE
+from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo, display_path
+from imseek.types.adapters import adapter_of
+from imseek.types.facts import SpaceSummary
+
+if TYPE_CHECKING:
+    from imseek.encoders.base import Encoder
+
+
+def connect(
+    address: str, *, runtime: Runtime | None = None, notify: Callable[[str], None] | None = None
+) -> PublishedCollection:
+    """Raises as :class:`PublishedCollection`."""
+    return PublishedCollection(address, runtime, notify)
+
+
+class PublishedCollection:
+    """What ``imseek publish`` has put into Milvus. Safe to use from several threads.
+
+    Vectors and metadata come from Milvus; queries are encoded here, by the encoder that the collection was made with;
+    pictures are read from where they lay when it was published, as far as that can be reached from here. Raises
+    UsageError, MissingExtraError, CollectionNotFoundError, ServerError, LockedError, StorageError.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        runtime: Runtime | None = None,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._notify = notify
+        self._encoders: dict[tuple[str, tuple[str, ...]], Encoder] = {}
+        client = Client(parse(address))
+        try:
+            self._engine = PublishedSearching(client, self._encoder)
+        except BaseException:
+            client.close()
+            raise
+        self.address = str(client.address)
+        self.name = client.address.name
+        self.uuid = self._engine.reader.identity.uuid
+        self.pictures = PublishedPictures(self.address)
+
+    def __enter__(self) -> PublishedCollection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The collection may not be used after that."""
+        self._encoders.clear()
+        self._engine.close()
+
+    def search(
+        self,
+        query: Question,
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> SearchResult:
+        """As :meth:`imseek.Collection.search`: the same ids and scores. Raises QueryError for a filter that Milvus
+        cannot tell and for hits beyond the best 16,384; ServerError or StorageError where Milvus fails."""
+        found = self._engine.search(as_query(query, limit, by), Wanted(metadata, vectors))
+        return replace(found, pictures=self.pictures)
+
+    def search_many(
+        self,
+        queries: Sequence[Question],
+        *,
+        limit: int = 10,
+        by: By = "image",
+        metadata: bool = True,
+        vectors: bool = False,
+    ) -> list[SearchResult]:
+        """As :meth:`imseek.Collection.search_many`."""
+        asked = [as_query(query, limit, by) for query in queries]
+        found = self._engine.search_many(asked, Wanted(metadata, vectors))
+        return [replace(one, pictures=self.pictures) for one in found]
+
+    def get(self, image_id: int) -> Image:
+        """Raises ImageNotFoundError."""
+        return self._engine.read(lambda reader: reader.image(image_id))
+
+    def read(self, image_id: int) -> bytes:
+        """The picture itself, from the source that had it, where that can be reached from here.
+
+        Raises ImageNotFoundError, and MediaError where it is not there, or another picture is by now.
+        """
+        from imseek.indexer.sources.reading import PlaceReader
+
+        image = self.get(image_id)
+        place = self._engine.read(lambda reader: reader.catalog_places([image_id]).get(image_id))
+        if place is None or image.place is None:
+            raise ImageNotFoundError(f"it is not known where image {image_id} lies")
+        source = self._engine.reader.sources()[place[0]]
+        where = display_path(image.place.path)
+        try:
+            with PlaceReader() as places:
+                data = places.load(source, place[1]).data
+        except OSError as error:
+            raise MediaError(SkipReason.UNREADABLE, f"{where}: {error.strerror or error}") from error
+        if hashlib.sha256(data).hexdigest() != image.content_hash:
+            raise MediaError(SkipReason.VANISHED, f"{where}: another picture than the one that was published")
+        return data
+
+    def info(self) -> CollectionInfo:
+        """Counts, encoder and generation as they were published."""
+        reader = self._engine.reader
+        current = reader.current
+        return CollectionInfo(
+            path=self.address,
+            uuid=self.uuid,
+            format=current.format,
+            created=reader.identity.created,
+            generation=current.generation,
+            images=current.images,
+            dead_rows=0,
+            shards=0,
+            bytes_on_disk=0,
+            encoder=current.space,
+            sources=(),
+            failures=(),
+            index="Milvus, exact (FLAT, float32)",
+            spaces=tuple(SpaceSummary(space, None, ()) for space in current.spaces),
+        )
+
+    def _encoder(self, space: SpaceInfo, modalities: tuple[str, ...]) -> Encoder:
+        if adapter_of(space.encoder) is not None:
+            raise EncoderUnavailableError(
+                f"the vectors are of {space.encoder}, whose adapter lies in the collection itself",
+                hint="ask with a stored image (id:N) or a vector, or `imseek tune --back` and publish again",
+            )
+        key = space.fingerprint, modalities
+        if key not in self._encoders:
+            self._encoders[key] = registry.load(
+                space.encoder,
+                modalities=modalities,
+                runtime=self._runtime,
+                fingerprint=space.fingerprint,
+                notify=self._notify,
+            )
+        return self._encoders[key]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPictures:
+    """The pictures of a published collection: :class:`imseek.types.Pictures`."""
+
+    address: str
+
+    @contextmanager
+    def opened(self) -> Iterator[ReadPicture]:
+        with connect(self.address) as opened:
+
+            def read(uuid: str, image_id: int, side: int) -> bytes:
+                if uuid != opened.uuid:
+                    raise MediaError(SkipReason.VANISHED, ELSEWHERE)
+                return opened.read(image_id)
+
+            yield read
+
+    def html(self, result: SearchResult) -> str:
+        """A grid for notebooks; never raises."""
+        from imseek.showing.grid import html
+
+        return html(result, self.opened)
