@@ -75,6 +75,7 @@ from imseek.types.evaluate import (
     Retrieved,
     Side,
 )
+from imseek.types.executors import Ray
 from imseek.types.facts import (
     CollectionInfo,
     IndexInfo,
@@ -227,6 +228,7 @@ __all__ = [
     "QualityList",
     "QualityReport",
     "Rated",
+    "Ray",
     "ReadPicture",
     "ReencodeReport",
     "RefusedFile",
