@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from imseek.types import Ray
 
 #: Bytes of a cluster of our own for what travels: shards are small.
 OBJECT_STORE: Final = 256 * 2**20
+#: Seconds within which a cluster answers.
+KNOCKING: Final = 10.0
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,11 +50,12 @@ def connected(options: Ray) -> Iterator[Any]:
                     with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0"):
                         ray.init(address="local", _temp_dir=folder, **_own(options), **quiet)
                 else:
+                    _knock(address)
                     ray.init(address=address, **quiet)
             except Exception as error:  # Of many kinds, none of them documented.
                 where = "on this machine" if address is None else f"at {address}"
                 raise ExecutorError(
-                    f"no Ray cluster {where}: {error}", hint="`ray start --head`; docs/scale.md"
+                    f"no Ray cluster {where}: {error}", hint="`ray start --head` begins one; docs/scale.md"
                 ) from error
         yield ray
     finally:
@@ -59,6 +63,13 @@ def connected(options: Ray) -> Iterator[Any]:
             ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Ray waits for minutes where nobody is. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
 
 
 def _own(options: Ray) -> dict[str, Any]:

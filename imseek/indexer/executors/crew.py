@@ -79,7 +79,7 @@ class RayCrew:
         if not self._lost:
             return ()
         were = "1 worker was lost" if self._lost == 1 else f"{self._lost:,} workers were lost"
-        return (f"{were} during the run; what they had in hand was done again by others",)
+        return (f"{were} during the run; what was in hand there was done again",)
 
     def _dispatch(self, numbers: Any) -> Dispatch:
         threads = max(1, math.ceil(self._options.cpus))
@@ -209,6 +209,7 @@ class Dispatch:
             while worker.host and self._pieces and self._has_room(worker, self._pieces[0]):
                 piece = self._pieces.popleft()
                 piece.tries += 1
+                piece.given_ns = time.time_ns()
                 worker.pieces.append(piece)
                 self._open.add(piece)
                 self._call(worker.actor.read.remote(piece.number, piece.parcels), _Call(worker, piece))
@@ -325,7 +326,8 @@ class Dispatch:
                 continue
             picture = next(made)
             if isinstance(picture, Trouble):
-                piece.put(n, Failed.of(candidate, picture))
+                stat = piece.timed(n, read.content.stat)
+                piece.put(n, Failed.of(candidate, replace(picture, stat=stat)))
             else:
                 piece.put(n, self._loaded(piece, n, read, picture, rows, encoded))
 
@@ -350,4 +352,5 @@ class Dispatch:
                 ends = list(itertools.accumulate(self._dims.values()))[:-1]
                 vectors = dict(zip(self._dims, np.split(rows[picture.row], ends), strict=True))
             whole = Picture(picture.facts, (), made=Made(vectors, encoded.precisions))
-        return loaded(piece.candidates[n], read.content, read.content_hash, read.size, whole, found)
+        content = replace(read.content, stat=piece.timed(n, read.content.stat))
+        return loaded(piece.candidates[n], content, read.content_hash, read.size, whole, found)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from imseek.data.catalog import FileStat
 from imseek.data.places import INSIDE
 from imseek.indexer.executors.base import Item, Result
 from imseek.indexer.executors.staging import Manifest
@@ -98,7 +99,8 @@ class Piece:
     """Pictures that one worker has in hand: a shard, or one picture of a shard that has ended workers.
 
     ``at`` are their places in the outcome; ``tries`` counts how often it was given out, ``deaths`` the workers that
-    were lost with it. A ``suspect`` is given to a worker that has nothing else.
+    were lost with it. A ``suspect`` is given to a worker that has nothing else. ``given_ns`` is the run's clock when it
+    was last given out.
     """
 
     number: int
@@ -111,12 +113,17 @@ class Piece:
     suspect: bool = False
     read: Sequence[ReadPicture | Trouble] = ()
     looked_up: list[LookedUp | None] = field(default_factory=list)
+    given_ns: int = 0
 
     def __len__(self) -> int:
         return len(self.at)
 
     def put(self, n: int, result: Result) -> None:
         self.outcome.put(self.at[n], result)
+
+    def timed(self, n: int, stat: FileStat) -> FileStat:
+        """By the run's clock, as all that it records, and no later than it was read: a worker's may go ahead."""
+        return stat if stat == self.candidates[n].found.stat else replace(stat, checked_ns=self.given_ns)
 
     def alone(self, number: Callable[[], int]) -> list[Piece]:
         """Each picture by itself, so that one that ends workers takes no other with it."""
