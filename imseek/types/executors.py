@@ -36,6 +36,8 @@ class Ray:
             )
         if self.address == "":
             raise UsageError("the address of a Ray cluster is auto or HOST:PORT")
+        if self.staging == "":
+            raise UsageError("staging is a folder or a URL")
         for name, number in (("number of workers", self.workers), ("size of a shard", self.shard)):
             if number is not None and (type(number) is not int or number < 1):
                 raise UsageError(f"the {name} must be a whole number of at least 1, not {number!r}")
