@@ -28,6 +28,7 @@ from imseek.types import (
     Image,
     IndexReport,
     ProgressCallback,
+    Ray,
     SearchResult,
     SkipReason,
     SourceOptions,
@@ -256,6 +257,7 @@ class Collection:
         retry_failed: bool = False,
         follow_symlinks: bool = False,
         skip_known: bool | Sequence[AnyPath] = False,
+        executor: Ray | None = None,
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
     ) -> IndexReport:
@@ -278,12 +280,15 @@ class Collection:
         ``known_pictures``; a run without ``skip_known`` takes it up. What is in the collection stays, and a move is a
         move.
 
+        With an ``executor`` pictures are read, decoded and encoded by workers of a Ray cluster (:class:`imseek.Ray`,
+        docs/scale.md); what is stored is the same. The run itself stays in this process, which alone writes.
+
         With ``dry_run`` nothing is read or changed, and the report says what there is to do: ``added`` counts what is
         new, ``changed`` what may have changed, ``removed`` what is gone, before moves and copies are told apart.
 
         Raises UsageError (no such path), CollectionNotFoundError (of ``skip_known``), MissingExtraError, LockedError,
-        ReadOnlyError, EncoderMismatchError, and StorageError where the disk is full or fails: what was committed before
-        stays.
+        ReadOnlyError, EncoderMismatchError, ExecutorError (workers cannot be had, or do not fit), and StorageError
+        where the disk is full or fails: what was committed before stays.
         """
         from imseek.data import snapshots
         from imseek.data.telling import telling
@@ -310,7 +315,7 @@ class Collection:
                 return replace(planned, notes=(*planned.notes, READ_TO_KNOW)) if known else planned
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()
-            options = Options(settings, limit, known)
+            options = Options(settings, limit, known, executor, self._runtime)
             with telling(writer, progress, stop) as tell:
                 report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
                 if report.interrupted:

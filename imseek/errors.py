@@ -13,6 +13,7 @@
     │   └── PlanError              a plan of what to do to files that cannot be trusted
     ├── JobError                   a job did not begin, or cannot be asked to stop
     ├── WatchError                 folders cannot be followed
+    ├── ExecutorError              workers of a cluster cannot be had, or do not fit the run
     ├── ServerError                a server does not answer, or not as it should
     ├── MissingExtraError          an optional dependency is not installed
     ├── MediaError                 one picture cannot be used; carries a reason code
@@ -103,6 +104,10 @@ class JobError(ImseekError):
 
 
 class WatchError(ImseekError):
+    pass
+
+
+class ExecutorError(ImseekError):
     pass
 
 

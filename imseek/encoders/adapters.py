@@ -65,32 +65,32 @@ class AdaptedEncoder:
     """An encoder whose image vectors go through an adapter (:class:`~imseek.encoders.base.Encoder`)."""
 
     def __init__(self, base: Encoder, adapter: Adapter, reference: str) -> None:
-        self._base = base
-        self._adapter = adapter
+        self.base = base
+        self.adapter = adapter
         self._reference = reference
 
     @property
     def info(self) -> EncoderInfo:
-        return replace(self._base.info, reference=self._reference)
+        return replace(self.base.info, reference=self._reference)
 
     @property
     def precision(self) -> str:
-        return self._base.precision
+        return self.base.precision
 
     def fingerprint(self) -> str:
-        return self._adapter.fingerprint(self._base.fingerprint())
+        return self.adapter.fingerprint(self.base.fingerprint())
 
     def prepare(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, Any]:
-        return self._base.prepare(pixels)
+        return self.base.prepare(pixels)
 
     def encode_images(self, batch: np.ndarray[Any, Any]) -> Float32:
-        return self._adapter(self._base.encode_images(batch))
+        return self.adapter(self.base.encode_images(batch))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        return self._base.encode_texts(texts)
+        return self.base.encode_texts(texts)
 
     def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return self._base.notes(texts)
+        return self.base.notes(texts)
 
 
 def _finite(array: npt.NDArray[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,11 @@ from imseek.errors import ImseekError, MediaError
 from imseek.indexer.expand import Ended
 from imseek.indexer.passing import Known, Passing
 from imseek.indexer.scan import RETRIED, Candidate, Skipped
-from imseek.indexer.sources.base import Content, Scalar
+from imseek.indexer.sources.base import Content, Found, Scalar, Taken
 from imseek.media.decode import decode
 from imseek.types import ImageFacts, SkipReason
+
+T = TypeVar("T")
 
 #: Reasons that say nothing about the content: an image that was indexed from this file before is kept.
 TRANSIENT = RETRIED | {SkipReason.TIMEOUT, SkipReason.FETCH_FAILED, SkipReason.FORBIDDEN_ADDRESS}
@@ -32,11 +34,25 @@ Vectors: TypeAlias = Mapping[int, npt.NDArray[np.float16]]
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a picture cannot be used; ``stat`` is that of what was read, None where nothing was."""
+
+    reason: str
+    message: str
+    stat: FileStat | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     candidate: Candidate
     stat: FileStat
     reason: str
     message: str
+
+    @classmethod
+    def of(cls, candidate: Candidate, trouble: Trouble) -> Failed:
+        stat = candidate.found.stat if trouble.stat is None else trouble.stat
+        return cls(candidate, stat, trouble.reason, trouble.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +76,30 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Facts of a picture, and for each encoder the array that it takes a batch of; or the row that was ``taken``."""
+    """Facts of a picture, and for each encoder the array that it takes a batch of; or the row that was ``taken``, or
+    what another process has ``made`` of it."""
 
     facts: ImageFacts
     prepared: Prepared
     taken: npt.NDArray[np.float16] | None = None
+    made: Made | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The rows of a picture, or the reason why an encoder failed on it; by space, the precision that it works in."""
+
+    vectors: Vectors | str
+    precisions: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What is known of a content: ``needed`` tells whether a vector must be made of it, for the rest see Loaded."""
+
+    as_of: int
+    known: Known | None
+    needed: bool
 
 
 class Loader:
@@ -87,62 +122,87 @@ class Loader:
     def __call__(self, item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         if not isinstance(item, Candidate):
             return item
-        try:
-            content = item.source.load(item.found)
-        except FileNotFoundError:
-            return self._failed(item, SkipReason.VANISHED, "it was there a moment ago")
-        except OSError as error:
-            return self._failed(item, SkipReason.UNREADABLE, str(error.strerror or error))
-        except MediaError as error:
-            return self._failed(item, error.reason, str(error))
-        if (taken := content.taken) is not None:
-            picture = Picture(_told(taken.facts, content), (), taken.row)
-            known = self._passing.find(taken.content_hash)
-            return _loaded(item, content, taken.content_hash, picture, NOT_LOOKED_UP, known)
-        content_hash = hashlib.sha256(content.data).digest()
+        content = read(item.source.load, item.found)
+        if isinstance(content, Trouble):
+            return Failed.of(item, content)
+        if content.taken is not None:
+            return self.take(item, content, content.taken)
+        content_hash = hash_of(content)
+        found = self.look_up(content_hash)
+        picture = picture_of(content, self._encoders, self._draft_size) if found.needed else None
+        if isinstance(picture, Trouble):
+            return Failed.of(item, picture)
+        return loaded(item, content, content_hash, len(content.data), picture, found)
+
+    def take(self, item: Candidate, content: Content, taken: Taken) -> Loaded:
+        """A picture whose row another tool has made: nothing of it is read."""
+        picture = Picture(_told(taken.facts, content), (), taken.row)
+        found = LookedUp(NOT_LOOKED_UP, self._passing.find(taken.content_hash), needed=False)
+        return loaded(item, content, taken.content_hash, taken.size, picture, found)
+
+    def look_up(self, content_hash: bytes) -> LookedUp:
         as_of = self.commits  # before looking: a commit in between must not be missed
         known = self._passing.find(content_hash)
-        if self._is_stored(content_hash) or (known is not None and content_hash not in self._passing.lost):
-            return _loaded(item, content, content_hash, None, as_of, known)
-        try:
-            decoded = decode(content.data, min_side=self._draft_size)
-        except MediaError as error:
-            return Failed(item, content.stat, error.reason, _with_hint(error))
-        try:
-            prepared = tuple(encoder.prepare(decoded.pixels) for encoder in self._encoders)
-        except (ImseekError, OSError):
-            raise
-        except Exception as error:
-            return Failed(item, content.stat, SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}")
-        picture = Picture(_told(decoded.facts, content), prepared)
-        return _loaded(item, content, content_hash, picture, as_of, known)
+        passed = known is not None and content_hash not in self._passing.lost
+        return LookedUp(as_of, known, needed=not passed and not self._is_stored(content_hash))
 
     @staticmethod
     def late(item: Candidate | Skipped | Ended) -> Loaded | Failed | Skipped | Ended:
         """What stands in for a file that takes too long."""
-        if not isinstance(item, Candidate):
-            return item
-        return Failed(item, item.found.stat, SkipReason.TIMEOUT, "reading and decoding took too long")
-
-    @staticmethod
-    def _failed(candidate: Candidate, reason: str, message: str) -> Failed:
-        return Failed(candidate, candidate.found.stat, reason, message)
+        return Failed.of(item, LATE) if isinstance(item, Candidate) else item
 
 
-def _loaded(
+#: Of a file that takes too long.
+LATE: Final = Trouble(SkipReason.TIMEOUT, "reading and decoding took too long")
+
+
+def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
+    """A picture as ``load`` of its source gives it, or why it cannot be had."""
+    try:
+        return load(found)
+    except FileNotFoundError:
+        return Trouble(SkipReason.VANISHED, "it was there a moment ago")
+    except OSError as error:
+        return Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
+    except MediaError as error:
+        return Trouble(error.reason, str(error))
+
+
+def hash_of(content: Content) -> bytes:
+    return hashlib.sha256(content.data).digest()
+
+
+def picture_of(content: Content, encoders: Sequence[Encoder], draft_size: int | None) -> Picture | Trouble:
+    """A picture decoded, and prepared for each encoder. What is wrong with an encoder as a whole is raised."""
+    try:
+        decoded = decode(content.data, min_side=draft_size)
+    except MediaError as error:
+        return Trouble(error.reason, _with_hint(error), content.stat)
+    try:
+        prepared = tuple(encoder.prepare(decoded.pixels) for encoder in encoders)
+    except (ImseekError, OSError):
+        raise
+    except Exception as error:
+        return Trouble(SkipReason.ENCODER_FAILED, f"{type(error).__name__}: {error}", content.stat)
+    return Picture(_told(decoded.facts, content), prepared)
+
+
+def loaded(
     candidate: Candidate,
     content: Content,
     content_hash: bytes,
+    size: int,
     picture: Picture | None,
-    as_of: int,
-    known: Known | None,
+    found: LookedUp,
 ) -> Loaded:
+    """What a run takes, from a picture of ``size`` bytes."""
     if candidate.found.where is not None:
         # What waits to be encoded or settled must not keep the bytes of rows in memory.
         candidate = replace(candidate, found=replace(candidate.found, where=None))
-    size = len(content.data) if content.taken is None else content.taken.size
     caption, extra = content.caption, content.extra
-    return Loaded(candidate, content.stat, content_hash, size, picture, caption, extra, as_of, known)
+    return Loaded(
+        candidate, content.stat, content_hash, size, picture, caption, extra, found.as_of, found.known
+    )
 
 
 def _told(facts: ImageFacts, content: Content) -> ImageFacts:

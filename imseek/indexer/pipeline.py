@@ -1,16 +1,16 @@
 """The run: scan → read and hash → decode → encode → commit, with bounded memory.
 
-scan, expand ──candidates──▶ OrderedMap(Loader) ──Loaded/Failed──▶ Run.take ──▶ Batch ──4,096 images or 10 s──▶ commit
-                               decode threads                        encodes in batches
+scan, expand ──candidates──▶ executor ──Loaded/Failed──▶ Run.take ──▶ Batch ──4,096 images or 10 s──▶ commit
+                    decode threads, or Ray                 encodes in batches, unless the executor has
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -24,8 +24,11 @@ from imseek.data.merge import merge_due
 from imseek.data.places import INSIDE, locate, split
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
+from imseek.encoders.runtime import Runtime
 from imseek.indexer import scan as scanning
 from imseek.indexer import taken
+from imseek.indexer.executors import executor_of
+from imseek.indexer.executors.base import Plan
 from imseek.indexer.expand import Ended, expand
 from imseek.indexer.homeless import Homeless, Waiting
 from imseek.indexer.load import TRANSIENT, Failed, Loaded, Loader
@@ -34,8 +37,7 @@ from imseek.indexer.rows import Columns
 from imseek.indexer.scan import RETRIED, Candidate, ScanResult, Settings, Skipped
 from imseek.indexer.storing import Storing
 from imseek.indexer.targets import Target, record
-from imseek.indexer.workers import OrderedMap
-from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback
+from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback, Ray
 
 COMMIT_IMAGES = 4096
 COMMIT_SECONDS = 10.0
@@ -48,11 +50,14 @@ WEB_SECONDS = 600.0
 @dataclass(frozen=True, slots=True)
 class Options:
     """``limit`` is how many pictures to read at most; the rest is for the next run. ``skip_known`` are folders of
-    collections, this one perhaps among them: a picture whose content one of them has is passed over."""
+    collections, this one perhaps among them: a picture whose content one of them has is passed over. ``executor`` says
+    who does the work (None: threads), ``runtime`` how workers in other processes encode."""
 
     scan: Settings = field(default_factory=Settings)
     limit: int | None = None
     skip_known: Sequence[Path] = ()
+    executor: Ray | None = None
+    runtime: Runtime | None = None
 
 
 def index(
@@ -93,6 +98,7 @@ class Run:
         self._writer = writer
         self._progress = progress
         self._stop = stop
+        self._encoders = encoders
         self._lookup = HashLookup(writer.root)
         self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
         self._passing = passing
@@ -128,19 +134,17 @@ class Run:
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
         waiting = max((source.threads for source in scan.sources), default=0)
-        workers = max(len(os.sched_getaffinity(0)), waiting)
-        load: OrderedMap[Candidate | Skipped | Ended, Loaded | Failed | Skipped | Ended] = OrderedMap(
-            self._loader,
-            workers=workers,
-            lookahead=self._storing.batch + 2 * workers,
+        plan = Plan(
+            self._loader, self._encoders, self._storing.batch, waiting,
             deadline=WEB_SECONDS if waiting else FILE_SECONDS,
-            late=self._loader.late,
-        )
+        )  # fmt: skip
+        executor = executor_of(options.executor, options.runtime, self._writer, plan)
         try:
-            for loaded in load(self._wanted(scan, options)):
-                self._take(loaded)
-                if self._commit_is_due():
-                    self._flush()
+            with closing(executor(self._wanted(scan, options))) as results:
+                for loaded in results:
+                    self._take(loaded)
+                    if self._commit_is_due():
+                        self._flush()
             for deferred in self._deferred:
                 self._settle(deferred)
                 if self._commit_is_due():
@@ -165,7 +169,9 @@ class Run:
             interrupted=self._stop.is_set(),
             failures=tuple(self._reported),
             known_pictures=tuple(self._known_reported),
-            notes=tuple(dict.fromkeys((*self.report.notes, *late, *self._storing.notes()))),
+            notes=tuple(
+                dict.fromkeys((*self.report.notes, *late, *self._storing.notes(), *executor.notes()))
+            ),
         )
 
     # -- the ends --------------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ class Storing:
         self._waiting: list[tuple[Loaded, Picture, int | None]] = []
         self._new: dict[bytes, NewImage] = {}
         self._reader: Reader | None = None
+        #: Of pictures that other processes have encoded.
+        self._precisions: dict[int, set[str]] = {space_id: set() for space_id in encoders}
         #: Which columns are kept, by source.
         self.columns: Mapping[int, Columns] = {}
         #: Pictures that are encoded at once.
@@ -63,8 +65,12 @@ class Storing:
 
     @property
     def spaces(self) -> tuple[SpaceRun, ...]:
-        """What encodes pictures, and how precisely: what a precision does to pictures may have changed that."""
-        return tuple(SpaceRun(i, e.info.reference, e.precision) for i, e in self._encoders.items())
+        """What encodes pictures, and how precisely: what a precision does to pictures may have changed that, and other
+        processes may have encoded them."""
+        return tuple(
+            SpaceRun(i, e.info.reference, " and ".join(sorted(self._precisions[i])) or e.precision)
+            for i, e in self._encoders.items()
+        )
 
     def notes(self) -> tuple[str, ...]:
         return self._captions.notes()
@@ -101,8 +107,17 @@ class Storing:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        prepared = {loaded.content_hash: picture.prepared for loaded, picture, _ in waiting}
+        made = {loaded.content_hash: p.made for loaded, p, _ in waiting if p.made is not None}
+        for one in made.values():
+            for space_id, precision in one.precisions.items():
+                self._precisions[space_id].add(precision)
+        prepared = {
+            loaded.content_hash: picture.prepared
+            for loaded, picture, _ in waiting
+            if loaded.content_hash not in made
+        }
         encoded = dict(zip(prepared, encode(self._encoders, list(prepared.values())), strict=True))
+        encoded.update((content_hash, one.vectors) for content_hash, one in made.items())
         self._writer.detail = {"spaces": [asdict(space) for space in self.spaces]}
         metadata = [self._row(loaded, picture) for loaded, picture, _ in waiting]
         captions = self._captions.of(metadata)

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -48,7 +48,7 @@ class OrderedMap(Generic[T, R]):
         self._late = late
         self._queue: queue.SimpleQueue[_Task[T, R] | None] = queue.SimpleQueue()
 
-    def __call__(self, items: Iterable[T]) -> Iterator[R]:
+    def __call__(self, items: Iterable[T]) -> Generator[R]:
         """Errors of ``function`` are raised here, at the item they belong to."""
         for _ in range(self._workers):
             self._start()

@@ -76,6 +76,7 @@ from imseek.types.evaluate import (
     Retrieved,
     Side,
 )
+from imseek.types.executors import Ray
 from imseek.types.exports import ExportFormat, ExportOptions, ExportReport, SkippedPicture
 from imseek.types.facts import (
     CollectionInfo,
@@ -234,6 +235,7 @@ __all__ = [
     "QualityList",
     "QualityReport",
     "Rated",
+    "Ray",
     "ReadPicture",
     "ReencodeReport",
     "RefusedFile",

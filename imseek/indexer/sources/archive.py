@@ -6,7 +6,9 @@ import errno
 import os
 import re
 import stat as modes
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 from imseek.data.catalog import UNKNOWN_STAT, FileStat
 from imseek.data.places import container_suffix, inside, is_url, join, split
@@ -17,7 +19,7 @@ from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.finding import Finder
-from imseek.indexer.sources.members import Archive, picture_of, text_of
+from imseek.indexer.sources.members import Archive, Member, picture_of, text_of
 from imseek.indexer.sources.tarred import Tar, TarStream
 from imseek.indexer.sources.zipped import Zip
 from imseek.media.sidecar import read_sidecar
@@ -47,6 +49,7 @@ class Archives:
         self._below = below
         self._finders: dict[bytes, tuple[FileStat, Finder]] = {}
         self._elsewhere: list[tuple[bytes, FileStat]] = []
+        self._lock = threading.Lock()
         self.notes: list[str] = []
 
     def trouble(self) -> str | None:
@@ -87,9 +90,14 @@ class Archives:
         yield from found if opens_anywhere(place) else remote.Ahead(found, _AHEAD)
 
     def load(self, found: Found) -> Content:
-        archive, member = found.where
+        archive, member = self._reopened(found) if found.where is None else found.where
         beside = read_sidecar(text_of(archive, member, b".txt"), text_of(archive, member, b".json"))
         return Content(picture_of(archive, member), found.stat, beside.caption, beside.extra)
+
+    def portable(self, found: Found) -> Found | Content:
+        """Without its open archive, which ``load`` then opens by itself; of a stream, the picture."""
+        anywhere = opens_anywhere(join(self._root, split(found.path)[0]))
+        return replace(found, where=None) if anywhere else self.load(found)
 
     def find(self, path: bytes) -> Found:
         container, name, _ = split(path)
@@ -98,11 +106,19 @@ class Archives:
             stat, finder = self._finder(place)
         except FileNotFoundError as error:
             raise MediaError(SkipReason.VANISHED, f"{display_path(place)} is not there any more") from error
-        member = finder.find(name)
-        if member is None:
-            shown = f"{display_path(place)} holds no {display_path(name)} any more"
-            raise MediaError(SkipReason.VANISHED, shown)
-        return Found(path, stat, (finder.archive, member))
+        return Found(path, stat, (finder.archive, _member(finder, place, name)))
+
+    def _reopened(self, found: Found) -> tuple[Archive, Member]:
+        """Raises MediaError where the archive is not the one that was scanned."""
+        container, name, _ = split(found.path)
+        place = join(self._root, container)
+        with self._lock:
+            known = self._finders.get(place)
+            if known is None or not known[0].same_file(found.stat):
+                known = self._finder(place)
+            if not known[0].same_file(found.stat):
+                raise MediaError(SkipReason.CHANGED, "its archive changed while it was read")
+            return known[1].archive, _member(known[1], place, name)
 
     def _finder(self, place: bytes) -> tuple[FileStat, Finder]:
         """The one for an archive that was used before, unless its file has changed since."""
@@ -150,6 +166,14 @@ class Archives:
                     yield Container(path, stat_of(join(self._root, path)))
                 except OSError as error:
                     yield Unreachable(path, SkipReason.UNREADABLE, str(error.strerror))
+
+
+def _member(finder: Finder, place: bytes, name: bytes) -> Member:
+    member = finder.find(name)
+    if member is None:
+        shown = f"{display_path(place)} holds no {display_path(name)} any more"
+        raise MediaError(SkipReason.VANISHED, shown)
+    return member
 
 
 def stat_of(place: bytes) -> FileStat:

@@ -113,6 +113,11 @@ class Source(Protocol):
         """Raises MediaError with a reason, or OSError."""
         ...
 
+    def portable(self, found: Found) -> Found | Content:
+        """What ``load`` of the same source in another process takes, to be pickled; the picture itself where only this
+        process gets at it. Raises as ``load``."""
+        ...
+
     def find(self, path: bytes) -> Found:
         """The picture at a path that an earlier scan has found. Raises MediaError (``VANISHED``), OSError."""
         ...

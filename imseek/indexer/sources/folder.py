@@ -60,7 +60,10 @@ class Folder:
         return iter(())
 
     def load(self, found: Found) -> Content:
-        return load_file(place_in(self._root, found.path), texts=found.where is not NO_TEXTS)
+        return load_file(place_in(self._root, found.path), texts=found.where != NO_TEXTS)
+
+    def portable(self, found: Found) -> Found | Content:
+        return found
 
     def find(self, path: bytes) -> Found:
         return find_file(path, place_in(self._root, path))

@@ -30,6 +30,15 @@ class _Told:
     extra: Mapping[str, Scalar] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a picture before it is read; ``where`` is what the folder needs."""
+
+    where: Any
+    named: Mapping[str, Scalar]
+    told: _Told
+
+
 class ImageFolder:
     """A folder source; what a metadata file says goes before what lies beside a picture, and that before the
     picture itself. ``caption_column`` names that of the metadata files."""
@@ -84,10 +93,18 @@ class ImageFolder:
         return iter(())
 
     def load(self, found: Found) -> Content:
-        content = self._folder.load(found)
-        told = self._told.get(found.path, _Told())
-        extra = {**self._named(found.path), **content.extra, **told.extra}
-        return replace(content, caption=told.caption or content.caption, extra=extra)
+        if isinstance(found.where, _Known):
+            known = found.where
+            content = self._folder.load(replace(found, where=known.where))
+        else:
+            known = self._known(found)
+            content = self._folder.load(found)
+        extra = {**known.named, **content.extra, **known.told.extra}
+        return replace(content, caption=known.told.caption or content.caption, extra=extra)
+
+    def portable(self, found: Found) -> Found | Content:
+        """With what the metadata files say of it, which only a scan has read."""
+        return replace(found, where=self._known(found))
 
     def find(self, path: bytes) -> Found:
         return self._folder.find(path)
@@ -97,6 +114,9 @@ class ImageFolder:
 
     def close(self) -> None:
         self._folder.close()
+
+    def _known(self, found: Found) -> _Known:
+        return _Known(found.where, self._named(found.path), self._told.get(found.path, _Told()))
 
     def _named(self, path: bytes) -> dict[str, Scalar]:
         """What the names of its folders say: the split, and the label, unless a metadata file speaks for it."""

@@ -53,6 +53,9 @@ class Listed:
     def load(self, found: Found) -> Content:
         return self._web.load(found) if is_url(found.path) else load_file(found.path)
 
+    def portable(self, found: Found) -> Found | Content:
+        return found
+
     def find(self, path: bytes) -> Found:
         return Found(path, FETCHED) if is_url(path) else find_file(path, path)
 

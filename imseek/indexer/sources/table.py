@@ -164,6 +164,10 @@ class Table:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
         return Content(where.data, found.stat, found.caption, found.extra or {})
 
+    def portable(self, found: Found) -> Found | Content:
+        """With the bytes of a picture that lies in its row."""
+        return found
+
     def find(self, path: bytes) -> Found:
         """Without what the table says of the picture; for one that lies elsewhere it is not even opened."""
         container, number, location = split(path)

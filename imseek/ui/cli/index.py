@@ -19,6 +19,7 @@ from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import resolved
+from imseek.ui.cli.executing import EXECUTOR_FLAGS
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.known import KNOWN_FLAGS
 from imseek.ui.cli.output import count, say, say_collection, size, table
@@ -29,7 +30,7 @@ from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, ex
 from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:
-    from imseek import Collection, Runtime, SourceOptions
+    from imseek import Collection, Ray, Runtime, SourceOptions
     from imseek.types import CollectionInfo, Failure, IndexReport
     from imseek.ui.cli.known import SkipKnown
 
@@ -65,11 +66,12 @@ def register(app: typer.Typer) -> None:
             "imseek index /media/card --skip-known",
             "imseek index ~/new -c new --skip-known-in photos",
             "imseek index ~/Pictures --background",
+            "imseek index /shared/photos -c photos --executor ray --address auto",
         ),
     )(index)
 
 
-@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=KNOWN_FLAGS)
+@with_groups(runtime=runtime_flags(), source=SOURCE_FLAGS, known=KNOWN_FLAGS, executor=EXECUTOR_FLAGS)
 def index(
     context: typer.Context,
     paths: Annotated[
@@ -121,6 +123,7 @@ def index(
     runtime: Runtime,
     source: SourceOptions | None,
     known: SkipKnown,
+    executor: Ray | None,
 ) -> int:
     """Index pictures. The collection is made on first use; later runs read only what is new or changed."""
     given, from_stdin = split_stdin(paths or [])
@@ -155,6 +158,7 @@ def index(
                 retry_failed=retry_failed,
                 follow_symlinks=follow_symlinks,
                 skip_known=known.folders(chosen.path),
+                executor=executor,
                 stop=signals.event,
             )
         if as_json:

@@ -1,0 +1,209 @@
+"""Indexing by workers on Ray: how fast beside threads, and what is left of a collection whose workers are killed.
+
+    python bench/ray_index.py FOLDER [--part speed] [--part kills] [--images 400] [--kills 20] [--encoder builtin]
+
+speed  images/s of `Collection.index` by threads, and by one and two workers on a cluster of this machine that is up
+       already, in turn, `--rounds` times; medians, and their ratios to threads.
+kills  a run in a process of its own, with the fake encoder, two workers and small shards; `--kills` times a worker that
+       is chosen at random gets SIGKILL, at a random moment after another part of the pictures has been committed. Then
+       the process itself, in a second collection, and the same command again. Both collections are compared with what
+       threads have made of the same folder: no picture lost, none doubled, vectors the same.
+
+Everything that is started is ended by its id. The load of the machine is printed, since it decides as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import imseek
+from imseek.types import Progress
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from crews import children_of, worker_processes
+
+PARTS = ("speed", "kills")
+
+
+def chosen(folder: Path, count: int, to: Path) -> Path:
+    """The first pictures of a folder, as links in a folder of their own."""
+    to.mkdir()
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png") and path.is_file())
+    for n, path in enumerate(files[:count]):
+        os.link(path, to / f"{n:06}{path.suffix}")
+    print(f"{min(count, len(files))} pictures of {folder}")
+    return to
+
+
+def load() -> str:
+    return "load " + " ".join(f"{one:.1f}" for one in os.getloadavg()) + f", {os.cpu_count()} cores"
+
+
+# -- speed -----------------------------------------------------------------------------------------------
+
+
+def speed(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
+    from imseek.indexer.executors.cluster import connected
+
+    ways = {"threads": None, "1 worker": imseek.Ray(workers=1), "2 workers": imseek.Ray(workers=2)}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    with connected(imseek.Ray(workers=2)):
+        for n in range(options.rounds):
+            for name, executor in ways.items():
+                with imseek.create(scratch / f"{name} {n}", encoder=options.encoder) as collection:
+                    collection.search(np.ones(collection.info().encoder.dim))
+                    began = time.monotonic()
+                    report = collection.index([pictures], executor=executor)
+                    rates[name].append(report.added / (time.monotonic() - began))
+                print(f"  {name}: {rates[name][-1]:.1f} images/s ({load()})", flush=True)
+    base = statistics.median(rates["threads"])
+    for name, found in rates.items():
+        middle = statistics.median(found)
+        print(f"{name:10} {middle:7.1f} images/s, {middle / base:.2f} of threads")
+
+
+# -- kills -----------------------------------------------------------------------------------------------
+
+
+def kills(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
+    with imseek.create(scratch / "model", encoder="fake") as model:
+        total = model.index([pictures]).live
+        wanted = content_of(model)
+    chance = random.Random(options.seed)
+    print(f"{total} images, seed {options.seed}, {load()}")
+
+    first = scratch / "workers killed"
+    imseek.create(first, encoder="fake").close()
+    began, killed = time.monotonic(), 0
+    with driver(first, pictures) as run:
+        for done in progress_of(run):
+            if killed < options.kills and done >= (killed + 1) * total / (options.kills + 2):
+                time.sleep(chance.uniform(0, 1))
+                if victims := worker_processes(run.pid):
+                    os.kill(chance.choice(victims), signal.SIGKILL)
+                    killed += 1
+    print(f"{killed} workers killed in {time.monotonic() - began:.0f} s, exit code {run.returncode}")
+    compare(first, wanted)
+
+    second = scratch / "driver killed"
+    imseek.create(second, encoder="fake").close()
+    with driver(second, pictures) as run:
+        for done in progress_of(run):
+            if done >= total / 3:
+                left = children_of(run.pid)
+                run.kill()
+                break
+    wait_for_end(left)
+    with imseek.open(second) as collection:
+        kept = collection.info().images
+    with driver(second, pictures) as again:
+        for _ in progress_of(again):
+            pass
+    print(f"the run itself killed with {kept} images committed; the next run: exit code {again.returncode}")
+    compare(second, wanted)
+
+
+def driver(collection: Path, pictures: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, str(pictures), "--drive", str(collection)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def drive(collection: Path, pictures: Path) -> None:
+    """What the killed process does; every commit is a line."""
+    from imseek.indexer import pipeline
+
+    pipeline.COMMIT_IMAGES = 64
+
+    def tell(progress: Progress) -> None:
+        print(f"done {progress.done}", flush=True)
+
+    with imseek.open(collection) as opened:
+        report = opened.index([pictures], executor=imseek.Ray(workers=2, shard=16), progress=tell)
+    print(f"report added {report.added}, skipped {report.skipped}, notes {report.notes}", flush=True)
+
+
+def progress_of(run: subprocess.Popen[str]):  # type: ignore[no-untyped-def]
+    assert run.stdout is not None
+    for line in run.stdout:
+        if line.startswith("done "):
+            yield int(line.split()[1])
+        elif line.startswith("report "):
+            print(" ", line.strip())
+
+
+def wait_for_end(processes: list[int]) -> None:
+    """Of a cluster whose run was killed: it notices by itself. What is there after a minute is ended by its id."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until and any(Path(f"/proc/{pid}").exists() for pid in processes):
+        time.sleep(0.2)
+    for pid in processes:
+        if Path(f"/proc/{pid}").exists():
+            print(f"  process {pid} was still there: ended")
+            os.kill(pid, signal.SIGKILL)
+
+
+def content_of(collection: imseek.Collection) -> list[tuple[str, str, np.ndarray]]:
+    """Of each live image its path, the sha256 of its content, its vector."""
+    hits = collection.search(np.ones(collection.info().encoder.dim), limit=10**6, vectors=True)
+    stored = collection._engine.reader.intrinsics([hit.image_id for hit in hits], ["content_hash"])
+    rows = [
+        (str(hit.path), stored[hit.image_id]["content_hash"].hex(), hit.vector.astype(np.float64))
+        for hit in hits
+    ]
+    return sorted(rows, key=lambda one: one[0])
+
+
+def compare(path: Path, wanted: list[tuple[str, str, np.ndarray]]) -> None:
+    with imseek.open(path) as collection:
+        found = content_of(collection)
+    problems = imseek.upkeep.verify(path).problems
+    names, model = Counter(one[0] for one in found), Counter(one[0] for one in wanted)
+    lost, doubled = model - names, names - model
+    others = [a[0] for a, b in zip(found, wanted, strict=False) if a[1] != b[1]]
+    far = max((float(np.abs(a[2] - b[2]).max()) for a, b in zip(found, wanted, strict=False)), default=0)
+    print(
+        f"  {len(found)} images: {lost.total()} lost, {doubled.total()} doubled, {len(others)} of other content, "
+        f"vectors at most {far:.1e} apart, {len(problems)} problems found by verify"
+    )
+    assert not lost
+    assert not doubled
+    assert not others
+    assert not problems
+    assert far < 1e-3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--encoder", default="builtin")
+    parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.drive is not None:
+        drive(options.drive, options.folder)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        pictures = chosen(options.folder, options.images, scratch / "pictures")
+        for part in options.part or PARTS:
+            {"speed": speed, "kills": kills}[part](pictures, options, scratch)
+
+
+if __name__ == "__main__":
+    main()

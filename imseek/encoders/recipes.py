@@ -1,0 +1,37 @@
+"""An encoder as what is needed to load it again in another process, where it must come out the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imseek.encoders import registry
+from imseek.encoders.adapters import AdaptedEncoder, Adapter
+from imseek.encoders.base import Encoder
+from imseek.encoders.checks import check_fingerprint
+from imseek.encoders.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """Can be pickled. ``base`` is the reference to load, ``adapter`` what its vectors then go through."""
+
+    reference: str
+    fingerprint: str
+    base: str
+    adapter: Adapter | None = None
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> Recipe:
+        reference, fingerprint = encoder.info.reference, encoder.fingerprint()
+        if isinstance(encoder, AdaptedEncoder):
+            return cls(reference, fingerprint, encoder.base.info.reference, encoder.adapter)
+        return cls(reference, fingerprint, reference)
+
+    def load(self, runtime: Runtime | None) -> Encoder:
+        """The encoder, for pictures. Raises as :func:`imseek.encoders.registry.load`, and EncoderMismatchError where
+        the weights here are others."""
+        encoder = registry.load(self.base, modalities=("image",), runtime=runtime)
+        if self.adapter is not None:
+            encoder = AdaptedEncoder(encoder, self.adapter, self.reference)
+        check_fingerprint(encoder, self.reference, self.fingerprint)
+        return encoder

@@ -1,0 +1,197 @@
+"""A Ray cluster: one that is there, or one started on this machine for a run. The only importer of ray."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from imseek._version import __version__
+from imseek.errors import ExecutorError, ImseekError, MissingExtraError, UsageError
+from imseek.indexer.executors.worker import Setup
+from imseek.types import Ray
+
+#: Bytes of a cluster of our own for what travels: shards are small.
+OBJECT_STORE: Final = 256 * 2**20
+#: Seconds within which a cluster answers.
+KNOCKING: Final = 10.0
+_HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def connected(options: Ray) -> Iterator[Any]:
+    """The module ``ray``, connected to the cluster that is asked for. What was not connected before is not afterwards.
+
+    Raises MissingExtraError, ExecutorError where no cluster can be had.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    address = options.address or os.environ.get("RAY_ADDRESS") or None
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
+    folder = None
+    try:
+        with _handlers_kept():
+            try:
+                if address is None:
+                    folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
+                    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0"):
+                        ray.init(address="local", _temp_dir=folder, **_own(options), **quiet)
+                else:
+                    _knock(address)
+                    ray.init(address=address, **quiet)
+            except Exception as error:  # Of many kinds, none of them documented.
+                where = "on this machine" if address is None else f"at {address}"
+                raise ExecutorError(
+                    f"no Ray cluster {where}: {error}", hint="`ray start --head` begins one; docs/scale.md"
+                ) from error
+        yield ray
+    finally:
+        with _handlers_kept():
+            ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Ray waits for minutes where nobody is. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
+
+
+def _own(options: Ray) -> dict[str, Any]:
+    """Settings of a cluster for one run: as large as the workers that are asked for, and for this machine only."""
+    cpus = max(len(os.sched_getaffinity(0)), math.ceil((options.workers or 1) * options.cpus))
+    return {
+        "num_cpus": cpus,
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE,
+        "_node_ip_address": "127.0.0.1",
+    }
+
+
+def _short_folder() -> str:
+    """Names of sockets below it have 107 bytes at most."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 24 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
+
+
+def room(ray: Any, options: Ray) -> tuple[int, float]:
+    """How many workers to have, and the share of cards that each takes. Raises UsageError where none has room."""
+    resources: Mapping[str, float] = ray.cluster_resources()
+    cpus, cards = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    gpus = options.gpus if options.gpus is not None else float(cards >= 1)
+    most = int(min(cpus // options.cpus, cards // gpus if gpus else math.inf))
+    if most < 1:
+        raise UsageError(
+            f"a worker takes {options.cpus:g} CPUs and {gpus:g} GPUs, and the cluster has {cpus:g} and {cards:g}"
+        )
+    return options.workers or most, gpus
+
+
+def hire(ray: Any, options: Ray, gpus: float) -> Any:
+    """A worker; it is told what to do by ``hello``. Ray neither restarts it nor repeats its calls: the run does."""
+
+    # Made here, so that Ray sends the class itself: only then can a machine without imseek say so.
+    class ImseekWorker:
+        def __init__(self) -> None:
+            self.worker: Any = None
+
+        def hello(self, version: str, setup: bytes) -> Any:
+            import os
+            import pickle
+            import socket
+
+            where = f"process {os.getpid()} on {socket.gethostname()}"
+            try:
+                from imseek._version import __version__ as here
+            except ImportError as error:
+                return f"{where}: imseek is not installed there ({error})"
+            if here != version:
+                return f"{where} has imseek {here}, this process {version}"
+            return self._told(lambda: self._begin(pickle.loads(setup)), where)  # noqa: S301 - our own
+
+        def read(self, *arguments: Any) -> Any:
+            return self._told(lambda: self.worker.read(*arguments))
+
+        def make(self, *arguments: Any) -> Any:
+            return self._told(lambda: self.worker.make(*arguments))
+
+        def _begin(self, setup: Any) -> Any:
+            from imseek.indexer.executors.worker import Worker
+
+            self.worker = Worker(setup)
+            return self.worker.hello()
+
+        def _told(self, call: Any, where: str = "") -> Any:
+            """What goes wrong as values: not every error can be pickled."""
+            try:
+                return call()
+            except Exception as error:
+                import socket
+
+                hint = getattr(error, "hint", None)
+                kind = "" if hasattr(error, "hint") else f"{type(error).__name__}: "
+                return ("refused", f"{where or socket.gethostname()}: {kind}{error}", hint)
+
+    settings = {"num_cpus": options.cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+    return ray.remote(ImseekWorker).options(max_concurrency=2, **settings).remote()
+
+
+def greet(actor: Any, setup: Setup) -> Any:
+    return actor.hello.remote(__version__, pickle.dumps(setup))
+
+
+def answer_of(answer: Any) -> Any:
+    """What a worker has answered. Raises ExecutorError where it said what is wrong."""
+    if isinstance(answer, str):
+        raise ExecutorError(
+            f"a worker does not fit: {answer}", hint="install the same imseek on all machines; docs/scale.md"
+        )
+    if isinstance(answer, tuple) and answer[0] == "refused":
+        raise ExecutorError(f"a worker failed: {answer[1]}", hint=answer[2])
+    return answer
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Ray has handlers of signals of its own; a run ends as its process wants it to."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _HANDLED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Variables for the processes that are started within; those that are set stay as they are."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def let_go(ray: Any, actor: Any) -> None:
+    with suppress(ImseekError, ray.exceptions.RayError, ValueError):
+        ray.kill(actor)

@@ -1,0 +1,99 @@
+"""Where workers put the rows that they have made, until the run has committed them: a folder, or object storage.
+
+There are stores without renames, so a file gets its final name at once. What makes it whole is that whoever wrote it
+has told its length and checksum, and that they hold where it is read. It need not survive anything: what is lost is
+made again, and the run's own files are written by :mod:`imseek.data.durable`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imseek.errors import ImseekError, MissingExtraError, UsageError
+
+Rows = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A file that was staged: its name, its length in bytes and its hex sha256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class StagedError(Exception):
+    """What was staged cannot be had as it was written."""
+
+
+class Staging:
+    """Files of one run of a collection below ``place``, a path or a URL that fsspec can write to. Can be pickled."""
+
+    def __init__(self, place: str, collection: str, run: str) -> None:
+        """Raises UsageError, MissingExtraError."""
+        from fsspec.core import url_to_fs
+
+        self.place = place
+        protocol = place.partition("://")[0]
+        try:
+            # Nothing is kept of what was listed: others write here too.
+            self._system, path = url_to_fs(place, use_listings_cache=False)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"what writes to {protocol}://", _EXTRAS.get(protocol, "remote")
+            ) from error
+        except ValueError as error:
+            raise UsageError(f"cannot stage in {place}: {error}") from error
+        self._above = f"{path.rstrip('/')}/{collection}"
+        self._path = f"{self._above}/{run}"
+
+    def __reduce__(self) -> tuple[type[Staging], tuple[str, str, str]]:
+        _, collection, run = self._path.rsplit("/", 2)
+        return Staging, (self.place, collection, run)
+
+    def write(self, name: str, rows: Rows) -> Manifest:
+        """Raises OSError, or whatever the store raises."""
+        file = io.BytesIO()
+        np.save(file, rows, allow_pickle=False)
+        data = file.getvalue()
+        self._system.makedirs(self._path, exist_ok=True)
+        self._system.pipe_file(f"{self._path}/{name}", data)
+        return Manifest(name, len(data), hashlib.sha256(data).hexdigest())
+
+    def read(self, manifest: Manifest) -> Rows:
+        """Raises StagedError."""
+        try:
+            data: bytes = self._system.cat_file(f"{self._path}/{manifest.name}")
+        except ImseekError:
+            raise
+        except Exception as error:  # Each store has errors of its own.
+            raise StagedError(f"{type(error).__name__}: {error}") from error
+        if len(data) != manifest.size or hashlib.sha256(data).hexdigest() != manifest.sha256:
+            raise StagedError(f"{manifest.name} is not what was written ({len(data)} bytes)")
+        rows: Any = np.load(io.BytesIO(data), allow_pickle=False)
+        return rows  # type: ignore[no-any-return]
+
+    def remove(self, manifest: Manifest) -> None:
+        """One that cannot be removed now goes with the others."""
+        _quietly(self._system.rm_file, f"{self._path}/{manifest.name}")
+
+    def clear(self) -> None:
+        """Remove all files of the run, those too that a lost worker has left, and those of runs before it. To be called
+        by the one writer of the collection: those other runs are dead."""
+        _quietly(self._system.rm, self._above, recursive=True)
+
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+
+
+def _quietly(remove: Any, *arguments: Any, **options: Any) -> None:
+    with contextlib.suppress(Exception):  # Rubbish does no harm, and each store has errors of its own.
+        remove(*arguments, **options)

@@ -1,0 +1,156 @@
+"""What a worker does, in a process of its own, perhaps on another machine: it reads, and then makes what is needed.
+
+Between the two the run looks up in its catalog what it knows already; the worker holds the pictures meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from imseek.data.places import is_url
+from imseek.encoders.base import shared_draft_size
+from imseek.encoders.recipes import Recipe
+from imseek.encoders.runtime import Runtime
+from imseek.errors import ExecutorError
+from imseek.indexer.executors.shards import Encoded, EncodedPicture, Parcel, ReadPicture, SourceKey
+from imseek.indexer.executors.staging import Manifest, Staging
+from imseek.indexer.load import LATE, Picture, Prepared, Trouble, encode, hash_of, picture_of, read
+from imseek.indexer.sources import open_source
+from imseek.indexer.sources.base import Content, Source
+from imseek.indexer.sources.files import trouble_at
+from imseek.indexer.workers import OrderedMap
+from imseek.types import display_path
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a worker is told at first. ``deadline`` is in seconds, for reading and for decoding one picture."""
+
+    recipes: Mapping[int, Recipe]
+    runtime: Runtime
+    staging: Staging
+    threads: int
+    batch: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Where a worker is, and what it has staged to show that the run can read it."""
+
+    host: str
+    pid: int
+    staged: Manifest
+
+
+class Worker:
+    """Its methods may be called from several threads. Pictures are held under the number of their piece."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Raises EncoderMismatchError and whatever loading an encoder raises."""
+        self._setup = setup
+        self._staging = setup.staging
+        self._encoders = {space_id: recipe.load(setup.runtime) for space_id, recipe in setup.recipes.items()}
+        self._draft_size = shared_draft_size(self._encoders.values())
+        self._sources: dict[SourceKey, Source] = {}
+        self._held: dict[int, list[Content]] = {}
+        self._lock = threading.Lock()
+        self._encoding = threading.Lock()
+
+    def hello(self) -> Hello:
+        host, pid = socket.gethostname(), os.getpid()
+        token = np.frombuffer(os.urandom(16), np.float16)
+        return Hello(host, pid, self._staging.write(f"hello.{host}.{pid}.npy", token))
+
+    def read(self, number: int, parcels: Sequence[Parcel]) -> list[ReadPicture | Trouble]:
+        """Raises ExecutorError where a source is not there as a whole, though the run sees it."""
+        sources = [self._source(parcel.source) for parcel in parcels]
+        pairs = list(zip(sources, parcels, strict=True))
+        found = self._each(_content, pairs)
+        self._held[number] = [content for content in found if isinstance(content, Content)]
+        return [_told(content) for content in found]
+
+    def make(self, number: int, name: str, needed: Sequence[bool]) -> Encoded:
+        """``needed`` says so of each picture of the piece that was read. Rows are staged under ``name``."""
+        contents = self._held.pop(number)
+        wanted = [content for content, need in zip(contents, needed, strict=True) if need]
+        pictures = iter(self._each(self._picture, wanted))
+        made = [next(pictures) if need else None for need in needed]
+        hashes = [hash_of(content) for content in contents]
+        prepared: dict[bytes, Prepared] = {
+            content_hash: picture.prepared
+            for content_hash, picture in zip(hashes, made, strict=True)
+            if isinstance(picture, Picture)
+        }
+        of, rows = self._encode(prepared)
+        staged = self._staging.write(name, np.stack(rows)) if rows else None
+        told = tuple(
+            EncodedPicture(picture.facts, of[content_hash]) if isinstance(picture, Picture) else picture
+            for content_hash, picture in zip(hashes, made, strict=True)
+        )
+        return Encoded(told, staged, {i: encoder.precision for i, encoder in self._encoders.items()})
+
+    def _encode(self, prepared: Mapping[bytes, Prepared]) -> tuple[dict[bytes, int | str], list[Any]]:
+        """By content, which of the rows is its own, or why there is none; each content is encoded once."""
+        rows: list[Any] = []
+        of: dict[bytes, int | str] = {}
+        hashes = list(prepared)
+        for start in range(0, len(hashes), self._setup.batch):
+            batch = hashes[start : start + self._setup.batch]
+            with self._encoding:
+                encoded = encode(self._encoders, [prepared[one] for one in batch])
+            for content_hash, vectors in zip(batch, encoded, strict=True):
+                if isinstance(vectors, str):
+                    of[content_hash] = vectors
+                else:
+                    of[content_hash] = len(rows)
+                    rows.append(np.concatenate([vectors[space_id] for space_id in self._encoders]))
+        return of, rows
+
+    def _picture(self, content: Content) -> Picture | Trouble:
+        return picture_of(content, list(self._encoders.values()), self._draft_size)
+
+    def _each(self, function: Callable[[T], R | Trouble], items: Sequence[T]) -> list[R | Trouble]:
+        threads = self._setup.threads
+        each: OrderedMap[T, R | Trouble] = OrderedMap(
+            function,
+            workers=min(threads, max(1, len(items))),
+            lookahead=len(items) + 1,
+            deadline=self._setup.deadline,
+            late=lambda _: LATE,
+        )
+        return list(each(items))
+
+    def _source(self, key: SourceKey) -> Source:
+        with self._lock:
+            if key not in self._sources:
+                trouble = None if not key.root or is_url(key.root) else trouble_at(key.root)
+                if trouble is not None:
+                    raise ExecutorError(
+                        f"{display_path(key.root)} cannot be read there: {trouble}",
+                        hint="sources lie at the same place for all machines; docs/scale.md",
+                    )
+                self._sources[key] = open_source(key.kind, key.root, key.options)
+            return self._sources[key]
+
+
+def _content(pair: tuple[Source, Parcel]) -> Content | Trouble:
+    source, parcel = pair
+    return parcel.what if isinstance(parcel.what, Content) else read(source.load, parcel.what)
+
+
+def _told(content: Content | Trouble) -> ReadPicture | Trouble:
+    if isinstance(content, Trouble):
+        return content
+    bare = Content(b"", content.stat, content.caption, content.extra)
+    return ReadPicture(bare, hash_of(content), len(content.data))

@@ -1,0 +1,47 @@
+"""Where the work of a run is done, as far as that is the user's choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imseek.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """Have a run's pictures read, decoded and encoded by workers of a Ray cluster; docs/scale.md.
+
+    ``address`` is that of a running cluster (``auto``: the one this machine belongs to; ``host:port``), None starts one
+    on this machine for the run; where this process is connected already, that holds. There are as many ``workers`` as
+    the cluster has room for, or fewer. Each takes ``cpus`` and ``gpus`` (shares are possible: 0.5 puts two on a card;
+    None: one card where the cluster has any). ``staging`` is where workers put vectors until the run has committed
+    them: a folder that all machines share, or a URL that fsspec writes to; None: in the collection. ``shard`` is how
+    many pictures travel together, and are done again where a worker is lost.
+
+    Raises UsageError for values that are none of these.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: float = 1
+    gpus: float | None = None
+    staging: str | None = None
+    shard: int = 64
+
+    def __post_init__(self) -> None:
+        if self.address is not None and self.address.startswith("ray://"):
+            raise UsageError(
+                f"{self.address} is a Ray client, and the run has to be on a machine of the cluster itself",
+                hint="run it there, with --address auto; docs/scale.md",
+            )
+        if self.address == "":
+            raise UsageError("the address of a Ray cluster is auto or HOST:PORT")
+        if self.staging == "":
+            raise UsageError("staging is a folder or a URL")
+        for name, number in (("number of workers", self.workers), ("size of a shard", self.shard)):
+            if number is not None and (type(number) is not int or number < 1):
+                raise UsageError(f"the {name} must be a whole number of at least 1, not {number!r}")
+        if not (isinstance(self.cpus, int | float) and self.cpus > 0):
+            raise UsageError(f"a worker takes more than 0 CPUs, not {self.cpus!r}")
+        if self.gpus is not None and not (isinstance(self.gpus, int | float) and self.gpus >= 0):
+            raise UsageError(f"a worker takes 0 or more GPUs, not {self.gpus!r}")
