@@ -141,6 +141,7 @@ def built(segments: Sequence[Any], factory: str, words: Float32, options: argpar
     """A snapshot, tuned as imseek tunes it, on ``words``, which are not the queries of the measurement."""
     from imseek.data.vectors.build import LiveRows, build
     from imseek.data.vectors.facts import Covered, Facts, bits
+    from imseek.data.vectors.questions import Questions
     from imseek.data.vectors.snapshot import Snapshot, imbalance
     from imseek.data.vectors.tuning import UNTUNED, query_rows, tuned
 
@@ -154,7 +155,8 @@ def built(segments: Sequence[Any], factory: str, words: Float32, options: argpar
         target=options.recall, memory=1 << 36, built="", seconds=0.0, image=UNTUNED, text=UNTUNED, texts="",
     )  # fmt: skip
     snapshot = Snapshot(index, Covered(bits(ids, (len(rows) // 8 + 1) * 8)), facts)
-    snapshot.facts = tuned(snapshot, rows, numbers, words, "image", lambda _: None)
+    asked = Questions.of(rows, numbers, words, "image")
+    snapshot.facts = tuned(snapshot, rows, asked.image, asked.text, lambda _: None)
     return snapshot
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import faiss
 import numpy as np
 
 from imseek.data.vectors import Segment
 from imseek.data.vectors.facts import Covered, Effort, Facts, Tuned, bits
+from imseek.data.vectors.joined import JoinedSnapshot
 from imseek.data.vectors.kinds import make
 from imseek.data.vectors.snapshot import Snapshot
 
@@ -21,12 +23,14 @@ def snapshot_of(
     dim: int,
     *,
     upto: int = 1 << 31,
+    part: tuple[int, int] = (0, 1),
     factory: str = "Flat",
     tuned: Tuned = ALL,
 ) -> Snapshot:
-    """Of the live rows whose id is at most ``upto``."""
+    """Of the live rows whose id is at most ``upto``; of these, the ``part``, such as (0, 3): the first of three."""
     index = make(factory, dim)
-    kept = [s.searchable() & (s.ids <= min(upto, 1 << 24)) for s in segments]
+    number, parts = part
+    kept = [s.searchable() & (s.ids <= min(upto, 1 << 24)) & (s.ids % parts == number) for s in segments]
     ids = np.concatenate([np.empty(0, np.int64), *(s.ids[k] for s, k in zip(segments, kept, strict=True))])
     rows = np.concatenate(
         [
@@ -47,3 +51,16 @@ def snapshot_of(
     )  # fmt: skip
     assert faiss.__version__
     return Snapshot(index, Covered(marks), facts)
+
+
+def joined_of(segments: Sequence[Segment], dim: int, parts: int, *, upto: int = 1 << 31) -> JoinedSnapshot:
+    """Of the same rows, in several parts."""
+    each = [snapshot_of(segments, dim, upto=upto, part=(n, parts)) for n in range(parts)]
+    facts = replace(
+        each[0].facts,
+        rows=sum(one.facts.rows for one in each),
+        lo=min(one.facts.lo for one in each),
+        hi=max(one.facts.hi for one in each),
+        parts=tuple(map(str, range(parts))),
+    )
+    return JoinedSnapshot(each, facts)

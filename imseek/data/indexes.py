@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.reader import Reader
-from imseek.data.vectors.facts import Covered, read_facts
+from imseek.data.vectors.base import Ids
+from imseek.data.vectors.facts import Covered, Facts, bits, part_folders, read_facts
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
@@ -35,25 +36,83 @@ def infos(reader: Reader) -> tuple[IndexInfo, ...]:
     return tuple(info for info in found if info is not None)
 
 
-def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
-    """None where the space is scanned, since it has no snapshot or a damaged one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """An index on disk, in a folder of this name within those of its space. ``live`` of its rows are not dead."""
+
+    name: str
+    facts: Facts
+    covered: Covered
+    live: int
+
+    @property
+    def rows(self) -> int:
+        return self.facts.rows
+
+    @property
+    def dead(self) -> int:
+        return self.rows - self.live
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indexed:
+    """A snapshot on disk, and its parts: that itself, where it is of one. ``live`` (n,) are the ids of all live rows
+    of the space, ascending."""
+
+    folder: Path
+    facts: Facts
+    parts: tuple[Part, ...]
+    live: Ids
+
+    @property
+    def tail(self) -> int:
+        """How many live rows no part has."""
+        return len(self.live) - sum(part.live for part in self.parts)
+
+
+def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
+    """None where the space is scanned, since it has no snapshot or a damaged one.
+
+    The part ``but`` of several, which may be damaged, is left out.
+    """
     folder = reader.snapshot_folder(space_id)
     if folder is None:
         return None
     try:
         facts = read_facts(folder)
-        covered = Covered.read(folder, facts.rows)
+        found = [
+            (one, read_facts(one)) for one in part_folders(folder, facts) if one.name != but or one == folder
+        ]
+        covered = [Covered.read(one, of_part.rows) for one, of_part in found]
     except (CorruptCollectionError, FileNotFoundError):
         return None
-    inside = [int(np.count_nonzero(covered.has(s.ids) & s.searchable())) for s in reader.segments(space_id)]
-    live = sum(len(s.ids) - len(s.dead) for s in reader.segments(space_id))
+    live = np.concatenate(
+        [np.empty(0, np.int64), *(s.ids[s.searchable()] for s in reader.segments(space_id))]
+    )
+    # An id far beyond those that are covered needs no bit.
+    known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
+    marks = bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
+    parts = [
+        Part(one.name, of_part, has, has.both(marks))
+        for (one, of_part), has in zip(found, covered, strict=True)
+    ]
+    return Indexed(folder, facts, tuple(parts), np.sort(live))
+
+
+def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
+    """None where the space is scanned, since it has no snapshot or a damaged one."""
+    found = indexed(reader, space_id)
+    if found is None:
+        return None
+    facts = found.facts
+    of_parts = sum(sum(part.facts.sizes.values()) for part in found.parts)
     return IndexInfo(
         space_id=space_id,
         kind=facts.factory,
         rows=facts.rows,
-        tail=live - sum(inside),
-        dead=facts.rows - sum(inside),
-        bytes=sum(facts.sizes.values()),
+        tail=found.tail,
+        dead=sum(part.dead for part in found.parts),
+        bytes=of_parts + (sum(facts.sizes.values()) if facts.parts else 0),
         built=facts.built,
         seconds=facts.seconds,
         target=facts.target,
@@ -63,4 +122,5 @@ def info_of(reader: Reader, space_id: int) -> IndexInfo | None:
         text_probe=facts.text.effort.probe,
         queries=facts.image.queries,
         texts=facts.texts,
+        parts=len(found.parts),
     )

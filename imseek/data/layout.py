@@ -95,9 +95,19 @@ def vectors(space_id: int, shard_id: int, modality: str = "image") -> str:
     return f"{SPACES}/{space_id}/{_KINDS[modality]}/{shard_id:06d}.npy"
 
 
+def index_folder(space_id: int) -> str:
+    """Where the FAISS snapshots of a space lie, and their parts."""
+    return f"{SPACES}/{space_id}/index"
+
+
 def snapshot(space_id: int, generation: int) -> str:
     """The folder of a FAISS snapshot."""
-    return f"{SPACES}/{space_id}/index/{generation}"
+    return f"{index_folder(space_id)}/{generation}"
+
+
+def snapshot_part(space_id: int, generation: int, number: int) -> str:
+    """The folder of one of several parts that were made in one generation; numbers begin at 1."""
+    return f"{snapshot(space_id, generation)}.{number}"
 
 
 def is_snapshot(path: str) -> bool:

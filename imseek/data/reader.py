@@ -129,10 +129,10 @@ class Reader:
             return None
         name = str(folder)
         if name not in self._snapshots:
-            from imseek.data.vectors.snapshot import Snapshot
+            from imseek.data.vectors.joined import open_snapshot
 
             try:
-                self._snapshots[name] = Snapshot.open(folder)
+                self._snapshots[name] = open_snapshot(folder)
             except FileNotFoundError as error:
                 raise self._stale(name) from error
             except OSError as error:

@@ -15,7 +15,17 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from imseek.data import durable, files, judgement_file, layout, model_files, parts, shards, snapshots
+from imseek.data import (
+    durable,
+    files,
+    judgement_file,
+    layout,
+    model_files,
+    parts,
+    shards,
+    snapshot_files,
+    snapshots,
+)
 from imseek.data import schema as t
 from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
@@ -114,7 +124,7 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     elif problem.kind == "images":
         gone = t.images.c.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards)))
         _lose(writer, gone, (), problem.file, ledger)
-    elif problem.kind == snapshots.KIND:
+    elif problem.kind == snapshot_files.KIND:
         _drop_snapshot(writer, problem.file, ledger)
     elif problem.kind == judgement_file.KIND:
         judgement_file.rewrite(writer)
@@ -167,13 +177,13 @@ def _retire(writer: Writer, file: str) -> None:
 
 
 def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
-    """Give up the approximate index that a file belongs to. Another file of it may have brought that about before."""
+    """Give up the approximate index that a file belongs to, or the part of it. Another file of it may have brought
+    that about before."""
     space_id = layout.space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
-        snapshots.drop(writer, space_id)
-        ledger.lost.append(
-            f"{file}: the approximate index of space {space_id}; `imseek maintain` builds it again"
-        )
+        what = snapshots.drop_file(writer, space_id, file)
+        if what:
+            ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
 
 
 def _lives(writer: Writer, shard_id: int) -> bool:

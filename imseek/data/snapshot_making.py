@@ -13,15 +13,14 @@ import faiss
 import numpy as np
 
 from imseek.data import durable
-from imseek.data.reader import Reader
+from imseek.data.indexes import Part
 from imseek.data.vectors import lists
-from imseek.data.vectors.base import Ids, Segment
+from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, Tell, add, build
 from imseek.data.vectors.facts import INDEX, LISTS, TABLE
 from imseek.data.vectors.kinds import inverted_file
-from imseek.data.vectors.snapshot import Snapshot, imbalance, loaded
-from imseek.errors import CorruptCollectionError, UsageError
-from imseek.types import SpaceInfo
+from imseek.data.vectors.snapshot import imbalance, loaded
+from imseek.errors import UsageError
 
 #: The lists are laid out anew when there are so many times as many rows, or they are filled so much more unevenly.
 GROWTH = 2.0
@@ -32,14 +31,16 @@ IMBALANCE = 1.7
 class Made:
     """A FAISS index in memory, with how many rows its lists were laid out for and how evenly they were filled then.
 
-    ``before`` is the snapshot that it was added to.
+    ``layout`` is the folder of the part whose lists and codes it shares ("": they are its own), ``before`` the part
+    that it was added to.
     """
 
     index: Any
     factory: str
     trained: int
     imbalance: float
-    before: Snapshot | None = None
+    layout: str = ""
+    before: Part | None = None
 
 
 def made_anew(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell) -> Made:
@@ -61,27 +62,20 @@ def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
         ) from error
 
 
-def extended(reader: Reader, space: SpaceInfo, rows: int, tell: Tell) -> Made | None:
-    """The lists there are and what has come since; None where they must be laid out anew. The dead stay until then."""
-    try:
-        snapshot = reader.snapshot(space.space_id)
-    except CorruptCollectionError:
+def extended(folder: Path, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
+    """A part and ``fresh`` rows; None where it takes none: its lists must be laid out anew. The dead stay until then.
+
+    Raises CorruptCollectionError.
+    """
+    index = loaded(folder / part.name)
+    if inverted_file(index) is None:
         return None
-    folder = reader.snapshot_folder(space.space_id)
-    if snapshot is None or folder is None or inverted_file(snapshot.index) is None:
-        return None
-    facts = snapshot.facts
-    if rows > GROWTH * facts.trained:
-        return None
-    covered = [(s, snapshot.covered.has(s.ids)) for s in reader.segments(space.space_id)]
-    young = [Segment(s.ids, s.rows, np.union1d(s.dead, np.flatnonzero(known))) for s, known in covered]
-    index = loaded(folder)
-    fresh = LiveRows(young)
     if len(fresh):
         add(index, fresh, tell)
+    facts = part.facts
     if imbalance(index) > IMBALANCE * facts.imbalance:
         return None
-    return Made(index, facts.factory, facts.trained, facts.imbalance, snapshot)
+    return Made(index, facts.factory, facts.trained, facts.imbalance, facts.layout or part.name, part)
 
 
 def stage(index: Any, folder: Path) -> dict[str, durable.Written]:

@@ -1,4 +1,4 @@
-"""Building the approximate index of a space, and keeping it: a snapshot per space, replaced in one commit.
+"""Building the approximate index of a space, and keeping it: a snapshot per space, replaced or grown in one commit.
 
 A collection remembers how it wants to be indexed (:class:`IndexPolicy`). Small ones are scanned; larger ones get a
 snapshot at the end of the run that made them large, and another one when too many rows have come since. A snapshot is
@@ -13,29 +13,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from operator import methodcaller
 
-import numpy as np
-from sqlalchemy import Connection, func, insert, select, update
-
-from imseek.data import durable, files, layout
-from imseek.data import schema as t
-from imseek.data.catalog import live, set_meta
-from imseek.data.indexes import POLICY, info_of, policy_of, policy_text
+from imseek.data import layout, snapshot_parts
+from imseek.data.catalog import set_meta
+from imseek.data.indexes import POLICY, Indexed, Part, indexed, info_of, policy_of, policy_text
 from imseek.data.machine import memory_bytes
 from imseek.data.reader import Reader
-from imseek.data.schema import FOREVER
-from imseek.data.snapshot_making import extended, made_anew, stage, usable, write_array
+from imseek.data.snapshot_files import Staged, keep, open_staged, publish, retire, stage_part
+from imseek.data.snapshot_making import GROWTH, Made, extended, usable
+from imseek.data.snapshot_parts import (
+    Growth,
+    grown,
+    growth,
+    lacking,
+    made_in_parts,
+    many,
+    outgrown,
+    stale,
+)
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.facts import COVERED, FACTS, Covered, Facts, bits
-from imseek.data.vectors.kinds import choose, code_of, make
-from imseek.data.vectors.snapshot import Snapshot, mapped
+from imseek.data.vectors.joined import JoinedSnapshot
+from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
+from imseek.data.vectors.questions import Questions
+from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
-from imseek.errors import StorageError, UsageError
+from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import (
     BuildReport,
     Float32,
@@ -45,13 +50,10 @@ from imseek.types import (
     SpaceInfo,
 )
 
-#: The kind of file in the catalog.
-KIND = "snapshot"
-#: Rows since the last build that are scanned at every search: at most so many, or this share of all.
+#: Rows since the last build that are scanned at every search: at most so many, or this share of all; of collections
+#: with more than one part, at most what would be scanned without an index.
 TAIL_ROWS = 20_000
 TAIL_SHARE = 0.05
-#: Dead rows in a snapshot, as a share, at which it is built anew.
-DEAD_SHARE = 0.2
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -147,7 +149,8 @@ def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
     """What :func:`renew` would do now: by space the kind of index that would be built, ``""`` where one would go."""
     found = []
     for space in reader.current.spaces:
-        plan = _plan(reader, space, len(LiveRows(reader.segments(space.space_id))), policy, force=False)
+        rows = len(LiveRows(reader.segments(space.space_id)))
+        plan = _plan(reader, space, indexed(reader, space.space_id), rows, policy, force=False)
         if plan.outcome in ("built", "extended", "dropped"):
             found.append((space.space_id, plan.factory))
     return found
@@ -155,18 +158,36 @@ def pending(reader: Reader, policy: IndexPolicy) -> list[tuple[int, str]]:
 
 def drop(writer: Writer, space_id: int) -> int:
     """Searches scan the vectors of the space again. The files go as others do that nobody uses any more."""
-    return writer.apply(lambda connection, generation: _retire(connection, generation, space_id))
+    return writer.apply(lambda connection, generation: retire(connection, generation, space_id))
+
+
+def drop_file(writer: Writer, space_id: int, file: str) -> str:
+    """Do without a damaged file of a snapshot: without the part that it is of, where it is of one of several that can
+    be read. Returns what has gone, "" where the file was of none that is in use."""
+    reader = Reader(writer.root)
+    folder = (writer.root / file).parent
+    space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
+    found = indexed(reader, space_id, but=folder.name) if space is not None else None
+    if space is None or found is None or not found.parts or found.folder == folder:
+        drop(writer, space_id)
+        return "the approximate index"
+    if folder.name not in found.facts.parts:
+        return ""
+    keep(writer, space, found, found.parts)
+    return "a part of the approximate index"
 
 
 def drop_stale(writer: Writer) -> None:
-    """Drop snapshots that hold an image which has gone, for who wants its bytes gone too; damaged ones as well, and
+    """Drop what of snapshots holds an image that has gone, for who wants its bytes gone too; damaged ones as well, and
     those of spaces that are not in use."""
     reader = Reader(writer.root)
-    in_use = {space.space_id for space in reader.current.spaces}
+    in_use = {space.space_id: space for space in reader.current.spaces}
     for space_id in map(int, reader.current.snapshots):
-        info = info_of(reader, space_id) if space_id in in_use else None
-        if info is None or info.dead:
+        found = indexed(reader, space_id) if space_id in in_use else None
+        if found is None or all(part.dead for part in found.parts):
             drop(writer, space_id)
+        elif any(part.dead for part in found.parts):
+            keep(writer, in_use[space_id], found, [part for part in found.parts if not part.dead])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +198,9 @@ class _Plan:
     factory: str = ""
 
 
-def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, force: bool) -> _Plan:
-    info = info_of(reader, space.space_id)
+def _plan(
+    reader: Reader, space: SpaceInfo, found: Indexed | None, rows: int, policy: IndexPolicy, force: bool
+) -> _Plan:
     has = reader.snapshot_folder(space.space_id) is not None
     factory: str | None = policy.kind
     if policy.kind == "auto":
@@ -187,27 +209,35 @@ def _plan(reader: Reader, space: SpaceInfo, rows: int, policy: IndexPolicy, forc
         factory = None
     if factory is None:
         return _Plan("dropped" if has else "scan")
-    if info is None or force:
+    if found is None or force:
         return _Plan("built", factory)
-    same = code_of(info.kind) == code_of(factory) if policy.kind == "auto" else info.kind == factory
-    if not same or info.dead > DEAD_SHARE * info.rows:
+    kind = found.facts.factory
+    same = code_of(kind) == code_of(factory) if policy.kind == "auto" else kind == factory
+    if not same or outgrown(found):
         return _Plan("built", factory)
-    if info.tail <= max(TAIL_ROWS, TAIL_SHARE * rows) and info.target == policy.recall:
-        return _Plan("current")
-    return _Plan("extended", factory)
+    parted = many(found)
+    if not parted and (len(found.parts) > 1 or stale(found.parts[0])):
+        return _Plan("built", factory)
+    most = max(TAIL_ROWS, TAIL_SHARE * rows)
+    if parted:
+        most = min(most, EXACT_BYTES // (2 * space.dim))
+    due = found.tail > most or (parted and any(stale(part) for part in found.parts))
+    return _Plan("extended" if due or found.facts.target != policy.recall else "current", factory)
 
 
 def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, tell: Tell) -> BuildReport:
     started = time.monotonic()
     reader = Reader(writer.root)
     rows = LiveRows(reader.segments(space.space_id))
-    plan = _plan(reader, space, len(rows), policy, force)
+    found = indexed(reader, space.space_id)
+    plan = _plan(reader, space, found, len(rows), policy, force)
     outcome = plan.outcome
     if outcome == "dropped":
         drop(writer, space.space_id)
     elif outcome in ("built", "extended"):
         try:
-            outcome = _build(writer, reader, space, rows, plan, policy, tell)
+            with explained(writer.root):
+                outcome = _Build(writer, reader, space, rows, plan, policy, found, tell).run()
         except Stopped:
             outcome = "interrupted"
     if outcome in ("dropped", "built", "extended"):
@@ -218,85 +248,124 @@ def _renew(writer: Writer, space: SpaceInfo, policy: IndexPolicy, force: bool, t
     )
 
 
-def _build(
-    writer: Writer,
-    reader: Reader,
-    space: SpaceInfo,
-    rows: LiveRows,
-    plan: _Plan,
-    policy: IndexPolicy,
-    tell: Tell,
-) -> str:
-    """Build, tune, measure, publish. Returns whether it was built or extended."""
-    began = time.monotonic()
-    with explained(writer.root):
-        lo, hi = rows.norm_range()
-    spared = query_rows(len(rows))
-    made = None
-    if plan.outcome == "extended":
-        made = extended(reader, space, len(rows), lambda share: tell(0.7 * share))
-    outcome = "built" if made is None else "extended"
-    if made is None:
-        made = made_anew(
-            rows, space.dim, plan.factory, _memory(policy), spared, lambda share: tell(0.7 * share)
+class _Build:
+    """Build, tune, measure, publish: the index of one space."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        space: SpaceInfo,
+        rows: LiveRows,
+        plan: _Plan,
+        policy: IndexPolicy,
+        found: Indexed | None,
+        tell: Tell,
+    ) -> None:
+        self.writer, self.reader, self.space, self.rows = writer, reader, space, rows
+        self.plan, self.policy, self.found, self.tell = plan, policy, found, tell
+        self.memory = _memory(policy)
+        self.began = time.monotonic()
+        self.large = len(rows) > snapshot_parts.PART_ROWS
+
+    def run(self) -> str:
+        """Returns whether it was built or extended."""
+        if self.plan.outcome == "extended" and self.found is not None:
+            try:
+                if many(self.found):
+                    stay, made, fresh = self._grown(self.found)
+                else:
+                    fresh = lacking(self.rows.segments, self.found.parts)
+                    folder = self.found.folder.parent
+                    one = extended(folder, self.found.parts[0], fresh, self._making)
+                    stay, made = (), [] if one is None else [self._staged(one, fresh, 0)]
+            except CorruptCollectionError:
+                stay, made, fresh = (), [], self.rows
+            if stay or made:
+                self._publish(stay, made, fresh)
+                return "extended"
+        pieces = made_in_parts(
+            self.rows, self.space.dim, self.plan.factory, self.memory, self._spared, self._making
         )
-    folder = writer.staging / f"index-{space.space_id}"
-    durable.fresh_folder(folder)
-    written = stage(made.index, folder)
-    ids = _covered_ids(rows, made.before)
-    marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable.stage(folder / COVERED, partial(write_array, marks))
-    facts = Facts(
-        factory=made.factory,
-        dim=space.dim,
-        rows=int(made.index.ntotal),
-        trained=made.trained,
-        imbalance=made.imbalance,
-        lo=lo,
-        hi=hi,
-        target=policy.recall,
-        memory=_memory(policy),
-        built=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=0.0,
-        image=UNTUNED,
-        text=UNTUNED,
-        texts="",
-        sizes={name: found.size for name, found in written.items()},
-    )
-    if made.before is not None:  # An image in it that is suspended now may come back.
-        lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
-        facts = replace(facts, lo=lo, hi=hi)
-    factory = made.factory
-    del made  # From here on the index is mapped, as it will be searched.
-    opened = Snapshot(mapped(folder), Covered(marks), facts)
-    words = _words(reader, space)
-    with usable(factory, len(rows), space.dim):
-        facts = tuned(opened, rows, spared, words, space.modality, lambda share: tell(0.7 + 0.3 * share))
-    facts = replace(facts, seconds=round(time.monotonic() - began, 1))
-    written[FACTS] = durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
+        made = [self._staged(one, mine, n) for n, (one, mine) in enumerate(pieces)]
+        self._publish((), made, None)
+        return "built"
 
-    def change(connection: Connection, generation: int) -> None:
-        _retire(connection, generation, space.space_id)
-        final = layout.snapshot(space.space_id, generation)
-        moved = [
-            files.StagedFile(
-                folder / name, f"{final}/{name}", KIND, facts.rows, found, space_id=space.space_id
+    @property
+    def _spared(self) -> Ids:
+        return query_rows(len(self.rows))
+
+    def _making(self, share: float) -> None:
+        self.tell(0.7 * share)
+
+    def _grown(self, found: Indexed) -> tuple[tuple[Part, ...], list[Staged], LiveRows]:
+        """The parts that stay, the new one, where there is something to put into it, and what is new to all of them."""
+        plan = growth(found)
+        if not plan.stay and plan.onto is None:
+            return (), [], self.rows
+        new = lacking(self.rows.segments, found.parts)
+        for _ in range(2):
+            rows = lacking(self.rows.segments, [*plan.stay, *([] if plan.onto is None else [plan.onto])])
+            if not len(rows):
+                break
+            auto = self.policy.kind == "auto"
+            made = grown(found, plan, rows, self.space, self.memory, auto, self._making)
+            if made is not None:
+                return plan.stay, [self._staged(made, rows, 0)], new
+            assert plan.onto is not None
+            plan = Growth((*plan.stay, plan.onto), None)
+        return plan.stay, [], new
+
+    def _staged(self, made: Made, rows: LiveRows, number: int) -> Staged:
+        """``made``, which has ``rows`` beside those of the part before it, written but not in place."""
+        folder = self.writer.staging / f"index-{self.space.space_id}.{number}"
+        return stage_part(folder, made, rows, self.space, self.policy, self.memory)
+
+    def _publish(self, stay: Sequence[Part], made: Sequence[Staged], fresh: LiveRows | None) -> None:
+        """Tune and measure all of these together, and put them in place. ``fresh`` are the rows that the index before
+        did not have; None: there was none that counts."""
+        space, folder = self.space, self.writer.root / layout.index_folder(self.space.space_id)
+        parts = [Snapshot.open(folder / part.name) for part in stay] + [open_staged(one) for one in made]
+        of_parts = [part.facts for part in parts]
+        facts = replace(
+            max(of_parts, key=lambda one: one.rows),
+            rows=sum(one.rows for one in of_parts),
+            trained=max(one.trained for one in of_parts),
+            imbalance=max(one.imbalance for one in of_parts),
+            lo=min(one.lo for one in of_parts),
+            hi=max(one.hi for one in of_parts),
+            target=self.policy.recall,
+            memory=self.memory,
+            built=datetime.now(UTC).isoformat(timespec="seconds"),
+            image=UNTUNED,
+            text=UNTUNED,
+            texts="",
+            sizes={},
+            layout="",
+            parts=tuple(map(str, range(len(parts)))),
+        )
+        opened: Snapshot = JoinedSnapshot(parts, facts) if len(parts) > 1 else parts[0].told(facts)
+        asked = self._questions(fresh)
+        self.tell(0.85)
+        with usable(facts.factory, len(self.rows), space.dim):
+            facts = tuned(
+                opened, self.rows, asked.image, asked.text, lambda share: self.tell(0.85 + 0.15 * share)
             )
-            for name, found in written.items()
-        ]
-        files.publish(writer, connection, generation, None, moved)
-        last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
-        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": factory}
-        connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
+        facts = replace(facts, texts=asked.texts, seconds=round(time.monotonic() - self.began, 1))
+        truth = asked if self.large else None
+        publish(self.writer, space, facts, stay, made, truth)
 
-    writer.apply(change)
-    return outcome
-
-
-def _covered_ids(space_rows: LiveRows, before: Snapshot | None) -> Ids:
-    """Ids in an index of all live rows, and of those that were in the one that it was added to."""
-    live_ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in space_rows.blocks())])
-    return live_ids if before is None else np.union1d(live_ids, before.covered.ids())
+    def _questions(self, fresh: LiveRows | None) -> Questions:
+        """As they are kept, while they are of at least half of the images; else they are chosen anew."""
+        if fresh is not None and self.found is not None and many(self.found):
+            try:
+                kept = Questions.read(self.found.folder)
+            except (FileNotFoundError, CorruptCollectionError):
+                pass
+            else:
+                if len(self.rows) <= GROWTH * kept.rows:
+                    return kept.grown(fresh, self.found.live)
+        return Questions.of(self.rows, self._spared, _words(self.reader, self.space), self.space.modality)
 
 
 def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
@@ -307,15 +376,6 @@ def _words(reader: Reader, space: SpaceInfo) -> Float32 | None:
     stored = LiveRows(reader.segments(captions.space_id))
     wanted = query_rows(len(stored))
     return stored.take(wanted)[1] if len(wanted) == QUERIES else None
-
-
-def _retire(connection: Connection, generation: int, space_id: int) -> None:
-    files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.space_id == space_id))
-    connection.execute(
-        update(t.snapshots)
-        .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
-        .values(died=generation)
-    )
 
 
 def _memory(policy: IndexPolicy) -> int:

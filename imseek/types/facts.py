@@ -62,7 +62,7 @@ class IndexPolicy:
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
     """The approximate index of a space. ``kind`` is its FAISS factory string, ``tail`` how many live images have come
-    since and are scanned, ``dead`` how many in it have gone.
+    since and are scanned, ``dead`` how many in it have gone; it is searched as one, in however many ``parts``.
 
     Recall@10 was measured at the build on ``queries`` vectors of pictures and as many text-like ones (``texts`` says
     what these were) with ``image_probe`` and ``text_probe`` lists or graph nodes looked at.
@@ -83,6 +83,7 @@ class IndexInfo:
     text_probe: int
     queries: int
     texts: str
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from approximating import snapshot_of
+from approximating import joined_of, snapshot_of
 from faking_gpu import ROOM, Cards
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,9 +23,20 @@ from imseek.data.vectors.approximate import SnapshotIndex
 
 Array = npt.NDArray[np.float32]
 
-#: The last is an approximate index that looks at every row, so that what it says is exact: of all of them, or of the
-#: first two thirds by id while the rest are a tail. What is on cards has candidates of a fake of FAISS's GPU layer.
-KINDS = ("memory", "faiss", "snapshot", "snapshot and tail", "faiss on cards", "snapshot and tail on cards")
+#: A snapshot is an approximate index that looks at every row, so that what it says is exact: of all of them, or of the
+#: first two thirds by id while the rest are a tail; in three parts, or in one. What is on cards has candidates of a
+#: fake of FAISS's GPU layer.
+KINDS = (
+    "memory",
+    "faiss",
+    "snapshot",
+    "snapshot and tail",
+    "snapshot of parts",
+    "snapshot of parts and tail",
+    "faiss on cards",
+    "snapshot and tail on cards",
+    "snapshot of parts and tail on cards",
+)
 DIMS = (8, 384, 512, 1395)
 TOLERANCE = 1e-5
 NONE_DEAD = np.empty(0, np.uint32)
@@ -43,10 +54,11 @@ def open_index(
         made = like.snapshot
     else:
         ids = np.sort(np.concatenate([NONE, *(s.ids for s in segments)]))
-        made = snapshot_of(
-            segments,
-            dim,
-            upto=2**31 if kind == "snapshot" else int(np.quantile(ids, 2 / 3)) if ids.size else 0,
+        upto = 2**31 if "tail" not in kind else int(np.quantile(ids, 2 / 3)) if ids.size else 0
+        made = (
+            joined_of(segments, dim, 3, upto=upto)
+            if "parts" in kind
+            else snapshot_of(segments, dim, upto=upto)
         )
     return vectors.open_index("faiss", segments, dim, like=like, snapshot=made, placement=placement)
 

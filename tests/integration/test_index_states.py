@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
 from imseek import upkeep
-from imseek.data import merge, snapshots
+from imseek.data import merge, snapshot_parts, snapshots
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.reader import Reader
@@ -53,7 +53,7 @@ class Indexed(RuleBasedStateMachine):
         for module, name, value in (
             (merge, "FACTOR", 3),
             (snapshots, "TAIL_ROWS", 25),
-            (snapshots, "DEAD_SHARE", 0.6),
+            (snapshot_parts, "DEAD_SHARE", 0.6),
             (snapshots, "TAIL_SHARE", 0.0),
             (tuning, "QUERIES", 12),
             (approximate, "DEEPEST", 40),
@@ -240,6 +240,15 @@ class Indexed(RuleBasedStateMachine):
         return [int(i) for i in ids[np.random.default_rng(seed).random(len(ids)) < share]]
 
 
+class InParts(Indexed):
+    """Where a few dozen images are enough for another part, and three parts are many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in (("PART_ROWS", 20), ("MOST", 3)):
+            self.patch.setattr(snapshot_parts, name, value)
+
+
 TestIndexed = Indexed.TestCase
 TestIndexed.settings = settings(
     max_examples=18,
@@ -247,3 +256,5 @@ TestIndexed.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+TestInParts = InParts.TestCase
+TestInParts.settings = TestIndexed.settings

@@ -67,7 +67,7 @@ QUERIES = clustered(40, 77)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "QUERIES", 160)
-    monkeypatch.setattr(tuning, "_DEEP", 400)
+    monkeypatch.setattr(tuning, "DEEP", 400)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def built(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pyte
     shutil.copytree(template, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "QUERIES", 160)
-        patch.setattr(tuning, "_DEEP", 400)
+        patch.setattr(tuning, "DEEP", 400)
         assert build(path, request.param).outcome == "built"
     assert known(path).kind == request.param
     return path

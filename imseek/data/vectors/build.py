@@ -42,6 +42,23 @@ class LiveRows:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def section(self, start: int, stop: int) -> LiveRows:
+        """Those numbered ``start`` to before ``stop``."""
+        part = LiveRows(())
+        firsts = self._starts[:-1]
+        part.segments = self.segments
+        part._at = [
+            at[max(0, start - first) : max(0, stop - first)]
+            for at, first in zip(self._at, firsts.tolist(), strict=True)
+        ]
+        part._starts = np.concatenate([[0], np.cumsum([len(at) for at in part._at])]).astype(np.int64)
+        return part
+
+    def ids(self) -> Ids:
+        """Of all, in the order of their numbers."""
+        each = (s.ids[at] for s, at in zip(self.segments, self._at, strict=True))
+        return np.concatenate([np.empty(0, np.int64), *each])
+
     def take(self, numbers: Ids) -> tuple[Ids, Float32]:
         """Ids and rows (m, dim) of ``numbers``, in their order once sorted."""
         numbers = np.sort(numbers)
@@ -86,6 +103,18 @@ def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
     """
     if (degree := cagra_degree(factory)) is not None:
         return _cagra(rows, dim, degree, memory, tell)
+    index = laid_out(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=len(rows))
+    add(index, rows, lambda share: tell(0.4 + 0.6 * share))
+    return index
+
+
+def laid_out(
+    rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell: Tell, *, room: int
+) -> Any:
+    """An index of ``factory`` without rows, trained on ``rows`` but for those numbered ``spared`` (ascending).
+
+    Its lists have room for ``room`` rows like these. Raises UsageError for a factory string that cannot be used.
+    """
     index = make(factory, dim)
     lists = inverted_file(index)
     wanted = _CODE_ROWS if lists is None else max(_CODE_ROWS, ROWS_PER_LIST * lists.nlist)
@@ -94,12 +123,10 @@ def build(rows: LiveRows, dim: int, factory: str, memory: int, spared: Ids, tell
     numbers = np.setdiff1d(rng.choice(len(rows), min(len(rows), wanted + len(spared)), replace=False), spared)
     _, sample = rows.take(numbers[:wanted])
     if lists is not None:
-        _lay_out(index, lists, sample, lambda share: tell(0.4 * share))
+        _lay_out(index, lists, sample, tell)
     index.train(sample)
     if lists is not None:
-        _reserve(index, lists, sample, len(rows))
-    del sample
-    add(index, rows, lambda share: tell(0.4 + 0.6 * share))
+        _reserve(index, lists, sample, room)
     return index
 
 

@@ -3,13 +3,15 @@
 ``faiss.index`` holds codes and image ids, ``covered.npy`` which ids those are (a bit for each id from 0 on), and
 ``index.json`` what kind it is, how it is searched, and what recall was measured when it was built. The lists of
 fast-scan codes lie in ``faiss.lists`` and ``lists.npy`` (:mod:`imseek.data.vectors.lists`).
+
+A snapshot of several parts is an ``index.json`` alone, which names them; each lies in a folder beside it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +31,9 @@ TABLE = "lists.npy"
 
 #: Recall is measured for so many results, and efforts are those for them.
 K = 10
+
+#: The name of a folder of a snapshot, within those of its space.
+_FOLDER = re.compile(r"\d+(\.\d+)?")
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -95,7 +100,10 @@ class Tuned:
 class Facts:
     """What ``index.json`` says. ``trained`` is how many rows there were when the lists were laid out; ``imbalance`` how
     unevenly they were filled then. Norms of all rows lie between ``lo`` and ``hi``. ``texts`` says what the text-like
-    queries were: vectors of captions, or made from pictures."""
+    queries were: vectors of captions, or made from pictures.
+
+    ``parts`` names the folders of a snapshot of several; of each of these, ``layout`` names the folder of the one whose
+    lists and codes it shares ("": it has its own), and its recall is not measured, nor is it searched alone."""
 
     factory: str
     dim: int
@@ -112,9 +120,12 @@ class Facts:
     text: Tuned
     texts: str
     sizes: Mapping[str, int] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    layout: str = ""
 
     def sealed(self) -> bytes:
-        return seal(asdict(self))
+        # Earlier versions know neither member: they read a snapshot of one, and take one of several for damaged.
+        return seal({k: v for k, v in asdict(self).items() if v or k not in ("parts", "layout")})
 
     @classmethod
     def read(cls, data: bytes) -> Facts:
@@ -126,6 +137,9 @@ class Facts:
                 tuned["effort"] = Effort(**tuned["effort"])
                 tuned["filtered"] = tuple((level, probe) for level, probe in tuned["filtered"])
                 document[kind] = Tuned(**tuned)
+            document["parts"] = tuple(document.get("parts", ()))
+            if not all(_FOLDER.fullmatch(name) for name in document["parts"]):
+                raise ValueError("a part that is no folder beside it")
             return cls(**document)
         except (KeyError, TypeError) as error:
             raise ValueError(f"no facts of an index: {error}") from error
@@ -158,11 +172,24 @@ def read_facts(folder: Path) -> Facts:
     return facts
 
 
+def part_folders(folder: Path, facts: Facts) -> tuple[Path, ...]:
+    """Where the indexes of a snapshot lie: in folders beside its own, or in that."""
+    return tuple(folder.parent / name for name in facts.parts) if facts.parts else (folder,)
+
+
 class Covered:
-    """The ids that a snapshot has, as a bit each."""
+    """The ids that a snapshot has: ``marks`` have a bit for each from 0 on."""
 
     def __init__(self, marks: Bits) -> None:
-        self._marks = marks
+        self.marks = marks
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Covered]) -> Covered:
+        """Those that one of ``parts`` has."""
+        marks = np.zeros(max((len(part.marks) for part in parts), default=0), np.uint8)
+        for part in parts:
+            marks[: len(part.marks)] |= part.marks
+        return cls(marks)
 
     @classmethod
     def read(cls, folder: Path, rows: int) -> Covered:
@@ -175,17 +202,25 @@ class Covered:
             raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
         return cls(marks)
 
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.unpackbits(self.marks)))
+
+    def both(self, marks: Bits) -> int:
+        """How many ids are among the ``marks`` too."""
+        size = min(len(marks), len(self.marks))
+        return int(np.count_nonzero(np.unpackbits(marks[:size] & self.marks[:size])))
+
     def has(self, ids: Ids) -> Bools:
         """(n,): which of ``ids`` the snapshot has."""
-        return are_marked(self._marks, ids)
+        return are_marked(self.marks, ids)
 
     def ids(self) -> Ids:
         """All of them, ascending."""
-        return np.flatnonzero(np.unpackbits(self._marks, bitorder="little"))
+        return np.flatnonzero(np.unpackbits(self.marks, bitorder="little"))
 
     def marked(self, ids: Ids) -> Bits:
         """As a bit for each id: those of ``ids`` that the snapshot has."""
-        return bits(ids[self.has(ids)], 8 * len(self._marks))
+        return bits(ids[self.has(ids)], 8 * len(self.marks))
 
 
 def bits(ids: Ids, size: int) -> Bits:

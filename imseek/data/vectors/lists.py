@@ -83,9 +83,8 @@ def attach(lists: Any, path: Path, table: Table) -> None:
 
 def load(lists: Any, path: Path, table: Table) -> None:
     """The same, but read into memory, to be added to."""
-    per = int(lists.bbs)
-    block = per * lists.M2 // 2
-    blocks = faiss.BlockInvertedLists(lists.nlist, per, block)
+    blocks = begin(lists)
+    per, block = int(blocks.n_per_block), int(blocks.block_size)
     with path.open("rb") as file:
         for n, (size, room, start) in enumerate(table.tolist()):
             if not size:
@@ -96,7 +95,14 @@ def load(lists: Any, path: Path, table: Table) -> None:
             ids = np.frombuffer(file.read(8 * size), np.int64)
             faiss.memcpy(blocks.get_codes(n), faiss.swig_ptr(codes), codes.nbytes)
             faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
+
+
+def begin(lists: Any) -> Any:
+    """Give an index empty lists in memory, to be filled; returns them."""
+    per = int(lists.bbs)
+    blocks = faiss.BlockInvertedLists(lists.nlist, per, per * lists.M2 // 2)
     _give(lists, blocks)
+    return blocks
 
 
 def _give(lists: Any, inverted: Any) -> None:

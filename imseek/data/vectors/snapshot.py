@@ -23,7 +23,7 @@ from imseek.data.vectors.facts import (
     read_array,
     read_facts,
 )
-from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters
+from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters, widest
 from imseek.types import Float32
 
 if TYPE_CHECKING:
@@ -42,11 +42,23 @@ class Candidates(NamedTuple):
             return self.ids
         return np.where(self.scores >= self.scores[:, k - 1 : k] - slack, self.ids, -1)
 
+    @classmethod
+    def none(cls, queries: int) -> Candidates:
+        return cls(np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64))
+
+
+class Lists(NamedTuple):
+    """The lists to probe: ``numbers`` int64 and ``cosines`` float32 of their centres, both (q, probe)."""
+
+    numbers: Ids
+    cosines: Float32
+
 
 class Snapshot:
     """An opened snapshot. It never changes, and any number of threads may search it.
 
-    ``covered`` are the ids in it, ``filters`` whether its kind can be told which ids may be found.
+    ``covered`` are the ids in it, ``filters`` whether its kind can be told which ids may be found, ``widest`` the
+    largest ``probe`` that makes a difference (0: none does).
     """
 
     def __init__(self, index: Any, covered: Covered, facts: Facts) -> None:
@@ -54,10 +66,11 @@ class Snapshot:
         self.covered = covered
         self.facts = facts
         self.filters = takes_filters(index)
+        self.widest = widest(index)
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
-        """Map the files of a snapshot. Cheap: lists are read when they are probed.
+        """Map the files of a snapshot of one part. Cheap: lists are read when they are probed.
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
         """
@@ -66,6 +79,21 @@ class Snapshot:
         if (index.d, index.ntotal) != (facts.dim, facts.rows):
             raise damaged(folder, f"{index.ntotal:,} vectors of {index.d} dimensions")
         return cls(index, Covered.read(folder, facts.rows), facts)
+
+    def told(self, facts: Facts) -> Snapshot:
+        """The same with other facts."""
+        return Snapshot(self.index, self.covered, facts)
+
+    def lists_near(self, queries: Float32, probe: int) -> Lists | None:
+        """The ``probe`` lists that are nearest to each query, for all snapshots of the same layout; None where a kind
+        takes no such thing."""
+        index = self.index
+        if not isinstance(index, faiss.IndexIVF) or not isinstance(
+            centres := faiss.downcast_index(index.quantizer), faiss.IndexFlat
+        ):
+            return None
+        cosines, numbers = centres.search(queries, max(1, min(probe, index.nlist)))
+        return Lists(numbers, cosines)
 
     def candidates(
         self,
@@ -76,16 +104,18 @@ class Snapshot:
         *,
         placement: Placement | None = None,
         share: float = 1.0,
+        lists: Lists | None = None,
     ) -> Candidates:
         """The ``count`` rows that rank first by their codes.
 
         ``allowed`` has a bit for each id that may be found; it must be None where the kind takes no filters. With
-        a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed.
+        a ``placement`` they come from a GPU where that can be; ``share`` of the rows is allowed. With ``lists``,
+        those of :meth:`lists_near` for the same ``probe``, none are looked for.
         """
         if count < 1:
-            return Candidates(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
+            return Candidates.none(len(queries))
         if placement is None:
-            return self._candidates(queries, count, probe, allowed)
+            return self._candidates(queries, count, probe, allowed, lists)
         passing = None if allowed is None else functools.partial(are_marked, allowed)
         drawn = placement.draw(self.index, queries, count, passing, share, probe)
         if drawn is None:
@@ -95,13 +125,34 @@ class Snapshot:
             drawn.scores[again], drawn.ids[again] = self._candidates(queries[again], count, probe, allowed)
         return Candidates(drawn.scores, drawn.ids)
 
-    def _candidates(self, queries: Float32, count: int, probe: int, allowed: Bits | None) -> Candidates:
-        if allowed is None:
-            return Candidates(*self.index.search(queries, count, params=parameters(self.index, probe)))
+    def _candidates(
+        self, queries: Float32, count: int, probe: int, allowed: Bits | None, lists: Lists | None = None
+    ) -> Candidates:
         # FAISS keeps pointers only: bits, selector and parameters must outlive the search.
-        selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
+        selector = None
+        if allowed is not None:
+            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
         chosen = parameters(self.index, probe, selector)
-        return Candidates(*self.index.search(queries, count, params=chosen))
+        if lists is None:
+            return Candidates(*self.index.search(queries, count, params=chosen))
+        return _search_in(self.index, queries, count, lists, chosen)
+
+
+def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: Any) -> Candidates:
+    """As ``index.search``, in lists that are given. FAISS's own wrapper of it takes no parameters."""
+    queries = np.ascontiguousarray(queries, np.float32)
+    numbers = np.ascontiguousarray(lists.numbers, np.int64)
+    cosines = np.ascontiguousarray(lists.cosines, np.float32)
+    if queries.shape[1] != index.d or numbers.shape != (len(queries), chosen.nprobe):
+        raise ValueError(
+            f"lists of shape {numbers.shape} for {len(queries)} queries"
+        )  # FAISS would not notice.
+    scores, ids = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
+    at = faiss.swig_ptr
+    index.search_preassigned_c(
+        len(queries), at(queries), count, at(numbers), at(cosines), at(scores), at(ids), False, chosen
+    )
+    return Candidates(scores, ids)
 
 
 def mapped(folder: Path) -> Any:
@@ -120,6 +171,15 @@ def loaded(folder: Path) -> Any:
     index = _read(folder, 0)
     if (blocks := lists.in_blocks(index)) is not None:
         lists.load(blocks, folder / LISTS, _table(folder, blocks))
+    return index
+
+
+def without_rows(folder: Path) -> Any:
+    """Its lists and codes alone, in memory, for other rows to be added."""
+    index = _read(folder, 0)
+    if (blocks := lists.in_blocks(index)) is not None:
+        lists.begin(blocks)
+    index.reset()
     return index
 
 

@@ -20,7 +20,6 @@ from imseek.data.vectors.approximate import SCANNED_SHARE, UNLIKE, SnapshotIndex
 from imseek.data.vectors.base import Ids, Matches
 from imseek.data.vectors.build import LiveRows, Tell
 from imseek.data.vectors.facts import Bits, Effort, Facts, K, Tuned, bits
-from imseek.data.vectors.kinds import widest
 from imseek.data.vectors.scores import row_norms
 from imseek.data.vectors.snapshot import Candidates, Snapshot
 from imseek.types import Float32
@@ -34,7 +33,7 @@ _RESCORED = (20, 40, 80, 160, 240, 320, 480, 640, 1280)
 #: about as good as the tenth, more must be scored than where few are.
 _SLACKS = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
 #: How deep the truth goes, so that it holds for filters too.
-_DEEP = 1000
+DEEP = 1000
 #: What is asked for above the target: a half of the queries tells recall to about so much.
 _MARGIN = 0.004
 #: Seconds to score a candidate by its stored row, against which probing more lists is weighed.
@@ -53,37 +52,22 @@ def query_rows(rows: int) -> Ids:
     return np.sort(np.random.default_rng(rows + 1).choice(rows, min(QUERIES, rows // 4), replace=False))
 
 
-def tuned(
-    snapshot: Snapshot,
-    rows: LiveRows,
-    numbers: Ids,
-    words: Float32 | None,
-    modality: str,
-    tell: Tell,
-) -> Facts:
-    """The facts of a snapshot of ``rows``, with how to search it and what it then finds.
-
-    Rows ``numbers`` are the queries of the own kind; ``words`` (n, dim) those of the other, None to make them.
-    """
-    own = own_queries(rows, numbers)
-    across = across_the_gap(own.queries) if words is None else _unit(words).astype(np.float32)
-    asked = with_truth([own, Asked(across, np.full(len(across), -1))], rows)
-    tell(0.5)
+def tuned(snapshot: Snapshot, rows: LiveRows, image: Asked, text: Asked, tell: Tell) -> Facts:
+    """The facts of a snapshot of ``rows``, with how to search it for each kind of query and what it then finds."""
     facts = snapshot.facts
-    ids = np.concatenate([ids for ids, _ in rows.blocks()])
-    image, text = asked if modality == "image" else asked[::-1]
+    ids = rows.ids()
     image_tuned = tune(snapshot, image, facts.target, ids)
-    tell(0.7)
+    tell(0.4)
     facts = replace(facts, image=image_tuned, text=tune(snapshot, text, facts.target, ids))
-    tell(0.9)
-    index = SnapshotIndex(rows.segments, facts.dim, Snapshot(snapshot.index, snapshot.covered, facts))
+    tell(0.8)
+    index = SnapshotIndex(rows.segments, facts.dim, snapshot.told(facts))
     facts = replace(
         facts,
         image=measured(index, image, facts.image, text=False),
         text=measured(index, text, facts.text, text=True),
     )
     tell(1.0)
-    return replace(facts, texts="made from pictures" if words is None else "captions")
+    return facts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +112,8 @@ def across_the_gap(vectors: Float32, seed: int = 0) -> Float32:
     mean = vectors.mean(axis=0)
     apart = (vectors - mean) * (rng.permutation(dim) < (dim + 2) // 3)
     gap, noise = rng.standard_normal(dim), rng.standard_normal((count, dim))
-    made: Floats = 0.15 * _unit(mean) + 0.45 * _unit(apart) + 0.5 * _unit(gap) + 0.75 * _unit(noise)
-    return _unit(made).astype(np.float32)
+    made: Floats = 0.15 * unit(mean) + 0.45 * unit(apart) + 0.5 * unit(gap) + 0.75 * unit(noise)
+    return unit(made).astype(np.float32)
 
 
 def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
@@ -144,23 +128,23 @@ def with_truth(asked: Sequence[Asked], rows: LiveRows) -> list[Asked]:
         for n, bar in enumerate(bars):
             over = np.flatnonzero(scores[n] > bar)
             found = np.concatenate([best[n][0], ids[over]]), np.concatenate([best[n][1], scores[n, over]])
-            if len(found[0]) > 2 * _DEEP or np.isinf(bar):
-                kept = np.argpartition(-found[1], min(_DEEP, len(found[1]) - 1))[:_DEEP]
+            if len(found[0]) > 2 * DEEP or np.isinf(bar):
+                kept = np.argpartition(-found[1], min(DEEP, len(found[1]) - 1))[:DEEP]
                 found = found[0][kept], found[1][kept]
-                bars[n] = found[1].min() if len(kept) == _DEEP else -np.inf
+                bars[n] = found[1].min() if len(kept) == DEEP else -np.inf
             best[n] = found
-    ranked = iter(best)
-    return [_ranked(one, [next(ranked) for _ in one.own]) for one in asked]
+    each = iter(best)
+    return [ranked(one, [next(each) for _ in one.own]) for one in asked]
 
 
-def _ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
+def ranked(asked: Asked, best: Sequence[tuple[Ids, Floats]]) -> Asked:
     """``asked`` with its neighbours in order, and none its own."""
     truth, scores = [], []
     for own, (ids, found) in zip(asked.own.tolist(), best, strict=True):
         order = np.lexsort((ids, -found))
         order = order[ids[order] != own]
-        truth.append(ids[order])
-        scores.append(found[order])
+        truth.append(ids[order[:DEEP]])
+        scores.append(found[order[:DEEP]])
     return replace(asked, truth=tuple(truth), scores=tuple(scores))
 
 
@@ -171,7 +155,7 @@ def tune(snapshot: Snapshot, asked: Asked, target: float, present: Ids) -> Tuned
     """
     first = asked.half(second=False)
     wanted = min(1.0, target + _MARGIN)
-    probes = _ladder(widest(snapshot.index))
+    probes = _ladder(snapshot.widest)
     best: tuple[float, Effort] | None = None
     for probe in probes if len(first.queries) else ():
         began = time.perf_counter()
@@ -226,7 +210,7 @@ def _probe_within(
     allowed: Bits = bits(kept, int(present.max(initial=0)) + 1)
     within = asked.within(kept)
     count = min(effort.rescore, max(1, len(kept)))
-    probes = [p for p in _ladder(widest(snapshot.index)) if p >= effort.probe] or [effort.probe]
+    probes = [p for p in _ladder(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
         drawn = snapshot.candidates(asked.queries, count, probe, allowed)
         if _found(drawn.near(K, effort.slack), within, K) >= target:
@@ -260,6 +244,6 @@ def _without(matches: Matches, own: int) -> Ids:
     return others[:K]
 
 
-def _unit(vectors: Any) -> Floats:
+def unit(vectors: Any) -> Floats:
     unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return unit

@@ -110,8 +110,9 @@ def index_facts(index: IndexInfo) -> list[str]:
     """An index in words."""
     rest = [f"{index.tail:,} since then are scanned"] if index.tail else []
     rest += [f"{index.dead:,} have gone"] if index.dead else []
+    pieces = f" in {index.parts} parts" if index.parts > 1 else ""
     lines = [
-        f"{printable(index.kind)}, {index.rows:,} images, {size(index.bytes)}, built {index.built}",
+        f"{printable(index.kind)}, {index.rows:,} images{pieces}, {size(index.bytes)}, built {index.built}",
         f"recall@10 on {index.queries} held-out queries each: {index.image_recall:.3f} of pictures (probe "
         f"{index.image_probe}), {index.text_recall:.3f} of text-like ones {printable(index.texts)} (probe "
         f"{index.text_probe}); target {index.target}",

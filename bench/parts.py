@@ -1,0 +1,231 @@
+"""An index of several parts: what building, growing and asking it take, beside one index of all.
+
+    python bench/big.py --count 10000000 --dim 256 --encoder fake:256 --out DIR   # minutes, about 10 GB
+    python bench/parts.py build --at DIR --parts 10 [--kind IVF4096,PQ128x4fs] [--recall 0.98]
+    python bench/parts.py ask --at DIR [--queries 100]       # recall, milliseconds, memory, cold and warm
+    python bench/parts.py grow --at DIR --rows 1000000       # one more shard, and what its part takes
+
+`build` makes as many parts as it is told, of one layout of lists; 1 is one index of all. `ask` starts two processes:
+one finds what is right by an exact scan (kept beside the collection), the other asks. Memory is what the kernel says of
+the process (`smaps_rollup`): anonymous, and mapped from files. Cold means that the files of the collection were thrown
+out of the cache of the disk before; the vectors of the candidates are read from the disk then too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import vectors
+from searching import measure
+from searching.processes import throw_out
+
+K = 10
+
+
+def build(options: argparse.Namespace) -> dict[str, Any]:
+    from imseek import upkeep
+    from imseek.data import snapshot_parts
+    from imseek.data.vectors import tuning
+    from imseek.types import IndexPolicy
+
+    snapshot_parts.pieces = lambda *_: options.parts
+    tuning.QUERIES = options.tuned
+    policy = IndexPolicy(options.kind, memory=round(options.memory * 1e9), recall=options.recall)
+    with Watch() as watch:
+        (report,) = upkeep.build_index(options.at, policy, progress=watch.tell)
+    return {"index": _told(report), **watch.spent()}
+
+
+def grow(options: argparse.Namespace) -> dict[str, Any]:
+    """Adds rows as one shard, and renews the index as a run does at its end."""
+    import big
+
+    from imseek.data import snapshots
+    from imseek.data.sources import add
+    from imseek.data.writer import Writer
+
+    spent = {"vectors": 0.0, "catalog": 0.0}
+    with Writer(options.at, "bench") as writer:
+        start, space = writer.current().images, writer.current().space
+        if options.rows:
+            source = add(writer, "folder", b"/nowhere/photos").source_id
+            big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
+        with Watch() as watch:
+            (report,) = snapshots.renew(writer, snapshots.told(writer, watch.tell, None))
+    return {"added": spent, "outcome": report.outcome, "index": _told(report), **watch.spent()}
+
+
+def ask(options: argparse.Namespace) -> dict[str, Any]:
+    command = [sys.executable, __file__, "truth", "--at", str(options.at), "--queries", str(options.queries)]
+    if not _truth(options).exists():
+        subprocess.run(command, check=True)
+    throw_out(options.at)
+    command[2] = "asked"
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(json.loads(found.splitlines()[-1]))
+
+
+def truth(options: argparse.Namespace) -> dict[str, Any]:
+    from imseek.data.reader import Reader
+    from imseek.data.vectors import open_index
+
+    reader = Reader(options.at)
+    space = reader.current.space
+    index = open_index(
+        "faiss", reader.segments(space.space_id), space.dim, snapshot=reader.snapshot(space.space_id)
+    )
+    queries = _queries(options.queries, space.dim)
+    kept = {}
+    for kind, asked in queries.items():
+        found = index.search(asked, K, exact=True)
+        kept[f"{kind}_ids"] = np.array([one.ids for one in found])
+        kept[f"{kind}_scores"] = np.array([one.scores for one in found])
+    np.savez(_truth(options), **kept)
+    return {}
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    from imseek.data.reader import Reader
+    from imseek.data.vectors import open_index
+
+    began = time.perf_counter()
+    reader = Reader(options.at)
+    space = reader.current.space
+    before = _memory()
+    at = time.perf_counter()
+    snapshot = reader.snapshot(space.space_id)
+    opened = time.perf_counter()
+    index = open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=snapshot)
+    ready = time.perf_counter()
+    assert snapshot is not None
+    report: dict[str, Any] = {
+        "images": len(index), "parts": len(snapshot.facts.parts) or 1, "tail": getattr(index, "tail", 0),
+        "map_ms": round((opened - at) * 1e3), "open_ms": round((ready - began) * 1e3),
+        "before": before, "opened": _memory(),
+    }  # fmt: skip
+    right = np.load(_truth(options))
+    queries = _queries(options.queries, space.dim)
+    for kind, some in queries.items():
+        text = kind == "text"
+        effort = (snapshot.facts.text if text else snapshot.facts.image).effort
+        cold, faults = [], _faults()
+        for query in some[:20]:
+            at = time.perf_counter()
+            index.search(query[np.newaxis], K, text=text)
+            cold.append((time.perf_counter() - at) * 1e3)
+        faults = _faults() - faults
+        for query in some:
+            index.search(query[np.newaxis], K, text=text)
+        warm, cpu = [], time.process_time()
+        found = []
+        for query in some:
+            at = time.perf_counter()
+            found += index.search(query[np.newaxis], K, text=text)
+            warm.append((time.perf_counter() - at) * 1e3)
+        cpu = (time.process_time() - cpu) / len(some) * 1e3
+        at = time.perf_counter()
+        index.search(some, K, text=text)
+        batch = (time.perf_counter() - at) / len(some) * 1e3
+        report[kind] = {
+            "recall": round(_recall(found, right[f"{kind}_ids"], right[f"{kind}_scores"]), 4),
+            "probe": effort.probe, "rescore": effort.rescore,
+            "cold_first_ms": round(cold[0], 1), "cold_p50_ms": round(float(np.median(cold)), 1),
+            "major_faults_of_20": faults,
+            "warm_p50_ms": round(float(np.median(warm)), 2), "warm_p90_ms": round(float(np.quantile(warm, 0.9)), 2),
+            "cpu_ms": round(cpu, 2), "batch_ms": round(batch, 2),
+        }  # fmt: skip
+        report[f"memory after {kind}"] = _memory()
+    return report
+
+
+class Watch:
+    """Time and peak memory of what is done within."""
+
+    def __enter__(self) -> Watch:
+        self._began = measure.clocks()
+        self._last = 0.0
+        self._anonymous = 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spent = measure.spent(self._began)
+
+    def tell(self, progress: Any) -> None:
+        share = progress.done / max(1, progress.total or 1)
+        if share - self._last > 0.01:
+            self._last = share
+            self._anonymous = max(self._anonymous, measure.memory()["anonymous"])
+            print(f"{share:.2f} {measure.spent(self._began)['wall']:.0f} s", file=sys.stderr, flush=True)
+
+    def spent(self) -> dict[str, float]:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        return {**self._spent, "peak_mb": peak, "anonymous_mb": self._anonymous}
+
+
+def _told(report: Any) -> Any:
+    index = report.index
+    return None if index is None else {name: getattr(index, name) for name in index.__dataclass_fields__}
+
+
+def _truth(options: argparse.Namespace) -> Path:
+    from imseek.data.current import read_current
+
+    current = read_current(options.at)
+    return Path(f"{options.at}.truth-{current.images}-{options.queries}.npz")
+
+
+def _queries(count: int, dim: int) -> dict[str, Any]:
+    return {"image": vectors.image_queries(count, dim), "text": vectors.text_queries(count, dim)[0]}
+
+
+def _recall(found: Any, ids: Any, scores: Any) -> float:
+    shares = []
+    for one, best, score in zip(found, ids, scores, strict=True):
+        good = one.scores[:K] >= score[-1] - measure.EQUAL
+        shares.append(min(K, int(np.count_nonzero(good | np.isin(one.ids[:K], best)))) / K)
+    return float(np.mean(shares))
+
+
+def _memory() -> dict[str, float]:
+    return {name: round(value) for name, value in measure.memory().items()}
+
+
+def _faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    tasks = {"build": build, "ask": ask, "grow": grow, "truth": truth, "asked": asked}
+    parser.add_argument("task", choices=tasks)
+    parser.add_argument("--at", type=Path, required=True, help="the collection")
+    parser.add_argument("--parts", type=int, default=10)
+    parser.add_argument("--kind", default="IVF4096,PQ128x4fs")
+    parser.add_argument("--memory", type=float, default=3.0, help="GB that the index may take")
+    parser.add_argument("--recall", type=float, default=0.98)
+    parser.add_argument(
+        "--tuned", type=int, default=400, help="queries of each kind that the index is tuned by"
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=100, help="of each kind")
+    options = parser.parse_args()
+    options.at = options.at.absolute()
+    report = tasks[options.task](options)
+    report["load"] = round(os.getloadavg()[0], 1)
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()

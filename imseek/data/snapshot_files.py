@@ -1,0 +1,161 @@
+"""The files of a snapshot: its parts, each written into a folder of staging, put in place in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from operator import methodcaller
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, not_, or_, select, update
+
+from imseek.data import durable, files, layout
+from imseek.data import schema as t
+from imseek.data.catalog import live
+from imseek.data.indexes import Indexed, Part
+from imseek.data.schema import FOREVER
+from imseek.data.snapshot_making import Made, stage, write_array
+from imseek.data.vectors.build import LiveRows
+from imseek.data.vectors.facts import COVERED, FACTS, Covered, Facts, bits
+from imseek.data.vectors.questions import TRUTH, Questions
+from imseek.data.vectors.snapshot import Snapshot, mapped
+from imseek.data.vectors.tuning import UNTUNED
+from imseek.data.writer import Writer
+from imseek.types import IndexPolicy, SpaceInfo
+
+#: The kind of file in the catalog.
+KIND: Final = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A part that is written, in a folder of staging. Its facts are not yet: they name other parts."""
+
+    folder: Path
+    facts: Facts
+    written: dict[str, durable.Written]
+
+
+def stage_part(
+    folder: Path, made: Made, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
+) -> Staged:
+    """Write what was made of ``rows``, and of the part before it. Reads every row once more.
+
+    Raises CorruptCollectionError where one holds NaN or infinity.
+    """
+    lo, hi = rows.norm_range()
+    ids = np.sort(rows.ids())
+    if made.before is not None:  # An image in it that is suspended now may come back.
+        lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
+        ids = np.union1d(ids, made.before.covered.ids())
+    durable.fresh_folder(folder)
+    count = int(made.index.ntotal)
+    written = stage(made.index, folder)
+    marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
+    written[COVERED] = durable.stage(folder / COVERED, partial(write_array, marks))
+    facts = Facts(
+        factory=made.factory,
+        dim=space.dim,
+        rows=count,
+        trained=made.trained,
+        imbalance=made.imbalance,
+        lo=lo,
+        hi=hi,
+        target=policy.recall,
+        memory=memory,
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        image=UNTUNED,
+        text=UNTUNED,
+        texts="",
+        sizes={name: found.size for name, found in written.items()},
+        layout=made.layout,
+    )
+    return Staged(folder, facts, written)
+
+
+def open_staged(part: Staged) -> Snapshot:
+    """Mapped, as it will be searched."""
+    return Snapshot(mapped(part.folder), Covered.read(part.folder, part.facts.rows), part.facts)
+
+
+def publish(
+    writer: Writer,
+    space: SpaceInfo,
+    facts: Facts,
+    stay: Sequence[Part],
+    made: Sequence[Staged] = (),
+    truth: Questions | None = None,
+) -> int:
+    """Parts that stay, and new ones, are the snapshot of a space from now on, with these facts and the answers by which
+    it was measured. One part without such answers is the snapshot itself."""
+    whole = writer.staging / f"index-{space.space_id}"
+
+    def change(connection: Connection, generation: int) -> None:
+        retire(connection, generation, space.space_id, [part.name for part in stay])
+        final = layout.snapshot(space.space_id, generation)
+        if not stay and len(made) == 1 and truth is None:
+            (one,) = made
+            sealed = replace(facts, parts=(), layout="", sizes=one.facts.sizes)
+            moved = _moved(one.folder, {**one.written, FACTS: _seal(one.folder, sealed)}, final, sealed)
+        else:
+            moved = []
+            new = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(made) + 1)]
+            for n, (one, folder) in enumerate(zip(made, new, strict=True)):
+                # Of several that are made at once, the first one's lists are those of all.
+                sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
+                moved += _moved(
+                    one.folder, {**one.written, FACTS: _seal(one.folder, sealed)}, str(folder), sealed
+                )
+            names = [*(part.name for part in stay), *(folder.name for folder in new)]
+            durable.fresh_folder(whole)
+            written: dict[str, durable.Written] = {}
+            if truth is not None:
+                written[TRUTH] = durable.stage(whole / TRUTH, truth.write)
+            sizes = {name: found.size for name, found in written.items()}
+            sealed = replace(facts, parts=tuple(names), layout="", sizes=sizes)
+            moved += _moved(whole, {**written, FACTS: _seal(whole, sealed)}, final, sealed)
+        moved = [replace(one, space_id=space.space_id) for one in moved]
+        files.publish(writer, connection, generation, None, moved)
+        last = connection.execute(select(func.coalesce(func.max(t.snapshots.c.snapshot_id), 0))).scalar_one()
+        row = {"snapshot_id": last + 1, "space_id": space.space_id, "folder": final, "factory": facts.factory}
+        connection.execute(insert(t.snapshots).values(**row, facts="{}", born=generation, died=FOREVER))
+
+    return writer.apply(change)
+
+
+def keep(writer: Writer, space: SpaceInfo, found: Indexed, parts: Sequence[Part]) -> int:
+    """Only these parts are the snapshot of a space from now on; what the others had is scanned. It is searched as
+    before: what was measured then holds for fewer, too. The answers by which that was done go."""
+    return publish(writer, space, replace(found.facts, rows=sum(part.rows for part in parts)), parts)
+
+
+def retire(connection: Connection, generation: int, space_id: int, but: Sequence[str] = ()) -> None:
+    """The snapshot of a space is not live any more, but for its parts in these folders."""
+    ours = (t.files.c.kind == KIND) & (t.files.c.space_id == space_id)
+    if but:
+        folders = [f"{layout.index_folder(space_id)}/{name}/" for name in but]
+        ours &= not_(or_(*(t.files.c.path.startswith(folder, autoescape=True) for folder in folders)))
+    files.retire(connection, generation, ours)
+    connection.execute(
+        update(t.snapshots)
+        .where(t.snapshots.c.space_id == space_id, live(t.snapshots))
+        .values(died=generation)
+    )
+
+
+def _seal(folder: Path, facts: Facts) -> durable.Written:
+    return durable.stage(folder / FACTS, methodcaller("write", facts.sealed()))
+
+
+def _moved(
+    staged: Path, written: dict[str, durable.Written], final: str, facts: Facts
+) -> list[files.StagedFile]:
+    return [
+        files.StagedFile(staged / name, f"{final}/{name}", KIND, facts.rows, found)
+        for name, found in written.items()
+    ]

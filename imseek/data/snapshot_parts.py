@@ -1,0 +1,140 @@
+"""The parts of a snapshot: which of them stay when a collection grows, and what new ones are made of.
+
+A part is a snapshot of its own, over other images than the others. What has come since goes into the last part while
+that is small, and into a new one from then on: so growth costs what has grown. Where there are many parts, the two
+smallest become one. A new part takes over the lists and codes of the one before, where these fit what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+
+from imseek.data.indexes import Indexed, Part
+from imseek.data.snapshot_making import GROWTH, IMBALANCE, Made, extended, made_anew, usable
+from imseek.data.vectors.base import Segment
+from imseek.data.vectors.build import LiveRows, Tell, add, laid_out
+from imseek.data.vectors.facts import Covered
+from imseek.data.vectors.kinds import ROWS_PER_LIST, cagra_degree, code_of, inverted_file, list_count, make
+from imseek.data.vectors.snapshot import imbalance, without_rows
+from imseek.types import SpaceInfo
+
+#: A part that has so many rows is not written anew for what comes later, and smaller collections have one part.
+PART_ROWS = 1 << 20
+#: So many parts at most: each is asked at every search.
+MOST = 16
+#: Dead rows in a part, as a share, at which those that live move to another.
+DEAD_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What becomes of the parts there are: some ``stay``, and what they lack goes ``onto`` another, or into a new one
+    (None). The others go, and what lives of them is added again."""
+
+    stay: tuple[Part, ...]
+    onto: Part | None
+
+
+def many(found: Indexed) -> bool:
+    """Whether a space has as many rows as make more than one part."""
+    return len(found.live) > PART_ROWS
+
+
+def outgrown(found: Indexed) -> bool:
+    """Whether lists must be laid out anew for as many rows. From some millions on there are as many lists as there ever
+    are, and those stay."""
+    trained, rows = max(part.facts.trained for part in found.parts), len(found.live)
+    return rows > GROWTH * trained and (not many(found) or list_count(rows) > list_count(trained))
+
+
+def stale(part: Part) -> bool:
+    return part.dead > DEAD_SHARE * part.rows
+
+
+def growth(found: Indexed) -> Growth:
+    stay = [part for part in found.parts if not stale(part)]
+    fresh = len(found.live) - sum(part.live for part in stay)
+    if not fresh or not stay:
+        return Growth(tuple(stay), None)
+    onto = None
+    if has_lists(stay[-1]) and stay[-1].rows + fresh <= PART_ROWS:
+        onto = stay.pop()
+    elif len(stay) >= MOST:
+        smallest, onto = sorted(stay, key=lambda part: part.rows)[:2]
+        stay = [part for part in stay if part is not smallest and part is not onto]
+        onto = onto if has_lists(onto) else None
+    return Growth(tuple(stay), onto)
+
+
+def has_lists(part: Part) -> bool:
+    """Whether rows can be added to it as it is."""
+    if cagra_degree(part.facts.factory) is not None:
+        return False
+    return inverted_file(make(part.facts.factory, part.facts.dim)) is not None
+
+
+def lacking(segments: Sequence[Segment], parts: Sequence[Part]) -> LiveRows:
+    """The live rows that are in none of ``parts``."""
+    covered = Covered.of_all([part.covered for part in parts])
+    known = [np.flatnonzero(covered.has(segment.ids)) for segment in segments]
+    return LiveRows(
+        [Segment(s.ids, s.rows, np.union1d(s.dead, k)) for s, k in zip(segments, known, strict=True)]
+    )
+
+
+def grown(
+    found: Indexed, plan: Growth, rows: LiveRows, space: SpaceInfo, memory: int, auto: bool, tell: Tell
+) -> Made | None:
+    """A part with ``rows``, and those of the part that they go onto. None where they do not fit into its lists: then
+    that part is to stay too, for a new one to be made."""
+    folder = found.folder.parent
+    if plan.onto is not None:
+        return extended(folder, plan.onto, rows, tell)
+    last = plan.stay[-1]
+    layable = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
+    if has_lists(last):
+        facts = last.facts
+        index = without_rows(folder / last.name)
+        add(index, rows, lambda share: tell(0.5 * share))
+        if imbalance(index) <= IMBALANCE * facts.imbalance or not layable:
+            return Made(index, facts.factory, facts.trained, facts.imbalance, facts.layout or last.name)
+        del index
+    factory = last.facts.factory
+    if auto:
+        factory = f"IVF{list_count(len(rows))},{code_of(factory)}"
+    none = np.empty(0, np.int64)
+    return made_anew(rows, space.dim, factory, memory, none, lambda share: tell(0.5 + 0.5 * share))
+
+
+def made_in_parts(
+    rows: LiveRows, dim: int, factory: str, memory: int, spared: Any, tell: Tell
+) -> Iterator[tuple[Made, LiveRows]]:
+    """Indexes of all ``rows``, each with those that it has, one in memory at a time. As many as it takes for none to be
+    larger than ``memory``; all have the same lists and codes."""
+    count = pieces(len(rows), dim, factory, memory)
+    if count == 1:
+        yield made_anew(rows, dim, factory, memory, spared, tell), rows
+        return
+    borders = [len(rows) * n // count for n in range(count + 1)]
+    with usable(factory, len(rows), dim):
+        empty = laid_out(rows, dim, factory, memory, spared, lambda share: tell(0.4 * share), room=borders[1])
+    layout = faiss.serialize_index(empty)
+    for n in range(count):
+        mine = rows.section(borders[n], borders[n + 1])
+        index = faiss.deserialize_index(layout) if n else empty
+        add(index, mine, lambda share, n=n: tell(0.4 + 0.6 * (n + share) / count))  # type: ignore[misc]
+        yield Made(index, factory, len(rows), imbalance(index)), mine
+
+
+def pieces(rows: int, dim: int, factory: str, memory: int) -> int:
+    if cagra_degree(factory) is not None:
+        return 1
+    lists = inverted_file(index := make(factory, dim))
+    size = rows * (lists.code_size + 8) if lists is not None else 0
+    del index
+    return min(MOST, max(1, -(-size // memory)))
