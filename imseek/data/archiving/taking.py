@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 
 from sqlalchemy import Connection, delete, select, update
 
-from imseek.data import backup, checksums, durable, layout, snapshots
+from imseek.data import backup, checksums, durable, layout, snapshot_files
 from imseek.data import schema as t
 from imseek.data.archiving.manifest import Entry
 from imseek.data.catalog import Catalog, current_of, get_meta, live, now
@@ -96,7 +96,7 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
             (generation,) = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
             files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
             for path, kind, size in files.fetchall():
-                if index or kind != snapshots.KIND:
+                if index or kind != snapshot_files.KIND:
                     opened[path] = _opened(root, path, size, int(generation), stack)
             backup.copy_open(catalog, target)
     except sqlite3.DatabaseError as error:
@@ -162,7 +162,7 @@ def _tidy(connection: Connection, index: bool) -> None:
     )
     connection.execute(delete(t.files).where(t.files.c.died != FOREVER))
     if not index:
-        connection.execute(delete(t.files).where(t.files.c.kind == snapshots.KIND))
+        connection.execute(delete(t.files).where(t.files.c.kind == snapshot_files.KIND))
         died = int(get_meta(connection, "generation"))
         connection.execute(update(t.snapshots).where(live(t.snapshots)).values(died=died))
 
