@@ -18,6 +18,7 @@ from imseek._version import __version__
 
 if TYPE_CHECKING:
     from imseek import (
+        backup,
         captions,
         clusters,
         dataset,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from imseek.types import (
         ApplyReport,
         AssignReport,
+        BackupInfo,
+        BackupReport,
         Balance,
         BuildReport,
         CaptionReport,
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
         QualityReport,
         ReencodeReport,
         RepairReport,
+        RestoreReport,
         RetrievalReport,
         SampleReport,
         Searched,
@@ -162,6 +166,9 @@ _HOMES = {
     "UndoInfo": "imseek.types",
     "UndoReport": "imseek.types",
     "VerifyReport": "imseek.types",
+    "BackupInfo": "imseek.types",
+    "BackupReport": "imseek.types",
+    "RestoreReport": "imseek.types",
     "Balance": "imseek.types",
     "CoverageReport": "imseek.types",
     "LeakReport": "imseek.types",
@@ -180,6 +187,7 @@ _HOMES = {
     "RetrievalReport": "imseek.types",
 }
 _MODULES = (
+    "backup",
     "captions",
     "clusters",
     "dataset",
@@ -200,6 +208,8 @@ _MODULES = (
 __all__ = [
     "ApplyReport",
     "AssignReport",
+    "BackupInfo",
+    "BackupReport",
     "Balance",
     "BuildReport",
     "CaptionReport",
@@ -245,6 +255,7 @@ __all__ = [
     "ReencodeReport",
     "RemoteCollection",
     "RepairReport",
+    "RestoreReport",
     "RetrievalReport",
     "Runtime",
     "SampleReport",
@@ -266,6 +277,7 @@ __all__ = [
     "UndoReport",
     "VerifyReport",
     "__version__",
+    "backup",
     "captions",
     "clusters",
     "connect",

@@ -25,6 +25,7 @@
         ├── LockedError            another writer is at work (exit 75)
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
+        ├── BackupError            an archive that is damaged, cut short, or none of ours
         ├── StaleGenerationError   files of this generation are gone: take a new one
         │   └── ExpiredPageError   a page token of a generation that is no longer searched
         └── ReadOnlyError          the medium or the file system must not be written
@@ -159,6 +160,10 @@ class FormatVersionError(StorageError):
 
 
 class CorruptCollectionError(StorageError):
+    pass
+
+
+class BackupError(StorageError):
     pass
 
 

@@ -31,14 +31,20 @@ def next_target(root: Path) -> Path:
 def copy_catalog(source: Path, target: Path) -> None:
     """Copy a catalog with what its write-ahead log holds into one durable file."""
     try:
-        with closing(open_catalog(source)) as original, closing(sqlite3.connect(target)) as copy:
-            copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
-            original.backup(copy)
-            # A copy must be one file: no write-ahead log beside it.
-            copy.execute("PRAGMA journal_mode=DELETE")
+        with closing(open_catalog(source)) as original:
+            copy_open(original, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, source) from error
     durable.sync_file(target)
+
+
+def copy_open(original: sqlite3.Connection, target: Path) -> None:
+    """The same of an open catalog, within its transaction if it is in one; not fsynced. Raises as SQLite does."""
+    with closing(sqlite3.connect(target)) as copy:
+        copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
+        original.backup(copy)
+        # A copy must be one file: no write-ahead log beside it.
+        copy.execute("PRAGMA journal_mode=DELETE")
 
 
 def usable(path: Path, uuid: str | None) -> bool:

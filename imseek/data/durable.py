@@ -62,6 +62,14 @@ def stage(path: Path, write: Callable[[Any], object]) -> Written:
     return out.written()
 
 
+def stage_unhashed(path: Path, write: Callable[[Any], object]) -> None:
+    """The same for what is hashed while it is made, or need not be."""
+    with explained(path), path.open("wb") as raw:
+        write(raw)
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
 def publish(moves: Iterable[tuple[Path, Path]]) -> None:
     """Rename staged files to their final names, then fsync the folders that hold these names."""
     sync_folders(move(moves))

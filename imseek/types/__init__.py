@@ -24,6 +24,7 @@ from imseek.types.answers import (
     SearchResult,
     SpaceShare,
 )
+from imseek.types.backup import BackupInfo, BackupReport, RestoreReport
 from imseek.types.clusters import (
     AssignReport,
     Cluster,
@@ -144,6 +145,8 @@ __all__ = [
     "AnyCollection",
     "ApplyReport",
     "AssignReport",
+    "BackupInfo",
+    "BackupReport",
     "Balance",
     "BuildReport",
     "Calibration",
@@ -232,6 +235,7 @@ __all__ = [
     "RefusedFile",
     "RepairReport",
     "Repeats",
+    "RestoreReport",
     "RetrievalReport",
     "Retrieved",
     "SampleMethod",

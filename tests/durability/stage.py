@@ -519,6 +519,22 @@ def lay_out(stage: Stage) -> None:
     maps.lay_out(stage.root, method="pca", refit=True)
 
 
+def backed_up(stage: Stage) -> None:
+    """Of a collection that was lost, a backup is left."""
+    import imseek
+
+    in_pieces(stage)
+    imseek.backup.write(stage.root, stage.photos / "backup.tar")
+    shutil.rmtree(stage.root)
+
+
+def restore(stage: Stage) -> None:
+    import imseek
+
+    if not stage.root.exists():  # Killed when it was there already.
+        imseek.backup.restore(stage.photos / "backup.tar", stage.root)
+
+
 def sweep(stage: Stage) -> None:
     from imseek.data import writer
 
@@ -736,6 +752,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "repair a shard": (without_a_vector_file, repair),
     "repair the catalog": (without_a_catalog, repair),
     "map": (in_pieces, lay_out),
+    "restore": (backed_up, restore),
 }
 
 

@@ -38,6 +38,8 @@ def test_the_commands_of_the_design_are_there() -> None:
         "aesthetic",
         "info",
         "maintain",
+        "backup",
+        "restore",
         "tune",
         "watch",
         "serve",

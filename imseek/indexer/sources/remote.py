@@ -117,6 +117,19 @@ def open_binary(url: bytes) -> IO[bytes]:
         return io.BufferedReader(_File(opened, seekable=not whole), _READ_AT_ONCE)
 
 
+@contextmanager
+def new_binary(url: bytes) -> Iterator[IO[bytes]]:
+    """A file to be written, which is there, and whole, once the body has ended well; else there is what was before.
+
+    Raises as :func:`stat`, also while it is written, and UsageError where nothing can be written to.
+    """
+    system, path = _file_system(os.fsdecode(url))
+    if "http" in system.protocol:
+        raise UsageError(f"nothing can be written to {display_path(url)}")
+    with _explained(), system.transaction, system.open(path, "wb") as opened:
+        yield opened
+
+
 def _sends_parts(system: Any, path: str) -> bool:
     """Whether a web server heeds what part is asked for; one that does not sends the whole each time."""
     with system.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as answer:
@@ -161,7 +174,7 @@ def _explained() -> Iterator[None]:
     """Whatever a file system raises as OSError with a number: each has errors of its own."""
     try:
         yield
-    except ImseekError:
+    except (ImseekError, InterruptedError):  # The latter is a wish of ours, without a number.
         raise
     except FileNotFoundError as error:
         # fsspec says so of whatever a web server answers, and where there is none.

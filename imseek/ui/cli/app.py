@@ -22,6 +22,7 @@ from imseek.errors import ImseekError
 from imseek.ui.cli import (
     aesthetic,
     apply,
+    backup,
     browse,
     captions,
     clusters,
@@ -97,6 +98,7 @@ app.add_typer(evaluate.app, name="evaluate")
 # Keeping
 info.register(app)
 maintain.register(app)
+backup.register(app)
 tune.register(app)
 watch.register(app)
 app.add_typer(collection.app, name="collection")

@@ -1,0 +1,242 @@
+"""Backups: one generation of a collection as one archive, made while writers run, and a collection made of it again.
+
+    >>> import imseek
+    >>> imseek.backup.write("photos.imseek", "photos.tar")               # doctest: +SKIP
+    >>> imseek.backup.restore("photos.tar", "elsewhere.imseek")          # doctest: +SKIP
+
+An archive is a plain tar: a manifest, then the files of the collection, each with its checksum in the manifest
+(docs/format.md, Backups). Pictures are not in it. An archive is a path, a URL (``s3://…``), or an open binary file.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
+
+from imseek.data.places import is_url
+from imseek.data.stages import OFTEN
+from imseek.data.system_errors import explained, system_error
+from imseek.errors import UsageError
+from imseek.types import (
+    AnyCollection,
+    BackupInfo,
+    BackupReport,
+    Progress,
+    ProgressCallback,
+    RestoreReport,
+    display_path,
+    path_of,
+)
+
+if TYPE_CHECKING:
+    from imseek.data.archiving.manifest import Manifest
+    from imseek.data.archiving.tape import Sink, Tape
+
+#: A path, a URL, or a binary file that is open.
+Archive: TypeAlias = str | os.PathLike[str] | IO[bytes]
+
+_FORCE: Final = "choose another name, or let it be replaced (--force)"
+
+
+def write(
+    collection: AnyCollection,
+    archive: Archive,
+    *,
+    index: bool = True,
+    replace: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> BackupReport:
+    """Write the newest generation of a collection into an archive, while others read it and write to it.
+
+    A file, or what a URL names, has its name once it is whole, and what was there before stays until then; it must be
+    new, unless it may be replaced (``replace``). Without ``index`` approximate indexes are left out, which can be built
+    again. ``progress`` counts images by the
+    share of bytes. Every file is compared with its checksum on the way.
+
+    Raises UsageError, CollectionNotFoundError, CorruptCollectionError where a file of the collection is damaged,
+    StaleGenerationError where writers remove files quicker than they can be opened, MissingExtraError (URLs),
+    InterruptedError where ``stop`` was set, StorageError, and what an open file raises.
+    """
+    from imseek.data.archiving import writing
+
+    root, started = path_of(collection), time.monotonic()
+    tell = _telling("backing up", progress, stop)
+    made: list[tuple[Manifest, int]] = []
+
+    def fill(work: Path, file: Sink) -> None:
+        counted = _Counted(file)
+        manifest = writing.write(root, work, counted, index=index, tell=tell)
+        made.append((manifest, counted.size))
+
+    with explained(root):
+        _fill(archive, replace, fill)
+    manifest, size = made[0]
+    return BackupReport(_info(manifest), size, time.monotonic() - started)
+
+
+def verify(
+    archive: Archive,
+    *,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> BackupReport:
+    """Read all of an archive, and compare every file in it with its checksum. Writes nothing.
+
+    Raises BackupError where it is damaged, cut short, or none; FormatVersionError; and as :func:`write`.
+    """
+    from imseek.data.archiving import restoring
+
+    started = time.monotonic()
+    with _tape(archive) as (tape, read):
+        restoring.check(tape, _telling("verifying", progress, stop))
+        return BackupReport(_info(tape.manifest), read.size, time.monotonic() - started)
+
+
+def restore(
+    archive: Archive,
+    folder: str | os.PathLike[str],
+    *,
+    new_identity: bool = False,
+    progress: ProgressCallback | None = None,
+    stop: threading.Event | None = None,
+) -> RestoreReport:
+    """Make the collection that an archive holds in a new or empty folder: all of it, or nothing.
+
+    Everything is compared with its checksum before the folder gets its name. It is the collection that was backed up,
+    with its uuid. To have both side by side, ``new_identity`` gives it one of its own; then it has no journals of files
+    that were put away, which only one collection may bring back.
+
+    Raises CollectionExistsError for a folder that holds anything, BackupError, FormatVersionError, UsageError,
+    MissingExtraError (URLs), InterruptedError where ``stop`` was set, and StorageError where there is no room.
+    """
+    from imseek.data.archiving import restoring
+
+    started = time.monotonic()
+    root = restoring.check_free(Path(folder).expanduser().absolute())
+    with _tape(archive) as (tape, _):
+        tell = _telling("restoring", progress, stop)
+        current = restoring.restore(tape, root, new_identity=new_identity, tell=tell)
+        return RestoreReport(_info(tape.manifest), root, current.uuid, time.monotonic() - started)
+
+
+def _fill(archive: Archive, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
+    """Have an archive written by ``fill``, which is given an empty folder too."""
+    from imseek.data import durable
+    from imseek.data.archiving.workshop import workshop
+    from imseek.indexer.sources import remote
+
+    if not isinstance(archive, str | os.PathLike):
+        with workshop(Path(tempfile.gettempdir()), "backup") as work:
+            fill(work, archive)
+        return
+    if is_url(url := os.fsencode(archive)):
+        remote.check(url)
+        if not replace and not remote.is_gone(url):
+            raise UsageError(f"{display_path(url)} is there already, or cannot be reached", hint=_FORCE)
+        with workshop(Path(tempfile.gettempdir()), "backup") as work, remote.new_binary(url) as file:
+            fill(work, file)
+        return
+    path = Path(archive).expanduser().absolute()
+    _check_new(path, replace)
+    if path.exists() and not path.is_file():  # A tape, a pipe.
+        with workshop(Path(tempfile.gettempdir()), "backup") as work, path.open("wb") as device:
+            fill(work, device)
+        return
+    with workshop(path.parent, f"backup-{path.name}") as work:
+        made = work / "archive"
+        durable.stage_unhashed(made, lambda file: fill(work, file))
+        _check_new(path, replace)
+        durable.publish([(made, path)])
+
+
+def _check_new(path: Path, replace: bool) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file")
+    if path.is_file() and not replace:
+        raise UsageError(f"{path} is there already", hint=_FORCE)
+    if not path.parent.is_dir():
+        raise UsageError(f"no folder {path.parent}")
+
+
+@contextmanager
+def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
+    """An archive whose manifest has been read, and what counts its bytes."""
+    from imseek.data.archiving.tape import Tape
+    from imseek.indexer.sources import remote
+
+    with ExitStack() as stack:
+        if not isinstance(archive, str | os.PathLike):
+            file, name = archive, str(getattr(archive, "name", "the archive"))
+        else:
+            raw = os.fsencode(archive)
+            name = display_path(raw)
+            try:
+                if is_url(raw):
+                    opened: IO[bytes] = remote.open_binary(raw)
+                else:
+                    opened = Path(archive).expanduser().open("rb")
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise UsageError(f"{name}: {error.strerror}") from error
+            except OSError as error:
+                raise system_error(error, Path(name)) from error
+            file = stack.enter_context(opened)
+        counted = _Counted(file)
+        with explained(Path(name)):
+            yield Tape(counted, name), counted
+
+
+def _telling(
+    phase: str, progress: ProgressCallback | None, stop: threading.Event | None
+) -> Callable[[Manifest, int], None]:
+    """What tells how far it is: of the images, the share that the bytes are. Raises InterruptedError to stop."""
+    began, told = time.monotonic(), 0.0
+
+    def tell(manifest: Manifest, done: int) -> None:
+        nonlocal told
+        if stop is not None and stop.is_set():
+            raise InterruptedError
+        now, total = time.monotonic(), manifest.total
+        if progress is None or (done < total and now - told < OFTEN):
+            return
+        told = now
+        images = manifest.images * done // max(1, total)
+        progress(Progress(phase, images, manifest.images, 0, now - began, done))
+
+    return tell
+
+
+def _info(manifest: Manifest) -> BackupInfo:
+    return BackupInfo(
+        uuid=manifest.uuid,
+        generation=manifest.generation,
+        committed=manifest.committed,
+        created=manifest.created,
+        imseek=manifest.imseek,
+        images=manifest.images,
+        index=manifest.index,
+        files=len(manifest.entries),
+        bytes=manifest.total,
+    )
+
+
+class _Counted:
+    """A binary file that knows how many bytes have passed."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.size = file, 0
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self.size += len(data)
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        self.size += len(data)
+        return data

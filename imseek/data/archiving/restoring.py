@@ -1,0 +1,186 @@
+"""An archive as a collection again: all of it, checked, or nothing.
+
+Everything is written into a workshop beside the new folder, fsynced, and brought to its place by one rename. The
+catalog says what the collection is; ``collection.json``, ``current.json`` and ``checksums.json`` are made from it
+again. So a collection that gets an identity of its own goes the same way as one that keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from operator import methodcaller
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection, select, update
+
+from imseek.data import backup, checksums, durable, judgement_file, layout, model_files
+from imseek.data import schema as t
+from imseek.data.archiving.manifest import Manifest
+from imseek.data.archiving.tape import Tape
+from imseek.data.archiving.workshop import workshop
+from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog_file import open_catalog
+from imseek.data.checksums import Checksums
+from imseek.data.current import Current, Identity, sealed
+from imseek.data.migrations import check_version
+from imseek.data.system_errors import explained
+from imseek.errors import BackupError, CollectionExistsError, StorageError, UsageError
+
+#: Is told how many bytes of the files have been read, and may raise to end the work.
+Tell = Callable[[Manifest, int], None]
+
+
+def check(tape: Tape, tell: Tell) -> None:
+    """Read all of an archive and compare every file with the manifest. Raises BackupError."""
+    count = _counter(tape.manifest, tell)
+    with open(os.devnull, "wb") as nowhere:
+        for _, copy_to in tape.members(count):
+            copy_to(nowhere)
+
+
+def check_free(folder: Path) -> Path:
+    """Where a collection can be made: what is not there, or an empty folder. Returns it without links.
+
+    Raises CollectionExistsError, UsageError.
+    """
+    folder = Path(os.path.realpath(folder))
+    if layout.holds_collection(os.listdir(folder) if folder.is_dir() else ()):
+        raise CollectionExistsError(
+            f"there is a collection at {folder} already", hint="name another folder, or delete it first"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise CollectionExistsError(f"{folder} {what}", hint="name a folder of its own")
+    if folder.is_mount():
+        raise UsageError(f"{folder} is where a disk is mounted", hint="name a folder in it")
+    return folder
+
+
+def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Current:
+    """Make the collection that ``tape`` holds at ``folder``; returns what its ``current.json`` says.
+
+    Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek has written the catalog, and
+    StorageError where there is no room, or the disk fails.
+    """
+    folder = check_free(folder)
+    with explained(folder):
+        for made in durable.make_folder(folder.parent):
+            durable.sync_folder(made)
+        _check_room(tape, folder.parent)
+        with workshop(folder.parent, f"restore-{folder.name}") as work:
+            root = work / "collection"
+            root.mkdir()
+            _unpack(tape, root, new_identity, tell)
+            current = _settle(tape, root, work, new_identity)
+            durable.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
+            check_free(folder)
+            durable.publish([(root, folder)])
+    return current
+
+
+def _check_room(tape: Tape, folder: Path) -> None:
+    needed, free = tape.manifest.total, shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"{tape.name} holds {needed:,} bytes, and there are {free:,} free at {folder}",
+            hint="free some space, or restore it elsewhere; nothing was written",
+        )
+
+
+def _unpack(tape: Tape, root: Path, new_identity: bool, tell: Tell) -> None:
+    for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
+        target = root / entry.path
+        durable.make_folder(target.parent)
+        durable.stage_unhashed(target, copy_to)
+    if new_identity:  # Only one collection may bring files back.
+        durable.remove_tree(root / layout.UNDO)
+
+
+def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
+    """Check that the catalog is that of these files, and make the records from it."""
+    _check_catalog(tape, root / layout.CATALOG)
+    catalog = Catalog(root)
+    try:
+        with catalog.transaction() as connection:
+            _check_files(tape, connection)
+            if new_identity:
+                _identify(connection, root, work)
+            uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
+            identity = Identity(uuid=uuid, created=created, places=places)
+            current = current_of(connection)
+        catalog.fold()
+    finally:
+        catalog.close()
+    durable.sync_file(root / layout.CATALOG)
+    ended = Checksums(identity.uuid, {layout.CATALOG: checksums.of_catalog(root)})
+    records = {
+        root / layout.COLLECTION: sealed(identity),
+        root / layout.CURRENT: sealed(current),
+        root / layout.CHECKSUMS: checksums.sealed(ended),
+    }
+    durable.write_files(records, staging=work)
+    return current
+
+
+def _check_catalog(tape: Tape, path: Path) -> None:
+    """Before anything is written through it. A trigger, of which we have none, would do what its maker likes."""
+    if not backup.usable(path, tape.manifest.uuid):
+        raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
+    check_version(path)
+    try:
+        with closing(open_catalog(path)) as connection:
+            query = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+            strange = connection.execute(query).fetchone()
+    except sqlite3.DatabaseError as error:
+        raise BackupError(f"{tape.name}: its catalog cannot be read ({error})") from error
+    if strange is not None:
+        raise BackupError(f"{tape.name}: its catalog has a {strange[0]!r}, which imseek has not made")
+
+
+def _check_files(tape: Tape, connection: Connection) -> None:
+    """The catalog lists the very files that have come: what it lists, writers unlink some day."""
+    f = t.files.c
+    listed = {
+        (path, size, sha256) for path, size, sha256 in connection.execute(select(f.path, f.size, f.sha256))
+    }
+    there = {(one.path, one.size, one.sha256) for one in tape.manifest.entries if _is_listed(one.path)}
+    if listed != there:
+        raise BackupError(f"{tape.name}: its catalog does not list the files that are in it")
+
+
+def _is_listed(path: str) -> bool:
+    return path.partition("/")[0] in layout.LISTED_FOLDERS
+
+
+def _identify(connection: Connection, root: Path, work: Path) -> None:
+    """Make it a collection of its own: another uuid, also in the files that state it."""
+    uuid = str(uuid4())
+    set_meta(connection, "uuid", uuid)
+    f = t.files.c
+    stating = f.kind.in_((judgement_file.KIND, model_files.KIND))
+    for path in connection.execute(select(f.path).where(stating)).scalars().all():
+        document = {**json.loads((root / path).read_bytes()), "uuid": uuid}
+        document.pop("sha256")
+        staged = work / "restated"
+        written = durable.stage(staged, methodcaller("write", durable.seal(document)))
+        durable.publish([(staged, root / path)])
+        values = {"size": written.size, "sha256": written.sha256}
+        connection.execute(update(t.files).where(f.path == path).values(**values))
+
+
+def _counter(manifest: Manifest, tell: Tell) -> Callable[[int], None]:
+    done = 0
+
+    def count(passed: int) -> None:
+        nonlocal done
+        done += passed
+        tell(manifest, done)
+
+    tell(manifest, 0)
+    return count

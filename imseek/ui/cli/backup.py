@@ -1,0 +1,181 @@
+"""``imseek backup`` and ``imseek restore``: a collection as one archive, and back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from imseek import library
+from imseek.errors import ImseekError, UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection, size
+from imseek.ui.cli.progress import stoppable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.library import Named, Resolved
+    from imseek.types import BackupInfo, BackupReport, RestoreReport
+
+ArchiveArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="ARCHIVE", help="A file, a URL (s3://…), or - for a pipe.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "backup",
+        epilog=examples(
+            "imseek backup photos.tar",
+            "imseek backup --no-index -c holidays s3://bucket/holidays.tar",
+            "imseek backup - | ssh nas 'cat > photos.tar'",
+            "imseek backup --verify photos.tar",
+        ),
+    )(backup)
+    app.command(
+        "restore",
+        epilog=examples(
+            "imseek restore photos.tar photos",
+            "imseek restore photos.tar /srv/photos/.imseek",
+            "imseek restore --copy photos.tar experiment",
+            "ssh nas 'cat photos.tar' | imseek restore - photos",
+        ),
+    )(restore)
+
+
+def backup(
+    archive: ArchiveArgument,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Write nothing: check every file in ARCHIVE against its checksum."),
+    ] = False,
+    no_index: Annotated[
+        bool, typer.Option("--no-index", help="Leave out approximate indexes, which can be built again.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace ARCHIVE if it is there.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a collection into one archive, also while it is written to. The pictures are not in it."""
+    import imseek
+
+    if verify and (no_index or force or collection is not None):
+        raise UsageError("--verify goes with nothing but ARCHIVE and --json")
+    if verify:
+        with stoppable("interrupted: not all was read") as (progress, stop):
+            report = imseek.backup.verify(_source(archive), progress=progress, stop=stop)
+        if as_json:
+            jsonout.print_json(_backed_up(report, archive, None))
+            return
+        print(f"sound: {_told(report.backup)} ({size(report.size)})")
+        return
+    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    target = _target(archive, as_json)
+    if not as_json:
+        say_collection(chosen)
+    with stoppable("interrupted: no backup was made") as (progress, stop):
+        report = imseek.backup.write(
+            chosen.path, target, index=not no_index, replace=force, progress=progress, stop=stop
+        )
+    if as_json:
+        jsonout.print_json(_backed_up(report, archive, chosen))
+        return
+    line = f"backed up {_told(report.backup)}: {size(report.size)} in {report.seconds:.1f} s"
+    if archive == "-":
+        sys.stdout.buffer.flush()
+        say(line)
+    else:
+        print(line)
+
+
+def restore(
+    archive: ArchiveArgument,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="What it is to be called, or a folder to make it in.")
+    ],
+    copy: Annotated[
+        bool,
+        typer.Option(
+            "--copy", help="As a collection of its own, to be used beside the one it was made from."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a collection from an archive, in a new or empty folder. Everything is checked first."""
+    import imseek
+
+    new = library.locate(name, cwd=current_folder(), environ=os.environ)
+    with stoppable("interrupted: nothing was restored") as (progress, stop):
+        report = imseek.backup.restore(
+            _source(archive), new.path, new_identity=copy, progress=progress, stop=stop
+        )
+    twins = [] if copy else _twins(report.uuid, new)
+    notes = [f"{twin} is the same collection: `imseek restore --copy` makes another one" for twin in twins]
+    if as_json:
+        jsonout.print_json(_restored(report, new, notes))
+        return
+    print(f"restored {_told(report.backup)} as {printable(new.name)} in {printable(str(new.path))}")
+    for note in notes:
+        say(f"note: {printable(note)}")
+
+
+def _told(info: BackupInfo) -> str:
+    without = "" if info.index else ", without indexes"
+    return f"{count(info.images, 'image')} as of {info.committed} (generation {info.generation}{without})"
+
+
+def _backed_up(report: BackupReport, archive: str, chosen: Resolved | None) -> dict[str, Any]:
+    """``chosen`` is None for an archive that was only read."""
+    return {
+        "collection": None if chosen is None else jsonout.collection(chosen),
+        "archive": jsonout.path(os.fsencode(archive)),
+        "backup": asdict(report.backup),
+        "size": report.size,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _restored(report: RestoreReport, new: Named, notes: list[str]) -> dict[str, Any]:
+    return {
+        "collection": {**jsonout.collection(new), "uuid": report.uuid},
+        "backup": asdict(report.backup),
+        "seconds": round(report.seconds, 3),
+        "notes": notes,
+    }
+
+
+def _target(archive: str, as_json: bool) -> str | IO[bytes]:
+    if archive != "-":
+        return archive
+    if as_json:
+        raise UsageError("--json writes to stdout, and so does -", hint="name a file")
+    if sys.stdout.isatty():
+        raise UsageError("an archive is not for a terminal", hint="name a file, or | another command")
+    return sys.stdout.buffer
+
+
+def _source(archive: str) -> str | IO[bytes]:
+    if archive != "-":
+        return archive
+    if sys.stdin.isatty():
+        raise UsageError("an archive is not typed in", hint="name a file, or pipe one in")
+    return sys.stdin.buffer
+
+
+def _twins(uuid: str, new: Named) -> list[str]:
+    """Other collections of the library that are the same."""
+    from imseek.data.current import read_identity
+
+    found = []
+    for other in library.list_collections(os.environ):
+        if other.path == new.path:
+            continue
+        try:
+            if read_identity(other.path).uuid == uuid:
+                found.append(other.name)
+        except ImseekError:
+            continue
+    return found
