@@ -32,7 +32,8 @@ import big
 PACK = 'tar -C "$1" -cf "$2" . && sync "$2"'
 SUMS = 'find "$1" -type f -print0 | xargs -0 sha256sum > "$2.sums"'
 UNPACK = 'mkdir "$2" && tar -C "$2" -xf "$1" && sync -f "$2"'
-PEAK = "import resource, sys, imseek; {}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# Not ru_maxrss, which a process has from its parent.
+PEAK = "import sys, imseek; {}; print(*(line for line in open('/proc/self/status') if 'VmHWM' in line))"
 CALLS = {
     "nothing": "import imseek.backup, imseek.data.archiving.restoring, imseek.data.archiving.writing",
     "backup": "imseek.backup.write(sys.argv[1], sys.argv[2], replace=True)",
@@ -54,7 +55,7 @@ def shell(line: str, *paths: Path) -> None:
 def peak(call: str, *paths: Path) -> float:
     """Megabytes at most."""
     command = [sys.executable, "-c", PEAK.format(CALLS[call]), *map(str, paths)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1000
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]) / 1000
 
 
 def compressed(root: Path) -> None:

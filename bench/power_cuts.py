@@ -63,7 +63,7 @@ def _moved(operations: Sequence[Operation], n: int, replaces: bool) -> Iterator[
         between = [_renamed(operation, rename) for operation in operations[before:n]]
         moved = [*operations[:before], rename, *between, *operations[n + 1 :]]
         yield Mutant("replaced before the file's fsync", rename.target, moved, before)
-    folder = rename.target.rpartition("/")[0]
+    folder = rename.target.rpartition("/")[0] or "."
     after = next(i for i in range(n, len(operations)) if _syncs(operations[i], folder))
     moved = [*operations[:n], *operations[n + 1 : after + 1], rename, *operations[after + 1 :]]
     yield Mutant("renamed after the folder's fsync", rename.target, moved, n)

@@ -75,8 +75,7 @@ def write(
         manifest = writing.write(root, work, counted, index=index, tell=tell)
         made.append((manifest, counted.size))
 
-    with explained(root):
-        _fill(archive, replace, fill)
+    _fill(archive, replace, fill)
     manifest, size = made[0]
     return BackupReport(_info(manifest), size, time.monotonic() - started)
 
@@ -146,7 +145,8 @@ def _fill(archive: Archive, replace: bool, fill: Callable[[Path, Sink], None]) -
     path = Path(archive).expanduser().absolute()
     _check_new(path, replace)
     if path.exists() and not path.is_file():  # A tape, a pipe.
-        with workshop(Path(tempfile.gettempdir()), "backup") as work, path.open("wb") as device:
+        beside = workshop(Path(tempfile.gettempdir()), "backup")
+        with beside as work, explained(path), path.open("wb") as device:
             fill(work, device)
         return
     with workshop(path.parent, f"backup-{path.name}") as work:
@@ -187,22 +187,23 @@ def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
             except OSError as error:
                 raise system_error(error, Path(name)) from error
             file = stack.enter_context(opened)
-        counted = _Counted(file)
-        with explained(Path(name)):
-            yield Tape(counted, name), counted
+        counted = _Counted(file, name)
+        yield Tape(counted, name), counted
 
 
 def _telling(
     phase: str, progress: ProgressCallback | None, stop: threading.Event | None
 ) -> Callable[[Manifest, int], None]:
     """What tells how far it is: of the images, the share that the bytes are. Raises InterruptedError to stop."""
-    began, told = time.monotonic(), 0.0
+    began, told, total = time.monotonic(), 0.0, -1
 
     def tell(manifest: Manifest, done: int) -> None:
-        nonlocal told
+        nonlocal told, total
         if stop is not None and stop.is_set():
             raise InterruptedError
-        now, total = time.monotonic(), manifest.total
+        if total < 0:
+            total = manifest.total
+        now = time.monotonic()
         if progress is None or (done < total and now - told < OFTEN):
             return
         told = now
@@ -229,14 +230,15 @@ def _info(manifest: Manifest) -> BackupInfo:
 class _Counted:
     """A binary file that knows how many bytes have passed."""
 
-    def __init__(self, file: Any) -> None:
-        self._file, self.size = file, 0
+    def __init__(self, file: Any, name: str = "") -> None:
+        self._file, self._name, self.size = file, name, 0
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
         self.size += len(data)
 
     def read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
+        with explained(Path(self._name)):
+            data: bytes = self._file.read(size)
         self.size += len(data)
         return data

@@ -11,9 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from snapshotting import clustered, collection_of
 
 import imseek
+from durability.disk import Acknowledge, Sync
+from durability.forks import Server
+from durability.power import outages, recorded, try_outage
 from durability.readers import TESTS
 from durability.reference import FOREVER, Truth, digest, read_all
 from imseek.data import layout
@@ -75,6 +79,22 @@ def compare(root: Path, truth: Truth, vectors: dict[int, np.ndarray]) -> None:
         stored |= {(i, shard.shard_id): row for i, row in zip(ids, array, strict=True)}
     for image_id, _, shard_id, *_ in rows:
         assert stored[image_id, shard_id].tobytes() == vectors[image_id].tobytes()
+
+
+@pytest.mark.usefixtures("strace")
+def test_a_missing_fsync_of_a_restore_is_noticed(servers: list[Server], fast_folder: Path) -> None:
+    """Of a file, of its folder, and of the folder that the collection has its name in."""
+    recording = recorded("restore", fast_folder / "template", servers[0])
+    operations = recording.operations
+    for ending in ("collection/spaces/0/img_emb/000001.npy", "collection/metadata", "."):
+        left_out = [n for n, o in enumerate(operations) if isinstance(o, Sync) and o.path.endswith(ending)]
+        assert left_out, [o.path for o in operations if isinstance(o, Sync)]
+        rest = [operation for n, operation in enumerate(operations) if n not in left_out]
+        end = next(n for n, operation in enumerate(rest) if isinstance(operation, Acknowledge)) + 1
+        found = outages(recording, seeds=0, operations=rest, first=end, last=end)
+        (state,) = (state for state in found if state.cut == "nothing")
+        with pytest.raises(AssertionError, match="power cut before"):
+            try_outage(recording, state, servers[0], fast_folder / "trial")
 
 
 KILLED = """

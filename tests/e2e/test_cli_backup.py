@@ -69,6 +69,10 @@ def test_through_pipes(cli, indexed: Path, home: Path) -> None:
     assert done.stdout.startswith("restored 3 images as of ")
     assert "backed up 3 images as of " in done.stderr
     assert cli("collection", "verify", "piped").code == 0
+    line = f"{' '.join(imseek)} backup - | head -c 1000 | wc -c; exit ${{PIPESTATUS[0]}}"
+    gone = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
+    assert (gone.returncode, gone.stdout.strip()) == (1, "1000"), gone.stderr
+    assert "Traceback" not in gone.stderr
 
 
 def test_what_cannot_be(cli, indexed: Path, home: Path) -> None:

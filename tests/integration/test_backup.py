@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import resource
 import shutil
 import sqlite3
 import threading
@@ -33,6 +35,7 @@ from imseek.data.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
     CorruptCollectionError,
+    StorageError,
     UsageError,
 )
 from imseek.types import Progress
@@ -304,6 +307,38 @@ def test_a_run_that_goes_on_is_no_run_of_the_copy(vectors: Path, tmp_path: Path)
         retired = connection.execute("SELECT COUNT(*) FROM files WHERE retired_at IS NOT NULL").fetchone()
     assert states[-1] == "interrupted"
     assert retired == (0,), "nothing is swept that was never there"
+
+
+def test_what_the_system_refuses_is_told(vectors: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    imseek.backup.write(vectors, tmp_path / "a.tar")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            imseek.backup.write(vectors, tmp_path / "b.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.hint == "too many open files: raise the limit (ulimit -n)"
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100_000:
+                raise OSError(errno.EIO, "as a disk that fails")
+            return super().read(size)
+
+    failing = Failing((tmp_path / "a.tar").read_bytes())
+    with pytest.raises(StorageError, match="the archive: Input/output error"):
+        imseek.backup.restore(failing, tmp_path / "again")
+    with pytest.raises(StorageError, match="/dev/full: No space left"):
+        imseek.backup.write(vectors, "/dev/full")
+    with pytest.raises(BrokenPipeError):
+        imseek.backup.write(vectors, Gone())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "vectors"]
+
+
+class Gone(io.BytesIO):
+    def write(self, data: Any) -> int:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads")
 
 
 def test_where_an_archive_may_go(vectors: Path, tmp_path: Path) -> None:

@@ -93,15 +93,18 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
     try:
         with closing(open_catalog(root / layout.CATALOG)) as catalog:
             catalog.execute("BEGIN")
-            (generation,) = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+            stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+            generation = -1 if stated is None else int(stated[0])
             files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
             for path, kind, size in files.fetchall():
                 if index or kind != snapshot_files.KIND:
-                    opened[path] = _opened(root, path, size, int(generation), stack)
+                    opened[path] = _opened(root, path, size, generation, stack)
             backup.copy_open(catalog, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, root / layout.CATALOG) from error
-    if not backup.usable(target, uuid):
+    # What its checksum vouches for, SQLite need not go through.
+    vouched = recorded is not None and sound and _recorded(root) == recorded
+    if backup.uuid_of(target) != uuid or not (vouched or backup.usable(target, uuid)):
         raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
     return opened
 
@@ -118,10 +121,9 @@ def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack)
         file = _reading(root / path, stack)
     except FileNotFoundError:
         raise _Gone(path, generation) from None
-    if os.fstat(file.fileno()).st_size != size:
-        raise _corrupt(
-            root, f"{root / path} is damaged: {os.fstat(file.fileno()).st_size:,} bytes, not {size:,}"
-        )
+    there = os.fstat(file.fileno()).st_size
+    if there != size:
+        raise _corrupt(root, f"{root / path} is damaged: {there:,} bytes, not {size:,}")
     return file
 
 

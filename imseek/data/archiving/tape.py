@@ -46,7 +46,7 @@ def header(name: str, size: int, mtime: int) -> bytes:
 
 
 def copy(source: Stream, entry: Entry, out: Sink, tell: Tell) -> bool:
-    """Exactly ``entry.size`` bytes, and padding; returns whether they were those that are on record.
+    """Exactly ``entry.size`` bytes; returns whether they were those that are on record.
 
     Raises EOFError where there are fewer.
     """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from imseek._version import __version__
 from imseek.data.archiving import tape
 from imseek.data.archiving.manifest import FOLDER, NAME, Manifest, parse
 from imseek.data.archiving.taking import Taken, taken
 from imseek.data.catalog import now
+from imseek.data.system_errors import explained
 from imseek.errors import CorruptCollectionError
 
 #: Is told how many bytes of the files have been written, and may raise to end the work.
@@ -23,10 +26,23 @@ def write(root: Path, work: Path, out: tape.Sink, *, index: bool, tell: Tell) ->
     Every file is compared with its checksum on the way: raises CorruptCollectionError where one is damaged, when some
     of the archive has been written. Raises as :func:`taken` before that, and what ``out`` and ``tell`` raise.
     """
-    with taken(root, work, index=index) as found:
+    with ExitStack() as stack:
+        with explained(root):
+            found = stack.enter_context(taken(root, work, index=index))
         manifest = _manifest(found, index)
         _write(root, found, manifest, out, tell)
         return manifest
+
+
+class _Told:
+    """A file of the collection whose errors are told apart from those of what is written to."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+
+    def read(self, size: int) -> bytes:
+        with explained(self._path):
+            return self._file.read(size)
 
 
 def _manifest(found: Taken, index: bool) -> Manifest:
@@ -58,7 +74,7 @@ def _write(root: Path, found: Taken, manifest: Manifest, out: tape.Sink, tell: T
     for entry, file in found.files.items():
         out.write(tape.header(f"{FOLDER}/{entry.path}", entry.size, mtime))
         try:
-            sound = tape.copy(file, entry, out, count)
+            sound = tape.copy(_Told(file, root / entry.path), entry, out, count)
         except EOFError:
             sound = False
         if not sound:
