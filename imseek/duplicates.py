@@ -25,9 +25,9 @@ from imseek.curate.near.promising import LOOKS
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
 from imseek.data.durable import digest_of
-from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
+from imseek.explore.reading import reading
 from imseek.search.editions import Editions
 from imseek.search.encoders import load_encoder
 from imseek.search.where import Filters
@@ -287,11 +287,10 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
     """Hexadecimal sha256 of two or more different contents, ascending."""
     if isinstance(images, str | bytes | os.PathLike):
         raise UsageError(f"images are a list, not {images!r}")
-    reader = Reader(root)
-    found = set()
+    ids = [image for image in images if isinstance(image, int)]
+    found = reading(root, lambda reader: {reader.image(one).content_hash for one in ids})
     for image in images:
         if isinstance(image, int):
-            found.add(reader.image(image).content_hash)
             continue
         path = Path(os.fsdecode(image)).expanduser()
         try:

@@ -19,7 +19,8 @@ import numpy as np
 
 from imseek.data import named, tagged
 from imseek.data.reader import Reader
-from imseek.errors import ImageNotFoundError, StaleGenerationError, UsageError
+from imseek.errors import ImageNotFoundError, UsageError
+from imseek.explore.reading import reading
 from imseek.search.where import Filters
 from imseek.types import AnyCollection, Tag, TagCount, TagReport, path_of
 
@@ -171,25 +172,14 @@ def of(collection: AnyCollection, images: Iterable[AnyImage]) -> dict[int, tuple
     root = path_of(collection)
     pairs, _ = _pairs(root, ((image, "any") for image in images), strict=True)
     found: dict[int, list[Tag]] = {image_id: [] for image_id, _ in pairs}
-    while True:
-        reader = Reader(root)
-        try:
-            for image_id, tag, provenance in tagged.of(reader, list(found)):
-                found[image_id].append(Tag(tag, provenance))
-            break
-        except StaleGenerationError:
-            found = {image_id: [] for image_id in found}
+    for image_id, tag, provenance in reading(root, lambda reader: tagged.of(reader, list(found))):
+        found[image_id].append(Tag(tag, provenance))
     return {image_id: tuple(tags) for image_id, tags in found.items()}
 
 
 def every(collection: AnyCollection) -> tuple[tuple[int, Tag], ...]:
     """All tags of all images, by image and tag."""
-    while True:
-        reader = Reader(path_of(collection))
-        try:
-            return tuple((image_id, Tag(tag, by)) for image_id, tag, by in tagged.rows(reader))
-        except StaleGenerationError:
-            continue
+    return tuple((image_id, Tag(tag, by)) for image_id, tag, by in reading(collection, tagged.rows))
 
 
 def _each(
@@ -199,7 +189,8 @@ def _each(
         raise UsageError(f"images are a list, not {images!r}")
     yield from ((image, tag) for image in images)
     if where is not None:
-        yield from ((int(image_id), tag) for image_id in Filters().ids(Reader(root), where))
+        ids = reading(root, lambda reader: Filters().ids(reader, where))
+        yield from ((int(image_id), tag) for image_id in ids)
 
 
 def _pairs(

@@ -68,18 +68,18 @@ def repair(path: str | os.PathLike[str]) -> RepairReport:
 def due(path: str | os.PathLike[str]) -> Due:
     """What :func:`merge`, :func:`purge` and :func:`measure` would find to do now. Changes nothing, opens no picture.
 
-    Raises as :func:`imseek.open`, and StaleGenerationError where a purge comes between.
+    Raises as :func:`imseek.open`.
     """
-    from contextlib import closing
-
     from imseek.curate.measuring import count_unmeasured
     from imseek.data import merge as merging
     from imseek.data import snapshots
     from imseek.data.indexes import policy_of
     from imseek.data.reader import Reader
+    from imseek.explore.reading import reading
 
     root = Path(path).expanduser().absolute()
-    with explained(root), closing(Reader(root)) as reader:
+
+    def look(reader: Reader) -> Due:
         shards = reader.current.shards
         return Due(
             merge=bool(merging.due(shards)),
@@ -87,6 +87,9 @@ def due(path: str | os.PathLike[str]) -> Due:
             dead=sum(shard.dead_rows for shard in shards),
             unmeasured=count_unmeasured(reader),
         )
+
+    with explained(root):
+        return reading(root, look)
 
 
 def disk_use(path: str | os.PathLike[str]) -> tuple[DiskUse, ...]:

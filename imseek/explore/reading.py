@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from imseek.data.current import read_current
@@ -10,7 +10,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors.base import IdSet
 from imseek.errors import StaleGenerationError
 from imseek.search.where import Filters
-from imseek.types import AnyCollection, path_of
+from imseek.types import AnyCollection, Place, path_of
 
 T = TypeVar("T")
 
@@ -27,6 +27,12 @@ def reading(collection: AnyCollection, work: Callable[[Reader], T]) -> T:
                 raise
         finally:
             reader.close()
+
+
+def places(collection: AnyCollection, image_ids: Iterable[int]) -> dict[int, Place]:
+    """Where images lie now; what is gone, or of which that is not known, is left out. Raises as :func:`reading`."""
+    wanted = list(dict.fromkeys(image_ids))
+    return reading(collection, lambda reader: reader.places(wanted))
 
 
 def allowed(reader: Reader, where: str | None) -> IdSet | None:

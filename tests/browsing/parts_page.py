@@ -29,18 +29,7 @@ def show() -> None:
         results.results(name, collection, [first], key="first", like=_say)
         results.results(name, collection, hits[3:5], key="second")
     elif part == "letters":
-        picked = results.results(
-            name,
-            collection,
-            hits,
-            key="letters",
-            letters={"1": "a cat", "m": "mine"},
-            like=_say,
-            selected=[hits[1].image_id],
-            marks={hits[0].image_id: "maybe"},
-            side=120,
-            scores=False,
-        )
+        picked = results.results(name, collection, hits, key="letters", like=_say)
         st.text(str(picked))
     elif part == "viewer":
         if st.button("Show"):

@@ -135,7 +135,7 @@ def test_a_long_search_shows_how_far_it_is_and_can_be_stopped(
     app.button[0].click().run()
     assert app.button[0].disabled  # One search at a time.
     (bar,) = app.get("progress")
-    assert (bar.value, bar.text) == (25, "Looking at pictures: 30 of 120, about 30 seconds more")
+    assert (bar.value, bar.text) == (25, "Looking at pictures: 30 of 120, about 30 s more")
     # Another tab, or a reload, shows the same.
     assert [one.text for one in page().get("progress")] == [bar.text]
     next(one for one in app.button if one.key == "duplicates-stop").click().run()

@@ -29,7 +29,7 @@ from durability.purging import (
 from sqlalchemy import Engine, event, update
 
 import imseek
-from imseek import upkeep
+from imseek import tags, upkeep
 from imseek.data import catalog, judgements, layout, schema
 from imseek.data.columns import put_columns
 from imseek.data.lock import WriterLock
@@ -42,6 +42,7 @@ from imseek.errors import (
     ReadOnlyError,
     StaleGenerationError,
 )
+from imseek.explore import reading
 from imseek.search.query import as_query
 from imseek.types import IndexPolicy
 
@@ -287,6 +288,37 @@ def test_get_and_info_that_a_purge_overtakes(case: Case, monkeypatch: pytest.Mon
         overtake(monkeypatch, "check_history", [commit_and_purge, commit_and_purge])
         assert collection.info().generation > info.generation
         assert collection.info().sources == info.sources
+
+
+def test_places_tags_and_what_is_due_that_a_purge_overtakes(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with imseek.open(case.root) as collection:
+        image_id = collection.search("red", limit=1)[0].image_id
+        place = collection.get(image_id).place
+    tags.add(case.root, "boat", [image_id])
+
+    def commit_and_purge() -> None:
+        with Writer(case.root, "test") as writer:
+            put_columns(writer, "more", {"more": {image_id: writer.generation}})
+        upkeep.purge(case.root)
+
+    expected = upkeep.due(case.root)
+    assert reading.places(case.root, [image_id, 10**6]) == {image_id: place}
+    for read in (
+        lambda: reading.places(case.root, [image_id]),
+        lambda: tags.every(case.root),
+        lambda: tags.of(case.root, [image_id]),
+    ):
+        found = read()
+        events = [commit_and_purge]
+        overtake(monkeypatch, "check_history", events)
+        assert read() == found
+        assert events == []
+    events = [commit_and_purge]
+    overtake(monkeypatch, "load", events)
+    assert upkeep.due(case.root).unmeasured == expected.unmeasured
+    assert events == []
 
 
 def overtake(monkeypatch: pytest.MonkeyPatch, method: str, events: list[Callable[[], None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -18,7 +19,7 @@ from imseek.types import Failure
 from imseek.ui.web import background
 from imseek.ui.web.background import Task
 from imseek.ui.web.folders import home, look
-from imseek.ui.web.pages.collections import adding, creating, overview, telling
+from imseek.ui.web.pages.collections import adding, creating, logs, overview, telling
 
 NOW = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 
@@ -150,13 +151,47 @@ def test_kinds_that_are_not_known_are_text() -> None:
 def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     log.write_bytes(b"first\n" + b"x" * 50 + b"\xff\x1b[31m\n" + b"line\n" * 20_000 + b"last\n")
-    text = telling._end_of(log)
+    text = logs.end_of(log)
     assert text is not None
     assert text.startswith("…\nline")
     assert text.endswith("last")
     log.write_bytes(b"\xff\x1b[31m\n")
-    assert telling._end_of(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
-    assert telling._end_of(tmp_path / "gone") is None
+    assert logs.end_of(log) == "\N{REPLACEMENT CHARACTER}\\x1b[31m"
+    assert logs.end_of(tmp_path / "gone") is None
+
+
+def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None:
+    log = tmp_path / "1-2.log"
+    result = {
+        "schema": 1, "collection": {"name": "c", "path": "/c"}, "map": {"name": "map", "where": None, "seed": 0},
+        "columns": ["map_x", "map_y"], "images": 1200, "stale": False, "notes": [], "rows": [{"id": 1}],
+    }  # fmt: skip
+    lines = [
+        *(
+            json.dumps({"progress": {"phase": "reading", "done": n, "total": 8, "skipped": 0}})
+            for n in (1, 8)
+        ),
+        json.dumps({"progress": {"phase": "placing", "done": 1200, "total": None, "skipped": 2}}),
+        "a line\x1b[2J",
+        "{",
+        json.dumps(result, indent=1),
+        json.dumps({"schema": 1, "error": {"type": "UsageError", "message": "no such", "hint": "another"}}),
+        '{"cut',
+    ]
+    log.write_text("\n".join(lines))
+    assert (logs.end_of(log) or "").splitlines() == [
+        "reading: 8 of 8",
+        "placing: 1,200, 2 skipped",
+        "a line\\x1b[2J",
+        *["{", *json.dumps(result, indent=1).splitlines()],
+        "imseek: no such",
+        "hint: another",
+        '{"cut',
+    ]
+    assert logs.worded(json.dumps(result, indent=1).splitlines()) == [
+        "map name: map", "map seed: 0", "columns: map_x, map_y", "images: 1,200", "stale: no",
+    ]  # fmt: skip
+    assert logs.worded(["{}", "[1]", '{"progress": {}}']) == ["[1]"]
 
 
 def test_failures_are_grouped_with_what_to_do() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from imseek.data import models
+from imseek.data.current import read_current
 from imseek.data.models import Model
 from imseek.data.reader import Reader
 from imseek.explore.labels.recipe import KIND, Recipe
@@ -68,7 +69,7 @@ def flag_prefix_of(name: str) -> str:
 
 def saved(root: Path) -> tuple[SavedLabels, ...]:
     """What :func:`store` has stored of labels by words, by name."""
-    own = Reader(root).current.space.fingerprint
+    own = read_current(root).space.fingerprint
     found = []
     for model in models.of_kind(root, KIND):
         if kind_of(model) == KIND:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data import models
-from imseek.data.reader import Reader
+from imseek.data.current import read_current
 from imseek.data.space_facts import logits_of
 from imseek.errors import UsageError
 from imseek.types import Float32, SpaceInfo
@@ -102,9 +102,7 @@ class Known:
 
 def known(root: Path) -> Known:
     """Raises CorruptCollectionError."""
-    reader = Reader(root)
-    space = reader.current.space
-    reader.close()
+    space = read_current(root).space
     own = of_space(root, space)
     learned = [one for one in models.of_kind(root, KIND) if one.facts["fingerprint"] == space.fingerprint]
     several = own.bias is not None or any(one.facts["bias"] is not None for one in learned)

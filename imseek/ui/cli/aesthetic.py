@@ -43,7 +43,7 @@ def aesthetic(
     """Score pictures by one of LAION's aesthetic predictors, about 1 to 10, the best first. For vectors of OpenAI's
     CLIP."""
     from imseek import evaluate
-    from imseek.data.reader import Reader
+    from imseek.explore import reading
 
     if weights is None:
         from imseek.explore.aesthetic import WHERE_TO_LOOK
@@ -60,7 +60,7 @@ def aesthetic(
     if save is not None:
         evaluate.save(chosen.path, found, save)
     best = found.best(limit)
-    places = Reader(chosen.path).places([image_id for image_id, _ in best])
+    places = reading.places(chosen.path, [image_id for image_id, _ in best])
     if as_json:
         jsonout.print_json(evaljson.aesthetic(found, best, places, chosen, save))
         return 0

@@ -205,7 +205,7 @@ def with_none_default(arguments: Sequence[str]) -> list[str]:
 
 
 def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
-    from imseek.data.reader import Reader
+    from imseek.explore import reading
 
     counts = found.counts()
     out = [
@@ -222,9 +222,7 @@ def _lines(found: Labels, chosen: Resolved, limit: int) -> list[str]:
         out.append(f"and {len(counts) - _LABELS:,} more labels")
     ids = found.image_ids[:limit].tolist()
     if ids:
-        reader = Reader(chosen.path)
-        places = reader.places(ids)
-        reader.close()
+        places = reading.places(chosen.path, ids)
         rows = []
         for at, image_id in enumerate(ids):
             place = places.get(image_id)

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 
 def label(found: Labels, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
-    from imseek.data.reader import Reader
+    from imseek.explore import reading
 
-    reader = Reader(chosen.path)
-    places = reader.places(found.image_ids[:limit].tolist())
-    reader.close()
+    places = reading.places(chosen.path, found.image_ids[:limit].tolist())
     return {
         "collection": collection(chosen),
         "encoder": found.encoder,
@@ -102,12 +100,10 @@ def _known(number: float) -> float | None:
 
 
 def moderation(found: Moderation, chosen: Resolved, name: str | None, limit: int) -> dict[str, Any]:
-    from imseek.data.reader import Reader
+    from imseek.explore import reading
 
     order = flagged_first(found)[:limit]
-    reader = Reader(chosen.path)
-    places = reader.places(found.image_ids[order].tolist())
-    reader.close()
+    places = reading.places(chosen.path, found.image_ids[order].tolist())
     images = []
     for at in order:
         image_id = int(found.image_ids[at])

@@ -80,7 +80,7 @@ def moderate(
 
 
 def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
-    from imseek.data.reader import Reader
+    from imseek.explore import reading
 
     out = [
         table(
@@ -91,9 +91,7 @@ def _lines(found: Moderation, chosen: Resolved, limit: int) -> list[str]:
     ]
     flagged = labeljson.flagged_first(found)
     if flagged and limit:
-        reader = Reader(chosen.path)
-        places = reader.places(found.image_ids[flagged[:limit]].tolist())
-        reader.close()
+        places = reading.places(chosen.path, found.image_ids[flagged[:limit]].tolist())
         rows = []
         for at in flagged[:limit]:
             image_id = int(found.image_ids[at])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import streamlit as st
@@ -52,39 +52,29 @@ def results(
     key: str,
     rule_after: int | None = None,
     rule: str = "less relevant from here",
-    letters: Sequence[str] | Mapping[str, str] = (),
     like: Like | None = None,
     groups: Sequence[HitGroup] = (),
-    selected: Sequence[int] = (),
-    epoch: int = 0,
-    side: int | None = None,
     scores: bool = True,
-    marks: Mapping[int, str] | None = None,
 ) -> Picked:
     """Draw ``hits`` of the collection ``name``. A click or Enter shows one large; that is not told.
 
     What lies beyond the first ``rule_after`` is faint, below a line with the text ``rule``; ``groups`` (those of the
-    same hits) become headings. ``letters`` are keys of the page's own, told as ``pressed``; as a mapping they come with
-    what they do. ``like`` is called where more or less like a picture is asked for (by the keys m and l, or in the
-    large view); None leads to a search for more, and there is no less. ``selected`` is what is selected at first, and
-    again whenever ``epoch`` is another number. ``side`` are pixels of a picture; None lets the user choose, and keeps
-    that in the address. ``marks`` are words over the corners of pictures, by id, instead of how many near-duplicates
-    they stand for.
+    same hits) become headings. ``like`` is called where more or less like a picture is asked for (by the keys m and l,
+    or in the large view); None leads to a search for more, and there is no less. How large pictures are is the user's
+    choice, which stays in the address.
 
     Draw it in a fragment (``st.fragment``) where a page is slow: each choice runs again what it is in.
     """
-    own = [letter for letter in (_LIKE if like else _LIKE[:1]) if letter not in letters]
-    keys = _help(letters, less="l" in own)
-    if side is None:
-        side = _toolbar(key, keys)
-    chosen = _Chosen(key, epoch, selected)
+    letters = _LIKE if like else _LIKE[:1]
+    keys = [one for one in _KEYS if one[0] not in _LIKE or one[0] in letters]
+    side = _toolbar(key, keys)
+    chosen = _Chosen(key)
     cards = [
         card(
             name,
             hit,
             scores=scores,
             faint=rule_after is not None and n >= rule_after,
-            marks=marks,
             pixels=hub.SMALL if side <= ENOUGH else 2 * hub.SMALL,
         )
         for n, hit in enumerate(hits)
@@ -93,7 +83,7 @@ def results(
         cards,
         key=key,
         side=side,
-        letters=(*letters, *own),
+        letters=letters,
         rule_after=rule_after,
         rule=rule,
         headings=headings(groups),
@@ -115,7 +105,7 @@ def results(
             shown=[hit.image_id for hit in hits],
             clear=lambda: chosen.choose([]),
         )
-    if picked.pressed is not None and picked.pressed[1] in own:
+    if picked.pressed is not None and picked.pressed[1] in letters:
         (like or search_like)(picked.pressed[0], picked.pressed[1] == "m")
         return Picked(picked.selected, picked.opened)
     return picked
@@ -137,7 +127,6 @@ def card(
     *,
     scores: bool = True,
     faint: bool = False,
-    marks: Mapping[int, str] | None = None,
     pixels: int = hub.SMALL,
 ) -> Card:
     """A hit as it is drawn."""
@@ -149,7 +138,7 @@ def card(
         alt=one_line(str(hit.metadata.get("caption") or title)),
         title=title,
         note=f"{hit.score:.3f}" if scores else "",
-        mark=duplicates if marks is None else one_line(marks.get(hit.image_id, "")),
+        mark=duplicates,
         faint=faint,
         path="" if hit.place is None else hit.place.display,
         duplicates=hit.duplicates,
@@ -188,21 +177,15 @@ def search_like(image_id: int, more: bool = True) -> None:
 
 
 class _Chosen:
-    """What is selected by the page, until it is selected anew by the buttons of the bar."""
+    """What is selected by the page: nothing at first, then what the buttons of the bar say."""
 
-    def __init__(self, key: str, epoch: int, selected: Sequence[int]) -> None:
+    def __init__(self, key: str) -> None:
         self._at = f"{key}-chosen"
-        self._given = epoch
-        kept = st.session_state.get(self._at)
-        if kept is None or kept[0] != epoch:
-            kept = st.session_state[self._at] = (epoch, 0, tuple(selected))
-        self.epoch = f"{kept[0]}.{kept[1]}"
-        self.selected: Sequence[int] = kept[2]
+        self.epoch, self.selected = st.session_state.setdefault(self._at, (0, ()))
 
     def choose(self, ids: Sequence[int]) -> None:
         """From the next run on."""
-        before = st.session_state[self._at]
-        st.session_state[self._at] = (self._given, before[1] + 1, tuple(ids))
+        st.session_state[self._at] = (st.session_state[self._at][0] + 1, tuple(ids))
 
 
 def _toolbar(key: str, keys: Sequence[tuple[str, str]]) -> int:
@@ -235,11 +218,6 @@ def _size() -> int:
         )
     except StreamlitDuplicateElementKey:
         return int(st.session_state[SIZE])
-
-
-def _help(letters: Sequence[str] | Mapping[str, str], *, less: bool) -> list[tuple[str, str]]:
-    own = list(letters.items()) if isinstance(letters, Mapping) else []
-    return [*own, *(one for one in _KEYS if one[0] not in letters and (less or one[0] != "l"))]
 
 
 def _hit(collection: Collection, image: Image, score: float) -> Hit:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, TypeGuard
 
 from imseek import jobs
 from imseek.jobs import Job
 from imseek.showing.words import count, duration, printable
 from imseek.types import Failure, SkipReason, display_path
+from imseek.ui.web.pages.collections.logs import end_of
 from imseek.ui.web.plain import capitalised
 
-_LOG: Final = 64 * 1024
 _EXAMPLES: Final = 5
 _DOING: Final = {
     "index": "Indexing",
@@ -153,22 +152,7 @@ def moment(written: str) -> str:
 
 def log_of(job: Job) -> str | None:
     """What its process wrote, the end of it; None where that is kept nowhere."""
-    return None if job.log is None else _end_of(job.log)
-
-
-def _end_of(log: Path) -> str | None:
-    try:
-        with log.open("rb") as file:
-            length = file.seek(0, 2)
-            file.seek(max(length - _LOG, 0))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return None
-    if length > _LOG:
-        lines = ["…", *lines[1:]]
-    elif lines and lines[0].startswith("collection: "):
-        del lines[0]  # The page says which.
-    return "\n".join(map(printable, lines))
+    return None if job.log is None else end_of(job.log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Final
 
 import streamlit as st
 
 from imseek import duplicates
-from imseek.data.reader import Reader
 from imseek.errors import ImseekError
+from imseek.explore import reading
 from imseek.showing.words import count
 from imseek.types import Judgement, Place
 from imseek.ui.web import hub, shell
@@ -52,8 +51,7 @@ def _judged(name: str, of: Desk) -> None:
 def cards(name: str, of: Desk, said: Sequence[Judgement]) -> list[Card]:
     """A card for each judgement, which shows the first of its two pictures that is there."""
     ids = duplicates.images_of(of.root, {content for one in said for content in (one.a, one.b)})
-    with closing(Reader(of.root)) as reader:
-        places = reader.places([found[0] for found in ids.values() if found])
+    places = reading.places(of.root, [found[0] for found in ids.values() if found])
     return [_card(n, name, one, ids, places) for n, one in enumerate(said)]
 
 

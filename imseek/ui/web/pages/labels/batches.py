@@ -8,7 +8,7 @@ from typing import Final
 
 from imseek import probes, tags
 from imseek.collection import Collection
-from imseek.data.reader import Reader
+from imseek.data.current import read_current
 from imseek.errors import ImseekError
 from imseek.search.query import Query, Term
 from imseek.types.probes import ProbeInfo, Proposal
@@ -85,9 +85,7 @@ def useful(
 def part(collection: Collection, number: int, tags_: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
     """The condition by which a part of a large collection is looked at, with all that have one of these tags, and a
     line about that; nothing for a small one. Another part for another ``number``."""
-    reader = Reader(collection.path)
-    images = sum(shard.rows for shard in reader.current.shards)
-    reader.close()
+    images = sum(shard.rows for shard in read_current(collection.path).shards)
     parts = images // POOL
     if parts < 2:
         return None, ()

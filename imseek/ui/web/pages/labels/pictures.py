@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imseek.data.reader import Reader
+from imseek.explore import reading
 from imseek.showing.words import count
 from imseek.types import LabelExamples, Place
 from imseek.ui.web import hub
@@ -17,15 +17,6 @@ from imseek.ui.web.plain import file_name, one_line
 #: So many classes are shown with pictures.
 SHELVES: Final = 24
 NONE: Final = "none of these"
-
-
-def places(root: Path, ids: Iterable[int]) -> dict[int, Place]:
-    """Where images lie; what is gone is left out."""
-    reader = Reader(root)
-    try:
-        return reader.places(list(dict.fromkeys(ids)))
-    finally:
-        reader.close()
 
 
 def card(name: str, image_id: int, place: Place | None, note: str = "", mark: str = "") -> Card:
@@ -39,7 +30,9 @@ def shelves(
 ) -> tuple[Shelf, ...]:
     """A shelf for each label, in their order; labels that no image has are left out. ``of`` so many images."""
     shown = [one for one in examples if one.images][:SHELVES]
-    there = places(root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs))
+    there = reading.places(
+        root, (i for one in shown for pairs in (one.surest, one.unsurest) for i, _ in pairs)
+    )
 
     def row(title: str, pairs: Sequence[tuple[int, float]]) -> Row:
         return Row(title, tuple(card(name, i, there.get(i), f"{share:.2f}") for i, share in pairs))

@@ -1,0 +1,95 @@
+"""What a run wrote, for people: where it wrote for programs (``--json``), that becomes lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from imseek.showing.words import printable
+
+#: Bytes of a log that are shown, from its end.
+LONGEST: Final = 64 * 1024
+
+
+def end_of(log: Path) -> str | None:
+    """The end of a log; None where it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            length = file.seek(0, 2)
+            file.seek(max(length - LONGEST, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    if length > LONGEST:
+        lines = ["…", *lines[1:]]
+    elif lines and lines[0].startswith("collection: "):
+        del lines[0]  # The page says which.
+    return "\n".join(map(printable, worded(lines)))
+
+
+def worded(lines: Sequence[str]) -> list[str]:
+    """Lines as they are, and objects of JSON in words: progress, of each phase the last; refusals; results."""
+    said: list[str] = []
+    phase = None
+    for found in _parts(lines):
+        if isinstance(found, str):
+            new = [found]
+        elif isinstance(progress := found.get("progress"), dict) and "phase" in progress:
+            if phase is not None and progress.get("phase") == phase:
+                said.pop()
+            phase = progress.get("phase")
+            said.append(_progress(progress))
+            continue
+        elif isinstance(error := found.get("error"), dict):
+            new = [f"imseek: {error.get('message')}"]
+            new += [f"hint: {error['hint']}"] if error.get("hint") else []
+        else:
+            new = list(_facts({k: v for k, v in found.items() if k not in ("schema", "collection")}))
+        phase = None
+        said += new
+    return said
+
+
+def _parts(lines: Sequence[str]) -> Iterator[str | Mapping[str, Any]]:
+    """Objects of JSON, on one line or on several as results are, and what is none."""
+    at = 0
+    while at < len(lines):
+        end = at + 1
+        if lines[at] == "{":
+            end = next((n + 1 for n in range(at, len(lines)) if lines[n] == "}"), at + 1)
+        try:
+            found = json.loads("\n".join(lines[at:end]))
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            yield found
+        else:
+            yield from lines[at:end]
+        at = end
+
+
+def _progress(told: Mapping[str, Any]) -> str:
+    done, total, skipped = (told.get(name) for name in ("done", "total", "skipped"))
+    line = f"{told.get('phase')}: {_value(done)}" + ("" if total is None else f" of {_value(total)}")
+    return f"{line}, {_value(skipped)} skipped" if skipped else line
+
+
+def _facts(result: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """A line for each fact that is known."""
+    for name, value in result.items():
+        called = f"{within}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _facts(value, f"{called} ")
+        elif isinstance(value, list):
+            if value and not any(isinstance(one, dict | list) for one in value):
+                yield f"{called}: {', '.join(map(_value, value))}"
+        elif value is not None:
+            yield f"{called}: {_value(value)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
