@@ -112,6 +112,9 @@ def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
     with pq.ParquetWriter(out, whole, compression="zstd") as writer:
         for block in selection.blocks_of(partition.ids, partition.scores):
             table = table_of(selection, block, schema, path="image_path")
+            # clip-retrieval looks there for a file, and fails where it is told nothing.
+            at = schema.get_field_index("image_path")
+            table = table.set_column(at, schema.field(at), table.column(at).fill_null(""))
             if whole is not schema:
                 urls = [p.uri if p is not None and is_url(p.path) else None for p in block.places]
                 table = table.append_column(whole.field("url"), pa.array(urls, pa.string()))

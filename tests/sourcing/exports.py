@@ -42,10 +42,12 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 @dataclass(frozen=True)
 class Export:
-    """``single``: one array with its metadata beside it, whose paths are relative."""
+    """``single``: one array with its metadata beside it, whose paths are relative; with ``column``, one Parquet file
+    that holds both."""
 
     name: str
     single: bool = False
+    column: bool = False
     options: SourceOptions | None = None
     tells: bool = True
     numbered: bool = True
@@ -62,7 +64,7 @@ class Export:
             if self.single:
                 array, metadata = export / "all.npy", export / "all.parquet"
             if not names:
-                array.unlink(missing_ok=True)
+                (metadata if self.column else array).unlink(missing_ok=True)
                 continue
             rows = [
                 {
@@ -73,8 +75,18 @@ class Export:
                 for name in names
             ]
             columns = dict.fromkeys(column for row in rows for column in row)
-            put(metadata, parquet([{column: row.get(column) for column in columns} for row in rows]))
-            put(array, npy(vectors_of([pictures[name].data for name in names]).astype(np.float16)))
+            vectors = vectors_of([pictures[name].data for name in names]).astype(np.float16)
+            whole = [{column: row.get(column) for column in columns} for row in rows]
+            if self.column:
+                put(
+                    metadata,
+                    parquet([{**row, "emb": vector} for row, vector in zip(whole, vectors, strict=True)]),
+                )
+                continue
+            put(metadata, parquet(whole))
+            put(array, npy(vectors))
+        if self.column:
+            return export / "all.parquet"
         return export / "all.npy" if self.single else export
 
     def lose(self, at: Path) -> None:
@@ -82,4 +94,8 @@ class Export:
 
 
 _FAKE = SourceOptions(encoder="fake")
-CASES = [Export("clip-retrieval", options=_FAKE), Export("npy", single=True, options=_FAKE)]
+CASES = [
+    Export("clip-retrieval", options=_FAKE),
+    Export("npy", single=True, options=_FAKE),
+    Export("column", single=True, column=True, options=SourceOptions(encoder="fake", vector_column="emb")),
+]

@@ -1,0 +1,124 @@
+"""How fast a collection goes out in each format, and how much memory that takes.
+
+    python bench/export.py [--count 100000] [--dim 512] [--cache DIR]
+
+Vectors are random, metadata as of photographs with captions; every format writes all of them, each in a process of its
+own, whose peak of resident memory is told beside that of an export of a hundredth of them: the difference is what
+grows with a collection. Mapped files count as resident while they are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import imseek
+from imseek.data import sources
+from imseek.data.batch import Batch, NewImage
+from imseek.data.catalog import FileStat
+from imseek.data.commit import commit
+from imseek.data.shards import row_of
+from imseek.data.writer import Writer
+from imseek.types import ImageFacts
+
+BATCH = 20_000
+#: Exports one format, and prints seconds, bytes, images and the peak of resident memory in MiB.
+_CHILD = """
+import json, sys, time
+import imseek
+from imseek import export
+root, target, form, count = sys.argv[1:]
+ids = None if count == "all" else range(int(count))
+began = time.monotonic()
+report = export.write(root, target, format=form, ids=ids)
+seconds = time.monotonic() - began
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([seconds, report.bytes, report.images, int(peak.split()[1]) / 1024]))
+"""
+
+
+def make(root: Path, count: int, dim: int) -> None:
+    """A collection of so many images that are nowhere."""
+    imseek.create(root, encoder=f"fake:{dim}").close()
+    rng = np.random.default_rng(0)
+    with Writer(root, "bench") as writer:
+        sources.add(writer, "folder", b"/photographs")
+        for start in range(0, count, BATCH):
+            numbers = range(start, min(start + BATCH, count))
+            rows = rng.standard_normal((len(numbers), dim)).astype(np.float32)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            commit(writer, Batch(new=[_image(n, row) for n, row in zip(numbers, rows, strict=True)]))
+
+
+def _image(n: int, row: np.ndarray) -> NewImage:
+    content = n.to_bytes(32, "big")
+    facts = ImageFacts(
+        width=4000 + n % 7,
+        height=3000,
+        format="JPEG",
+        mode="RGB",
+        phash=n * 2654435761 % 2**64,
+        taken_at=f"20{n % 20:02}-0{n % 9 + 1}-1{n % 10}T12:{n % 60:02}:00",
+        camera=f"Camera {n % 13}",
+        latitude=n % 90 + 0.5,
+        longitude=n % 180 + 0.25,
+        caption=f"photograph number {n} of a walk along the river, with {n % 12} people and a dog",
+    )
+    path = f"20{n % 20:02}/walk {n // 500}/IMG_{n:07}.JPG".encode()
+    stat = FileStat(3_000_000 + n, 1, 2, 3, 4)
+    return NewImage(1, path, stat, content, row_of(facts, content, stat.size), {0: row.astype(np.float16)})
+
+
+def export(root: Path, form: str, count: str) -> tuple[float, int, int, float]:
+    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
+        arguments = [str(root), str(Path(folder) / "out"), form, count]
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=True
+        )
+    seconds, size, images, peak = json.loads(done.stdout)
+    return seconds, size, images, peak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "imseek-bench-export")
+    parser.add_argument(
+        "--formats", nargs="*", default=["csv", "jsonl", "parquet", "clip-retrieval", "faiss"]
+    )
+    asked = parser.parse_args()
+    asked.cache.mkdir(parents=True, exist_ok=True)
+    root = asked.cache / f"{asked.count}x{asked.dim}"
+    if not root.exists():
+        began = time.monotonic()
+        made = asked.cache / "making"
+        shutil.rmtree(made, ignore_errors=True)
+        make(made, asked.count, asked.dim)
+        made.rename(root)
+        print(f"made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(f"{asked.count:,} images, {asked.dim} dimensions; load {os.getloadavg()[0]:.1f}\n")
+    print(
+        "| format | s | images/s | MB | MB/s | peak RSS, MiB | of a hundredth |\n|---|---|---|---|---|---|---|"
+    )
+    for form in asked.formats:
+        seconds, size, images, peak = export(root, form, "all")
+        *_, little = export(root, form, str(asked.count // 100))
+        assert images == asked.count
+        rate = f"{images / seconds:,.0f} | {size / 1e6:.0f} | {size / 1e6 / seconds:.0f}"
+        print(f"| {form} | {seconds:.1f} | {rate} | {peak:.0f} | {little:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
