@@ -23,6 +23,7 @@ from imseek.collection import Collection
 from imseek.collection import open as open_collection
 from imseek.data.reader import Reader
 from imseek.data.stages import Telling
+from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
 from imseek.explore.reading import allowed, reading
@@ -106,7 +107,8 @@ def write(
                 made, finish = stack.enter_context(
                     placing.placed(path, folder=folder, force=force, collection=root)
                 )
-                written = chosen.write(Job(selection, made, path, options, telling))
+                with explained(made):
+                    written = chosen.write(Job(selection, made, path, options, telling))
                 if folder:
                     placing.write_record(made, _record(chosen, selection, written))
                 files, size = placing.measured(made)
