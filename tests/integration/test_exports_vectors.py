@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from snapshotting import add, clustered, collection_of, ids_of, remove
 import imseek
 from imseek import export, tags
 from imseek.data.reader import Reader
-from imseek.errors import UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import ExportOptions
 
 
@@ -234,7 +236,7 @@ class TestClipRetrievalFolder:
         assert [(one["image_id"], one["tags"]) for one in told] == [(0, ["first"]), (3, ["first", "second"])]
         assert len(np.load(tmp_path / "some/text_emb/text_emb_0.npy")) == 2
 
-    def test_replaced_only_where_it_is_an_export(self, root, tmp_path) -> None:
+    def test_replaced_only_where_it_is_an_export(self, root, tmp_path, monkeypatch) -> None:
         target = tmp_path / "out"
         target.mkdir()
         export.write(root, target, format="clip-retrieval", ids=[1])  # An empty folder is no one's.
@@ -246,6 +248,19 @@ class TestClipRetrievalFolder:
             "ids.npy",
             "images.index",
         ]
+        rename = Path.rename
+
+        def fails(self: Path, to: Path) -> Path:
+            if to == target and not self.name.endswith("-before"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return rename(self, to)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", fails)
+            with pytest.raises(StorageError):
+                export.write(root, target, format="clip-retrieval", force=True)
+        assert (target / "ids.npy").is_file(), "what was there is there again"
+        assert [one.name for one in tmp_path.iterdir()] == ["out"]
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("years of work")
         for force in (False, True):
