@@ -8,8 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from imseek.exports.selection import Block, Selection
-from imseek.types import path_json
+from imseek.exports.selection import Block, Selection, place_of
 
 #: The name of the column of vectors.
 VECTOR: Final = "vector"
@@ -35,9 +34,7 @@ def schema_of(selection: Selection, *, path: str = "path", vectors: bool = False
 
 def table_of(selection: Selection, block: Block, schema: pa.Schema, *, path: str = "path") -> pa.Table:
     """A block with the columns of :func:`schema_of`. Hashes are hexadecimal; what is not known is null."""
-    told: list[Mapping[str, str]] = [
-        {} if p is None else {**path_json(p.path), "uri": p.uri} for p in block.places
-    ]
+    told: list[Mapping[str, str]] = [{} if place is None else place_of(place) for place in block.places]
     made: dict[str, Any] = {
         "image_id": pa.array(block.ids),
         path: pa.array([one.get("path") for one in told], pa.string()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 
@@ -24,6 +24,10 @@ _TABLE: Final = "metadata.jsonl"
 _PICTURES: Final = "images"
 #: The column for the class, unless a column of the collection is called so.
 _LABEL: Final = "label"
+#: Bytes of the table by which ``datasets`` tells the columns.
+SEEN: Final = 10 << 20
+#: Folders that are called otherwise than their values are listed up to so many.
+_LISTED: Final = 10
 #: For those without a value.
 NONE: Final = "none"
 TAGS: Final = "tags"
@@ -42,7 +46,8 @@ def write(job: Job) -> Written:
         check_by(job.selection, by)
     pictures, copies, folders = Pictures(job), Copies(job), Folders()
     several = images = 0
-    with (job.path / _TABLE).open("x", encoding="utf-8") as table:
+    with (job.path / _TABLE).open("xb") as file:
+        table = Table(file)
         for row, picture in pictures:
             folder, label = _PICTURES, {}
             if by is not None:
@@ -51,15 +56,39 @@ def write(job: Job) -> Written:
                 folder = folders.of(values[0] if values else None)
                 label = {_LABEL: values[0]} if values else {}
             (job.path / folder).mkdir(exist_ok=True)
-            line = {"file_name": copies.add(folder, row, picture), **label, **row}
-            table.write(json.dumps(line, ensure_ascii=False) + "\n")
+            table.add({"file_name": copies.add(folder, row, picture), **label, **row})
             images += 1
     (job.path / card.NAME).write_text(card.text(job, "**"), "utf-8")
     notes = list(copies.notes())
     if several:
         notes.append(f"{several:,} images have several tags: each lies in the folder of the first by name")
-    notes += [f"the folder of {value!r} is called {name!r}" for value, name in folders.renamed()]
+    renamed = folders.renamed()
+    notes += [f"the folder of {value!r} is called {name!r}" for value, name in renamed[:_LISTED]]
+    if len(renamed) > _LISTED:
+        notes.append(f"{len(renamed) - _LISTED:,} more folders are called otherwise than their values")
+    if table.late:
+        notes.append(
+            f"`datasets` looks for columns in the first {SEEN >> 20} MB of {_TABLE}, and does not see "
+            f"{', '.join(sorted(table.late))}: name them in features="
+        )
     return Written(images, copies.linked, tuple(pictures.skipped), tuple(notes))
+
+
+class Table:
+    """Lines of JSON. ``late`` are columns that none of those lines has by which readers tell the columns."""
+
+    def __init__(self, file: BinaryIO, seen: int = SEEN) -> None:
+        self._file = file
+        self._seen = seen
+        self._early: set[str] = set()
+        self.late: set[str] = set()
+
+    def add(self, row: Row) -> None:
+        if self._file.tell() < self._seen:
+            self._early |= row.keys()
+        else:
+            self.late |= row.keys() - self._early
+        self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
 def check_by(selection: Selection, by: str) -> None:

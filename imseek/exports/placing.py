@@ -70,7 +70,12 @@ def placed(
             check_target(target, folder=folder, force=force, collection=collection)
             if folder and target.exists() and os.listdir(target):
                 target.rename(before)  # No folder takes the place of one that is not empty.
-            made.rename(target)
+            try:
+                made.rename(target)
+            except OSError:
+                if before.exists():
+                    before.rename(target)
+                raise
             durable.sync_folder(target.parent)
         durable.remove_tree(before)
 

@@ -58,7 +58,7 @@ class Block:
         ):
             row: dict[str, Any] = {"image_id": image_id}
             if place is not None:
-                row |= {**path_json(place.path), "uri": place.uri}
+                row |= place_of(place)
             if self.scores is not None:
                 row["score"] = float(self.scores[n])
             if tags:
@@ -135,6 +135,12 @@ class Selection:
     def rows_of(self, block: Block) -> Float16:
         """The vectors of a block as they are stored, (m, dim)."""
         return self.vectors.stored(block.ids)
+
+
+def place_of(place: Place) -> dict[str, str]:
+    """``path``, ``path_b64`` where it is not UTF-8, and ``uri``, as text that UTF-8 holds."""
+    uri = place.uri.encode("utf-8", "backslashreplace").decode()
+    return {**path_json(place.path), "uri": uri}
 
 
 def live_ids(reader: Reader) -> Ids:

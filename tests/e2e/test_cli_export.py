@@ -76,3 +76,39 @@ def test_what_makes_no_sense(cli, indexed, tmp_path, monkeypatch, arguments, sai
     assert outcome.code == 2
     assert said in outcome.err
     assert not list(tmp_path.glob("*all*"))
+
+
+class TestBackFromParquet:
+    def test_the_file_names_the_encoder(self, cli, indexed, tmp_path) -> None:
+        outcome = cli("export", tmp_path / "all.parquet", "--json").json("export")
+        assert (outcome["images"], outcome["encoder"]) == (8, "fake")
+        made = cli("index", tmp_path / "all.parquet", "-c", "again")
+        assert made.code == 0, made.err
+        assert "encoder: fake" in made.err
+        ours, theirs = (
+            cli("search", "red", "-n", "8", "--cutoff", "none", "--json", "-c", name).json("search")["hits"]
+            for name in ("default", "again")
+        )
+        assert [(hit["path"], hit["score"]) for hit in ours] == [
+            (hit["path"], hit["score"]) for hit in theirs
+        ]
+
+    def test_another_encoder_refuses(self, cli, indexed, tmp_path) -> None:
+        assert cli("export", tmp_path / "all.parquet").code == 0
+        assert cli("collection", "create", "other", "--encoder", "fake:32").code == 0
+        refused = cli("index", tmp_path / "all.parquet", "-c", "other")
+        assert refused.code == 2
+        assert "is encoded with fake:32, not with fake" in refused.err
+
+    def test_a_column_of_another_tool(self, cli, indexed, tmp_path) -> None:
+        import pyarrow.parquet as pq
+
+        assert cli("export", tmp_path / "all.parquet").code == 0
+        table = pq.read_table(tmp_path / "all.parquet").replace_schema_metadata(None)
+        pq.write_table(table.rename_columns({"vector": "emb"}), tmp_path / "theirs.parquet")
+        options = ("-c", "theirs", "--vector-column", "emb")
+        refused = cli("index", tmp_path / "theirs.parquet", *options)
+        assert refused.code == 2
+        assert "name it with --encoder REFERENCE" in refused.err
+        taken = cli("index", tmp_path / "theirs.parquet", *options, "--encoder", "fake", "--json")
+        assert taken.json("index")["added"] == 8

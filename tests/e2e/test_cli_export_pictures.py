@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from imseek.exports.formats import FORMATS
+
 
 @pytest.fixture
 def indexed(cli, photos: Path) -> Path:
@@ -57,6 +59,11 @@ def test_for_viewers(cli, indexed, tmp_path) -> None:
         found = cli("export", tmp_path / name, "--format", name, "--json").json("export")
         assert (found["images"], found["encoder"], found["skipped"]) == (8, "fake", [])
         assert {one.name for one in (tmp_path / name).iterdir()} == {*files, ".imseek-export.json"}
+
+
+def test_help_names_all_formats(cli) -> None:
+    said = cli("export", "--help").out
+    assert all(name in said for name in FORMATS)
 
 
 @pytest.mark.parametrize(

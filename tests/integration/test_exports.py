@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -12,8 +13,15 @@ from pathlib import Path
 import pytest
 
 import imseek
-from imseek import export, tags
-from imseek.errors import ImageNotFoundError, QueryError, UsageError
+from imseek import export, tags, upkeep
+from imseek.errors import (
+    ImageNotFoundError,
+    QueryError,
+    StaleGenerationError,
+    StorageError,
+    UsageError,
+)
+from imseek.exports.selection import Block
 from imseek.types import ExportOptions
 
 
@@ -115,6 +123,37 @@ class TestPlacing:
         with pytest.raises(InterruptedError):
             export.write(root, tmp_path / "a.jsonl", stop=stop)
         assert sorted(one.name for one in tmp_path.iterdir()) == ["made", "photos"]
+
+    def test_a_full_disk_leaves_nothing(self, root, tmp_path, monkeypatch) -> None:
+        def full(*_: object, **__: object) -> bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        (tmp_path / "a.csv").write_text("mine")
+        monkeypatch.setattr("imseek.exports.tabular._lines", full)
+        with pytest.raises(StorageError, match="No space left"):
+            export.write(root, tmp_path / "a.csv", force=True)
+        assert (tmp_path / "a.csv").read_text() == "mine"
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv", "made", "photos"]
+
+    def test_a_purge_that_comes_between_has_it_begin_anew(self, root, tmp_path, photos, monkeypatch) -> None:
+        """What was written of the older generation goes, and all is of the newer one."""
+        rows, times = Block.rows, []
+
+        def purged_once(block):
+            yield from rows(block)
+            times.append(len(block))
+            if len(times) == 1:
+                (photos / "rocket.jpg").unlink()
+                with imseek.open(root) as collection:
+                    collection.index()
+                upkeep.purge(root)
+                raise StaleGenerationError("gone")
+
+        monkeypatch.setattr(Block, "rows", purged_once)
+        report = export.write(root, tmp_path / "a.jsonl")
+        assert times == [8, 7]
+        assert report.images == len(lines_of(tmp_path / "a.jsonl")) == 7
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["a.jsonl", "made", "photos"]
 
     def test_not_into_the_collection_and_not_into_nothing(self, root, tmp_path) -> None:
         with pytest.raises(UsageError, match="lies in the collection"):

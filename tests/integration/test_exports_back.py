@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,25 @@ class TestOurOwn:
         with imseek.create(tmp_path / "again", encoder="fake") as collection:
             collection.index([tmp_path / "other.parquet"])
         assert {bits for bits, _ in known(tmp_path / "again").values()} == {row.tobytes() for row in rows}
+
+    def test_under_a_name_that_is_not_utf_8(self, exported, tmp_path) -> None:
+        other = exported.rename(tmp_path / os.fsdecode(b"caf\xe9.parquet"))
+        with imseek.create(tmp_path / "again", encoder="fake") as collection:
+            assert collection.index([other]).added == 8
+        assert known(tmp_path / "made") == known(tmp_path / "again")
+
+    def test_a_file_that_is_damaged_is_told(self, exported, tmp_path) -> None:
+        data = bytearray(exported.read_bytes())
+        at = len(data) // 3
+        data[at : at + 400] = b"\xff" * 400
+        exported.write_bytes(data)
+        with imseek.create(tmp_path / "again", encoder="fake") as collection:
+            (failure,) = collection.index([exported]).failures
+        assert failure.reason == "corrupt"
+        exported.write_bytes(data[: len(data) // 2])
+        with imseek.create(tmp_path / "third", encoder="fake") as collection:
+            (failure,) = collection.index([exported], source=FAKE).failures
+        assert failure.reason == "corrupt"
 
     def test_another_encoder_refuses(self, exported, tmp_path) -> None:
         with (

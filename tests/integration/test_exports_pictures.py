@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import imseek
@@ -106,6 +108,20 @@ class TestWebDataset:
         told = json.loads(found[f"{cat:09d}.json"])
         assert (told["caption"], told["tags"], told["width"]) == ("a cat", ["kept"], 451)
         assert told["phash"] == f"{images[cat].metadata['phash']:016x}"
+
+    def test_names_end_as_the_content_says_and_cells_of_tables_go_out(self, photos, tmp_path) -> None:
+        cat, cup = ((photos / name).read_bytes() for name in ("chelsea.png", "coffee.png"))
+        table = pa.table({"image": [cat, cup], "caption": ["a cat", None]})
+        pq.write_table(table, tmp_path / "two.parquet")
+        (photos / "camera.png").rename(photos / "camera.jpg")
+        with imseek.create(tmp_path / "made", encoder="fake") as collection:
+            collection.index([tmp_path / "two.parquet", photos / "camera.jpg"])
+        report = export.write(tmp_path / "made", tmp_path / "out", format="webdataset")
+        assert report.skipped == ()
+        found = members(tmp_path / "out" / "00000.tar")
+        pictures = {name: data for name, data in found.items() if not name.endswith((".json", ".txt"))}
+        assert {*pictures.values()} == {cat, cup, (photos / "camera.jpg").read_bytes()}
+        assert {Path(name).suffix for name in pictures} == {".png"}
 
     def test_the_same_images_make_the_same_bytes(self, root, tmp_path) -> None:
         for name in ("a", "b"):
@@ -293,6 +309,10 @@ class TestImageFolder:
         export.write(root, tmp_path / "out", format="imagefolder", options=ExportOptions(classes="format"))
         found = {path.parent.name for path in (tmp_path / "out").glob("*/*")}
         assert found == {"JPEG", "PNG"}
+        from torchvision.datasets import ImageFolder
+
+        read = ImageFolder(str(tmp_path / "out"))
+        assert (read.classes, len(read)) == (["JPEG", "PNG"], 8)
         with pytest.raises(UsageError, match="neither words nor whole numbers"):
             export.write(root, tmp_path / "a", format="imagefolder", options=ExportOptions(classes="luma_sd"))
         with pytest.raises(UsageError, match="no column 'formt'") as refused:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from snapshotting import add, clustered, collection_of
+from snapshotting import add, clustered, collection_of, ids_of, remove
 
 import imseek
 from imseek import export, tags
 from imseek.data.reader import Reader
-from imseek.errors import UsageError
+from imseek.errors import StorageError, UsageError
 from imseek.types import ExportOptions
 
 
@@ -234,7 +236,7 @@ class TestClipRetrievalFolder:
         assert [(one["image_id"], one["tags"]) for one in told] == [(0, ["first"]), (3, ["first", "second"])]
         assert len(np.load(tmp_path / "some/text_emb/text_emb_0.npy")) == 2
 
-    def test_replaced_only_where_it_is_an_export(self, root, tmp_path) -> None:
+    def test_replaced_only_where_it_is_an_export(self, root, tmp_path, monkeypatch) -> None:
         target = tmp_path / "out"
         target.mkdir()
         export.write(root, target, format="clip-retrieval", ids=[1])  # An empty folder is no one's.
@@ -246,6 +248,19 @@ class TestClipRetrievalFolder:
             "ids.npy",
             "images.index",
         ]
+        rename = Path.rename
+
+        def fails(self: Path, to: Path) -> Path:
+            if to == target and not self.name.endswith("-before"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return rename(self, to)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", fails)
+            with pytest.raises(StorageError):
+                export.write(root, target, format="clip-retrieval", force=True)
+        assert (target / "ids.npy").is_file(), "what was there is there again"
+        assert [one.name for one in tmp_path.iterdir()] == ["out"]
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.txt").write_text("years of work")
         for force in (False, True):
@@ -253,3 +268,56 @@ class TestClipRetrievalFolder:
                 export.write(root, tmp_path / "mine", format="faiss", force=force)
         assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
         assert sorted(one.name for one in tmp_path.iterdir()) == ["mine", "out"]
+
+
+class TestManyRows:
+    """More than a block, in several shards and row groups, some of them dead, in any order."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def many(cls, tmp_path_factory) -> Path:
+        folder = tmp_path_factory.mktemp("many")
+        root = collection_of(folder / "made", clustered(6000, 1), clustered(3000, 2), clustered(500, 3))
+        remove(root, range(4000, 4200))
+        return root
+
+    def test_each_row_has_its_own_facts_and_vector(self, many, tmp_path) -> None:
+        import pyarrow.parquet as pq
+
+        live = ids_of(many)
+        assert len(live) == 9300
+        wanted = np.random.default_rng(0).permutation(live)[:9000].tolist()
+        export.write(many, tmp_path / "some.parquet", ids=wanted)
+        export.write(many, tmp_path / "some.jsonl", ids=wanted)
+        table = pq.read_table(tmp_path / "some.parquet")
+        assert table["image_id"].to_pylist() == wanted
+        bits, reader = stored(many), Reader(many)
+        vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(-1, 64)
+        assert [row.tobytes() for row in vectors] == [bits[i] for i in wanted]
+        facts, places = reader.intrinsics(wanted, ["width", "content_hash"]), reader.places(wanted)
+        assert table["width"].to_pylist() == [facts[i]["width"] for i in wanted]
+        assert table["content_hash"].to_pylist() == [facts[i]["content_hash"].hex() for i in wanted]
+        assert table["path"].to_pylist() == [places[i].display for i in wanted]
+        rows = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
+        assert [(row["image_id"], row["width"], row["path"]) for row in rows] == [
+            (i, facts[i]["width"], places[i].display) for i in wanted
+        ]
+
+    def test_clip_retrieval_and_back(self, many, tmp_path) -> None:
+        import pyarrow.parquet as pq
+
+        report = export.write(many, tmp_path / "out", format="clip-retrieval")
+        assert (report.images, report.linked, report.files) == (9300, 2, 6)
+        bits = stored(many)
+        for n, count in enumerate((5800, 3000, 500)):
+            told = pq.read_table(tmp_path / f"out/metadata/metadata_{n}.parquet", columns=["image_id"])
+            vectors = np.load(tmp_path / f"out/img_emb/img_emb_{n}.npy")
+            assert len(vectors) == count
+            assert [row.tobytes() for row in vectors] == [bits[i] for i in told["image_id"].to_pylist()]
+        with imseek.create(tmp_path / "again", encoder="fake") as collection:
+            source = imseek.SourceOptions(encoder="fake")
+            assert collection.index([tmp_path / "out"], source=source).added == 9300
+            (query,) = clustered(1, 4)
+            found = [hit.place.path for hit in collection.search(query, limit=20).hits]
+        with imseek.open(many) as collection:
+            assert found == [hit.place.path for hit in collection.search(query, limit=20).hits]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 
-from imseek.exports.imagefolder import Folders, safe
+from imseek.exports.imagefolder import Folders, Table, safe
 from imseek.exports.projector import config, side_of
 from imseek.exports.webdataset import write_tars
 from imseek.media import decode
@@ -36,6 +39,15 @@ from imseek.media.sprite import Sprite, columns_of
 )
 def test_safe_names_of_folders(value: str, name: str) -> None:
     assert safe(value) == name
+
+
+def test_columns_that_come_late_are_known() -> None:
+    file = io.BytesIO()
+    table = Table(file, seen=30)
+    for row in ({"a": 1}, {"b": "é" * 20}, {"a": 1, "c": 2}, {"b": 3}):
+        table.add(row)
+    assert table.late == {"c"}
+    assert [json.loads(line) for line in file.getvalue().splitlines()][1] == {"b": "é" * 20}
 
 
 def test_no_two_values_share_a_folder() -> None:

@@ -5,13 +5,14 @@ docs/exports.md has the keys; any other tool may write them too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 
 from imseek.data.shards import INTRINSIC
+from imseek.errors import MediaError
+from imseek.indexer.sources.files import open_binary
 from imseek.types import ImageFacts, Luma
 
 T = TypeVar("T")
@@ -38,10 +39,11 @@ def claim_of(path: bytes) -> Claim | None:
     import pyarrow.parquet as pq
 
     try:
-        keys = pq.read_metadata(os.fsdecode(path)).metadata or {}
+        with open_binary(path) as raw:  # Arrow takes only names that are text.
+            keys = pq.read_metadata(raw).metadata or {}
         told = {name: keys[f"imseek.{name}".encode()].decode() for name in ("vector", "encoder")}
         fingerprint = keys.get(b"imseek.fingerprint", b"").decode()
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
+    except (pa.ArrowException, OSError, MediaError, KeyError, UnicodeDecodeError):
         return None
     return Claim(told["vector"], told["encoder"], fingerprint or None)
 

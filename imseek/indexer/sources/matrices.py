@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy.typing as npt
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.exported import claim_of
+from imseek.indexer.sources.files import open_binary
 from imseek.types import SkipReason, display_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 #: Rows that are looked at together.
 BLOCK: Final = 4096
@@ -69,17 +72,13 @@ class _Column:
 
     def __init__(self, path: bytes, name: str | None) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self._path = path
-        try:
-            with pq.ParquetFile(os.fsdecode(path), pre_buffer=False) as file:
-                self._name = _chosen(path, file.schema_arrow, name)
-                self.rows = file.metadata.num_rows
-                kind = file.schema_arrow.field(self._name).type
-                self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
-        except pa.ArrowException as error:
-            raise _damaged(error) from error
+        with self._opened() as file:
+            self._name = _chosen(path, file.schema_arrow, name)
+            self.rows = file.metadata.num_rows
+            kind = file.schema_arrow.field(self._name).type
+            self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
         if not self.dim:  # Nothing but the rows themselves tells.
             there = (lists.drop_null() for lists in self._batches())
             self.dim = next((len(lists[0]) for lists in there if len(lists)), 0)
@@ -101,16 +100,23 @@ class _Column:
             done += len(lists)
 
     def _batches(self) -> Iterator[pa.Array]:
-        import pyarrow as pa
+        with self._opened() as file:
+            for batch in file.iter_batches(BLOCK, columns=[self._name], use_threads=False):
+                yield batch.column(0)
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        """Without pyarrow's threads: see imseek/data/shards.py."""
         import pyarrow.parquet as pq
 
-        try:
-            # One at a time, without pyarrow's threads: see imseek/data/shards.py.
-            with pq.ParquetFile(os.fsdecode(self._path), pre_buffer=False) as file:
-                for batch in file.iter_batches(BLOCK, columns=[self._name], use_threads=False):
-                    yield batch.column(0)
-        except pa.ArrowException as error:
-            raise _damaged(error) from error
+        from imseek.indexer.sources.sheets.arrow import arrow_errors
+
+        with (
+            open_binary(self._path) as raw,
+            arrow_errors(),
+            pq.ParquetFile(raw, pre_buffer=False, page_checksum_verification=True) as file,
+        ):
+            yield file
 
 
 def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
@@ -144,7 +150,3 @@ def _holds_vectors(kind: pa.DataType) -> bool:
     t = pa.types
     is_list = t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind)
     return bool(is_list and t.is_floating(kind.value_type))
-
-
-def _damaged(error: Exception) -> MediaError:
-    return MediaError(SkipReason.CORRUPT, f"the file is damaged: {(str(error).splitlines() or ['?'])[0]}")

@@ -36,7 +36,8 @@ from imseek.types import ImageFacts, SkipReason, SourceOptions, display_path
 UNIT_TOLERANCE: Final = 2e-3
 #: Endings of metadata, in the order in which they are looked for.
 METADATA: Final = (b".parquet", b".csv", b".jsonl")
-#: Columns that say where a picture lies, in the order in which they are looked for.
+#: Columns of tables that say where a picture lies, in the order in which they are looked for; beside arrays there is
+#: the first one only, which is clip-retrieval's.
 _PATHS: Final = ("image_path", "path", "file_name", "filepath", "file_path", "filename", "image", "file")
 #: Columns that become facts or the place of the image, and are no columns of their own.
 _USED: Final = frozenset({"caption", "width", "height"})
@@ -75,7 +76,7 @@ class Vectors:
         """``column`` has the vectors of a Parquet file, ``image_column`` says where pictures lie."""
         self._root = root
         self._column = column
-        self._paths = _PATHS if image_column is None else (image_column,)
+        self._image_column = image_column
         self._choose = Filter() if choose is None else choose
         self._web = Web(allow_private=allow_private)
         self.notes: list[str] = []
@@ -107,7 +108,7 @@ class Vectors:
                 SkipReason.CORRUPT, f"it has {matrix.rows:,} rows, but its metadata have {rows:,}"
             )
         is_ours = in_table and claim_of(metadata) is not None
-        folder, others = _Folder(self._root, container.path, self._paths), 0
+        folder, others = _Folder(self._root, container.path, self._names(in_table=in_table)), 0
         start, metadata_rows = 0, _told(metadata)
         for block in matrix.blocks():
             told = list(islice(metadata_rows, len(block)))
@@ -168,6 +169,12 @@ class Vectors:
     def matrix(self, path: bytes) -> Matrix:
         """The vectors of a container. Raises OSError, MediaError, UsageError."""
         return open_matrix(join(self._root, path), self._column)
+
+    def _names(self, *, in_table: bool) -> tuple[str, ...]:
+        """The columns that may say where a picture lies."""
+        if self._image_column is not None:
+            return (self._image_column,)
+        return _PATHS if in_table else _PATHS[:1]
 
     def check(self) -> None:
         """Raises UsageError for a Parquet file that does not tell in which column the vectors are."""

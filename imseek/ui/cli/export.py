@@ -127,6 +127,7 @@ def register(app: typer.Typer) -> None:
             "imseek export photos.csv",
             "imseek export - --format jsonl --where \"format = 'JPEG'\" | jq .path",
             "imseek export beach.jsonl --text 'a beach' -n 200",
+            "imseek export cats --format imagefolder --tag cat --link hard",
             "imseek sample --diverse 100 --json | jq '.sample[].image_id' | imseek export hundred.csv --ids -",
         ),
     )(export)
@@ -146,8 +147,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="clip-retrieval, csv, faiss, jsonl or parquet (docs/exports.md); by default the ending of the "
-            "file's name tells.",
+            help="clip-retrieval, csv, faiss, fiftyone, imagefolder, jsonl, parquet, projector or webdataset "
+            "(docs/exports.md); by default the ending of the file's name tells.",
         ),
     ] = None,
     text: Annotated[

@@ -35,7 +35,7 @@ class ParquetSheet(Closing):
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
-        with _arrow_errors():
+        with arrow_errors():
             self._file = pq.ParquetFile(
                 raw, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
             )
@@ -75,7 +75,7 @@ class ParquetSheet(Closing):
     def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
         told = self._file.metadata.row_group(group)
         a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
-        with _arrow_errors():
+        with arrow_errors():
             yield from self._file.iter_batches(
                 min(max(_SLICE // a_row, 1), _ROWS),
                 row_groups=[group],
@@ -90,7 +90,7 @@ class ArrowSheet(Closing):
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._is_file = raw.read(6) == b"ARROW1"
-        with _arrow_errors():
+        with arrow_errors():
             self._schema = self._open(raw, None).schema
         self.columns = _columns(self._schema)
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
@@ -122,7 +122,7 @@ class ArrowSheet(Closing):
         return opener(raw, options=options)
 
     def _batches(self, raw: Any, names: Collection[str]) -> Iterator[pa.RecordBatch]:
-        with _arrow_errors():
+        with arrow_errors():
             reader = self._open(raw, sorted(self._schema.get_field_index(name) for name in names))
             if self._is_file:
                 for n in range(reader.num_record_batches):
@@ -143,7 +143,7 @@ class ArrowSheet(Closing):
 
 
 @contextmanager
-def _arrow_errors() -> Iterator[None]:
+def arrow_errors() -> Iterator[None]:
     """What Arrow raises for a damaged file becomes a MediaError; what the system raises (with a number) stays."""
     try:
         yield
@@ -214,7 +214,7 @@ def _numbered(
 
 
 def _rows(batch: pa.RecordBatch, labels: dict[str, tuple[str, ...]]) -> Iterator[Row]:
-    with _arrow_errors():
+    with arrow_errors():
         columns = [_values(batch.column(n), labels.get(name)) for n, name in enumerate(batch.schema.names)]
     for cells in zip(*columns, strict=True):
         yield dict(zip(batch.schema.names, cells, strict=True))
