@@ -3,7 +3,8 @@
     python bench/ray_index.py FOLDER [--part speed] [--part kills] [--images 400] [--kills 20] [--encoder builtin]
 
 speed  images/s of `Collection.index` by threads, and by one and two workers on a cluster of this machine that is up
-       already, in turn, `--rounds` times; medians, and their ratios to threads.
+       already, in turn, `--rounds` times; medians, their ratios to threads, and the CPU time of the process that
+       commits, which is what bounds a large cluster.
 kills  a run in a process of its own, with the fake encoder, two workers and small shards; `--kills` times a worker that
        is chosen at random gets SIGKILL, at a random moment after another part of the pictures has been committed. Then
        the process itself, in a second collection, and the same command again. Both collections are compared with what
@@ -59,19 +60,25 @@ def speed(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
 
     ways = {"threads": None, "1 worker": imseek.Ray(workers=1), "2 workers": imseek.Ray(workers=2)}
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    own: dict[str, list[float]] = {name: [] for name in ways}
     with connected(imseek.Ray(workers=2)):
         for n in range(options.rounds):
             for name, executor in ways.items():
                 with imseek.create(scratch / f"{name} {n}", encoder=options.encoder) as collection:
                     collection.search(np.ones(collection.info().encoder.dim))
-                    began = time.monotonic()
+                    began, busy = time.monotonic(), time.process_time()
                     report = collection.index([pictures], executor=executor)
+                    own[name].append((time.process_time() - busy) / report.added)
                     rates[name].append(report.added / (time.monotonic() - began))
                 print(f"  {name}: {rates[name][-1]:.1f} images/s ({load()})", flush=True)
     base = statistics.median(rates["threads"])
     for name, found in rates.items():
         middle = statistics.median(found)
-        print(f"{name:10} {middle:7.1f} images/s, {middle / base:.2f} of threads")
+        cpu = 1000 * statistics.median(own[name])
+        print(
+            f"{name:10} {middle:7.1f} images/s, {middle / base:.2f} of threads; {cpu:.2f} ms of CPU per image in the "
+            "process that commits"
+        )
 
 
 # -- kills -----------------------------------------------------------------------------------------------
@@ -84,18 +91,23 @@ def kills(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
     chance = random.Random(options.seed)
     print(f"{total} images, seed {options.seed}, {load()}")
 
-    first = scratch / "workers killed"
-    imseek.create(first, encoder="fake").close()
-    began, killed = time.monotonic(), 0
-    with driver(first, pictures) as run:
-        for done in progress_of(run):
-            if killed < options.kills and done >= (killed + 1) * total / (options.kills + 2):
-                time.sleep(chance.uniform(0, 1))
-                if victims := worker_processes(run.pid):
-                    os.kill(chance.choice(victims), signal.SIGKILL)
-                    killed += 1
-    print(f"{killed} workers killed in {time.monotonic() - began:.0f} s, exit code {run.returncode}")
-    compare(first, wanted)
+    killed = runs = 0
+    while killed < options.kills:
+        runs += 1
+        first = scratch / f"workers killed {runs}"
+        imseek.create(first, encoder="fake").close()
+        began, before = time.monotonic(), killed
+        with driver(first, pictures) as run:
+            for done in progress_of(run):
+                if killed < options.kills and done >= (killed - before + 1) * total / 16:
+                    time.sleep(chance.uniform(0, 1))
+                    if victims := worker_processes(run.pid):
+                        os.kill(chance.choice(victims), signal.SIGKILL)
+                        killed += 1
+        seconds = time.monotonic() - began
+        print(f"run {runs}: {killed - before} workers killed in {seconds:.0f} s, exit code {run.returncode}")
+        compare(first, wanted)
+    print(f"{killed} kills in {runs} runs")
 
     second = scratch / "driver killed"
     imseek.create(second, encoder="fake").close()
@@ -150,7 +162,8 @@ def wait_for_end(processes: list[int]) -> None:
         time.sleep(0.2)
     for pid in processes:
         if Path(f"/proc/{pid}").exists():
-            print(f"  process {pid} was still there: ended")
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+            print(f"  still there after a minute, ended: {command[:120]}")
             os.kill(pid, signal.SIGKILL)
 
 
