@@ -36,7 +36,7 @@ from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, Tell
 from imseek.data.vectors.joined import JoinedSnapshot
 from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
-from imseek.data.vectors.questions import Questions
+from imseek.data.vectors.questions import TRUTH, Questions
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
@@ -179,14 +179,14 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
 
 def drop_stale(writer: Writer) -> None:
     """Drop what of snapshots holds an image that has gone, for who wants its bytes gone too; damaged ones as well, and
-    those of spaces that are not in use."""
+    those of spaces that are not in use. Queries that are kept are vectors of images: they go in any case."""
     reader = Reader(writer.root)
     in_use = {space.space_id: space for space in reader.current.spaces}
     for space_id in map(int, reader.current.snapshots):
         found = indexed(reader, space_id) if space_id in in_use else None
         if found is None or all(part.dead for part in found.parts):
             drop(writer, space_id)
-        elif any(part.dead for part in found.parts):
+        elif any(part.dead for part in found.parts) or TRUTH in found.facts.sizes:
             keep(writer, in_use[space_id], found, [part for part in found.parts if not part.dead])
 
 

@@ -580,6 +580,15 @@ def index_and_renew(stage: Stage) -> None:
     stage.index()
 
 
+def index_and_grow(stage: Stage) -> None:
+    """What has come goes into a part of its own, beside the one that is there."""
+    from imseek.data import snapshot_parts
+
+    snapshot_parts.PART_ROWS = 5
+    snapshot_parts.DEAD_SHARE = 0.5
+    index_and_renew(stage)
+
+
 def purge_and_renew(stage: Stage) -> None:
     small_index()
     purge(stage)
@@ -747,6 +756,7 @@ SCENARIOS: dict[str, tuple[Callable[[Stage], None], Callable[[Stage], None]]] = 
     "repair captions": (without_a_file_of_captions, repair),
     "build an index": (in_pieces, build_index),
     "renew an index": (outgrown, index_and_renew),
+    "grow an index": (outgrown, index_and_grow),
     "purge an index": (with_a_dead_row_in_its_index, purge_and_renew),
     "repair an index": (with_a_hole_in_its_index, repair),
     "repair a shard": (without_a_vector_file, repair),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, kinds, tuning
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.joined import JoinedSnapshot
+from imseek.data.vectors.joins import Join
 from imseek.data.vectors.questions import Questions
 from imseek.search.query import Query, Term
 from imseek.types import BuildReport, IndexInfo, IndexPolicy
@@ -195,6 +197,11 @@ def test_a_part_of_which_much_has_gone_goes(root: Path) -> None:
     assert (info.rows, info.dead, info.tail) == (ROWS + 1500 - ROWS // 4, 0, 0)
     assert first not in parts_of(root)
     check(root)
+    # No part holds what has gone, but the queries that are kept may be vectors of it.
+    assert list(root.rglob("truth.npz"))
+    upkeep.purge(root)
+    assert not list(root.rglob("truth.npz"))
+    assert replace(told(root), bytes=0) == replace(info, bytes=0)
 
 
 def test_what_is_unlike_what_there_was_gets_lists_of_its_own(
@@ -363,6 +370,20 @@ def test_pictures(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch)
             assert len(found) > 5
         upkeep.purge(made.path)
         assert upkeep.verify(made.path).ok
+
+
+def test_all_that_are_near_are_found_in_all_parts(root: Path) -> None:
+    """As looking for duplicates asks: everything from a cosine on."""
+    build(root, "IVF16,PQ16x4fs")
+    grow(root, 1500, 5)
+    rows = clustered(1500, 5)[:60].astype(np.float16)
+    every = IdSet(ids_of(root))
+    found = Join(index_of(root), every).near(rows, 0.75, 50)
+    wanted = Join(index_of(root, "memory"), every).near(rows, 0.75, 50)
+    pairs, right = (set(zip(one.query.tolist(), one.ids.tolist(), strict=True)) for one in (found, wanted))
+    assert len(right) >= 60
+    assert pairs <= right
+    assert len(pairs) >= 0.98 * len(right)
 
 
 def index_of_memory(root: Path) -> list[int]:
