@@ -17,7 +17,7 @@ from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.record import Lease, Record
 from imseek.data.reader import Reader
-from imseek.errors import CollectionNotFoundError, ImseekError, UsageError
+from imseek.errors import CollectionNotFoundError, ImseekError, LockedError, UsageError
 from imseek.explore.reading import reading
 from imseek.search.blend import SAMPLE, sample_ids
 from imseek.search.cutoff import SAMPLE as CUTOFF_SAMPLE
@@ -81,7 +81,7 @@ class _Publishing:
             if before is not None and not left_behind and _same(before, target) and self._is_whole(target):
                 return self._report("already", before, anew=False, left_out=left_out)
             if not self._send(target, lease):
-                lease.keep = True
+                lease.completed = False
                 return self._report("interrupted", before, anew, left_out)
             record.write(self._client, target)
             if before is not None and anew:
@@ -111,12 +111,16 @@ class _Publishing:
         held.lease.take()
         try:
             yield held
+        except LockedError:
+            raise  # It is another one's by now.
         except BaseException:
-            held.keep = True  # Who searches is told that rows are of two generations.
+            with suppress(ImseekError):
+                held.lease.leave()
             raise
-        finally:
-            if not held.keep:
-                held.lease.release()
+        if held.completed:
+            held.lease.release()
+        else:
+            held.lease.leave()
 
     def _target(self, before: Record | None) -> tuple[Record, tuple[str, ...]]:
         """What there is to be, and in which collection of Milvus; and the columns that find no place in it."""
@@ -225,11 +229,11 @@ class _Publishing:
 
 
 class _Held:
-    """A lease, and whether it is to be left behind."""
+    """A lease, and whether what it was taken for was completed: if not, readers are told so."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        self.keep = False
+        self.completed = True
 
 
 def _same(one: Record, other: Record) -> bool:

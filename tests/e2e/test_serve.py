@@ -45,15 +45,24 @@ def server(root: Path) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(params=["folder", "server"])
-def searchable(request: pytest.FixtureRequest, root: Path, server: Server) -> Iterator[Searchable]:
-    """One suite over both: what is true of a folder is true of a server."""
-    opened = imseek.open(root if request.param == "folder" else server.url)
+@pytest.fixture(scope="module")
+def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = f"milvus://{tmp_path_factory.mktemp('milvus')}/photos.db"
+    imseek.publish.to_milvus(root, made)
+    return made
+
+
+@pytest.fixture(params=["folder", "server", "milvus"])
+def searchable(
+    request: pytest.FixtureRequest, root: Path, server: Server, published: str
+) -> Iterator[Searchable]:
+    """One suite over all: what is true of a folder is true of a server, and of what was published to Milvus."""
+    opened = imseek.open({"folder": root, "server": server.url, "milvus": published}[request.param])
     yield opened
     opened.close()
 
 
-def test_both_are_searchable(searchable: Searchable) -> None:
+def test_all_are_searchable(searchable: Searchable) -> None:
     assert isinstance(searchable, Searchable)
     assert searchable.info().uuid == searchable.uuid
     assert searchable.info().images == 8
@@ -72,7 +81,7 @@ QUESTIONS: list[Callable[[list[Path]], Any]] = [
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_server_answers_as_the_folder_does(
+def test_all_answer_as_the_folder_does(
     root: Path, searchable: Searchable, photo_files: list[Path], question: Callable[[list[Path]], Any]
 ) -> None:
     asked = question(photo_files)
@@ -120,7 +129,7 @@ def test_many_queries_images_and_pages(root: Path, searchable: Searchable, photo
         (lambda c: c.search(Path("/nowhere/at/all.png")), QueryError),
     ],
 )
-def test_both_refuse_alike(searchable: Searchable, ask: Callable[[Searchable], object], error: type) -> None:
+def test_all_refuse_alike(searchable: Searchable, ask: Callable[[Searchable], object], error: type) -> None:
     with pytest.raises(error):
         ask(searchable)
 

@@ -41,6 +41,7 @@ def test_the_commands_of_the_design_are_there() -> None:
         "tune",
         "watch",
         "serve",
+        "publish",
         "ui",
         "doctor",
         "demo",

@@ -242,13 +242,10 @@ class _Lite:
             users, uri = self._users.get(path, (0, None))
             if uri is None:
                 _check_folder(path, create=create)
-                log = logging.getLogger("milvus_lite")
-                level = log.level
-                log.setLevel(logging.CRITICAL)  # It tells why it cannot start by a traceback.
-                try:
-                    uri = server_manager_instance.start_and_get_uri(str(path))
-                finally:
-                    log.setLevel(level)
+                # They tell by tracebacks why one cannot start, and what of Milvus a Lite has not.
+                for name in ("milvus_lite", "grpc._server"):
+                    logging.getLogger(name).setLevel(logging.CRITICAL)
+                uri = server_manager_instance.start_and_get_uri(str(path))
                 if uri is None:
                     raise StorageError(
                         f"Milvus Lite cannot open {path}", hint="is it damaged, or on a read-only medium?"

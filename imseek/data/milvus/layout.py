@@ -21,9 +21,9 @@ VERSION: Final = 1
 LONGEST: Final = 65_535
 #: Fields that a collection of Milvus has at most (`proxy.maxFieldNum`).
 MOST_FIELDS: Final = 64
-#: The most tags of an image, and bytes of one.
+#: The most tags of an image, and bytes of one, which imseek lets have 200 characters.
 MOST_TAGS: Final = 1024
-LONGEST_TAG: Final = 2048
+LONGEST_TAG: Final = 800
 
 ID: Final = "image_id"
 DOCUMENT: Final = "document"

@@ -187,22 +187,43 @@ class Lease:
         self._client.delete(self._where, [_LEASE])
         self._client.flush(self._where)
 
-    def _write(self) -> None:
-        value = json.dumps({"token": self._token, "host": self._host, "pid": os.getpid(), "at": time.time()})
+    def leave(self) -> None:
+        """Let others publish, and readers know that this was not completed. Raises as Milvus does."""
+        self._write(ended=True)
+        self._client.flush(self._where)
+
+    def _write(self, *, ended: bool = False) -> None:
+        told = {
+            "token": self._token,
+            "host": self._host,
+            "pid": os.getpid(),
+            "at": time.time(),
+            "ended": ended,
+        }
+        value = json.dumps(told)
         self._client.upsert(self._where, [{"key": _LEASE, "value": value, **layout.NOTHING}])
 
     def _is_alive(self, held: Mapping[str, Any]) -> bool:
+        if held.get("ended"):
+            return False
         if held.get("host") != self._host:
             return time.time() - float(held.get("at", 0)) < _LEFT
         if held.get("pid") == os.getpid():
             return True
-        try:
-            os.kill(int(held.get("pid", 0)), 0)
-        except (ProcessLookupError, ValueError):
-            return False
-        except PermissionError:
-            pass
-        return True
+        return _runs(held.get("pid"))
+
+
+def _runs(pid: object) -> bool:
+    """Whether there is such a process on this machine."""
+    if not isinstance(pid, int) or not 0 < pid < 1 << 31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def pending(client: Client) -> Mapping[str, Any] | None:

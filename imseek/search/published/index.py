@@ -22,7 +22,7 @@ from imseek.search.published.reader import PublishedReader
 from imseek.types import Float32, SpaceInfo
 
 #: Rows that are asked for beyond those wanted: so many, or one in eight.
-_MORE: Final = 16
+_MORE: Final = 6
 _GROWTH: Final = 4
 #: How far Milvus' cosines may be off ours.
 _OFF: Final = 4e-6

@@ -106,7 +106,7 @@ def _rows(
 
 def _told(image: Image, place: tuple[int, bytes] | None) -> tuple[dict[str, Any], bool]:
     """What hits carry, and tags; and whether some of it was too long."""
-    tags = [tag for tag in image.tags if len(tag.encode()) <= layout.LONGEST_TAG][: layout.MOST_TAGS]
+    tags = list(image.tags[: layout.MOST_TAGS])
     while len(marks := layout.marks(tags)) > layout.LONGEST:
         tags.pop()
     shortened = len(tags) < len(image.tags)

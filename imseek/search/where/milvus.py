@@ -113,7 +113,7 @@ class _Writer:
         left, right = _bare(node.this), _bare(node.args["expression"])
         if self._is_column(left) and self._is_column(right):
             return self._two(self._column(left), self._column(right), operator)
-        if not self._is_column(left):
+        if not self._is_column(left) and self._is_column(right):
             left, right, operator = right, left, _TURNED[operator]
         return self._against(self._column(left), operator, self._constant(right))
 

@@ -44,6 +44,7 @@ from imseek.ui.cli import (
     moderate,
     outliers,
     probe,
+    publish,
     report,
     sample,
     search,
@@ -104,6 +105,7 @@ app.add_typer(source.app, name="source")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(encoders.app, name="encoders")
 serve.register(app)
+publish.register(app)
 ui.register(app)
 doctor.register(app)
 demo.register(app)

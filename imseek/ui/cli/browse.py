@@ -17,7 +17,7 @@ from imseek.errors import MissingExtraError, UsageError
 from imseek.ui.cli.newfile import new_file
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.search import Elsewhere, ServerOption, server_address
+from imseek.ui.cli.search import Elsewhere, ServerOption, at_server
 from imseek.ui.cli.texts import CollectionOption, WhereOption, current_folder, examples
 from imseek.ui.cli.viewer import view
 
@@ -72,8 +72,9 @@ def browse(
     with ExitStack() as stack:
         opened: Searchable
         if server is not None:
-            remote = imseek.connect(server_address(server, None if collection is None else [collection]))
-            opened = stack.enter_context(remote)
+            remote = at_server(server, None if collection is None else [collection], runtime)
+            stack.callback(remote.close)
+            opened = remote
             say_collection(Elsewhere(remote.name, server, "--server"))
         else:
             chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)

@@ -24,8 +24,9 @@ from imseek.ui.cli.texts import current_folder, examples, printable
 from imseek.ui.cli.viewer import view
 
 if TYPE_CHECKING:
-    from imseek import Runtime
+    from imseek import RemoteCollection, Runtime
     from imseek.library import Resolved
+    from imseek.published import PublishedCollection
     from imseek.search.query import Cutoff, Query
     from imseek.search.searchable import Searchable
     from imseek.types import SearchResult
@@ -42,7 +43,9 @@ CollectionsOption: TypeAlias = Annotated[
 ServerOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--server", metavar="URL", help="Ask a server (imseek serve), of whose collections -c names one."
+        "--server",
+        metavar="URL",
+        help="Ask a server (imseek serve), of whose collections -c names one, or what was published to milvus://….",
     ),
 ]
 #: So many of many queries are asked together.
@@ -150,7 +153,8 @@ def _answer(
         opened: list[Searchable] = []
         chosen: list[Resolved | Elsewhere] = []
         if server is not None:
-            remote = stack.enter_context(imseek.connect(server_address(server, named)))
+            remote = at_server(server, named, runtime)
+            stack.callback(remote.close)
             opened.append(remote)
             chosen.append(Elsewhere(remote.name, server, "--server"))
         else:
@@ -180,11 +184,26 @@ def _answer(
     return 0
 
 
-def server_address(server: str, named: Sequence[str] | None) -> str:
-    """Raises UsageError."""
+def at_server(
+    server: str, named: Sequence[str] | None, runtime: Runtime
+) -> RemoteCollection | PublishedCollection:
+    """What ``--server`` means. Raises UsageError, ServerError, StorageError."""
     if named and len(named) > 1:
         raise UsageError("a server is asked for one collection at a time")
-    return server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}"
+    from imseek.data.milvus.address import is_address
+
+    if is_address(server):
+        from imseek.published import connect
+
+        if named:
+            raise UsageError(
+                "a milvus:// address names its collection: -c does not go with it",
+                hint="milvus:///folder/photos.db#name, milvus://host:19530/database/name",
+            )
+        return connect(server, runtime=runtime, notify=say)
+    return imseek.connect(
+        server if not named else f"{server.rstrip('/')}/collections/{quote(named[0], safe='')}"
+    )
 
 
 def _search(opened: Sequence[Searchable], query: Query, *, metadata: bool, vectors: bool) -> SearchResult:

@@ -1,0 +1,94 @@
+"""``imseek publish``: a collection where a Milvus can search it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imseek import library
+from imseek.errors import UsageError
+from imseek.ui.cli import jsonout
+from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.progress import StopSignals, progress_bar
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+
+if TYPE_CHECKING:
+    from imseek.types.publish import PublishReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        "publish",
+        epilog=examples(
+            "imseek publish photos.db",
+            "imseek publish -c photos milvus://milvus.example.org:19530/default/photos",
+            "imseek search --server milvus:///srv/photos.db 'a red bicycle'",
+        ),
+    )(publish)
+
+
+def publish(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[COLLECTION] ADDRESS",
+            help="photos.db (Milvus Lite), http://host:19530, or milvus://host:19530/database/name. The token of a "
+            "server is read from IMSEEK_MILVUS_TOKEN.",
+        ),
+    ],
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Put vectors and metadata into Milvus, or bring what is there up to date (docs/milvus.md).
+
+    Only what differs is sent; what is gone is taken away. `imseek search --server milvus://…` searches it.
+    """
+    if len(names) > 2 or (len(names) == 2 and collection is not None):
+        raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")
+    address = names[-1]
+    wanted = names[0] if len(names) == 2 else collection
+    chosen = library.resolve(wanted, cwd=current_folder(), environ=os.environ)
+    if not as_json:
+        say_collection(chosen)
+    from imseek.publish import to_milvus
+
+    with StopSignals() as stop, progress_bar() as progress:
+        report = to_milvus(chosen.path, address, progress=progress, stop=stop.event)
+    if as_json:
+        jsonout.print_json(_json(report, chosen))
+    else:
+        for line in _lines(report):
+            say(line) if line.startswith("note") else print(line)
+    return stop.exit_code if report.outcome == "interrupted" else 0
+
+
+def _json(report: PublishReport, chosen: library.Resolved) -> dict[str, Any]:
+    found = {"collection": jsonout.collection(chosen), **asdict(report), "left_out": list(report.left_out)}
+    return {**found, "seconds": round(report.seconds, 3)}
+
+
+def _lines(report: PublishReport) -> list[str]:
+    where = printable(report.address)
+    if report.outcome == "already":
+        out = [
+            f"generation {report.generation} is published already: {count(report.images, 'image')} at {where}"
+        ]
+    else:
+        done = "published" if report.outcome == "published" else "interrupted; the same command goes on:"
+        out = [
+            f"{done} generation {report.generation} at {where}: {count(report.images, 'image')}, "
+            f"{count(report.sent, 'row')} sent, {report.removed:,} removed, {report.seconds:.1f} s"
+        ]
+    if report.anew:
+        out.append("note: columns or encoders have changed, so that all rows were written anew")
+    if report.shortened:
+        out.append(
+            f"note: {count(report.shortened, 'image')} had longer texts or more tags than Milvus takes"
+        )
+    if report.left_out:
+        names = printable(", ".join(report.left_out[:10]))
+        out.append(f"note: Milvus has no field left for {count(len(report.left_out), 'column')}: {names}")
+    return out
