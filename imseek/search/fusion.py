@@ -18,7 +18,8 @@ import numpy as np
 from imseek.data.vectors import Matches
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import top_k
-from imseek.search.stored import Allowed, Index
+from imseek.errors import QueryError
+from imseek.search.stored import Allowed, Index, deepest
 from imseek.types import Float32
 
 #: Lists begin with this many times ``k``, and a few more; each next one is that many times as long.
@@ -47,8 +48,10 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
     """
     if len(parts) == 1 or len(parts[0].index) == 0:
         return _search(parts[0], k, allowed, exact)
+    most = min((end for part in parts if (end := deepest(part.index)) is not None), default=None)
     fetch = _GROWTH * k + _FIRST
     while True:
+        fetch = fetch if most is None else min(fetch, most)
         lists = [_search(part, fetch, allowed, exact) for part in parts]
         ids = np.unique(np.concatenate([matches.ids for matches in lists]))
         if not len(ids):  # nothing is allowed
@@ -59,6 +62,11 @@ def best(parts: Sequence[Part], k: int, allowed: Allowed | None = None, *, exact
         # Rounding keeps the order of what it rounds, so the bound holds to the last bit.
         if matches.scores[-1] > _mean(parts, [found.scores[-1:] for found in lists])[0]:
             return matches
+        if fetch == most:
+            raise QueryError(
+                f"the best {k:,} over {len(parts)} spaces may lie beyond the best {most:,} of each, where this ends",
+                hint="a smaller limit, no cutoff, or words, which ask one space",
+            )
         fetch *= _GROWTH
 
 

@@ -79,6 +79,12 @@ class Index(Protocol):
     ) -> list[Matches]: ...
 
 
+def deepest(index: Index) -> int | None:
+    """How many rows one search gives at most, where that is bounded; None: all."""
+    found: int | None = getattr(index, "deepest", None)
+    return found
+
+
 class Edition(Protocol[StoredT_co]):
     """One generation while it is searched: :class:`imseek.search.editions.Edition` is that of a folder.
 

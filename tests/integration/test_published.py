@@ -592,6 +592,17 @@ def test_ranks_that_milvus_does_not_give_are_refused(small: Small, monkeypatch: 
             published.search("red", limit=7)
 
 
+def test_the_best_over_two_spaces_is_proved_or_refused(
+    both: tuple[imseek.Collection, PublishedCollection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, published = both
+    monkeypatch.setattr("imseek.search.published.index.DEEPEST", 20)
+    check_same(collection.search(3, limit=1), published.search(3, limit=1))
+    monkeypatch.setattr("imseek.search.published.index.DEEPEST", 10)
+    with pytest.raises(QueryError, match="beyond the best 10 of each"):
+        published.search(3, limit=10)
+
+
 def test_texts_and_tags_that_are_too_long_are_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "MOST_TAGS", 1)
     with Writer(small.root, "test") as writer:

@@ -25,8 +25,10 @@ from imseek.errors import (
 )
 from imseek.types import Float32
 
-#: Seconds that a Milvus may take for one request.
+#: Seconds that a Milvus may take for one request; for one that writes, in which Milvus Lite now and then sorts all
+#: that it has.
 TIMEOUT: Final = 60.0
+_WRITING: Final = 600.0
 #: Seconds that it may take to answer at all.
 _GREETING: Final = 10.0
 #: Rows that one search or query may give (`quotaAndLimits.limits.topK` and `maxQueryResultWindow` of a cluster).
@@ -103,18 +105,18 @@ class Client:
     def flush(self, name: str) -> None:
         """What was written is on disk, then."""
         with self._explained():
-            self._client.flush(name, timeout=TIMEOUT)
+            self._client.flush(name, timeout=_WRITING)
 
     # -- rows ----------------------------------------------------------------------------------------------
 
     def upsert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         with self._explained():
-            self._client.upsert(name, [dict(row) for row in rows], timeout=TIMEOUT)
+            self._client.upsert(name, [dict(row) for row in rows], timeout=_WRITING)
 
     def delete(self, name: str, ids: Sequence[int | str]) -> None:
         for start in range(0, len(ids), _LISTED):
             with self._explained():
-                self._client.delete(name, ids=list(ids[start : start + _LISTED]), timeout=TIMEOUT)
+                self._client.delete(name, ids=list(ids[start : start + _LISTED]), timeout=_WRITING)
 
     def get(self, name: str, ids: Sequence[int | str], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Rows by primary key, those that there are, in no order."""
@@ -188,7 +190,7 @@ class Client:
         """For reading: a collection that a Milvus has not loaded answers nothing."""
         if name not in self._loaded:
             with self._explained():
-                self._client.load_collection(name, timeout=TIMEOUT)
+                self._client.load_collection(name, timeout=_WRITING)
             self._loaded.add(name)
         with self._explained():
             yield

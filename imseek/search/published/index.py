@@ -56,6 +56,11 @@ class PublishedIndex:
 
     exact: Final = True
 
+    @property
+    def deepest(self) -> int:
+        """See :func:`imseek.search.stored.deepest`."""
+        return DEEPEST
+
     def __len__(self) -> int:
         return self._count
 
