@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
+    from imseek.published import PublishedCollection
     from imseek.remote import RemoteCollection, connect
     from imseek.search.query import Query, Term
     from imseek.search.searchable import Searchable
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         Place,
         Problem,
         Progress,
+        PublishReport,
         PurgeReport,
         QualityReport,
         ReencodeReport,
@@ -113,6 +115,7 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "PublishedCollection": "imseek.published",
     "RemoteCollection": "imseek.remote",
     "Searchable": "imseek.search.searchable",
     "connect": "imseek.remote",
@@ -137,6 +140,7 @@ _HOMES = {
     "Place": "imseek.types",
     "Problem": "imseek.types",
     "Progress": "imseek.types",
+    "PublishReport": "imseek.types",
     "PurgeReport": "imseek.types",
     "RepairReport": "imseek.types",
     "DropReport": "imseek.types",
@@ -241,6 +245,8 @@ __all__ = [
     "Place",
     "Problem",
     "Progress",
+    "PublishReport",
+    "PublishedCollection",
     "PurgeReport",
     "QualityReport",
     "Query",

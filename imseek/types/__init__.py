@@ -110,6 +110,7 @@ from imseek.types.pictures import (
     display_path,
     path_json,
 )
+from imseek.types.publish import PublishReport
 from imseek.types.report import CollectionReport, Contents, Counts, Spread
 from imseek.types.runs import (
     Failure,
@@ -222,6 +223,7 @@ __all__ = [
     "Problem",
     "Progress",
     "ProgressCallback",
+    "PublishReport",
     "PurgeReport",
     "QualityKind",
     "QualityList",
