@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from imseek.collection import Collection, create, open  # noqa: A004 - imseek.open, as in gzip.open
     from imseek.encoders.runtime import Runtime
+    from imseek.published import PublishedCollection
     from imseek.remote import RemoteCollection, connect
     from imseek.search.query import Query, Term
     from imseek.search.searchable import Searchable
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
         Place,
         Problem,
         Progress,
+        PublishReport,
         PurgeReport,
         QualityReport,
         Ray,
@@ -122,6 +124,7 @@ _HOMES = {
     "Query": "imseek.search.query",
     "Runtime": "imseek.encoders.runtime",
     "Term": "imseek.search.query",
+    "PublishedCollection": "imseek.published",
     "RemoteCollection": "imseek.remote",
     "Searchable": "imseek.search.searchable",
     "connect": "imseek.remote",
@@ -149,6 +152,7 @@ _HOMES = {
     "Place": "imseek.types",
     "Problem": "imseek.types",
     "Progress": "imseek.types",
+    "PublishReport": "imseek.types",
     "PurgeReport": "imseek.types",
     "Ray": "imseek.types",
     "RepairReport": "imseek.types",
@@ -263,6 +267,8 @@ __all__ = [
     "Place",
     "Problem",
     "Progress",
+    "PublishReport",
+    "PublishedCollection",
     "PurgeReport",
     "QualityReport",
     "Query",

@@ -1,4 +1,4 @@
-"""What collections have in common, wherever they are: a folder here, a server elsewhere."""
+"""What collections have in common, wherever they are: a folder here, a server elsewhere, rows in a Milvus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ VECTOR: Final = 10
 
 @runtime_checkable
 class Searchable(Protocol):
-    """A :class:`imseek.Collection`, or one that a server has (:class:`imseek.RemoteCollection`)."""
+    """A :class:`imseek.Collection`, one that a server has (:class:`imseek.RemoteCollection`), or one that was published
+    to Milvus (:class:`imseek.PublishedCollection`)."""
 
     @property
     def uuid(self) -> str: ...

@@ -113,6 +113,7 @@ from imseek.types.pictures import (
     display_path,
     path_json,
 )
+from imseek.types.publish import PublishReport
 from imseek.types.report import CollectionReport, Contents, Counts, Spread
 from imseek.types.runs import (
     Failure,
@@ -230,6 +231,7 @@ __all__ = [
     "Problem",
     "Progress",
     "ProgressCallback",
+    "PublishReport",
     "PurgeReport",
     "QualityKind",
     "QualityList",

@@ -27,6 +27,7 @@ from imseek.data.milvus.client import Client
 from imseek.data.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
+    CorruptCollectionError,
     EncoderMismatchError,
     EncoderUnavailableError,
     ExpiredPageError,
@@ -480,6 +481,44 @@ def test_records_of_later_layouts_and_damaged_ones(small: Small) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         imseek.open(small.address)
     client.close()
+
+
+UNREADABLE = [
+    "",
+    "[]",
+    "{}",
+    '{"metadata": 1, "place": null}',
+    '{"metadata": {}, "place": [9, "AA=="]}',
+    "\\",
+]
+
+
+def test_rows_that_cannot_be_read_are_told_so(small: Small) -> None:
+    small.publish()
+    client = Client(parse(small.address))
+    rows = small.rows(client)
+    row = client.get(rows, [3], ["*"])[0]
+    for document in UNREADABLE:
+        client.upsert(rows, [{**row, layout.DOCUMENT: document, layout.DIGEST: 0}])
+        with imseek.open(small.address) as published:
+            with pytest.raises(CorruptCollectionError, match="image 3"):
+                published.search("red")
+            with pytest.raises(CorruptCollectionError, match="image 3"):
+                published.get(3)
+            assert published.get(2).image_id == 2
+    client.close()
+
+
+def test_a_row_that_was_altered_is_put_right_by_the_next_change(small: Small) -> None:
+    small.publish()
+    client = Client(parse(small.address))
+    rows = small.rows(client)
+    row = client.get(rows, [3], ["*"])[0]
+    client.upsert(rows, [{**row, layout.DOCUMENT: "", layout.DIGEST: 0}])
+    client.close()
+    imseek.tags.add(small.root, "new", [1])
+    assert small.publish().sent == 2
+    small.check()
 
 
 def test_two_at_once(small: Small) -> None:

@@ -29,6 +29,8 @@ _NOW: Final = "now"
 _LEASE: Final = "lease"
 _BEGUN: Final = "begun"
 _PIECE: Final = 30_000
+#: Pieces that a record has at most.
+_MOST: Final = 10_000
 #: Seconds after which the lease of another host counts as left behind.
 _LEFT: Final = 300.0
 #: How often a record is read again that another process is just replacing.
@@ -107,7 +109,7 @@ def read(client: Client) -> Record:
             )
         try:
             pieces, digest = json.loads(now)
-            keys = [_key(n) for n in range(pieces)]
+            keys = [_key(n) for n in range(min(pieces, _MOST))]
             found = _values(client, keys)
             text = "".join(found[key] for key in keys)
             if hashlib.sha256(text.encode()).hexdigest() == digest:

@@ -73,11 +73,7 @@ class PublishedReader:
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         documents = self._looked_up(image_ids)
-        return {
-            i: (place[0], base64.b64decode(place[1]))
-            for i, document in documents.items()
-            if (place := document["place"]) is not None
-        }
+        return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
 
     def sources(self) -> dict[int, SourceRow]:
         return dict(self.record.sources)
@@ -120,16 +116,20 @@ class PublishedReader:
         return found
 
     def _document(self, row: dict[str, Any]) -> dict[str, Any]:
+        """``metadata``, and ``place``: source and path within it, or None."""
         try:
             document = json.loads(row[layout.DOCUMENT])
-            if isinstance(document["metadata"], dict) and len(document["place"] or "ab") == 2:
-                return dict(document)
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise CorruptCollectionError(
-            f"image {row[layout.ID]} of {self.client.address} cannot be read",
-            hint="imseek publish writes again what differs",
-        )
+            place = document["place"]
+            if place is not None:
+                source_id, path = place
+                place = int(source_id), base64.b64decode(path)
+                self.record.sources[place[0]]
+            return {"metadata": {**document["metadata"]}, "place": place}
+        except (ValueError, LookupError, TypeError) as error:
+            raise CorruptCollectionError(
+                f"image {row[layout.ID]} of {self.client.address} cannot be read",
+                hint="imseek publish writes again what differs",
+            ) from error
 
 
 def _possible(image_ids: Sequence[int]) -> list[int]:
