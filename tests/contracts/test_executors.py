@@ -205,7 +205,9 @@ def test_stopping_keeps_what_was_committed_and_the_next_run_goes_on(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_killed_worker_costs_its_unfinished_shard_only(tmp_path: Path) -> None:
+def test_a_killed_worker_costs_its_unfinished_shard_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """SIGKILL to one of two processes in the middle of a run: all is there once, and others have done the rest."""
     made = pictures(*range(120))
     folder = CASES[0].write(tmp_path, made)
@@ -225,6 +227,7 @@ def test_a_killed_worker_costs_its_unfinished_shard_only(tmp_path: Path) -> None
         assert (report.added, report.skipped, report.live) == (120, 0, 120)
         lost = "1 worker was lost during the run; what was in hand there was done again"
         assert report.notes[-1] == lost
+        assert "died" not in capfd.readouterr().out  # Where `--json` goes.
         hashes = {collection.read(image_id) for image_id in content_of(collection)}
         assert hashes == {picture.data for picture in made.values()}
         assert collection.index(executor=imseek.Ray(workers=2)).unchanged == 120

@@ -55,9 +55,11 @@ def connected(options: Ray) -> Iterator[Any]:
             except Exception as error:  # Of many kinds, none of them documented.
                 where = "on this machine" if address is None else f"at {address}"
                 raise ExecutorError(
-                    f"no Ray cluster {where}: {error}", hint="`ray start --head` begins one; docs/scale.md"
+                    f"no Ray cluster {where}: {error}",
+                    hint="`ray start --head` begins one; one that has a token wants RAY_AUTH_MODE=token here too",
                 ) from error
-        yield ray
+        with _silent(ray):
+            yield ray
     finally:
         with _handlers_kept():
             ray.shutdown()
@@ -70,6 +72,22 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
+
+
+@contextmanager
+def _silent(ray: Any) -> Iterator[None]:
+    """Ray prints to standard output, whatever it is told, that a worker has died; there the run's own report goes. It
+    has one switch for it, which is not documented."""
+    inner: Any = getattr(getattr(ray, "_private", None), "worker", None)
+    before = getattr(inner, "_worker_logs_enabled", None)
+    if before is None:
+        yield
+        return
+    inner._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        inner._worker_logs_enabled = before
 
 
 def _own(options: Ray) -> dict[str, Any]:
