@@ -126,6 +126,7 @@ from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.types.upkeep import (
     BuildReport,
     CaptionReport,
+    CatalogReport,
     DiskUse,
     DropReport,
     Due,
@@ -148,6 +149,7 @@ __all__ = [
     "BuildReport",
     "Calibration",
     "CaptionReport",
+    "CatalogReport",
     "ClassAccuracy",
     "ClassCount",
     "Cluster",

@@ -284,6 +284,8 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: body.get(name) for name in ("merge", "purge", "captions", "measured", "reencode", "dropped")
     }
+    if "catalog" in body:
+        found["catalog"] = body["catalog"]
     reports = done.get("index")
     found["index"] = None if reports is None else [asdict(report) for report in reports]
     return found
