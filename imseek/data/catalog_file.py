@@ -42,6 +42,15 @@ class Asked(Protocol):
     def close(self) -> None: ...
 
 
+def address_of(root: Path) -> str | None:
+    """The URL of the database that has the catalog, None where it is a file."""
+    if not layout.is_elsewhere(root):
+        return None
+    from imseek.data.postgres.address import read_address
+
+    return read_address(root).url
+
+
 @contextmanager
 def connect_read_only(root: Path) -> Iterator[Asked]:
     """A read-only connection to the catalog, for queries in the body of the ``with``.

@@ -67,7 +67,8 @@ def test_a_journey(cli, home, shared, album, catalog, later) -> None:
     assert cli("collection", "verify", shared).out.startswith("0 problems in ")
 
     told = cli("info", "-c", shared, "--json").json("info")
-    assert (told["images"], told["writer"]) == (9, None)
+    assert (told["images"], told["writer"], told["catalog"], told["format"]) == (9, None, catalog, 2)
+    assert f"catalog     {catalog}\n" in cli("info", "-c", shared).out
     kinds = {job["kind"] for job in cli("jobs", "list", "-c", shared, "--json").json("jobs")["jobs"]}
     assert kinds >= {"index", "tag add", "judge", "maintain --purge"}
     assert cli("doctor", "-c", shared).code == 0

@@ -22,7 +22,7 @@ from imseek.data import durable, layout, lock, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import read_current, read_identity
 from imseek.data.durable import write_file
-from imseek.data.postgres.address import read_address
+from imseek.data.postgres.address import Address, read_address
 from imseek.data.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
@@ -386,6 +386,57 @@ def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, catalog: str, phot
             assert collection.index().unchanged == 8
     assert read_identity(root).format == 2
     assert imseek.upkeep.move_catalog(root, catalog).rows == 0, "the URL that it has already"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from imseek.data import durable
+from imseek.data.postgres import moving
+root, to, module, name = sys.argv[1:]
+setattr({"moving": moving, "durable": durable}[module], name, lambda *_, **__: os._exit(9))
+moving.move(Path(root), to)
+"""
+
+
+@pytest.mark.parametrize(
+    ("back", "module", "name"),
+    [
+        (False, "moving", "write_address"),
+        (False, "moving", "_clear_away"),
+        (True, "durable", "publish"),
+        (True, "moving", "write_identity"),
+        (True, "moving", "drop_schema"),
+    ],
+)
+def test_a_move_that_is_killed_has_happened_or_not(
+    tmp_path: Path, catalog: str, postgres: Server, back: bool, module: str, name: str
+) -> None:
+    root = tmp_path / "made"
+    imseek.create(root, encoder="fake", catalog=catalog if back else None).close()
+    with Writer(root, "test") as writer:
+        add(writer, b"kept")
+    uuid = read_identity(root).uuid
+    to = "sqlite" if back else catalog
+    command = [sys.executable, "-W", "error", "-c", KILLED, root, to, module, name]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert roots(root) == [b"/kept"]
+    assert imseek.upkeep.verify(root).ok
+    with Writer(root, "test") as writer:
+        add(writer, b"next")
+    if (
+        layout.is_elsewhere(root) == back
+    ):  # It has not happened: it is done again, over what is left in the database.
+        if not back:
+            postgres.admin(f'DROP SCHEMA "{Address(uuid, catalog).schema}" CASCADE', "shared")
+        imseek.upkeep.move_catalog(root, to)
+    elif name in ("write_identity", "_clear_away"):
+        imseek.upkeep.move_catalog(root, to)
+    assert layout.is_elsewhere(root) != back
+    assert roots(root) == [b"/kept", b"/next"]
+    assert read_identity(root).format == (1 if back else 2)
+    assert (root / layout.CATALOG).exists() == back
+    assert imseek.upkeep.verify(root).ok
 
 
 def test_a_copy_of_a_collection_does_not_take_the_catalog_of_the_first(tmp_path: Path, catalog: str) -> None:

@@ -93,9 +93,15 @@ def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, w
 
 
 def is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
-    """Whether an idle connection is one still, as far as can be told without asking: a server that has ended it has
-    said so, and nobody has read that yet."""
+    """Whether an idle connection is one still, as far as its server has said. It is asked only where there is something
+    to read: that it has ended the session, or a notice."""
     if connection.closed:
         return False
-    readable, _, _ = select.select([connection.fileno()], [], [], 0)
-    return not readable
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        try:
+            connection.execute("SELECT 1")
+        except driver().Error:
+            return False
+    return True

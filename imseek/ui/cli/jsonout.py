@@ -226,6 +226,8 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
         "index_policy": asdict(found.policy),
         "sources": [source(s) for s in found.sources],
     }
+    if found.catalog is not None:
+        body["catalog"] = found.catalog
     if failures:
         body["failures"] = [_failure(failure) for failure in found.failures]
     return body
