@@ -220,6 +220,26 @@ def test_a_writer_that_is_cut_off_in_the_middle_of_a_change_loses_that_one(
     assert imseek.upkeep.verify(root).ok
 
 
+def test_a_commit_of_which_nobody_hears_is_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks between the commit and the word of it."""
+    psycopg = pytest.importorskip("psycopg")
+    commit = psycopg.Connection.commit
+
+    def unheard(connection: Any) -> None:
+        commit(connection)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    with Writer(root, "test") as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(psycopg.Connection, "commit", unheard)
+            with pytest.raises(StorageError, match="closed the connection"):
+                add(writer, b"perhaps")
+        assert read_current(root).generation == writer.generation == 1
+        add(writer, b"next")
+    assert roots(root) == [b"/perhaps", b"/next"]
+    assert imseek.upkeep.verify(root).ok
+
+
 def test_what_a_fenced_writer_publishes_late_takes_no_name_of_the_next_one(
     root: Path, postgres: Server
 ) -> None:
