@@ -325,6 +325,14 @@ def test_a_wrong_password_is_told_and_never_shown(
         with pytest.raises(StorageError, match="password authentication failed") as trouble:
             imseek.create(tmp_path / "other", encoder="fake", catalog=url)
         assert "sesame" not in f"{trouble.value} {trouble.value.hint}"
+        rules.write_text("local all all trust\nhost all all 127.0.0.1/32 password\n")
+        patch.setenv("PGPASSWORD", "sesame")
+        own.stop()
+        own.start()
+        with pytest.raises(StorageError, match="cleartext password"):
+            imseek.open(tmp_path / "made")
+        patch.setenv("PGREQUIREAUTH", "password")
+        assert imseek.open(tmp_path / "made").info().images == 0
 
 
 @pytest.mark.parametrize(

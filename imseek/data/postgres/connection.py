@@ -22,6 +22,8 @@ _USUAL: dict[str, Any] = {
     "keepalives_count": 6,
 }
 _CONNECT_SECONDS = 10
+#: The version of libpq that can refuse ways of authentication.
+_KNOWS_REQUIRE_AUTH = 160000
 
 #: Nobody is to end a session of ours for being long idle (pictures are encoded), nor a commit for taking long.
 #: Acknowledged means durable, also where the server is set to be quick. Settings that an old server lacks are left out.
@@ -61,9 +63,13 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
     from psycopg.conninfo import conninfo_to_dict
 
     usual = _USUAL if "PGCONNECT_TIMEOUT" in os.environ else {**_USUAL, "connect_timeout": _CONNECT_SECONDS}
+    ours: dict[str, Any] = {"client_encoding": "utf8"}
+    if "PGREQUIREAUTH" not in os.environ and library.pq.version() >= _KNOWS_REQUIRE_AUTH:
+        # A collection that came from elsewhere names a server of its choice: it is not told a password.
+        ours["require_auth"] = "!password"
     try:
         connection: psycopg.Connection[tuple[Any, ...]] = library.connect(
-            **{**usual, **conninfo_to_dict(address.url)}, client_encoding="utf8", autocommit=True
+            **{**usual, **conninfo_to_dict(address.url), **ours}, autocommit=True
         )
         try:
             _set_up(connection, address, writing)
