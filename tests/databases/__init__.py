@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+#: Where tests are killed, so that no fixture ends the server, the kernel does.
+_UNTIL_WE_DIE = ("setpriv", "--pdeathsig", "INT") if shutil.which("setpriv") else ()
 #: The role that owns what the tests make.
 OWNER = "imseek"
 
@@ -87,6 +89,7 @@ class Server:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *_UNTIL_WE_DIE,
                     binaries / "postgres",
                     *("-D", self.folder / "data", "-p", str(self.port), "-k", self.folder),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"),
