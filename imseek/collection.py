@@ -50,6 +50,7 @@ def create(
     also: Sequence[str] = (),
     captions: bool = False,
     here: bool = False,
+    catalog: str | None = None,
     runtime: Runtime | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Collection:
@@ -62,12 +63,14 @@ def create(
     of pictures are embedded too, by the encoder of the first space, so that they can be searched (``by="caption"``)
     and compared with their pictures (:mod:`imseek.captions`). ``here`` is for a collection
     that lies inside the folder it describes (``<folder>/.imseek``): places below that folder are kept relative to
-    it, so that both can be moved together. ``runtime`` is as for :func:`open`. ``notify`` is given a line before
+    it, so that both can be moved together. ``catalog`` is the URL of a PostgreSQL database, without a password, where
+    several hosts are to share the collection: its catalog then lies there instead of in a SQLite file
+    (docs/postgres.md). ``runtime`` is as for :func:`open`. ``notify`` is given a line before
     weights are downloaded: which, how large, under which licence.
 
-    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, and UsageError
-    where two spaces would have the same encoder, or where ``encoder`` knows no words and one of ``also`` does, or
-    ``captions`` are wanted.
+    Raises CollectionExistsError, UnknownEncoderError, EncoderUnavailableError, MissingExtraError, StorageError where a
+    server does not answer, and UsageError where two spaces would have the same encoder, or where ``encoder`` knows no
+    words and one of ``also`` does, or ``captions`` are wanted.
     """
     from imseek.data.create import create as create_files
 
@@ -93,7 +96,7 @@ def create(
         check_knows_words(encoders[0])
         spaces.append({**spaces[0], "modality": "text"})
     root = Path(path).expanduser().absolute()
-    create_files(root, spaces, relative_places=here)
+    create_files(root, spaces, relative_places=here, catalog=catalog)
     return Collection(root, runtime, notify, _loaded=loaded)
 
 

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from imseek.errors import (
     AmbiguousCollectionError,
     CollectionExistsError,
     CollectionNotFoundError,
+    ImseekError,
     UsageError,
 )
 
@@ -159,9 +161,10 @@ def delete(path: Path, name: str) -> None:
     """Delete a collection; the pictures it was made from stay.
 
     It is moved aside first, so that a deletion that is cut short leaves no half collection behind, and what
-    an earlier one left beside it is removed too. A link is removed with the collection that it leads to.
-    Raises UsageError for a folder that holds anything else, CollectionNotFoundError, LockedError while a
-    writer is at work, OSError; UsageError too where files that were put away would be hard to bring back.
+    an earlier one left beside it is removed too. A catalog on a server goes with it. A link is removed with the
+    collection that it leads to. Raises UsageError for a folder that holds anything else, CollectionNotFoundError,
+    LockedError while a writer is at work, StorageError where a server does not answer, OSError; UsageError too where
+    files that were put away would be hard to bring back.
     """
     from imseek.curate.acts import journal
 
@@ -182,9 +185,20 @@ def delete(path: Path, name: str) -> None:
     _move(path, name, aside)
     if link.is_symlink():
         link.unlink()
-    shutil.rmtree(aside)
+    _remove(aside)
     for leftover in path.parent.glob(f"{_ASIDE}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(ImseekError, OSError):
+            _remove(leftover)
+
+
+def _remove(folder: Path) -> None:
+    """With the catalog that a server has of it."""
+    if layout.is_elsewhere(folder):
+        from imseek.data.postgres.address import read_address
+        from imseek.data.postgres.catalog import drop_schema
+
+        drop_schema(read_address(folder))
+    shutil.rmtree(folder)
 
 
 def _choose(
@@ -229,9 +243,9 @@ def _move(source: Path, name: str, target: Path) -> None:
     if target.exists():
         raise CollectionExistsError(f"there is already a {target.name!r}", hint="choose another name")
     from imseek.data import durable
-    from imseek.data.lock import WriterLock
+    from imseek.data.lock import lock_of
 
-    lock = WriterLock(source)
+    lock = lock_of(source)
     lock.acquire()
     try:
         durable.publish([(source, target)])

@@ -15,6 +15,7 @@ from imseek.errors import UsageError
 from imseek.types import (
     BuildReport,
     CaptionReport,
+    CatalogReport,
     DiskUse,
     DropReport,
     Due,
@@ -326,3 +327,18 @@ def drop_space(path: str | os.PathLike[str], space_id: int) -> DropReport:
         spaces.find(writer, space_id)
         check_drop(spaces.stored(writer), space_id)
         return spaces.drop(writer, space_id)
+
+
+def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
+    """Move the catalog to the PostgreSQL database with the URL ``to``, where several hosts are to share the collection
+    (docs/postgres.md), or with ``sqlite`` back into its folder.
+
+    Where it is in a database already, a URL tells the collection where that is now, and nothing is copied. Raises
+    UsageError for a URL that cannot be kept, CollectionNotFoundError, LockedError, ReadOnlyError,
+    CorruptCollectionError where the catalog is damaged or none is there, StorageError, and MissingExtraError.
+    """
+    from imseek.data.postgres import moving
+
+    root = Path(path).expanduser().absolute()
+    with explained(root):
+        return moving.move(root, to)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import databases
 import pytest
 
 import imseek
@@ -80,8 +81,28 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[databases.Server]:
+    """A PostgreSQL server of this process of tests. Without PostgreSQL these tests skip; in CI they fail."""
+    databases.require()
+    with databases.started() as server:
+        yield server
+
+
 @pytest.fixture
-def collection(tmp_path: Path) -> Iterator[imseek.Collection]:
+def catalog(request: pytest.FixtureRequest) -> str | None:
+    """Where collections of a test have their catalog: None in a file, else the URL of a database.
+
+    ``pytestmark = BOTH_CATALOGS`` runs the tests of a module on both.
+    """
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    server: databases.Server = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture
+def collection(tmp_path: Path, catalog: str | None) -> Iterator[imseek.Collection]:
     """An empty collection with the fake encoder."""
-    with imseek.create(tmp_path / "collection", encoder="fake") as made:
+    with imseek.create(tmp_path / "collection", encoder="fake", catalog=catalog) as made:
         yield made

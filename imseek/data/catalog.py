@@ -131,7 +131,12 @@ def live(table: Any, generation: int = FOREVER - 1) -> Any:
 
 
 class Catalog:
-    """The writer's connection to the catalog, and the queries that a run asks of it."""
+    """The writer's connection to the catalog, and the queries that a run asks of it.
+
+    ``is_shared`` tells of one that other hosts write too, and that no file of the collection holds.
+    """
+
+    is_shared = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -167,6 +172,9 @@ class Catalog:
         """
         with self._translated(), self.engine.begin() as connection:
             yield connection
+
+    def state(self, connection: Connection, current: Current) -> None:
+        """Let the catalog say what readers ask for first: here ``current.json`` does, once this is committed."""
 
     def scrub(self) -> None:
         """Write the file anew, so that what was deleted is in no page of it and not in its log either.

@@ -6,9 +6,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from imseek.data import layout
 from imseek.data.sqlite_errors import storage_error
@@ -18,16 +19,79 @@ from imseek.errors import ImseekError
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
 
 
+class Rows(Protocol):
+    """What a query gives, as cursors do."""
+
+    @property
+    def description(self) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int = ..., /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Asked(Protocol):
+    """A connection for questions: one of :mod:`sqlite3`, or one to a server that takes the same SQL."""
+
+    def execute(self, query: str, values: Any = ..., /) -> Rows: ...
+
+    def close(self) -> None: ...
+
+
+def address_of(root: Path) -> str | None:
+    """The URL of the database that has the catalog, None where it is a file."""
+    if not layout.is_elsewhere(root):
+        return None
+    from imseek.data.postgres.address import read_address
+
+    return read_address(root).url
+
+
 @contextmanager
-def connect_read_only(root: Path) -> Iterator[sqlite3.Connection]:
+def connect_read_only(root: Path) -> Iterator[Asked]:
     """A read-only connection to the catalog, for queries in the body of the ``with``.
 
     Raises CorruptCollectionError where SQLite cannot read it, LockedError or StorageError where it cannot now, and
     FormatVersionError where a later imseek has changed what the query asks for.
     """
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        with reading.asking(root) as asked:
+            yield asked
+        return
+    with connect_file(root) as connection:
+        yield connection
+
+
+@contextmanager
+def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
+    """As :func:`connect_read_only`, for what only a catalog in SQLite can be asked."""
     path = root / layout.CATALOG
     with _told(path), closing(open_catalog(path)) as connection:
         yield connection
+
+
+def open_reading(root: Path) -> Asked:
+    """A connection for reading that the caller closes; its errors are for :func:`told`. One thread at a time."""
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        return reading.opened(root)
+    return open_catalog(root / layout.CATALOG)
+
+
+def told(root: Path) -> AbstractContextManager[None]:
+    """What the catalog of a collection raises, as our own errors: as :func:`connect_read_only`."""
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        return reading.told(root)
+    return _told(root / layout.CATALOG)
 
 
 @contextmanager
@@ -100,9 +164,10 @@ class HeldCatalog:
         self._key: tuple[int, ...] = ()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Asked]:
         """Raises as :func:`connect_read_only`."""
-        if not os.access(self._path.parent, os.W_OK):
+        # Those to a server are held already, by all who ask it.
+        if layout.is_elsewhere(self._path.parent) or not os.access(self._path.parent, os.W_OK):
             with connect_read_only(self._path.parent) as connection:
                 yield connection
             return

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from imseek.data import backup, durable, layout
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog_file import connect_file
 from imseek.data.current import read_sealed
 from imseek.data.durable import Written
 from imseek.errors import CorruptCollectionError
@@ -61,7 +61,7 @@ def of_catalog(root: Path) -> Written:
     process (sqlite.org/howtocorrupt.html, 2.2). The bytes are those of its serialisation, page by page: all at once
     they would have to fit into memory, and SQLite makes no more than two gigabytes of them.
     """
-    with connect_read_only(root) as connection:
+    with connect_file(root) as connection:
         seen, size = hashlib.sha256(), 0
         for page in _pages(connection):
             seen.update(page)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from imseek.data import layout
-from imseek.data.catalog_file import connect_read_only, open_catalog
+from imseek.data.catalog_file import Asked, connect_read_only, open_reading, told
 from imseek.data.reader import FOREVER, chunks
-from imseek.data.sqlite_errors import storage_error
+from imseek.errors import StorageError
 
 
 class HashLookup:
@@ -25,7 +23,7 @@ class HashLookup:
             "state IN ('live', 'quarantined')" if kept else "shard_id IS NOT NULL AND state = 'live'"
         )
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Asked | None = None
         self._closed = False
 
     def find(self, content_hash: bytes) -> int | None:
@@ -38,10 +36,9 @@ class HashLookup:
 
     def find_all(self, content_hash: bytes) -> list[int]:
         """All of these, ascending. Raises StorageError."""
-        return self._ask(content_hash, -1)
+        return self._ask(content_hash, FOREVER)
 
     def _ask(self, content_hash: bytes, limit: int) -> list[int]:
-        path = self._root / layout.CATALOG
         query = (
             "SELECT image_id FROM images WHERE content_hash = ? AND died = ? "  # noqa: S608 - one of two constants
             f"AND {self._which} ORDER BY image_id LIMIT ?"
@@ -50,11 +47,15 @@ class HashLookup:
             if self._closed:
                 return []
             try:
-                if self._connection is None:
-                    self._connection = open_catalog(path)
-                rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise storage_error(error, path) from error
+                with told(self._root):
+                    if self._connection is None:
+                        self._connection = open_reading(self._root)
+                    rows = self._connection.execute(query, (content_hash, FOREVER, limit)).fetchall()
+            except StorageError:
+                if self._connection is not None:
+                    self._connection.close()  # A server may have been started anew: the next one asks again.
+                    self._connection = None
+                raise
         return [int(image_id) for (image_id,) in rows]
 
     def close(self) -> None:

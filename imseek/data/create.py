@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from imseek.data.current import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
-from imseek.errors import CollectionExistsError
+from imseek.errors import CollectionExistsError, ImseekError
 from imseek.types.adapters import adapter_of
 
 #: What a creation that was cut short may leave; the lock is held while they are removed.
@@ -27,28 +28,44 @@ _UNFINISHED = (
     *layout.CATALOG_COMPANIONS,
     layout.CHECKSUMS,
     layout.CURRENT,
+    layout.ADDRESS,
 )
 _OURS = {*_UNFINISHED, layout.STAGING, layout.LOCK}
 
 
-def create(root: Path, spaces: Sequence[Mapping[str, Any]], *, relative_places: bool = False) -> Identity:
+def create(
+    root: Path,
+    spaces: Sequence[Mapping[str, Any]],
+    *,
+    relative_places: bool = False,
+    catalog: str | None = None,
+) -> Identity:
     """Make a collection at ``root`` with these spaces, the default first; returns its identity.
 
     Each has encoder, revision, fingerprint, dim, quality, note, logit_scale, preprocessing, facts, and that of
     captions has modality ``text``. The identity is written last: a folder without it is no collection, and making it
-    again starts over. Raises CollectionExistsError for a folder that holds a collection or other people's files,
-    LockedError where another process is making one, and StorageError.
+    again starts over. ``catalog`` is the URL of a PostgreSQL database, where the catalog is to lie there: a creation
+    that is killed leaves an empty schema in it. Raises CollectionExistsError for a folder that holds a collection or
+    other people's files, LockedError where another process is making one, UsageError for a URL that cannot be kept,
+    MissingExtraError, and StorageError.
     """
+    if catalog is not None:
+        from imseek.data.postgres.address import checked
+
+        catalog = checked(catalog)
     with explained(root):
         _check_free(root)
     durable.make_folder(root)
-    lock = WriterLock(root)
+    lock = WriterLock(root, any_file_system=catalog is not None)
     lock.acquire()
     try:
         _check_free(root)  # Again: somebody else may have made it before we had the lock.
         durable.sync_above(root)  # Somebody else may have made these folders and died, or never have cared.
         durable.discard_files(root / name for name in _UNFINISHED)
-        return _create(root, spaces, relative_places)
+        places = "relative" if relative_places else "absolute"
+        if catalog is not None:
+            return _create_elsewhere(root, spaces, places, catalog)
+        return _create(root, spaces, places)
     finally:
         lock.release()
 
@@ -66,18 +83,40 @@ def _check_free(root: Path) -> None:
         raise CollectionExistsError(f"{root} {what} ({', '.join(strangers[:3])})", hint=hint)
 
 
-def _create(root: Path, spaces: Sequence[Mapping[str, Any]], relative_places: bool) -> Identity:
+def _create_elsewhere(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
+    from imseek.data.postgres import catalog as there
+    from imseek.data.postgres.address import Address, write_address
+
+    staging = root / layout.STAGING
+    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_ELSEWHERE)
+    address = Address(identity.uuid, url)
+    there.make_schema(address)
+    try:
+        durable.fresh_folder(staging)
+        catalog = there.PostgresCatalog(root, address, fresh=True)
+        try:
+            with catalog.transaction() as connection:
+                _fill(connection, identity, spaces)
+                catalog.state(connection, current_of(connection))
+        finally:
+            catalog.close()
+        write_address(root, address, staging)
+        write_identity(root, identity, staging)
+    except BaseException:
+        with suppress(ImseekError):
+            there.drop_schema(address)
+        raise
+    return identity
+
+
+def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:
     staging = root / layout.STAGING
     durable.fresh_folder(staging)
-    identity = Identity(
-        uuid=str(uuid.uuid4()), created=now(), places="relative" if relative_places else "absolute"
-    )
+    identity = Identity(uuid=str(uuid.uuid4()), created=now(), places=places)
     catalog = Catalog(root)
     try:
         with catalog.transaction() as connection:
-            begin(connection, identity)
-            for space_id, space in enumerate(spaces):
-                add_space(connection, space_id, space)
+            _fill(connection, identity, spaces)
             current = current_of(connection)
     finally:
         catalog.close()
@@ -86,6 +125,12 @@ def _create(root: Path, spaces: Sequence[Mapping[str, Any]], relative_places: bo
     durable.write_files(contents, staging=staging)
     write_identity(root, identity, staging)
     return identity
+
+
+def _fill(connection: Connection, identity: Identity, spaces: Sequence[Mapping[str, Any]]) -> None:
+    begin(connection, identity)
+    for space_id, space in enumerate(spaces):
+        add_space(connection, space_id, space)
 
 
 def begin(connection: Connection, identity: Identity, generation: int = 0) -> None:

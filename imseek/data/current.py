@@ -1,4 +1,8 @@
-"""``collection.json`` and ``current.json``: what a reader needs before it opens anything else."""
+"""``collection.json`` and ``current.json``: what a reader needs before it opens anything else.
+
+Where the catalog lies on a server, there is no ``current.json``: the catalog holds its content, written by the same
+transaction as the rest of a generation.
+"""
 
 from __future__ import annotations
 
@@ -81,13 +85,38 @@ def read_identity(root: Path) -> Identity:
 
 def read_current(root: Path) -> Current:
     """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
-    document = read_sealed(root, layout.CURRENT)
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        return parsed_current(root, reading.stated(root))
+    return parsed_current(root, read_sealed(root, layout.CURRENT))
+
+
+def parsed_current(root: Path, document: dict[str, Any]) -> Current:
+    """The content of ``current.json``. Raises CorruptCollectionError."""
     try:
         document["spaces"] = tuple(SpaceInfo(**s) for s in document["spaces"])
         document["shards"] = tuple(Shard(**{**s, "spaces": tuple(s["spaces"])}) for s in document["shards"])
         return Current(**document)
     except (KeyError, TypeError) as error:
         raise _corrupt(root, layout.CURRENT, error) from error
+
+
+def look(root: Path) -> tuple[int | str, ...] | None:
+    """What tells one generation from another without reading all of it; None where that cannot be seen.
+
+    Raises StorageError where the catalog lies on a server that does not answer.
+    """
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        return reading.look(root)
+    try:
+        facts = (root / layout.CURRENT).stat()
+    except OSError:
+        return None
+    # A commit puts another file in its place.
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
 
 def write_identity(root: Path, identity: Identity, staging: Path) -> None:
@@ -112,21 +141,27 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
     try:
         data = (root / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        if (root / layout.CATALOG).exists() or (root / layout.COLLECTION).exists():
+        if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
             raise _corrupt(root, name, error) from error
         raise CollectionNotFoundError(
             f"no collection at {root}", hint="`imseek collection list` shows those there are"
         ) from error
     except OSError as error:
         raise system_error(error, root / name) from error
+    return unsealed(root, name, data)
+
+
+def unsealed(root: Path, name: str, data: bytes) -> dict[str, Any]:
+    """As :func:`read_sealed`, of bytes that were read from ``name``."""
     try:
         document = durable.unseal(data)
     except ValueError as error:
         raise _corrupt(root, name, error) from error
     version = document.get("format")
-    if isinstance(version, int) and version > layout.FORMAT:
+    latest = layout.FORMAT_ELSEWHERE if name in (layout.COLLECTION, layout.ADDRESS) else layout.FORMAT
+    if isinstance(version, int) and version > latest:
         raise FormatVersionError(
-            f"{root} has format {version}; this imseek reads up to format {layout.FORMAT}",
+            f"{root} has format {version}; this imseek reads up to format {latest}",
             hint="update imseek",
         )
     return document

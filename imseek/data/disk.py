@@ -46,6 +46,6 @@ def _kind(path: str) -> str:
         return "index" if layout.is_snapshot(path) else "vectors"
     if top in layout.BACKUPS:
         return "backups"
-    if top == layout.CATALOG or top in layout.CATALOG_COMPANIONS:
+    if top in (layout.CATALOG, layout.ADDRESS) or top in layout.CATALOG_COMPANIONS:
         return "catalog"
     return _KINDS.get(top, "other")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imseek.data import backup, checksums, durable, layout
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog_file import connect_file
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, read_current, read_identity
 from imseek.data.durable import Written
@@ -71,7 +71,7 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
         return "it is missing"
     recorded = evidence.recorded(layout.CATALOG)
     try:
-        with connect_read_only(root) as connection:
+        with connect_file(root) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()
             size = connection.execute(_SIZE).fetchone()[0]
         if found != ("ok",):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import layout, shards
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog_file import Asked, connect_read_only
 from imseek.data.current import Shard
 from imseek.data.places import locate
 from imseek.data.reader import Reader, SourceRow, chunks
@@ -121,7 +120,7 @@ def _ids(reader: Reader, query: str, values: tuple[object, ...]) -> Int64:
     return np.sort(found)
 
 
-def _rows(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
+def _rows(connection: Asked, query: str, values: tuple[object, ...]) -> list[tuple[int, ...]]:
     return connection.execute(query, values).fetchall()
 
 

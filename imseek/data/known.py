@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog_file import Asked, connect_read_only
 from imseek.data.places import INSIDE, base_folder, is_url, join, join_root, split
 from imseek.data.reader import FOREVER
 
@@ -41,7 +40,7 @@ def files_below(root: Path, path: bytes, limit: int) -> list[bytes]:
         return list(_below(connection, _sources(root, connection), path, limit))
 
 
-def _sources(root: Path, connection: sqlite3.Connection) -> list[LocalSource]:
+def _sources(root: Path, connection: Asked) -> list[LocalSource]:
     query = "SELECT source_id, kind, root, relative, options FROM sources WHERE died = ? ORDER BY source_id"
     found = [
         LocalSource(source_id, kind, join_root(base_folder(root), at, relative), options)
@@ -50,9 +49,7 @@ def _sources(root: Path, connection: sqlite3.Connection) -> list[LocalSource]:
     return [source for source in found if os.path.isabs(source.root) and not is_url(source.root)]
 
 
-def _below(
-    connection: sqlite3.Connection, sources: Iterable[LocalSource], path: bytes, limit: int
-) -> Iterator[bytes]:
+def _below(connection: Asked, sources: Iterable[LocalSource], path: bytes, limit: int) -> Iterator[bytes]:
     for source in sources:
         query = "SELECT path FROM places WHERE source_id = ? AND died = ?"
         values: list[int | bytes] = [source.source_id, FOREVER]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 FORMAT = 1
+#: Of a collection whose catalog lies elsewhere: who knows format 1 only refuses it instead of missing the catalog.
+FORMAT_ELSEWHERE = 2
 
 COLLECTION = "collection.json"
 CURRENT = "current.json"
 CATALOG = "catalog.sqlite"
+#: Where the catalog is, in place of the catalog itself and of ``current.json``.
+ADDRESS = "catalog.json"
 BACKUPS = ("catalog.bak.0", "catalog.bak.1")
 CHECKSUMS = "checksums.json"
 LOCK = "writer.lock"
@@ -43,6 +48,7 @@ _TOP_LEVEL = frozenset(
         CURRENT,
         CATALOG,
         *CATALOG_COMPANIONS,
+        ADDRESS,
         *BACKUPS,
         CHECKSUMS,
         LOCK,
@@ -60,7 +66,12 @@ def holds_collection(names: Collection[str]) -> bool:
 
     ``collection.json`` alone does not tell: other programs have files of that name.
     """
-    return COLLECTION in names and (CATALOG in names or CURRENT in names)
+    return COLLECTION in names and not {CATALOG, CURRENT, ADDRESS}.isdisjoint(names)
+
+
+def is_elsewhere(root: str | os.PathLike[str]) -> bool:
+    """Whether the catalog of the collection at ``root`` lies in a database server."""
+    return os.path.exists(os.path.join(root, ADDRESS))
 
 
 def is_quarantine(names: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Protocol
 
 from imseek.data import layout
 from imseek.data.system_errors import explained, system_error
@@ -58,26 +59,48 @@ def file_system(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
     return kind
 
 
-def check_writable(root: Path) -> None:
-    """Raises ReadOnlyError for a folder that cannot be written, or lies on a network file system."""
-    kind = file_system(root)
+def check_writable(root: Path, *, any_file_system: bool | None = None) -> None:
+    """Raises ReadOnlyError for a folder that cannot be written, or lies on a network file system, unless a server has
+    its catalog; ``any_file_system`` says whether one is going to have it."""
+    if any_file_system is None:
+        any_file_system = layout.is_elsewhere(root)
+    kind = None if any_file_system else file_system(root)
     if kind in NETWORK_FILE_SYSTEMS:
         raise ReadOnlyError(
             f"{root} lies on a network file system ({kind}), where SQLite's locks cannot be trusted",
-            hint="keep the collection on a local disk, or its catalog on PostgreSQL (planned)",
+            hint="keep the collection on a local disk, or its catalog on PostgreSQL (docs/postgres.md)",
         )
     if not os.access(root, os.W_OK):
         raise ReadOnlyError(f"{root} cannot be written", hint="searching it works; indexing does not")
 
 
+class Lock(Protocol):
+    """The exclusive right to write a collection: :class:`WriterLock`, or that of a server."""
+
+    def acquire(self) -> None: ...
+
+    def check(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+def lock_of(root: Path) -> Lock:
+    """The writer's lock of a collection, not taken yet. Raises ReadOnlyError."""
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres.lock import PostgresLock
+
+        return PostgresLock(root)
+    return WriterLock(root)
+
+
 class WriterLock:
     """The exclusive right to write a collection, held until ``release`` or the end of the process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, any_file_system: bool | None = None) -> None:
         # Imported here, as below: the read path asks for `is_locked` only.
         from filelock import FileLock
 
-        check_writable(root)
+        check_writable(root, any_file_system=any_file_system)
         self._lock = FileLock(root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False)
         self._root = root
 
@@ -114,6 +137,10 @@ def is_locked(root: Path) -> bool:
 
     Raises StorageError.
     """
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres import reading
+
+        return reading.is_locked(root)
     import fcntl
 
     try:

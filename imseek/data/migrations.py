@@ -94,9 +94,9 @@ def migrate(engine: Engine) -> int:
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
-    applied = _applied(engine)
-    _refuse_later(applied)
-    for version, (name, script) in enumerate(MIGRATIONS[applied:], start=applied + 1):
+    before = applied(engine)
+    refuse_later(before)
+    for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
         with engine.begin() as connection:
             if version == 1:
                 connection.execute(text(_for(connection, _RECORD)))
@@ -106,27 +106,29 @@ def migrate(engine: Engine) -> int:
                 text("INSERT INTO migrations (version, name, applied_at) VALUES (:version, :name, :at)"),
                 {"version": version, "name": name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
             )
-    return len(MIGRATIONS) - applied
+    return len(MIGRATIONS) - before
 
 
 def check_version(path: Path) -> None:
     """Raises FormatVersionError for a SQLite catalog of a later imseek, before anything is written."""
     try:
         with closing(open_catalog(path)) as connection:
-            _refuse_later(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+            refuse_later(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
     except sqlite3.DatabaseError as error:
         raise storage_error(error, path) from error
 
 
-def _refuse_later(applied: int) -> None:
-    if applied > len(MIGRATIONS):
+def refuse_later(version: int) -> None:
+    """Raises FormatVersionError for a catalog with more migrations than this imseek knows."""
+    if version > len(MIGRATIONS):
         raise FormatVersionError(
-            f"the catalog is at version {applied}; this imseek knows up to {len(MIGRATIONS)}",
+            f"the catalog is at version {version}; this imseek knows up to {len(MIGRATIONS)}",
             hint="update imseek",
         )
 
 
-def _applied(engine: Engine) -> int:
+def applied(engine: Engine) -> int:
+    """How many migrations a catalog has seen; 0 for what is none yet."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("migrations"):
             return 0
@@ -137,4 +139,6 @@ def _for(connection: Connection, statement: str) -> str:
     # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is the row id itself.
     names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}
     integer, blob = names[connection.dialect.name]
+    if connection.dialect.name == "postgresql":  # Text in the order of its bytes, as in SQLite.
+        statement = statement.replace(" TEXT", ' TEXT COLLATE "C"')
     return statement.format(int=integer, blob=blob)

@@ -55,6 +55,10 @@ def purge(writer: Writer) -> PurgeReport:
     for name in layout.BACKUPS:
         writer.renew_backup(name)
     notes = tuple(f"{name} had learned from images that have gone: it is gone too" for name in forgotten)
+    if writer.catalog.is_shared:
+        notes += (
+            "the tables of the catalog are written anew; the log and the backups of its server are not ours",
+        )
     return PurgeReport(images, records, len(stale), removed.files, removed.bytes, notes)
 
 
@@ -68,9 +72,10 @@ class _Removed:
 def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     """Unlink every file that no live row names, and what lies beside: set aside, cached, left in staging."""
     root = writer.root
+    there = listed_folder_files(root)  # Before the catalog is asked, as when a writer sweeps.
     with writer.transaction() as connection:
         named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
-    unnamed = [root / path for path in listed_folder_files(root) if path not in named]
+    unnamed = [root / path for path in there if path not in named]
     unnamed += [path for path in root.iterdir() if layout.is_set_aside(path.name)]
     unnamed += [path for name in (layout.CACHE, layout.STAGING) for path in _files_below(root / name)]
     unnamed += job_logs.ended(root)  # They name files that may have gone since.

@@ -7,7 +7,6 @@ files stay for a grace time, so an open reader keeps answering from its generati
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
-from imseek.data.catalog_file import HeldCatalog, connect_read_only
+from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
 from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.system_errors import system_error
@@ -206,9 +205,7 @@ class Reader:
             living = {i for (i,) in connection.execute(born, (self.generation, self.generation))}
             return {i: source for i, source in self._sources(connection).items() if i in living}
 
-    def _catalog_places(
-        self, connection: sqlite3.Connection, image_ids: Sequence[int]
-    ) -> dict[int, tuple[int, bytes]]:
+    def _catalog_places(self, connection: Asked, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         found: dict[int, tuple[int, bytes]] = {}
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "
         for chunk in chunks(image_ids):
@@ -218,14 +215,14 @@ class Reader:
         self.check_history(connection)
         return found
 
-    def _sources(self, connection: sqlite3.Connection) -> dict[int, SourceRow]:
+    def _sources(self, connection: Asked) -> dict[int, SourceRow]:
         base = base_folder(self.root)
         rows = connection.execute("SELECT source_id, kind, root, relative, options FROM sources").fetchall()
         return {
             i: SourceRow(kind, join_root(base, root, rel), options) for i, kind, root, rel, options in rows
         }
 
-    def check_history(self, connection: sqlite3.Connection) -> None:
+    def check_history(self, connection: Asked) -> None:
         """To be called after reading rows by ``born`` and ``died``: a purge may have taken some away meanwhile.
 
         Raises StaleGenerationError where it has.

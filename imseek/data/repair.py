@@ -29,11 +29,11 @@ from imseek.data import (
 from imseek.data import schema as t
 from imseek.data.catalog import UNKNOWN_STAT, live, modalities
 from imseek.data.commit import stat_values
-from imseek.data.lock import WriterLock
+from imseek.data.lock import lock_of
 from imseek.data.restore import Ledger, restore
 from imseek.data.verify import examine, verify
 from imseek.data.writer import Writer
-from imseek.errors import StorageError
+from imseek.errors import CorruptCollectionError, StorageError
 from imseek.types import Problem, RepairReport
 
 
@@ -46,7 +46,8 @@ def repair(root: Path) -> RepairReport:
         return RepairReport((), (), before)
     _check_readable(root)
     ledger = Ledger()
-    lock = WriterLock(root)
+    _refuse_hopeless(before.problems)
+    lock = lock_of(root)
     lock.acquire()
     try:
         restore(root, ledger)
@@ -63,6 +64,15 @@ def repair(root: Path) -> RepairReport:
         if any(problem.file == name for problem in before.problems):
             ledger.restored.append(f"{name} from {origin}")
     return RepairReport(tuple(ledger.restored), tuple(ledger.lost), verify(root))
+
+
+def _refuse_hopeless(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        if not problem.repairable and problem.kind in ("identity", "catalog"):
+            raise CorruptCollectionError(
+                f"{problem.file}: {problem.message}",
+                hint="imseek maintain --catalog URL, with the URL of the database where its catalog is",
+            )
 
 
 def _check_readable(root: Path) -> None:

@@ -20,7 +20,7 @@ from imseek.data import adopt, backup, checksums, durable, judgement_file, layou
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
 from imseek.data.create import begin
-from imseek.data.current import Current, Identity, write_identity
+from imseek.data.current import Current, Identity, read_identity, write_identity
 from imseek.data.evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.writer import listed_folder_files
 from imseek.errors import CorruptCollectionError
@@ -48,12 +48,33 @@ def restore(root: Path, ledger: Ledger) -> None:
     """
     folders = _Folders(root, root / layout.STAGING)
     durable.fresh_folder(folders.staging)
+    if layout.is_elsewhere(root):
+        _restore_identity(root, folders.staging, ledger)
+        return
     evidence = gather(root)
+    if evidence.identity is not None and evidence.identity.format == layout.FORMAT_ELSEWHERE:
+        raise CorruptCollectionError(
+            f"{root / layout.ADDRESS} is missing: the catalog is on a server, but where?",
+            hint="imseek maintain --catalog URL",
+        )
     damage = catalog_damage(root, evidence)
     if (fault := damage or catalog_lag(root, evidence)) is not None:
         _replace_catalog(folders, evidence, fault, damage is not None, ledger)
     if evidence.identity is None:
         write_identity(root, _identity_in(root), folders.staging)
+        ledger.restored.append(f"{layout.COLLECTION} from the catalog")
+
+
+def _restore_identity(root: Path, staging: Path, ledger: Ledger) -> None:
+    """Of a collection whose catalog is on a server: that has it too."""
+    try:
+        read_identity(root)
+    except CorruptCollectionError:
+        from imseek.data.postgres.catalog import frozen
+
+        with frozen(root) as connection:
+            uuid, created, places = (get_meta(connection, name) for name in ("uuid", "created", "places"))
+        write_identity(root, Identity(uuid, created, places, layout.FORMAT_ELSEWHERE), staging)
         ledger.restored.append(f"{layout.COLLECTION} from the catalog")
 
 

@@ -12,6 +12,9 @@ from imseek.data.catalog_file import connect_read_only
 from imseek.data.lock import may_be_alive
 from imseek.errors import StorageError
 
+#: A limit that is none, in any SQL.
+_ALL = 2**63 - 1
+
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 
@@ -52,7 +55,7 @@ def read_runs(root: Path, *, run_id: int | None = None, limit: int | None = None
         query, values = f"{query} WHERE run_id = ?", [run_id]
     query = f"{query} ORDER BY run_id DESC LIMIT ?"
     with connect_read_only(root) as connection:
-        found = connection.execute(query, (*values, -1 if limit is None else limit))
+        found = connection.execute(query, (*values, _ALL if limit is None else limit))
         names = [column[0] for column in found.description]
         return [_row(dict(zip(names, row, strict=True))) for row in found]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imseek.data.catalog_file import connect_read_only
+from imseek.data.catalog_file import address_of, connect_read_only
 from imseek.data.current import Current
 from imseek.data.indexes import infos, policy_of
 from imseek.data.lock import is_locked
@@ -67,7 +67,7 @@ def summarise(reader: Reader) -> CollectionInfo:
     return CollectionInfo(
         path=str(root),
         uuid=reader.identity.uuid,
-        format=current.format,
+        format=reader.identity.format,
         created=reader.identity.created,
         generation=current.generation,
         images=current.images,
@@ -94,6 +94,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ),
         indexes=built,
         policy=policy,
+        catalog=address_of(root),
     )
 
 

@@ -15,13 +15,15 @@ from sqlalchemy.pool import StaticPool
 
 from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
-from imseek.data.catalog import current_of, live
-from imseek.data.catalog_file import connect_read_only
-from imseek.data.current import Current
+from imseek.data.catalog import current_of, get_meta, live
+from imseek.data.catalog_file import connect_file
+from imseek.data.current import Current, read_identity
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
 from imseek.data.migrations import migrate
+from imseek.data.runs import read_runs
 from imseek.data.writer import listed_folder_files
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError
 from imseek.types import Problem, VerifyReport
 
 
@@ -53,8 +55,10 @@ def examine(root: Path) -> VerifyReport:
     return VerifyReport(tuple(problems), seen.files, seen.bytes)
 
 
-def _stamp(root: Path) -> tuple[int, int] | None:
-    """Differs before and after any run: each writes this file anew."""
+def _stamp(root: Path) -> tuple[int, ...] | None:
+    """Differs before and after any run: each writes this file anew, and has a number."""
+    if layout.is_elsewhere(root):
+        return tuple(run.run_id for run in read_runs(root, limit=1))
     try:
         found = (root / layout.CHECKSUMS).stat()
     except FileNotFoundError:
@@ -63,6 +67,9 @@ def _stamp(root: Path) -> tuple[int, int] | None:
 
 
 def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
+    if layout.is_elsewhere(root):
+        yield from _problems_elsewhere(root, seen)
+        return
     evidence = gather(root)
     for kind, name in (("identity", layout.COLLECTION), ("checksums", layout.CHECKSUMS)):
         if name in evidence.faults:
@@ -84,11 +91,42 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
         yield from _check_contents(root, connection, current, seen)
 
 
+def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
+    """As :func:`_problems`, where a server has the catalog and vouches for its pages."""
+    from imseek.data.postgres.address import read_address
+
+    uuid = read_address(root).uuid
+    try:
+        stated = read_identity(root).uuid
+    except (CollectionNotFoundError, CorruptCollectionError) as error:
+        yield Problem("identity", layout.COLLECTION, str(error), repairable=True)
+    else:
+        if stated != uuid:
+            foreign = "one of the two belongs to another collection"
+            yield Problem(
+                "identity", layout.COLLECTION, f"{foreign}: it, or {layout.ADDRESS}", repairable=False
+            )
+    with snapshot(root) as connection:
+        if get_meta(connection, "uuid") != uuid:
+            message = "the catalog belongs to another collection"
+            yield Problem("catalog", layout.ADDRESS, message, repairable=False)
+            return
+        yield from _check_files(root, connection, seen)
+        yield from _check_contents(root, connection, current_of(connection), seen)
+
+
 @contextmanager
 def snapshot(root: Path) -> Iterator[Connection]:
-    """A connection to a copy of the catalog in memory: nothing is locked, and nothing can be changed."""
+    """A connection to the catalog as of one moment, and to a copy of it in memory where it is a file: no writer waits,
+    and nothing can be changed."""
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres.catalog import frozen
+
+        with frozen(root) as connection:
+            yield connection
+        return
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
-        with connect_read_only(root) as source:
+        with connect_file(root) as source:
             source.backup(copy)
         engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
         migrate(engine)  # The copy: an older catalog is judged as a writer would find it.

@@ -2,7 +2,9 @@
 
 A change makes its files durable, then commits the catalog transaction, then rewrites ``current.json``. Dying
 before the transaction leaves files that nobody refers to, which the next writer sweeps; dying after it leaves
-a ``current.json`` one generation behind, which the next writer rewrites.
+a ``current.json`` one generation behind, which the next writer rewrites. A catalog on a server holds the content of
+``current.json`` itself: of two writers who both think that they have the lock, the later one could not keep the earlier
+one from writing a file.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from imseek.data import backup, checksums, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.current import Current, read_current, read_identity, write_current
-from imseek.data.lock import WriterLock, boot_id, host, process_started
+from imseek.data.lock import boot_id, host, lock_of, process_started
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
@@ -59,7 +61,7 @@ class Writer:
         self._progress: Mapping[str, Any] = {}
         self._progress_due = time.monotonic() + PROGRESS_SECONDS
         self._uuid = read_identity(root).uuid
-        self._lock = WriterLock(root)
+        self._lock = lock_of(root)
         self._next_id = self._ids_to = 0
         self._next_shard = self._shards_to = 0
 
@@ -67,16 +69,26 @@ class Writer:
         self._lock.acquire()
         with explained(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
-            if not (self.root / layout.CATALOG).exists():
-                raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
-            check_version(self.root / layout.CATALOG)
-            durable.fresh_folder(self.staging)
-            self._checksums = checksums.begin(self.root, self.staging, self._uuid)
-            self.catalog = Catalog(self.root)
+            self.catalog = self._on_server() if layout.is_elsewhere(self.root) else self._in_file()
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
             undo.pop_all()
         return self
+
+    def _in_file(self) -> Catalog:
+        if not (self.root / layout.CATALOG).exists():
+            raise self._corrupt(f"{self.root / layout.CATALOG} is missing")
+        check_version(self.root / layout.CATALOG)
+        durable.fresh_folder(self.staging)
+        self._checksums = checksums.begin(self.root, self.staging, self._uuid)
+        return Catalog(self.root)
+
+    def _on_server(self) -> Catalog:
+        from imseek.data.postgres.catalog import PostgresCatalog
+
+        catalog = PostgresCatalog(self.root)
+        durable.fresh_folder(self.staging)
+        return catalog
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -111,8 +123,10 @@ class Writer:
             set_meta(connection, "generation", generation)
             set_meta(connection, "committed", now())
             current = current_of(connection)
+            self.catalog.state(connection, current)
             durable.sync_folders(self.unsynced)
-        write_current(self.root, current, self.staging)
+        if not self.catalog.is_shared:
+            write_current(self.root, current, self.staging)
         return generation
 
     def note_progress(self, progress: Mapping[str, Any]) -> None:
@@ -134,7 +148,9 @@ class Writer:
             connection.execute(update(t.runs).where(t.runs.c.run_id == self.run_id).values(progress=progress))
 
     def renew_backup(self, name: str) -> None:
-        """Replace a backup by a copy of the catalog as it is now."""
+        """Replace a backup by a copy of the catalog as it is now. Those of a catalog on a server are not ours."""
+        if self.catalog.is_shared:
+            return
         # Taken back for good: where the copy fails half-way, what was recorded of the one before speaks of it no more.
         self._checksums = checksums.take_back(self.root, self.staging, self._checksums, name)
         backup.back_up(self.root, self.staging, self.root / name)
@@ -181,8 +197,9 @@ class Writer:
     def transaction(self) -> Iterator[Connection]:
         """A transaction of a writer who still has the collection.
 
-        The lock alone would do, were it not for file systems that take one on each of two hosts. There the later
-        writer has ended the run of the earlier one, who learns of it here and changes nothing any more.
+        The lock alone would do, were it not for file systems that take one on each of two hosts, and for sessions that
+        a server has ended. There the later writer has ended the run of the earlier one, who learns of it here and
+        changes nothing any more.
         """
         with self.catalog.transaction() as connection:
             self._lock.check()
@@ -190,12 +207,14 @@ class Writer:
             if connection.execute(state).scalar() != "running":
                 raise LockedError(
                     f"{self.root} was taken over by another writer; what was committed before is safe",
-                    hint="a collection is written on one host at a time: keep it on a local disk",
+                    hint="try again when it has ended"
+                    if self.catalog.is_shared
+                    else "a collection is written on one host at a time: keep it on a local disk",
                 )
             yield connection
 
     def _recover(self, uuid: str) -> None:
-        stated = _stated(self.root, uuid)
+        stated = None if self.catalog.is_shared else _stated(self.root, uuid)
         with self.catalog.transaction() as connection:
             if get_meta(connection, "uuid") != uuid:
                 raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
@@ -207,17 +226,22 @@ class Writer:
                     f"but {layout.CURRENT} at {stated.generation}"
                 )
             # The lock is ours, so whoever is recorded as running is dead.
-            connection.execute(
+            dead = connection.execute(
                 update(t.runs).where(t.runs.c.state == "running").values(state="interrupted", ended_at=now())
             )
+            if dead.rowcount and self.catalog.is_shared:
+                # Or it does not know yet that it has lost the lock, and is about to publish files that bear the number
+                # of the next generation. Ours are to have other names.
+                set_meta(connection, "generation", generation + 1)
             last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
             if connection.execute(last).scalar() != "done":
                 # Perhaps cut short between making a folder and its fsync, which nobody would ask for again.
                 durable.sync_folders(folders_of(self.root))
             self._begin(connection)
             current = current_of(connection)
+            self.catalog.state(connection, current)
         self._backed_up = current.generation
-        if stated != current:
+        if stated != current and not self.catalog.is_shared:
             write_current(self.root, current, self.staging)
         self._sweep()
 
@@ -253,9 +277,10 @@ class Writer:
     def _end(self, state: str, exit_code: int) -> None:
         changed = self.generation > self._backed_up
         self._end_run(state, exit_code)
-        if changed:
-            self.renew_backup(backup.next_target(self.root).name)
-        checksums.end(self.root, self.staging, self._checksums)
+        if not self.catalog.is_shared:
+            if changed:
+                self.renew_backup(backup.next_target(self.root).name)
+            checksums.end(self.root, self.staging, self._checksums)
         durable.remove_tree(self.staging)
 
     def _end_run(self, state: str, exit_code: int) -> None:
@@ -277,7 +302,9 @@ class Writer:
     def _sweep(self) -> None:
         """Remove retired files whose grace time is over, and what interrupted commits left."""
         at = time.time()
-        with self.catalog.transaction() as connection:
+        # Listed before the catalog is asked: what a later writer publishes meanwhile is none of them.
+        there = listed_folder_files(self.root)
+        with self.transaction() as connection:
             # Retired in the future: the clock was set back, and what it said then means nothing now.
             connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
             due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
@@ -286,7 +313,7 @@ class Writer:
             connection.execute(delete(t.files).where(due))
             listed = set(connection.execute(select(t.files.c.path)).scalars())
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
-        orphans = [path for path in listed_folder_files(self.root) if path not in listed]
+        orphans = [path for path in there if path not in listed]
         # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
         self.swept += durable.discard_files(
             self.root / path

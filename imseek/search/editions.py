@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from imseek.data import layout
-from imseek.data.current import read_current
+from imseek.data.current import look, read_current
 from imseek.data.indexes import policy_of
 from imseek.data.reader import Reader
 from imseek.data.vectors import VectorIndex, open_index, placement_on
@@ -69,7 +68,7 @@ class Editions:
         self._lock = threading.Lock()
         self._newest = Edition(Reader(root))
         self._earlier: tuple[float, Edition] | None = None
-        self._seen: tuple[int, ...] | None = None  # the file that told of the newest
+        self._seen: tuple[int | str, ...] | None = None  # what told of the newest
 
     def newest(self) -> Edition:
         """Raises CollectionNotFoundError where the collection is gone, or another one lies in its place."""
@@ -160,8 +159,7 @@ class Editions:
 
     def _refreshed(self) -> Edition:
         """The lock must be held."""
-        held, seen = self._newest, self._look()
-        # A commit puts another file in its place, so that one look at the old one's saves reading it.
+        held, seen = self._newest, look(self._root)
         is_new = seen is None or seen != self._seen
         current = read_current(self._root) if is_new else held.reader.current
         self._check(current.uuid)
@@ -183,14 +181,6 @@ class Editions:
                 f"another collection has taken the place of the one that was opened at {self._root}",
                 hint="open it again",
             )
-
-    def _look(self) -> tuple[int, ...] | None:
-        """What tells one ``current.json`` from another; None where it cannot be seen."""
-        try:
-            facts = (self._root / layout.CURRENT).stat()
-        except OSError:
-            return None
-        return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
 
 def _own_bytes(index: VectorIndex, other: VectorIndex) -> int:

@@ -130,6 +130,7 @@ from imseek.types.tags import Tag, TagCount, TagReport
 from imseek.types.upkeep import (
     BuildReport,
     CaptionReport,
+    CatalogReport,
     DiskUse,
     DropReport,
     Due,
@@ -154,6 +155,7 @@ __all__ = [
     "BuildReport",
     "Calibration",
     "CaptionReport",
+    "CatalogReport",
     "ClassAccuracy",
     "ClassCount",
     "Cluster",

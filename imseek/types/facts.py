@@ -105,7 +105,8 @@ class OtherSpace:
 class CollectionInfo:
     """``encoder`` is the first of ``spaces``, which words and vectors are searched in. ``other_spaces`` are not in
     use: they are being built, or kept after a switch. ``indexes`` are the approximate ones; spaces without one are
-    scanned. ``policy`` says what is built."""
+    scanned. ``policy`` says what is built. ``catalog`` is the URL of the database that has the catalog, None where that
+    is a file."""
 
     path: str
     uuid: str
@@ -125,3 +126,4 @@ class CollectionInfo:
     other_spaces: tuple[OtherSpace, ...] = ()
     indexes: tuple[IndexInfo, ...] = ()
     policy: IndexPolicy = IndexPolicy()
+    catalog: str | None = None

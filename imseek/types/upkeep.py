@@ -173,6 +173,15 @@ class CaptionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogReport:
+    """Where the catalog of a collection is now (``sqlite``, or the URL of a database), and how many rows were copied
+    there."""
+
+    catalog: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DropReport:
     """A space that was dropped, and the files that nobody uses any more; they go with time, or with a purge."""
 

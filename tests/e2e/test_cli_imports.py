@@ -16,6 +16,7 @@ NEVER = {
     "duckdb",
     "open_clip",
     "pandas",
+    "psycopg",
     "pydantic",
     "rich",
     "skimage",

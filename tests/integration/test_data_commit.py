@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from databases import BOTH_CATALOGS
 from sqlalchemy import event, select
 
 import imseek
@@ -20,6 +21,8 @@ from imseek.data.commit import commit
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts
+
+pytestmark = BOTH_CATALOGS
 
 COUNT = 60
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from databases import BOTH_CATALOGS
 from sqlalchemy import update
 
 import imseek
@@ -105,6 +106,7 @@ def sweep(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- a reader over commits and merges ------------------------------------------------------------------------
 
 
+@BOTH_CATALOGS
 def test_a_reader_keeps_answering_from_its_generation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(root, [0, 1, 2], [3, 4], [5])
     old = Reader(root)
@@ -157,6 +159,7 @@ def test_a_renewed_reader_shares_what_both_have(root: Path) -> None:
     assert old.segments(0)[0].dead.tolist() == []
 
 
+@BOTH_CATALOGS
 def test_what_is_not_live_is_not_found(root: Path) -> None:
     add(root, [0, 1, 2])
     with Writer(root, "test") as writer:
@@ -172,6 +175,7 @@ def test_what_is_not_live_is_not_found(root: Path) -> None:
         reader.vector(0, 9)
 
 
+@BOTH_CATALOGS
 def test_tags_are_those_of_the_generation(root: Path) -> None:
     add(root, [0])
     with Writer(root, "test") as writer:
@@ -190,6 +194,7 @@ def test_tags_are_those_of_the_generation(root: Path) -> None:
 # -- merging -------------------------------------------------------------------------------------------------
 
 
+@BOTH_CATALOGS
 def test_searching_before_is_as_searching_after(root: Path) -> None:
     """Ids of the parts interleave, some rows are dead, and a column is there for some of them."""
     with Writer(root, "test") as writer:
@@ -236,10 +241,11 @@ def test_extra_columns_of_unlike_types_do_not_stop_merging(root: Path) -> None:
     assert found[3]["c"] == str(2**80)
 
 
-def test_a_lookup_that_is_closed_beside_a_query_answers_nothing(tmp_path: Path) -> None:
+@BOTH_CATALOGS
+def test_a_lookup_that_is_closed_beside_a_query_answers_nothing(tmp_path: Path, catalog: str | None) -> None:
     """When a run fails, its workers are still at their files: no query may meet the closing of its connection."""
     root = tmp_path / "collection"
-    imseek.create(root, encoder="fake").close()
+    imseek.create(root, encoder="fake", catalog=catalog).close()
     for _ in range(30):
         lookup = HashLookup(root)
         closed = threading.Event()
@@ -259,6 +265,7 @@ def test_a_lookup_that_is_closed_beside_a_query_answers_nothing(tmp_path: Path) 
         assert lookup.find(bytes(32)) is None
 
 
+@BOTH_CATALOGS
 def test_quarantined_rows_are_kept(root: Path) -> None:
     """A state, not a deletion: passed over by searches, but not left behind by merges."""
     add(root, [0, 1], [2, 3])
@@ -354,6 +361,7 @@ def test_many_commits_leave_few_files_open(root: Path, monkeypatch: pytest.Monke
 # -- columns -------------------------------------------------------------------------------------------------
 
 
+@BOTH_CATALOGS
 def test_columns_are_replaced_as_a_whole(root: Path) -> None:
     add(root, [0, 1], [2])
     with Writer(root, "test") as writer:

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from databases import BOTH_CATALOGS
 
 import imseek
 from imseek.data import backup, checksums, durable, layout, sources
 from imseek.data import files as data_files
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
 from imseek.data.catalog import FileStat
+from imseek.data.catalog_file import connect_read_only
 from imseek.data.checksums import of_catalog, read
 from imseek.data.commit import commit
 from imseek.data.current import read_current
@@ -58,7 +60,7 @@ def root(collection: imseek.Collection) -> Path:
 
 
 def rows(root: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"{(root / layout.CATALOG).as_uri()}?mode=ro", uri=True)) as connection:
+    with connect_read_only(root) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -70,6 +72,7 @@ def ids(root: Path) -> list[int]:
 # -- generations and leases ----------------------------------------------------------------------------------
 
 
+@BOTH_CATALOGS
 def test_every_commit_raises_the_generation_by_one(root: Path) -> None:
     with Writer(root, "test") as writer:
         before = writer.generation
@@ -81,6 +84,7 @@ def test_every_commit_raises_the_generation_by_one(root: Path) -> None:
     assert read_current(root).generation == before + 4
 
 
+@BOTH_CATALOGS
 def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
     for n in range(3):
         with Writer(root, "test") as writer:
@@ -93,6 +97,7 @@ def test_ids_ascend_and_unused_ones_go_back(root: Path) -> None:
     assert leases == [(0, 0, 0, 0), (0, 2, 0, 1), (2, 4, 1, 2), (4, 6, 2, 3)]
 
 
+@BOTH_CATALOGS
 def test_a_lease_that_runs_out_is_continued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imseek.data.writer._LEASE_IDS", 4)
     monkeypatch.setattr("imseek.data.writer._LEASE_SHARDS", 2)
@@ -112,6 +117,7 @@ os._exit(0)
 """
 
 
+@BOTH_CATALOGS
 def test_ids_of_a_killed_run_are_never_used(root: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", KILLED, str(root)]
     used = subprocess.run(command, capture_output=True, check=True).stdout.split()
@@ -121,6 +127,7 @@ def test_ids_of_a_killed_run_are_never_used(root: Path) -> None:
     assert ("victim", "interrupted") in rows(root, "SELECT kind, state FROM runs")
 
 
+@BOTH_CATALOGS
 def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("half-way")
@@ -137,6 +144,7 @@ def test_ids_of_a_failed_commit_are_never_used(root: Path, monkeypatch: pytest.M
 # -- what a commit does --------------------------------------------------------------------------------------
 
 
+@BOTH_CATALOGS
 def test_births_and_deaths(root: Path) -> None:
     with Writer(root, "test") as writer:
         g = commit(writer, Batch(new=[image(0), image(1), image(2)]))
@@ -159,6 +167,7 @@ def test_births_and_deaths(root: Path) -> None:
     ]
 
 
+@BOTH_CATALOGS
 def test_an_image_that_is_encoded_again_keeps_its_tags_once(root: Path) -> None:
     """Its vector was lost, and it comes back under its id: nothing is carried over from itself to itself."""
     with Writer(root, "test") as writer:
@@ -351,6 +360,7 @@ def grace(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
     monkeypatch.setattr("imseek.data.files.time.time", clock)
 
 
+@BOTH_CATALOGS
 def test_retired_files_wait_for_readers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     clock = [now]

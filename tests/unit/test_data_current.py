@@ -29,8 +29,8 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("name", [layout.COLLECTION, layout.CURRENT])
 def test_a_later_format_is_refused(root: Path, name: str) -> None:
-    rewrite(root / name, format=2, news="something that format 1 does not know")
-    with pytest.raises(FormatVersionError, match="has format 2") as refusal:
+    rewrite(root / name, format=3, news="something that format 1 does not know")
+    with pytest.raises(FormatVersionError, match="has format 3") as refusal:
         imseek.open(root)
     assert refusal.value.hint == "update imseek"
     with pytest.raises(FormatVersionError), Writer(root, "test"):

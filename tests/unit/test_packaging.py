@@ -113,6 +113,7 @@ OFFENDERS = {
     ),
     "imseek/indexer/offender_torch.py": ("import torch.nn", "Only encoders import what runs"),
     "imseek/ui/offender_storage.py": ("import sqlalchemy.orm", "Only storage imports SQLAlchemy"),
+    "imseek/data/offender_postgres.py": ("import psycopg", "Only data.postgres imports psycopg"),
     "imseek/data/offender_filters.py": ("import duckdb", "Only search.where imports duckdb"),
     "imseek/search/offender_milvus.py": ("import pymilvus", "Only storage for Milvus imports pymilvus"),
     "imseek/media/offender_terminal.py": ("from rich.console import Console", "Only ui imports what draws"),

@@ -55,6 +55,7 @@ def list_(as_json: JsonOption = False) -> None:
     epilog=examples(
         "imseek collection create holidays",
         "imseek collection create new --encoder builtin",
+        "imseek collection create shared --catalog postgresql://imseek@db.example/pictures",
         "imseek collection create two --encoder default --also timm:vit_small_patch14_dinov2.lvd142m",
     )
 )
@@ -63,13 +64,23 @@ def create(
     encoder: Annotated[str, typer.Option("--encoder", metavar="REFERENCE", help="Its encoder.")] = "auto",
     also: AlsoOption = None,
     captions: CaptionsOption = False,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="URL",
+            help="Keep its catalog in this PostgreSQL database (no password in it), for several hosts to share.",
+        ),
+    ] = None,
 ) -> None:
     """Make an empty collection."""
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     if library.is_collection(new.path):
         raise CollectionExistsError(f"there is already a collection {new.name!r}")
     with download_bar():
-        made = imseek.create(new.path, encoder=encoder, also=also or (), captions=captions, notify=say)
+        made = imseek.create(
+            new.path, encoder=encoder, also=also or (), captions=captions, catalog=catalog, notify=say
+        )
     with made:
         encoder_is = encoder_lines(made.info())
     print(f"created {printable(new.name)} in {printable(str(new.path))}")

@@ -90,6 +90,7 @@ def _lines(found: CollectionInfo) -> list[str]:
     failures = sum(s.failures for s in found.sources)
     facts = [
         ("path", printable(found.path)),
+        ("catalog", printable(found.catalog) if found.catalog else ""),
         ("images", f"{found.images:,}"),
         *(fact for n, summary in enumerate(found.spaces) for fact in _space_facts(summary, first=n == 0)),
         *(("" if n else "not in use", _other_space(other)) for n, other in enumerate(found.other_spaces)),

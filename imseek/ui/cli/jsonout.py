@@ -226,6 +226,8 @@ def info(found: CollectionInfo, chosen: Resolved, *, failures: bool) -> dict[str
         "index_policy": asdict(found.policy),
         "sources": [source(s) for s in found.sources],
     }
+    if found.catalog is not None:
+        body["catalog"] = found.catalog
     if failures:
         body["failures"] = [_failure(failure) for failure in found.failures]
     return body
@@ -284,6 +286,8 @@ def maintained(done: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: body.get(name) for name in ("merge", "purge", "captions", "measured", "reencode", "dropped")
     }
+    if "catalog" in body:
+        found["catalog"] = body["catalog"]
     reports = done.get("index")
     found["index"] = None if reports is None else [asdict(report) for report in reports]
     return found

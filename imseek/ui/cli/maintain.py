@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imseek import Runtime
     from imseek.types import (
         CaptionReport,
+        CatalogReport,
         DropReport,
         MeasureReport,
         MergeReport,
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
             "imseek maintain --reencode default",
             "imseek maintain --add-space timm:vit_small_patch14_dinov2.lvd142m",
             "imseek maintain --drop-space 0",
+            "imseek maintain --catalog postgresql://imseek@db.example/pictures",
             "imseek maintain --index auto --memory 4GB --recall 0.95",
         ),
     )(maintain)
@@ -88,6 +90,14 @@ def maintain(
         bool,
         typer.Option("--measure", help="Measure the quality of pictures that an early version indexed."),
     ] = False,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog",
+            metavar="URL|sqlite",
+            help="Move the catalog into this PostgreSQL database, or back; or say where that database is now.",
+        ),
+    ] = None,
     index: IndexOption = None,
     memory: MemoryOption = None,
     recall: RecallOption = None,
@@ -112,6 +122,9 @@ def maintain(
         _check_space(chosen.path, drop_space)  # before minutes of other work
     done: dict[str, Any] = {}
     code = 0
+    if catalog is not None:
+        done["catalog"] = upkeep.move_catalog(chosen.path, catalog)
+        _tell([_catalog_line(done["catalog"])], as_json)
     reference = add_space if reencode is None else reencode
     if reference is not None:
         add = add_space is not None
@@ -129,9 +142,8 @@ def maintain(
     if index is not None and not code:
         done["index"], code = building.build(chosen.path, index, memory, recall, renew)
         _tell(building.build_lines(done["index"]), as_json)
-    asked = (
-        purge or captions or measure or drop_space is not None or reference is not None or index is not None
-    )
+    named = (drop_space, reference, index, catalog)
+    asked = purge or captions or measure or any(option is not None for option in named)
     if (merge or not asked) and not code:
         done["merge"], code = _merge(chosen.path)
         _tell(_merge_lines(done["merge"]), as_json)
@@ -210,6 +222,12 @@ def reencode_lines(report: ReencodeReport) -> list[str]:
     if len(report.missing) > _SHOWN_MISSING:
         shown.append(f"and {len(report.missing) - _SHOWN_MISSING:,} more (--json lists all)")
     return [lines[report.outcome], *shown, *map(printable, report.notes)]
+
+
+def _catalog_line(report: CatalogReport) -> str:
+    where = "in the collection's folder (SQLite)" if report.catalog == "sqlite" else f"at {report.catalog}"
+    copied = f": {count(report.rows, 'row')} copied" if report.rows else ""
+    return f"the catalog is {printable(where)}{copied}"
 
 
 def _drop_line(report: DropReport) -> str:

@@ -1,0 +1,148 @@
+"""The writer's connection to a catalog on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy.exc import DatabaseError
+
+from imseek.data import schema as t
+from imseek.data.catalog import Catalog, set_meta
+from imseek.data.current import Current, sealed
+from imseek.data.migrations import applied, migrate
+from imseek.data.postgres.address import Address, read_address
+from imseek.data.postgres.connection import connect, driver
+from imseek.data.postgres.errors import is_ours, storage_error
+from imseek.data.postgres.reading import CURRENT, check_version
+from imseek.errors import CorruptCollectionError
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class PostgresCatalog(Catalog):
+    """As :class:`Catalog`. Where the connection has broken, the next transaction begins on a new one.
+
+    ``address`` is for another one than the folder tells of; ``fresh`` for one whose schema is still empty.
+    """
+
+    is_shared = True
+
+    def __init__(self, root: Path, address: Address | None = None, *, fresh: bool = False) -> None:
+        self.root = root
+        self.address = read_address(root) if address is None else address
+        driver()
+        self.engine = _engine(lambda: connect(self.address, writing=True))
+        try:
+            with self._translated():
+                if not fresh and not applied(self.engine):
+                    raise CorruptCollectionError(
+                        f"there is no catalog at {self.address}",
+                        hint="is it another database? Else bring it back with pg_restore",
+                    )
+                migrate(self.engine)
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """As :meth:`Catalog.transaction`. One writer at a time: the others wait for its row, ten seconds at most."""
+        generation = select(t.meta.c.value).where(t.meta.c.name == "generation").with_for_update()
+        with self._translated(), self.engine.begin() as connection:
+            connection.execute(generation)
+            yield connection
+
+    def state(self, connection: Connection, current: Current) -> None:
+        set_meta(connection, CURRENT, sealed(current).decode())
+
+    def scrub(self) -> None:
+        """Write the tables anew, so that what was deleted is in no page of them.
+
+        The server's write-ahead log, its standbys and its backups are not ours. Readers are locked out of one table at
+        a time.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in t.metadata.sorted_tables:
+                alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+
+    def fold(self) -> None:
+        """There is no log of ours."""
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        with _translated(self.address, writing=True):
+            yield
+
+
+def _engine(connect_: Callable[[], psycopg.Connection[tuple[Any, ...]]]) -> Engine:
+    """With one connection, since transactions that write do not nest; another one where it has broken."""
+
+    def connected() -> psycopg.Connection[tuple[Any, ...]]:
+        connection = connect_()
+        connection.autocommit = False  # SQLAlchemy's dialect begins and ends transactions.
+        return connection
+
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connected,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0,
+        pool_pre_ping=True,
+        use_native_hstore=False,
+    )
+
+
+@contextlib.contextmanager
+def _translated(address: Address, *, writing: bool) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        if error.orig is None or is_ours(error.orig):
+            raise
+        raise storage_error(error.orig, str(address), writing=writing) from error
+
+
+@contextlib.contextmanager
+def frozen(root: Path) -> Iterator[Connection]:
+    """The catalog as of one moment, for reading. No writer waits for it.
+
+    Raises FormatVersionError for a catalog of a later imseek, StorageError, MissingExtraError.
+    """
+    address = read_address(root)
+    check_version(address)
+    engine = _engine(lambda: connect(address))
+    try:
+        with _translated(address, writing=False), engine.connect() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
+    finally:
+        engine.dispose()
+
+
+def make_schema(address: Address) -> None:
+    """Raises ReadOnlyError where the role may not make one."""
+    _run(address, f'CREATE SCHEMA "{address.schema}"')
+
+
+def drop_schema(address: Address) -> None:
+    """Remove a catalog with all that is in it; one that is not there is fine."""
+    _run(address, f'DROP SCHEMA IF EXISTS "{address.schema}" CASCADE')
+
+
+def _run(address: Address, statement: str) -> None:
+    connection = connect(address, writing=True)
+    try:
+        connection.execute(statement.encode())
+    except driver().Error as error:
+        raise storage_error(error, str(address), writing=True) from error
+    finally:
+        connection.close()

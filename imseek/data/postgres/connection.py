@@ -1,0 +1,113 @@
+"""Connections to the server: how they are made, and what a session of ours is set to."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING, Any
+
+from imseek.data.postgres.errors import storage_error
+from imseek.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from imseek.data.postgres.address import Address
+
+#: Where the URL says nothing of it. A host that is cut off is noticed within two minutes: till then its lock holds.
+_USUAL: dict[str, Any] = {
+    "application_name": "imseek",
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+}
+_CONNECT_SECONDS = 10
+#: The version of libpq that can refuse ways of authentication.
+_KNOWS_REQUIRE_AUTH = 160000
+
+#: Nobody is to end a session of ours for being long idle (pictures are encoded), nor a commit for taking long.
+#: Acknowledged means durable, also where the server is set to be quick. Settings that an old server lacks are left out.
+_WRITERS: dict[str, str] = {
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "statement_timeout": "0",
+    "lock_timeout": "10s",
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+}
+_SET = (
+    "SELECT set_config(name, wanted.setting, false) "
+    "FROM unnest(%s::text[], %s::text[]) AS wanted (name, setting) JOIN pg_settings USING (name)"
+)
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+def driver() -> Any:
+    """psycopg. Raises MissingExtraError."""
+    try:
+        import psycopg
+    except ImportError as error:  # Also where it finds no libpq.
+        raise MissingExtraError("psycopg", "postgres") from error
+    return psycopg
+
+
+def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session in the catalog's schema, each statement its own transaction; one thread at a time may use it.
+
+    Raises StorageError where there is none to be had, MissingExtraError.
+    """
+    library = driver()
+    from psycopg.conninfo import conninfo_to_dict
+
+    usual = _USUAL if "PGCONNECT_TIMEOUT" in os.environ else {**_USUAL, "connect_timeout": _CONNECT_SECONDS}
+    ours: dict[str, Any] = {"client_encoding": "utf8"}
+    if "PGREQUIREAUTH" not in os.environ and library.pq.version() >= _KNOWS_REQUIRE_AUTH:
+        # A collection that came from elsewhere names a server of its choice: it is not told a password.
+        ours["require_auth"] = "!password"
+    try:
+        connection: psycopg.Connection[tuple[Any, ...]] = library.connect(
+            **{**usual, **conninfo_to_dict(address.url), **ours}, autocommit=True
+        )
+        try:
+            _set_up(connection, address, writing)
+        except BaseException:
+            connection.close()
+            raise
+    except library.Error as error:
+        raise storage_error(error, str(address), writing=writing) from error
+    return connection
+
+
+def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, writing: bool) -> None:
+    from imseek.data.postgres.values import register
+
+    register(connection)
+    connection.execute(f'SET search_path TO "{address.schema}"'.encode())
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        raise UsageError(
+            f"{address.url} is a database whose encoding is not UTF8",
+            hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+        )
+    if writing:
+        connection.execute(_SET, (list(_WRITERS), list(_WRITERS.values())))
+        connection.execute(_DURABLE)
+    else:
+        connection.execute("SET default_transaction_read_only = on")
+
+
+def is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Whether an idle connection is one still, as far as its server has said. It is asked only where there is something
+    to read: that it has ended the session, or a notice."""
+    if connection.closed:
+        return False
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        try:
+            connection.execute("SELECT 1")
+        except driver().Error:
+            return False
+    return True

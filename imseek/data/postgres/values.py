@@ -1,0 +1,36 @@
+"""How values go between PostgreSQL and Python so that both catalogs give the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import Connection
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.string import StrDumper, StrDumperUnknown
+
+#: PostgreSQL's text holds every character but NUL.
+_INSTEAD = "\N{REPLACEMENT CHARACTER}"
+
+
+class _Whole(Loader):
+    """``SUM`` over integers, which PostgreSQL gives as ``numeric``."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data))
+
+
+class _Text(StrDumper):
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", _INSTEAD))
+
+
+class _Unknown(StrDumperUnknown):
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", _INSTEAD))
+
+
+def register(connection: Connection[Any]) -> None:
+    connection.adapters.register_loader("numeric", _Whole)
+    connection.adapters.register_dumper(str, _Text)
+    connection.adapters.register_dumper(str, _Unknown)  # The last one is the one that is taken first.
