@@ -12,13 +12,13 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs catalogue encoder-docs page-pictures strace chromium
+.PHONY: demo test cli-docs catalogue encoder-docs page-pictures strace chromium postgresql
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/imseek demo
 
-test: $(VENV)/.installed-test strace chromium
+test: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
@@ -36,6 +36,12 @@ chromium:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "make: chromium is missing (Debian: apt install chromium); the tests of the pages will be skipped" >&2
+
+# Tests of catalogs on PostgreSQL start a server of their own, and skip without its programs.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || \
+	  echo "make: PostgreSQL is missing (Debian: apt install postgresql); the tests with it will be skipped" >&2
 
 cli-docs: $(VENV)/.installed-test
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
@@ -66,3 +72,11 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,ray,milvus,postgres,dev]'
 	$(PIP_INSTALL) --quiet --no-deps --target $(VENV)/clip-client clip-retrieval==2.45.0
 	@touch $@ $(VENV)/.installed-demo
+
+# The real clip-retrieval, which wants older versions of much: in an environment of its own, but with the torch of ours.
+PACKAGES = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+$(VENV)/.installed-clip-retrieval: tests/clip-retrieval.txt $(VENV)/.installed-test
+	$(BIN)/python -m venv --clear $(VENV)/clip-retrieval
+	$(VENV)/clip-retrieval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	$(BIN)/python $(PACKAGES) > "$$($(VENV)/clip-retrieval/bin/python $(PACKAGES))/zz-imseek.pth"
+	@touch $@
