@@ -20,6 +20,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,15 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
     import big
 
     from imseek.data import snapshots
-    from imseek.data.sources import add
+    from imseek.data.vectors import tuning
     from imseek.data.writer import Writer
 
+    tuning.QUERIES = options.tuned
     spent = {"vectors": 0.0, "catalog": 0.0}
     with Writer(options.at, "bench") as writer:
         start, space = writer.current().images, writer.current().space
         if options.rows:
-            source = add(writer, "folder", b"/nowhere/photos").source_id
+            source = writer.catalog.sources()[0].source_id
             big._add_shard(writer, source, start, options.rows, 0, space.dim, 0, spent)
         with Watch() as watch:
             (report,) = snapshots.renew(writer, snapshots.told(writer, watch.tell, None))
@@ -69,6 +71,7 @@ def grow(options: argparse.Namespace) -> dict[str, Any]:
 
 def ask(options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "truth", "--at", str(options.at), "--queries", str(options.queries)]
+    command += ["--lists", *map(str, options.lists)]
     if not _truth(options).exists():
         subprocess.run(command, check=True)
     throw_out(options.at)
@@ -147,6 +150,18 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
             "cpu_ms": round(cpu, 2), "batch_ms": round(batch, 2),
         }  # fmt: skip
         report[f"memory after {kind}"] = _memory()
+    words, facts, share = queries["text"], snapshot.facts, {}
+    for probe in options.lists:
+        effort = replace(facts.text.effort, probe=probe)
+        told = snapshot.told(replace(facts, text=replace(facts.text, effort=effort)))
+        index = open_index("faiss", index.segments, space.dim, snapshot=told)
+        at, found = time.process_time(), []
+        for query in words:
+            found += index.search(query[np.newaxis], K, text=True)
+        cpu = (time.process_time() - at) / len(words) * 1e3
+        reached = _recall(found, right["text_ids"], right["text_scores"])
+        share[probe] = {"recall": round(reached, 4), "cpu_ms": round(cpu, 2)}
+    report["text by lists"] = share
     return report
 
 
@@ -220,6 +235,9 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=100, help="of each kind")
+    parser.add_argument(
+        "--lists", type=int, nargs="*", default=[], help="`ask`: text-like queries with so many, too"
+    )
     options = parser.parse_args()
     options.at = options.at.absolute()
     report = tasks[options.task](options)

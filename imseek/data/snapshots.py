@@ -32,7 +32,7 @@ from imseek.data.snapshot_parts import (
     stale,
 )
 from imseek.data.system_errors import explained
-from imseek.data.vectors.base import Ids
+from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, Tell
 from imseek.data.vectors.joined import JoinedSnapshot
 from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
@@ -364,7 +364,7 @@ class _Build:
                 pass
             else:
                 if len(self.rows) <= GROWTH * kept.rows:
-                    return kept.grown(fresh, self.found.live)
+                    return kept.grown(fresh, IdSet(self.found.live))
         return Questions.of(self.rows, self._spared, _words(self.reader, self.space), self.space.modality)
 
 

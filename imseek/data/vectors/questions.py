@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from imseek.data.vectors import tuning
-from imseek.data.vectors.base import Ids
+from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows
 from imseek.data.vectors.facts import damaged
 from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
@@ -47,9 +47,8 @@ class Questions:
         image, text = asked if modality == "image" else asked[::-1]
         return cls(image, text, "made from pictures" if words is None else "captions", len(rows))
 
-    def grown(self, fresh: LiveRows, live: Ids) -> Questions:
-        """The same queries with their neighbours among these and the ``fresh`` rows, as far as they are ``live``
-        (ascending)."""
+    def grown(self, fresh: LiveRows, live: IdSet) -> Questions:
+        """The same queries with their neighbours among these and the ``fresh`` rows, as far as they are ``live``."""
         new = with_truth([self.image, self.text], fresh)
         image, text = (
             _joined(old, more, live) for old, more in zip((self.image, self.text), new, strict=True)
@@ -92,10 +91,10 @@ def _asked(found: Any, kind: str) -> Asked:
     return Asked(queries, own, tuple(truth), tuple(scores))
 
 
-def _joined(old: Asked, more: Asked, live: Ids) -> Asked:
+def _joined(old: Asked, more: Asked, live: IdSet) -> Asked:
     best = []
     for n in range(len(old.own)):
-        kept = np.isin(old.truth[n], live, assume_unique=True)
+        kept = live.marks(old.truth[n])
         # Below the last that is known there may be others, which were not kept.
         known = more.scores[n] >= (old.scores[n][-1] if len(old.truth[n]) >= tuning.DEEP - 1 else -np.inf)
         ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
