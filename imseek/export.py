@@ -107,7 +107,7 @@ def write(
                 made, finish = stack.enter_context(
                     placing.placed(path, folder=folder, force=force, collection=root)
                 )
-                with explained(made):
+                with explained(path):
                     written = chosen.write(Job(selection, made, path, options, telling))
                 if folder:
                     placing.write_record(made, _record(chosen, selection, written))

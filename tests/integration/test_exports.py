@@ -135,6 +135,22 @@ class TestPlacing:
         assert (tmp_path / "a.csv").read_text() == "mine"
         assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv", "made", "photos"]
 
+    def test_a_name_may_be_as_long_as_names_can_be(self, root, tmp_path) -> None:
+        for name in ("写" * 83 + ".jsonl", "a" * 249 + ".jsonl"):
+            assert len(os.fsencode(name)) == 255
+            assert export.write(root, tmp_path / name).images == 8
+            assert len(lines_of(tmp_path / name)) == 8
+        assert export.write(root, tmp_path / ("f" * 255), format="faiss").images == 8
+
+    def test_what_was_killed_is_cleared_away(self, root, tmp_path) -> None:
+        left = [tmp_path / f".imseek-export-{name}-x" for name in ("a.jsonl", "other.csv")]
+        for folder in left:
+            folder.mkdir()
+            (folder / "export").write_bytes(b"half")
+            os.utime(folder, (1, 1))
+        export.write(root, tmp_path / "a.jsonl")
+        assert [folder.exists() for folder in left] == [False, True]
+
     def test_a_purge_that_comes_between_has_it_begin_anew(self, root, tmp_path, photos, monkeypatch) -> None:
         """What was written of the older generation goes, and all is of the newer one."""
         rows, times = Block.rows, []

@@ -24,7 +24,8 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
 
     Killed, it stays, and the next one of the same ``name`` removes it. Raises StorageError.
     """
-    prefix = f".imseek-{name[:80]}-"  # A name has 255 bytes at most.
+    # A name has 255 bytes at most, and a character up to four.
+    prefix = f".imseek-{os.fsencode(name)[:80].decode(errors='ignore')}-"
     with explained(parent):
         _clear(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
