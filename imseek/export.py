@@ -21,6 +21,7 @@ import numpy as np
 
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
+from imseek.data.places import is_url
 from imseek.data.reader import Reader
 from imseek.data.stages import Telling
 from imseek.data.system_errors import explained
@@ -39,6 +40,7 @@ from imseek.types import (
     Float32,
     ProgressCallback,
     SpaceInfo,
+    display_path,
     path_of,
 )
 
@@ -79,6 +81,8 @@ def write(
     MissingExtraError, CollectionNotFoundError, CorruptCollectionError, StorageError where it cannot be written, what
     :meth:`imseek.Collection.search` raises for a query, and InterruptedError once ``stop`` is set.
     """
+    if isinstance(target, str) and is_url(os.fsencode(target)):
+        raise UsageError(f"{target} is a URL", hint="name a file or a folder of this machine, and copy that")
     stream = None if isinstance(target, str | os.PathLike) else target
     path = Path(target).expanduser().absolute() if isinstance(target, str | os.PathLike) else None
     chosen, options = format_of(format, path), options or ExportOptions()
@@ -124,7 +128,7 @@ def write(
             linked=written.linked,
             encoder=selection.space.encoder if chosen.vectors else None,
             skipped=written.skipped,
-            notes=notes + written.notes,
+            notes=notes + written.notes + _found_by(reader, path if chosen.loose else None),
         )
 
     if stream is not None:  # What has gone out cannot be taken back and begun anew.
@@ -151,14 +155,18 @@ def _condition(where: str | None, tags: Sequence[str]) -> str | None:
     if isinstance(tags, str):
         raise UsageError(f"tags is a list, not {tags!r}")
     quoted = [tag.replace("'", "''") for tag in tags]
-    parts = [f"tag('{tag}')" for tag in quoted] + ([] if where is None else [f"({where})"])
-    return " AND ".join(parts) or None
+    return _all_of(*(f"tag('{tag}')" for tag in quoted), where)
+
+
+def _all_of(*conditions: str | None) -> str | None:
+    """A single one stays as it is: what is wrong with it is then told in the words that were typed."""
+    given = [one for one in conditions if one is not None]
+    return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
 
 
 def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
     """Ids and scores of the hits, the best first."""
-    both = [part for part in (query.where and f"({query.where})", condition) if part]
-    query = replace(query, where=" AND ".join(both) or None)
+    query = replace(query, where=_all_of(query.where, condition))
     with ExitStack() as stack:
         opened = collection if isinstance(collection, Collection) else None
         if opened is None:
@@ -198,6 +206,19 @@ def _selected(
         notes.append(f"{without:,} images without a vector of {selection.space.encoder} are left out")
         selection = narrowed
     return selection, tuple(notes)
+
+
+def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
+    """That pictures which went out come in again, where they lie in a folder that is indexed."""
+    if target is None:
+        return ()
+    real = Path(os.path.realpath(target))
+    for source in reader.sources().values():
+        is_folder = source.kind in ("folder", "imagefolder")
+        if is_folder and real.is_relative_to(os.path.realpath(os.fsdecode(source.root))):
+            shown = display_path(source.root)
+            return (f"it lies in the source {shown}: the next `imseek index` takes its pictures in too",)
+    return ()
 
 
 def _space(reader: Reader, number: int | None) -> SpaceInfo:

@@ -25,8 +25,12 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
         raise UsageError(f"{target} lies in the collection itself", hint="choose another place")
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}")
-    if not os.path.lexists(target):
+    try:
+        target.lstat()
+    except FileNotFoundError:
         return
+    except OSError as error:  # Such as a name that is too long.
+        raise UsageError(f"{target}: {error.strerror}", hint="choose another name") from error
     if folder:
         _check_folder(target, force=force)
     elif target.is_dir():

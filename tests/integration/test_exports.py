@@ -176,6 +176,10 @@ class TestPlacing:
             export.write(root, root / "a.jsonl")
         with pytest.raises(UsageError, match="no folder"):
             export.write(root, tmp_path / "nowhere" / "a.jsonl")
+        with pytest.raises(UsageError, match="is a URL"):
+            export.write(root, "s3://bucket/a.jsonl")
+        with pytest.raises(UsageError, match="too long"):
+            export.write(root, tmp_path / ("a" * 256), format="faiss")
         with pytest.raises(UsageError, match="say which format"):
             export.write(root, tmp_path / "a.xyz")
         with pytest.raises(UsageError, match="is no format") as refused:
@@ -183,6 +187,16 @@ class TestPlacing:
         assert refused.value.hint == "did you mean jsonl?"
         with pytest.raises(UsageError, match="spreadsheet is nothing that jsonl knows"):
             export.write(root, tmp_path / "a.jsonl", options=ExportOptions(spreadsheet=True))
+
+    def test_what_is_wrong_with_a_condition_is_told_as_it_was_typed(self, root, tmp_path) -> None:
+        with pytest.raises(QueryError) as refused:
+            export.write(root, tmp_path / "a.jsonl", where="width >")
+        assert str(refused.value).endswith(": width ▸>◂")
+        either = "width < 0 OR height > 0"
+        tags.add(root, "one", [1])
+        assert export.write(root, tmp_path / "b.jsonl", where=either, tags=["one"]).images == 1
+        hits = export.write(root, tmp_path / "c.jsonl", where=either, tags=["one"], query="red")
+        assert hits.images == 1
 
 
 class TestTables:
@@ -223,6 +237,17 @@ class TestTables:
         with (tmp_path / "a.csv").open(newline="") as file:
             captions = {row["caption"] for row in csv.DictReader(file)}
         assert captions == {"", '\'=a cat, "looking"'}
+
+    def test_nor_one_in_the_name_of_a_column(self, photos, tmp_path) -> None:
+        table = photos / "metadata.jsonl"
+        table.write_text(json.dumps({"file_name": "rocket.jpg", "=1+1": "two"}) + "\n")
+        with imseek.create(tmp_path / "made", encoder="fake") as collection:
+            collection.index([photos])
+        for spreadsheet, head in ((False, "=1+1"), (True, "'=1+1")):
+            out = io.BytesIO()
+            export.write(collection, out, format="csv", options=ExportOptions(spreadsheet=spreadsheet))
+            rows = list(csv.DictReader(io.StringIO(out.getvalue().decode())))
+            assert {row[head] for row in rows} == {"", "two"}
 
     def test_a_stream(self, root, tmp_path) -> None:
         out = io.BytesIO()

@@ -124,10 +124,11 @@ def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
     lists = [field.name for field in schema if _holds_vectors(field.type)]
     claim = claim_of(path)
     name = name or (None if claim is None else claim.column)
-    if name in lists:
-        assert name is not None
+    if name is not None and lists.count(name) == schema.names.count(name) == 1:
         return name
     shown = display_path(path)
+    if name is not None and name in lists:
+        raise UsageError(f"{shown} has several columns {name!r}", hint="write it with a name for each")
     if name is not None:
         raise UsageError(
             f"{shown} has no column {name!r} of vectors",

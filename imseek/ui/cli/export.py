@@ -262,7 +262,7 @@ def _ids(file: str) -> list[int]:
             f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
         ) from error
     found = []
-    for number, line in enumerate(data.split("\n"), start=1):
+    for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
         said = line.strip().removeprefix("id:")
         if said and not (said.isascii() and said.isdecimal() and len(said) < 19):
             raise UsageError(
