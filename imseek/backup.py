@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
 from imseek.data.stages import OFTEN
+from imseek.data.streams import write_all
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import UsageError
 from imseek.types import (
@@ -237,7 +238,7 @@ class _Counted:
         self._file, self._name, self.size = file, name, 0
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        write_all(self._file, data)
         self.size += len(data)
 
     def read(self, size: int) -> bytes:

@@ -8,6 +8,7 @@ docs/exports.md tells what each format holds, and what reads it.
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from imseek.collection import open as open_collection
 from imseek.data.places import is_url
 from imseek.data.reader import Reader
 from imseek.data.stages import Telling
+from imseek.data.streams import write_all
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
@@ -147,8 +149,9 @@ class _Counting:
         self._out, self.written, self.flush = out, 0, out.flush
 
     def write(self, data: bytes) -> int:
+        write_all(self._out, data)
         self.written += len(data)
-        return self._out.write(data)
+        return len(data)
 
 
 def _condition(where: str | None, tags: Sequence[str]) -> str | None:
@@ -192,7 +195,7 @@ def _selected(
             notes.append(f"{int((~live).sum()):,} hits have left the collection meanwhile")
         selection = of(hits[0][live], hits[1][live])
     elif ids is not None:
-        wanted = np.array(list(dict.fromkeys(ids)), np.int64)
+        wanted = _ids(ids)
         missing = wanted[~IdSet(live_ids(reader)).marks(wanted)]
         if missing.size:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
@@ -219,6 +222,17 @@ def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
             shown = display_path(source.root)
             return (f"it lies in the source {shown}: the next `imseek index` takes its pictures in too",)
     return ()
+
+
+def _ids(given: Sequence[int]) -> Ids:
+    """In their order, each once. Raises UsageError for what is no whole number, ImageNotFoundError."""
+    try:
+        whole = dict.fromkeys(map(operator.index, given))
+    except TypeError as error:
+        raise UsageError(f"ids are whole numbers: {error}") from error
+    if out := [one for one in whole if not 0 <= one < 2**63]:
+        raise ImageNotFoundError(f"no image {out[0]} in this collection")
+    return np.array(list(whole), np.int64)
 
 
 def _space(reader: Reader, number: int | None) -> SpaceInfo:

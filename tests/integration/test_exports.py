@@ -151,6 +151,15 @@ class TestPlacing:
         export.write(root, tmp_path / "a.jsonl")
         assert [folder.exists() for folder in left] == [False, True]
 
+    def test_where_nothing_can_be_written_the_folder_is_named(self, root, tmp_path, monkeypatch) -> None:
+        def refused(**_: object) -> str:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / ".imseek-export-x"))
+
+        monkeypatch.setattr("tempfile.mkdtemp", refused)
+        with pytest.raises(StorageError) as told:
+            export.write(root, tmp_path / "a.csv")
+        assert (str(told.value), told.value.hint) == (f"{tmp_path}: Read-only file system", None)
+
     def test_a_purge_that_comes_between_has_it_begin_anew(self, root, tmp_path, photos, monkeypatch) -> None:
         """What was written of the older generation goes, and all is of the newer one."""
         rows, times = Block.rows, []
@@ -187,6 +196,23 @@ class TestPlacing:
         assert refused.value.hint == "did you mean jsonl?"
         with pytest.raises(UsageError, match="spreadsheet is nothing that jsonl knows"):
             export.write(root, tmp_path / "a.jsonl", options=ExportOptions(spreadsheet=True))
+
+    def test_what_no_id_and_no_option_can_be(self, root, tmp_path) -> None:
+        for ids in ([1.5], ["1"], [None]):
+            with pytest.raises(UsageError, match="ids are whole numbers"):
+                export.write(root, tmp_path / "a.csv", ids=ids)
+        for number in (-1, 2**70):
+            with pytest.raises(ImageNotFoundError, match=f"no image {number}"):
+                export.write(root, tmp_path / "a.csv", ids=[number])
+        for options, said in (
+            ({"link": "soft"}, "link is 'soft'"),
+            ({"shard_images": 0}, "shard_images is 0"),
+            ({"shard_size": -1}, "shard_size is -1"),
+        ):
+            kind = "imagefolder" if "link" in options else "webdataset"
+            with pytest.raises(UsageError, match=said):
+                export.write(root, tmp_path / "a", format=kind, options=ExportOptions(**options))
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["made", "photos"]
 
     def test_what_is_wrong_with_a_condition_is_told_as_it_was_typed(self, root, tmp_path) -> None:
         with pytest.raises(QueryError) as refused:
@@ -248,6 +274,22 @@ class TestTables:
             export.write(collection, out, format="csv", options=ExportOptions(spreadsheet=spreadsheet))
             rows = list(csv.DictReader(io.StringIO(out.getvalue().decode())))
             assert {row[head] for row in rows} == {"", "two"}
+
+    def test_a_raw_stream_gets_all_of_it(self, root) -> None:
+        class Slow(io.RawIOBase):
+            """Takes seven bytes at a time, as a socket may."""
+
+            taken = b""
+
+            def write(self, data) -> int:
+                self.taken += bytes(data[:7])
+                return min(len(data), 7)
+
+        whole, slow = io.BytesIO(), Slow()
+        assert export.write(root, slow, format="csv").bytes == export.write(root, whole, format="csv").bytes
+        assert slow.taken == whole.getvalue()
+        imseek.backup.write(root, slow := Slow())
+        assert imseek.backup.verify(io.BytesIO(slow.taken)).backup.images == 8
 
     def test_a_stream(self, root, tmp_path) -> None:
         out = io.BytesIO()
