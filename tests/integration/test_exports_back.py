@@ -221,6 +221,13 @@ class TestOddFiles:
         ):
             collection.index([tmp_path / "a.parquet"])
 
+    def test_the_first_vector_may_be_empty(self, tmp_path) -> None:
+        rows = [[], np.eye(64)[0].tolist()]
+        pq.write_table(pa.table({"vector": rows}), tmp_path / "a.parquet")
+        with imseek.create(tmp_path / "made", encoder="fake") as collection:
+            (failure,) = collection.index([tmp_path / "a.parquet"], source=FAKE).failures
+        assert "row 0 has a vector of 0 numbers, not of 64" in failure.message
+
     def test_a_picture_that_was_replaced_since_does_not_go_out(self, exported, tmp_path, photos) -> None:
         """Its content is not on record, but how many bytes it had."""
         with imseek.create(tmp_path / "again", encoder="fake") as collection:
