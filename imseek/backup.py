@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from imseek.data.places import is_url
 from imseek.data.stages import OFTEN
+from imseek.data.streams import write_all
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import UsageError
 from imseek.types import (
@@ -75,7 +76,7 @@ def write(
         manifest = writing.write(root, work, counted, index=index, tell=tell)
         made.append((manifest, counted.size))
 
-    _fill(archive, replace, fill)
+    _fill(archive, root, replace, fill)
     manifest, size = made[0]
     return BackupReport(_info(manifest), size, time.monotonic() - started)
 
@@ -125,10 +126,10 @@ def restore(
         return RestoreReport(_info(tape.manifest), root, current.uuid, time.monotonic() - started)
 
 
-def _fill(archive: Archive, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
-    """Have an archive written by ``fill``, which is given an empty folder too."""
+def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:
+    """Have an archive of ``root`` written by ``fill``, which is given an empty folder too."""
     from imseek.data import durable
-    from imseek.data.archiving.workshop import workshop
+    from imseek.data.workshop import workshop
     from imseek.indexer.sources import remote
 
     if not isinstance(archive, str | os.PathLike):
@@ -143,7 +144,10 @@ def _fill(archive: Archive, replace: bool, fill: Callable[[Path, Sink], None]) -
             fill(work, file)
         return
     path = Path(archive).expanduser().absolute()
-    _check_new(path, replace)
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(f"{path} lies in the collection itself", hint="choose another place")
+    with explained(path):
+        _check_new(path, replace)
     if path.exists() and not path.is_file():  # A tape, a pipe.
         beside = workshop(Path(tempfile.gettempdir()), "backup")
         with beside as work, explained(path), path.open("wb") as device:
@@ -234,7 +238,7 @@ class _Counted:
         self._file, self._name, self.size = file, name, 0
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        write_all(self._file, data)
         self.size += len(data)
 
     def read(self, size: int) -> bytes:

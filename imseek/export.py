@@ -8,6 +8,7 @@ docs/exports.md tells what each format holds, and what reads it.
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ import numpy as np
 
 from imseek.collection import Collection
 from imseek.collection import open as open_collection
+from imseek.data.places import is_url
 from imseek.data.reader import Reader
 from imseek.data.stages import Telling
+from imseek.data.streams import write_all
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.errors import ImageNotFoundError, UsageError
@@ -39,6 +42,7 @@ from imseek.types import (
     Float32,
     ProgressCallback,
     SpaceInfo,
+    display_path,
     path_of,
 )
 
@@ -79,6 +83,8 @@ def write(
     MissingExtraError, CollectionNotFoundError, CorruptCollectionError, StorageError where it cannot be written, what
     :meth:`imseek.Collection.search` raises for a query, and InterruptedError once ``stop`` is set.
     """
+    if isinstance(target, str) and is_url(os.fsencode(target)):
+        raise UsageError(f"{target} is a URL", hint="name a file or a folder of this machine, and copy that")
     stream = None if isinstance(target, str | os.PathLike) else target
     path = Path(target).expanduser().absolute() if isinstance(target, str | os.PathLike) else None
     chosen, options = format_of(format, path), options or ExportOptions()
@@ -107,7 +113,7 @@ def write(
                 made, finish = stack.enter_context(
                     placing.placed(path, folder=folder, force=force, collection=root)
                 )
-                with explained(made):
+                with explained(path):
                     written = chosen.write(Job(selection, made, path, options, telling))
                 if folder:
                     placing.write_record(made, _record(chosen, selection, written))
@@ -124,7 +130,7 @@ def write(
             linked=written.linked,
             encoder=selection.space.encoder if chosen.vectors else None,
             skipped=written.skipped,
-            notes=notes + written.notes,
+            notes=notes + written.notes + _found_by(reader, path if chosen.loose else None),
         )
 
     if stream is not None:  # What has gone out cannot be taken back and begun anew.
@@ -143,22 +149,27 @@ class _Counting:
         self._out, self.written, self.flush = out, 0, out.flush
 
     def write(self, data: bytes) -> int:
+        write_all(self._out, data)
         self.written += len(data)
-        return self._out.write(data)
+        return len(data)
 
 
 def _condition(where: str | None, tags: Sequence[str]) -> str | None:
     if isinstance(tags, str):
         raise UsageError(f"tags is a list, not {tags!r}")
     quoted = [tag.replace("'", "''") for tag in tags]
-    parts = [f"tag('{tag}')" for tag in quoted] + ([] if where is None else [f"({where})"])
-    return " AND ".join(parts) or None
+    return _all_of(*(f"tag('{tag}')" for tag in quoted), where)
+
+
+def _all_of(*conditions: str | None) -> str | None:
+    """A single one stays as it is: what is wrong with it is then told in the words that were typed."""
+    given = [one for one in conditions if one is not None]
+    return " AND ".join(f"({one})" for one in given) if len(given) > 1 else next(iter(given), None)
 
 
 def _asked(collection: AnyCollection, query: Query, condition: str | None) -> tuple[Ids, Float32]:
     """Ids and scores of the hits, the best first."""
-    both = [part for part in (query.where and f"({query.where})", condition) if part]
-    query = replace(query, where=" AND ".join(both) or None)
+    query = replace(query, where=_all_of(query.where, condition))
     with ExitStack() as stack:
         opened = collection if isinstance(collection, Collection) else None
         if opened is None:
@@ -184,7 +195,7 @@ def _selected(
             notes.append(f"{int((~live).sum()):,} hits have left the collection meanwhile")
         selection = of(hits[0][live], hits[1][live])
     elif ids is not None:
-        wanted = np.array(list(dict.fromkeys(ids)), np.int64)
+        wanted = _ids(ids)
         missing = wanted[~IdSet(live_ids(reader)).marks(wanted)]
         if missing.size:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
@@ -198,6 +209,30 @@ def _selected(
         notes.append(f"{without:,} images without a vector of {selection.space.encoder} are left out")
         selection = narrowed
     return selection, tuple(notes)
+
+
+def _found_by(reader: Reader, target: Path | None) -> tuple[str, ...]:
+    """That pictures which went out come in again, where they lie in a folder that is indexed."""
+    if target is None:
+        return ()
+    real = Path(os.path.realpath(target))
+    for source in reader.sources().values():
+        is_folder = source.kind in ("folder", "imagefolder")
+        if is_folder and real.is_relative_to(os.path.realpath(os.fsdecode(source.root))):
+            shown = display_path(source.root)
+            return (f"it lies in the source {shown}: the next `imseek index` takes its pictures in too",)
+    return ()
+
+
+def _ids(given: Sequence[int]) -> Ids:
+    """In their order, each once. Raises UsageError for what is no whole number, ImageNotFoundError."""
+    try:
+        whole = dict.fromkeys(map(operator.index, given))
+    except TypeError as error:
+        raise UsageError(f"ids are whole numbers: {error}") from error
+    if out := [one for one in whole if not 0 <= one < 2**63]:
+        raise ImageNotFoundError(f"no image {out[0]} in this collection")
+    return np.array(list(whole), np.int64)
 
 
 def _space(reader: Reader, number: int | None) -> SpaceInfo:

@@ -41,6 +41,8 @@ def explained(path: Path) -> Iterator[None]:
 def system_error(error: OSError, path: Path) -> StorageError:
     """What an error of the system means for a user."""
     named = error.filename if isinstance(error.filename, str | bytes) else path
+    if isinstance(error.filename2, str | bytes) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        named = error.filename2  # Of a copy: it is not the original that has no room.
     said = f"{os.fsdecode(named)}: {os.strerror(error.errno or 0)}"
     if error.errno == errno.EROFS:
         return ReadOnlyError(said, hint="searching it works; indexing does not")

@@ -62,7 +62,7 @@ class Job:
 class Format:
     """``shape`` is what it writes; one that ``streams`` can go to standard output too. ``endings`` of a file's name
     tell it. Images without a vector are left out where it holds ``vectors``. ``options`` are the fields of
-    :class:`ExportOptions` that it knows. Where it ``needs`` an extra, that is named when it is missing."""
+    :class:`ExportOptions` that it knows. In some, pictures lie as files (``loose``), which a scan would find."""
 
     name: ExportFormat
     shape: Literal["file", "folder"]
@@ -72,3 +72,4 @@ class Format:
     streams: bool = False
     endings: tuple[str, ...] = ()
     options: frozenset[str] = frozenset()
+    loose: bool = False

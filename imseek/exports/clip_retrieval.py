@@ -93,13 +93,17 @@ def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bo
         reader.load(name, partial(shutil.copyfile, dst=out))
         return False
     vectors = Vectors(reader, space)
-    array = np.lib.format.open_memmap(out, "w+", np.dtype("<f2"), (len(partition.ids), space.dim))
-    for start in range(0, len(partition.ids), BLOCK):
-        ids = partition.ids[start : start + BLOCK]
-        known = vectors.positions(ids) >= 0  # Images without a caption: rows of zeros, as in a shard.
-        array[start : start + BLOCK][known] = vectors.stored(ids[known])
-        job.telling.check()
-    array.flush()
+    shape = {"descr": "<f2", "fortran_order": False, "shape": (len(partition.ids), space.dim)}
+    # Not mapped into memory: writing there ends the process where the disk is full.
+    with out.open("xb") as file:
+        np.lib.format.write_array_header_1_0(file, shape)
+        for start in range(0, len(partition.ids), BLOCK):
+            ids = partition.ids[start : start + BLOCK]
+            known = vectors.positions(ids) >= 0  # Images without a caption: rows of zeros, as in a shard.
+            rows = np.zeros((len(ids), space.dim), "<f2")
+            rows[known] = vectors.stored(ids[known])
+            file.write(rows.data)
+            job.telling.check()
     return False
 
 

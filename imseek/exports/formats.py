@@ -76,7 +76,7 @@ def format_of(name: str | None, target: Path | None) -> Format:
 
 
 def check_options(chosen: Format, options: ExportOptions) -> None:
-    """Raises UsageError for what is of another format."""
+    """Raises UsageError for what is of another format, and for what cannot be."""
     usual = ExportOptions()
     for name in ExportOptions.__slots__:
         if name not in chosen.options and getattr(options, name) != getattr(usual, name):
@@ -84,3 +84,8 @@ def check_options(chosen: Format, options: ExportOptions) -> None:
             raise UsageError(
                 f"{name} is nothing that {chosen.name} knows", hint=f"it goes with {' and '.join(others)}"
             )
+    if options.link not in (None, "hard", "symbolic"):
+        raise UsageError(f"link is {options.link!r}", hint="hard or symbolic")
+    for name in ("shard_images", "shard_size"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise UsageError(f"{name} is {value}", hint="1 at least")

@@ -39,6 +39,7 @@ PICTURED: Final = (
         _fiftyone,
         vectors=True,
         options=frozenset({"link"}),
+        loose=True,
     ),
     Format(
         "imagefolder",
@@ -46,6 +47,7 @@ PICTURED: Final = (
         "pictures and metadata.jsonl",
         _imagefolder,
         options=frozenset({"link", "classes"}),
+        loose=True,
     ),
     Format(
         "projector",
@@ -53,6 +55,7 @@ PICTURED: Final = (
         "vectors, their images and a sprite for TensorBoard",
         _projector,
         vectors=True,
+        loose=True,
     ),
     Format(
         "webdataset",

@@ -124,8 +124,14 @@ def _load(places: PlaceReader, wanted: _Wanted) -> Picture:
         raise MediaError(NO_PLACE, "where it lies is not known")
     source, path = wanted.at
     content = places.load(source, path)
-    # What stands for the content of a picture that nobody has seen is its vector.
-    if source.kind != "vectors" and hashlib.sha256(content.data).hexdigest() != wanted.content:
+    if (
+        source.kind == "vectors"
+    ):  # What stands for the content of a picture that nobody has seen is its vector.
+        size = wanted.row.get("bytes") or len(content.data)
+        changed = len(content.data) != size
+    else:
+        changed = hashlib.sha256(content.data).hexdigest() != wanted.content
+    if changed:
         raise MediaError(CONTENT_CHANGED, "it has changed since it was indexed")
     place = locate(source.root, path)
     if (ending := ending_of(content.data, place)) is None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from imseek.data import durable
 from imseek.data.system_errors import explained
+from imseek.data.workshop import workshop
 from imseek.errors import UsageError
 
 #: Lies in each folder that was exported, and says of what. What has none is never replaced.
@@ -24,8 +25,12 @@ def check_target(target: Path, *, folder: bool, force: bool, collection: Path) -
         raise UsageError(f"{target} lies in the collection itself", hint="choose another place")
     if not target.parent.is_dir():
         raise UsageError(f"no folder {target.parent}")
-    if not os.path.lexists(target):
+    try:
+        target.lstat()
+    except FileNotFoundError:
         return
+    except OSError as error:  # Such as a name that is too long.
+        raise UsageError(f"{target}: {error.strerror}", hint="choose another name") from error
     if folder:
         _check_folder(target, force=force)
     elif target.is_dir():
@@ -56,37 +61,33 @@ def placed(
     target: Path, *, folder: bool, force: bool, collection: Path
 ) -> Iterator[tuple[Path, Callable[[], None]]]:
     """A place beside ``target`` to write to: an empty folder, or the name of a new file. What is there becomes
-    ``target`` by the function that comes with it, and goes where that is not called.
+    ``target`` by the function that comes with it, and goes where that is not called. Killed, it stays in a hidden
+    folder, which the next export of that name removes.
 
     Raises as :func:`check_target`, StorageError.
     """
     check_target(target, folder=folder, force=force, collection=collection)
-    made = target.with_name(f".{target.name}.imseek-{os.getpid()}")
-    before = target.with_name(f".{target.name}.imseek-{os.getpid()}-before")
+    with workshop(target.parent, f"export-{target.name}") as work:
+        made, before = work / "export", work / "before"
 
-    def finish() -> None:
-        with explained(made):
-            (durable.sync_tree if folder else durable.sync_file)(made)
-            check_target(target, folder=folder, force=force, collection=collection)
-            if folder and target.exists() and os.listdir(target):
-                target.rename(before)  # No folder takes the place of one that is not empty.
-            try:
-                made.rename(target)
-            except OSError:
-                if before.exists():
-                    before.rename(target)
-                raise
-            durable.sync_folder(target.parent)
-        durable.remove_tree(before)
+        def finish() -> None:
+            with explained(target):
+                (durable.sync_tree if folder else durable.sync_file)(made)
+                check_target(target, folder=folder, force=force, collection=collection)
+                if folder and target.exists() and os.listdir(target):
+                    target.rename(before)  # No folder takes the place of one that is not empty.
+                try:
+                    made.rename(target)
+                except OSError:
+                    if before.exists():
+                        before.rename(target)
+                    raise
+                durable.sync_folder(target.parent)
 
-    _remove(made)
-    try:
         if folder:
-            with explained(made):
+            with explained(target):
                 made.mkdir()
         yield made, finish
-    finally:
-        _remove(made)
 
 
 def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -100,10 +101,3 @@ def measured(path: Path) -> tuple[int, int]:
         one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file() and one.name != RECORD
     ]
     return len(found), sum(one.stat().st_size for one in found)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        durable.remove_tree(path)
-    else:
-        durable.discard_files([path])

@@ -41,9 +41,9 @@ def write(job: Job) -> Written:
     side = side_of(total)
     skipped: tuple[SkippedPicture, ...] = ()
     notes = []
-    if side is None:
+    if side is None and total:
         notes.append(f"{total:,} pictures are too many for a sprite: there is none")
-    else:
+    elif side is not None:
         skipped = _write_sprite(job, total, side)
     if skipped:
         notes.append(f"points without a picture are grey: {len(skipped):,}")

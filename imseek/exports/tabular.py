@@ -34,7 +34,8 @@ def write_csv(job: Job) -> Written:
     names = _columns(job)
     done = 0
     with job.stream() as out:
-        out.write(_lines(names, [dict(zip(names, names, strict=True))], spreadsheet=False))
+        head = dict(zip(names, names, strict=True))  # Names of columns come from anywhere, too.
+        out.write(_lines(names, [head], spreadsheet=job.options.spreadsheet))
         for block in job.selection.blocks():
             rows = [{**row, "tags": _BETWEEN.join(row.get("tags", ()))} for row in block.rows()]
             out.write(_lines(names, rows, spreadsheet=job.options.spreadsheet))

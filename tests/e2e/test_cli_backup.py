@@ -73,6 +73,11 @@ def test_through_pipes(cli, indexed: Path, home: Path) -> None:
     gone = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
     assert (gone.returncode, gone.stdout.strip()) == (1, "1000"), gone.stderr
     assert "Traceback" not in gone.stderr
+    for command in ("backup -", "export - --format csv"):
+        line = f"{' '.join(imseek)} {command} >&-"
+        closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120)
+        assert closed.returncode == 2
+        assert "that is closed" in closed.stderr
 
 
 def test_what_cannot_be(cli, indexed: Path, home: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_hits_of_a_search(cli, indexed, tmp_path) -> None:
 
 
 def test_ids_and_tags(cli, indexed, tmp_path) -> None:
-    (tmp_path / "ids").write_text("id:3\n\n1\n")
+    (tmp_path / "ids").write_text("\ufeffid:3\n\n1\n", "utf-8")
     assert cli("export", tmp_path / "two.jsonl", "--ids", tmp_path / "ids").code == 0
     rows = [json.loads(line) for line in (tmp_path / "two.jsonl").read_text().splitlines()]
     assert [row["image_id"] for row in rows] == [3, 1]

@@ -329,6 +329,13 @@ def test_what_the_system_refuses_is_told(vectors: Path, tmp_path: Path) -> None:
     failing = Failing((tmp_path / "a.tar").read_bytes())
     with pytest.raises(StorageError, match="the archive: Input/output error"):
         imseek.backup.restore(failing, tmp_path / "again")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:  # The copy has no room; nothing is said of the collection's own catalog.
+        with pytest.raises(StorageError, match=rf"{tmp_path}/.imseek-backup-\S+/catalog.sqlite: "):
+            imseek.backup.write(vectors, tmp_path / "full.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with pytest.raises(StorageError, match="/dev/full: No space left"):
         imseek.backup.write(vectors, "/dev/full")
     with pytest.raises(BrokenPipeError):
@@ -358,6 +365,22 @@ def test_where_an_archive_may_go(vectors: Path, tmp_path: Path) -> None:
         read = pool.submit((tmp_path / "pipe").read_bytes)
         imseek.backup.write(vectors, tmp_path / "pipe")
         assert imseek.backup.verify(io.BytesIO(read.result())).backup.images == 400
+
+
+def test_no_archive_and_no_collection_lies_in_a_collection(vectors: Path, tmp_path: Path) -> None:
+    """It would go with it, and be in nobody's backup."""
+    (tmp_path / "link").symlink_to(vectors)
+    for folder in (vectors, vectors / "spaces", tmp_path / "link"):
+        with pytest.raises(UsageError, match="lies in the collection itself"):
+            imseek.backup.write(vectors, folder / "a.tar")
+    imseek.backup.write(vectors, tmp_path / "a.tar")
+    for folder in (vectors / "new", vectors / "spaces" / "new" / "deep", tmp_path / "link" / "new"):
+        with pytest.raises(UsageError, match="lies in the collection"):
+            imseek.backup.restore(tmp_path / "a.tar", folder)
+    assert not [*vectors.rglob("*new*"), *vectors.rglob("*.tar"), *vectors.rglob(".imseek-*")]
+    name = "写" * 83 + ".tar"
+    imseek.backup.write(vectors, tmp_path / name)
+    assert imseek.backup.restore(tmp_path / name, tmp_path / ("写" * 85)).backup.images == 400
 
 
 def test_an_object_store(vectors: Path, tmp_path: Path) -> None:

@@ -135,6 +135,31 @@ class TestPlacing:
         assert (tmp_path / "a.csv").read_text() == "mine"
         assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv", "made", "photos"]
 
+    def test_a_name_may_be_as_long_as_names_can_be(self, root, tmp_path) -> None:
+        for name in ("写" * 83 + ".jsonl", "a" * 249 + ".jsonl"):
+            assert len(os.fsencode(name)) == 255
+            assert export.write(root, tmp_path / name).images == 8
+            assert len(lines_of(tmp_path / name)) == 8
+        assert export.write(root, tmp_path / ("f" * 255), format="faiss").images == 8
+
+    def test_what_was_killed_is_cleared_away(self, root, tmp_path) -> None:
+        left = [tmp_path / f".imseek-export-{name}-x" for name in ("a.jsonl", "other.csv")]
+        for folder in left:
+            folder.mkdir()
+            (folder / "export").write_bytes(b"half")
+            os.utime(folder, (1, 1))
+        export.write(root, tmp_path / "a.jsonl")
+        assert [folder.exists() for folder in left] == [False, True]
+
+    def test_where_nothing_can_be_written_the_folder_is_named(self, root, tmp_path, monkeypatch) -> None:
+        def refused(**_: object) -> str:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / ".imseek-export-x"))
+
+        monkeypatch.setattr("tempfile.mkdtemp", refused)
+        with pytest.raises(StorageError) as told:
+            export.write(root, tmp_path / "a.csv")
+        assert (str(told.value), told.value.hint) == (f"{tmp_path}: Read-only file system", None)
+
     def test_a_purge_that_comes_between_has_it_begin_anew(self, root, tmp_path, photos, monkeypatch) -> None:
         """What was written of the older generation goes, and all is of the newer one."""
         rows, times = Block.rows, []
@@ -160,6 +185,10 @@ class TestPlacing:
             export.write(root, root / "a.jsonl")
         with pytest.raises(UsageError, match="no folder"):
             export.write(root, tmp_path / "nowhere" / "a.jsonl")
+        with pytest.raises(UsageError, match="is a URL"):
+            export.write(root, "s3://bucket/a.jsonl")
+        with pytest.raises(UsageError, match="too long"):
+            export.write(root, tmp_path / ("a" * 256), format="faiss")
         with pytest.raises(UsageError, match="say which format"):
             export.write(root, tmp_path / "a.xyz")
         with pytest.raises(UsageError, match="is no format") as refused:
@@ -167,6 +196,33 @@ class TestPlacing:
         assert refused.value.hint == "did you mean jsonl?"
         with pytest.raises(UsageError, match="spreadsheet is nothing that jsonl knows"):
             export.write(root, tmp_path / "a.jsonl", options=ExportOptions(spreadsheet=True))
+
+    def test_what_no_id_and_no_option_can_be(self, root, tmp_path) -> None:
+        for ids in ([1.5], ["1"], [None]):
+            with pytest.raises(UsageError, match="ids are whole numbers"):
+                export.write(root, tmp_path / "a.csv", ids=ids)
+        for number in (-1, 2**70):
+            with pytest.raises(ImageNotFoundError, match=f"no image {number}"):
+                export.write(root, tmp_path / "a.csv", ids=[number])
+        for options, said in (
+            ({"link": "soft"}, "link is 'soft'"),
+            ({"shard_images": 0}, "shard_images is 0"),
+            ({"shard_size": -1}, "shard_size is -1"),
+        ):
+            kind = "imagefolder" if "link" in options else "webdataset"
+            with pytest.raises(UsageError, match=said):
+                export.write(root, tmp_path / "a", format=kind, options=ExportOptions(**options))
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["made", "photos"]
+
+    def test_what_is_wrong_with_a_condition_is_told_as_it_was_typed(self, root, tmp_path) -> None:
+        with pytest.raises(QueryError) as refused:
+            export.write(root, tmp_path / "a.jsonl", where="width >")
+        assert str(refused.value).endswith(": width ▸>◂")
+        either = "width < 0 OR height > 0"
+        tags.add(root, "one", [1])
+        assert export.write(root, tmp_path / "b.jsonl", where=either, tags=["one"]).images == 1
+        hits = export.write(root, tmp_path / "c.jsonl", where=either, tags=["one"], query="red")
+        assert hits.images == 1
 
 
 class TestTables:
@@ -207,6 +263,33 @@ class TestTables:
         with (tmp_path / "a.csv").open(newline="") as file:
             captions = {row["caption"] for row in csv.DictReader(file)}
         assert captions == {"", '\'=a cat, "looking"'}
+
+    def test_nor_one_in_the_name_of_a_column(self, photos, tmp_path) -> None:
+        table = photos / "metadata.jsonl"
+        table.write_text(json.dumps({"file_name": "rocket.jpg", "=1+1": "two"}) + "\n")
+        with imseek.create(tmp_path / "made", encoder="fake") as collection:
+            collection.index([photos])
+        for spreadsheet, head in ((False, "=1+1"), (True, "'=1+1")):
+            out = io.BytesIO()
+            export.write(collection, out, format="csv", options=ExportOptions(spreadsheet=spreadsheet))
+            rows = list(csv.DictReader(io.StringIO(out.getvalue().decode())))
+            assert {row[head] for row in rows} == {"", "two"}
+
+    def test_a_raw_stream_gets_all_of_it(self, root) -> None:
+        class Slow(io.RawIOBase):
+            """Takes seven bytes at a time, as a socket may."""
+
+            taken = b""
+
+            def write(self, data) -> int:
+                self.taken += bytes(data[:7])
+                return min(len(data), 7)
+
+        whole, slow = io.BytesIO(), Slow()
+        assert export.write(root, slow, format="csv").bytes == export.write(root, whole, format="csv").bytes
+        assert slow.taken == whole.getvalue()
+        imseek.backup.write(root, slow := Slow())
+        assert imseek.backup.verify(io.BytesIO(slow.taken)).backup.images == 8
 
     def test_a_stream(self, root, tmp_path) -> None:
         out = io.BytesIO()

@@ -207,3 +207,34 @@ class TestOthers:
             pytest.raises(UsageError, match="did not make these vectors"),
         ):
             collection.index([tmp_path / "wrong.parquet"], source=FAKE)
+
+
+class TestOddFiles:
+    def test_two_columns_of_one_name_are_no_choice(self, tmp_path) -> None:
+        rows = pa.array(np.eye(64)[:3].tolist())
+        table = pa.table([rows, rows], names=["vector", "vector"])
+        told = {"imseek.vector": "vector", "imseek.encoder": "fake"}
+        pq.write_table(table.replace_schema_metadata(told), tmp_path / "a.parquet")
+        with (
+            imseek.create(tmp_path / "made", encoder="fake") as collection,
+            pytest.raises(UsageError, match="several columns 'vector'"),
+        ):
+            collection.index([tmp_path / "a.parquet"])
+
+    def test_the_first_vector_may_be_empty(self, tmp_path) -> None:
+        rows = [[], np.eye(64)[0].tolist()]
+        pq.write_table(pa.table({"vector": rows}), tmp_path / "a.parquet")
+        with imseek.create(tmp_path / "made", encoder="fake") as collection:
+            (failure,) = collection.index([tmp_path / "a.parquet"], source=FAKE).failures
+        assert "row 0 has a vector of 0 numbers, not of 64" in failure.message
+
+    def test_a_picture_that_was_replaced_since_does_not_go_out(self, exported, tmp_path, photos) -> None:
+        """Its content is not on record, but how many bytes it had."""
+        with imseek.create(tmp_path / "again", encoder="fake") as collection:
+            collection.index([exported])
+        shutil.copyfile(photos / "camera.png", photos / "chelsea.png")
+        report = export.write(tmp_path / "again", tmp_path / "out", format="imagefolder")
+        assert report.images == 7
+        assert [(Path(os.fsdecode(one.place.path)).name, one.reason) for one in report.skipped] == [
+            ("chelsea.png", "content_changed")
+        ]

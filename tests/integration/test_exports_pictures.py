@@ -360,11 +360,17 @@ class TestProjector:
 
     def test_nothing_at_all(self, root, tmp_path) -> None:
         report = export.write(root, tmp_path / "out", format="projector", where="width < 0")
-        assert report.images == 0
+        assert (report.images, report.notes) == (0, ())
         assert not (tmp_path / "out" / "sprite.png").exists()
 
 
 class TestPlacing:
+    def test_what_the_next_run_would_index_is_told(self, root, photos, tmp_path) -> None:
+        for name, told in (("imagefolder", 1), ("projector", 1), ("faiss", 0)):
+            notes = export.write(root, photos / name, format=name).notes
+            assert [f"it lies in the source {photos}" in note for note in notes] == [True] * told
+        assert not export.write(root, tmp_path / "photos-too", format="imagefolder").notes
+
     @pytest.mark.parametrize("name", ["imagefolder", "fiftyone"])
     def test_a_full_disk_leaves_nothing(self, root, tmp_path, monkeypatch, name) -> None:
         def full(path: Path, data: bytes) -> int:

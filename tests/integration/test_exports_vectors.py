@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,26 @@ class TestClipRetrievalFolder:
         assert "rocket.jpg" not in {Path(one["image_path"]).name for one in told}
         assert [row.tobytes() for row in vectors] == [bits[one["image_id"]] for one in told]
 
+    def test_a_full_disk_is_told_and_nothing_is_left(self, root, tmp_path, monkeypatch) -> None:
+        """Rows that are written through mapped memory end the process there (SIGBUS); of a file that is copied, it is
+        the copy that has no room."""
+
+        memmap = np.memmap
+
+        def mapped(*arguments: Any, mode: str, **more: Any) -> Any:
+            assert mode == "r", "written through mapped memory"
+            return memmap(*arguments, mode=mode, **more)
+
+        def full(source: Path, dst: Path) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(dst))
+
+        monkeypatch.setattr(np, "memmap", mapped)
+        assert export.write(root, tmp_path / "part", format="clip-retrieval", ids=[2, 1]).images == 2
+        monkeypatch.setattr("shutil.copyfile", full)
+        with pytest.raises(StorageError, match=r"img_emb_0\.npy: No space left"):
+            export.write(root, tmp_path / "out", format="clip-retrieval", options=ExportOptions(copy=True))
+        assert [one.name for one in tmp_path.iterdir()] == ["part"]
+
     def test_captions_and_copies(self, root, tmp_path) -> None:
         import pyarrow.parquet as pq
 
@@ -251,7 +272,7 @@ class TestClipRetrievalFolder:
         rename = Path.rename
 
         def fails(self: Path, to: Path) -> Path:
-            if to == target and not self.name.endswith("-before"):
+            if to == target and self.name != "before":
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return rename(self, to)
 

@@ -390,3 +390,31 @@ def index_of_memory(root: Path) -> list[int]:
     """The ten best for the first of the queries."""
     (one,) = index_of(root, "memory").search(QUERIES[:1], 10)
     return one.ids.tolist()
+
+
+def test_parts_come_back_from_a_backup(root: Path, tmp_path: Path) -> None:
+    """Several parts, one of them with dead rows: the same answers by them, a repair finds nothing to do, they grow on.
+    Left out, there are none in the copy until they are due again."""
+    build(root)
+    grow(root, 900, 2)
+    grow(root, 900, 3)
+    remove(root, ids_of(root)[5:25])
+    parts = parts_of(root)
+    assert len(parts) >= 2
+    imseek.backup.write(root, tmp_path / "whole.tar")
+    imseek.backup.write(root, tmp_path / "without.tar", index=False)
+    found = {}
+    for name in ("whole", "without"):
+        imseek.backup.restore(tmp_path / f"{name}.tar", tmp_path / name, new_identity=name == "without")
+        assert upkeep.verify(tmp_path / name).ok
+        upkeep.repair(tmp_path / name)
+    assert parts_of(tmp_path / "whole") == parts
+    assert told(tmp_path / "whole") == told(root)
+    assert Reader(tmp_path / "without").snapshot(0) is None
+    assert not list((tmp_path / "without").rglob("faiss.index"))
+    for path in (root, tmp_path / "whole"):
+        with imseek.open(path) as collection:
+            found[path] = [[(hit.image_id, hit.score) for hit in collection.search(q)] for q in QUERIES]
+    assert found[root] == found[tmp_path / "whole"]
+    grow(tmp_path / "whole", 900, 4)
+    assert upkeep.verify(tmp_path / "whole").ok

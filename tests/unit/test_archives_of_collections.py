@@ -126,7 +126,7 @@ def test_any_changed_byte_is_noticed(archive: bytes) -> None:
 def test_one_that_is_cut_short_is_noticed_wherever(archive: bytes, tmp_path: Path) -> None:
     end = archive.rindex(members(archive)["collection/spaces/0/img_emb/000000.npy"][-100:]) + 100
     for length in (0, 1, 511, 512, 700, *range(1024, end, 4099), end - 1, end):
-        refused(archive[:length], tmp_path, "cut short|no backup")
+        refused(archive[:length], tmp_path, "cut short|is empty")
     refused(archive[: end + 300], tmp_path, "cut short")
 
 
@@ -272,7 +272,8 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "cut short"),
+        (b"", "is empty"),
+        (b"x", "cut short: it ends in imseek-backup.json"),
         (bytes(10240), "no backup of imseek"),
         (b"not a tar at all, " * 100, "no tar"),
         (packed({"holiday.jpg": b"picture"}), "no backup of imseek"),

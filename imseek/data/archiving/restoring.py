@@ -23,13 +23,13 @@ from imseek.data import backup, checksums, durable, judgement_file, layout, mode
 from imseek.data import schema as t
 from imseek.data.archiving.manifest import Manifest
 from imseek.data.archiving.tape import Tape
-from imseek.data.archiving.workshop import workshop
 from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
 from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, sealed
 from imseek.data.migrations import check_version
 from imseek.data.system_errors import explained
+from imseek.data.workshop import workshop
 from imseek.errors import BackupError, CollectionExistsError, StorageError, UsageError
 
 #: Is told how many bytes of the files have been read, and may raise to end the work.
@@ -50,16 +50,24 @@ def check_free(folder: Path) -> Path:
     Raises CollectionExistsError, UsageError.
     """
     folder = Path(os.path.realpath(folder))
-    if layout.holds_collection(os.listdir(folder) if folder.is_dir() else ()):
+    if _is_collection(folder):
         raise CollectionExistsError(
             f"there is a collection at {folder} already", hint="name another folder, or delete it first"
         )
+    for above in folder.parents:
+        if _is_collection(above):
+            raise UsageError(f"{folder} lies in the collection {above}", hint="choose another place")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise CollectionExistsError(f"{folder} {what}", hint="name a folder of its own")
     if folder.is_mount():
         raise UsageError(f"{folder} is where a disk is mounted", hint="name a folder in it")
     return folder
+
+
+def _is_collection(folder: Path) -> bool:
+    looked_for = (layout.COLLECTION, layout.CATALOG, layout.CURRENT)
+    return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
 def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Current:

@@ -99,7 +99,8 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
             for path, kind, size in files.fetchall():
                 if index or kind != snapshot_files.KIND:
                     opened[path] = _opened(root, path, size, generation, stack)
-            backup.copy_open(catalog, target)
+            with _full_at(target):
+                backup.copy_open(catalog, target)
     except sqlite3.DatabaseError as error:
         raise storage_error(error, root / layout.CATALOG) from error
     # What its checksum vouches for, SQLite need not go through.
@@ -107,6 +108,17 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
     if backup.uuid_of(target) != uuid or not (vouched or backup.usable(target, uuid)):
         raise _corrupt(root, f"{root / layout.CATALOG} is damaged, or another collection's")
     return opened
+
+
+@contextmanager
+def _full_at(target: Path) -> Iterator[None]:
+    """Of a copy, it is the copy that has no room. Raises StorageError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+            raise storage_error(error, target, writing=True) from error
+        raise
 
 
 def _recorded(root: Path) -> durable.Written | None:

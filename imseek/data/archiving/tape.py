@@ -122,7 +122,7 @@ class Tape:
         """The next member, a plain file; None at the end."""
         long_name: str | None = None
         while True:
-            block = self._exactly(_BLOCK, "what follows")
+            block = self._exactly(_BLOCK, NAME if first else "the head of a file", empty=first)
             if not block.strip(b"\0"):
                 return None
             try:
@@ -142,12 +142,13 @@ class Tape:
             found.name = found.name if long_name is None else long_name
             return found
 
-    def _exactly(self, size: int, what: str) -> bytes:
-        parts = []
+    def _exactly(self, size: int, what: str, *, empty: bool = False) -> bytes:
+        """``empty``: where there is not a byte, that is told."""
+        parts: list[bytes] = []
         while size:
             part = self._stream.read(min(size, CHUNK))
             if not part:
-                raise self._cut(what)
+                raise BackupError(f"{self.name} is empty") if empty and not parts else self._cut(what)
             parts.append(part)
             size -= len(part)
         return b"".join(parts)

@@ -72,6 +72,7 @@ class _Column:
 
     def __init__(self, path: bytes, name: str | None) -> None:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         self._path = path
         with self._opened() as file:
@@ -80,8 +81,8 @@ class _Column:
             kind = file.schema_arrow.field(self._name).type
             self.dim = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
         if not self.dim:  # Nothing but the rows themselves tells.
-            there = (lists.drop_null() for lists in self._batches())
-            self.dim = next((len(lists[0]) for lists in there if len(lists)), 0)
+            lengths = (np.asarray(pc.list_value_length(lists.drop_null())) for lists in self._batches())
+            self.dim = next((int(some[some > 0][0]) for some in lengths if (some > 0).any()), 0)
 
     def blocks(self) -> Iterator[npt.NDArray[Any]]:
         import pyarrow.compute as pc
@@ -124,10 +125,11 @@ def _chosen(path: bytes, schema: pa.Schema, name: str | None) -> str:
     lists = [field.name for field in schema if _holds_vectors(field.type)]
     claim = claim_of(path)
     name = name or (None if claim is None else claim.column)
-    if name in lists:
-        assert name is not None
+    if name is not None and lists.count(name) == schema.names.count(name) == 1:
         return name
     shown = display_path(path)
+    if name is not None and name in lists:
+        raise UsageError(f"{shown} has several columns {name!r}", hint="write it with a name for each")
     if name is not None:
         raise UsageError(
             f"{shown} has no column {name!r} of vectors",

@@ -12,7 +12,7 @@ import typer
 from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, size
+from imseek.ui.cli.output import count, say, say_collection, size, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
 
@@ -70,7 +70,7 @@ def backup(
         if as_json:
             jsonout.print_json(_backed_up(report, archive, None))
             return
-        print(f"sound: {_told(report.backup)} ({size(report.size)})")
+        print(f"sound: {_told(report.backup)}: {size(report.size)}")
         return
     chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
     target = _target(archive, as_json)
@@ -113,11 +113,13 @@ def restore(
             _source(archive), new.path, new_identity=copy, progress=progress, stop=stop
         )
     twins = [] if copy else _twins(report.uuid, new)
-    notes = [f"{twin} is the same collection: `imseek restore --copy` makes another one" for twin in twins]
+    same = "is the same collection" if len(twins) == 1 else "are the same collection"
+    notes = [f"{', '.join(twins)} {same}: `imseek restore --copy` makes another one"] if twins else []
     if as_json:
         jsonout.print_json(_restored(report, new, notes))
         return
-    print(f"restored {_told(report.backup)} as {printable(new.name)} in {printable(str(new.path))}")
+    named = "" if new.name == str(new.path) else f"as {printable(new.name)} "
+    print(f"restored {_told(report.backup)} {named}in {printable(str(new.path))}")
     for note in notes:
         say(f"note: {printable(note)}")
 
@@ -154,7 +156,7 @@ def _target(archive: str, as_json: bool) -> str | IO[bytes]:
         raise UsageError("--json writes to stdout, and so does -", hint="name a file")
     if sys.stdout.isatty():
         raise UsageError("an archive is not for a terminal", hint="name a file, or | another command")
-    return sys.stdout.buffer
+    return stdout_bytes()
 
 
 def _source(archive: str) -> str | IO[bytes]:

@@ -16,7 +16,7 @@ from imseek.ui.cli import jsonout
 from imseek.ui.cli.asking import FLAGS, Asking
 from imseek.ui.cli.building import bytes_of
 from imseek.ui.cli.flags import Group, with_groups
-from imseek.ui.cli.output import count, say, say_collection, size
+from imseek.ui.cli.output import count, say, say_collection, size, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
@@ -203,7 +203,7 @@ def export(
     import imseek
     from imseek import export as exporting
 
-    out: str | BinaryIO = sys.stdout.buffer if streamed else target
+    out: str | BinaryIO = stdout_bytes() if streamed else target
     with (
         stoppable("interrupted: nothing was written") as (progress, stop),
         imseek.open(chosen.path, runtime=runtime, notify=say) as opened,
@@ -262,7 +262,7 @@ def _ids(file: str) -> list[int]:
             f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"
         ) from error
     found = []
-    for number, line in enumerate(data.split("\n"), start=1):
+    for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), start=1):
         said = line.strip().removeprefix("id:")
         if said and not (said.isascii() and said.isdecimal() and len(said) < 19):
             raise UsageError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from imseek.errors import UsageError
 from imseek.showing.words import count as count
 from imseek.showing.words import printable
 from imseek.showing.words import size as size
@@ -30,6 +32,13 @@ class Meant(Protocol):
 
 def say_collection(chosen: Meant) -> None:
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
+
+
+def stdout_bytes() -> BinaryIO:
+    """For data. Raises UsageError where the shell has closed it: what says that it is written must be somewhere."""
+    if getattr(sys.stdout, "name", None) == os.devnull:  # By ``main``.
+        raise UsageError("- goes to stdout, and that is closed", hint="name a file, or | another command")
+    return sys.stdout.buffer
 
 
 def report_error(kind: str, message: str, hint: str | None, *, as_json: bool) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from imseek.data import durable
-from imseek.data.system_errors import explained
+from imseek.data.system_errors import hint_of
+from imseek.errors import StorageError
 
 #: Seconds for which a folder that nobody holds is left alone: its maker may just be about to.
 _YOUNG: Final = 60.0
@@ -24,11 +25,14 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
 
     Killed, it stays, and the next one of the same ``name`` removes it. Raises StorageError.
     """
-    prefix = f".imseek-{name[:80]}-"  # A name has 255 bytes at most.
-    with explained(parent):
+    # A name has 255 bytes at most, and a character up to four.
+    prefix = f".imseek-{os.fsencode(name)[:80].decode(errors='ignore')}-"
+    try:
         _clear(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:  # Told of the folder: nobody knows of what was to be in it.
+        raise StorageError(f"{parent}: {error.strerror}", hint=hint_of(error)) from error
     try:
         with suppress(OSError):  # Some file systems know no locks: there it is left where it is.
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
