@@ -20,11 +20,10 @@ from databases import Server
 
 import imseek
 from imseek import library
-from imseek.data import durable, layout, lock, sources
+from imseek.data import layout, lock, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import read_current, read_identity
-from imseek.data.durable import write_file
-from imseek.data.postgres.address import Address, read_address
+from imseek.data.postgres.address import Address, read_address, write_address
 from imseek.data.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
@@ -363,21 +362,31 @@ def test_a_wrong_password_is_told_and_never_shown(
         assert imseek.open(tmp_path / "made").info().images == 0
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://me:sesame@127.0.0.1/pictures",
-        "postgresql://me@127.0.0.1/pictures?password=sesame",
-        "postgresql://me:sesame@[/pictures",
-        "mysql://me:sesame@127.0.0.1/pictures",
-        "sesame",
-    ],
-)
+URLS_THAT_CANNOT_BE_KEPT = [
+    "postgresql://me:sesame@127.0.0.1/pictures",
+    "postgresql://me@127.0.0.1/pictures?password=sesame",
+    "postgresql://me:sesame@[/pictures",
+    "mysql://me:sesame@127.0.0.1/pictures",
+    "sesame",
+]
+
+
+@pytest.mark.parametrize("url", URLS_THAT_CANNOT_BE_KEPT)
 def test_urls_that_cannot_be_kept(tmp_path: Path, catalog: str, url: str) -> None:
     with pytest.raises(UsageError) as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=url)
     assert "sesame" not in f"{refusal.value} {refusal.value.hint}"
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("url", URLS_THAT_CANNOT_BE_KEPT)
+def test_one_that_was_written_by_hand_is_not_repeated(root: Path, catalog: str, url: str) -> None:
+    write_address(root, Address(read_identity(root).uuid, url), root / layout.STAGING)
+    with pytest.raises(CorruptCollectionError, match="does not say where") as trouble:
+        imseek.open(root)
+    assert "sesame" not in f"{trouble.value} {trouble.value.hint}"
+    imseek.upkeep.move_catalog(root, catalog)
+    assert imseek.open(root).info().images == 0
 
 
 def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
@@ -387,8 +396,7 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     )
     staging = root / layout.STAGING
     staging.mkdir(exist_ok=True)
-    document = {"format": 2, "uuid": address.uuid, "url": postgres.url("shared", "reader")}
-    write_file(root / layout.ADDRESS, durable.seal(document), staging=staging)
+    write_address(root, Address(address.uuid, postgres.url("shared", "reader")), staging)
     with pytest.raises(StorageError, match=r"does not exist|permission denied") as refusal:
         imseek.open(root)
     postgres.admin(f'GRANT USAGE ON SCHEMA "{address.schema}" TO reader', "shared")
