@@ -405,6 +405,9 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     with pytest.raises(ReadOnlyError, match="permission denied") as refusal, Writer(root, "test"):
         pytest.fail("it may write")
     assert "searching it works" in str(refusal.value.hint)
+    with pytest.raises(ReadOnlyError, match="must be owner"):
+        library.delete(root, "collection")
+    assert imseek.open(root).search("red").hits == (), "it is still there"
 
 
 def test_a_catalog_that_is_gone_is_not_made_anew(root: Path, postgres: Server) -> None:
