@@ -410,6 +410,57 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     assert imseek.open(root).search("red").hits == (), "it is still there"
 
 
+def test_a_role_that_may_make_no_catalog_is_told_what_it_lacks(
+    tmp_path: Path, catalog: str, postgres: Server
+) -> None:
+    postgres.admin(
+        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared"
+    )
+    with pytest.raises(ReadOnlyError, match="permission denied") as refusal:
+        imseek.create(tmp_path / "made", encoder="fake", catalog=postgres.url("shared", "guest"))
+    assert "GRANT CREATE" in str(refusal.value.hint)
+
+
+def test_a_session_that_is_ended_while_a_backup_copies_the_catalog(
+    root: Path, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.data.archiving import taking
+
+    opened = taking._all_opened
+
+    def ended(*given: Any) -> Any:
+        assert postgres.end_sessions() > 0
+        return opened(*given)
+
+    monkeypatch.setattr(taking, "_all_opened", ended)
+    with pytest.raises(StorageError, match="terminat") as trouble:
+        imseek.backup.write(root, tmp_path / "a.tar")
+    assert "try again" in str(trouble.value.hint)
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+    monkeypatch.setattr(taking, "_all_opened", opened)
+    assert imseek.backup.write(root, tmp_path / "a.tar").backup.images == 0
+
+
+def test_a_session_that_is_ended_while_a_catalog_moves(
+    root: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.data.postgres import moving
+
+    def ended(*given: Any) -> int:
+        assert postgres.end_sessions() > 0
+        return copied(*given)
+
+    copied = moving.copy_rows
+    monkeypatch.setattr(moving, "copy_rows", ended)
+    with pytest.raises(StorageError, match="terminat") as trouble:
+        imseek.upkeep.move_catalog(root, "sqlite")
+    assert "try again" in str(trouble.value.hint)
+    monkeypatch.setattr(moving, "copy_rows", copied)
+    assert imseek.open(root).info().images == 0
+    imseek.upkeep.move_catalog(root, "sqlite")
+    assert imseek.upkeep.verify(root).ok
+
+
 def test_a_catalog_that_is_gone_is_not_made_anew(root: Path, postgres: Server) -> None:
     postgres.admin(f'DROP SCHEMA "{read_address(root).schema}" CASCADE', "shared")
     with pytest.raises(CorruptCollectionError, match="does not exist") as trouble:

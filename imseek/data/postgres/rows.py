@@ -20,8 +20,7 @@ def copy_rows(reading: Connection, writing: Connection) -> int:
         query = select(table)
         if table is t.meta:
             query = query.where(t.meta.c.name != CURRENT)
-        found = reading.execute(query, execution_options={"yield_per": _BATCH})
-        for part in found.mappings().partitions():
+        for part in reading.execute(query).mappings().partitions(_BATCH):
             writing.execute(insert(table), [dict(row) for row in part])
             rows += len(part)
     return rows
