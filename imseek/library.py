@@ -183,22 +183,27 @@ def delete(path: Path, name: str) -> None:
         )
     aside = path.with_name(f"{_ASIDE}{path.name}-{os.getpid()}")
     _move(path, name, aside)
+    try:
+        _drop_catalog(aside)
+    except ImseekError:  # The role may not.
+        aside.rename(path)
+        raise
     if link.is_symlink():
         link.unlink()
-    _remove(aside)
+    shutil.rmtree(aside)
     for leftover in path.parent.glob(f"{_ASIDE}*"):
         with suppress(ImseekError, OSError):
-            _remove(leftover)
+            _drop_catalog(leftover)
+            shutil.rmtree(leftover)
 
 
-def _remove(folder: Path) -> None:
-    """With the catalog that a server has of it."""
+def _drop_catalog(folder: Path) -> None:
+    """What a server has of a collection."""
     if layout.is_elsewhere(folder):
         from imseek.data.postgres.address import read_address
         from imseek.data.postgres.catalog import drop_schema
 
         drop_schema(read_address(folder))
-    shutil.rmtree(folder)
 
 
 def _choose(

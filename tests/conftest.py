@@ -11,8 +11,13 @@ from pathlib import Path
 
 import databases
 import pytest
+from hypothesis import HealthCheck, settings
 
 import imseek
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("imseek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("imseek")
 
 #: Photographs of different things, in different formats and modes.
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")

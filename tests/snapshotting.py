@@ -73,9 +73,9 @@ def suspend(root: Path, ids: Sequence[int]) -> None:
         commit(writer, Batch(suspended=list(ids)))
 
 
-def collection_of(path: Path, *vectors: Rows, encoder: str = "fake") -> Path:
+def collection_of(path: Path, *vectors: Rows, encoder: str = "fake", catalog: str | None = None) -> Path:
     """A collection at ``path`` with a commit for each of ``vectors``."""
-    imseek.create(path, encoder=encoder).close()
+    imseek.create(path, encoder=encoder, catalog=catalog).close()
     with Writer(path, "test") as writer:
         assert sources.add(writer, "folder", b"/photos").source_id == 1
     for n, rows in enumerate(vectors):

@@ -213,6 +213,8 @@ class Catalog:
         except (IntegrityError, ProgrammingError):  # A mistake of ours, not of the disk.
             raise
         except DatabaseError as error:
+            if not isinstance(error.orig, sqlite3.Error):  # Another catalog's, of which this one is a copy.
+                raise
             raise storage_error(error.orig, self.root / layout.CATALOG, writing=True) from error
 
     def sources(self) -> list[Source]:

@@ -273,7 +273,7 @@ def test_no_connection_is_tried_to_a_hostile_url(url: str) -> None:
         assert error.reason == SkipReason.FORBIDDEN_ADDRESS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(max_size=8),
     st.sampled_from(["127.0.0.1", "0x7f.1", "private.test", "[::1]", "[::ffff:10.0.0.1]", "２130706433"]),

@@ -482,7 +482,7 @@ def searches(draw: st.DrawFn) -> tuple[list[Segment], Array, int, list[int] | No
 
 
 @each_kind
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(search=searches())
 def test_any_search(kind: str, search: tuple[list[Segment], Array, int, list[int] | None]) -> None:
     segments, query, k, allowed = search

@@ -74,6 +74,13 @@ def test_a_journey(cli, home, shared, album, catalog, later) -> None:
     assert cli("doctor", "-c", shared).code == 0
     assert cli("collection", "list", "--json").json("collections")["collections"][0]["images"] == 9
 
+    assert cli("backup", "shared.tar", "-c", shared).out.startswith("backed up 9 images as of ")
+    assert cli("restore", "shared.tar", "twin", "--copy").code == 0
+    assert names(cli("search", "a cat", "--where", "tag('pet')", "-c", "twin", "--json")) == ["cat.jpg"]
+    assert cli("info", "-c", "twin", "--json").json("info").get("catalog") is None
+    assert cli("maintain", "--catalog", catalog, "-c", "twin").code == 0, "one database holds many"
+    assert cli("collection", "delete", "twin", "--yes").code == 0
+
     moved = cli("maintain", "--catalog", "sqlite", "-c", shared, "--json").json("maintain")["catalog"]
     assert moved["catalog"] == "sqlite"
     assert cli("maintain", "--catalog", catalog, "-c", shared).out.startswith(

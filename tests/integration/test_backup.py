@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from acting import planned
+from databases import BOTH_CATALOGS
 from durability.damages import State, build
 from durability.damages import collection as built
 from durability.recipes import format_1
@@ -42,7 +43,7 @@ from imseek.types import Progress
 
 
 @pytest.fixture
-def known(photos: Path, tmp_path: Path) -> Iterator[imseek.Collection]:
+def known(photos: Path, tmp_path: Path, catalog: str | None) -> Iterator[imseek.Collection]:
     """Real photographs in the space of ``builtin``, with captions, tags, labels, judgements, a model and a map."""
     from PIL import Image
 
@@ -53,7 +54,7 @@ def known(photos: Path, tmp_path: Path) -> Iterator[imseek.Collection]:
             picture.convert("RGB").resize((160, 120)).save(path.with_suffix(".jpg"), exif=exif)
         if path.suffix != ".jpg":
             path.unlink()
-    with imseek.create(tmp_path / "known", encoder="builtin", captions=True) as made:
+    with imseek.create(tmp_path / "known", encoder="builtin", captions=True, catalog=catalog) as made:
         made.index([photos])
         ids = [hit.image_id for hit in made.search("a photo", limit=100)]
         imseek.tags.add(made, "liked", ids[:3])
@@ -110,6 +111,7 @@ def facts(collection: imseek.Collection) -> dict[str, Any]:
     }
 
 
+@BOTH_CATALOGS
 def test_all_that_a_collection_is_comes_back(known: imseek.Collection, tmp_path: Path) -> None:
     before = facts(known)
     report = imseek.backup.write(known, tmp_path / "known.tar")
@@ -121,13 +123,19 @@ def test_all_that_a_collection_is_comes_back(known: imseek.Collection, tmp_path:
         assert facts(again) == before
         assert again.info().images == known.info().images == 8
     assert read_current(tmp_path / "again") == read_current(known.path)
-    assert files(tmp_path / "again") == files(known.path) - {*layout.BACKUPS, layout.LOCK}
+    of_files = {layout.CATALOG, *layout.CATALOG_COMPANIONS, layout.CURRENT, layout.CHECKSUMS}
+    beside = {*layout.BACKUPS, layout.LOCK, layout.ADDRESS}
+    assert files(tmp_path / "again") | of_files == (files(known.path) | of_files) - beside
+    assert read_identity(tmp_path / "again").format == layout.FORMAT, (
+        "a collection in its folder, like any other"
+    )
     with imseek.open(tmp_path / "again") as again:  # And it goes on.
         (tmp_path / "photos/coffee.jpg").unlink()
         assert again.index().removed == 1
     assert upkeep.verify(tmp_path / "again").ok
 
 
+@BOTH_CATALOGS
 def test_one_of_its_own_can_be_used_beside_the_original(known: imseek.Collection, tmp_path: Path) -> None:
     before = facts(known)
     imseek.backup.write(known, tmp_path / "known.tar")
@@ -178,15 +186,16 @@ def test_what_was_put_away_can_be_brought_back(
 
 
 @pytest.fixture
-def vectors(tmp_path: Path) -> Path:
+def vectors(tmp_path: Path, catalog: str | None) -> Path:
     """300 images without pictures, in three shards, with an approximate index."""
-    root = collection_of(tmp_path / "vectors", clustered(300, 2))
+    root = collection_of(tmp_path / "vectors", clustered(300, 2), catalog=catalog)
     add(root, clustered(50, 3), "more")
     add(root, clustered(50, 4), "yet more")
     upkeep.build_index(root, IndexPolicy(kind="IVF4,Flat"))
     return root
 
 
+@BOTH_CATALOGS
 def test_indexes_come_along_unless_they_are_left_out(vectors: Path, tmp_path: Path) -> None:
     whole = imseek.backup.write(vectors, tmp_path / "whole.tar")
     without = imseek.backup.write(vectors, tmp_path / "without.tar", index=False)
@@ -210,6 +219,7 @@ def test_indexes_come_along_unless_they_are_left_out(vectors: Path, tmp_path: Pa
     assert read_current(tmp_path / "without").snapshots != {}, "what is due is built by the next that comes"
 
 
+@BOTH_CATALOGS
 def test_what_is_retired_meanwhile_is_in_the_backup_all_the_same(vectors: Path, tmp_path: Path) -> None:
     """However slow it is: shards are merged, files purged, images removed while the archive is written."""
     before, stored = read_current(vectors), contents(vectors)
@@ -243,6 +253,7 @@ def contents(root: Path) -> dict[int, bytes]:
     return found
 
 
+@BOTH_CATALOGS
 def test_a_file_that_goes_in_the_moment_is_of_a_generation_that_is_past(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +308,7 @@ def test_a_damaged_file_is_not_backed_up(vectors: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "vectors"]
 
 
+@BOTH_CATALOGS
 def test_a_run_that_goes_on_is_no_run_of_the_copy(vectors: Path, tmp_path: Path) -> None:
     with Writer(vectors, "test") as at_work:
         at_work.apply(lambda connection, generation: None)

@@ -20,11 +20,10 @@ from databases import Server
 
 import imseek
 from imseek import library
-from imseek.data import durable, layout, lock, sources
+from imseek.data import layout, lock, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import read_current, read_identity
-from imseek.data.durable import write_file
-from imseek.data.postgres.address import Address, read_address
+from imseek.data.postgres.address import Address, read_address, write_address
 from imseek.data.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
@@ -363,21 +362,31 @@ def test_a_wrong_password_is_told_and_never_shown(
         assert imseek.open(tmp_path / "made").info().images == 0
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql://me:sesame@127.0.0.1/pictures",
-        "postgresql://me@127.0.0.1/pictures?password=sesame",
-        "postgresql://me:sesame@[/pictures",
-        "mysql://me:sesame@127.0.0.1/pictures",
-        "sesame",
-    ],
-)
+URLS_THAT_CANNOT_BE_KEPT = [
+    "postgresql://me:sesame@127.0.0.1/pictures",
+    "postgresql://me@127.0.0.1/pictures?password=sesame",
+    "postgresql://me:sesame@[/pictures",
+    "mysql://me:sesame@127.0.0.1/pictures",
+    "sesame",
+]
+
+
+@pytest.mark.parametrize("url", URLS_THAT_CANNOT_BE_KEPT)
 def test_urls_that_cannot_be_kept(tmp_path: Path, catalog: str, url: str) -> None:
     with pytest.raises(UsageError) as refusal:
         imseek.create(tmp_path / "made", encoder="fake", catalog=url)
     assert "sesame" not in f"{refusal.value} {refusal.value.hint}"
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("url", URLS_THAT_CANNOT_BE_KEPT)
+def test_one_that_was_written_by_hand_is_not_repeated(root: Path, catalog: str, url: str) -> None:
+    write_address(root, Address(read_identity(root).uuid, url), root / layout.STAGING)
+    with pytest.raises(CorruptCollectionError, match="does not say where") as trouble:
+        imseek.open(root)
+    assert "sesame" not in f"{trouble.value} {trouble.value.hint}"
+    imseek.upkeep.move_catalog(root, catalog)
+    assert imseek.open(root).info().images == 0
 
 
 def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
@@ -387,8 +396,7 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     )
     staging = root / layout.STAGING
     staging.mkdir(exist_ok=True)
-    document = {"format": 2, "uuid": address.uuid, "url": postgres.url("shared", "reader")}
-    write_file(root / layout.ADDRESS, durable.seal(document), staging=staging)
+    write_address(root, Address(address.uuid, postgres.url("shared", "reader")), staging)
     with pytest.raises(StorageError, match=r"does not exist|permission denied") as refusal:
         imseek.open(root)
     postgres.admin(f'GRANT USAGE ON SCHEMA "{address.schema}" TO reader', "shared")
@@ -397,6 +405,60 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     with pytest.raises(ReadOnlyError, match="permission denied") as refusal, Writer(root, "test"):
         pytest.fail("it may write")
     assert "searching it works" in str(refusal.value.hint)
+    with pytest.raises(ReadOnlyError, match="must be owner"):
+        library.delete(root, "collection")
+    assert imseek.open(root).search("red").hits == (), "it is still there"
+
+
+def test_a_role_that_may_make_no_catalog_is_told_what_it_lacks(
+    tmp_path: Path, catalog: str, postgres: Server
+) -> None:
+    postgres.admin(
+        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$", "shared"
+    )
+    with pytest.raises(ReadOnlyError, match="permission denied") as refusal:
+        imseek.create(tmp_path / "made", encoder="fake", catalog=postgres.url("shared", "guest"))
+    assert "GRANT CREATE" in str(refusal.value.hint)
+
+
+def test_a_session_that_is_ended_while_a_backup_copies_the_catalog(
+    root: Path, postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.data.archiving import taking
+
+    opened = taking._all_opened
+
+    def ended(*given: Any) -> Any:
+        assert postgres.end_sessions() > 0
+        return opened(*given)
+
+    monkeypatch.setattr(taking, "_all_opened", ended)
+    with pytest.raises(StorageError, match="terminat") as trouble:
+        imseek.backup.write(root, tmp_path / "a.tar")
+    assert "try again" in str(trouble.value.hint)
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+    monkeypatch.setattr(taking, "_all_opened", opened)
+    assert imseek.backup.write(root, tmp_path / "a.tar").backup.images == 0
+
+
+def test_a_session_that_is_ended_while_a_catalog_moves(
+    root: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imseek.data.postgres import moving
+
+    def ended(*given: Any) -> int:
+        assert postgres.end_sessions() > 0
+        return copied(*given)
+
+    copied = moving.copy_rows
+    monkeypatch.setattr(moving, "copy_rows", ended)
+    with pytest.raises(StorageError, match="terminat") as trouble:
+        imseek.upkeep.move_catalog(root, "sqlite")
+    assert "try again" in str(trouble.value.hint)
+    monkeypatch.setattr(moving, "copy_rows", copied)
+    assert imseek.open(root).info().images == 0
+    imseek.upkeep.move_catalog(root, "sqlite")
+    assert imseek.upkeep.verify(root).ok
 
 
 def test_a_catalog_that_is_gone_is_not_made_anew(root: Path, postgres: Server) -> None:

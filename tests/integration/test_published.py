@@ -264,12 +264,10 @@ def test_equal_rows_come_by_id_wherever_the_list_ends(tmp_path: Path, photo_file
 class Small:
     """A collection of eight photographs, and where it is published."""
 
-    def __init__(self, folder: Path, photos: Path, later: Callable[[float], None]) -> None:
-        self.photos, self.root, self.later = photos, folder / "c", later
-        self.lite = folder / "m.db"
+    def __init__(self, photos: Path, later: Callable[[float], None]) -> None:
+        self.photos, self.root, self.later = photos, photos / ".imseek", later
+        self.lite = photos.parent / "m.db"
         self.address = f"milvus://{self.lite}#photos"
-        with imseek.create(self.root, encoder="fake") as collection:
-            collection.index([photos])
 
     def index(self) -> imseek.IndexReport:
         self.later(10)
@@ -295,9 +293,22 @@ class Small:
         return record.read(client).rows
 
 
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Path:
+    """What each test has a copy of: the collection lies with its pictures, and so can be copied with them."""
+    folder = tmp_path_factory.mktemp("pattern")
+    (folder / "below").mkdir()
+    for n, path in enumerate(photo_files):
+        shutil.copy(path, folder / "below" if n > 5 else folder)
+    with imseek.create(folder / ".imseek", encoder="fake", here=True) as collection:
+        assert collection.index([folder]).added == 8
+    return folder
+
+
 @pytest.fixture
-def small(tmp_path: Path, photos: Path, later: Callable[[float], None]) -> Small:
-    return Small(tmp_path, photos, later)
+def small(tmp_path: Path, pattern: Path, later: Callable[[float], None]) -> Small:
+    shutil.copytree(pattern, tmp_path / "photos")
+    return Small(tmp_path / "photos", later)
 
 
 def test_only_what_differs_is_sent(small: Small, photo_files: list[Path]) -> None:
@@ -364,8 +375,7 @@ def test_a_run_that_ends_early_is_told_and_completed(small: Small, monkeypatch: 
 
     monkeypatch.setattr(rows, "_ROWS", 3)
     small.publish()
-    for n in range(8):
-        imseek.tags.add(small.root, f"t{n}", [n])
+    imseek.tags.add(small.root, "new", range(8))
     stop = threading.Event()
     report = small.publish(progress=lambda now: stop.set() if now.done >= 3 else None, stop=stop)
     assert (report.outcome, report.sent) == ("interrupted", 3)
@@ -413,6 +423,19 @@ def test_killed_at_any_request_the_next_run_completes_it(small: Small, at: int) 
     assert done.returncode == -signal.SIGKILL, done.stderr
     report = small.publish()
     assert report.outcome == "published"
+    small.check()
+
+
+@pytest.mark.parametrize("left", [0, 5, 1000])
+def test_an_index_that_milvus_lite_was_killed_over_is_made_anew(small: Small, left: int) -> None:
+    small.publish()
+    small.check()
+    indexes = sorted(small.lite.rglob("*.idx"))
+    assert len(indexes) == 2, "of rows and of the record"
+    for index in indexes:
+        os.truncate(index, min(left, index.stat().st_size - 1))
+    imseek.tags.add(small.root, "new", [1])
+    assert small.publish().sent == 1
     small.check()
 
 

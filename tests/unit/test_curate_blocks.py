@@ -93,7 +93,7 @@ def test_another_side_is_another_comparison(tmp_path: Path) -> None:
         assert len(pairs) == 64, "with all of the other side"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_however_it_changes_and_stops(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Members come, go, are exchanged and come back; runs are stopped anywhere. In the end no pair is missing."""

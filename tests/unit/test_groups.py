@@ -193,7 +193,7 @@ def confirming(others: dict[object, str], asked: list[frozenset[int]]) -> object
     return confirm
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given_by(cases(), st.randoms(use_true_random=False), st.sampled_from([0, 1, 64]))
 def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped-def]
     given, copies, others, different = case
@@ -263,7 +263,7 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given_by(cases())
 def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     """As the plain way to do it: each two groups compared whenever a pair comes, nothing remembered."""
@@ -392,7 +392,7 @@ def test_a_chain_of_a_thousand_is_no_group() -> None:
     assert sum(len(group.members) for group in found.groups) >= 999
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given_by(
     st.lists(st.integers(0, 2**12 - 1), min_size=2, max_size=24, unique=True),
     st.sampled_from([0, 1, 2, 5]),

@@ -51,7 +51,7 @@ def test_finds_what_comparing_finds(radius: int) -> None:
     assert not found.cut.any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 2**64 - 1), max_size=12, unique=True),
     st.lists(st.integers(1, 2**64 - 1), max_size=6),

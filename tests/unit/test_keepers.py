@@ -125,7 +125,7 @@ def test_bad_requests() -> None:
         keeper([])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
     dates = [None, "2020-01-01T00:00:00", "2020-01-01T00:00:00+02:00", "2021-01-01T00:00:00", "never"]

@@ -3,6 +3,8 @@
 The catalog says which files its generation has, with their sizes and checksums. So the files are opened in the very
 transaction that the catalog is copied in. From then on they may be unlinked: what is open stays. A file that was
 unlinked in the moment before belongs to a generation of the past; then the next one is taken.
+
+An archive has its catalog in SQLite, wherever that of the collection is.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -84,8 +86,9 @@ def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
 
 def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
     """Copy the catalog into ``work``, and open the files of its generation."""
+    if layout.is_elsewhere(root):
+        return _open_elsewhere(root, work, uuid, index, stack)
     target = work / layout.CATALOG
-    opened: dict[str, BinaryIO] = {}
     recorded = _recorded(root)
     sound = recorded is None or checksums.of_catalog(root) == recorded
     if not sound and _recorded(root) == recorded:  # Else a writer has begun in between.
@@ -96,9 +99,7 @@ def _open(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> d
             stated = catalog.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
             generation = -1 if stated is None else int(stated[0])
             files = catalog.execute("SELECT path, kind, size FROM files WHERE died = ?", (FOREVER,))
-            for path, kind, size in files.fetchall():
-                if index or kind != snapshot_files.KIND:
-                    opened[path] = _opened(root, path, size, generation, stack)
+            opened = _all_opened(root, files.fetchall(), generation, index, stack)
             with _full_at(target):
                 backup.copy_open(catalog, target)
     except sqlite3.DatabaseError as error:
@@ -121,11 +122,39 @@ def _full_at(target: Path) -> Iterator[None]:
         raise
 
 
+def _open_elsewhere(root: Path, work: Path, uuid: str, index: bool, stack: ExitStack) -> dict[str, BinaryIO]:
+    """The same of a catalog on a server, which becomes one in a file: its rows as of one moment."""
+    from imseek.data.postgres.catalog import frozen
+    from imseek.data.postgres.rows import copy_rows
+
+    with frozen(root) as connection, closing(Catalog(work)) as target:
+        if get_meta(connection, "uuid") != uuid:
+            raise CorruptCollectionError(f"the catalog of {root} belongs to another collection")
+        f = t.files.c
+        files = connection.execute(select(f.path, f.kind, f.size).where(f.died == FOREVER)).all()
+        generation = int(get_meta(connection, "generation"))
+        opened = _all_opened(root, files, generation, index, stack)
+        with target.transaction() as writing:
+            copy_rows(connection, writing)
+    return opened
+
+
 def _recorded(root: Path) -> durable.Written | None:
     try:
         return checksums.read(root).files.get(layout.CATALOG)
     except CorruptCollectionError:
         return None
+
+
+def _all_opened(
+    root: Path, files: Iterable[Any], generation: int, index: bool, stack: ExitStack
+) -> dict[str, BinaryIO]:
+    """``files``: rows of path, kind and size."""
+    return {
+        path: _opened(root, path, size, generation, stack)
+        for path, kind, size in files
+        if index or kind != snapshot_files.KIND
+    }
 
 
 def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
@@ -156,7 +185,10 @@ def _take(
     ended = Checksums(identity.uuid, {layout.CATALOG: copied})
     files: dict[Entry, BinaryIO] = {}
     for name, record in (
-        (layout.COLLECTION, sealed(identity)),
+        (
+            layout.COLLECTION,
+            sealed(replace(identity, format=layout.FORMAT)),
+        ),  # Its catalog is in the archive.
         (layout.CURRENT, sealed(current)),
         (layout.CHECKSUMS, checksums.sealed(ended)),
     ):

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -244,6 +244,7 @@ class _Lite:
             users, uri = self._users.get(path, (0, None))
             if uri is None:
                 _check_folder(path, create=create)
+                _remove_half_indexes(path)
                 # They tell by tracebacks why one cannot start, and what of Milvus a Lite has not.
                 for name in ("milvus_lite", "grpc._server"):
                     logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -292,6 +293,17 @@ def _check_folder(path: Path, *, create: bool) -> None:
             f"another process has {path} open: Milvus Lite has one at a time",
             hint="wait for it to end, or publish to a Milvus that is a server",
         )
+
+
+def _remove_half_indexes(path: Path) -> None:
+    """Milvus Lite (3.0) writes an index straight to its name: killed while it does, what is left can never be loaded
+    again, and neither can its collection. It makes anew, of the rows, an index that is not there."""
+    for index in path.glob("**/indexes/*.flat.idx"):
+        try:
+            np.load(index, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError):  # Of a wrong header, or shorter than that says.
+            with suppress(OSError):
+                index.unlink()
 
 
 def _is_held(lock: Path) -> bool:

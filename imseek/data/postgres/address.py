@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -37,6 +38,7 @@ class Address:
         return f"{self.url} (schema {self.schema})"
 
 
+@lru_cache(maxsize=16)
 def checked(url: str) -> str:
     """A URL as it may be recorded. Raises UsageError, which never repeats a password, and MissingExtraError."""
     from imseek.data.postgres.connection import driver
@@ -65,10 +67,12 @@ def read_address(root: Path) -> Address:
     """Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError."""
     document = read_sealed(root, layout.ADDRESS)
     try:
-        return Address(str(UUID(document["uuid"])), document["url"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Address(str(UUID(document["uuid"])), checked(document["url"]))
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        # Not what it says, which may be a password.
+        why = f": {error}" if isinstance(error, UsageError) else ""
         raise CorruptCollectionError(
-            f"{root / layout.ADDRESS} does not say where the catalog is",
+            f"{root / layout.ADDRESS} does not say where the catalog is{why}",
             hint="imseek maintain --catalog URL",
         ) from error
 

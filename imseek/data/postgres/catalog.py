@@ -18,7 +18,7 @@ from imseek.data.postgres.address import Address, read_address
 from imseek.data.postgres.connection import connect, driver
 from imseek.data.postgres.errors import is_ours, storage_error
 from imseek.data.postgres.reading import CURRENT, check_version
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, ReadOnlyError
 
 if TYPE_CHECKING:
     import psycopg
@@ -107,7 +107,7 @@ def _translated(address: Address, *, writing: bool) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if error.orig is None or is_ours(error.orig):
+        if not isinstance(error.orig, driver().Error) or is_ours(error.orig):
             raise
         raise storage_error(error.orig, str(address), writing=writing) from error
 
@@ -130,7 +130,10 @@ def frozen(root: Path) -> Iterator[Connection]:
 
 def make_schema(address: Address) -> None:
     """Raises ReadOnlyError where the role may not make one."""
-    _run(address, f'CREATE SCHEMA "{address.schema}"')
+    try:
+        _run(address, f'CREATE SCHEMA "{address.schema}"')
+    except ReadOnlyError as error:
+        raise ReadOnlyError(str(error), hint="GRANT CREATE ON DATABASE, to this role") from error
 
 
 def drop_schema(address: Address) -> None:

@@ -11,10 +11,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import insert, select
-
 from imseek.data import checksums, durable, layout
-from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta
 from imseek.data.checksums import Checksums
 from imseek.data.current import read_identity, sealed, write_identity
@@ -24,14 +21,12 @@ from imseek.data.postgres.address import Address, checked, read_address, write_a
 from imseek.data.postgres.catalog import PostgresCatalog, drop_schema, make_schema
 from imseek.data.postgres.connection import connect
 from imseek.data.postgres.lock import PostgresLock
-from imseek.data.postgres.reading import CURRENT
+from imseek.data.postgres.rows import copy_rows
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
 from imseek.types import CatalogReport
 
 #: What stands for the file in the folder, instead of a URL.
 FILE = "sqlite"
-
-_BATCH = 5_000
 
 #: What a collection has whose catalog is a file, and no other.
 _OF_FILES = (
@@ -161,15 +156,8 @@ def _refuse_taken(address: Address) -> None:
 
 def _copied(source: Catalog, target: Catalog) -> int:
     """Copy every row, in one transaction; returns how many."""
-    rows = 0
     with source.transaction() as reading, target.transaction() as writing:
-        for table in t.metadata.sorted_tables:
-            query = select(table)
-            if table is t.meta:  # What it says is made anew where it is needed.
-                query = query.where(t.meta.c.name != CURRENT)
-            for part in reading.execute(query).mappings().partitions(_BATCH):
-                writing.execute(insert(table), [dict(row) for row in part])
-                rows += len(part)
+        rows = copy_rows(reading, writing)
         target.state(writing, current_of(writing))
     return rows
 

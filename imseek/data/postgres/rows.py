@@ -1,0 +1,26 @@
+"""The rows of a catalog, from one database into another."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, select
+
+from imseek.data import schema as t
+from imseek.data.postgres.reading import CURRENT
+
+_BATCH = 5_000
+
+
+def copy_rows(reading: Connection, writing: Connection) -> int:
+    """Copy every row, in the transactions of both; returns how many.
+
+    What ``meta`` says of the newest generation is left out: it is made anew where it is needed.
+    """
+    rows = 0
+    for table in t.metadata.sorted_tables:
+        query = select(table)
+        if table is t.meta:
+            query = query.where(t.meta.c.name != CURRENT)
+        for part in reading.execute(query).mappings().partitions(_BATCH):
+            writing.execute(insert(table), [dict(row) for row in part])
+            rows += len(part)
+    return rows
