@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import pickle
@@ -47,8 +48,9 @@ def connected(options: Ray) -> Iterator[Any]:
             try:
                 if address is None:
                     folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
-                    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0"):
-                        ray.init(address="local", _temp_dir=folder, **_own(options), **quiet)
+                    with _ours_alone(ray):
+                        # Ray opens the folder that it is given to everybody: here it lies in one of ours.
+                        ray.init(address="local", _temp_dir=f"{folder}/r", **_own(options), **quiet)
                 else:
                     _knock(address)
                     ray.init(address=address, **quiet)
@@ -90,6 +92,26 @@ def _silent(ray: Any) -> Iterator[None]:
         inner._worker_logs_enabled = before
 
 
+@contextmanager
+def _ours_alone(ray: Any) -> Iterator[None]:
+    """A cluster that begins within is for this machine only: its processes listen on its loopback address, and nobody
+    is told of it. Ray has one switch for the former, named after other systems, on which it is on by itself."""
+    constants: Any = getattr(getattr(ray, "_private", None), "ray_constants", None)
+    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
+    log = logging.getLogger("ray")
+    level = log.level
+    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
+        if before is not None:
+            constants.ENABLE_RAY_CLUSTER = False
+        log.setLevel(logging.ERROR)  # It warns that its cluster has a token.
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+            if before is not None:
+                constants.ENABLE_RAY_CLUSTER = before
+
+
 def _own(options: Ray) -> dict[str, Any]:
     """Settings of a cluster for one run: as large as the workers that are asked for, and for this machine only."""
     cpus = max(len(os.sched_getaffinity(0)), math.ceil((options.workers or 1) * options.cpus))
@@ -104,7 +126,7 @@ def _own(options: Ray) -> dict[str, Any]:
 def _short_folder() -> str:
     """Names of sockets below it have 107 bytes at most."""
     folder = tempfile.gettempdir()
-    return folder if len(folder) <= 24 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
+    return folder if len(folder) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
 
 
 def room(ray: Any, options: Ray) -> tuple[int, float]:
