@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from imseek._version import __version__
@@ -22,6 +23,9 @@ from imseek.types import Ray
 
 #: Bytes of a cluster of our own for what travels: shards are small.
 OBJECT_STORE: Final = 256 * 2**20
+#: For each processor of this machine, so many CPUs may be taken by workers of a cluster of our own: who asks for
+#: more has mistyped, and each worker is a process.
+CROWD: Final = 16
 #: Seconds within which a cluster answers.
 KNOCKING: Final = 10.0
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
@@ -31,7 +35,7 @@ _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 def connected(options: Ray) -> Iterator[Any]:
     """The module ``ray``, connected to the cluster that is asked for. What was not connected before is not afterwards.
 
-    Raises MissingExtraError, ExecutorError where no cluster can be had.
+    Raises MissingExtraError, ExecutorError where no cluster can be had, UsageError where none is meant.
     """
     try:
         import ray
@@ -40,7 +44,7 @@ def connected(options: Ray) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = options.address or os.environ.get("RAY_ADDRESS") or None
+    address = replace(options, address=options.address or os.environ.get("RAY_ADDRESS") or None).address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     folder = None
     try:
@@ -54,6 +58,8 @@ def connected(options: Ray) -> Iterator[Any]:
                 else:
                     _knock(address)
                     ray.init(address=address, **quiet)
+            except ImseekError:
+                raise
             except Exception as error:  # Of many kinds, none of them documented.
                 where = "on this machine" if address is None else f"at {address}"
                 raise ExecutorError(
@@ -70,8 +76,10 @@ def connected(options: Ray) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody is. Raises OSError."""
-    host, _, port = address.rpartition(":")
+    """Ray waits for minutes where nobody is. Raises OSError, ValueError."""
+    host, colon, port = address.rpartition(":")
+    if colon and not host:
+        raise ValueError("no host is named")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
 
@@ -114,7 +122,13 @@ def _ours_alone(ray: Any) -> Iterator[None]:
 
 def _own(options: Ray) -> dict[str, Any]:
     """Settings of a cluster for one run: as large as the workers that are asked for, and for this machine only."""
-    cpus = max(len(os.sched_getaffinity(0)), math.ceil((options.workers or 1) * options.cpus))
+    here = len(os.sched_getaffinity(0))
+    cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
+    if cpus > CROWD * here:
+        raise UsageError(
+            f"workers that take {cpus:,} CPUs are too many for this machine, which has {here:,}",
+            hint="a cluster of several machines is joined with --address; docs/scale.md",
+        )
     return {
         "num_cpus": cpus,
         "include_dashboard": False,
