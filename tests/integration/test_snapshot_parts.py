@@ -225,8 +225,9 @@ def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
     ids = ids_of(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    remove(root, ids[::40])
-    grow(root, 600, 6)
+    remove(root, ids[::7])
+    grow(root, 60, 6)
+    grow(root, 60, 7)  # Fewer answers are known by now, since some have gone.
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
     kept = Questions.read(folder)
@@ -234,9 +235,9 @@ def test_answers_that_are_kept_are_those_of_all_rows(root: Path) -> None:
     fresh = tuning.with_truth([kept.image, kept.text], LiveRows(Reader(root).segments(0)))
     for mine, all_rows in zip((kept.image, kept.text), fresh, strict=True):
         for n in range(len(mine.own)):
-            top = len(mine.truth[n])
+            top = min(len(mine.truth[n]), len(all_rows.truth[n]))
             assert top > 150
-            np.testing.assert_allclose(mine.scores[n], all_rows.scores[n][:top], atol=1e-6)
+            np.testing.assert_allclose(mine.scores[n][:top], all_rows.scores[n][:top], atol=1e-6)
             assert set(mine.truth[n][:50]) == set(all_rows.truth[n][:50])
 
 
