@@ -324,6 +324,37 @@ def test_damaged_answers_are_found_anew(root: Path) -> None:
     check(root)
 
 
+@pytest.mark.parametrize("left", [None, 200, 5000], ids=["gone", "cut short", "changed"])
+def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None:
+    """Nothing is searched by them: a search does not miss them, and a repair leaves all parts."""
+    build(root)
+    grow(root, 1500, 5)
+    before = parts_of(root)
+    folder = Reader(root).snapshot_folder(0)
+    assert folder is not None
+    path = folder / "truth.npz"
+    content = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(
+            content[:left] if left < 5000 else content[:left] + bytes(100) + content[left + 100 :]
+        )
+    with imseek.open(root) as collection:
+        result = collection.search(QUERIES[0])
+        assert result.approximate
+        assert not result.notes
+    repaired = upkeep.repair(root)
+    assert any("the answers by which" in line for line in repaired.lost)
+    assert repaired.after.ok
+    assert parts_of(root) == before
+    check(root)
+    grow(root, 100, 6)
+    folder = Reader(root).snapshot_folder(0)
+    assert folder is not None
+    assert Questions.read(folder).rows == ROWS + 1600
+    assert upkeep.verify(root).ok
+
+
 def test_a_recall_that_is_changed_builds_no_part(root: Path) -> None:
     build(root, recall=0.6)
     grow(root, 1500, 5)

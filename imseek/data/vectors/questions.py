@@ -17,11 +17,10 @@ import numpy as np
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import damaged
+from imseek.data.vectors.facts import TRUTH, damaged
 from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
 from imseek.types import Float32
 
-TRUTH: Final = "truth.npz"
 _KINDS: Final = ("image", "text")
 
 
