@@ -6,7 +6,7 @@ import os
 import pickle
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,4 +124,19 @@ def _processes() -> dict[int, tuple[int, str]]:
             with suppress(OSError):
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                 found[int(folder.name)] = (parent, (folder / "cmdline").read_text().strip("\0 "))
+    return found
+
+
+def listening(processes: Collection[int]) -> set[str]:
+    """The addresses at which some of the processes take connections, as the kernel writes them, in hex."""
+    sockets = set()
+    for pid in processes:
+        with suppress(OSError):
+            sockets |= {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in sockets:
+                found.add(local.partition(":")[0])
     return found

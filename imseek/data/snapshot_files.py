@@ -20,8 +20,8 @@ from imseek.data.indexes import Indexed, Part
 from imseek.data.schema import FOREVER
 from imseek.data.snapshot_making import Made, stage, write_array
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import COVERED, FACTS, Covered, Facts, bits
-from imseek.data.vectors.questions import TRUTH, Questions
+from imseek.data.vectors.facts import COVERED, FACTS, TRUTH, Covered, Facts, bits
+from imseek.data.vectors.questions import Questions
 from imseek.data.vectors.snapshot import Snapshot, mapped
 from imseek.data.vectors.tuning import UNTUNED
 from imseek.data.writer import Writer

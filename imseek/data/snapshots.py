@@ -34,9 +34,10 @@ from imseek.data.snapshot_parts import (
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, Tell
+from imseek.data.vectors.facts import TRUTH
 from imseek.data.vectors.joined import JoinedSnapshot
 from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
-from imseek.data.vectors.questions import TRUTH, Questions
+from imseek.data.vectors.questions import Questions
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.data.vectors.tuning import QUERIES, UNTUNED, query_rows, tuned
 from imseek.data.writer import Writer
@@ -168,6 +169,9 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
     folder = (writer.root / file).parent
     space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
     found = indexed(reader, space_id, but=folder.name) if space is not None else None
+    if space is not None and found is not None and found.folder == folder and file.endswith(f"/{TRUTH}"):
+        keep(writer, space, found, found.parts)
+        return "the answers by which the approximate index was measured"
     if space is None or found is None or not found.parts or found.folder == folder:
         drop(writer, space_id)
         return "the approximate index"

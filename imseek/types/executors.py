@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from imseek.errors import UsageError
@@ -41,7 +42,8 @@ class Ray:
         for name, number in (("number of workers", self.workers), ("size of a shard", self.shard)):
             if number is not None and (type(number) is not int or number < 1):
                 raise UsageError(f"the {name} must be a whole number of at least 1, not {number!r}")
-        if not (isinstance(self.cpus, int | float) and self.cpus > 0):
+        if not (isinstance(self.cpus, int | float) and 0 < self.cpus < math.inf):
             raise UsageError(f"a worker takes more than 0 CPUs, not {self.cpus!r}")
-        if self.gpus is not None and not (isinstance(self.gpus, int | float) and self.gpus >= 0):
-            raise UsageError(f"a worker takes 0 or more GPUs, not {self.gpus!r}")
+        gpus = self.gpus
+        if gpus is not None and not (isinstance(gpus, int | float) and 0 <= gpus < math.inf):
+            raise UsageError(f"a worker takes 0 or more GPUs, not {gpus!r}")

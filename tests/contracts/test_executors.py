@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from crews import InProcess, worker_processes
+from crews import InProcess, children_of, listening, worker_processes
 from sourcing.cases import CASES, Case, Picture, draw, opens_pictures
 
 import imseek
@@ -231,3 +231,15 @@ def test_a_killed_worker_costs_its_unfinished_shard_only(
         hashes = {collection.read(image_id) for image_id in content_of(collection)}
         assert hashes == {picture.data for picture in made.values()}
         assert collection.index(executor=imseek.Ray(workers=2)).unchanged == 120
+
+
+def test_a_cluster_of_its_own_is_for_this_machine_and_this_user_only(cluster: Any) -> None:
+    processes = children_of(os.getpid())
+    assert len(processes) > 3
+    # 127.0.0.1, by itself and within IPv6.
+    assert listening(processes) == {"0100007F", "0000000000000000FFFF00000100007F"}
+    (node,) = cluster.nodes()
+    assert node["NodeManagerAddress"] == "127.0.0.1"
+    session = Path(cluster._private.worker._global_node.get_session_dir_path())
+    assert session.parent.parent.stat().st_mode & 0o777 == 0o700
+    assert cluster._private.ray_constants.ENABLE_RAY_CLUSTER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from sourcing.cases import Picture, draw
 import imseek
 from imseek.encoders.recipes import Recipe
 from imseek.encoders.registry import load
-from imseek.errors import EncoderMismatchError, ExecutorError, MissingExtraError, UsageError
+from imseek.errors import EncoderMismatchError, ExecutorError, ImseekError, MissingExtraError, UsageError
 from imseek.indexer.executors import cluster, crew
 from imseek.indexer.executors.staging import Manifest, StagedError, Staging
 from imseek.types import SkipReason
@@ -273,7 +274,10 @@ def test_what_is_large_travels_in_smaller_shards(
         ({"workers": 0}, "number of workers must be a whole number of at least 1, not 0"),
         ({"shard": True}, "size of a shard"),
         ({"cpus": 0}, "more than 0 CPUs"),
+        ({"cpus": float("inf")}, "more than 0 CPUs, not inf"),
+        ({"cpus": float("nan")}, "more than 0 CPUs, not nan"),
         ({"gpus": -1}, "0 or more GPUs"),
+        ({"gpus": float("inf")}, "0 or more GPUs, not inf"),
         ({"staging": ""}, "staging"),
     ],
 )
@@ -294,6 +298,25 @@ def test_a_cluster_without_room_is_refused() -> None:
     assert cluster.room(Small, imseek.Ray(workers=9)) == (9, 1.0)
     with pytest.raises(UsageError, match="a worker takes 8 CPUs and 1 GPUs, and the cluster has 4 and 1"):
         cluster.room(Small, imseek.Ray(cpus=8))
+
+
+@pytest.mark.parametrize(
+    ("options", "address", "message"),
+    [
+        ({"workers": 1_000_000}, "", "workers that take 1,000,000 CPUs are too many for this machine"),
+        ({"cpus": 1e6}, "", "1,000,000 CPUs are too many"),
+        ({}, "ray://head:10001", "ray://head:10001 is a Ray client"),
+        ({"address": ":6379"}, "", "no Ray cluster at :6379: no host is named"),
+    ],
+)
+def test_clusters_that_cannot_be_meant(
+    options: dict[str, Any], address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is started, and nothing is left; an address may come from Ray's variable."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ImseekError, match=message), cluster.connected(imseek.Ray(**options)):
+        pass
+    assert "RAY_USAGE_STATS_ENABLED" not in os.environ
 
 
 def test_nobody_at_an_address(collection: imseek.Collection, folder: Path) -> None:

@@ -17,11 +17,10 @@ import numpy as np
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import damaged
+from imseek.data.vectors.facts import TRUTH, damaged
 from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
 from imseek.types import Float32
 
-TRUTH: Final = "truth.npz"
 _KINDS: Final = ("image", "text")
 
 
@@ -50,8 +49,10 @@ class Questions:
     def grown(self, fresh: LiveRows, live: IdSet) -> Questions:
         """The same queries with their neighbours among these and the ``fresh`` rows, as far as they are ``live``."""
         new = with_truth([self.image, self.text], fresh)
+        all_known = self.rows <= tuning.DEEP
         image, text = (
-            _joined(old, more, live) for old, more in zip((self.image, self.text), new, strict=True)
+            _joined(old, more, live, all_known)
+            for old, more in zip((self.image, self.text), new, strict=True)
         )
         return replace(self, image=image, text=text)
 
@@ -91,12 +92,13 @@ def _asked(found: Any, kind: str) -> Asked:
     return Asked(queries, own, tuple(truth), tuple(scores))
 
 
-def _joined(old: Asked, more: Asked, live: IdSet) -> Asked:
+def _joined(old: Asked, more: Asked, live: IdSet, all_known: bool) -> Asked:
     best = []
     for n in range(len(old.own)):
         kept = live.marks(old.truth[n])
-        # Below the last that is known there may be others, which were not kept.
-        known = more.scores[n] >= (old.scores[n][-1] if len(old.truth[n]) >= tuning.DEEP - 1 else -np.inf)
+        # Below the last that is known there may be others, which were not kept; fewer are known where some have gone.
+        deep = len(old.truth[n]) >= tuning.DEEP - 1 or not all_known
+        known = more.scores[n] >= (old.scores[n][-1] if deep and len(old.truth[n]) else -np.inf)
         ids = np.concatenate([old.truth[n][kept], more.truth[n][known]])
         scores = np.concatenate([old.scores[n][kept], more.scores[n][known]])
         ids, first = np.unique(ids, return_index=True)  # What was rewritten is among both.

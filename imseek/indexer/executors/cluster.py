@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import pickle
@@ -12,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from imseek._version import __version__
@@ -21,6 +23,9 @@ from imseek.types import Ray
 
 #: Bytes of a cluster of our own for what travels: shards are small.
 OBJECT_STORE: Final = 256 * 2**20
+#: For each processor of this machine, so many CPUs may be taken by workers of a cluster of our own: who asks for
+#: more has mistyped, and each worker is a process.
+CROWD: Final = 16
 #: Seconds within which a cluster answers.
 KNOCKING: Final = 10.0
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
@@ -30,7 +35,7 @@ _HANDLED: Final = (signal.SIGINT, signal.SIGTERM)
 def connected(options: Ray) -> Iterator[Any]:
     """The module ``ray``, connected to the cluster that is asked for. What was not connected before is not afterwards.
 
-    Raises MissingExtraError, ExecutorError where no cluster can be had.
+    Raises MissingExtraError, ExecutorError where no cluster can be had, UsageError where none is meant.
     """
     try:
         import ray
@@ -39,7 +44,7 @@ def connected(options: Ray) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = options.address or os.environ.get("RAY_ADDRESS") or None
+    address = replace(options, address=options.address or os.environ.get("RAY_ADDRESS") or None).address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     folder = None
     try:
@@ -47,11 +52,14 @@ def connected(options: Ray) -> Iterator[Any]:
             try:
                 if address is None:
                     folder = tempfile.mkdtemp(prefix="imseek-ray-", dir=_short_folder())
-                    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0"):
-                        ray.init(address="local", _temp_dir=folder, **_own(options), **quiet)
+                    with _ours_alone(ray):
+                        # Ray opens the folder that it is given to everybody: here it lies in one of ours.
+                        ray.init(address="local", _temp_dir=f"{folder}/r", **_own(options), **quiet)
                 else:
                     _knock(address)
                     ray.init(address=address, **quiet)
+            except ImseekError:
+                raise
             except Exception as error:  # Of many kinds, none of them documented.
                 where = "on this machine" if address is None else f"at {address}"
                 raise ExecutorError(
@@ -68,8 +76,10 @@ def connected(options: Ray) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Ray waits for minutes where nobody is. Raises OSError."""
-    host, _, port = address.rpartition(":")
+    """Ray waits for minutes where nobody is. Raises OSError, ValueError."""
+    host, colon, port = address.rpartition(":")
+    if colon and not host:
+        raise ValueError("no host is named")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), KNOCKING).close()
 
@@ -90,9 +100,35 @@ def _silent(ray: Any) -> Iterator[None]:
         inner._worker_logs_enabled = before
 
 
+@contextmanager
+def _ours_alone(ray: Any) -> Iterator[None]:
+    """A cluster that begins within is for this machine only: its processes listen on its loopback address, and nobody
+    is told of it. Ray has one switch for the former, named after other systems, on which it is on by itself."""
+    constants: Any = getattr(getattr(ray, "_private", None), "ray_constants", None)
+    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
+    log = logging.getLogger("ray")
+    level = log.level
+    with _environment(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"):
+        if before is not None:
+            constants.ENABLE_RAY_CLUSTER = False
+        log.setLevel(logging.ERROR)  # It warns that its cluster has a token.
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+            if before is not None:
+                constants.ENABLE_RAY_CLUSTER = before
+
+
 def _own(options: Ray) -> dict[str, Any]:
     """Settings of a cluster for one run: as large as the workers that are asked for, and for this machine only."""
-    cpus = max(len(os.sched_getaffinity(0)), math.ceil((options.workers or 1) * options.cpus))
+    here = len(os.sched_getaffinity(0))
+    cpus = max(here, math.ceil((options.workers or 1) * options.cpus))
+    if cpus > CROWD * here:
+        raise UsageError(
+            f"workers that take {cpus:,} CPUs are too many for this machine, which has {here:,}",
+            hint="a cluster of several machines is joined with --address; docs/scale.md",
+        )
     return {
         "num_cpus": cpus,
         "include_dashboard": False,
@@ -104,7 +140,7 @@ def _own(options: Ray) -> dict[str, Any]:
 def _short_folder() -> str:
     """Names of sockets below it have 107 bytes at most."""
     folder = tempfile.gettempdir()
-    return folder if len(folder) <= 24 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
+    return folder if len(folder) <= 20 else "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
 
 
 def room(ray: Any, options: Ray) -> tuple[int, float]:

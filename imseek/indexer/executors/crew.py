@@ -170,6 +170,8 @@ class Dispatch:
     def _run(self) -> None:
         try:
             for _ in range(self._size):
+                if self._closing.is_set():
+                    return
                 self._hire()
             began = time.monotonic()
             while not self._closing.is_set():
