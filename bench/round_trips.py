@@ -1,0 +1,83 @@
+"""A collection of real pictures to other tools and back: the same ids in the same order, the same stored bits.
+
+    python bench/round_trips.py /tmp/peers/tux
+
+``make test`` puts the clip-retrieval that is asked here into ``.venv/clip-retrieval``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from clip_retrieving import serving
+
+import imseek
+from imseek import export
+from imseek.data.reader import Reader
+
+
+def rows(root: Path) -> dict[int, bytes]:
+    """What is stored of each image, by its id."""
+    segments = Reader(root).segments(0)
+    return {int(i): row.tobytes() for one in segments for i, row in zip(one.ids, one.rows, strict=True)}
+
+
+def to_clip_retrieval(root: Path, work: Path) -> None:
+    """Every image asks for its ten nearest, here exactly, there of the index that clip-retrieval makes."""
+    export.write(root, work / "out", format="clip-retrieval")
+    same = swapped = other = 0
+    with imseek.open(root) as collection, serving(work / "out", work) as service:
+        for row in rows(root).values():
+            vector = np.frombuffer(row, np.float16).astype(np.float32)
+            query = imseek.Query((imseek.Term(vector=vector),), limit=10, exact=True)
+            hits = collection.search(query, metadata=False).hits
+            found = service.knn("image", vector, 10)
+            scores = {hit.image_id: hit.score for hit in hits}
+            for hit, theirs in zip(hits, found, strict=True):
+                if theirs["image_id"] == hit.image_id:
+                    same += 1
+                elif abs(scores.get(theirs["image_id"], theirs["similarity"]) - hit.score) < 1e-3:
+                    swapped += 1  # It takes stored rows for unit ones: scores closer than that change places.
+                else:
+                    other += 1
+    print(f"clip-retrieval: {same + swapped + other} hits: {same} the same, {swapped} ties, {other} others")
+
+
+def to_parquet(root: Path, work: Path) -> None:
+    """The same rows in the same order, to the bit; ids are those of the new collection."""
+    export.write(root, work / "images.parquet")
+    with imseek.create(work / "again", encoder="builtin") as again:
+        report = again.index([work / "images.parquet"])
+    before, after = rows(root), rows(work / "again")
+    equal = sum(one == two for one, two in zip(before.values(), after.values(), strict=True))
+    print(f"Parquet: {report.added} images taken in, {equal} of {len(before)} rows the same to the bit")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "pictures", type=Path, help="a folder of at most 1,000 pictures, so that both sides are exact"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        started = time.monotonic()
+        with imseek.create(work / "made", encoder="builtin") as collection:
+            added = collection.index([arguments.pictures]).added
+        print(f"{added} pictures in {time.monotonic() - started:.0f} s")
+        to_parquet(work / "made", work)
+        to_clip_retrieval(work / "made", work)
+
+
+if __name__ == "__main__":
+    main()
