@@ -30,7 +30,11 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
     try:
         _clear(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            made.rmdir()
+            raise
     except OSError as error:  # Told of the folder: nobody knows of what was to be in it.
         raise StorageError(f"{parent}: {error.strerror}", hint=hint_of(error)) from error
     try:
