@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,20 +30,24 @@ def workshop(parent: Path, name: str) -> Iterator[Path]:
     try:
         _clear(parent, prefix)
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        held = ExitStack()
         try:
             fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, fd)
+            held.callback(os.close, os.dup(fd))  # To remove it two files are opened, where no more may be.
         except OSError:
+            held.close()
             made.rmdir()
             raise
     except OSError as error:  # Told of the folder: nobody knows of what was to be in it.
         raise StorageError(f"{parent}: {error.strerror}", hint=hint_of(error)) from error
     try:
-        with suppress(OSError):  # Some file systems know no locks: there it is left where it is.
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield made
+        with held:
+            with suppress(OSError):  # Some file systems know no locks: there it is left where it is.
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield made
     finally:
         durable.remove_tree(made)
-        os.close(fd)
 
 
 def _clear(parent: Path, prefix: str) -> None:
