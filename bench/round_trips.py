@@ -65,17 +65,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "pictures", type=Path, help="a folder of at most 1,000 pictures, so that both sides are exact"
-    )
+    parser.add_argument("pictures", type=Path, help="a folder of pictures")
+    most = "how many of them; beyond 1,000 clip-retrieval makes an index that is not exact"
+    parser.add_argument("--limit", type=int, default=960, help=most)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         started = time.monotonic()
+        link = work / "pictures"
+        link.symlink_to(arguments.pictures.absolute())
         with imseek.create(work / "made", encoder="builtin") as collection:
-            added = collection.index([arguments.pictures]).added
-        print(f"{added} pictures in {time.monotonic() - started:.0f} s")
+            added = collection.index([link], limit=arguments.limit).added
+        print(f"{added:,} pictures in {time.monotonic() - started:.0f} s")
         to_parquet(work / "made", work)
+        link.unlink()  # clip-retrieval sends the pictures that it finds, and fails at transparent ones.
         to_clip_retrieval(work / "made", work)
 
 
