@@ -108,7 +108,7 @@ def main(count: int) -> None:
                         page.evaluate(_FRAME)
                 page.mouse.up()
                 page.get_by_role("checkbox", name="pictures").uncheck()
-            page.get_by_role("button", name="All", exact=True).click()
+            page.get_by_role("button", name="Whole map", exact=True).click()
             page.get_by_role("button", name="Rectangle").click()
             with timed("a rectangle, until its pictures are listed"):
                 page.mouse.move(x - 200, y - 150)
