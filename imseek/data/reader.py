@@ -198,13 +198,6 @@ class Reader:
         with connect_read_only(self.root) as connection:
             return self._sources(connection)
 
-    def living_sources(self) -> dict[int, SourceRow]:
-        """Those of this generation: what was removed is not among them."""
-        with connect_read_only(self.root) as connection:
-            born = "SELECT source_id FROM sources WHERE born <= ? AND died > ?"
-            living = {i for (i,) in connection.execute(born, (self.generation, self.generation))}
-            return {i: source for i, source in self._sources(connection).items() if i in living}
-
     def _catalog_places(self, connection: Asked, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         found: dict[int, tuple[int, bytes]] = {}
         query = "SELECT image_id, source_id, path FROM places WHERE born <= ? AND died > ? AND image_id IN "

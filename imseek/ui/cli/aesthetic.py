@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count
 from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import printable
 from imseek.ui.cli.flags import Group
 from imseek.ui.cli.listing import print_paths, print_table
 from imseek.ui.cli.newfile import check_new, new_path
 from imseek.ui.cli.output import say
-from imseek.ui.cli.texts import JsonOption, printable
+from imseek.ui.cli.texts import JsonOption
 
 if TYPE_CHECKING:
     from imseek.search.query import Query

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from imseek.errors import QueryError, UsageError
+from imseek.showing.words import shortened
 from imseek.ui.cli.flags import Group
-from imseek.ui.cli.texts import shortened
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -11,10 +11,11 @@ import typer
 
 from imseek import library
 from imseek.errors import ImseekError, UsageError
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection, size, stdout_bytes
+from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 
 if TYPE_CHECKING:
     from imseek.library import Named, Resolved

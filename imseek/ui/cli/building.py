@@ -12,9 +12,8 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
-from imseek.ui.cli.output import size
+from imseek.showing.words import printable, size
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
     from imseek.types import BuildReport, IndexInfo, IndexPolicy

@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, shortened
 from imseek.ui.cli import evaljson, jsonout, keptfile
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import left_out_lines
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import (
-    CollectionOption,
-    JsonOption,
-    WhereOption,
-    examples,
-    printable,
-    shortened,
-)
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, AgreementSummary, CaptionScores, Kept

@@ -11,11 +11,12 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
 from imseek.library import Named, Resolved
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.index import AlsoOption, CaptionsOption, encoder_lines
-from imseek.ui.cli.output import count, say, say_collection, size, table
-from imseek.ui.cli.texts import JsonOption, current_folder, examples, printable
+from imseek.ui.cli.output import say, say_collection, table
+from imseek.ui.cli.texts import JsonOption, current_folder, examples
 from imseek.ui.cli.transfer import download_bar
 
 app = typer.Typer(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imseek.showing.words import count, printable
 from imseek.ui.cli import datasetjson, jsonout
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.newfile import check_new, new_file
-from imseek.ui.cli.output import count, say
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import JsonOption, examples, printable
+from imseek.ui.cli.texts import JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.library import Resolved

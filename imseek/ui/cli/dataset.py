@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, shortened
 from imseek.ui.cli import datasetjson, jsonout
 from imseek.ui.cli.chosen import chosen_collection, resolved
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable, shortened
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import Balance, LeakReport, Place, QualityKind, QualityReport

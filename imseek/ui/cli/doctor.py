@@ -17,10 +17,10 @@ import imseek
 from imseek import library
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
+from imseek.showing.words import printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import resolved
-from imseek.ui.cli.output import size
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 Status = Literal["ok", "warn", "fail"]
 

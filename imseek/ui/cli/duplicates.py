@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast, get_args
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import dupjson, jsonout
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.curate.acts.plans import Plan

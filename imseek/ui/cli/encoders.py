@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import encoderjson, jsonout
-from imseek.ui.cli.output import count, say, size, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import JsonOption, examples, printable
+from imseek.ui.cli.texts import JsonOption, examples
 from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imseek.showing.words import printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.texts import printable
 
 if TYPE_CHECKING:
     from imseek.captions import Agreement, CaptionScores, Kept

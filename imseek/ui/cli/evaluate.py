@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from imseek.showing.words import count
 from imseek.ui.cli import evaljson, evaluate_ann, evaluate_compare, evaluate_zeroshot, jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import (
@@ -16,7 +17,7 @@ from imseek.ui.cli.evaluating import (
     number_or_name,
     retrieved_table,
 )
-from imseek.ui.cli.output import count, say
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 

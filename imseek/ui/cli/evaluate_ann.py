@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from imseek.showing.words import count
 from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.captions import share_of
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.evaluating import brackets, number_or_name
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import evaljson, jsonout
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.evaluating import (
@@ -18,9 +19,9 @@ from imseek.ui.cli.evaluating import (
     number_or_name,
     retrieved_table,
 )
-from imseek.ui.cli.output import count, say, say_collection, table
+from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, WhereOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import Compared, CompareReport, Estimate

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from imseek.ui.cli.output import count, table
-from imseek.ui.cli.texts import printable
+from imseek.showing.words import count, printable
+from imseek.ui.cli.output import table
 
 if TYPE_CHECKING:
     from imseek.types.evaluate import Estimate, LeftOut, Retrieved

@@ -12,14 +12,15 @@ import typer
 
 from imseek import library
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.asking import FLAGS, Asking
 from imseek.ui.cli.building import bytes_of
 from imseek.ui.cli.flags import Group, with_groups
-from imseek.ui.cli.output import count, say, say_collection, size, stdout_bytes
+from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime

@@ -10,8 +10,9 @@ import typer
 
 import imseek
 from imseek.errors import ImseekError, UsageError
+from imseek.showing.words import size
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import say, size
+from imseek.ui.cli.output import say
 from imseek.ui.cli.texts import CollectionOption, examples
 
 

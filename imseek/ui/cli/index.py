@@ -17,16 +17,17 @@ import imseek
 from imseek import library
 from imseek.errors import CollectionExistsError, UsageError
 from imseek.library import Resolved
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.executing import EXECUTOR_FLAGS
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.known import KNOWN_FLAGS
-from imseek.ui.cli.output import count, say, say_collection, size, table
+from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import runtime_flags
 from imseek.ui.cli.sourcing import SOURCE_FLAGS, check_paths, read_names, split_stdin, with_named_encoder
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 from imseek.ui.cli.transfer import download_bar
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import imseek
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.building import device_fact, index_facts, policy_line
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.index import failures_table
-from imseek.ui.cli.output import count, size, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.output import table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import CollectionInfo, OtherSpace, SourceInfo, SpaceSummary

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import count, say, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.output import say, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.jobs import Job

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imseek.ui.cli.texts import printable
+from imseek.showing.words import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

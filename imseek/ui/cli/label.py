@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, shortened
 from imseek.ui.cli import jsonout, labeljson
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable, shortened
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.library import Resolved

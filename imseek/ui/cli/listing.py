@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imseek.ui.cli.output import count, say, table
-from imseek.ui.cli.texts import printable, shortened
+from imseek.showing.words import count, printable, shortened
+from imseek.ui.cli.output import say, table
 
 if TYPE_CHECKING:
     from imseek.search.query import By

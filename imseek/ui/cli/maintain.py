@@ -9,13 +9,14 @@ import typer
 
 import imseek
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable, size
 from imseek.ui.cli import building, jsonout
 from imseek.ui.cli.building import IndexOption, MemoryOption, RecallOption, RenewOption
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import count, say, size, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
 from imseek.ui.cli.runtime import with_runtime
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     import threading

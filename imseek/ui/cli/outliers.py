@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from imseek.showing.words import count, printable
 from imseek.ui.cli import clusterjson, jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.clusters import place_of
 from imseek.ui.cli.newfile import check_new, new_file, stream_of
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.progress import stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types import OutlierReport

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import BinaryIO, Protocol
 
 from imseek.errors import UsageError
-from imseek.showing.words import count as count
 from imseek.showing.words import printable
-from imseek.showing.words import size as size
 from imseek.ui.cli.jsonout import SCHEMA
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout, probejson, probetext
 from imseek.ui.cli.chosen import chosen_collection
-from imseek.ui.cli.output import count, say, table
+from imseek.ui.cli.output import say, table
 from imseek.ui.cli.probeflags import (
     BinaryOption,
     ColumnOption,
@@ -25,7 +26,7 @@ from imseek.ui.cli.probeflags import (
     shots_of,
 )
 from imseek.ui.cli.progress import StopSignals, progress_bar, stoppable
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 app = typer.Typer(
     help="Learn classes from a few labelled images, and label the others.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imseek.ui.cli.output import count, table
-from imseek.ui.cli.texts import printable
+from imseek.showing.words import count, printable
+from imseek.ui.cli.output import table
 
 if TYPE_CHECKING:
     from imseek.types import Place

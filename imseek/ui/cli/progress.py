@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from imseek.library import PROGRESS_VARIABLE
-from imseek.ui.cli.output import say, size
+from imseek.showing.words import size
+from imseek.ui.cli.output import say
 
 if TYPE_CHECKING:
     import threading

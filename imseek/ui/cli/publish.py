@@ -10,10 +10,11 @@ import typer
 
 from imseek import library
 from imseek.errors import UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
-from imseek.ui.cli.output import count, say, say_collection
+from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport

@@ -12,6 +12,7 @@ import typer
 
 import imseek
 from imseek.errors import ExpiredPageError, ImseekError, MediaError, QueryError, UsageError
+from imseek.showing.words import printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.answering import OUTPUT, Output
 from imseek.ui.cli.asking import ASKING, Asking
@@ -19,7 +20,7 @@ from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import examples, printable
+from imseek.ui.cli.texts import examples
 from imseek.ui.cli.viewer import view
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 import imseek
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.info import sources_table
-from imseek.ui.cli.output import count, say
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.output import say
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 app = typer.Typer(
     help="List, remove and relocate the sources of a collection.",

@@ -12,11 +12,12 @@ import typer
 
 from imseek import library
 from imseek.errors import MediaError, UsageError
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.images import image_of, images_from
-from imseek.ui.cli.output import count, say, table
-from imseek.ui.cli.texts import CollectionOption, JsonOption, examples, printable
+from imseek.ui.cli.output import say, table
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.tags import AnyImage

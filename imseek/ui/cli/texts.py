@@ -8,8 +8,6 @@ from typing import Annotated, TypeAlias
 import typer
 
 from imseek.errors import UsageError
-from imseek.showing.words import printable as printable
-from imseek.showing.words import shortened as shortened
 
 
 def examples(*commands: str) -> str:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
 from imseek.ui.cli.flags import with_groups
 from imseek.ui.cli.known import KNOWN_FLAGS
-from imseek.ui.cli.output import count, say
+from imseek.ui.cli.output import say
 from imseek.ui.cli.progress import StopSignals
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, examples, printable
+from imseek.ui.cli.texts import CollectionOption, JsonLinesOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime

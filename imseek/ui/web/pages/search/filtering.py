@@ -12,6 +12,7 @@ import streamlit as st
 from imseek import tags
 from imseek.collection import Collection
 from imseek.data.current import read_current
+from imseek.data.quarantine import live_sources
 from imseek.explore.reading import reading
 from imseek.search.where.facets import Facet, facets
 from imseek.search.where.vocabulary import NUMBERS, TIMES, Kind
@@ -64,8 +65,7 @@ def _facets(path: Path, uuid: str, generation: int) -> tuple[Facet, ...]:
 
 def sources(collection: Collection) -> dict[int, str]:
     """Where its pictures come from now, by the numbers of sources."""
-    found = reading(collection, lambda reader: reader.living_sources())
-    return {n: display_path(one.root) for n, one in sorted(found.items())}
+    return {n: display_path(one.root) for n, one in live_sources(collection.path).items()}
 
 
 def _common(asked: Asked, known: dict[str, Facet], tagged: tuple[tuple[str, int], ...]) -> None:
