@@ -91,6 +91,8 @@ def main(count: int) -> None:
             for which in ("first visit", "later visit, empty cache"):
                 with timed(f"{which}, until the map is drawn"):
                     page = opened(browser, ui)
+                entries = "performance.getEntriesByName('first-contentful-paint')"
+                print(f"  of it first contentful paint: {page.evaluate(f'{entries}[0].startTime'):.0f} ms")
             sent = page.evaluate(
                 "performance.getEntriesByType('resource').filter((e) => e.name.includes('/arrays/'))"
                 ".reduce((sum, e) => sum + e.decodedBodySize, 0)"
