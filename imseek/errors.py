@@ -26,6 +26,7 @@
         ├── LockedError            another writer is at work (exit 75)
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
+        ├── UnsafePathError        a path that leads out of the folder it belongs to
         ├── BackupError            an archive that is damaged, cut short, or none of ours
         ├── StaleGenerationError   files of this generation are gone: take a new one
         │   └── ExpiredPageError   a page token of a generation that is no longer searched
@@ -165,6 +166,10 @@ class FormatVersionError(StorageError):
 
 
 class CorruptCollectionError(StorageError):
+    pass
+
+
+class UnsafePathError(StorageError):
     pass
 
 

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from imseek.data.spots import BLOCK, READING, At
+from imseek.data.safe_path import BLOCK, READING, FolderEntry
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Linux: the ioctl by which one file shares the blocks of another.
 _FICLONE: Final = 0x40049409
 
 
-def write_copy(source: At, target: At) -> None:
+def write_copy(source: FolderEntry, target: FolderEntry) -> None:
     """The bytes, times, mode and attributes of a file in a new one, durable but for its name. Raises OSError."""
     reading = os.open(source.name, READING, dir_fd=source.folder)
     try:
@@ -41,7 +41,7 @@ def write_copy(source: At, target: At) -> None:
         os.close(reading)
 
 
-def write_clone(source: At, target: At) -> None:
+def write_clone(source: FolderEntry, target: FolderEntry) -> None:
     """A new file that shares the blocks of another one. Raises OSError where the file system cannot do that."""
     reading = os.open(source.name, READING, dir_fd=source.folder)
     try:
@@ -82,7 +82,7 @@ def take_facts(
     os.utime(fd, ns=(mtime_ns if atime_ns is None else atime_ns, mtime_ns))
 
 
-def attributes(at: At) -> dict[str, bytes]:
+def attributes(at: FolderEntry) -> dict[str, bytes]:
     """The extended attributes of a regular file, where there are such. Raises OSError."""
     if not hasattr(os, "listxattr"):
         return {}
@@ -95,7 +95,7 @@ def attributes(at: At) -> dict[str, bytes]:
         os.close(fd)
 
 
-def restore_attributes(at: At, owner: tuple[int, int], wanted: Mapping[str, bytes]) -> None:
+def restore_attributes(at: FolderEntry, owner: tuple[int, int], wanted: Mapping[str, bytes]) -> None:
     """Give a regular file that was made anew the owner and extended attributes that it had, as far as we may."""
     if not hasattr(os, "listxattr"):
         return
@@ -114,7 +114,7 @@ def restore_attributes(at: At, owner: tuple[int, int], wanted: Mapping[str, byte
         os.close(fd)
 
 
-def restore_facts(at: At, mode: int, mtime_ns: int) -> None:
+def restore_facts(at: FolderEntry, mode: int, mtime_ns: int) -> None:
     """Give a regular file the mode and mtime that it had. Raises OSError."""
     fd = os.open(at.name, READING, dir_fd=at.folder)
     try:

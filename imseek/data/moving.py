@@ -17,17 +17,17 @@ from contextlib import suppress
 from typing import Any, Final
 
 from imseek.data.copying import write_copy
-from imseek.data.spots import (
-    At,
+from imseek.data.safe_path import (
     ChangingError,
     Content,
+    FolderEntry,
     Unsynced,
     bytes_key,
-    look,
-    read,
+    read_content,
     same,
     same_inode,
-    sync,
+    stat_entry,
+    sync_entries,
 )
 
 _RENAME_NOREPLACE: Final = 1
@@ -39,8 +39,8 @@ _NO_LINK: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno
 
 
 def move(
-    source: At,
-    target: At,
+    source: FolderEntry,
+    target: FolderEntry,
     content: Content,
     part: bytes,
     unsynced: Unsynced,
@@ -63,18 +63,18 @@ def move(
         try:
             end_original(source, content)
         except BaseException:
-            if same_inode(look(source), content.info):
+            if same_inode(stat_entry(source), content.info):
                 drop(target)  # The original is there, with what was written to it since.
             raise
         return
-    moved = look(target)
+    moved = stat_entry(target)
     if moved is None or bytes_key(moved) != bytes_key(content.info):
         _rename(target, source)
         raise ChangingError("it was changed, or another file took its place, just now")
     unsynced.add(target, source)
 
 
-def _rename(source: At, target: At) -> None:
+def _rename(source: FolderEntry, target: FolderEntry) -> None:
     """Never replaces. Raises OSError, with EXDEV also where the file system knows no way."""
     try:
         rename_noreplace(source, target)
@@ -94,7 +94,7 @@ def _rename(source: At, target: At) -> None:
         if error.errno in _NO_LINK:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
         raise
-    sync(target)
+    sync_entries(target)
     try:
         os.unlink(source.name, dir_fd=source.folder)
     except OSError:
@@ -102,17 +102,17 @@ def _rename(source: At, target: At) -> None:
         raise
 
 
-def rename_noreplace(source: At, target: At) -> None:
+def rename_noreplace(source: FolderEntry, target: FolderEntry) -> None:
     """Raises OSError: FileExistsError where something lies at the target, ENOSYS where there is no such call."""
     _renameat2(source, target, _RENAME_NOREPLACE)
 
 
-def exchange(one: At, other: At) -> None:
+def exchange(one: FolderEntry, other: FolderEntry) -> None:
     """Swap two names. Raises OSError: FileNotFoundError where one is not there, ENOSYS where there is no such call."""
     _renameat2(one, other, _RENAME_EXCHANGE)
 
 
-def _renameat2(source: At, target: At, flags: int) -> None:
+def _renameat2(source: FolderEntry, target: FolderEntry, flags: int) -> None:
     call = getattr(_libc(), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -126,20 +126,24 @@ def _libc() -> Any:
 
 
 def copy(
-    source: At, target: At, sha256: bytes, part: bytes, copied: Callable[[os.stat_result], None]
+    source: FolderEntry,
+    target: FolderEntry,
+    sha256: bytes,
+    part: bytes,
+    copied: Callable[[os.stat_result], None],
 ) -> None:
     """A copy with the times, mode and attributes of the source, durable, read again, and only then under its name.
 
     Raises FileExistsError, ChangingError where the copy has another sha256, OSError (ENOSPC).
     """
-    unfinished = At(target.folder, part)
+    unfinished = FolderEntry(target.folder, part)
     with suppress(FileNotFoundError):
         os.unlink(part, dir_fd=target.folder)  # Of an earlier one that was cut short.
-    if look(target) is not None:
+    if stat_entry(target) is not None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target.name))
     try:
         write_copy(source, unfinished)
-        made = read(unfinished)
+        made = read_content(unfinished)
         if made.sha256 != sha256:
             raise ChangingError("its copy is not what was read before")
         copied(made.info)
@@ -148,38 +152,38 @@ def copy(
         with suppress(OSError):
             os.unlink(part, dir_fd=target.folder)
         raise
-    sync(target)
+    sync_entries(target)
 
 
-def _name(unfinished: At, target: At) -> None:
+def _name(unfinished: FolderEntry, target: FolderEntry) -> None:
     """Within one folder; where the file system knows no other way, it has been seen that nothing lies there."""
     try:
         _rename(unfinished, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        if look(target) is not None:
+        if stat_entry(target) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target.name)) from None
         os.rename(unfinished.name, target.name, src_dir_fd=unfinished.folder, dst_dir_fd=target.folder)
 
 
-def end_original(source: At, content: Content) -> None:
+def end_original(source: FolderEntry, content: Content) -> None:
     """The end of a file of which there is a copy. Raises ChangingError where it is not what was copied any more."""
-    now = look(source)
+    now = stat_entry(source)
     if now is None or not same(now, content.info):
         raise ChangingError("it changed while it was copied")
     os.unlink(source.name, dir_fd=source.folder)
-    sync(source)
+    sync_entries(source)
 
 
-def drop(at: At) -> None:
+def drop(at: FolderEntry) -> None:
     """The end of a name that we have made, durably; where it is gone, nothing."""
     with suppress(FileNotFoundError):
         os.unlink(at.name, dir_fd=at.folder)
-        sync(at)
+        sync_entries(at)
 
 
-def replace(target: At, new: At, kept: At, content: Content) -> None:
+def replace(target: FolderEntry, new: FolderEntry, kept: FolderEntry, content: Content) -> None:
     """Put the file ``new`` in the place of the one that was read as ``content``, all in one folder.
 
     What lay there stays under the name ``kept`` until it is certain that it was not changed meanwhile; where it was,
@@ -191,25 +195,25 @@ def replace(target: At, new: At, kept: At, content: Content) -> None:
         os.link(
             target.name, kept.name, src_dir_fd=target.folder, dst_dir_fd=kept.folder, follow_symlinks=False
         )
-        sync(kept)
+        sync_entries(kept)
         # Making that durable takes its time: what lies there is looked at after it, as late as can be.
-        if not same_inode(look(kept), content.info) or not same_inode(look(target), content.info):
+        if not same_inode(stat_entry(kept), content.info) or not same_inode(stat_entry(target), content.info):
             drop(kept)
             raise ChangingError("another file took its place")
-        ours = look(new)
+        ours = stat_entry(new)
         _put(new, target, kept)
     except (OSError, ChangingError):
         drop(new)  # Until the names are swapped, that is ours.
         raise
-    if (swapped := look(new)) is not None and not same_inode(swapped, content.info):
+    if (swapped := stat_entry(new)) is not None and not same_inode(swapped, content.info):
         _swap_back(target, new, ours)
         drop(kept)
         raise ChangingError("another file took its place")
-    sync(target)
+    sync_entries(target)
     settle_replaced(target, new, kept, content.sha256)
 
 
-def _put(new: At, target: At, kept: At) -> None:
+def _put(new: FolderEntry, target: FolderEntry, kept: FolderEntry) -> None:
     """After it, ``new`` is what lay at the target, or nothing."""
     try:
         exchange(new, target)
@@ -222,25 +226,25 @@ def _put(new: At, target: At, kept: At) -> None:
         os.rename(new.name, target.name, src_dir_fd=new.folder, dst_dir_fd=target.folder)
 
 
-def _swap_back(target: At, new: At, ours: os.stat_result | None) -> None:
+def _swap_back(target: FolderEntry, new: FolderEntry, ours: os.stat_result | None) -> None:
     """For another file that had taken the place, and was swapped out. Raises ChangingError, OSError."""
     exchange(new, target)
-    if not same_inode(look(new), ours):
+    if not same_inode(stat_entry(new), ours):
         exchange(new, target)  # It was saved once more: the last one is to lie there.
         raise _left_beside(new)
-    sync(target)
+    sync_entries(target)
     drop(new)
 
 
-def settle_replaced(target: At, new: At, kept: At, sha256: bytes) -> None:
+def settle_replaced(target: FolderEntry, new: FolderEntry, kept: FolderEntry, sha256: bytes) -> None:
     """Bring :func:`replace` to its end, or back to its beginning, from wherever it was left.
 
     Raises ChangingError where what was to be replaced has other bytes now, or another file had taken its place: that
     lies there again.
     """
-    old, now = look(kept), look(target)
+    old, now = stat_entry(kept), stat_entry(target)
     if old is not None:
-        swapped = look(new)
+        swapped = stat_entry(new)
         if same_inode(old, swapped):
             drop(new)
             swapped = None
@@ -249,22 +253,22 @@ def settle_replaced(target: At, new: At, kept: At, sha256: bytes) -> None:
         elif swapped is not None and _holds(target, sha256) and not _holds(new, sha256):
             _swap_back(target, new, now)
             raise _left_beside(kept)
-        elif now is not None and read(kept).sha256 == sha256 == read(target).sha256:
+        elif now is not None and read_content(kept).sha256 == sha256 == read_content(target).sha256:
             drop(kept)
-        elif now is None or read(target).sha256 == sha256:
+        elif now is None or read_content(target).sha256 == sha256:
             os.rename(kept.name, target.name, src_dir_fd=kept.folder, dst_dir_fd=target.folder)
-            sync(target)
+            sync_entries(target)
             raise ChangingError("it changed while it was replaced")
         else:
             raise _left_beside(kept)
     drop(new)
 
 
-def _left_beside(at: At) -> ChangingError:
+def _left_beside(at: FolderEntry) -> ChangingError:
     return ChangingError(f"it changed, and what it was before lies beside it: {os.fsdecode(at.name)}")
 
 
-def _holds(at: At, sha256: bytes) -> bool:
+def _holds(at: FolderEntry, sha256: bytes) -> bool:
     with suppress(OSError, ChangingError):
-        return read(at).sha256 == sha256
+        return read_content(at).sha256 == sha256
     return False

@@ -19,7 +19,7 @@ from acting import (
 
 import imseek
 from imseek.curate.acts.undo import undo
-from imseek.data import copying, layout, moving, spots
+from imseek.data import copying, layout, moving, safe_path
 from imseek.errors import PlanError
 
 
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written(
             return False
         return real_access(path, mode, dir_fd=dir_fd, **options)  # type: ignore[arg-type]
 
-    def rename(source: spots.At, target: spots.At) -> None:
+    def rename(source: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         if source.name == b"b.png":
             raise PermissionError(13, "Permission denied")
         real_move(source, target)

@@ -23,7 +23,7 @@ import imseek
 from imseek.curate.acts import acting, journal
 from imseek.curate.acts.apply import apply
 from imseek.curate.acts.undo import undo
-from imseek.data import durable, layout, moving, spots
+from imseek.data import durable, layout, moving, safe_path
 from imseek.data.writer import Writer
 from imseek.errors import LockedError, StorageError, UsageError
 
@@ -63,7 +63,12 @@ def test_a_file_that_is_written_while_it_is_replaced_comes_back(
     plan = planned(collection, twins[:2], "hard-link")
     real = moving.replace
 
-    def replace(target: spots.At, new: spots.At, kept: spots.At, content: spots.Content) -> None:
+    def replace(
+        target: safe_path.FolderEntry,
+        new: safe_path.FolderEntry,
+        kept: safe_path.FolderEntry,
+        content: safe_path.Content,
+    ) -> None:
         with twins[1].open("ab") as file:
             file.write(b"late")
         real(target, new, kept, content)
@@ -84,7 +89,7 @@ def test_a_file_that_is_saved_anew_in_the_last_moment_stays(
     real, saved = moving.exchange, twins[1].with_name("anew")
     calls = []
 
-    def exchange(new: spots.At, target: spots.At) -> None:
+    def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         if not calls:
             saved.write_bytes(b"an edited picture")
             saved.replace(twins[1])
@@ -107,7 +112,7 @@ def test_of_a_file_that_is_saved_anew_twice_the_last_one_lies_at_its_place(
     real, saved = moving.exchange, twins[1].with_name("anew")
     versions = [b"edited twice", b"edited once"]
 
-    def exchange(new: spots.At, target: spots.At) -> None:
+    def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         if versions:
             saved.write_bytes(versions.pop())
             saved.replace(twins[1])
@@ -129,7 +134,7 @@ def test_killed_with_another_file_swapped_out_it_lies_there_again(
     plan, before = planned(collection, twins[:2], "hard-link"), twins[1].read_bytes()
     real, saved = moving.exchange, twins[1].with_name("anew")
 
-    def exchange(new: spots.At, target: spots.At) -> None:
+    def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         saved.write_bytes(b"an edited picture")
         saved.replace(twins[1])
         real(new, target)
@@ -151,7 +156,7 @@ def test_a_file_that_goes_in_the_last_moment_is_not_brought_back(
 ) -> None:
     plan, real = planned(collection, twins[:2], "hard-link"), moving.exchange
 
-    def exchange(new: spots.At, target: spots.At) -> None:
+    def exchange(new: safe_path.FolderEntry, target: safe_path.FolderEntry) -> None:
         twins[1].unlink()
         real(new, target)
 

@@ -16,7 +16,7 @@ from imseek.curate.acts import recall
 from imseek.curate.acts.meaning import Meaning
 from imseek.curate.acts.plans import Plan
 from imseek.curate.acts.undo import undo
-from imseek.data import moving, quarantine, spots
+from imseek.data import moving, quarantine, safe_path
 
 
 class Killed(BaseException):
@@ -229,16 +229,16 @@ def test_a_number_behind_a_name_that_is_as_long_as_can_be(
 def test_names_that_the_other_disk_cannot_hold(
     photos: Path, collection: imseek.Collection, twins: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, plan = spots.look, planned(collection, twins[:2])
+    real, plan = safe_path.stat_entry, planned(collection, twins[:2])
     (photos / ".imseek-quarantine").mkdir()
 
-    def look(at: spots.At) -> os.stat_result | None:
+    def look(at: safe_path.FolderEntry) -> os.stat_result | None:
         if os.path.samestat(os.fstat(at.folder), (photos / ".imseek-quarantine").stat()):
             raise OSError(36, "File name too long")
         return real(at)
 
     with monkeypatch.context() as patched:
-        patched.setattr("imseek.data.spots.look", look)
+        patched.setattr("imseek.data.safe_path.stat_entry", look)
         patched.setattr(moving, "rename_noreplace", lambda _, at: look(at))
         assert reasons(done(collection, plan)) == {"a.png": "File name too long"}
     assert str(twins[1]) in ids_by_path(collection.path)
@@ -334,17 +334,17 @@ def test_a_file_that_is_saved_anew_while_a_link_is_made_ready_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As editors save: another file is renamed to its place, while the name of the old one is made durable."""
-    plan, real, saved = planned(collection, twins[:2], "hard-link"), spots.sync, photos / "saved"
+    plan, real, saved = planned(collection, twins[:2], "hard-link"), safe_path.sync_entries, photos / "saved"
     if command == "undo":
         done(collection, plan)
     saved.write_bytes(b"saved anew")
 
-    def sync(*places: spots.At) -> None:
+    def sync(*places: safe_path.FolderEntry) -> None:
         real(*places)
         if saved.exists() and places[0].name.endswith(b".old"):
             saved.rename(twins[1])
 
-    monkeypatch.setattr(moving, "sync", sync)
+    monkeypatch.setattr(moving, "sync_entries", sync)
     if command == "undo":
         assert undo(collection.path, dry_run=False).files[0].reason == "another file took its place"
     else:

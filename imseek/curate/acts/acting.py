@@ -13,8 +13,8 @@ from imseek.curate.acts import trash
 from imseek.curate.acts.journal import Intent, Journal
 from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, explained, said
 from imseek.curate.acts.plans import LINKING
-from imseek.data import copying, durable, layout, moving, spots
-from imseek.data.spots import At, ChangingError, Content, Spot
+from imseek.data import copying, durable, layout, moving, safe_path
+from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
 
 #: Bytes in a name, as nearly all file systems have it.
 _NAME_MAX: Final = 255
@@ -42,7 +42,7 @@ def prepare_quarantine(folder: bytes) -> None:
         durable.sync_folder(path)
 
 
-def free_name(spot: Spot, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> Spot:
+def free_name(spot: SafePath, full: bytes, taken: set[bytes], promised: Mapping[bytes, bytes]) -> SafePath:
     """The spot for the file at ``full``, or one beside it with a number, where nothing lies and nothing else is to go.
 
     ``promised`` are places that belong to files by the journals (:func:`imseek.curate.acts.journal.promised`), also
@@ -54,7 +54,7 @@ def free_name(spot: Spot, full: bytes, taken: set[bytes], promised: Mapping[byte
     while free.full in taken or promised.get(free.full, full) != full or os.path.lexists(free.full):
         number += 1
         behind = b" (%d)" % number + ending
-        free = Spot(spot.base, os.path.join(folder, _cut(stem, _NAME_MAX - len(behind)) + behind))
+        free = SafePath(spot.base, os.path.join(folder, _cut(stem, _NAME_MAX - len(behind)) + behind))
     taken.add(free.full)
     return free
 
@@ -68,9 +68,9 @@ def _cut(stem: bytes, length: int) -> bytes:
     return stem[: max(length, 1)]
 
 
-def target_of(intent: Intent) -> Spot:
+def target_of(intent: Intent) -> SafePath:
     """Where a file is put away."""
-    return Spot(intent.to_base, os.path.relpath(intent.to, intent.to_base))
+    return SafePath(intent.to_base, os.path.relpath(intent.to, intent.to_base))
 
 
 def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
@@ -79,14 +79,14 @@ def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:
 
 
 def act(
-    journal: Journal, intent: Intent, spot: Spot, content: Content, unsynced: spots.Unsynced
+    journal: Journal, intent: Intent, spot: SafePath, content: Content, unsynced: safe_path.Unsynced
 ) -> bytes | None:
     """Do to a file what is meant; returns where it lies then, if it has moved. See :func:`moving.move`.
 
     It was read as ``content`` a moment ago. Raises LeftAloneError, with everything as it was if the disk lets us, see
     :func:`is_touched`; StorageError.
     """
-    with explained(), spots.opened(spot) as at:
+    with explained(), safe_path.open_parent(spot) as at:
         if intent.action == "quarantine":
             return _put_away(journal, intent, at, content, unsynced)
         if intent.action == "trash":
@@ -95,14 +95,21 @@ def act(
     return None
 
 
-def _put_away(journal: Journal, intent: Intent, at: At, content: Content, unsynced: spots.Unsynced) -> bytes:
-    with spots.opened(target_of(intent), make=True) as target:
+def _put_away(
+    journal: Journal, intent: Intent, at: FolderEntry, content: Content, unsynced: safe_path.Unsynced
+) -> bytes:
+    with safe_path.open_parent(target_of(intent), make=True) as target:
         move(journal, intent, at, target, content, unsynced)
     return intent.to
 
 
 def move(
-    journal: Journal, intent: Intent, source: At, target: At, content: Content, unsynced: spots.Unsynced
+    journal: Journal,
+    intent: Intent,
+    source: FolderEntry,
+    target: FolderEntry,
+    content: Content,
+    unsynced: safe_path.Unsynced,
 ) -> None:
     """:func:`moving.move`, there or back, with a copy that it makes on record."""
     part = part_of(journal, intent)
@@ -111,30 +118,32 @@ def move(
     )
 
 
-def _throw(journal: Journal, intent: Intent, at: At, spot: Spot, content: Content) -> bytes | None:
+def _throw(
+    journal: Journal, intent: Intent, at: FolderEntry, spot: SafePath, content: Content
+) -> bytes | None:
     # The trash works with paths: this one leads through no link, as it was opened just now.
-    now = spots.look(at)
-    if now is None or not spots.same(now, content.info):
+    now = safe_path.stat_entry(at)
+    if now is None or not safe_path.same(now, content.info):
         raise ChangingError("it changed just now")
     try:
         to = trash.send(spot.full, content.sha256)
     except OSError as error:
-        if spots.look(at) is not None:
+        if safe_path.stat_entry(at) is not None:
             raise
         to = trash.find(spot.full, content.sha256)
         if to is None:
             raise LeftAloneError(f"the trash took it and failed: {said(error)}") from error
-    spots.sync(at)
+    safe_path.sync_entries(at)
     if to is not None:
         journal.note_trashed(intent.n, to)
     return to
 
 
-def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
+def _link(journal: Journal, intent: Intent, at: FolderEntry, content: Content) -> None:
     new, kept = beside(journal, intent, at)
     moving.settle_replaced(at, new, kept, content.sha256)
-    keeper = Spot.of(intent.keeper)
-    with spots.opened(keeper) as source:
+    keeper = SafePath.of(intent.keeper)
+    with safe_path.open_parent(keeper) as source:
         if intent.action == "hard-link":
             os.link(
                 source.name,
@@ -154,7 +163,7 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
             copying.restore_attributes(new, intent.owner, intent.attributes)
             copying.restore_facts(new, intent.mode, intent.mtime_ns)
     try:
-        if spots.read(new).sha256 != content.sha256:
+        if safe_path.read_content(new).sha256 != content.sha256:
             raise ChangingError("the keeper changed just now")
     except BaseException:
         moving.drop(new)
@@ -162,36 +171,38 @@ def _link(journal: Journal, intent: Intent, at: At, content: Content) -> None:
     moving.replace(at, new, kept, content)
 
 
-def is_touched(journal: Journal, intent: Intent, spot: Spot) -> bool:
+def is_touched(journal: Journal, intent: Intent, spot: SafePath) -> bool:
     """Whether an act that has failed may have done something already, as far as the disk tells."""
     if intent.action == "tag":
         return False
     try:
         with folder_of(spot) as at:
-            here = None if at is None else spots.look(at)
+            here = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
                 return here is None
             if intent.action != "quarantine":
                 return at is not None and _is_replaced(journal, intent, at, here)
         with folder_of(target_of(intent)) as target:
-            return target is not None and spots.look(target) is not None
+            return target is not None and safe_path.stat_entry(target) is not None
     except OSError as error:
         return error.errno != errno.ENAMETOOLONG  # Nothing can lie under such a name.
 
 
-def _is_replaced(journal: Journal, intent: Intent, at: At, here: os.stat_result | None) -> bool:
-    if spots.look(beside(journal, intent, at)[1]) is not None:
+def _is_replaced(journal: Journal, intent: Intent, at: FolderEntry, here: os.stat_result | None) -> bool:
+    if safe_path.stat_entry(beside(journal, intent, at)[1]) is not None:
         return True
-    with folder_of(Spot.of(intent.keeper)) as keeper:
-        return keeper is not None and spots.same_inode(here, spots.look(keeper))
+    with folder_of(SafePath.of(intent.keeper)) as keeper:
+        return keeper is not None and safe_path.same_inode(here, safe_path.stat_entry(keeper))
 
 
-def beside(journal: Journal, intent: Intent, at: At) -> tuple[At, At]:
+def beside(journal: Journal, intent: Intent, at: FolderEntry) -> tuple[FolderEntry, FolderEntry]:
     """Names for the new file and for the old one, in the folder of what is replaced."""
-    return At(at.folder, part_of(journal, intent, b"new")), At(at.folder, part_of(journal, intent, b"old"))
+    return FolderEntry(at.folder, part_of(journal, intent, b"new")), FolderEntry(
+        at.folder, part_of(journal, intent, b"old")
+    )
 
 
-def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
+def settle(journal: Journal, intent: Intent, spot: SafePath) -> bool:
     """Whether what was meant is done, once what was begun has been brought to its end; else it is to be done yet.
 
     For an intent of which it is not known what came. Raises LeftAloneError where neither can be, StorageError.
@@ -203,7 +214,7 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
         if intent.action in LINKING:
             return _settle_link(journal, intent, spot, sha256)
         with folder_of(spot) as at:
-            here = None if at is None else spots.look(at)
+            here = None if at is None else safe_path.stat_entry(at)
             if intent.action == "trash":
                 if here is None and intent.n not in journal.trashed:
                     if (found := trash.find(intent.full, sha256)) is None:
@@ -215,55 +226,58 @@ def settle(journal: Journal, intent: Intent, spot: Spot) -> bool:
             return _settle_move(journal, intent, at, sha256)
 
 
-def _settle_move(journal: Journal, intent: Intent, at: At | None, sha256: bytes) -> bool:
-    here = None if at is None else spots.look(at)
+def _settle_move(journal: Journal, intent: Intent, at: FolderEntry | None, sha256: bytes) -> bool:
+    here = None if at is None else safe_path.stat_entry(at)
     with folder_of(target_of(intent)) as target:
         there = None
         if target is not None:
-            moving.drop(At(target.folder, part_of(journal, intent)))
-            there = spots.look(target)
+            moving.drop(FolderEntry(target.folder, part_of(journal, intent)))
+            there = safe_path.stat_entry(target)
         if here is None and there is None:
             raise LeftAloneError(GONE)
         if target is None or there is None:
             return False
         if at is None or here is None:
             return True
-        if spots.same_inode(here, there):
-            if spots.read(at).sha256 != sha256:
+        if safe_path.same_inode(here, there):
+            if safe_path.read_content(at).sha256 != sha256:
                 raise LeftAloneError(CHANGED)
-            spots.sync(target)
+            safe_path.sync_entries(target)
             moving.drop(at)
             return True
         # Copied to another disk, and the original not ended yet; if that copy is not ours, another name is taken.
-        if there.st_ino not in journal.copies.get(intent.n, ()) or spots.read(target).sha256 != sha256:
+        if (
+            there.st_ino not in journal.copies.get(intent.n, ())
+            or safe_path.read_content(target).sha256 != sha256
+        ):
             return False
-        content = spots.read(at)
+        content = safe_path.read_content(at)
         if content.sha256 != sha256:
             raise LeftAloneError(CHANGED)
-        spots.sync(target)
+        safe_path.sync_entries(target)
         moving.end_original(at, content)
         return True
 
 
-def _settle_link(journal: Journal, intent: Intent, spot: Spot, sha256: bytes) -> bool:
-    with spots.opened(spot) as at:
+def _settle_link(journal: Journal, intent: Intent, spot: SafePath, sha256: bytes) -> bool:
+    with safe_path.open_parent(spot) as at:
         moving.settle_replaced(at, *beside(journal, intent, at), sha256)
-        here = spots.look(at)
+        here = safe_path.stat_entry(at)
     if here is None or intent.action == "reflink":
         return False
-    with spots.opened(Spot.of(intent.keeper)) as keeper:
-        return spots.same_inode(here, spots.look(keeper))
+    with safe_path.open_parent(SafePath.of(intent.keeper)) as keeper:
+        return safe_path.same_inode(here, safe_path.stat_entry(keeper))
 
 
 @contextmanager
-def folder_of(spot: Spot | None) -> Iterator[At | None]:
-    """As :func:`spots.opened`; None where the folder is not there."""
+def folder_of(spot: SafePath | None) -> Iterator[FolderEntry | None]:
+    """As :func:`safe_path.open_parent`; None where the folder is not there."""
     if spot is None:
         yield None
         return
     with ExitStack() as stack:
         try:
-            at = stack.enter_context(spots.opened(spot))
+            at = stack.enter_context(safe_path.open_parent(spot))
         except FileNotFoundError:
             at = None
         yield at

@@ -33,7 +33,7 @@ from imseek.curate.acts.looking import (
 )
 from imseek.curate.acts.meaning import Item, Meaning
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
-from imseek.data import facts, quarantine, spots
+from imseek.data import facts, quarantine, safe_path
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
 from imseek.data.current import read_current
@@ -214,7 +214,7 @@ class _Run:
         journal.intend(intents.values())
         quarantine.make(self._writer, self._change(list(intents.values())))
         states: dict[int, State] = dict.fromkeys(intents, "left")
-        with durably(self._root), spots.Unsynced() as unsynced:
+        with durably(self._root), safe_path.Unsynced() as unsynced:
             for item, found in ready:
                 if item.n not in intents or self._stop.is_set():
                     continue
@@ -239,11 +239,11 @@ class _Run:
         journal.note({n: state for n, state in states.items() if state != "meant"})
 
     def _one(
-        self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: spots.Unsynced
+        self, looking: Looking, item: Item, intent: Intent, found: Ready, unsynced: safe_path.Unsynced
     ) -> bytes | None:
         if intent.action == "tag":
             return None
-        with explained(), spots.opened(found.spot) as at:
+        with explained(), safe_path.open_parent(found.spot) as at:
             content = looking.check(at, intent.content_hash)
         looking.check_keeper(item.keeper, content, item.file)
         self._read += content.info.st_size

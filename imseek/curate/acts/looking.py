@@ -13,11 +13,12 @@ from typing import Final
 
 from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.plans import LINKING, place_of
-from imseek.data import layout, spots
+from imseek.data import layout, safe_path
 from imseek.data.batch import Placing
 from imseek.data.catalog import LIVE, QUARANTINED, FileStat
 from imseek.data.quarantine import Held, SourceAt
-from imseek.data.spots import At, ChangingError, Content, Spot
+from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
+from imseek.errors import UnsafePathError
 from imseek.types import PlannedFile, display_path
 
 GONE: Final = "it is not there any more"
@@ -41,7 +42,7 @@ class Ready:
 
     held: Held
     source: SourceAt
-    spot: Spot
+    spot: SafePath
     content: Content
 
 
@@ -59,7 +60,7 @@ class Looking:
         self._held = held
         self._keepers: dict[bytes, tuple[Content, int]] = {}
 
-    def spot(self, file: PlannedFile) -> Spot:
+    def spot(self, file: PlannedFile) -> SafePath:
         """Where a file lies by the catalog. Raises LeftAloneError."""
         held, source, _ = self._place(file.image_id)
         return spot_of(source, held.path)
@@ -94,8 +95,8 @@ class Looking:
         """Whether nothing lies at the place of a file. Raises LeftAloneError."""
         with explained():
             try:
-                with spots.opened(self.spot(file)) as at:
-                    return spots.look(at) is None
+                with safe_path.open_parent(self.spot(file)) as at:
+                    return safe_path.stat_entry(at) is None
             except FileNotFoundError:
                 return True
 
@@ -107,23 +108,23 @@ class Looking:
         if held.state not in (LIVE, QUARANTINED):
             raise LeftAloneError(f"it is {held.state}")
         spot = spot_of(source, held.path)
-        with explained(), spots.opened(spot) as at:
+        with explained(), safe_path.open_parent(spot) as at:
             content = self.check(at, file.content_hash)
             if file.action != "tag":
                 check_writable(at)
         self.check_keeper(keeper, None if file.action == "tag" else content, file)
         return Ready(held, source, spot, content)
 
-    def check(self, at: At, content_hash: str) -> Content:
+    def check(self, at: FolderEntry, content_hash: str) -> Content:
         """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
-        info = spots.look(at)
+        info = safe_path.stat_entry(at)
         if info is None:
             raise LeftAloneError(GONE)
         if stat.S_ISLNK(info.st_mode):
             raise LeftAloneError("it is a symbolic link: the picture lies elsewhere")
         if not stat.S_ISREG(info.st_mode):
             raise LeftAloneError("it is not a regular file")
-        content = spots.read(at)
+        content = safe_path.read_content(at)
         if content.sha256.hex() != content_hash:
             raise LeftAloneError(CHANGED)
         return content
@@ -149,12 +150,12 @@ class Looking:
         return found
 
     def _keeper(self, keeper: PlannedFile) -> Content:
-        with explained(), spots.opened(Spot.of(keeper.path)) as at:
+        with explained(), safe_path.open_parent(SafePath.of(keeper.path)) as at:
             if (before := self._keepers.get(keeper.path)) is not None:
                 content, read_ns = before
-                info = spots.look(at)
+                info = safe_path.stat_entry(at)
                 racy = max(content.info.st_mtime_ns, content.info.st_ctime_ns) > read_ns - _RACY_NS
-                if info is not None and spots.same(info, content.info) and not racy:
+                if info is not None and safe_path.same(info, content.info) and not racy:
                     return content
             now = time.time_ns()
             content = self.check(at, keeper.content_hash)
@@ -162,20 +163,22 @@ class Looking:
             return content
 
 
-def spot_of(source: SourceAt, path: bytes) -> Spot:
+def spot_of(source: SourceAt, path: bytes) -> SafePath:
     """Where the file of a place lies. Below the root of a source no link is followed."""
     if source.kind in ("folder", "imagefolder"):
-        return Spot(source.root, path)
-    return Spot.of(os.path.join(source.root, path) if path else source.root)
+        return SafePath(source.root, path)
+    return SafePath.of(os.path.join(source.root, path) if path else source.root)
 
 
-def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None) -> tuple[Spot, bytes]:
+def quarantine_spot(
+    source: SourceAt, spot: SafePath, device: int, to: bytes | None
+) -> tuple[SafePath, bytes]:
     """Where a file is to be put away, as long as nothing lies there, and the folder of quarantine.
 
     By default that is one of the highest folder of the source on the file's own disk, so that moving is one rename.
     """
     if to is not None:
-        return Spot(to, spot.inner), to
+        return SafePath(to, spot.inner), to
     top, inner = os.path.dirname(spot.full), os.path.basename(spot.full)
     while top != spot.base:
         above = os.path.dirname(top)
@@ -183,7 +186,7 @@ def quarantine_spot(source: SourceAt, spot: Spot, device: int, to: bytes | None)
             break
         top, inner = above, os.path.join(os.path.basename(top), inner)
     folder = os.fsencode(layout.QUARANTINE)
-    return Spot(top, os.path.join(folder, inner)), os.path.join(top, folder)
+    return SafePath(top, os.path.join(folder, inner)), os.path.join(top, folder)
 
 
 def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
@@ -198,7 +201,7 @@ def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
         yield Placing(intent.image_id, intent.source_id, intent.path, seen)
 
 
-def check_writable(at: At) -> None:
+def check_writable(at: FolderEntry) -> None:
     """Whether names in the folder may change, as far as the system tells before it is tried."""
     if not os.access(b".", os.W_OK | os.X_OK, dir_fd=at.folder):
         raise LeftAloneError("its folder cannot be written")
@@ -209,7 +212,7 @@ def explained() -> Iterator[None]:
     """What the system says of a file, as why it is left alone."""
     try:
         yield
-    except ChangingError as error:
+    except (ChangingError, UnsafePathError) as error:
         raise LeftAloneError(str(error)) from error
     except FileExistsError as error:
         raise LeftAloneError("something lies where it was to go") from error

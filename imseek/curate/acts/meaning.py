@@ -15,7 +15,7 @@ from imseek.curate.acts.inherit import Heirs
 from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.looking import LeftAloneError, Ready, explained, quarantine_spot
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
-from imseek.data import copying, spots
+from imseek.data import copying, safe_path
 from imseek.data.writer import Writer
 from imseek.errors import StorageError
 from imseek.types import Action, PlannedFile
@@ -102,10 +102,10 @@ class Meaning:
             free = self._free(spot, found)
         return free.base, free.full
 
-    def _quarantine(self, found: Ready) -> tuple[spots.Spot, bytes]:
+    def _quarantine(self, found: Ready) -> tuple[safe_path.SafePath, bytes]:
         return quarantine_spot(found.source, found.spot, found.content.info.st_dev, self._plan.to)
 
-    def _free(self, spot: spots.Spot, found: Ready) -> spots.Spot:
+    def _free(self, spot: safe_path.SafePath, found: Ready) -> safe_path.SafePath:
         return acting.free_name(spot, found.spot.full, self._taken, self._promised)
 
     @cached_property
@@ -117,7 +117,7 @@ def _attributes(item: Item, found: Ready) -> dict[str, bytes]:
     """Extended attributes of a file that is to be replaced: they are not in its bytes."""
     if item.file.action not in LINKING:
         return {}
-    with explained(), spots.opened(found.spot) as at:
+    with explained(), safe_path.open_parent(found.spot) as at:
         return copying.attributes(at)
 
 

@@ -13,7 +13,7 @@ from imseek.curate.acts.acting import folder_of
 from imseek.curate.acts.journal import AWAY
 from imseek.curate.acts.plans import MOVING
 from imseek.curate.acts.returning import located, where
-from imseek.data import durable, quarantine, spots
+from imseek.data import durable, quarantine, safe_path
 from imseek.data.catalog import LIVE
 from imseek.data.quarantine import Change, live_sources, look_up
 from imseek.data.writer import Writer
@@ -38,7 +38,7 @@ def recall(root: Path) -> int:
                 intent, spot = located(recorded, sources.get(recorded.source_id))
                 kept = where(journal, intent)
                 with folder_of(spot) as at:
-                    gone = at is None or spots.look(at) is None
+                    gone = at is None or safe_path.stat_entry(at) is None
                 if gone and kept is not None and os.path.lexists(kept.full):
                     away.add(intent.image_id)
         quarantine.make(writer, Change(put_away=sorted(away)))

@@ -14,9 +14,9 @@ from imseek.curate.acts.acting import beside, folder_of, move, part_of, target_o
 from imseek.curate.acts.journal import Intent, Journal, State
 from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, explained, spot_of
 from imseek.curate.acts.plans import LINKING
-from imseek.data import copying, layout, moving, spots
+from imseek.data import copying, layout, moving, safe_path
 from imseek.data.quarantine import SourceAt
-from imseek.data.spots import At, Content, Spot
+from imseek.data.safe_path import Content, FolderEntry, SafePath
 from imseek.types import display_path
 
 #: Inodes of copies on record, see :func:`imseek.curate.acts.journal.copied`; read where they are asked for.
@@ -41,10 +41,10 @@ class Back:
     note: str = ""
 
 
-def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
+def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, SafePath]:
     """The intent with its paths as they are now, since a source may have moved, and where its file belongs."""
     if source is None:
-        return intent, Spot.of(intent.full)
+        return intent, SafePath.of(intent.full)
     spot = spot_of(source, intent.path)
     if spot.full == intent.full:
         return intent, spot
@@ -61,10 +61,10 @@ def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, Spot]:
 def bring_back(
     journal: Journal,
     intent: Intent,
-    spot: Spot,
+    spot: SafePath,
     before: State,
     copied: Copied,
-    unsynced: spots.Unsynced,
+    unsynced: safe_path.Unsynced,
     *,
     dry_run: bool,
 ) -> Back:
@@ -110,7 +110,7 @@ def _quarantine(intent: Intent) -> bytes:
     return default if intent.to.startswith(default + b"/") else intent.to_base
 
 
-def _check_mounted(intent: Intent, spot: Spot) -> None:
+def _check_mounted(intent: Intent, spot: SafePath) -> None:
     """Raises LeftAloneError where a file may not be gone, but lie on a disk that is not there at present."""
     away = [] if _holds_something(spot.base) else [spot.base]
     if intent.action == "quarantine":
@@ -128,14 +128,14 @@ def _holds_something(folder: bytes) -> bool:
         return next(entries, None) is not None
 
 
-def where(journal: Journal, intent: Intent) -> Spot | None:
+def where(journal: Journal, intent: Intent) -> SafePath | None:
     """Where a file was put, as far as is known; it may not be there any more."""
     if intent.action == "quarantine":
         return target_of(intent)
     place = journal.trashed.get(intent.n)
     if place is None or not os.path.lexists(place):
         place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
-    return None if place is None else Spot.of(place)
+    return None if place is None else SafePath.of(place)
 
 
 def _compare(
@@ -143,16 +143,16 @@ def _compare(
     intent: Intent,
     before: State,
     copied: Copied,
-    spot: Spot,
-    places: tuple[Spot | None, At | None, At | None],
+    spot: SafePath,
+    places: tuple[SafePath | None, FolderEntry | None, FolderEntry | None],
     dry_run: bool,
 ) -> Back | None:
     """What is to be done where a file lies at the place already, or none where it was put; None: bring it back."""
     kept, there, here = places
     if there is not None and not dry_run:
-        moving.drop(At(there.folder, part_of(journal, intent)))
-    held = None if there is None else spots.look(there)
-    lies = None if here is None else spots.look(here)
+        moving.drop(FolderEntry(there.folder, part_of(journal, intent)))
+    held = None if there is None else safe_path.stat_entry(there)
+    lies = None if here is None else safe_path.stat_entry(here)
     sha256 = bytes.fromhex(intent.content_hash)
     same = here is not None and lies is not None and _is(here, sha256)
     if held is None or there is None or kept is None:
@@ -167,13 +167,13 @@ def _compare(
     if not same:
         raise LeftAloneError(f"another file lies at its place; it is in {display_path(kept.full)}")
     ours = intent.action == "quarantine" or intent.n in journal.trashed
-    if spots.same_inode(held, lies) or (
+    if safe_path.same_inode(held, lies) or (
         ours and _is_ours(journal, intent, before, copied, held, lies) and _is(there, sha256)
     ):
         # Moved halfway: a second name of the file, or a copy on another disk that nothing was ended for yet.
         if not dry_run:
             if here is not None:
-                spots.sync(here)
+                safe_path.sync_entries(here)
             moving.drop(there)
         return Back(True)
     return Back(False, f"it lies at its place; another copy is in {display_path(kept.full)}")
@@ -201,52 +201,52 @@ def _is_ours(
     return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
 
 
-def _is(at: At, sha256: bytes) -> bool:
-    with suppress(OSError, spots.ChangingError):
-        return spots.read(at).sha256 == sha256
+def _is(at: FolderEntry, sha256: bytes) -> bool:
+    with suppress(OSError, safe_path.ChangingError):
+        return safe_path.read_content(at).sha256 == sha256
     return False
 
 
 def _move_back(
     journal: Journal,
     intent: Intent,
-    kept: Spot | None,
-    spot: Spot,
-    unsynced: spots.Unsynced,
+    kept: SafePath | None,
+    spot: SafePath,
+    unsynced: safe_path.Unsynced,
     dry_run: bool,
 ) -> None:
     assert kept is not None
     if not os.path.isdir(spot.base):
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
-    with spots.opened(kept) as there:
+    with safe_path.open_parent(kept) as there:
         content = _unchanged(there, intent, kept)
         check_writable(there)
         if dry_run:
             return
-        with spots.opened(spot, make=True) as here:
+        with safe_path.open_parent(spot, make=True) as here:
             move(journal, intent, there, here, content, unsynced)
             copying.restore_facts(here, intent.mode, intent.mtime_ns)
     if intent.action == "trash":
         trash.forget(intent.full, kept.full)
 
 
-def _unchanged(at: At, intent: Intent, kept: Spot) -> Content:
-    content = spots.read(at)
+def _unchanged(at: FolderEntry, intent: Intent, kept: SafePath) -> Content:
+    content = safe_path.read_content(at)
     if content.sha256.hex() != intent.content_hash:
         raise LeftAloneError(f"it has changed where it was put: {display_path(kept.full)}")
     return content
 
 
-def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: bool) -> Back:
+def _part_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run: bool) -> Back:
     """A file of its own again, with the mode and mtime that it had."""
     with folder_of(spot) as at:
-        if at is None or spots.look(at) is None:
+        if at is None or safe_path.stat_entry(at) is None:
             _check_mounted(intent, spot)
             raise GoneError("it is not there any more")
         new, old = beside(journal, intent, at)
         if not dry_run:
             moving.settle_replaced(at, new, old, bytes.fromhex(intent.content_hash))
-        content = spots.read(at)
+        content = safe_path.read_content(at)
         if content.sha256.hex() != intent.content_hash:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
@@ -258,7 +258,7 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: Spot, dry_run: boo
             copying.write_copy(at, new)
             copying.restore_attributes(new, intent.owner, intent.attributes)
             copying.restore_facts(new, intent.mode, intent.mtime_ns)
-            if spots.read(new).sha256 != content.sha256:
+            if safe_path.read_content(new).sha256 != content.sha256:
                 raise LeftAloneError("its copy is not what was read before")
         except BaseException:
             moving.drop(new)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from imseek.data import spots
-from imseek.data.spots import ChangingError, Spot
+from imseek.data import safe_path
+from imseek.data.safe_path import ChangingError, SafePath
 
 _INFO: Final = b".trashinfo"
 
@@ -38,8 +38,8 @@ def find(path: bytes, sha256: bytes) -> bytes | None:
             found.append((deleted, os.path.join(trash, b"files", name)))
     places = [place for _, place in sorted(found, reverse=True)]
     for place in places or _without_record(path):
-        with suppress(OSError, ChangingError), spots.opened(Spot.of(place)) as at:
-            if spots.read(at).sha256 == sha256:
+        with suppress(OSError, ChangingError), safe_path.open_parent(SafePath.of(place)) as at:
+            if safe_path.read_content(at).sha256 == sha256:
                 return place
     return None
 

@@ -22,7 +22,7 @@ from imseek.curate.acts.journal import AWAY, Intent, Journal, State
 from imseek.curate.acts.looking import LeftAloneError, placings
 from imseek.curate.acts.plans import LINKING, MOVING
 from imseek.curate.acts.returning import Back, GoneError, bring_back, located, tidy
-from imseek.data import quarantine, spots
+from imseek.data import quarantine, safe_path
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
 from imseek.data.current import read_current
@@ -108,7 +108,7 @@ class _Run:
         )
 
     def dry(self) -> list[UndoneFile]:
-        results = self._results(self._intents, spots.Unsynced(), dry_run=True)
+        results = self._results(self._intents, safe_path.Unsynced(), dry_run=True)
         return [_told(result, "would") for result in results]
 
     def execute(self, writer: Writer) -> list[UndoneFile]:
@@ -121,14 +121,14 @@ class _Run:
             # A copy that is found at a place later is ours then, and not one that somebody has put there.
             returning: dict[int, State] = {i.n: "returning" for i in batch if states[i.n] == "done"}
             self._journal.note(returning)
-            with explained(self._root), spots.Unsynced() as unsynced:
+            with explained(self._root), safe_path.Unsynced() as unsynced:
                 results = list(self._results(batch, unsynced, dry_run=False))
             self._record(writer, results)
             told += [_told(result, "done") for result in results]
         return told
 
     def _results(
-        self, intents: Sequence[Intent], unsynced: spots.Unsynced, *, dry_run: bool
+        self, intents: Sequence[Intent], unsynced: safe_path.Unsynced, *, dry_run: bool
     ) -> Iterator[_Result]:
         for recorded in intents:
             if self._stop.is_set():
@@ -144,7 +144,9 @@ class _Run:
             seconds = time.monotonic() - self._started
             self._progress(Progress("undo", self._count, len(self._intents), 0, seconds))
 
-    def _one(self, intent: Intent, spot: spots.Spot, unsynced: spots.Unsynced, dry_run: bool) -> Back:
+    def _one(
+        self, intent: Intent, spot: safe_path.SafePath, unsynced: safe_path.Unsynced, dry_run: bool
+    ) -> Back:
         before = self._before[intent.n]
         return bring_back(
             self._journal, intent, spot, before, lambda: self._copied, unsynced, dry_run=dry_run

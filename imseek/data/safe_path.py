@@ -1,6 +1,7 @@
-"""Files of users, found by name within an open folder: what lies there, and what is in it.
+"""Open files below a folder without following links, however the folders on the way change meanwhile.
 
-Links in a path are not followed, so that a folder which is swapped for a link on the way leads nowhere else.
+Each step of a path is one ``openat`` with ``O_NOFOLLOW``. So neither a name from a catalog or an archive that somebody
+else made, nor a folder that is swapped for a link at the last moment, leads out of the folder that a path starts from.
 """
 
 from __future__ import annotations
@@ -8,31 +9,44 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from imseek.errors import UnsafePathError
 
 #: A file is opened so: no link is followed, and a pipe does not hold who opens it.
 READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Bytes that are read or written at a time.
 BLOCK: Final = 1 << 20
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: A folder is opened so.
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: Parts of a path that lead elsewhere, or nowhere. An absolute path begins with an empty one.
+_UNSAFE_PARTS: Final = frozenset({b"", b".", b".."})
 
 
 class ChangingError(Exception):
     """A file is no regular file, changed while it was looked at, or a copy is not what it was copied from."""
 
 
-class Spot(NamedTuple):
-    """Where a file lies, or is to lie: a folder to start from, and a path below it through which no link leads."""
+@dataclass(frozen=True, slots=True)
+class SafePath:
+    """Path of a file below a folder: ``base`` may be reached through links, ``inner`` is walked without following any.
+
+    Both are bytes. Raises UnsafePathError where ``inner`` is absolute, empty, or has a part that is empty, ``.`` or
+    ``..``, or a NUL byte: such a path could name something outside the base.
+    """
 
     base: bytes
     inner: bytes
 
+    def __post_init__(self) -> None:
+        check_parts(self.inner)
+
     @classmethod
-    def of(cls, path: bytes) -> Spot:
-        """Of a path that is taken as it is: links may lead to its folder."""
+    def of(cls, path: bytes) -> SafePath:
+        """The file at ``path`` in its own folder, which links may lead to."""
         return cls(os.path.dirname(path), os.path.basename(path))
 
     @property
@@ -40,8 +54,16 @@ class Spot(NamedTuple):
         return os.path.join(self.base, self.inner)
 
 
-class At(NamedTuple):
-    """A name in an open folder."""
+def check_parts(inner: bytes) -> list[bytes]:
+    """Split a relative path into its parts. Raises UnsafePathError as :class:`SafePath` does."""
+    parts = inner.split(b"/")
+    if b"\0" in inner or not _UNSAFE_PARTS.isdisjoint(parts):
+        raise UnsafePathError(f"{os.fsdecode(inner)!r} is no path below a folder")
+    return parts
+
+
+class FolderEntry(NamedTuple):
+    """A name in an open folder: its descriptor and the name's bytes."""
 
     folder: int
     name: bytes
@@ -56,21 +78,45 @@ class Content:
 
 
 @contextmanager
-def opened(spot: Spot, *, make: bool = False) -> Iterator[At]:
-    """The folder that a spot lies in. With ``make`` folders that are missing below its base are made, durably.
+def open_parent(path: SafePath, *, make: bool = False) -> Iterator[FolderEntry]:
+    """Open the folder that holds a file. With ``make``, create missing folders below the base durably.
 
     Raises OSError: ENOTDIR or ELOOP where a link lies on the way.
     """
-    *folders, name = spot.inner.split(b"/")
-    fd = os.open(spot.base, _FOLDER)
+    fd, name = enter_parent(path.base, check_parts(path.inner), make=make)
     try:
-        for folder in folders:
-            below = _enter(fd, folder, make)
-            os.close(fd)
-            fd = below
-        yield At(fd, name)
+        yield FolderEntry(fd, name)
     finally:
         os.close(fd)
+
+
+def enter_parent(base: bytes | str, parts: Sequence[bytes], *, make: bool = False) -> tuple[int, bytes]:
+    """Descriptor of the folder that holds the last of ``parts`` below ``base``, and that last part.
+
+    The caller closes it. Raises OSError as :func:`open_parent`.
+    """
+    fd = os.open(base, FOLDER)
+    try:
+        for part in parts[:-1]:
+            below = _enter(fd, part, make)
+            os.close(fd)
+            fd = below
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, parts[-1]
+
+
+def open_regular(entry: FolderEntry) -> int:
+    """Open a regular file for reading; the caller closes the descriptor.
+
+    Raises OSError (ELOOP for a link), and ChangingError for what is no regular file: a pipe would be waited for.
+    """
+    fd = os.open(entry.name, READING, dir_fd=entry.folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ChangingError("it is not a regular file")
+    return fd
 
 
 def _enter(fd: int, name: bytes, make: bool) -> int:
@@ -78,10 +124,10 @@ def _enter(fd: int, name: bytes, make: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=fd)
             os.fsync(fd)
-    return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+    return os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=fd)
 
 
-def look(at: At) -> os.stat_result | None:
+def stat_entry(at: FolderEntry) -> os.stat_result | None:
     """What lies there, a link itself and not what it leads to; None where nothing does."""
     try:
         return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
@@ -89,9 +135,9 @@ def look(at: At) -> os.stat_result | None:
         return None
 
 
-def read(at: At) -> Content:
+def read_content(at: FolderEntry) -> Content:
     """The sha256 of a regular file. Raises OSError, ChangingError."""
-    fd = os.open(at.name, READING, dir_fd=at.folder)
+    fd = open_regular(at)
     try:
         return _content(fd)
     finally:
@@ -100,8 +146,6 @@ def read(at: At) -> Content:
 
 def _content(fd: int) -> Content:
     before = os.fstat(fd)
-    if not stat.S_ISREG(before.st_mode):
-        raise ChangingError("it is not a regular file")
     digest = hashlib.sha256()
     while block := os.read(fd, BLOCK):
         digest.update(block)
@@ -144,7 +188,7 @@ class Unsynced:
     def __exit__(self, *_: object) -> None:
         self.sync()
 
-    def add(self, *places: At) -> None:
+    def add(self, *places: FolderEntry) -> None:
         for place in places:
             info = os.fstat(place.folder)
             if (key := (info.st_dev, info.st_ino)) not in self._folders:
@@ -162,7 +206,7 @@ class Unsynced:
                 os.close(fd)
 
 
-def sync(*places: At) -> None:
+def sync_entries(*places: FolderEntry) -> None:
     """Make the names in these folders durable."""
     for folder in {place.folder for place in places}:
         os.fsync(folder)
