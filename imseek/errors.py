@@ -26,6 +26,7 @@
         ├── LockedError            another writer is at work (exit 75)
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
+        ├── UntrustedCollectionError   somebody else made it, and the user has not said that it is trusted
         ├── UnsafePathError        a path that leads out of the folder it belongs to
         ├── BackupError            an archive that is damaged, cut short, or none of ours
         ├── StaleGenerationError   files of this generation are gone: take a new one
@@ -167,6 +168,14 @@ class FormatVersionError(StorageError):
 
 class CorruptCollectionError(StorageError):
     pass
+
+
+class UntrustedCollectionError(StorageError):
+    """A collection that is not trusted asks for more than to be searched. ``root`` is its folder."""
+
+    def __init__(self, message: str, *, root: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.root = root
 
 
 class UnsafePathError(StorageError):

@@ -19,6 +19,7 @@ from imseek.data.current import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
+from imseek.data.trust import trust
 from imseek.errors import CollectionExistsError, ImseekError
 from imseek.types.adapters import adapter_of
 
@@ -55,7 +56,7 @@ def create(
         catalog = checked(catalog)
     with explained(root):
         _check_free(root)
-    durable.make_folder(root)
+    durable.make_folder(root, 0o700)
     lock = WriterLock(root, any_file_system=catalog is not None)
     lock.acquire()
     try:
@@ -64,8 +65,11 @@ def create(
         durable.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         if catalog is not None:
-            return _create_elsewhere(root, spaces, places, catalog)
-        return _create(root, spaces, places)
+            made = _create_elsewhere(root, spaces, places, catalog)
+        else:
+            made = _create(root, spaces, places)
+        trust(root)
+        return made
     finally:
         lock.release()
 

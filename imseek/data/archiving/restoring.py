@@ -83,7 +83,7 @@ def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Curr
         _check_room(tape, folder.parent)
         with workshop(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
-            root.mkdir()
+            root.mkdir(0o700)
             _unpack(tape, root, new_identity, tell)
             current = _settle(tape, root, work, new_identity)
             durable.sync_folders(Path(inner) for inner, _, _ in os.walk(root))

@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 
 from imseek._version import __version__
-from imseek.errors import ImseekError
+from imseek.errors import ImseekError, UntrustedCollectionError
+from imseek.showing.words import printable
 from imseek.ui.cli import (
     aesthetic,
     apply,
@@ -57,7 +58,7 @@ from imseek.ui.cli import (
     ui,
     watch,
 )
-from imseek.ui.cli.output import report_error
+from imseek.ui.cli.output import report_error, say
 from imseek.ui.cli.texts import examples
 
 app = typer.Typer(
@@ -145,12 +146,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
-        code = app(
-            args=label.with_none_default(search.with_open_default(arguments)),
-            obj=arguments,
-            prog_name="imseek",
-            standalone_mode=False,
-        )
+        try:
+            code = _run(arguments)
+        except UntrustedCollectionError as error:
+            if as_json or not _agrees(error):
+                raise
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
@@ -173,6 +174,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     return int(code or 0)
+
+
+def _run(arguments: Sequence[str]) -> int | None:
+    code: int | None = app(
+        args=label.with_none_default(search.with_open_default(arguments)),
+        obj=arguments,
+        prog_name="imseek",
+        standalone_mode=False,
+    )
+    return code
+
+
+def _agrees(error: UntrustedCollectionError) -> bool:
+    """Ask whether a collection is trusted, where somebody is there to answer; what they say is remembered."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    say(f"imseek: {printable(str(error))}")
+    if not typer.confirm("Do you know who made it, and trust it?", err=True):
+        return False
+    from imseek import upkeep
+
+    return upkeep.trust(error.root).ok
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:

@@ -13,6 +13,7 @@ from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
@@ -73,7 +74,7 @@ def backup(
             return
         print(f"sound: {_told(report.backup)}: {size(report.size)}")
         return
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     target = _target(archive, as_json)
     if not as_json:
         say_collection(chosen)
