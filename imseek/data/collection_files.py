@@ -154,7 +154,7 @@ def _read_header(file: FileIO | io.BytesIO, size: int) -> tuple[tuple[int, ...],
         if (version := np.lib.format.read_magic(file)) != (1, 0):
             raise ValueError(f"version {version} of the format")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER)
-    except (EOFError, TypeError, SyntaxError, RecursionError) as error:
+    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
         raise ValueError(str(error)) from error
     if fortran or not _is_plain(dtype):
         raise ValueError(f"an array of {dtype}")

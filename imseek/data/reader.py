@@ -22,6 +22,7 @@ from imseek.data.collection_files import open_file, read_array, stat_file
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
 from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.system_errors import system_error
+from imseek.data.trust import check_trusted
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
@@ -129,11 +130,13 @@ class Reader:
     def snapshot(self, space_id: int) -> Snapshot | None:
         """The snapshot of a space, mapped; None where it has none.
 
-        Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone.
+        Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone,
+        UntrustedCollectionError where the collection is not trusted: FAISS believes what its files say.
         """
         folder = self.snapshot_folder(space_id)
         if folder is None:
             return None
+        check_trusted(self.root, "loading its vector index")
         name = folder.name
         if name not in self._snapshots:
             from imseek.data.vectors.joined import open_snapshot

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,6 +59,8 @@ def is_trusted(root: Path) -> bool:
 
 def trust(root: Path) -> TrustRecord:
     """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
+    import tempfile  # here: no search needs it
+
     real = os.path.realpath(root)
     record = TrustRecord(real, read_identity(root).uuid)
     folder = home(os.environ) / _RECORDS
