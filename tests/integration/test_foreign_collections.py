@@ -25,6 +25,7 @@ from PIL import Image
 import imseek
 from imseek import tags, upkeep
 from imseek.data import durable, layout
+from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
 
@@ -186,6 +187,8 @@ def test_a_rollback_journal_has_sqlite_delete_no_file(root: Path, thesis: Path) 
     body += (0x40000000 // 4096 + 1).to_bytes(4, "big") + name + len(name).to_bytes(4, "big")
     body += total.to_bytes(4, "big") + bytes.fromhex("d9d505f920a163d7")
     (root / f"{layout.CATALOG}-journal").write_bytes(body)
+    with pytest.raises(CorruptCollectionError, match="rollback journal"):
+        Catalog(root)  # Opened by sqlite3 alone, the file would be gone by now.
     for write in WRITE.values():
         run(write, root)
         assert thesis.read_text() == SECRET
