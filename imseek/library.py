@@ -147,11 +147,8 @@ def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
     from imseek.data import trust
 
     source, target = path_for(name, environ), path_for(new, environ)
-    was_trusted = is_collection(source) and trust.is_trusted(source)
     _move(source, name, target)
-    trust.distrust(source)
-    if was_trusted:
-        trust.trust(target)
+    trust.move_record(source, target)
     return target
 
 

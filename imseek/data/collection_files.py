@@ -207,45 +207,47 @@ def is_file(root: Path, name: str) -> bool:
 def find_files(root: Path, *folders: str) -> FoundFiles:
     """Everything in these folders of a collection, at any depth, in order. A folder that is missing holds nothing.
 
-    Raises OSError where the system refuses to list one.
+    Raises OSError where the system refuses to list one, and CorruptCollectionError where a link leads to it.
     """
     found = FoundFiles([], [], {})
-    fd = os.open(root, FOLDER)
-    try:
-        for folder in folders:
-            _walk(fd, folder, found)
-    finally:
-        os.close(fd)
+    for folder in folders:
+        above, _, _ = folder.rpartition("/")
+        with suppress(FileNotFoundError):
+            fd = _open_folder(root, above)
+            try:
+                _walk(fd, folder, found)
+            finally:
+                os.close(fd)
     for names in (found.files, found.folders):
         names.sort()
     return found
 
 
 def _walk(above: int, path: str, found: FoundFiles) -> None:
-    name = path.rpartition("/")[2]
+    """Add the folder at ``path``, whose parent is open as ``above``, and all that is in it."""
+    entry = FolderEntry(above, os.fsencode(path.rpartition("/")[2]))
     if path.count("/") > _MAX_DEPTH:
         found.strange[path] = "a folder too deep"
         return
     try:
-        fd = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=above)
     except FileNotFoundError:
         return
     except OSError as error:
         if error.errno not in _LINKS:
             raise
-        info = safe_path.stat_entry(FolderEntry(above, os.fsencode(name)))
-        if info is not None:
+        if (info := safe_path.stat_entry(entry)) is not None:
             found.strange[path] = kind_of(info)
         return
     try:
         found.folders.append(path)
         with os.scandir(fd) as entries:
-            names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-        for inner, is_folder in names:
-            below = f"{path}/{inner}"
+            names = sorted((inner.name, inner.is_dir(follow_symlinks=False)) for inner in entries)
+        for name, is_folder in names:
+            below = f"{path}/{name}"
             if is_folder:
                 _walk(fd, below, found)
-            elif (info := safe_path.stat_entry(FolderEntry(fd, os.fsencode(inner)))) is None:
+            elif (info := safe_path.stat_entry(FolderEntry(fd, os.fsencode(name)))) is None:
                 continue  # A writer has removed it meanwhile.
             elif stat.S_ISREG(info.st_mode):
                 found.files.append(below)

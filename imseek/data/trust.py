@@ -59,10 +59,14 @@ def is_trusted(root: Path) -> bool:
 
 def trust(root: Path) -> TrustRecord:
     """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
+    record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+    _write(record)
+    return record
+
+
+def _write(record: TrustRecord) -> None:
     import tempfile  # here: no search needs it
 
-    real = os.path.realpath(root)
-    record = TrustRecord(real, read_identity(root).uuid)
     folder = home(os.environ) / _RECORDS
     with explained(folder):
         make_home(os.environ)
@@ -71,12 +75,19 @@ def trust(root: Path) -> TrustRecord:
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(json.dumps(asdict(record)).encode())
-            os.replace(name, _record_file(real))
+            os.replace(name, _record_file(record.path))
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)
             raise
-    return record
+
+
+def move_record(root: Path, new: Path) -> None:
+    """Trust a collection that was moved from ``root`` to ``new`` if it was trusted before. Raises StorageError."""
+    before = _read(_record_file(os.path.realpath(root)))
+    distrust(root)
+    if before is not None:
+        _write(TrustRecord(os.path.realpath(new), before.uuid))
 
 
 def distrust(root: Path) -> None:
