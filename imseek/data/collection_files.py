@@ -66,7 +66,7 @@ def open_file(root: Path, name: str) -> FileIO:
     Raises FileNotFoundError, OSError where the system refuses, UnsafePathError for a name that leads out of the
     collection, and CorruptCollectionError where a link or anything but a regular file lies there, or on the way.
     """
-    with _refusing_links(root, name), _entry(root, name) as entry:
+    with _entry(root, name) as entry:
         return FileIO(safe_path.open_regular(entry), "rb")
 
 
@@ -212,7 +212,7 @@ def find_files(root: Path, *folders: str) -> FoundFiles:
     found = FoundFiles([], [], {})
     for folder in folders:
         above, _, _ = folder.rpartition("/")
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), _named(root, folder):
             fd = _open_folder(root, above)
             try:
                 _walk(fd, folder, found)
@@ -395,33 +395,36 @@ def permissions(root: Path, *, folder: bool = False) -> int:
 
 @contextmanager
 def _entry(root: Path, name: str) -> Iterator[FolderEntry]:
+    """The open folder that a name lies in, and its last part; errors in the ``with`` name the file."""
     parts = safe_path.check_parts(os.fsencode(name))
-    with _refusing_links(root, name):
+    with _named(root, name):
         fd, last = safe_path.enter_parent(os.fspath(root), parts)
-    try:
-        yield FolderEntry(fd, last)
-    finally:
-        os.close(fd)
+        try:
+            yield FolderEntry(fd, last)
+        finally:
+            os.close(fd)
 
 
 def _open_folder(root: Path, folder: str) -> int:
     if not folder:
         return os.open(root, FOLDER)
-    with _refusing_links(root, folder), _entry(root, folder) as entry:
+    with _entry(root, folder) as entry:
         return os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=entry.folder)
 
 
 @contextmanager
-def _refusing_links(root: Path, name: str) -> Iterator[None]:
-    """What the system says of a link, or of what is no regular file, as CorruptCollectionError."""
+def _named(root: Path, name: str) -> Iterator[None]:
+    """Name the file in what the system says; of a link, or what is no regular file, raise CorruptCollectionError."""
     try:
         yield
     except ChangingError as error:
         raise _corrupt(root, f"{root / name} is no regular file") from error
     except OSError as error:
-        if error.errno not in _LINKS or not os.path.isdir(root):
+        if error.errno is None:
             raise
-        raise _corrupt(root, f"a link leads to {root / name}, or it is no file") from error
+        if error.errno in _LINKS and os.path.isdir(root):
+            raise _corrupt(root, f"a link leads to {root / name}, or it is no file") from error
+        raise OSError(error.errno, error.strerror, str(root / name)) from error
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:
