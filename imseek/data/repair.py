@@ -26,7 +26,7 @@ from imseek.data import (
     snapshots,
 )
 from imseek.data import schema as t
-from imseek.data.catalog import UNKNOWN_STAT, live, modalities
+from imseek.data.catalog import live, modalities
 from imseek.data.collection_files import (
     digest,
     find_files,
@@ -36,6 +36,7 @@ from imseek.data.collection_files import (
     sync_folders,
 )
 from imseek.data.commit import stat_values
+from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.lock import lock_of
 from imseek.data.restore import Ledger, restore
 from imseek.data.trust import check_trusted

@@ -31,10 +31,9 @@ _SAMPLE_FILES: Final = 64
 class Tar:
     """An uncompressed tar on disk. Members are read by position, in any number of threads."""
 
-    def __init__(self, path: bytes) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._fd)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._fd = file.fileno()
+        weakref.finalize(self, file.close)
 
     def members(self, takes: Takes) -> Iterator[Member]:
         """Of members with one name the last counts, as it does for whoever unpacks them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ _DAMAGE: Final = (
 class Zip:
     """An open zip file. ``zipfile`` takes turns at the file itself and inflates in the thread that reads."""
 
-    def __init__(self, file: str | IO[bytes]) -> None:
-        """``file`` is a path, or can seek. Raises OSError, MediaError where it is no zip."""
+    def __init__(self, file: IO[bytes]) -> None:
+        """``file`` can seek. Raises OSError, MediaError where it is no zip."""
+        weakref.finalize(self, file.close)
         try:
             self._zip = zipfile.ZipFile(file)
         except (*_DAMAGE, OSError) as error:
