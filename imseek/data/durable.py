@@ -111,7 +111,7 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
     Without ``sync`` a kill does no harm to what was added, but a power cut may take it away.
     """
     with explained(path):
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             end = os.fstat(fd).st_size
             if end and os.pread(fd, 1, end - 1) != b"\n":
