@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 
 FORMAT = 1
@@ -41,6 +42,9 @@ _KINDS = {"image": "img_emb", "text": "text_emb"}
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
+
+#: When it was done (UTC), and six hexadecimal digits.
+_UNDO_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 _TOP_LEVEL = frozenset(
     {
@@ -82,6 +86,12 @@ def is_quarantine(names: Collection[str]) -> bool:
 def journal(undo_id: str) -> str:
     """What was done to files, so that it can be undone."""
     return f"{UNDO}/{undo_id}.jsonl"
+
+
+def undo_id_of(path: str) -> str | None:
+    """The id of the journal at ``path``; None for every path that is none of :func:`journal`."""
+    undo_id = path.removeprefix(f"{UNDO}/").removesuffix(".jsonl")
+    return undo_id if _UNDO_ID.fullmatch(undo_id) and path == journal(undo_id) else None
 
 
 def is_ours(name: str) -> bool:

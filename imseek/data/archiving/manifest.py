@@ -23,7 +23,7 @@ MOST_BYTES: Final = 2**28
 
 #: What every collection has.
 NEEDED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
-_FOLDERS: Final = (*layout.LISTED_FOLDERS, layout.UNDO)
+_FOLDERS: Final = layout.LISTED_FOLDERS
 #: No name of ours has anything else in it: neither ``..`` nor a hidden file.
 _PATH: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*(/[a-z0-9_][a-z0-9_.-]*)*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -51,6 +51,11 @@ class Manifest:
     images: int
     index: bool
     entries: tuple[Entry, ...]
+
+    @property
+    def journals(self) -> int:
+        """How many undo journals are among the files."""
+        return sum(layout.undo_id_of(entry.path) is not None for entry in self.entries)
 
     @property
     def total(self) -> int:
@@ -110,7 +115,7 @@ def _entry(listed: Any, archive: str) -> Entry:
 
 
 def _is_ours(path: str) -> bool:
-    if path in NEEDED:
+    if path in NEEDED or layout.undo_id_of(path) is not None:
         return True
     return _PATH.fullmatch(path) is not None and "/" in path and path.partition("/")[0] in _FOLDERS
 

@@ -70,8 +70,10 @@ def _is_collection(folder: Path) -> bool:
     return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
-def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Current:
+def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, tell: Tell) -> Current:
     """Make the collection that ``tape`` holds at ``folder``; returns what its ``current.json`` says.
+
+    Undo journals are in it only ``with_undo``: they move files of the user, and whoever made the archive wrote them.
 
     Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek has written the catalog, and
     StorageError where there is no room, or the disk fails.
@@ -84,7 +86,7 @@ def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Curr
         with workshop(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
             root.mkdir()
-            _unpack(tape, root, new_identity, tell)
+            _unpack(tape, root, with_undo, tell)
             current = _settle(tape, root, work, new_identity)
             durable.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
             check_free(folder)
@@ -101,13 +103,15 @@ def _check_room(tape: Tape, folder: Path) -> None:
         )
 
 
-def _unpack(tape: Tape, root: Path, new_identity: bool, tell: Tell) -> None:
-    for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
-        target = root / entry.path
-        durable.make_folder(target.parent)
-        durable.stage_unhashed(target, copy_to)
-    if new_identity:  # Only one collection may bring files back.
-        durable.remove_tree(root / layout.UNDO)
+def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
+    with open(os.devnull, "wb") as nowhere:
+        for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
+            if layout.undo_id_of(entry.path) is not None and not with_undo:
+                copy_to(nowhere)
+                continue
+            target = root / entry.path
+            durable.make_folder(target.parent)
+            durable.stage_unhashed(target, copy_to)
 
 
 def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:

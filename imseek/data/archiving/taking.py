@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,19 +22,17 @@ from typing import Any, BinaryIO, Final
 
 from sqlalchemy import Connection, delete, select, update
 
-from imseek.data import backup, checksums, durable, layout, snapshot_files
+from imseek.data import backup, checksums, durable, layout, safe_path, snapshot_files
 from imseek.data import schema as t
 from imseek.data.archiving.manifest import Entry
 from imseek.data.catalog import Catalog, current_of, get_meta, live, now
 from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, read_identity, sealed
+from imseek.data.safe_path import ChangingError, FolderEntry
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, StaleGenerationError
-
-#: Nothing else in their folder is of ours.
-_JOURNAL: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.jsonl")
 
 #: Generations that are tried, one after the other, before a writer is too quick for us; and seconds between them.
 _TRIES: Final = 20
@@ -216,23 +213,32 @@ def _tidy(connection: Connection, index: bool) -> None:
 def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     """What was done to files, as far as it is on record now: later than the catalog, and so at least what that knows.
 
-    Lines are only ever added; so what is there now is read, and not what comes meanwhile.
+    Lines are only ever added; so what is there now is read, and not what comes meanwhile. Nothing else in their folder
+    is of ours, and no link there is followed.
     """
     found: dict[Entry, BinaryIO] = {}
-    for path in sorted((root / layout.UNDO).glob("*.jsonl")):
-        if not _JOURNAL.fullmatch(path.name):
+    try:
+        folder, _ = safe_path.enter_parent(os.fsencode(root), [os.fsencode(layout.UNDO), b""])
+    except FileNotFoundError:
+        return found
+    stack.callback(os.close, folder)
+    for path in sorted(f"{layout.UNDO}/{name}" for name in os.listdir(folder)):
+        if layout.undo_id_of(path) is None:
             continue
         try:
-            file = _reading(path, stack)
+            fd = safe_path.open_regular(FolderEntry(folder, os.fsencode(os.path.basename(path))))
         except FileNotFoundError:  # All of it was undone, and a purge has come.
             continue
+        except ChangingError as error:
+            raise _corrupt(root, f"{root / path}: {error}") from error
+        file = stack.enter_context(os.fdopen(fd, "rb", buffering=0))
         size = os.fstat(file.fileno()).st_size
         seen, left = hashlib.sha256(), size
         while left and (chunk := file.read(min(left, 2**20))):
             seen.update(chunk)
             left -= len(chunk)
         file.seek(0)
-        found[Entry(f"{layout.UNDO}/{path.name}", size - left, seen.hexdigest())] = file
+        found[Entry(path, size - left, seen.hexdigest())] = file
     return found
 
 
