@@ -27,6 +27,8 @@
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
         ├── UnsafePathError        a path that leads out of the folder it belongs to
+        ├── UntrustedJournalError  an undo journal that this user's imseek did not write, and nobody agreed to
+        ├── UntrustedServerError   a collection names a database server that the user has not allowed
         ├── BackupError            an archive that is damaged, cut short, or none of ours
         ├── StaleGenerationError   files of this generation are gone: take a new one
         │   └── ExpiredPageError   a page token of a generation that is no longer searched
@@ -171,6 +173,19 @@ class CorruptCollectionError(StorageError):
 
 class UnsafePathError(StorageError):
     pass
+
+
+class UntrustedJournalError(StorageError):
+    pass
+
+
+class UntrustedServerError(StorageError):
+    """A collection names a server that is not on the user's list; ``uuid`` and ``url`` say which one."""
+
+    def __init__(self, message: str, *, uuid: str, url: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.uuid = uuid
+        self.url = url
 
 
 class BackupError(StorageError):

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.plans import LINKING, place_of
+from imseek.curate.acts.records import Intent
 from imseek.data import layout, safe_path
 from imseek.data.batch import Placing
 from imseek.data.catalog import LIVE, QUARANTINED, FileStat

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
+from imseek.curate.acts.members import Members
 from imseek.errors import PlanError
 from imseek.types import (
     Action,
@@ -106,18 +106,18 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
 def is_plan(path: Path) -> bool:
     """Whether a file is one of ours, by its first bytes."""
     try:
-        with path.open("rb") as file:
-            return file.read(64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
-    except OSError:
+        return _read(path, 64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
+    except (OSError, PlanError):
         return False
 
 
 def read(path: Path, kind: type[_Kind]) -> _Kind:
     """What a file holds, as one of ``kind``. Raises PlanError, which names the entry."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        data = _read(path, _MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -150,6 +150,15 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
             for n, one in enumerate(top.list("refused"), start=1)
         ),
     )
+
+
+def _read(path: Path, size: int) -> bytes:
+    """At most ``size`` bytes from the beginning of a plan's file. Raises PlanError for a pipe or a device, OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise PlanError(f"{path} is no plan: it is not a regular file")
+        return file.read(size)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -186,50 +195,20 @@ def _refused(entry: _Entry) -> RefusedFile:
     return RefusedFile(entry.number("image_id"), path, entry.text("reason"))
 
 
-class _Entry:
-    """An object of the file, asked member by member."""
+class _Entry(Members):
+    """An object of the file; ``where`` names it, and ``allowed`` are the members it may have. Raises PlanError."""
 
     def __init__(self, where: str, found: object, allowed: Collection[str]) -> None:
         self.where = where
-        if not isinstance(found, dict):
-            raise PlanError(f"{where}: an object is needed")
-        self.found: Mapping[str, Any] = found
-        if strange := sorted(set(found) - set(allowed)):
+        self.found = {}
+        super().__init__(found)
+        if strange := sorted(set(self.found) - set(allowed)):
             raise self.wrong(f"nothing is known of {strange[0]!r}")
 
     def wrong(self, what: str) -> PlanError:
         shown = self.found.get("path")
         named = f" ({display_path(shown.encode('utf-8', 'replace'))})" if isinstance(shown, str) else ""
         return PlanError(f"{self.where}{named}: {what}")
-
-    def raw(self, name: str) -> object:
-        if name not in self.found:
-            raise self.wrong(f"{name} is missing")
-        return self.found[name]
-
-    def text(self, name: str, *, empty: bool = False) -> str:
-        value = self.raw(name)
-        if not isinstance(value, str) or not (empty or value.strip()):
-            raise self.wrong(f"{name} must be text")
-        return value
-
-    def number(self, name: str) -> int:
-        value = self.raw(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-            raise self.wrong(f"{name} must be a whole number from 0 on")
-        return value
-
-    def list(self, name: str) -> list[Any]:
-        value = self.raw(name)
-        if not isinstance(value, list):
-            raise self.wrong(f"{name} must be a list")
-        return value
-
-    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
-        value = self.text(name)
-        if value not in allowed:
-            raise self.wrong(f"{name} is {value!r}; known are {', '.join(allowed)}")
-        return value
 
     def path(self, name: str) -> bytes:
         """An absolute path without steps back, as it is when written out in full."""
@@ -239,10 +218,7 @@ class _Entry:
         except UnicodeEncodeError as error:
             raise self.wrong(f"{name} is not text that UTF-8 can hold") from error
         if (coded := self.found.get(f"{name}_b64")) is not None:
-            try:
-                raw = base64.b64decode(coded, validate=True)
-            except (TypeError, ValueError, binascii.Error) as error:
-                raise self.wrong(f"{name}_b64 is not base64") from error
+            raw = self.decode(f"{name}_b64", coded)
             if path_json(raw)["path"] != shown:
                 raise self.wrong(f"{name} and {name}_b64 name different files")
         if not raw.startswith(b"/") or b"\0" in raw or os.path.normpath(raw) != raw or raw.startswith(b"//"):
