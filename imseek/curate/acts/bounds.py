@@ -16,15 +16,12 @@ from imseek.curate.acts.journal import Journal
 from imseek.curate.acts.looking import LeftAloneError, explained, spot_of
 from imseek.curate.acts.plans import FILE_KINDS
 from imseek.curate.acts.records import Intent
-from imseek.data import layout, safe_path
+from imseek.data import layout
 from imseek.data.places import is_url
 from imseek.data.quarantine import SourceAt, were_listed
-from imseek.data.safe_path import FolderEntry, SafePath
+from imseek.data.safe_path import SafePath
 from imseek.data.sources import contains
-from imseek.media.formats import sniff
 
-#: Bytes that tell a picture from other files.
-_HEAD: Final = 4096
 _OUTSIDE: Final = "its place lies outside the sources of the collection"
 
 
@@ -112,9 +109,3 @@ def holds_something(folder: bytes) -> bool:
         return False
     with os.scandir(folder) as entries:
         return next(entries, None) is not None
-
-
-def check_picture(at: FolderEntry) -> None:
-    """Raise LeftAloneError for a file that no source could have had, since it is no picture. Raises OSError."""
-    if sniff(safe_path.read_head(at, _HEAD)) is None:
-        raise LeftAloneError("it is no picture")

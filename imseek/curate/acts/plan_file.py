@@ -128,7 +128,7 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
         raise PlanError(f"{path} is no plan: {error}") from error
     if not isinstance(found, dict) or "imseek_plan" not in found:
         raise PlanError(f"{path} is no plan", hint="`imseek duplicates --plan FILE` writes one")
-    if found["imseek_plan"] != FORMAT:
+    if found["imseek_plan"] != FORMAT or found["imseek_plan"] is True:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
     groups = tuple(

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 from imseek.curate.acts import trash
 from imseek.curate.acts.acting import beside, folder_of, move, part_of, target_of
-from imseek.curate.acts.bounds import check_picture, holds_something, is_marked, quarantine_folder
+from imseek.curate.acts.bounds import holds_something, is_marked, quarantine_folder
 from imseek.curate.acts.journal import Journal
-from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, explained
+from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_picture, check_writable, explained
 from imseek.curate.acts.plans import LINKING
 from imseek.curate.acts.records import Intent, State
 from imseek.data import copying, layout, moving, safe_path
