@@ -182,7 +182,7 @@ class UntrustedJournalError(StorageError):
 class UntrustedServerError(StorageError):
     """A collection names a server that is not on the user's list; ``uuid`` and ``url`` say which one."""
 
-    def __init__(self, message: str, *, uuid: str, url: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, uuid: str = "", url: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.uuid = uuid
         self.url = url

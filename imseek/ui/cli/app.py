@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from imseek._version import __version__
-from imseek.errors import ImseekError
+from imseek.errors import ImseekError, UntrustedServerError
 from imseek.ui.cli import (
     aesthetic,
     apply,
@@ -27,6 +27,7 @@ from imseek.ui.cli import (
     captions,
     clusters,
     collection,
+    consent,
     coverage,
     dataset,
     demo,
@@ -145,12 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
-        code = app(
-            args=label.with_none_default(search.with_open_default(arguments)),
-            obj=arguments,
-            prog_name="imseek",
-            standalone_mode=False,
-        )
+        code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
@@ -173,6 +169,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     return int(code or 0)
+
+
+def _run(arguments: Sequence[str]) -> int | None:
+    """Run a command; where it needs a server that the user has not allowed, ask at the terminal, and run it again."""
+    while True:
+        try:
+            code: int | None = app(
+                args=label.with_none_default(search.with_open_default(list(arguments))),
+                obj=arguments,
+                prog_name="imseek",
+                standalone_mode=False,
+            )
+            return code
+        except UntrustedServerError as error:
+            if not consent.can_ask():
+                raise
+            from imseek.data.postgres.address import Address
+            from imseek.data.postgres.allowed_servers import allow_server
+
+            question = "Connect to it, now and from now on, and log in there if it asks for that?"
+            consent.ask([str(error)], question)
+            allow_server(Address(error.uuid, error.url))
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
