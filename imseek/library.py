@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imseek.data import layout, user_home
+from imseek.data import layout
 from imseek.errors import (
     AmbiguousCollectionError,
     CollectionExistsError,
@@ -26,7 +26,7 @@ from imseek.errors import (
     UsageError,
 )
 
-HOME_VARIABLE = user_home.HOME_VARIABLE
+HOME_VARIABLE = "IMSEEK_HOME"
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 #: ``json``: a command without a terminal writes its progress to stderr, a JSON object a line (for imseek.jobs).
 PROGRESS_VARIABLE = "IMSEEK_PROGRESS"
@@ -65,7 +65,12 @@ class Resolved:
 
 def home(environ: Mapping[str, str]) -> Path:
     """The folder of everything imseek keeps for a user."""
-    return user_home.home(environ)
+    given = environ.get(HOME_VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("imseek", appauthor=False)
 
 
 def path_for(name: str, environ: Mapping[str, str]) -> Path:

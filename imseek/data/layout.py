@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
+from typing import Final
 
 FORMAT = 1
 #: Of a collection whose catalog lies elsewhere: who knows format 1 only refuses it instead of missing the catalog.
@@ -43,8 +44,10 @@ _KINDS = {"image": "img_emb", "text": "text_emb"}
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
 
+#: Numbers in files and in the catalog are below it.
+MAX_NUMBER: Final = 2**63
 #: When it was done (UTC), and six hexadecimal digits.
-_UNDO_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+UNDO_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 _TOP_LEVEL = frozenset(
     {
@@ -88,10 +91,10 @@ def journal(undo_id: str) -> str:
     return f"{UNDO}/{undo_id}.jsonl"
 
 
-def undo_id_of(path: str) -> str | None:
-    """The id of the journal at ``path``; None for every path that is none of :func:`journal`."""
-    undo_id = path.removeprefix(f"{UNDO}/").removesuffix(".jsonl")
-    return undo_id if _UNDO_ID.fullmatch(undo_id) and path == journal(undo_id) else None
+def is_journal(path: str) -> bool:
+    """Whether a path is that of an undo journal."""
+    folder, _, name = path.partition("/")
+    return folder == UNDO and name.endswith(".jsonl") and bool(UNDO_ID.fullmatch(name.removesuffix(".jsonl")))
 
 
 def is_ours(name: str) -> bool:

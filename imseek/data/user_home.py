@@ -1,14 +1,14 @@
-"""Imseek's home, and the private files in it: keys, and what the user has allowed.
+"""Private files in imseek's home: keys, and what the user has allowed.
 
-A collection may come from anybody; its home is where imseek remembers what this user has decided. So nothing that is
-read from a collection, an archive or a plan ever names a file here.
+A collection may come from anybody; the home is where imseek remembers what this user has decided. So nothing that is
+read from a collection, an archive or a plan ever names a file there.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
@@ -18,20 +18,10 @@ from imseek.data import durable
 from imseek.data.safe_path import READING
 from imseek.data.system_errors import explained
 from imseek.errors import StorageError
+from imseek.home import home, make_home
 
-HOME_VARIABLE: Final = "IMSEEK_HOME"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MAX_BYTES: Final = 1 << 24
-
-
-def home(environ: Mapping[str, str]) -> Path:
-    """The folder of everything that imseek keeps for a user: ``IMSEEK_HOME``, or the platform's for user data."""
-    given = environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
-    from platformdirs import user_data_path
-
-    return user_data_path("imseek", appauthor=False)
 
 
 def private_file(name: str) -> Path:
@@ -62,7 +52,8 @@ def read_private(name: str) -> bytes | None:
 def write_private(name: str, data: bytes) -> None:
     """Replace a private file atomically and durably, with mode 0600. Raises StorageError."""
     path = private_file(name)
-    _make_home(path.parent)
+    with explained(path):
+        make_home(os.environ)
     staged = path.with_name(f".{name}.{os.getpid()}")
     with explained(path):
         fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -77,11 +68,11 @@ def locked(name: str) -> Iterator[None]:
     from filelock import FileLock
 
     path = private_file(name)
-    _make_home(path.parent)
-    with explained(path), FileLock(path.with_name(f".{name}.lock"), mode=0o600):
+    with explained(path):
+        make_home(os.environ)
+        lock = FileLock(path.with_name(f".{name}.lock"), mode=0o600)
+        lock.acquire()
+    try:
         yield
-
-
-def _make_home(folder: Path) -> None:
-    with explained(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    finally:
+        lock.release()

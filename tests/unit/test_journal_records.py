@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts import records, signature
-from imseek.curate.acts.members import MemberError
 from imseek.curate.acts.records import Begin, Copied, End, Intent, Note, Trashed
 from imseek.curate.acts.signature import Signer
 from imseek.data import layout
@@ -68,7 +67,7 @@ def test_what_is_written_is_read_again() -> None:
     ],
 )  # fmt: skip
 def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
-    with pytest.raises(MemberError):
+    with pytest.raises(ValueError, match=r"no path below a folder|not an absolute path|does not lie below"):
         records.parse(changed(INTENT, **{member: foreign.b64(path)}))
     ours = records.parse(INTENT)
     assert isinstance(ours, Intent)
@@ -98,60 +97,60 @@ def test_a_source_may_be_the_whole_disk() -> None:
     ],
 )
 def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) -> None:
-    with pytest.raises(MemberError):
+    with pytest.raises(ValueError, match=r"absolute path|does not lie below|has a place there"):
         records.parse(changed(INTENT, **members))
 
 
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"do": "delete"}, "do is 'delete'"),
-        ({"do": 1}, "do must be text"),
-        ({"action": "delete"}, "action is 'delete'"),
-        ({"action": ["quarantine"]}, "action must be text"),
-        ({"n": -1}, "n must be a whole number from 0 to 4294967295"),
-        ({"n": "0"}, "n must be"),
-        ({"n": True}, "n must be"),
-        ({"n": 0.0}, "n must be"),
-        ({"n": 10**30}, "n must be"),
-        ({"image_id": -1}, "image_id must be"),
-        ({"image_id": 2**63}, "image_id must be"),
-        ({"source_id": None}, "source_id must be"),
-        ({"size": "1"}, "size must be"),
-        ({"mode": -1}, "mode must be"),
-        ({"mode": 0o10000}, "mode must be"),
-        ({"mtime_ns": 2**63}, "mtime_ns must be"),
-        ({"mtime_ns": float("nan")}, "mtime_ns must be"),
-        ({"inode": 2**64}, "inode must be"),
-        ({"device": [1]}, "device must be"),
+        ({"do": "delete"}, "do cannot be 'delete'"),
+        ({"do": 1}, "do is no text"),
+        ({"action": "delete"}, "action cannot be 'delete'"),
+        ({"action": ["quarantine"]}, "action is no text"),
+        ({"n": -1}, "n is out of range"),
+        ({"n": "0"}, "n is (no|out of)"),
+        ({"n": True}, "n is (no|out of)"),
+        ({"n": 0.0}, "n is (no|out of)"),
+        ({"n": 10**30}, "n is (no|out of)"),
+        ({"image_id": -1}, "image_id is (no|out of)"),
+        ({"image_id": 2**63}, "image_id is (no|out of)"),
+        ({"source_id": None}, "source_id is (no|out of)"),
+        ({"size": "1"}, "size is (no|out of)"),
+        ({"mode": -1}, "mode is (no|out of)"),
+        ({"mode": 0o10000}, "mode is (no|out of)"),
+        ({"mtime_ns": 2**63}, "mtime_ns is (no|out of)"),
+        ({"mtime_ns": float("nan")}, "mtime_ns is (no|out of)"),
+        ({"inode": 2**64}, "inode is (no|out of)"),
+        ({"device": [1]}, "device is (no|out of)"),
         ({"owner": [0]}, "owner must be"),
-        ({"owner": [0, "0"]}, "owner must be"),
-        ({"owner": [0, -1]}, "owner must be"),
-        ({"owner": {"0": 0}}, "owner must be"),
-        ({"attributes": []}, "attributes must be an object"),
+        ({"owner": [0, "0"]}, "owner is no whole"),
+        ({"owner": [0, -1]}, "owner is out of"),
+        ({"owner": {"0": 0}}, "owner is no list"),
+        ({"attributes": []}, "attributes: not a JSON object"),
         ({"attributes": {"user.a": 1}}, "attribute user.a is not base64"),
         ({"attributes": {"user.a": "!"}}, "attribute user.a is not base64"),
-        ({"keeper_id": "1"}, "keeper_id must be"),
+        ({"keeper_id": "1"}, "keeper_id is (no|out of)"),
         ({"path": "!"}, "path is not base64"),
-        ({"path": None}, "path must be text"),
-        ({"content_hash": "0" * 63}, "content_hash is not a sha256"),
-        ({"content_hash": "Z" * 64}, "content_hash is not a sha256"),
-        ({"tag": 1}, "tag must be text"),
-        ({"tags": "abc"}, "tags must be a list"),
+        ({"path": None}, "path is no text"),
+        ({"content_hash": "0" * 63}, "content_hash cannot be"),
+        ({"content_hash": "Z" * 64}, "content_hash cannot be"),
+        ({"tag": 1}, "tag is no text"),
+        ({"tags": "abc"}, "tags is no list"),
         ({"tags": [1]}, "tags must be texts"),
         ({"columns": {"rating": [1]}}, "column rating holds"),
-        ({"columns": {"rating": 2**63}}, "column rating holds"),
-        ({"columns": 1}, "columns must be an object"),
+        ({"columns": {"rating": 2**63}}, "column rating is out of range"),
+        ({"columns": 1}, "columns: not a JSON object"),
     ],
 )
 def test_every_member_has_its_type_and_range(members: dict[str, Any], said: str) -> None:
-    with pytest.raises(MemberError, match=said):
+    with pytest.raises(ValueError, match=said):
         records.parse(changed(INTENT, **members))
 
 
 @pytest.mark.parametrize("member", [name for name in INTENT if name != "shown"])
 def test_no_member_may_be_missing(member: str) -> None:
-    with pytest.raises(MemberError, match="is missing"):
+    with pytest.raises(ValueError, match="is missing"):
         records.parse({name: value for name, value in INTENT.items() if name != member})
 
 
@@ -170,7 +169,10 @@ def test_no_member_may_be_missing(member: str) -> None:
     ],
 )
 def test_other_records_are_checked_as_strictly(record: dict[str, Any]) -> None:
-    with pytest.raises(MemberError):
+    with pytest.raises(
+        ValueError,
+        match=r"missing|no text|cannot be|out of range|no whole number|absolute path|no path below|neither true",
+    ):
         records.parse(record)
 
 
@@ -185,7 +187,7 @@ JSON = st.recursive(
 def test_a_lie_in_any_member_is_a_record_or_an_error_of_ours(member: str, value: Any) -> None:
     try:
         found = records.parse(changed(INTENT, **{member: value}))
-    except MemberError:
+    except ValueError:
         return
     assert isinstance(found, Intent)
     assert records.parse(records.document(found)) == found
@@ -193,7 +195,7 @@ def test_a_lie_in_any_member_is_a_record_or_an_error_of_ours(member: str, value:
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_line_are_told(data: bytes) -> None:
-    with pytest.raises(MemberError):
+    with pytest.raises(ValueError, match=r"cut short"):
         records.read(data)
 
 
@@ -204,7 +206,7 @@ def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
         b"1" * 100_000,
         b'{"sum":"x","n":' + b"9" * 100_000 + b"}",
     ):
-        with pytest.raises(MemberError):
+        with pytest.raises(ValueError, match=r"cut short"):
             records.read(data)
 
 
@@ -302,7 +304,7 @@ def test_a_damaged_line_is_told_and_changes_nobodys_mind(root: Path) -> None:
     assert set(found.intents) == {0}
     (note,) = found.info().notes
     assert note == (
-        f"2 lines of {made.file} could not be read (line 4: mode must be a whole number from 0 to 4095; "
+        f"2 lines of {made.file} could not be read (line 4: mode is out of range; "
         "line 5: it was cut short, or has changed)"
     )
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from imseek.curate.acts import records
-from imseek.curate.acts.members import MemberError
 from imseek.curate.acts.records import AWAY, Begin, Copied, End, Intent, Note, Record, State, Trashed
 from imseek.curate.acts.signature import Signer, load_key
 from imseek.data import durable, layout, safe_path
@@ -165,7 +164,7 @@ def begin(root: Path, staging: Path, plan: str) -> Journal:
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     if (known := _names(root)) and undo_id <= known[0]:
         undo_id = _after(known[0])
-        if layout.undo_id_of(layout.journal(undo_id)) is None:
+        if not layout.is_journal(layout.journal(undo_id)):
             raise CorruptCollectionError(
                 f"{root / layout.journal(known[0])} is from the end of time: no journal can follow it",
                 hint="move it away",
@@ -244,8 +243,8 @@ def _names(root: Path) -> list[str]:
         ) from error
     except OSError as error:
         raise system_error(error, root / layout.UNDO) from error
-    found = (layout.undo_id_of(f"{layout.UNDO}/{name}") for name in names)
-    return sorted((undo_id for undo_id in found if undo_id is not None), reverse=True)
+    found = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]
+    return sorted((name.removesuffix(".jsonl") for name in found), reverse=True)
 
 
 def _path(root: Path, undo_id: str) -> SafePath:
@@ -282,7 +281,7 @@ def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
             try:
                 document = records.read(line)
                 record = records.parse(document)
-            except MemberError as error:
+            except ValueError as error:
                 if line != data:  # Else it may be half a line, of a kill.
                     journal.damaged.append(Damage(number, line, str(error)))
             except FormatVersionError as error:

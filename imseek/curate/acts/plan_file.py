@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from imseek.curate.acts.members import Members
 from imseek.errors import PlanError
 from imseek.types import (
     Action,
@@ -195,20 +196,50 @@ def _refused(entry: _Entry) -> RefusedFile:
     return RefusedFile(entry.number("image_id"), path, entry.text("reason"))
 
 
-class _Entry(Members):
-    """An object of the file; ``where`` names it, and ``allowed`` are the members it may have. Raises PlanError."""
+class _Entry:
+    """An object of the file, asked member by member."""
 
     def __init__(self, where: str, found: object, allowed: Collection[str]) -> None:
         self.where = where
-        self.found = {}
-        super().__init__(found)
-        if strange := sorted(set(self.found) - set(allowed)):
+        if not isinstance(found, dict):
+            raise PlanError(f"{where}: an object is needed")
+        self.found: Mapping[str, Any] = found
+        if strange := sorted(set(found) - set(allowed)):
             raise self.wrong(f"nothing is known of {strange[0]!r}")
 
     def wrong(self, what: str) -> PlanError:
         shown = self.found.get("path")
         named = f" ({display_path(shown.encode('utf-8', 'replace'))})" if isinstance(shown, str) else ""
         return PlanError(f"{self.where}{named}: {what}")
+
+    def raw(self, name: str) -> object:
+        if name not in self.found:
+            raise self.wrong(f"{name} is missing")
+        return self.found[name]
+
+    def text(self, name: str, *, empty: bool = False) -> str:
+        value = self.raw(name)
+        if not isinstance(value, str) or not (empty or value.strip()):
+            raise self.wrong(f"{name} must be text")
+        return value
+
+    def number(self, name: str) -> int:
+        value = self.raw(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise self.wrong(f"{name} must be a whole number from 0 on")
+        return value
+
+    def list(self, name: str) -> list[Any]:
+        value = self.raw(name)
+        if not isinstance(value, list):
+            raise self.wrong(f"{name} must be a list")
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
+        value = self.text(name)
+        if value not in allowed:
+            raise self.wrong(f"{name} is {value!r}; known are {', '.join(allowed)}")
+        return value
 
     def path(self, name: str) -> bytes:
         """An absolute path without steps back, as it is when written out in full."""
@@ -218,7 +249,10 @@ class _Entry(Members):
         except UnicodeEncodeError as error:
             raise self.wrong(f"{name} is not text that UTF-8 can hold") from error
         if (coded := self.found.get(f"{name}_b64")) is not None:
-            raw = self.decode(f"{name}_b64", coded)
+            try:
+                raw = base64.b64decode(coded, validate=True)
+            except (TypeError, ValueError, binascii.Error) as error:
+                raise self.wrong(f"{name}_b64 is not base64") from error
             if path_json(raw)["path"] != shown:
                 raise self.wrong(f"{name} and {name}_b64 name different files")
         if not raw.startswith(b"/") or b"\0" in raw or os.path.normpath(raw) != raw or raw.startswith(b"//"):

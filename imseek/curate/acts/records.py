@@ -11,10 +11,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from imseek.curate.acts.members import MemberError, Members
+from imseek.data.json_object import JsonObject, whole
+from imseek.data.layout import MAX_NUMBER
 from imseek.data.safe_path import check_absolute, check_parts
 from imseek.errors import FormatVersionError, UnsafePathError
 from imseek.types import Action
@@ -140,14 +142,14 @@ Record: TypeAlias = Begin | Intent | Note | Trashed | Copied | End
 def parse(document: Mapping[str, Any]) -> Record:
     """The record that a line's object stands for; members that are not known are passed over.
 
-    Raises MemberError, which says what is wrong, and FormatVersionError for a journal of a later imseek.
+    Raises ValueError, which says what is wrong, and FormatVersionError for a journal of a later imseek.
     """
-    of = Members(document)
-    kind = of.choice("do", tuple(_PARSERS))
+    of = JsonObject(document)
+    kind = of.text("do", choices=_PARSERS)
     try:
         return _PARSERS[kind](of)
     except UnsafePathError as error:
-        raise MemberError(str(error)) from error
+        raise ValueError(str(error)) from error
 
 
 def document(record: Record) -> dict[str, Any]:
@@ -184,7 +186,7 @@ def line(found: Mapping[str, Any]) -> bytes:
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """The object of a line. Raises MemberError where it is not as it was written."""
+    """The object of a line. Raises ValueError where it is not as it was written."""
     try:
         found = json.loads(data)
         stated = found.pop("sum")
@@ -192,7 +194,7 @@ def read(data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         sound = False
     if not sound:
-        raise MemberError("it was cut short, or has changed")
+        raise ValueError("it was cut short, or has changed")
     whole: dict[str, Any] = found
     return whole
 
@@ -201,74 +203,88 @@ def _sum(found: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _begin(of: Members) -> Begin:
-    version = of.number("format", 1)
-    if version > FORMAT:
+def _begin(of: JsonObject) -> Begin:
+    if of.whole("format", least=1) > FORMAT:
         raise FormatVersionError("the journal was written by a later imseek", hint="update imseek")
-    adopted = "adopted" in of.found and of.truth("adopted")
+    adopted = "adopted" in of and of.truth("adopted")
     return Begin(of.text("id"), of.text("created"), of.text("plan"), of.text("collection"), adopted)
 
 
-def _intent(of: Members) -> Intent:
-    content_hash = of.text("content_hash")
-    if not _SHA256.fullmatch(content_hash):
-        raise MemberError("content_hash is not a sha256 in hexadecimal")
+def _intent(of: JsonObject) -> Intent:
     return Intent(
         n=_number(of),
-        action=of.choice("action", get_args(Action)),
-        image_id=of.number("image_id"),
-        source_id=of.number("source_id"),
-        content_hash=content_hash,
-        size=of.number("size"),
-        mode=of.number("mode", 0, _MODES),
-        mtime_ns=of.number("mtime_ns", -(2**63)),
-        device=of.number("device", 0, _UINT64),
-        inode=of.number("inode", 0, _UINT64),
+        action=cast(Action, of.text("action", choices=get_args(Action))),
+        image_id=of.whole("image_id"),
+        source_id=of.whole("source_id"),
+        content_hash=of.text("content_hash", pattern=_SHA256),
+        size=of.whole("size"),
+        mode=of.whole("mode", most=_MODES),
+        mtime_ns=of.whole("mtime_ns", least=-MAX_NUMBER),
+        device=of.whole("device", most=_UINT64),
+        inode=of.whole("inode", most=_UINT64),
         owner=_owner(of),
-        attributes={name: of.decode(f"attribute {name}", v) for name, v in of.mapping("attributes").items()},
-        keeper_id=None if of.raw("keeper_id") is None else of.number("keeper_id"),
-        tag=of.text("tag", empty=True),
-        tags=tuple(_texts(of)),
+        attributes=_attributes(of),
+        keeper_id=None if of.get("keeper_id") is None else of.whole("keeper_id"),
+        tag=of.text("tag"),
+        tags=_tags(of),
         columns=_columns(of),
-        **{name: of.base64(name) for name in _PATHS},
+        **{name: _bytes(of.text(name), name) for name in _PATHS},
     )
 
 
-def _number(of: Members) -> int:
-    return of.number("n", 0, _UINT32)
+def _note(of: JsonObject) -> Note:
+    return Note(_number(of), cast(State, of.text("state", choices=get_args(State))))
 
 
-def _owner(of: Members) -> tuple[int, int]:
-    match of.list("owner"):
-        case [user, group] if all(type(one) is int and 0 <= one <= _UINT32 for one in (user, group)):
-            return user, group
-    raise MemberError("owner must be the numbers of a user and a group")
+def _number(of: JsonObject) -> int:
+    return of.whole("n", most=_UINT32)
 
 
-def _texts(of: Members) -> list[str]:
-    tags = of.list("tags")
+def _bytes(coded: object, name: str) -> bytes:
+    """What base64 text stands for; ``name`` says whose it is."""
+    if isinstance(coded, str):
+        with suppress(ValueError):
+            return base64.b64decode(coded, validate=True)
+    raise ValueError(f"{name} is not base64")
+
+
+def _owner(of: JsonObject) -> tuple[int, int]:
+    match of.items("owner"):
+        case [user, group]:
+            return whole(user, "owner", most=_UINT32), whole(group, "owner", most=_UINT32)
+    raise ValueError("owner must be the numbers of a user and a group")
+
+
+def _attributes(of: JsonObject) -> dict[str, bytes]:
+    values = of.object("attributes")
+    return {name: _bytes(values.get(name), f"attribute {name}") for name in values}
+
+
+def _tags(of: JsonObject) -> tuple[str, ...]:
+    tags = of.items("tags")
     if not all(isinstance(tag, str) for tag in tags):
-        raise MemberError("tags must be texts")
-    return tags
+        raise ValueError("tags must be texts")
+    return tuple(tags)
 
 
-def _columns(of: Members) -> dict[str, Any]:
+def _columns(of: JsonObject) -> dict[str, Any]:
     """What a derived column can hold: texts, truth values, and numbers, whole ones of 64 bits."""
-    columns = of.mapping("columns")
+    values = of.object("columns")
+    columns = {name: values.get(name) for name in values}
     for name, value in columns.items():
-        if not isinstance(value, str | int | float | None) or (
-            isinstance(value, int) and not -(2**63) <= value < 2**63
-        ):
-            raise MemberError(f"column {name} holds what no column can")
+        if isinstance(value, int) and not isinstance(value, bool):
+            whole(value, f"column {name}", least=-MAX_NUMBER)
+        elif not isinstance(value, str | float | bool | None):
+            raise ValueError(f"column {name} holds what no column can")
     return columns
 
 
-_PARSERS: Final[Mapping[str, Callable[[Members], Record]]] = {
+_PARSERS: Final[Mapping[str, Callable[[JsonObject], Record]]] = {
     "begin": _begin,
     "mean": _intent,
-    "note": lambda of: Note(_number(of), of.choice("state", get_args(State))),
-    "trashed": lambda of: Trashed(_number(of), of.base64("to")),
-    "copied": lambda of: Copied(_number(of), of.number("inode", 0, _UINT64)),
+    "note": _note,
+    "trashed": lambda of: Trashed(_number(of), _bytes(of.text("to"), "to")),
+    "copied": lambda of: Copied(_number(of), of.whole("inode", most=_UINT64)),
     "end": lambda of: End(),
 }
 

@@ -55,7 +55,7 @@ class Manifest:
     @property
     def journals(self) -> int:
         """How many undo journals are among the files."""
-        return sum(layout.undo_id_of(entry.path) is not None for entry in self.entries)
+        return sum(layout.is_journal(entry.path) for entry in self.entries)
 
     @property
     def total(self) -> int:
@@ -115,7 +115,7 @@ def _entry(listed: Any, archive: str) -> Entry:
 
 
 def _is_ours(path: str) -> bool:
-    if path in NEEDED or layout.undo_id_of(path) is not None:
+    if path in NEEDED or layout.is_journal(path):
         return True
     return _PATH.fullmatch(path) is not None and "/" in path and path.partition("/")[0] in _FOLDERS
 

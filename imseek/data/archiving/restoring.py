@@ -106,7 +106,7 @@ def _check_room(tape: Tape, folder: Path) -> None:
 def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
     with open(os.devnull, "wb") as nowhere:
         for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
-            if layout.undo_id_of(entry.path) is not None and not with_undo:
+            if layout.is_journal(entry.path) and not with_undo:
                 copy_to(nowhere)
                 continue
             target = root / entry.path

@@ -223,7 +223,7 @@ def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
         return found
     stack.callback(os.close, folder)
     for path in sorted(f"{layout.UNDO}/{name}" for name in os.listdir(folder)):
-        if layout.undo_id_of(path) is None:
+        if not layout.is_journal(path):
             continue
         try:
             fd = safe_path.open_regular(FolderEntry(folder, os.fsencode(os.path.basename(path))))
