@@ -288,7 +288,7 @@ def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> Fo
     """
     from imseek.curate.acts import undo as undoing
 
-    return undoing.foreign(path_of(collection), undo_id)
+    return undoing.foreign_journal(path_of(collection), undo_id)
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:

@@ -63,7 +63,7 @@ def write_private(name: str, data: bytes) -> None:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def hold_lock(name: str) -> Iterator[None]:
     """Hold the lock of a private file that is read, changed and written again. Raises StorageError."""
     from filelock import FileLock
 

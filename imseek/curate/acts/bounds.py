@@ -49,7 +49,7 @@ class Bounds:
                     return intent, SafePath.of(intent.full)
                 return intent, self._in_any(intent.full)
             spot = self._in(source, intent.path)
-            return _moved(intent, source, spot), spot
+            return _relocate(intent, source, spot), spot
 
     def _in(self, source: SourceAt, path: bytes) -> SafePath:
         """The place of a source's file. Raises LeftAloneError where it can have none by that path."""
@@ -76,7 +76,7 @@ class Bounds:
         raise LeftAloneError(_OUTSIDE)
 
 
-def _moved(intent: Intent, source: SourceAt, spot: SafePath) -> Intent:
+def _relocate(intent: Intent, source: SourceAt, spot: SafePath) -> Intent:
     if spot.full == intent.full:
         return intent
     before, now = intent.full.removesuffix(b"/" + intent.path), source.root

@@ -81,7 +81,7 @@ class Journal:
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Must be durable before any of it happens."""
-        new = [records.merged(self.intents.get(intent.n), intent) for intent in intents]
+        new = [records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
         self._append(new, sync=True)
         for intent in new:
             self.intents[intent.n] = intent

@@ -171,7 +171,7 @@ def document(record: Record) -> dict[str, Any]:
             return {"do": "end"}
 
 
-def merged(before: Intent | None, intent: Intent) -> Intent:
+def merge_intents(before: Intent | None, intent: Intent) -> Intent:
     """An intent with what an earlier try, which was cut short, may have given to the same keeper."""
     if before is None or before.keeper_id != intent.keeper_id:
         return intent

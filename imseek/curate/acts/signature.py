@@ -32,7 +32,7 @@ def load_key() -> bytes | None:
 
 def make_key() -> bytes:
     """The key of this user, made where there is none yet. Raises StorageError."""
-    with user_home.locked(KEY_FILE):
+    with user_home.hold_lock(KEY_FILE):
         if (key := load_key()) is None:  # Else another process has made it meanwhile.
             key = secrets.token_bytes(_KEY_BYTES)
             user_home.write_private(KEY_FILE, key)

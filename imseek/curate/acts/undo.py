@@ -83,12 +83,12 @@ def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]
     """True where the user agrees that a journal of somebody else is obeyed. Raises UntrustedJournalError otherwise."""
     if not journal.is_whole:
         raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
-    if not trust(_foreign(root, journal)):
+    if not trust(_describe(root, journal)):
         raise _untrusted(journal)
     return True
 
 
-def _foreign(root: Path, journal: Journal) -> ForeignJournal:
+def _describe(root: Path, journal: Journal) -> ForeignJournal:
     bounds = Bounds(root, live_sources(root))
     intents = [intent for n, intent in journal.intents.items() if journal.states[n] in _OPEN]
     sources, targets = set(), set()
@@ -117,10 +117,10 @@ def _untrusted(journal: Journal) -> UntrustedJournalError:
     )
 
 
-def foreign(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
+def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
     """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal. Raises as that."""
     journal = _journal(root, undo_id)
-    return None if journal.is_signed else _foreign(root, journal)
+    return None if journal.is_signed else _describe(root, journal)
 
 
 def _journal(root: Path, undo_id: str | None) -> Journal:

@@ -50,7 +50,7 @@ class Address:
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the URL, by libpq's names for them. Raises MissingExtraError."""
-        return dict(_parsed(self.url))
+        return dict(_parse(self.url))
 
     @property
     def schema(self) -> str:
@@ -69,7 +69,7 @@ class Address:
 @lru_cache(maxsize=16)
 def checked(url: str) -> str:
     """A URL as it may be recorded. Raises UsageError, which never repeats a password, and MissingExtraError."""
-    parameters = _parsed(url)
+    parameters = _parse(url)
     if any(name in parameters for name in _SECRETS):
         raise UsageError(
             "the URL of a catalog is kept in the collection: no password may be in it",
@@ -87,7 +87,7 @@ def checked(url: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _parsed(url: str) -> Mapping[str, str]:
+def _parse(url: str) -> Mapping[str, str]:
     from imseek.data.postgres.connection import driver
 
     if not url.startswith(SCHEMES):

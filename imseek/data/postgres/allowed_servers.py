@@ -39,7 +39,7 @@ def check_server(address: Address) -> None:
 
 def allow_server(address: Address) -> bool:
     """Put a server on the list, for this collection; returns whether that is new. Raises StorageError."""
-    with user_home.locked(LIST_FILE):
+    with user_home.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
             return False
@@ -49,7 +49,7 @@ def allow_server(address: Address) -> bool:
 
 def withdraw_server(address: Address) -> None:
     """Take a server off the list again, for this collection; one that is not on it is fine. Raises StorageError."""
-    with user_home.locked(LIST_FILE):
+    with user_home.hold_lock(LIST_FILE):
         listed = _read()
         if (entry := _entry(address)) in listed:
             _write([one for one in listed if one != entry])
