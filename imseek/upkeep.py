@@ -65,9 +65,15 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
     Where there is a problem, nothing is remembered unless with ``force``; the report says which. Raises as
     :func:`verify`, and StorageError where it cannot be remembered.
     """
+    from imseek.data import layout
     from imseek.data import trust as trusting
 
     root = Path(path).expanduser().absolute()
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres.address import read_address
+        from imseek.data.postgres.allowed_servers import allow_server
+
+        allow_server(read_address(root))
     report = verify(root)
     if report.ok or force:
         trusting.trust(root)

@@ -23,12 +23,12 @@ from typing import Final
 from imseek.data.current import read_identity
 from imseek.data.json_object import JsonObject
 from imseek.data.system_errors import explained
+from imseek.data.user_home import private_file, read_private, write_private
 from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
 from imseek.home import home, make_home
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
-_MAX_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +65,10 @@ def trust(root: Path) -> TrustRecord:
 
 
 def _write(record: TrustRecord) -> None:
-    import tempfile  # here: no search needs it
-
-    folder = home(os.environ) / _RECORDS
-    with explained(folder):
+    with explained(private_file(_RECORDS)):
         make_home(os.environ)
-        folder.mkdir(0o700, exist_ok=True)
-        fd, name = tempfile.mkstemp(dir=folder, prefix="new-")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(json.dumps(asdict(record)).encode())
-            os.replace(name, _record_file(record.path))
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        private_file(_RECORDS).mkdir(0o700, exist_ok=True)
+    write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
 
 
 def move_record(root: Path, new: Path) -> None:
@@ -93,7 +82,7 @@ def move_record(root: Path, new: Path) -> None:
 def distrust(root: Path) -> None:
     """Forget that the collection at ``root`` was trusted; it need not be there any more. Raises StorageError."""
     with explained(root), suppress(FileNotFoundError):
-        os.unlink(_record_file(os.path.realpath(root)))
+        os.unlink(private_file(_record_file(os.path.realpath(root))))
 
 
 def check_trusted(root: Path, what: str) -> None:
@@ -110,8 +99,8 @@ def check_trusted(root: Path, what: str) -> None:
 def trusted_collections() -> tuple[TrustRecord, ...]:
     """All records, by path."""
     with suppress(OSError):
-        folder = home(os.environ) / _RECORDS
-        found = [_read(path) for path in folder.iterdir() if path.suffix == ".json"]
+        names = [path.name for path in private_file(_RECORDS).iterdir() if path.suffix == ".json"]
+        found = [_read(f"{_RECORDS}/{name}") for name in names]
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.path))
     return ()
 
@@ -134,14 +123,13 @@ def _is_below_trusted(real: str) -> bool:
     return any(Path(real).is_relative_to(os.path.realpath(folder)) for folder in folders if folder)
 
 
-def _record_file(real: str) -> Path:
-    return home(os.environ) / _RECORDS / f"{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+def _record_file(real: str) -> str:
+    return f"{_RECORDS}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
 
 
-def _read(path: Path) -> TrustRecord | None:
+def _read(name: str) -> TrustRecord | None:
     try:
-        with path.open("rb") as file:
-            found = JsonObject(json.loads(file.read(_MAX_BYTES)), ("path", "uuid"))
+        found = JsonObject(json.loads(read_private(name) or b""), ("path", "uuid"))
         return TrustRecord(found.text("path"), found.text("uuid"))
-    except (OSError, ValueError):
+    except (StorageError, ValueError):
         return None

@@ -289,7 +289,6 @@ ALLOWED = {
     ("purge.py", "listdir"): "names at the top",
     ("repair.py", "listdir"): "names at the top",
     ("restore.py", "glob"): "names at the top",
-    ("trust.py", "open"): "the user's home",
     ("trust.py", "iterdir"): "the user's home",
     ("trust.py", "unlink"): "the user's home",
     ("vectors/mapping.py", "open"): "what Linux says of the process",

@@ -18,8 +18,7 @@ from typing import Annotated
 import typer
 
 from imseek._version import __version__
-from imseek.errors import ImseekError, UntrustedCollectionError
-from imseek.showing.words import printable
+from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import (
     aesthetic,
     apply,
@@ -28,6 +27,7 @@ from imseek.ui.cli import (
     captions,
     clusters,
     collection,
+    consent,
     coverage,
     dataset,
     demo,
@@ -58,7 +58,7 @@ from imseek.ui.cli import (
     ui,
     watch,
 )
-from imseek.ui.cli.output import report_error, say
+from imseek.ui.cli.output import report_error
 from imseek.ui.cli.texts import examples
 
 app = typer.Typer(
@@ -146,12 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
-        try:
-            code = _run(arguments)
-        except UntrustedCollectionError as error:
-            if as_json or not _agrees(error):
-                raise
-            code = _run(arguments)
+        code = _run(arguments, as_json)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
@@ -176,26 +171,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(code or 0)
 
 
-def _run(arguments: Sequence[str]) -> int | None:
-    code: int | None = app(
-        args=label.with_none_default(search.with_open_default(arguments)),
-        obj=arguments,
-        prog_name="imseek",
-        standalone_mode=False,
-    )
-    return code
+def _run(arguments: Sequence[str], as_json: bool) -> int | None:
+    """Run a command; where it needs what the user has not agreed to, ask at the terminal, and run it again."""
+    while True:
+        try:
+            code: int | None = app(
+                args=label.with_none_default(search.with_open_default(list(arguments))),
+                obj=arguments,
+                prog_name="imseek",
+                standalone_mode=False,
+            )
+            return code
+        except UntrustedServerError as error:
+            if as_json or not consent.can_ask():
+                raise
+            _allow_server(error)
+        except UntrustedCollectionError as error:
+            if as_json or not consent.can_ask():
+                raise
+            _trust(error)
 
 
-def _agrees(error: UntrustedCollectionError) -> bool:
-    """Ask whether a collection is trusted, where somebody is there to answer; what they say is remembered."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    say(f"imseek: {printable(str(error))}")
-    if not typer.confirm("Do you know who made it, and trust it?", err=True):
-        return False
+def _allow_server(error: UntrustedServerError) -> None:
+    from imseek.data.postgres.address import Address
+    from imseek.data.postgres.allowed_servers import allow_server
+
+    question = "Connect to it, now and from now on, and log in there if it asks for that?"
+    consent.ask([str(error)], question)
+    allow_server(Address(error.uuid, error.url))
+
+
+def _trust(error: UntrustedCollectionError) -> None:
     from imseek import upkeep
 
-    return upkeep.trust(error.root).ok
+    consent.ask([str(error)], "Do you know who made it, and trust it?")
+    report = upkeep.trust(error.root)
+    if not report.ok:
+        first = report.problems[0]
+        raise CorruptCollectionError(
+            f"{error.root} is not trusted: {first.file}: {first.message}",
+            hint=f"imseek collection trust {error.root}",
+        )
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
