@@ -113,8 +113,8 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 
 def codecs() -> dict[str, bool]:
     """Every format known by name, and whether this installation can read it. Starts workers, to see what they can."""
-    refused = refusals()
-    return {name: is_readable(name) and name not in refused for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
+    unread = refusals()
+    return {name: is_readable(name) and name not in unread for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
 
 
 def refusals() -> dict[str, str]:
@@ -125,7 +125,7 @@ def refusals() -> dict[str, str]:
     for kind in pool.KINDS.values():
         installed = [name for name in kind.formats if is_readable(name)]
         try:
-            found |= {name: why for name, why in pool.survey(kind).refused.items() if name in installed}
+            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
         except pool.WorkerError as error:
             found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
     return found

@@ -1,4 +1,4 @@
-"""HEIC through libheif, if it is one that may be given a stranger's file."""
+"""HEIC through libheif, refused where the library has known security holes."""
 
 from __future__ import annotations
 

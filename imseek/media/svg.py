@@ -1,4 +1,4 @@
-"""SVG, drawn by resvg: no file but its own, no network, no entities.
+"""SVG, drawn by resvg without access to files, networks or entities.
 
 An SVG is a program for its renderer: a few lines of it can ask for hours of work or all the memory there is, and no
 renderer can be interrupted from Python. So it is drawn by a worker of :mod:`imseek.media.sandbox`, within the limits

@@ -323,8 +323,9 @@ def test_a_worker_killed_in_the_middle_is_replaced(monkeypatch: pytest.MonkeyPat
         assert own not in children()
 
 
-def test_a_decoder_does_not_last(attack: Attack) -> None:
+def test_a_decoder_does_not_last(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a decoder over meets few pictures of others: of large ones, none."""
+    monkeypatch.setattr(worker, "DECODER_SECONDS", 600.0)
     text = "runs.append(1)\nraise ValueError(len(runs))"
     counts = [int(attack(text).rpartition(" ")[2]) for _ in range(40)]
     assert max(counts) == worker.DECODER_PICTURES == 16
@@ -333,6 +334,10 @@ def test_a_decoder_does_not_last(attack: Attack) -> None:
     large = "runs.append(1)\npicture = Image.new('L', (4032, 3024), len(runs))"
     levels = [decode(program(large), min_side=16).pixels[0, 0, 0] for _ in range(3)]
     assert levels == [1, 1, 1]
+    # Nor one that has worked for long: its limit of processor time is to be there for the next picture.
+    pool.close()
+    monkeypatch.setattr(worker, "DECODER_SECONDS", 0.0)
+    assert [int(attack(text).rpartition(" ")[2]) for _ in range(3)] == [1, 1, 1]
 
 
 def test_a_codec_that_answers_for_itself_is_not_believed(attack: Attack) -> None:
@@ -453,6 +458,7 @@ def test_an_idle_worker_is_ended_when_another_comes_back(
 
 
 def test_an_interrupt_leaves_no_answer_for_the_next_picture(attack: Attack) -> None:
+    assert decode(program("")).facts.width == 16
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.5)

@@ -49,7 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: _exit_without(parent))
     control = socket.socket(fileno=0)
     try:
-        refused = load(kind)
+        refusals = load(kind)
         base = confinement.address_space()
         layers = confinement.confine_worker(kind.readable)
         # The signal comes when the starting thread ends, which need not be the end of its process.
@@ -58,7 +58,7 @@ def main() -> None:
         _greet(control, {"error": f"{type(error).__name__}: {error}"})
         raise
     gc.freeze()  # or each collection in a decoder would copy all pages
-    _greet(control, {"layers": layers, "refused": refused})
+    _greet(control, {"layers": layers, "refusals": refusals})
     with suppress(OSError):  # nobody there any more
         _serve(control, kind, layers, base)
 
@@ -76,18 +76,18 @@ def load(kind: Kind) -> dict[str, str]:
     for name in formats.PILLOW:
         if formats.is_readable(name):
             pillow.plugin(name)
-    refused = {}
+    refusals = {}
     for name in kind.formats:
         try:
             import_module(formats.PACKAGES[name])
             pillow.plugin(name)
         except MediaError as error:
-            refused[name] = str(error)
+            refusals[name] = str(error)
         except (ImportError, OSError) as error:
-            refused[name] = f"the codec of {name} images does not load: {error}"
-    if kind is DRAWINGS and not refused:
+            refusals[name] = f"the codec of {name} images does not load: {error}"
+    if kind is DRAWINGS and not refusals:
         svg.render(_LETTER)  # the renderer looks for fonts once
-    return refused
+    return refusals
 
 
 def _exit_without(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""What a worker gives up before it sees a picture, by as many mechanisms as this kernel has.
+"""Confine a worker and its decoders with every mechanism that this kernel has.
 
 Each alone keeps a picture's codec from files and networks; together, a hole in one is not enough.
 """

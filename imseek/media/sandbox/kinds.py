@@ -1,4 +1,4 @@
-"""The two kinds of workers: what each decodes, has imported, may read and may use."""
+"""The two kinds of workers, and what each may read and use."""
 
 from __future__ import annotations
 

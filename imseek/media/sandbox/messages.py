@@ -1,4 +1,4 @@
-"""What a process says to its workers and their decoders over sockets: JSON and raw bytes, each of bounded length.
+"""Messages between a process, its workers and their decoders: JSON and raw bytes over sockets, of bounded length.
 
 A decoder may have been taken over by the picture that it decodes, so nothing of its answers is believed: lengths, types
 and ranges are checked here, and nothing is unpickled.
@@ -77,11 +77,11 @@ class Channel:
         self._deadline: float | None = None
 
     def allow(self, seconds: float) -> None:
-        """Let what is sent and received from now on take ``seconds`` in all."""
+        """Set how many seconds all further sending and receiving may take."""
         self._deadline = time.monotonic() + seconds
 
-    def left(self) -> float:
-        """Seconds that are left of those."""
+    def remaining(self) -> float:
+        """How many of these seconds remain."""
         return math.inf if self._deadline is None else self._deadline - time.monotonic()
 
     def send(self, *parts: bytes | memoryview) -> None:
@@ -116,10 +116,10 @@ class Channel:
     def _wait(self) -> None:
         """Set how long the next call may block; a decoder has no deadline, nor the system calls for one."""
         if self._deadline is not None:
-            left = self.left()
-            if left <= 0:
+            seconds = self.remaining()
+            if seconds <= 0:
                 raise TimeoutError
-            self._socket.settimeout(left)
+            self._socket.settimeout(seconds)
 
 
 # -- the decoder's side ------------------------------------------------------------------------------------

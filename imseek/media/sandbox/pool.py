@@ -1,4 +1,4 @@
-"""Workers lent to the threads that decode: as many as decode at once, and each for a long time."""
+"""A pool of workers for the threads that decode: as many workers as threads decode at once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ IDLE_SECONDS: Final = 60.0
 
 
 class Pool:
-    """Idle workers, and those that are lent out. Thread-safe."""
+    """Idle workers and busy ones. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
-        self._lent: set[Worker] = set()
+        self._busy: set[Worker] = set()
         self._is_shut = False
 
     def take(self, kind: Kind) -> Worker:
@@ -42,7 +42,7 @@ class Pool:
             raise WorkerError("this process is about to end")
         worker = Worker(kind)
         with self._lock:
-            self._lent.add(worker)
+            self._busy.add(worker)
         return worker
 
     def put_back(self, worker: Worker) -> None:
@@ -50,7 +50,7 @@ class Pool:
         worker.rest()
         long_ago = time.monotonic() - IDLE_SECONDS
         with self._lock:
-            self._lent.discard(worker)
+            self._busy.discard(worker)
             self._idle.append(worker)
             spare = [one for one in self._idle if not one.is_running() or one.last_used < long_ago]
             self._idle = [one for one in self._idle if one not in spare]
@@ -61,7 +61,7 @@ class Pool:
         """End all workers. A picture that is being decoded is started anew by the thread that waits for it."""
         with self._lock:
             idle, self._idle = self._idle, []
-            for worker in self._lent:
+            for worker in self._busy:
                 worker.kill()
         for worker in idle:
             worker.close()
@@ -74,16 +74,16 @@ class Pool:
     def forget(self) -> None:
         """Start anew in a fork of the process whose workers these are, and leave them alone."""
         self._lock = threading.Lock()  # the old one may be held by a thread that a fork does not have
-        for worker in (*self._idle, *self._lent):
+        for worker in (*self._idle, *self._busy):
             worker.forget()
-        self._idle, self._lent = [], set()
+        self._idle, self._busy = [], set()
 
     def _idle_one(self, kind: Kind) -> Worker | None:
         with self._lock:
             for worker in reversed(self._idle):
                 if worker.kind == kind:
                     self._idle.remove(worker)
-                    self._lent.add(worker)
+                    self._busy.add(worker)
                     return worker
         return None
 
@@ -113,10 +113,10 @@ def read(
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What workers of a kind are like here: the mechanisms that confine them, and what they cannot read, and why."""
+    """The mechanisms that confine workers of a kind here, and the formats that they cannot read, with the reasons."""
 
     layers: tuple[str, ...]
-    refused: Mapping[str, str]
+    refusals: Mapping[str, str]
 
 
 def is_confined(layers: Collection[str]) -> bool:
@@ -128,7 +128,7 @@ def survey(kind: Kind) -> Survey:
     """Look at a worker of ``kind``. Raises WorkerError where none starts."""
     worker = _pool.take(kind)
     _pool.put_back(worker)
-    return Survey(worker.layers, worker.refused)
+    return Survey(worker.layers, worker.refusals)
 
 
 def close() -> None:

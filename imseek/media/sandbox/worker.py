@@ -1,4 +1,4 @@
-"""This process's end of a worker: it starts the process, has decoders started and ended, and reads their answers."""
+"""Start a worker, have it start and end decoders, and read their answers."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ END_SECONDS: Final = 5.0
 #: few other pictures: of photographs in full size, none. A new one costs some milliseconds.
 DECODER_PICTURES: Final = 16
 DECODER_PIXELS: Final = 5_000_000
+#: So is one that has worked for so many seconds, so that its limit of processor time is there for the next picture.
+DECODER_SECONDS: Final = 1.0
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.child import main; main()"
 _LIBRARIES: Final = ("numpy", "PIL", "defusedxml", "imseek")
@@ -53,8 +55,8 @@ class WorkerError(Exception):
 class Worker:
     """A confined process that decodes one picture at a time. Used by one thread at a time.
 
-    ``layers`` are the mechanisms that confine it (:mod:`imseek.media.sandbox.confinement`), ``refused`` the formats of
-    its kind that it cannot read, and why. Raises WorkerError where it does not start.
+    ``layers`` are the mechanisms that confine it (:mod:`imseek.media.sandbox.confinement`), ``refusals`` the formats of
+    its kind that it cannot read, with the reasons. Raises WorkerError where it does not start.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -78,14 +80,14 @@ class Worker:
             self.close()
             raise
         self.layers: tuple[str, ...] = tuple(greeting["layers"])
-        self.refused: dict[str, str] = greeting["refused"]
+        self.refusals: dict[str, str] = greeting["refusals"]
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
         """Decode a picture; arguments and results as of :func:`imseek.media.pillow.read`.
 
         Raises MediaError, whatever becomes of the decoder, and WorkerError where the worker has ended.
         """
-        if (message := self.refused.get(request.name)) is not None:
+        if (message := self.refusals.get(request.name)) is not None:
             raise MediaError(SkipReason.MISSING_CODEC, message)
         try:
             return self._read(request, data)
@@ -200,13 +202,24 @@ class _Decoder:
         self._channel = Channel(connection)
         self._pictures = 0
         self._pixels = 0
+        self._seconds = 0.0
 
     def is_spent(self) -> bool:
-        return self._pictures >= DECODER_PICTURES or self._pixels >= DECODER_PIXELS
+        """Whether it has to be replaced before the next picture."""
+        return (
+            self._pictures >= DECODER_PICTURES
+            or self._pixels >= DECODER_PIXELS
+            or self._seconds >= DECODER_SECONDS
+        )
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
+        """Raises MediaError as the decoder does, AnswerError, EOFError where it has ended, and TimeoutError."""
         self._pictures += 1
-        pixels, facts = self._read(request, data)
+        start = time.monotonic()
+        try:
+            pixels, facts = self._read(request, data)
+        finally:
+            self._seconds += time.monotonic() - start
         self._pixels += facts.width * facts.height
         return pixels, facts
 
@@ -216,9 +229,9 @@ class _Decoder:
         kind, content = messages.receive_answer(self._channel)
         with ExitStack() as stack:
             if kind == messages.SIZE:
-                left = self._channel.left()
+                remaining = self._channel.remaining()
                 stack.enter_context(admit(messages.size_of(content)))
-                self._channel.allow(left)  # waiting for a turn does not count
+                self._channel.allow(remaining)  # waiting for a turn does not count
                 self._channel.send(messages.GO_ON)
                 kind, content = messages.receive_answer(self._channel)
             if kind == messages.FACTS:

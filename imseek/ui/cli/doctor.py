@@ -148,8 +148,8 @@ def _codecs() -> Check:
     if not all(known[name] for name in ("JPEG", "PNG")):
         return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
     message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
-    if refused := refusals():
-        return Check("codecs", "warn", message, "; ".join(refused.values()))
+    if reasons := refusals():
+        return Check("codecs", "warn", message, "; ".join(reasons.values()))
     if any(needs_extra(name) for name, there in known.items() if not there):
         return Check("codecs", "warn", message, FORMATS_HINT)
     return Check("codecs", "ok", message)
