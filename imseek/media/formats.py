@@ -112,13 +112,13 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 
 
 def codecs() -> dict[str, bool]:
-    """Every format known by name, and whether this installation can read it. Starts workers, to see what they can."""
+    """Every known format, and whether this installation can read it; starts a worker of each kind to find out."""
     unread = refusals()
     return {name: is_readable(name) and name not in unread for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
 
 
 def refusals() -> dict[str, str]:
-    """Formats that are not read though their packages are installed, and why, with what to do about it."""
+    """Formats whose installed codec is refused or does not load, with reasons that say what to do."""
     from imseek.media.sandbox import pool  # here, since it is needed for pictures only
 
     found: dict[str, str] = {}
@@ -143,7 +143,7 @@ def needs_sandbox(name: str) -> bool:
 
 @cache
 def is_readable(name: str) -> bool:
-    """Whether what decoding pictures of the format ``name`` takes is installed."""
+    """Whether a codec for pictures of the format ``name`` is installed."""
     if name in PACKAGES:
         return find_spec(PACKAGES[name]) is not None  # imported by workers only
     if name not in PILLOW:

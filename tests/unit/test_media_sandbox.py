@@ -325,7 +325,7 @@ def test_a_worker_killed_in_the_middle_is_replaced(monkeypatch: pytest.MonkeyPat
 
 def test_a_decoder_does_not_last(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a decoder over meets few pictures of others: of large ones, none."""
-    monkeypatch.setattr(worker, "DECODER_SECONDS", 600.0)
+    monkeypatch.setattr(worker, "DECODER_SHARE", 10.0)
     text = "runs.append(1)\nraise ValueError(len(runs))"
     counts = [int(attack(text).rpartition(" ")[2]) for _ in range(40)]
     assert max(counts) == worker.DECODER_PICTURES == 16
@@ -336,7 +336,7 @@ def test_a_decoder_does_not_last(attack: Attack, monkeypatch: pytest.MonkeyPatch
     assert levels == [1, 1, 1]
     # Nor one that has worked for long: its limit of processor time is to be there for the next picture.
     pool.close()
-    monkeypatch.setattr(worker, "DECODER_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "DECODER_SHARE", 0.0)
     assert [int(attack(text).rpartition(" ")[2]) for _ in range(3)] == [1, 1, 1]
 
 

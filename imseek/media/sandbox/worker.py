@@ -41,8 +41,8 @@ END_SECONDS: Final = 5.0
 #: few other pictures: of photographs in full size, none. A new one costs some milliseconds.
 DECODER_PICTURES: Final = 16
 DECODER_PIXELS: Final = 5_000_000
-#: So is one that has worked for so many seconds, so that its limit of processor time is there for the next picture.
-DECODER_SECONDS: Final = 1.0
+#: So is one that has worked for this share of its processor time, most of which is to be there for the next picture.
+DECODER_SHARE: Final = 0.1
 
 _PROGRAM: Final = "import sys; sys.path += sys.argv[3:]; from imseek.media.sandbox.child import main; main()"
 _LIBRARIES: Final = ("numpy", "PIL", "defusedxml", "imseek")
@@ -165,7 +165,7 @@ class Worker:
         if self._decoder is None:
             ours, theirs = socket.socketpair()
             with theirs:
-                self._decoder = _Decoder(ours, max_pixels)
+                self._decoder = _Decoder(ours, max_pixels, DECODER_SHARE * self.kind.seconds)
                 socket.send_fds(self._socket, [START.pack(1, max_pixels)], [theirs.fileno()])
         return self._decoder
 
@@ -195,10 +195,11 @@ class Worker:
 
 
 class _Decoder:
-    """A fork of a worker that decodes pictures of at most ``max_pixels``."""
+    """A fork of a worker that decodes pictures of at most ``max_pixels``, for about ``seconds``."""
 
-    def __init__(self, connection: socket.socket, max_pixels: int) -> None:
+    def __init__(self, connection: socket.socket, max_pixels: int, seconds: float) -> None:
         self.max_pixels = max_pixels
+        self._most_seconds = seconds
         self._channel = Channel(connection)
         self._pictures = 0
         self._pixels = 0
@@ -209,7 +210,7 @@ class _Decoder:
         return (
             self._pictures >= DECODER_PICTURES
             or self._pixels >= DECODER_PIXELS
-            or self._seconds >= DECODER_SECONDS
+            or self._seconds >= self._most_seconds
         )
 
     def read(self, request: Request, data: bytes) -> tuple[Pixels, ImageFacts]:
