@@ -393,14 +393,18 @@ def test_nothing_is_left_of_two_hundred_pictures(attack: Attack) -> None:
 def test_a_fork_of_this_process_has_workers_of_its_own(attack: Attack) -> None:
     assert decode(program("")).facts.width == 16
     (own,) = children()
+    lock = pool._pool._lock
+    lock.acquire()  # as another thread may hold it at that moment
     process = os.fork()
     if process == 0:
         code = 1
+        signal.alarm(60)
         try:
             code = 0 if decode(program("")).facts.width == 16 and len(children() - {own}) == 1 else 2
             pool.close()
         finally:
             os._exit(code)
+    lock.release()
     assert os.waitpid(process, 0)[1] == 0
     assert decode(program("")).facts.width == 16
     assert children() == {own}
