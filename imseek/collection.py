@@ -247,6 +247,7 @@ class Collection:
         retry_failed: bool = False,
         follow_symlinks: bool = False,
         skip_known: bool | Sequence[AnyPath] = False,
+        untrusted: bool = False,
         executor: Ray | None = None,
         progress: ProgressCallback | None = None,
         stop: threading.Event | None = None,
@@ -270,6 +271,9 @@ class Collection:
         ``known_pictures``; a run without ``skip_known`` takes it up. What is in the collection stays, and a move is a
         move.
 
+        With ``untrusted`` pictures of all formats are decoded in a confined process, not only those whose codecs need
+        it (:class:`imseek.media.Limits`). It holds for this run, and is not remembered.
+
         With an ``executor`` pictures are read, decoded and encoded by workers of a Ray cluster (:class:`imseek.Ray`,
         docs/scale.md); what is stored is the same. The run itself stays in this process, which alone writes.
 
@@ -286,6 +290,7 @@ class Collection:
         from imseek.indexer.plan import READ_TO_KNOW, plan
         from imseek.indexer.scan import Settings
         from imseek.indexer.targets import targets
+        from imseek.media.decode import Limits
 
         if isinstance(skip_known, str | bytes | os.PathLike):
             raise UsageError(f"skip_known is a list of folders, not {skip_known!r}")
@@ -305,7 +310,8 @@ class Collection:
                 return replace(planned, notes=(*planned.notes, READ_TO_KNOW)) if known else planned
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()
-            options = Options(settings, limit, known, executor, self._runtime)
+            limits = Limits(untrusted=untrusted)
+            options = Options(settings, limit, known, executor, self._runtime, limits)
             with telling(writer, progress, stop) as tell:
                 report = index(writer, encoders, wanted, options, captions=captions, progress=tell, stop=stop)
                 if report.interrupted:

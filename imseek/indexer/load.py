@@ -17,7 +17,7 @@ from imseek.indexer.expand import Ended
 from imseek.indexer.passing import Known, Passing
 from imseek.indexer.scan import RETRIED, Candidate, Skipped
 from imseek.indexer.sources.base import Content, Found, Scalar, Taken
-from imseek.media.decode import decode
+from imseek.media.decode import DEFAULT_LIMITS, Limits, decode
 from imseek.types import ImageFacts, SkipReason
 
 T = TypeVar("T")
@@ -111,8 +111,13 @@ class Loader:
     """
 
     def __init__(
-        self, encoders: Sequence[Encoder], is_stored: Callable[[bytes], bool], passing: Passing | None = None
+        self,
+        encoders: Sequence[Encoder],
+        is_stored: Callable[[bytes], bool],
+        passing: Passing | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self.limits = limits
         self._encoders = encoders
         self._is_stored = is_stored
         self._passing = passing or Passing()
@@ -129,10 +134,13 @@ class Loader:
             return self.take(item, content, content.taken)
         content_hash = hash_of(content)
         found = self.look_up(content_hash)
-        picture = picture_of(content, self._encoders, self._draft_size) if found.needed else None
+        picture = self._picture(content) if found.needed else None
         if isinstance(picture, Trouble):
             return Failed.of(item, picture)
         return loaded(item, content, content_hash, len(content.data), picture, found)
+
+    def _picture(self, content: Content) -> Picture | Trouble:
+        return picture_of(content, self._encoders, self._draft_size, self.limits)
 
     def take(self, item: Candidate, content: Content, taken: Taken) -> Loaded:
         """A picture whose row another tool has made: nothing of it is read."""
@@ -172,10 +180,12 @@ def hash_of(content: Content) -> bytes:
     return hashlib.sha256(content.data).digest()
 
 
-def picture_of(content: Content, encoders: Sequence[Encoder], draft_size: int | None) -> Picture | Trouble:
+def picture_of(
+    content: Content, encoders: Sequence[Encoder], draft_size: int | None, limits: Limits
+) -> Picture | Trouble:
     """A picture decoded, and prepared for each encoder. What is wrong with an encoder as a whole is raised."""
     try:
-        decoded = decode(content.data, min_side=draft_size)
+        decoded = decode(content.data, min_side=draft_size, limits=limits)
     except MediaError as error:
         return Trouble(error.reason, _with_hint(error), content.stat)
     try:

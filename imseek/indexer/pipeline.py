@@ -38,6 +38,7 @@ from imseek.indexer.rows import Columns
 from imseek.indexer.scan import RETRIED, Candidate, ScanResult, Settings, Skipped
 from imseek.indexer.storing import Storing
 from imseek.indexer.targets import Target, record
+from imseek.media.decode import DEFAULT_LIMITS, Limits
 from imseek.types import Failure, IndexReport, KnownPicture, Progress, ProgressCallback, Ray
 
 COMMIT_IMAGES = 4096
@@ -52,13 +53,15 @@ WEB_SECONDS = 600.0
 class Options:
     """``limit`` is how many pictures to read at most; the rest is for the next run. ``skip_known`` are folders of
     collections, this one perhaps among them: a picture whose content one of them has is passed over. ``executor`` says
-    who does the work (None: threads), ``runtime`` how workers in other processes encode."""
+    who does the work (None: threads), ``runtime`` how workers in other processes encode, ``limits`` how pictures are
+    decoded."""
 
     scan: Settings = field(default_factory=Settings)
     limit: int | None = None
     skip_known: Sequence[Path] = ()
     executor: Ray | None = None
     runtime: Runtime | None = None
+    limits: Limits = DEFAULT_LIMITS
 
 
 def index(
@@ -78,8 +81,16 @@ def index(
     """
     # Before a source is recorded: a wrong collection, or vectors of another encoder, must leave nothing behind.
     passing = Passing(writer.root, options.skip_known)
-    wanted, notes = taken.check(writer.catalog, wanted, encoders, options.scan)
-    run = Run(writer, encoders, captions, passing, progress or (lambda _: None), stop or threading.Event())
+    wanted, notes = taken.check(writer.catalog, wanted, encoders, options.scan, options.limits)
+    run = Run(
+        writer,
+        encoders,
+        captions,
+        passing,
+        progress or (lambda _: None),
+        stop or threading.Event(),
+        options.limits,
+    )
     report = run.execute(record(writer, wanted), options)
     return replace(report, notes=(*notes, *report.notes))
 
@@ -95,6 +106,7 @@ class Run:
         passing: Passing,
         progress: ProgressCallback,
         stop: threading.Event,
+        limits: Limits,
     ) -> None:
         self._writer = writer
         self._progress = progress
@@ -103,7 +115,7 @@ class Run:
         self._lookup = HashLookup(writer.root)
         self._storing = Storing(writer, encoders, captions, self._held, self._stored, self._fail)
         self._passing = passing
-        self._loader = Loader(tuple(encoders.values()), self._is_stored, passing)
+        self._loader = Loader(tuple(encoders.values()), self._is_stored, passing, limits)
         self._homeless = Waiting()
         self._unsettled: set[int] = set()
         self._deferred: list[Loaded] = []

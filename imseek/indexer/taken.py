@@ -20,7 +20,7 @@ from imseek.indexer.sources.exported import Claim
 from imseek.indexer.sources.files import FileOpener, read_file
 from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
 from imseek.indexer.targets import Target
-from imseek.media.decode import decode
+from imseek.media.decode import Limits, decode
 
 #: Pictures that are encoded to compare them with their rows.
 SAMPLES: Final = 8
@@ -34,7 +34,11 @@ _TRANSPARENT: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA", "P"})
 
 
 def check(
-    catalog: Catalog, wanted: Sequence[Target], encoders: Mapping[int, Encoder], settings: Settings
+    catalog: Catalog,
+    wanted: Sequence[Target],
+    encoders: Mapping[int, Encoder],
+    settings: Settings,
+    limits: Limits,
 ) -> tuple[list[Target], tuple[str, ...]]:
     """The targets that can be scanned, and lines for the user about vectors. Arrays that stay closed are not looked at.
 
@@ -63,7 +67,7 @@ def check(
             arrays = [entry for entry in source.scan() if isinstance(entry, Container)]
             opened = [array for array in arrays if _is_opened(catalog, target, array, settings)]
             if opened:
-                notes += _check_evidence(target, source, opened, encoder, proven=proven)
+                notes += _check_evidence(target, source, opened, encoder, limits, proven=proven)
         except OSError:
             continue  # What cannot be read is reported by the run.
         finally:
@@ -111,7 +115,13 @@ def _check_named(target: Target, claim: Claim | None, encoders: Sequence[Encoder
 
 
 def _check_evidence(
-    target: Target, source: Vectors, changed: Sequence[Container], encoder: Encoder, *, proven: bool
+    target: Target,
+    source: Vectors,
+    changed: Sequence[Container],
+    encoder: Encoder,
+    limits: Limits,
+    *,
+    proven: bool,
 ) -> list[str]:
     cosines: list[float] = []
     for container in changed:
@@ -125,7 +135,7 @@ def _check_evidence(
                 hint="name the encoder that made them",
             )
         if len(cosines) < SAMPLES and not proven:
-            cosines += _compare(target, source, container, encoder, SAMPLES - len(cosines))
+            cosines += _compare(target, source, container, encoder, limits, SAMPLES - len(cosines))
     if proven:
         return []
     if not cosines:
@@ -144,7 +154,7 @@ def _check_evidence(
 
 
 def _compare(
-    target: Target, source: Vectors, container: Container, encoder: Encoder, wanted: int
+    target: Target, source: Vectors, container: Container, encoder: Encoder, limits: Limits, wanted: int
 ) -> list[float]:
     """Cosines of the first rows whose pictures can be read from disk to what the encoder makes of these."""
     rows: list[npt.NDArray[np.float16]] = []
@@ -154,7 +164,7 @@ def _compare(
             if n >= TRIES or len(rows) >= wanted:
                 break
             if isinstance(found, Found) and isinstance(found.where, Row):
-                picture = _picture(locate(target.root, found.path), found.path, encoder)
+                picture = _picture(locate(target.root, found.path), found.path, encoder, limits)
                 if picture is not None:
                     rows.append(found.where.vector)
                     prepared.append(picture)
@@ -168,12 +178,12 @@ def _compare(
     ]
 
 
-def _picture(place: bytes, path: bytes, encoder: Encoder) -> npt.NDArray[Any] | None:
+def _picture(place: bytes, path: bytes, encoder: Encoder, limits: Limits) -> npt.NDArray[Any] | None:
     """The picture at a place on disk as its encoder takes it; None where it cannot be read from there."""
     if path.count(INSIDE) < 2 or is_url(place):
         return None
     try:
-        decoded = decode(read_file(FileOpener(place).open(b"")).data)
+        decoded = decode(read_file(FileOpener(place).open(b"")).data, limits=limits)
         # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
         return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
     except (MediaError, OSError):

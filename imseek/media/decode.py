@@ -6,26 +6,30 @@ from dataclasses import dataclass
 from typing import Final
 
 from imseek.errors import MediaError
-from imseek.media.formats import FORMATS_HINT, is_readable, needs_extra, sniff
+from imseek.media.formats import FORMATS_HINT, is_readable, needs_extra, needs_sandbox, sniff
 from imseek.types import ImageFacts, Pixels, SkipReason
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a picture may be before it is refused unread.
+    """How large a picture may be before it is refused unread, and how far its maker is trusted.
 
     ``max_pixels`` is compared with the size that the header states, before any pixel is decoded. The largest
     phone sensors give pictures of 200 megapixels, which reduced decoding makes cheap, so the default is
-    above that; TIFF, WebP, GIF and JPEG XL stop at Pillow's own, lower guard (about 179 megapixels unless the
-    application moved it). Whatever the number of threads, only one picture of more than 40 megapixels is
-    decoded at a time: the worst, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
+    above that; TIFF, WebP, GIF and JPEG XL stop at Pillow's own, lower guard (about 179 megapixels; an application
+    that moves it moves it for what is decoded in its own process). Whatever the number of threads, only one picture
+    of more than 40 megapixels is decoded at a time: the worst, a HEIC of 250 megapixels in 6 kB, takes 3.5 GB.
 
     ``max_bytes`` bounds the file, compressed or not: the default holds 178 megapixels of uncompressed 24-bit
     colour. A reader of files should compare it with the size before reading.
+
+    HEIC, JPEG XL, SVG and camera raw are decoded in a confined process, which has neither files nor a network; with
+    ``untrusted``, so is every other format.
     """
 
     max_pixels: int = 250_000_000
     max_bytes: int = 512 * 2**20
+    untrusted: bool = False
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -66,7 +70,8 @@ def decode(
 
     A damaged file is refused, not half decoded: reasons are those of :class:`imseek.types.SkipReason`
     (``empty_file``, ``not_an_image``, ``missing_codec``, ``too_many_pixels``, ``too_many_bytes``,
-    ``truncated``, ``corrupt``, ``timeout``). ``min_side`` below 1 is a ValueError.
+    ``truncated``, ``corrupt``, ``timeout``; ``unreadable`` where no confined process can be started). ``min_side``
+    below 1 is a ValueError.
     """
     if min_side is not None and min_side < 1:
         raise ValueError(f"min_side must be at least 1, not {min_side}")
@@ -84,7 +89,10 @@ def decode(
             raise MediaError(SkipReason.MISSING_CODEC, message, hint=FORMATS_HINT)
         raise MediaError(SkipReason.MISSING_CODEC, f"{name} images are not supported by this installation")
 
-    from imseek.media.pillow import read  # here, so that a query by text loads no Pillow
-
+    # Here, so that a query by text loads no Pillow.
+    if limits.untrusted or needs_sandbox(name):
+        from imseek.media.sandbox.pool import read
+    else:
+        from imseek.media.pillow import read
     pixels, facts = read(data, name, min_side=min_side, max_pixels=limits.max_pixels, measured=measured)
     return Decoded(pixels, facts)

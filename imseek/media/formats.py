@@ -6,14 +6,14 @@ Names of files are never looked at: a text renamed ``.jpg`` is no picture, a PNG
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from imseek.media.raw import is_raw
 
-# Formats that Pillow reads, and the compiled part of it that each of them needs. Of camera raw files the JPEG in
+#: Formats that Pillow reads, and the compiled part of it that each of them needs. Of camera raw files the JPEG in
 # them is read.
-_PILLOW: Final[dict[str, str | None]] = {
+PILLOW: Final[dict[str, str | None]] = {
     "JPEG": "jpg",
     "PNG": "zlib",
     "WEBP": "webp",
@@ -23,12 +23,12 @@ _PILLOW: Final[dict[str, str | None]] = {
     "AVIF": "avif",
     "camera raw": "jpg",
 }
-# Formats that need a package of the extra ``formats``, and its module.
-_PACKAGES: Final = {"HEIC": "pi_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
+#: Formats that need a package of the extra ``formats``, and its module.
+PACKAGES: Final = {"HEIC": "pillow_heif", "JPEG XL": "pylibjxl", "SVG": "resvg_py"}
 # Formats that are recognised, so that a file of one is reported as such, but that nothing here reads.
 _RECOGNISED: Final = ("JPEG 2000", "PSD", "OpenEXR", "ICO")
 
-#: What makes a format of ``_PACKAGES`` readable.
+#: What makes a format of ``PACKAGES`` readable.
 FORMATS_HINT: Final = "in imseek's folder: pip install '.[formats]'"
 
 #: How the name of a file of each format ends. Camera raw files end as their makers say.
@@ -112,37 +112,49 @@ def ending_of(data: bytes, name: bytes = b"") -> str | None:
 
 
 def codecs() -> dict[str, bool]:
-    """Every format known by name, and whether this installation can read it."""
-    return {name: is_readable(name) for name in (*_PILLOW, *_PACKAGES, *_RECOGNISED)}
+    """Every known format, and whether this installation can read it; starts a worker of each kind to find out."""
+    unread = refusals()
+    return {name: is_readable(name) and name not in unread for name in (*PILLOW, *PACKAGES, *_RECOGNISED)}
+
+
+def refusals() -> dict[str, str]:
+    """Formats whose installed codec is refused or does not load, with reasons that say what to do."""
+    from imseek.media.sandbox import pool  # here, since it is needed for pictures only
+
+    found: dict[str, str] = {}
+    for kind in pool.KINDS.values():
+        installed = [name for name in kind.formats if is_readable(name)]
+        try:
+            found |= {name: why for name, why in pool.survey(kind).refusals.items() if name in installed}
+        except pool.WorkerError as error:
+            found |= dict.fromkeys(installed, f"the process that decodes it does not start: {error}")
+    return found
 
 
 def needs_extra(name: str) -> bool:
     """Whether pictures of the format ``name`` would be read, were the extra ``formats`` installed."""
-    return name in _PACKAGES
+    return name in PACKAGES
+
+
+def needs_sandbox(name: str) -> bool:
+    """Whether pictures of the format ``name`` are decoded in a confined process, whoever made them."""
+    return name in PACKAGES or name == "camera raw"
 
 
 @cache
 def is_readable(name: str) -> bool:
-    """Whether pictures of the format ``name`` can be decoded by this installation."""
-    if name in _PACKAGES:
-        return _imports(_PACKAGES[name])
-    if name not in _PILLOW:
+    """Whether a codec for pictures of the format ``name`` is installed."""
+    if name in PACKAGES:
+        return find_spec(PACKAGES[name]) is not None  # imported by workers only
+    if name not in PILLOW:
         return False
-    feature = _PILLOW[name]
+    feature = PILLOW[name]
     if feature is None:
         return True
     from PIL import features  # here, so that sniffing and text queries need no Pillow
 
     # Older versions of Pillow do not know every name, and warn when asked for one.
     return feature in (*features.modules, *features.codecs) and bool(features.check(feature))
-
-
-def _imports(module: str) -> bool:
-    try:
-        import_module(module)
-    except (ImportError, OSError):  # a library that it was built with may be missing
-        return False
-    return True
 
 
 def _isobmff_format(data: bytes) -> str | None:

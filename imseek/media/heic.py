@@ -1,33 +1,38 @@
-"""HEIC: what has to be looked at before libheif sees a file."""
+"""HEIC through libheif, refused where the library has known security holes."""
 
 from __future__ import annotations
 
+import re
+from typing import Any, Final
+
 from imseek.errors import MediaError
-from imseek.media.isobmff import boxes
 from imseek.types import SkipReason
 
+#: The first versions without known holes. libheif 1.22.0 to 1.23.1 runs code that a picture brings (CVE-2026-84383),
+#: and up to 1.23.5 each version mended more (GHSA-v8qw-hwjv-44hw and others); libde265 1.1.3 is what those were
+#: found and mended with. Libraries that a distribution mended without a new number are refused too.
+MINIMUM: Final = {"libheif": (1, 23, 5), "libde265": (1, 1, 3)}
+HINT: Final = "pip install 'pillow-heif>=1.8.1'"
 
-def refuse_unreadable_items(data: bytes) -> None:
-    """MediaError where the type of an item is no text: pi-heif up to 1.4, its last version, crashes on those.
+_NUMBER: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
-    (It hands them to Python as UTF-8 and does not look whether that worked; pillow-heif 1.8 does.)
-    """
-    for meta in boxes(data):
-        if meta.kind != b"meta":
+
+def plugin() -> Any:
+    """The plugin of Pillow's for HEIC. Raises ImportError, and MediaError where its libraries have known holes."""
+    import pillow_heif
+
+    information = pillow_heif.libheif_info()
+    versions = {"libheif": information["libheif"], "libde265": information["decoders"].get("libde265")}
+    for name, stated in versions.items():
+        if stated is None:  # another decoder of HEVC
             continue
-        for info in boxes(data, meta.start + 4, meta.end):  # behind the version and the flags
-            if info.kind != b"iinf":
-                continue
-            count = 2 if data[info.start] == 0 else 4  # bytes of the number of items
-            for entry in boxes(data, info.start + 4 + count, info.end):
-                _refuse(data[entry.start : entry.end])
-
-
-def _refuse(entry: bytes) -> None:
-    version = entry[0] if entry else 0
-    kind = (10 if version == 3 else 8) if version >= 2 else 4
-    try:
-        # The type and all text behind it: a name, and of a "mime" item what it contains.
-        entry[kind:].decode("utf-8")
-    except UnicodeError as error:
-        raise MediaError(SkipReason.CORRUPT, "broken HEIC data: the type of an item is no text") from error
+        number = _NUMBER.search(stated)
+        if number is not None and tuple(map(int, number.groups())) >= MINIMUM[name]:
+            continue
+        needed = ".".join(map(str, MINIMUM[name]))
+        found = stated if number is None else number[0]
+        message = f"HEIC images are not given to {name} {found}, which has known security holes"
+        raise MediaError(
+            SkipReason.MISSING_CODEC, f"{message}: it takes {needed} or newer ({HINT})", hint=HINT
+        )
+    return pillow_heif.HeifImageFile

@@ -1,5 +1,7 @@
 """Decoding with Pillow, behind :func:`imseek.media.decode`, which has already told the format.
 
+Formats whose codecs are not Pillow's own are decoded here too, but in a worker of :mod:`imseek.media.sandbox`.
+
 The plugin of that one format is called by name. ``Image.open`` is not used: it would try further plugins (an
 allow-list by construction: no Ghostscript, no PDF, nothing that another library registered), swallow the
 plugin's own explanation, and refuse the 200-megapixel JPEG of a phone before it can be decoded at an eighth.
@@ -12,7 +14,8 @@ import io
 import re
 import threading
 import warnings
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any, Final, Literal, cast
@@ -23,7 +26,8 @@ from PIL import Image, ImageCms
 from PIL.Image import Transpose
 
 from imseek.errors import MediaError
-from imseek.media.heic import refuse_unreadable_items
+from imseek.media import heic
+from imseek.media.bounds import MAX_FRAMES, admit
 from imseek.media.isobmff import ends_early
 from imseek.media.measures import measure
 from imseek.media.phash import hash_of
@@ -41,11 +45,13 @@ _PLUGINS: Final = {
     "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIC": ("pi_heif", "HeifImageFile"),
     "JPEG XL": ("imseek.media.jxl", "JxlImageFile"),
     "camera raw": ("PIL.JpegImagePlugin", "JpegImageFile"),  # the preview in it
     "SVG": ("PIL.PngImagePlugin", "PngImageFile"),  # drawn
 }
+# Formats whose ``draft`` scales while decoding. That of HEIC would take the thumbnail in the file for the picture, and
+# the two need not show the same.
+_SCALED: Final = frozenset(("JPEG", "camera raw"))
 # Formats that turn upright when they are loaded, whatever EXIF says.
 _TURNED: Final = frozenset(("TIFF", "HEIC", "JPEG XL"))
 # EXIF orientation -> what turns the stored picture upright (as PIL.ImageOps.exif_transpose has it).
@@ -64,21 +70,29 @@ _UNSUPPORTED: Final = re.compile(
 )
 # What the last bytes of a whole file hold.
 _END_MARKS: Final = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
-# Decoding holds up to 20 bytes a pixel: of pictures with more pixels than this, one at a time has to do.
-_LARGE: Final = 40_000_000
-_one_at_a_time: Final = threading.Lock()
-_MAX_FRAMES: Final = 10_000  # a TIFF of a million empty pages would take minutes to count
 
 _TIFF_BITS_PER_SAMPLE: Final = 258
 
 
+Admission = Callable[[int], AbstractContextManager[object]]
+
+
 def read(
-    data: bytes, name: str, *, min_side: int | None, max_pixels: int, measured: bool = True
+    data: bytes,
+    name: str,
+    *,
+    min_side: int | None,
+    max_pixels: int,
+    measured: bool = True,
+    admission: Admission = admit,
 ) -> tuple[Pixels, ImageFacts]:
-    """Pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`."""
+    """Pixels and facts of ``data``, a picture of format ``name``; see :func:`imseek.media.decode`.
+
+    The picture is decoded in the context that ``admission`` returns for its number of pixels.
+    """
     try:
         with _quiet:
-            return _read(data, name, min_side, max_pixels, measured)
+            return _read(data, name, min_side, max_pixels, measured, admission)
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
@@ -96,7 +110,7 @@ def read(
 
 
 def _read(
-    data: bytes, name: str, min_side: int | None, max_pixels: int, measured: bool
+    data: bytes, name: str, min_side: int | None, max_pixels: int, measured: bool, admission: Admission
 ) -> tuple[Pixels, ImageFacts]:
     stored = _open(data, name)
     width, height = stored.size
@@ -104,9 +118,9 @@ def _read(
         message = f"{width} x {height} pixels are more than the limit of {max_pixels:,}"
         raise MediaError(SkipReason.TOO_MANY_PIXELS, message)
     mode = stored.mode
-    if min_side is not None and name != "TIFF":
-        stored.draft(mode, (min_side, min_side))  # does nothing but for JPEG
-    with _one_at_a_time if stored.width * stored.height > _LARGE else nullcontext():
+    if min_side is not None and name in _SCALED:
+        stored.draft(mode, (min_side, min_side))
+    with admission(stored.width * stored.height):
         image, exif = _upright(stored, data, name)
         if name in _TURNED:
             width, height = stored.size
@@ -138,7 +152,7 @@ def _upright(stored: Any, data: bytes, name: str) -> tuple[Image.Image, ExifFact
     exif = exif_facts(stored)  # after loading: a PNG may carry EXIF behind its pixels
     image = _flatten(stored, name)
     if name in _TURNED:
-        # pi-heif takes the orientation out of EXIF, since libheif has turned the picture as the container says.
+        # pillow-heif takes the orientation out of EXIF, since libheif has turned the picture as the container says.
         stated = stored.info.get("original_orientation")
         return image, replace(exif, orientation=stated) if stated in _UPRIGHT else exif
     if name == "camera raw":
@@ -153,10 +167,15 @@ def _open(data: bytes, name: str) -> Any:
         data = largest_jpeg(data)
     elif name == "SVG":
         data = render(data)
-    elif name == "HEIC":
-        refuse_unreadable_items(data)
-    module, plugin = _PLUGINS[name]
-    return getattr(import_module(module), plugin)(io.BytesIO(data))
+    return plugin(name)(io.BytesIO(data))
+
+
+def plugin(name: str) -> Any:
+    """The class of the plugin for pictures of format ``name``. Raises ImportError, and MediaError as ``heic`` does."""
+    if name == "HEIC":
+        return heic.plugin()
+    module, attribute = _PLUGINS[name]
+    return getattr(import_module(module), attribute)
 
 
 def _flatten(image: Any, name: str) -> Image.Image:
@@ -218,7 +237,7 @@ def _to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _count_frames(image: Any, data: bytes, name: str) -> int:
-    """How many frames a picture has, at most _MAX_FRAMES; a damaged one behind the first ends the count.
+    """How many frames a picture has, at most MAX_FRAMES; a damaged one behind the first ends the count.
 
     GIF and TIFF are opened once more, since counting moves the reader's place.
     """
@@ -229,12 +248,12 @@ def _count_frames(image: Any, data: bytes, name: str) -> int:
             count = _open(data, name).n_frames
         elif name == "TIFF":
             pages = _open(data, name)
-            while count < _MAX_FRAMES:
+            while count < MAX_FRAMES:
                 pages.seek(count)  # EOFError behind the last
                 count += 1
         else:
             count = getattr(image, "n_frames", 1)
-    return max(1, min(count, _MAX_FRAMES))
+    return max(1, min(count, MAX_FRAMES))
 
 
 def _ends_early(data: bytes, name: str) -> bool:

@@ -1,69 +1,64 @@
-"""SVG, drawn by resvg in a process with limits: no file but its own, no network, no entities."""
+"""SVG, drawn by resvg without access to files, networks or entities.
+
+An SVG is a program for its renderer: a few lines of it can ask for hours of work or all the memory there is, and no
+renderer can be interrupted from Python. So it is drawn by a worker of :mod:`imseek.media.sandbox`, within the limits
+below, which cannot take the indexer with it.
+"""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Final
+import re
+from typing import Any, Final
 
 from imseek.errors import MediaError
-from imseek.media import svg_child
 from imseek.types import SkipReason
 
+SIDE: Final = 1024  # pixels of the longer side
+MEMORY: Final = 1024 * 2**20  # bytes of address space that drawing may take
+SECONDS: Final = 10  # of processor time that drawing may take
+
 _MAX_BYTES: Final = 32 * 2**20
-_SECONDS: Final = 60.0  # by the clock, where the machine is busy; of processor time the child has fewer
+_PICTURE: Final = re.compile(r"data:image/(png|jpe?g|gif|webp)[;,]", re.IGNORECASE)
+_ENDS_EARLY: Final = ("no element found", "unclosed token")
 
 
 def render(data: bytes) -> bytes:
     """A PNG of the drawing in ``data``, its longer side 1024 pixels: vectors have no size of their own.
 
-    References out of the file are not followed, and an embedded picture has to be a raster one. Text is drawn in
-    the fonts of the machine. Thread-safe. MediaError where it is no sound SVG or asks for too much.
+    References out of the file are not followed, and an embedded picture has to be a raster one. Text is drawn in the
+    fonts of the machine. MediaError where it is no sound SVG.
     """
+    from defusedxml.common import EntitiesForbidden
+    from defusedxml.ElementTree import fromstring
+    from resvg_py import svg_to_bytes
+
     if len(data) > _MAX_BYTES:
         message = f"an SVG of {len(data):,} bytes; the limit is {_MAX_BYTES:,}"
         raise MediaError(SkipReason.TOO_MANY_BYTES, message)
     try:
-        done = subprocess.run(  # noqa: S603 - the program is ours, and what it draws comes by its standard input
-            [sys.executable, "-I", "-S", svg_child.__file__, *_folders()],
-            input=data,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-            cwd="/",
-            start_new_session=True,  # an interrupt at the terminal is not for it: the file would count as broken
-        )
-    except subprocess.TimeoutExpired as error:
-        raise MediaError(SkipReason.TIMEOUT, f"drawing it took more than {_SECONDS:.0f} seconds") from error
-    if done.returncode == 0:
-        return done.stdout
-    raise _failure(done.returncode, done.stderr.decode("utf-8", "replace").strip())
+        # No entity is declared, so none is expanded; a public DOCTYPE is neither needed nor fetched.
+        root = fromstring(data, forbid_entities=True, forbid_external=True)
+        return bytes(svg_to_bytes(svg_string=_without_references(root), width=SIDE, height=SIDE))
+    except EntitiesForbidden as error:
+        message = "this SVG declares entities, which are not expanded"
+        raise MediaError(SkipReason.MISSING_CODEC, message) from error
+    except MemoryError as error:
+        message = f"drawing it needs more than {MEMORY >> 20:,} MiB of memory"
+        raise MediaError(SkipReason.TOO_MANY_PIXELS, message) from error
+    except Exception as error:
+        explanation = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        if any(words in explanation for words in _ENDS_EARLY):
+            raise MediaError(SkipReason.TRUNCATED, f"SVG data end too early: {explanation}") from error
+        raise MediaError(SkipReason.CORRUPT, f"broken SVG data: {explanation}") from error
 
 
-def _failure(status: int, explanation: str) -> MediaError:
-    if status == 2 and "EntitiesForbidden" in explanation:
-        return MediaError(SkipReason.MISSING_CODEC, "this SVG declares entities, which are not expanded")
-    # Without memory, Rust aborts and Python raises; libraries may fall over.
-    if status == -signal.SIGABRT or "MemoryError" in explanation:
-        message = f"drawing it needs more than {svg_child.MEMORY >> 20:,} MiB of memory"
-        return MediaError(SkipReason.TOO_MANY_PIXELS, message)
-    if status in (-signal.SIGXCPU, -signal.SIGKILL):
-        message = f"drawing it takes more than {svg_child.SECONDS} seconds of processor time"
-        return MediaError(SkipReason.TIMEOUT, message)
-    if status < 0:
-        return MediaError(SkipReason.CORRUPT, f"the SVG renderer died of {signal.Signals(-status).name}")
-    last = explanation.splitlines()[-1] if explanation else f"exit status {status}"
-    if "no element found" in last or "unclosed token" in last:
-        return MediaError(SkipReason.TRUNCATED, f"SVG data end too early: {last}")
-    return MediaError(SkipReason.CORRUPT, f"broken SVG data: {last}")
+def _without_references(root: Any) -> str:
+    """The document with every ``href`` removed that leads out of it: to files, to servers, to other SVGs."""
+    from xml.etree.ElementTree import tostring
 
-
-@cache
-def _folders() -> tuple[str, ...]:
-    """Where the child finds what it imports; it sees neither the environment nor ``site-packages`` by itself."""
-    found = (find_spec(name) for name in ("defusedxml", "resvg_py"))
-    return tuple({str(Path(spec.origin).parent.parent): None for spec in found if spec and spec.origin})
+    for element in root.iter():
+        for name in [name for name in element.attrib if name.rpartition("}")[2] == "href"]:
+            target = element.attrib[name].strip()
+            if not (target.startswith("#") or _PICTURE.match(target)):
+                del element.attrib[name]
+    return tostring(root, encoding="unicode")

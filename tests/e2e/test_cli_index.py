@@ -13,6 +13,8 @@ from imseek import library
 from imseek.data import durable
 from imseek.data.lock import WriterLock
 from imseek.encoders.fake import FakeEncoder
+from imseek.errors import MediaError
+from imseek.media import pillow
 
 
 class TestFirstUse:
@@ -183,3 +185,19 @@ class TestDamage:
         outcome = cli("search", "red", "--json")
         assert outcome.code == 1
         assert outcome.json("error")["error"]["type"] == "FormatVersionError"
+
+
+class TestUntrusted:
+    def test_no_picture_is_decoded_in_this_process_and_that_is_not_remembered(
+        self, cli, pictures, monkeypatch
+    ) -> None:
+        def here(*_: object, **__: object) -> None:
+            raise MediaError("corrupt", "decoded in this process")
+
+        monkeypatch.setattr(pillow, "read", here)
+        outcome = cli("index", pictures, "--encoder", "fake", "--untrusted")
+        assert outcome.code == 0
+        assert outcome.out.startswith("3 added; 3 images")
+        Image.new("RGB", (40, 30), "white").save(pictures / "white.png")
+        assert "decoded in this process" in cli("index").out
+        assert cli("index", "--untrusted", "--retry-failed").out.startswith("1 added, 3 unchanged; 4 images")

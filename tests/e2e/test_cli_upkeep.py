@@ -7,8 +7,10 @@ import os
 import shutil
 
 import pytest
+from codec_stand_in import codec_stand_in
 
 from imseek import library
+from imseek.media.sandbox import pool
 from imseek.ui.cli import doctor
 
 
@@ -142,6 +144,7 @@ class TestDoctor:
             "faiss",
             "device",
             "codecs",
+            "sandbox",
             "encoder",
             "collection",
             "lock",
@@ -175,3 +178,30 @@ class TestDoctor:
         assert outcome.code == 1
         for extra in ("cpu", "builtin"):
             assert f".[{extra}]" in outcome.out
+
+    def test_a_heic_library_with_known_holes_is_pointed_out(self, cli, monkeypatch, tmp_path) -> None:
+        with codec_stand_in(monkeypatch, tmp_path / "codec", version="1.23.4"):
+            report = cli("doctor", "--json").json("doctor")
+        (check,) = (one for one in report["checks"] if one["name"] == "codecs")
+        assert check["status"] == "warn"
+        assert "recognised, not read: HEIC" in check["message"]
+        assert "libheif 1.23.4, which has known security holes" in check["advice"]
+        assert "pip install 'pillow-heif>=1.8.1'" in check["advice"]
+
+    @pytest.mark.parametrize(
+        ("layers", "status", "words"),
+        [
+            (("namespaces", "Landlock", "seccomp"), "ok", "namespaces, Landlock, seccomp"),
+            (("seccomp",), "ok", "seccomp"),
+            (("namespaces", "Landlock"), "ok", "namespaces, Landlock"),
+            (("Landlock",), "warn", "Landlock"),  # packets could be sent
+            ((), "warn", "limits of memory and time alone"),
+        ],
+    )
+    def test_codecs_that_are_not_confined_are_pointed_out(
+        self, monkeypatch, layers: tuple[str, ...], status: str, words: str
+    ) -> None:
+        monkeypatch.setattr(pool, "survey", lambda kind: pool.Survey(layers, {}))
+        check = doctor._sandbox()
+        assert (check.status, check.advice is None) == (status, status == "ok")
+        assert check.message.endswith(f"confined by {words}")

@@ -17,7 +17,7 @@ import pytest
 from PIL import BmpImagePlugin, Image, ImageFile
 
 from imseek.errors import MediaError
-from imseek.media import pillow
+from imseek.media import bounds, pillow
 from imseek.media.decode import Limits, decode
 from imseek.media.pillow import _quiet
 from imseek.types import SkipReason
@@ -276,7 +276,7 @@ def test_of_large_pictures_one_is_decoded_at_a_time(
 
     upright = pillow._upright
     monkeypatch.setattr(pillow, "_upright", slow)
-    monkeypatch.setattr(pillow, "_LARGE", large)
+    monkeypatch.setattr(bounds, "_LARGE", large)
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(decode, [FILES["png"]] * 8))) == 8
     assert (most > 1) is together

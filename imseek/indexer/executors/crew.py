@@ -91,6 +91,7 @@ class RayCrew:
             max(threads, plan.waiting),
             plan.batch,
             plan.deadline,
+            plan.loader.limits,
         )
         return Dispatch(plan, self._options, setup, numbers)
 

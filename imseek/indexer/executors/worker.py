@@ -26,6 +26,7 @@ from imseek.indexer.sources import open_source
 from imseek.indexer.sources.base import Content, Source
 from imseek.indexer.sources.files import trouble_at
 from imseek.indexer.workers import OrderedMap
+from imseek.media.decode import Limits
 from imseek.types import display_path
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Setup:
     threads: int
     batch: int
     deadline: float
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Worker:
         return of, rows
 
     def _picture(self, content: Content) -> Picture | Trouble:
-        return picture_of(content, list(self._encoders.values()), self._draft_size)
+        return picture_of(content, list(self._encoders.values()), self._draft_size, self._setup.limits)
 
     def _each(self, function: Callable[[T], R | Trouble], items: Sequence[T]) -> list[R | Trouble]:
         threads = self._setup.threads

@@ -68,6 +68,7 @@ def run_checks(collection: str | None) -> Iterator[Check]:
     yield _faiss()
     yield _device()
     yield _codecs()
+    yield _sandbox()
     yield _builtin_encoder()
     yield from _collection(collection)
 
@@ -139,8 +140,7 @@ def _gpus() -> str:
 
 
 def _codecs() -> Check:
-    from imseek.media import codecs
-    from imseek.media.formats import FORMATS_HINT, needs_extra
+    from imseek.media.formats import FORMATS_HINT, codecs, needs_extra, refusals
 
     known = codecs()
     readable = ", ".join(name for name, there in known.items() if there)
@@ -148,9 +148,32 @@ def _codecs() -> Check:
     if not all(known[name] for name in ("JPEG", "PNG")):
         return Check("codecs", "fail", f"Pillow cannot read {unreadable}", "pip install --upgrade pillow")
     message = readable + (f" (recognised, not read: {unreadable})" if unreadable else "")
+    if reasons := refusals():
+        return Check("codecs", "warn", message, "; ".join(reasons.values()))
     if any(needs_extra(name) for name, there in known.items() if not there):
         return Check("codecs", "warn", message, FORMATS_HINT)
     return Check("codecs", "ok", message)
+
+
+def _sandbox() -> Check:
+    """How the process is confined that decodes formats whose codecs are not Pillow's own."""
+    from imseek.media.sandbox import pool
+
+    try:
+        layers = pool.survey(pool.KINDS["pictures"]).layers
+    except pool.WorkerError as error:
+        return Check("sandbox", "fail", f"no process for HEIC, JPEG XL and camera raw: {error}")
+    if pool.is_confined(layers):
+        return Check(
+            "sandbox", "ok", f"HEIC, JPEG XL, SVG and camera raw are confined by {', '.join(layers)}"
+        )
+    held = ", ".join(layers) or "limits of memory and time alone"
+    return Check(
+        "sandbox",
+        "warn",
+        f"codecs of HEIC, JPEG XL, SVG and camera raw are confined by {held}",
+        "they may open files: a kernel with seccomp or Landlock (Linux 5.13) keeps them from it",
+    )
 
 
 def _builtin_encoder() -> Check:

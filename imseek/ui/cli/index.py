@@ -66,6 +66,7 @@ def register(app: typer.Typer) -> None:
             "imseek index",
             "imseek index /media/card --skip-known",
             "imseek index ~/new -c new --skip-known-in photos",
+            "imseek index ~/Downloads -c downloads --untrusted",
             "imseek index ~/Pictures --background",
             "imseek index /shared/photos -c photos --executor ray --address auto",
         ),
@@ -115,6 +116,9 @@ def index(
     follow_symlinks: Annotated[
         bool, typer.Option("--follow-symlinks", help="Follow links to folders.")
     ] = False,
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="Decode every format in a confined process (this run only).")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if anything was skipped.")] = False,
     background: Annotated[
         bool, typer.Option("--background", help="Return at once and go on in the background (imseek jobs).")
@@ -159,6 +163,7 @@ def index(
                 retry_failed=retry_failed,
                 follow_symlinks=follow_symlinks,
                 skip_known=known.folders(chosen.path),
+                untrusted=untrusted,
                 executor=executor,
                 stop=signals.event,
             )

@@ -1,0 +1,85 @@
+"""Confine a worker and its decoders with every mechanism that this kernel has.
+
+Each alone keeps a picture's codec from files and networks; together, a hole in one is not enough.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from imseek.media.sandbox import landlock, seccomp
+from imseek.media.sandbox.libc import IS_LINUX, PR_SET_PDEATHSIG, prctl, unshare
+
+SECCOMP: Final = "seccomp"
+LANDLOCK: Final = "Landlock"
+NAMESPACES: Final = "namespaces"
+
+#: A user of its own, so that the others need no privilege; networks without a device; System V memory and queues.
+_NAMESPACES: Final = 0x10000000 | 0x40000000 | 0x08000000
+_DESCRIPTORS: Final = 64  # fonts take a few
+
+
+def confine_worker(readable: Sequence[Path]) -> tuple[str, ...]:
+    """Confine this process and its children to reading below ``readable``; return the mechanisms that hold.
+
+    ``SECCOMP`` among them means that :func:`confine_decoder` will add it: a worker has to start processes. Called
+    while there is one thread. Raises OSError where a mechanism of this kernel fails.
+    """
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+    if not IS_LINUX:
+        return ()
+    layers = []
+    with suppress(OSError):  # administrators and containers may forbid it
+        unshare(_NAMESPACES)
+        layers.append(NAMESPACES)
+    if landlock.version():
+        landlock.restrict(readable)
+        layers.append(LANDLOCK)
+    if seccomp.is_available():
+        layers.append(SECCOMP)
+    return tuple(layers)
+
+
+def confine_decoder(layers: Sequence[str], *, worker: int, memory: int, seconds: int, reading: bool) -> None:
+    """Confine this process, a child of ``worker``, once more, to decoding a picture.
+
+    It may have ``memory`` bytes of address space and ``seconds`` of processor time; it ends with its parent. Raises
+    OSError.
+    """
+    end_with(worker, signal.SIGKILL)
+    _limit(resource.RLIMIT_AS, memory)
+    with suppress(OSError, ValueError):  # as in _limit
+        # At the first a signal that says why; at the second it is killed, whatever it does about signals.
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    if SECCOMP in layers:
+        seccomp.restrict(reading=reading)
+
+
+def end_with(parent: int, signal_number: int) -> None:
+    """Have ``signal_number`` sent when the thread that started this process ends; exit where ``parent`` has ended."""
+    if IS_LINUX:
+        prctl(PR_SET_PDEATHSIG, signal_number)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def address_space() -> int:
+    """Bytes of address space that this process uses; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _limit(what: int, most: int) -> None:
+    with suppress(OSError, ValueError):  # macOS does not take all of them
+        resource.setrlimit(what, (most, most))
