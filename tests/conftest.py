@@ -31,7 +31,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in names}
     os.environ["IMSEEK_HOME"] = str(home)
     # Collections that a test copies are trusted; tests of trust take this away.
-    os.environ["IMSEEK_TRUSTED_FOLDERS"] = str(tmp_path_factory.getbasetemp())
+    os.environ["IMSEEK_TRUSTED_FOLDERS"] = "/"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.pop("IMSEEK_COLLECTION", None)
     yield

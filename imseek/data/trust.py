@@ -104,10 +104,10 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
 
 def _begin() -> None:
     """Where there are no records yet, trust the named collections: earlier versions made them and kept none."""
-    mine = home(os.environ)
-    if (mine / _RECORDS).exists() or not mine.is_dir():
-        return
     with suppress(OSError, StorageError):
+        mine = home(os.environ)
+        if (mine / _RECORDS).exists() or not mine.is_dir():
+            return
         (make_home(os.environ) / _RECORDS).mkdir(0o700)
         for folder in sorted((mine / "collections").iterdir()):
             with suppress(ImseekError):

@@ -5,7 +5,6 @@ Single damages and pairs of them are in test_damages.py.
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import shutil
@@ -13,7 +12,6 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,7 +32,7 @@ from durability.damages import (
     shard_of,
 )
 from durability.stage import draw
-from imseek.data import checksums, layout
+from imseek.data import checksums, layout, safe_path
 from imseek.data.current import read_current, read_identity
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer
@@ -310,19 +308,14 @@ def test_what_cannot_be_read_now_is_not_given_up(
     (root / layout.CURRENT).unlink()  # Something to repair.
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
-    class Refused(io.FileIO):
-        def __init__(self, path: Any, *args: Any, **kwargs: Any) -> None:
-            raise PermissionError(13, "Permission denied", str(path))
+    real = safe_path.open_regular
 
-    real, real_open = Path.open, open
+    def refuse(entry: safe_path.FolderEntry) -> int:
+        if os.path.samestat(os.stat(entry.name, dir_fd=entry.folder), (root / name).stat()):
+            raise PermissionError(13, "Permission denied")
+        return real(entry)
 
-    def refuse(path: Any, *args: Any, **kwargs: Any) -> Any:
-        return Refused(path) if str(path) == str(root / name) else real_open(path, *args, **kwargs)
-
-    monkeypatch.setattr("builtins.open", refuse)
-    monkeypatch.setattr(
-        Path, "open", lambda path, *a, **k: refuse(path) if path == root / name else real(path, *a, **k)
-    )
+    monkeypatch.setattr(safe_path, "open_regular", refuse)
     problems = imseek.upkeep.verify(root).problems
     assert [p.repairable for p in problems if p.file == name] == [False]
     with pytest.raises(imseek.errors.StorageError, match="cannot be read"):

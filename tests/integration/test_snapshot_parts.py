@@ -249,7 +249,7 @@ def test_an_index_of_one_that_was_there_before_becomes_a_part(
     build(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    assert sorted(path.name for path in folder.iterdir()) == ["covered.npy", "faiss.index", "index.json"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["covered.npy", "faiss.index", "index.json"]
     before = (folder.path / "index.json").read_bytes()
     assert not {"parts", "layout"} & json.loads(before).keys()
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
