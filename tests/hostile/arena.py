@@ -42,14 +42,18 @@ class Arena:
         self.library = self.root / "library"
         self.photos = self.root / "photos"
         self.canary = self.root / "canary"
+        #: What a run may read beside pictures: plans, vectors, a pipe.
+        self.tools = self.root / "tools"
         self.cwd = self.root / "cwd"
         self.out = self.root / "out"
+        #: Folders that a run may read.
+        self.given = (self.photos, self.tools)
         #: Folders that a run may write to.
         self.own = (self.cwd, self.out, self.root / "cache", self.root / "tmp")
 
     def make(self) -> None:
         """Make the folders, and the canaries that every arena has."""
-        for folder in (self.home, self.library, self.photos, self.canary, *self.own):
+        for folder in (self.home, self.library, self.photos, self.canary, self.tools, *self.own):
             folder.mkdir(parents=True, exist_ok=True)
         self.plant(
             {
@@ -92,7 +96,14 @@ class Arena:
     def readable(self) -> tuple[str, ...]:
         """Real paths below which a run may read."""
         package = Path(sys.prefix).resolve()
-        own = (self.photos, _TESTS.parent / "imseek", _TESTS, package, Path(sys.base_prefix).resolve())
+        own = (
+            self.photos,
+            self.tools,
+            _TESTS.parent / "imseek",
+            _TESTS,
+            package,
+            Path(sys.base_prefix).resolve(),
+        )
         return (*_SYSTEM, *(os.path.realpath(path) for path in own))
 
     def writable(self, *more: Path) -> tuple[str, ...]:
@@ -101,7 +112,7 @@ class Arena:
 
     def canaries(self, spare: Sequence[Path]) -> Iterator[Path]:
         """All folders and files of the arena outside of its own folders, the pictures, and ``spare``."""
-        apart = {*self.own, self.photos, *spare}
+        apart = {*self.own, *self.given, *spare}
         for folder, folders, names in os.walk(self.root):
             inside = Path(folder)
             folders[:] = [name for name in folders if inside / name not in apart]

@@ -47,7 +47,7 @@ _PROCESSES: Final = frozenset({"os.exec", "os.fork", "os.posix_spawn", "os.syste
 _NAMES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "os.chmod": ((0, 2),),
     "os.chown": ((0, 3),),
-    "os.link": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
     "os.mkdir": ((0, 2),),
     "os.remove": ((0, 1),),
     "os.rename": ((0, 2), (1, 3)),
@@ -92,6 +92,8 @@ class AuditHook:
         elif event in _FOLDERS:
             self._check("outside read", event, _real(args[0] if args[0] is not None else "."), self._reads)
         elif event in _NAMES:
+            if event == "os.link":
+                self._check("outside read", event, _real(args[0], args[2], follow=False), self._reads)
             for path_at, folder_at in _NAMES[event]:
                 folder = args[folder_at] if 0 <= folder_at < len(args) else -1
                 path = _real(args[path_at], folder, follow=event in _FOLLOWING)
@@ -119,7 +121,7 @@ class AuditHook:
 
     def _check(self, kind: str, event: str, path: str, allowed: Sequence[str]) -> None:
         reading = kind == "outside read" and path in self._folders
-        if not reading and not any(path == one or path.startswith(f"{one}/") for one in allowed):
+        if path and not reading and not any(path == one or path.startswith(f"{one}/") for one in allowed):
             self._report(kind, f"{event} {path}")
 
     def _report(self, kind: str, what: str) -> None:
@@ -134,20 +136,35 @@ def _real(path: Any, folder: int = -1, *, follow: bool = True) -> str:
         return _descriptor(path)
     text = os.fsdecode(path)
     if folder is not None and folder >= 0 and not text.startswith("/"):
-        text = f"{_descriptor(folder)}/{text}"
+        above = _descriptor(folder)
+        if not above:
+            return ""
+        text = f"{above}/{text}"
     if "\0" in text:
         return text
     if follow:
-        return os.path.realpath(text)
+        return _real_folder(text)
     head, tail = os.path.split(text.rstrip("/"))
-    return f"{os.path.realpath(head or '.')}/{tail}"
+    return f"{_real_folder(head or '.')}/{tail}"
+
+
+def _real_folder(path: str, known: dict[str, str] = {}) -> str:  # noqa: B006 - of one child
+    """As :func:`os.path.realpath`, which asks about every step: of a deep tree that is walked, only the last is new."""
+    if path not in known:
+        head, _, tail = path.rpartition("/")
+        if head in known and tail not in ("", ".", ".."):
+            full = f"{known[head]}/{tail}"
+            known[path] = os.path.realpath(full) if Path(full).is_symlink() else full
+        else:
+            known[path] = os.path.realpath(path)
+    return known[path]
 
 
 def _descriptor(fd: int) -> str:
     try:
         return str(Path(f"/proc/self/fd/{fd}").readlink())
-    except OSError:
-        return f"descriptor {fd}"
+    except OSError:  # Its name is longer than a path may be.
+        return ""
 
 
 def _database(name: Any) -> str | None:

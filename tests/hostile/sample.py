@@ -32,6 +32,7 @@ def make(root: str, photos: str, out: str) -> int:
 
     collection, pictures, files = Path(root), Path(photos), Path(out)
     _paint(pictures)
+    album(files / MORE, each=1)
     merge.FACTOR = 1000
     imseek.create(collection, encoder="fake:16", also=["fake:8"], captions=True).close()
     later = sorted((pictures / "lime").iterdir())[4:]
@@ -73,6 +74,7 @@ def make(root: str, photos: str, out: str) -> int:
     reader = Reader(collection)
     assert judgements.read(collection), "there is a judgement"
     assert reader.current.caption_space is not None
+    reader.close()
     return 0
 
 
@@ -90,7 +92,6 @@ def _paint(folder: Path) -> None:
     for n in range(26):
         draw(folder / f"captioned {n:02}.png", n, caption=f"number {n}")
     shutil.copy(folder / "red/00.png", folder / "red/copy.png")
-    album(folder.parent / MORE, each=1)
 
 
 def kinds(paths: Sequence[str]) -> dict[str, list[str]]:

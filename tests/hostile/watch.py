@@ -14,6 +14,7 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -47,9 +48,15 @@ def _state(path: Path) -> _State:
     info = path.lstat()
     if stat.S_ISDIR(info.st_mode):
         return _State(info.st_mode, 0, 0, "")
-    regular = stat.S_ISREG(info.st_mode)
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if regular else ""
+    content = _digest(path, info.st_ino, info.st_ctime_ns) if stat.S_ISREG(info.st_mode) else ""
     return _State(info.st_mode, info.st_size, info.st_mtime_ns, content)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, inode: int, ctime_ns: int) -> str:
+    """The sha256 of a file; inode and time say whether it is known already."""
+    del inode, ctime_ns
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class Canaries:
@@ -90,7 +97,7 @@ class Canaries:
 
     def _is_canary(self, path: Path) -> bool:
         """Whether nobody may read a path below a watched folder, which may be one of the arena's own folders."""
-        own = (*self._spare, *self._arena.own)
+        own = (*self._spare, *self._arena.own, *self._arena.given)
         return path not in self._above and not any(path.is_relative_to(one) for one in own)
 
     def _changes(self, after: Mapping[Path, _State]) -> Iterator[Finding]:
