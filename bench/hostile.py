@@ -41,12 +41,13 @@ def main() -> None:
         Ground(Path(base)) as ground,
         (options.json or Path("/dev/null")).open("w") as out,
     ):
-        lies = [lie for lie in ground.corpus() if options.only in str(lie) and (options.slow or not lie.slow)]
+        told = [lie for lies in ground.corpus().values() for lie in lies]
+        lies = [lie for lie in told if options.only in str(lie) and (options.slow or not lie.slow)]
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
         for lie in lies:
-            for variant, command in _trials(lie, options, chance):
-                trial = ground.run(lie, variant, command)
+            for variant, command, call in _trials(lie, options, chance):
+                trial = ground.run(lie, variant, command, call)
                 result = _result(trial)
                 results.append(result)
                 print(json.dumps(result), file=out, flush=True)
@@ -69,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reads", type=int, default=3)
     parser.add_argument("--writes", type=int, default=4)
     parser.add_argument("--only", default="", help="a part of the name of a lie")
+    parser.add_argument("--whole", action="store_true", help="all calls of a command, and not one of them")
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
     parser.add_argument("--parts", type=int, default=1)
@@ -78,13 +80,16 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _trials(lie: Lie, options: argparse.Namespace, chance: random.Random) -> Iterator[tuple[str, Command]]:
+def _trials(
+    lie: Lie, options: argparse.Namespace, chance: random.Random
+) -> Iterator[tuple[str, Command, int | None]]:
     for kind, most in (("read", options.reads), ("write", options.writes), ("care", 0)):
         commands = [command for command in COMMANDS if command.kind == kind]
         for command in chance.sample(commands, most) if most else commands:
             labels = sorted(lie.variants)
             for label in chance.sample(labels, min(options.variants or len(labels), len(labels))):
-                yield label, command
+                whole = options.whole or callable(command.calls) or kind == "care"
+                yield label, command, None if whole else chance.randrange(len(command.calls))
 
 
 def _result(trial: Trial) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Arena:
         self.cwd = self.root / "cwd"
         self.out = self.root / "out"
         #: Folders that a run may read.
-        self.given = (self.photos, self.tools)
+        self.inputs = (self.photos, self.tools)
         #: Folders that a run may write to.
         self.own = (self.cwd, self.out, self.root / "cache", self.root / "tmp")
 
@@ -112,7 +112,7 @@ class Arena:
 
     def canaries(self, spare: Sequence[Path]) -> Iterator[Path]:
         """All folders and files of the arena outside of its own folders, the pictures, and ``spare``."""
-        apart = {*self.own, *self.given, *spare}
+        apart = {*self.own, *self.inputs, *spare}
         for folder, folders, names in os.walk(self.root):
             inside = Path(folder)
             folders[:] = [name for name in folders if inside / name not in apart]

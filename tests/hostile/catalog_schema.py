@@ -7,6 +7,7 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,9 @@ def schema_lies(catalog: Path) -> list[Lie]:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     lies = []
     for (table,) in names:
-        told = ((name, "", tell) for name, tell in _of_table(table))
-        lies += gather(f"table {table}", told, family="tables of the catalog")
+        triples = ((name, "", tell) for name, tell in _of_table(table))
+        for one in gather(f"table {table}", triples, family="tables of the catalog"):
+            lies.append(replace(one, verify=one.name != "empty"))  # Nothing may have been tagged, or judged.
     return [*lies, *_whole(), *_bytes()]
 
 
@@ -60,27 +62,31 @@ def _of_table(table: str) -> Iterator[tuple[str, Tell]]:
             name,
             _statements(*(f"CREATE TRIGGER t{e} AFTER {e} ON {table} BEGIN {body} END" for e in _EVENTS)),
         )
-    yield "view in its place", _renamed(table, "CREATE VIEW {t} AS SELECT * FROM {t}_")
-    yield (
-        "endless view in its place",
-        _renamed(
-            table,
-            "CREATE VIEW {t} AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
-            "SELECT {t}_.* FROM {t}_, n",
-        ),
-    )
+    yield "view in its place", _rename(table, "CREATE VIEW {t} AS SELECT * FROM {t}_")
+    for name, condition in (
+        ("endless view in its place", ""),
+        ("endless view without rows", " WHERE n.x < 0"),
+    ):
+        yield (
+            name,
+            _rename(
+                table,
+                "CREATE VIEW {t} AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "
+                "SELECT {t}_.* FROM {t}_, n" + condition,
+            ),
+        )
     yield (
         "view in its place that takes writing",
-        _renamed(
+        _rename(
             table,
             "CREATE VIEW {t} AS SELECT * FROM {t}_",
             *(f"CREATE TRIGGER t{e} INSTEAD OF {e} ON {{t}} BEGIN SELECT 1; END" for e in _EVENTS),
         ),
     )
-    yield "virtual table in its place", _virtual(table)
-    yield "without row ids", _rebuilt(table, lambda sql: f"{sql} WITHOUT ROWID")
-    yield "without types and keys", _rebuilt(table, lambda _: None)
-    yield "rows twice", _doubled(table)
+    yield "virtual table in its place", _make_virtual(table)
+    yield "without row ids", _rebuild(table, lambda sql: f"{sql} WITHOUT ROWID")
+    yield "without types and keys", _rebuild(table, lambda _: None)
+    yield "rows twice", _double(table)
     yield "generated column", _statements(f"ALTER TABLE {table} ADD COLUMN more TEXT AS ({_HEAVY}) VIRTUAL")
     yield "unknown column", _statements(f"ALTER TABLE {table} ADD COLUMN more TEXT DEFAULT 'x'")
     yield (
@@ -88,15 +94,15 @@ def _of_table(table: str) -> Iterator[tuple[str, Tell]]:
         _statements(f"CREATE INDEX more ON {table}({_HEAVY}) WHERE rowid > 1000000000 OR rowid < 0"),
     )
     yield "unknown index", _statements(f"CREATE INDEX more ON {table}(1)")
-    yield "a check that takes memory", _rebuilt(table, lambda sql: f"{sql[:-1]}, CHECK ({_HEAVY} > 0))")
+    yield "a check that takes memory", _rebuild(table, lambda sql: f"{sql[:-1]}, CHECK ({_HEAVY} > 0))")
     yield "missing", _statements(f"DROP TABLE {table}")
     yield "empty", _statements(f"DELETE FROM {table}")
-    yield "missing column", _less(table)
+    yield "missing column", _drop_column(table)
     yield "other name", _statements(f"ALTER TABLE {table} RENAME TO {table}_more")
-    yield "text that is not UTF-8", _not_utf8(table)
+    yield "text that is not UTF-8", _break_text(table)
 
 
-def _renamed(table: str, *statements: str) -> Tell:
+def _rename(table: str, *statements: str) -> Tell:
     # As old SQLite did: indexes, triggers and views keep naming the table that has gone.
     return _statements(
         "PRAGMA legacy_alter_table = ON",
@@ -109,7 +115,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def _virtual(table: str) -> Tell:
+def _make_virtual(table: str) -> Tell:
     def tell(forge: Forge) -> None:
         with forge.catalog() as connection:
             columns = ", ".join(_columns(connection, table))
@@ -124,7 +130,7 @@ def _virtual(table: str) -> Tell:
     return tell
 
 
-def _rebuilt(table: str, change: Callable[[str], str | None]) -> Tell:
+def _rebuild(table: str, change: Callable[[str], str | None]) -> Tell:
     """The table made anew by its changed SQL, None: columns alone; with its rows."""
 
     def tell(forge: Forge) -> None:
@@ -152,16 +158,16 @@ def _fill(connection: sqlite3.Connection, table: str, columns: str, rows: list[t
     connection.execute("COMMIT")
 
 
-def _doubled(table: str) -> Tell:
+def _double(table: str) -> Tell:
     def tell(forge: Forge) -> None:
-        _rebuilt(table, lambda _: None)(forge)
+        _rebuild(table, lambda _: None)(forge)
         with forge.catalog() as connection:
             connection.execute(f"INSERT INTO {table} SELECT * FROM {table}")
 
     return tell
 
 
-def _less(table: str) -> Tell:
+def _drop_column(table: str) -> Tell:
     def tell(forge: Forge) -> None:
         with forge.catalog() as connection:
             columns = ", ".join(_columns(connection, table)[:-1])
@@ -173,7 +179,7 @@ def _less(table: str) -> Tell:
     return tell
 
 
-def _not_utf8(table: str) -> Tell:
+def _break_text(table: str) -> Tell:
     def tell(forge: Forge) -> None:
         with forge.catalog() as connection:
             for column in _columns(connection, table):
@@ -238,10 +244,10 @@ def _whole() -> list[Lie]:
             kind,
             "other settings",
             {
-                "UTF-16": _vacuumed("PRAGMA encoding = 'UTF-16le'"),
-                "page size 512": _vacuumed("PRAGMA page_size = 512"),
-                "page size 65536": _vacuumed("PRAGMA page_size = 65536"),
-                "auto_vacuum": _vacuumed("PRAGMA auto_vacuum = 1"),
+                "UTF-16": _recreate("PRAGMA encoding = 'UTF-16le'"),
+                "page size 512": _recreate("PRAGMA page_size = 512"),
+                "page size 65536": _recreate("PRAGMA page_size = 65536"),
+                "auto_vacuum": _recreate("PRAGMA auto_vacuum = 1"),
                 "user_version": _statements("PRAGMA user_version = 2147483647"),
                 "cache size": _statements("PRAGMA default_cache_size = 2147483647"),
                 "rollback journal": _statements("PRAGMA journal_mode = DELETE"),
@@ -251,7 +257,7 @@ def _whole() -> list[Lie]:
     ]
 
 
-def _vacuumed(pragma: str) -> Tell:
+def _recreate(pragma: str) -> Tell:
     """The catalog made anew with another setting: in a fresh file, since some cannot be changed."""
 
     def tell(forge: Forge) -> None:
@@ -302,8 +308,8 @@ def _bytes() -> list[Lie]:
     return [
         Lie(layout.CATALOG, "corrupt header", {name: at(*where) for name, where in header.items()}),
         Lie(layout.CATALOG, "corrupt pages", {name: everywhere(make) for name, make in pages.items()}),
-        Lie(layout.CATALOG, "something behind its end", {"": _appended}),
-        Lie("catalog.sqlite-wal", "a change in the log", {"listing": _logged}),
+        Lie(layout.CATALOG, "something behind its end", {"": _append}),
+        Lie("catalog.sqlite-wal", "a change in the log", {"listing": _write_log}),
         Lie(
             "catalog.sqlite-wal",
             "noise",
@@ -332,26 +338,26 @@ def _overwrite(forge: Forge, writes: list[tuple[int, bytes]]) -> None:
     forge.replace(layout.CATALOG, bytes(data))
 
 
-def _appended(forge: Forge) -> None:
+def _append(forge: Forge) -> None:
     forge.replace(layout.CATALOG, forge.path(layout.CATALOG).read_bytes() + bytes(4096))
 
 
-def _logged(forge: Forge) -> None:
+def _write_log(forge: Forge) -> None:
     """A write-ahead log with a hostile change that is not in the catalog yet, and a checksum of both together."""
     from imseek.data import checksums
 
-    catalog, kept = forge.path(layout.CATALOG), forge.path("kept")
-    kept.mkdir()
+    catalog, aside = forge.path(layout.CATALOG), forge.path("aside")
+    aside.mkdir()
     with closing(sqlite3.connect(catalog, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         row = "'dead', NULL, NULL, NULL, 0, 0, '', 0, 0, 1.0"
         connection.execute(f"INSERT INTO files VALUES ('{forge.thesis}', {row})")
         for name in (layout.CATALOG, "catalog.sqlite-wal"):
-            shutil.copy(forge.path(name), kept / name)
+            shutil.copy(forge.path(name), aside / name)
         written = checksums.of_catalog(forge.root)
     for name in (layout.CATALOG, "catalog.sqlite-wal"):
-        (kept / name).replace(forge.path(name))
-    kept.rmdir()
+        (aside / name).replace(forge.path(name))
+    aside.rmdir()
     forge.edit(
         layout.CHECKSUMS,
         lambda d: d["files"].update({layout.CATALOG: {"size": written.size, "sha256": written.sha256}}),

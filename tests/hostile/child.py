@@ -28,8 +28,10 @@ from urllib.parse import unquote, urlsplit
 _ADDRESS_SPACE: Final = 2 << 30
 #: Largest file that a child may write, in bytes: what copies /dev/zero must not fill the disk.
 _FILE_SIZE: Final = 1 << 30
-#: CPU seconds in which a child that is alive advances at least once per time limit.
-_ADVANCE: Final = 0.02
+#: A child that neither ran nor waited for a processor for so many seconds waits for what never comes.
+_BLOCKED: Final = 2.0
+#: How often to look, in seconds.
+_POLL: Final = 0.25
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 _SOCKETS: Final = frozenset(
@@ -88,7 +90,7 @@ class AuditHook:
 
     def _look(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
-            self._opened(args[0], args[1], args[2])
+            self._check_open(args[0], args[1], args[2])
         elif event in _FOLDERS:
             self._check("outside read", event, _real(args[0] if args[0] is not None else "."), self._reads)
         elif event in _NAMES:
@@ -112,7 +114,7 @@ class AuditHook:
         elif event == "ctypes.dlopen" and args[0] is not None:
             self._check("code", event, _real(args[0]), self._reads)
 
-    def _opened(self, path: Any, mode: str | None, flags: int) -> None:
+    def _check_open(self, path: Any, mode: str | None, flags: int) -> None:
         if isinstance(path, int):
             return
         writing = flags & _WRITING if mode is None else not {"w", "a", "x", "+"}.isdisjoint(mode)
@@ -237,17 +239,17 @@ def _limit(seconds: float) -> None:
 
 
 def _supervise(pid: int, seconds: float) -> dict[str, Any]:
-    """Wait for a child. It hangs where it uses more CPU than ``seconds``, or advances by none of it for so long: the
-    machine may be busy with others."""
-    begin = advance = time.monotonic()
+    """Wait for a child. It hangs where it uses more CPU than ``seconds``, or sleeps without an end: the time on the
+    clock says nothing, since the machine may be busy with others."""
+    begin = awake = time.monotonic()
     used, hang = 0.0, False
     process = os.pidfd_open(pid)
     try:
-        while not select.select([process], [], [], 0.25)[0]:
-            now, cpu = time.monotonic(), _cpu(pid)
-            if cpu >= used + _ADVANCE:
-                used, advance = cpu, now
-            if cpu > seconds or now - advance > seconds:
+        while not select.select([process], [], [], _POLL)[0]:
+            state, cpu = _progress(pid)
+            if cpu > used or state == b"R":
+                used, awake = cpu, time.monotonic()
+            if cpu > seconds or time.monotonic() - awake > min(seconds, _BLOCKED):
                 hang = True
                 with suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
@@ -266,13 +268,13 @@ def _supervise(pid: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _cpu(pid: int) -> float:
-    """CPU seconds of a process so far; those of one that has just ended are not asked for."""
+def _progress(pid: int) -> tuple[bytes, float]:
+    """State and CPU seconds of a process; of one that has just ended, whatever lets it be asked again."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return b"R", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(name: str) -> int:

@@ -185,6 +185,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
             f"export OUT/folder --format imagefolder {_C}",
             f"export OUT/web --format webdataset {_C}",
             f"export OUT/links --format imagefolder --link hard {_C}",
+            f"export OUT/symbolic --format imagefolder --link symbolic {_C}",
         ),
     ),
     Command(
@@ -242,7 +243,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         ),
     ),
     Command("forget", "write", (f"probe drop warmth {_C}", f"source remove 1 {_C}")),
-    Command("relocate", "write", (f"source relocate 1 TOOLS/more {_C}", f"jobs cancel 1 {_C}")),
+    Command("relocate", "write", (f"jobs cancel 1 {_C}", f"source relocate 1 TOOLS/more {_C}")),
     Command("apply", "write", (f"apply TOOLS/plan.json --yes {_C}",), acts=True),
     Command("undo", "write", (f"undo --yes {_C}",), acts=True),
     Command("delete", "write", (f"undo --yes {_C}", "collection delete ROOT --yes"), acts=True, moves=True),
@@ -258,8 +259,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
 BY_NAME: Final = {command.name: command for command in COMMANDS}
 
 
-def run(name: str, folders: dict[str, str]) -> int:
-    """Run a command. Its exit code is the first that the command line does not document, else the last."""
+def run(name: str, folders: dict[str, str], call: int | None = None) -> int:
+    """Run a command, or one ``call`` of it. The exit code is the first that is not documented, else the last."""
     from imseek.data import merge, snapshots
     from imseek.ui.cli import main
 
@@ -268,15 +269,15 @@ def run(name: str, folders: dict[str, str]) -> int:
     if callable(calls):
         return calls(folders["ROOT"], folders["OUT"])
     code = 0
-    for call in calls:
-        code = main([filled(argument, folders) for argument in call.split()])
-        print(f"[{code}] {call}", flush=True)
+    for line in calls if call is None else calls[call : call + 1]:
+        code = main([expand(argument, folders) for argument in line.split()])
+        print(f"[{code}] {line}", flush=True)
         if code not in EXIT_CODES:
             break
     return code
 
 
-def filled(argument: str, folders: dict[str, str]) -> str:
+def expand(argument: str, folders: dict[str, str]) -> str:
     """An argument of a call with the paths that it stands for."""
     for name, path in folders.items():
         argument = argument.replace(name, os.fspath(path))

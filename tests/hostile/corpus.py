@@ -11,7 +11,7 @@ from hostile.arrays import archive_lies, array_lies
 from hostile.catalog_rows import row_lies
 from hostile.catalog_schema import schema_lies
 from hostile.documents import document_lies, large_lies
-from hostile.entries import entry_lies
+from hostile.entries import content_lies, file_lies, folder_lies
 from hostile.forge import Forge
 from hostile.indexes import index_lies
 from hostile.lies import Lie, Tell
@@ -34,8 +34,25 @@ _FREE: Final = {
 }
 
 
-def corpus(root: Path) -> list[Lie]:
-    """The lies about the sound collection at ``root``, of which each is told in a copy."""
+#: Parts of the corpus.
+PARTS: Final = (
+    "files",
+    "contents",
+    "folders",
+    "documents",
+    "documents alone",
+    "large documents",
+    "arrays",
+    "tables",
+    "indexes",
+    "catalog",
+    "backups",
+    "records",
+)
+
+
+def corpus(root: Path) -> dict[str, list[Lie]]:
+    """The lies about the sound collection at ``root``, of which each is told in a copy, by :data:`PARTS`."""
     paths = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
     by_kind = kinds(paths)
     live = {kind: _live(root, found) for kind, found in by_kind.items()}
@@ -51,32 +68,42 @@ def corpus(root: Path) -> list[Lie]:
     npy = {kind: live[kind] for kind in ("ids", "img_emb", "text_emb", layout.DEAD, "parts")}
     npy |= {kind: live[kind] for kind in ("index/covered.npy", "index/lists.npy")}
     lines = [json.loads(line) for line in (root / journal).read_bytes().splitlines()]
-    in_catalog = [*schema_lies(root / layout.CATALOG), *row_lies(root / layout.CATALOG)]
-    return [
-        *entry_lies({**live, **ABSENT}, folders(root)),
-        *(one for kind, names in sealed.items() for one in _documents(root, kind, names)),
-        *_alone(root),
-        *large_lies({kind: names[0] for kind, names in sealed.items()}),
-        *large_lies({layout.ADDRESS: layout.ADDRESS, layout.UNDO: journal}),
-        *array_lies(npy),
-        *archive_lies({"index/truth.npz": live["index/truth.npz"]}, verify=True),
-        *archive_lies({kind: live[kind] for kind in ("cache/duplicates", "cache/tiles")}, verify=False),
-        *table_lies({"metadata": live["metadata"], "columns": live["columns"]}),
-        *index_lies(part),
-        *in_catalog,
-        *(_in_backups(one) for one in in_catalog if one.kind in _IN_BACKUPS),
-        *address_lies(),
-        *journal_lies(journal, [{k: v for k, v in line.items() if k != "sum"} for line in lines]),
-        *log_lies(live[layout.JOBS]),
-        *name_lies(),
-    ]
+    catalog = root / layout.CATALOG
+    in_catalog = [*schema_lies(catalog), *row_lies(catalog)]
+    files = {**live, **ABSENT}
+    return {
+        "files": file_lies(files),
+        "contents": content_lies(files),
+        "folders": folder_lies(folders(root)),
+        "documents": [one for kind, names in sealed.items() for one in _documents(root, kind, names)],
+        "documents alone": _alone(root),
+        "large documents": [
+            *large_lies({kind: names[0] for kind, names in sealed.items()}),
+            *large_lies({layout.ADDRESS: layout.ADDRESS, layout.UNDO: journal}),
+        ],
+        "arrays": [
+            *array_lies(npy),
+            *archive_lies({"index/truth.npz": live["index/truth.npz"]}, verify=False),
+            *archive_lies({kind: live[kind] for kind in ("cache/duplicates", "cache/tiles")}, verify=False),
+        ],
+        "tables": table_lies({"metadata": live["metadata"], "columns": live["columns"]}),
+        "indexes": index_lies(part),
+        "catalog": in_catalog,
+        "backups": [_in_backups(one) for one in in_catalog if one.kind in _IN_BACKUPS],
+        "records": [
+            *address_lies(),
+            *journal_lies(journal, [{k: v for k, v in line.items() if k != "sum"} for line in lines]),
+            *log_lies(live[layout.JOBS]),
+            *name_lies(),
+        ],
+    }
 
 
 def _documents(root: Path, kind: str, names: list[str]) -> list[Lie]:
     documents = {name: durable.unseal((root / name).read_bytes()) for name in names}
     # What lies within listed files is compared with checksums; whether it makes sense is for who reads it.
-    stated = "/" not in names[0]
-    return document_lies(kind, documents, verify=stated, free=_FREE.get(kind, frozenset()))
+    top = "/" not in names[0]
+    return document_lies(kind, documents, verify=top, free=_FREE.get(kind, frozenset()))
 
 
 def _alone(root: Path) -> list[Lie]:

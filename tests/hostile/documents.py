@@ -64,12 +64,12 @@ def document_lies(
     Members in ``free`` say nothing that anything depends on: what their values are is nobody's business. ``before`` is
     done to the collection first.
     """
-    told = [
+    triples = [
         (lie, f"{name}: {label}", tell if before is None else _after(before, tell))
         for name, document in documents.items()
         for lie, label, tell in (*value_lies(name, document, free=free, edit=_edit), *_whole(name, document))
     ]
-    return gather(kind, told, verify=verify)
+    return gather(kind, triples, verify=verify)
 
 
 def _after(before: Tell, tell: Tell) -> Tell:
@@ -96,12 +96,12 @@ def value_lies(
         if key[0] in free:
             continue
         label = ".".join(map(str, key))
-        wanted = dict(_ANY)
+        values_by_name = dict(_ANY)
         if isinstance(value, str):
-            wanted |= _TEXTS
+            values_by_name |= _TEXTS
         elif isinstance(value, bool | int | float):
-            wanted |= _NUMBERS
-        for lie, values in wanted.items():
+            values_by_name |= _NUMBERS
+        for lie, values in values_by_name.items():
             for n, make in enumerate(values):
                 yield lie, f"{label}={n}", _setting(name, key, make, edit)
         yield "missing", label, _dropping(name, key, edit)
@@ -181,7 +181,7 @@ def large_lies(names: Mapping[str, str]) -> list[Lie]:
     """Documents of 200 MB, one for each kind of file: a list of numbers, one text, and blanks."""
     size = 200 << 20
 
-    def filled(name: str, begin: bytes, block: bytes, end: bytes) -> Tell:
+    def fill(name: str, begin: bytes, block: bytes, end: bytes) -> Tell:
         def tell(forge: Forge) -> None:
             forge.clear(name).write_bytes(begin + block * (size // len(block)) + end)
 
@@ -192,10 +192,10 @@ def large_lies(names: Mapping[str, str]) -> list[Lie]:
             kind,
             "200 MB",
             {
-                "numbers": filled(name, b'{"format": 1, "a": [', b"0,", b"0]}"),
-                "text": filled(name, b'{"format": 1, "a": "', b"x", b'"}'),
-                "blanks": filled(name, b'{"format": 1', b" ", b"}"),
-                "lists": filled(name, b"[", b"[],", b"0]"),
+                "numbers": fill(name, b'{"format": 1, "a": [', b"0,", b"0]}"),
+                "text": fill(name, b'{"format": 1, "a": "', b"x", b'"}'),
+                "blanks": fill(name, b'{"format": 1', b" ", b"}"),
+                "lists": fill(name, b"[", b"[],", b"0]"),
             },
             slow=True,
         )

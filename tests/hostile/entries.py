@@ -7,7 +7,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hostile.forge import Forge
 from hostile.lies import Lie, Tell
@@ -16,28 +16,40 @@ from imseek.data import layout
 Put: TypeAlias = Callable[[Forge, str], object]
 
 
-def entry_lies(files: Mapping[str, str], folders: Sequence[str]) -> list[Lie]:
-    """Each lie about each of ``files`` (a path for each kind) and each of ``folders``."""
+def file_lies(files: Mapping[str, str]) -> list[Lie]:
+    """Each thing that is no file of the collection's own, in place of each of ``files``: a path for each kind."""
     return [
-        *(
-            Lie(kind, name, {path: _bound(put, path)}, verify=name not in _UNSEEN)
-            for kind, path in files.items()
-            for name, put in _FILE.items()
-        ),
-        *(
-            Lie(kind, name, {path: _bound(put, path)}, verify=kind not in _DISPENSABLE, family="content")
-            for kind, path in files.items()
-            for name, put in _CONTENT.items()
-        ),
-        *(
-            Lie(f"{folder}/", name, {folder: _bound(put, folder)})
-            for folder in folders
-            for name, put in _FOLDER.items()
-        ),
+        Lie(kind, name, {path: _bind(put, path)}, verify=name != _SAME and kind not in _LEFTOVERS)
+        for kind, path in files.items()
+        for name, put in _FILE.items()
     ]
 
 
-def _bound(put: Put, path: str) -> Tell:
+def content_lies(files: Mapping[str, str]) -> list[Lie]:
+    """Content that is none, in each of ``files``."""
+    return [
+        Lie(kind, name, {path: _bind(put, path)}, verify=kind not in _ANY_CONTENT, family="content")
+        for kind, path in files.items()
+        for name, put in _CONTENT.items()
+    ]
+
+
+def folder_lies(folders: Sequence[str]) -> list[Lie]:
+    """Links, pipes, files and strange content in place of each of ``folders``."""
+    return [
+        Lie(f"{folder}/", name, {folder: _bind(put, folder)}, verify=_is_seen(folder, name))
+        for folder in folders
+        for name, put in _FOLDER.items()
+    ]
+
+
+def _is_seen(folder: str, name: str) -> bool:
+    """Whether ``verify`` must see a lie about a folder: in those of leftovers, odd names are as good as others."""
+    holds = name.startswith("holds")
+    return name != "holds deep folders" and not (holds and folder.split("/")[0] not in layout.LISTED_FOLDERS)
+
+
+def _bind(put: Put, path: str) -> Tell:
     return lambda forge: put(forge, path)
 
 
@@ -94,8 +106,8 @@ def _socket(forge: Forge, name: str) -> None:
     before = Path.cwd()
     os.chdir(path.parent)  # The address of a socket has about a hundred bytes.
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
     finally:
         os.chdir(before)
 
@@ -131,7 +143,11 @@ _FILE: dict[str, Put] = {
     "hard link to any canary": _hard_thesis,
 }
 #: A hard link to a file of the same content is that file as far as a reader can tell. It must not be written through.
-_UNSEEN = {"hard link to a canary with its content"}
+_SAME: Final = "hard link to a canary with its content"
+#: Kinds of files that a writer removes, whatever they are, and nobody reads.
+_LEFTOVERS: Final = frozenset(
+    {"cache/duplicates", "cache/tiles", layout.JOBS, layout.STAGING, "catalog.sqlite.damaged"}
+)
 
 
 # -- content ---------------------------------------------------------------------------------------------------
@@ -159,17 +175,8 @@ def _sparse(forge: Forge, name: str) -> None:
 
 
 _CONTENT: dict[str, Put] = {"empty": _empty, "half": _half, "noise": _noise, "sparse terabyte": _sparse}
-#: Files that are no part of what a collection says: their content may be anything.
-_DISPENSABLE = {
-    layout.LOCK,
-    "cache/duplicates",
-    "cache/tiles",
-    layout.JOBS,
-    layout.UNDO,
-    layout.STAGING,
-    *layout.CATALOG_COMPANIONS,
-    "catalog.sqlite.damaged",
-}
+#: Kinds of files that are no part of what a collection says: their content may be anything.
+_ANY_CONTENT: Final = frozenset({layout.LOCK, layout.UNDO, *layout.CATALOG_COMPANIONS, *_LEFTOVERS})
 
 
 # -- in place of a folder --------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def end_findings(code: int, out: bytes, err: bytes, *, hang: bool, memory: int) 
     text = out + err
     last = (err.strip().splitlines() or [b""])[-1][:300].decode("utf-8", "replace")
     if hang:
-        yield Finding("hang", f"more than {SECONDS:g} seconds")
+        yield Finding("hang", f"it waits without an end, or takes more than {SECONDS:g} s of CPU")
     elif code < 0:
         yield Finding("crash", f"signal {-code}")
     elif code not in EXIT_CODES or _TRACEBACK.search(text):

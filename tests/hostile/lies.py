@@ -36,14 +36,14 @@ class Lie:
 
 def gather(
     kind: str,
-    told: Iterable[tuple[str, str, Tell]],
+    triples: Iterable[tuple[str, str, Tell]],
     *,
     verify: bool = True,
     scans: bool = False,
     family: str = "",
 ) -> list[Lie]:
-    """Lies of one kind from (name, variant, function), those of one name as variants."""
+    """Lies of one kind from (name, variant, function) triples, those of one name as variants."""
     variants: dict[str, dict[str, Tell]] = {}
-    for name, label, tell in told:
+    for name, label, tell in triples:
         variants.setdefault(name, {})[label] = tell
     return [Lie(kind, name, found, verify, scans, family=family) for name, found in variants.items()]

@@ -41,9 +41,9 @@ def address_lies() -> list[Lie]:
 
     def put(url: str, *, alone: bool) -> Tell:
         def tell(forge: Forge) -> None:
-            filled = url.replace("PORT", str(forge.port)).replace("HOME", str(forge.arena.home))
+            text = url.replace("PORT", str(forge.port)).replace("HOME", str(forge.arena.home))
             uuid = forge.read(layout.COLLECTION)["uuid"]
-            forge.write(layout.ADDRESS, {"format": 2, "uuid": uuid, "url": filled})
+            forge.write(layout.ADDRESS, {"format": 2, "uuid": uuid, "url": text})
             if alone:
                 forge.edit(layout.COLLECTION, lambda d: d.update(format=2))
                 for name in (layout.CATALOG, layout.CURRENT, layout.CHECKSUMS, *layout.BACKUPS):
@@ -73,12 +73,12 @@ _PATHS: Final = ("path", "full", "keeper", "to", "to_base")
 def journal_lies(name: str, lines: list[Document]) -> list[Lie]:
     """Lies in the journal ``name``, whose lines are these: where files were, where they are now, and what they were."""
     intent = next(line for line in lines if line["do"] == "mean")
-    told = [
+    triples = [
         *value_lies(name, {k: v for k, v in intent.items() if k not in ("do", *_PATHS)}, edit=_edit),
         *_paths(name),
         *_lines(name),
     ]
-    return gather("undo", told, verify=False)
+    return gather("undo", triples, verify=False)
 
 
 def _put(forge: Forge, name: str, lines: list[Document]) -> None:
@@ -104,8 +104,8 @@ def _paths(name: str) -> Iterator[tuple[str, str, Tell]]:
     def put(**members: bytes) -> Tell:
         def tell(forge: Forge) -> None:
             home = bytes(forge.arena.home)
-            filled = {key: value.replace(b"HOME", home) for key, value in members.items()}
-            coded = {key: base64.b64encode(value).decode() for key, value in filled.items()}
+            text = {key: value.replace(b"HOME", home) for key, value in members.items()}
+            coded = {key: base64.b64encode(value).decode() for key, value in text.items()}
             _edit(forge, name, lambda line: line.update({**coded, "mode": 0o104755}))
 
         return tell

@@ -12,7 +12,7 @@ from typing import Final
 
 from hostile.arena import Arena
 from hostile.findings import Finding, Outcome, end_findings, leaks
-from hostile.watch import Listener, canaries
+from hostile.watch import Listener, above, canaries
 
 _OPENED: Final = re.compile(r"(?:open|openat|openat2|creat)\(.*\)\s+= \d+<(?P<path>[^>]*)>")
 _CONNECTED: Final = re.compile(r"connect\(.*(?P<address>sa_family=AF_INET6?, .*)\}")
@@ -59,11 +59,11 @@ def trace(
 
 
 def _calls(arena: Arena, spare: Sequence[Path], log: Path) -> Iterator[Finding]:
-    apart = [str(path) for path in (*spare, *arena.writable(), arena.photos)]
+    apart = [str(path) for path in (*spare, *arena.writable(), *arena.inputs)]
     for line in log.read_text(errors="replace").splitlines():
         if (call := _OPENED.search(line)) is not None:
             path = call["path"]
-            inside = path.startswith(f"{arena.root}/")
+            inside = path.startswith(f"{arena.root}/") and Path(path) not in above(spare)
             if inside and not any(path == one or path.startswith(f"{one}/") for one in apart):
                 yield Finding("canary read", f"strace: {path}")
         elif (call := _CONNECTED.search(line)) is not None:

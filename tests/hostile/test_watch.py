@@ -16,9 +16,9 @@ from hostile.watch import Listener, observe
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    made = Arena(tmp_path_factory.mktemp("watch") / "arena")
-    made.make()
-    return made
+    arena = Arena(tmp_path_factory.mktemp("watch") / "arena")
+    arena.make()
+    return arena
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Any
 
 from hostile import sample
 from hostile.arena import Arena
-from hostile.commands import MODULES, Command, filled
+from hostile.commands import MODULES, Command, expand
 from hostile.corpus import ABSENT, corpus
 from hostile.findings import Outcome
 from hostile.forge import Forge
@@ -28,7 +28,7 @@ from hostile.watch import Listener, observe
 class Trial:
     """A lie in one of its variants, the command that met it, and what came of it.
 
-    ``missed`` tells that `verify` said that all is well though it should not have.
+    ``missed``: `verify` reported no problem where it must report one.
     """
 
     lie: Lie
@@ -67,18 +67,20 @@ class Ground:
         self._stack.close()
         _remove(self.arena.root)
 
-    def corpus(self) -> list[Lie]:
-        """All lies about the sound collection."""
+    def corpus(self) -> dict[str, list[Lie]]:
+        """All lies about the sound collection, by part of the corpus."""
         return corpus(self.sound)
 
-    def run(self, lie: Lie, variant: str, command: Command) -> Trial:
-        """Tell a lie in a fresh copy, and run a command over it."""
+    def run(self, lie: Lie, variant: str, command: Command, call: int | None = None) -> Trial:
+        """Tell a lie in a fresh copy, and run a command over it, or one call of the command."""
         self._renew()
         lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
-        outcome = self._observe(command)
+        outcome = self._observe(command, call)
         if lie.scans:  # Looking where pictures are said to lie is what sources are for.
-            kept = tuple(one for one in outcome.findings if one.kind not in ("canary read", "outside read"))
-            outcome = replace(outcome, findings=kept)
+            findings = tuple(
+                one for one in outcome.findings if one.kind not in ("canary read", "outside read")
+            )
+            outcome = replace(outcome, findings=findings)
         missed = command.name == "verify" and lie.verify and outcome.code == 0
         return Trial(lie, variant, command, outcome, missed)
 
@@ -92,7 +94,7 @@ class Ground:
         self._renew()
         lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
         assert not callable(command.calls)
-        argv = [filled(argument, self._folders) for argument in command.calls[0].split()]
+        argv = [expand(argument, self._folders) for argument in command.calls[0].split()]
         program = [sys.executable, "-P", "-m", "imseek", *argv]
         outcome = trace(self.arena, self._listener, program, spare=self._spare(command))
         return Trial(
@@ -111,14 +113,14 @@ class Ground:
         spare = [self.root.parent if command.moves else self.root]
         return [*spare, self.arena.photos] if command.acts else spare
 
-    def _observe(self, command: Command) -> Outcome:
+    def _observe(self, command: Command, call: int | None = None) -> Outcome:
         pictures = [] if command.acts else [path for path in self.arena.photos.rglob("*") if path.is_file()]
         return observe(
             self._runner,
             self._listener,
             self.arena,
             "hostile.commands:run",
-            {"name": command.name, "folders": self._folders},
+            {"name": command.name, "folders": self._folders, "call": call},
             spare=self._spare(command),
             pictures=pictures,
         )
@@ -126,7 +128,7 @@ class Ground:
     def _make_sound(self) -> None:
         arena, root = self.arena, self.root
         root.parent.mkdir(parents=True)
-        made = observe(
+        outcome = observe(
             self._runner,
             self._listener,
             arena,
@@ -135,7 +137,7 @@ class Ground:
             spare=[root, arena.photos, arena.tools],
             seconds=60,
         )
-        assert not made.findings, (made.findings, made.err.decode())
+        assert not outcome.findings, (outcome.findings, outcome.err.decode())
         os.mkfifo(arena.tools / "pipe")
         root.rename(self.sound)
         shutil.copytree(arena.photos, self._photos)

@@ -97,7 +97,7 @@ class Canaries:
 
     def _is_canary(self, path: Path) -> bool:
         """Whether nobody may read a path below a watched folder, which may be one of the arena's own folders."""
-        own = (*self._spare, *self._arena.own, *self._arena.given)
+        own = (*self._spare, *self._arena.own, *self._arena.inputs)
         return path not in self._above and not any(path.is_relative_to(one) for one in own)
 
     def _changes(self, after: Mapping[Path, _State]) -> Iterator[Finding]:
