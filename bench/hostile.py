@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from hostile.commands import COMMANDS, Command
+from hostile.corpus import PARTS
 from hostile.findings import KINDS, Finding
 from hostile.lies import Lie
 from hostile.trial import Ground, Trial
@@ -41,8 +42,9 @@ def main() -> None:
         Ground(Path(base)) as ground,
         (options.json or Path("/dev/null")).open("w") as out,
     ):
-        told = [lie for lies in ground.corpus().values() for lie in lies]
-        lies = [lie for lie in told if options.only in str(lie) and (options.slow or not lie.slow)]
+        corpus = ground.corpus()
+        lies = [lie for part in options.corpus or corpus for lie in corpus[part]]
+        lies = [lie for lie in lies if options.only in str(lie) and (options.slow or not lie.slow)]
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
         for lie in lies:
@@ -69,6 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--variants", type=int, default=1)
     parser.add_argument("--reads", type=int, default=3)
     parser.add_argument("--writes", type=int, default=4)
+    parser.add_argument("--corpus", nargs="*", choices=PARTS, help="parts of the corpus (all)")
     parser.add_argument("--only", default="", help="a part of the name of a lie")
     parser.add_argument("--whole", action="store_true", help="all calls of a command, and not one of them")
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")

@@ -225,5 +225,5 @@ def _archives() -> Iterator[tuple[str, str, Callable[[dict[str, Array]], bytes]]
 
 def _bomb(arrays: dict[str, Array]) -> bytes:
     """A gigabyte and more of zeros in a megabyte."""
-    (name, array), *_ = arrays.items()
+    name, array = next((name, array) for name, array in arrays.items() if array.ndim)
     return npz({f"{name}.npy": header(array[:0], shape=(1 << 30,)) + bytes(1 << 30)})

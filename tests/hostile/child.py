@@ -180,7 +180,8 @@ def _database(name: Any) -> str | None:
 def main(modules: Sequence[str]) -> None:
     """Import ``modules``, then answer requests until stdin ends."""
     for module in modules:
-        pkgutil.resolve_name(module)
+        with suppress(AttributeError, ImportError):  # What a package calls a module may be none.
+            pkgutil.resolve_name(module)
     gc.freeze()
     print(json.dumps({"memory": _memory()}), flush=True)
     for line in sys.stdin:

@@ -12,38 +12,14 @@ from hostile.findings import EXIT_CODES
 
 Kind: TypeAlias = Literal["read", "write", "care"]
 
-#: What the fork server imports, so that children need not.
+#: What the fork server imports beside all that the making of the sample has imported, so that children need not.
 MODULES: Final = (
-    "duckdb",
-    "faiss",
-    "imseek.captions",
-    "imseek.clusters",
-    "imseek.collection",
-    "imseek.curate.acts.apply",
-    "imseek.curate.acts.undo",
-    "imseek.curate.finding",
-    "imseek.data.archiving.taking",
-    "imseek.data.repair",
-    "imseek.data.snapshots",
-    "imseek.data.verify",
-    "imseek.dataset",
-    "imseek.encoders.fake",
-    "imseek.explore.clusters.fitting",
-    "imseek.explore.outliers",
-    "imseek.export",
-    "imseek.indexer.pipeline",
-    "imseek.labels",
-    "imseek.maps",
-    "imseek.probes",
-    "imseek.search.engine",
-    "imseek.search.where.filters",
     "hostile.warm",
+    "imseek.backup",
+    "imseek.export",
+    "imseek.report",
     "imseek.ui.http.app",
     "imseek.upkeep",
-    "PIL.PngImagePlugin",
-    "pyarrow.parquet",
-    "sklearn.linear_model",
-    "sqlglot",
     "starlette.testclient",
 )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,8 @@ from probing import album
 NAME = "stranger"
 #: A folder of pictures that no collection knows yet.
 MORE = "more"
+#: A list of the modules that it took to make the sample.
+MODULES = "modules.json"
 
 
 def make(root: str, photos: str, out: str) -> int:
@@ -75,7 +79,14 @@ def make(root: str, photos: str, out: str) -> int:
     assert judgements.read(collection), "there is a judgement"
     assert reader.current.caption_space is not None
     reader.close()
+    (files / MODULES).write_text(json.dumps([name for name in sys.modules if _is_importable(name)]))
     return 0
+
+
+def _is_importable(name: str) -> bool:
+    module = sys.modules[name]
+    dotted = all(part.isidentifier() for part in name.split("."))
+    return dotted and not name.startswith("__") and getattr(module, "__spec__", None) is not None
 
 
 def _command(*arguments: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -56,9 +57,11 @@ class Ground:
     def __enter__(self) -> Ground:
         self.arena.make()
         with ExitStack() as stack:
-            self._runner = stack.enter_context(Runner(self.arena, MODULES))
             self._listener = stack.enter_context(Listener())
-            self._make_sound()
+            with Runner(self.arena, MODULES) as runner:
+                self._make_sound(runner)
+            modules = json.loads((self.arena.tools / sample.MODULES).read_text())
+            self._runner = stack.enter_context(Runner(self.arena, [*MODULES, *modules]))
             self._plant()
             self._stack = stack.pop_all()
         return self
@@ -125,11 +128,11 @@ class Ground:
             pictures=pictures,
         )
 
-    def _make_sound(self) -> None:
+    def _make_sound(self, runner: Runner) -> None:
         arena, root = self.arena, self.root
         root.parent.mkdir(parents=True)
         outcome = observe(
-            self._runner,
+            runner,
             self._listener,
             arena,
             "hostile.sample:make",
