@@ -32,14 +32,15 @@ _SYSTEM: Final = (
 class Arena:
     """A folder with all that a run may use, and canaries beside that it may not.
 
-    A run may read and write below :attr:`library`, ``out``, ``cwd``, ``cache`` and ``tmp``, and read ``photos``.
-    Everything else in the arena is a canary.
+    ``library`` is imseek's own home, where it keeps what it likes. ``shared`` is for what strangers made, with a canary
+    beside. A run may write to :attr:`own` and read :attr:`inputs`; everything else in the arena is a canary.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
         self.home = self.root / "home"
         self.library = self.root / "library"
+        self.shared = self.root / "shared"
         self.photos = self.root / "photos"
         self.canary = self.root / "canary"
         #: What a run may read beside pictures: plans, vectors, a pipe.
@@ -49,11 +50,11 @@ class Arena:
         #: Folders that a run may read.
         self.inputs = (self.photos, self.tools)
         #: Folders that a run may write to.
-        self.own = (self.cwd, self.out, self.root / "cache", self.root / "tmp")
+        self.own = (self.library, self.cwd, self.out, self.root / "cache", self.root / "tmp")
 
     def make(self) -> None:
         """Make the folders, and the canaries that every arena has."""
-        for folder in (self.home, self.library, self.photos, self.canary, self.tools, *self.own):
+        for folder in (self.home, self.shared, self.canary, *self.inputs, *self.own):
             folder.mkdir(parents=True, exist_ok=True)
         self.plant(
             {
@@ -62,7 +63,7 @@ class Arena:
                 self.home / ".pgpass": b"*:*:*:*:a password",
                 self.home / ".config/autostart/other.desktop": b"[Desktop Entry]",
                 self.root / "canary.txt": b"beside the library",
-                self.library / "canary.txt": b"in the library",
+                self.shared / "canary.txt": b"beside what is shared",
             }
         )
         (self.home / ".ssh/id_rsa").chmod(0o600)

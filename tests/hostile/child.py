@@ -25,7 +25,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
 #: Address space that a child may add to that of the server, in bytes.
-_ADDRESS_SPACE: Final = 2 << 30
+_ADDRESS_SPACE: Final = 3 << 30
 #: Largest file that a child may write, in bytes: what copies /dev/zero must not fill the disk.
 _FILE_SIZE: Final = 1 << 30
 #: A child that neither ran nor waited for a processor for so many seconds waits for what never comes.

@@ -40,6 +40,8 @@ _LIGHT = frozenset(
         "rename",
     }
 )
+#: How often the user has said that the collection is to be trusted.
+_TRUSTED = 0.75
 #: Failures that a message shows.
 _SHOWN = 40
 
@@ -197,7 +199,8 @@ def _meet(ground: Ground, lie: Lie, chance: random.Random) -> Trial:
     weights = [8 if command.name in _LIGHT else 1 for command in commands]
     (command,) = chance.choices(commands, weights)
     call = None if callable(command.calls) else chance.randrange(len(command.calls))
-    return ground.run(lie, chance.choice(sorted(lie.variants)), command, call)
+    variant, trusted = chance.choice(sorted(lie.variants)), chance.random() < _TRUSTED
+    return ground.run(lie, variant, command, call, trusted=trusted)
 
 
 def _report(bad: list[Trial], trials: list[Trial], seed: str) -> str:

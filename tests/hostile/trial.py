@@ -50,9 +50,10 @@ class Ground:
 
     def __init__(self, base: Path) -> None:
         self.arena = Arena(base / "arena")
-        self.root = self.arena.library / "collections" / sample.NAME
+        self.root = self.arena.shared / sample.NAME
         self.sound = base / "sound"
         self._photos = base / "photos"
+        self._library = base / "library"
 
     def __enter__(self) -> Ground:
         self.arena.make()
@@ -74,9 +75,14 @@ class Ground:
         """All lies about the sound collection, by part of the corpus."""
         return corpus(self.sound)
 
-    def run(self, lie: Lie, variant: str, command: Command, call: int | None = None) -> Trial:
-        """Tell a lie in a fresh copy, and run a command over it, or one call of the command."""
-        self._renew()
+    def run(
+        self, lie: Lie, variant: str, command: Command, call: int | None = None, *, trusted: bool = True
+    ) -> Trial:
+        """Tell a lie in a fresh copy, and run a command over it, or one call of the command.
+
+        ``trusted``: the user has said before that the collection is to be trusted; else it was never seen.
+        """
+        self._renew(trusted=trusted)
         lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
         outcome = self._observe(command, call)
         if lie.scans:  # Looking where pictures are said to lie is what sources are for.
@@ -113,7 +119,7 @@ class Ground:
         return {name: str(path) for name, path in folders.items()}
 
     def _spare(self, command: Command) -> list[Path]:
-        spare = [self.root.parent if command.moves else self.root]
+        spare = [self.arena.shared if command.moves else self.root]
         return [*spare, self.arena.photos] if command.acts else spare
 
     def _observe(self, command: Command, call: int | None = None) -> Outcome:
@@ -130,20 +136,24 @@ class Ground:
 
     def _make_sound(self, runner: Runner) -> None:
         arena, root = self.arena, self.root
-        root.parent.mkdir(parents=True)
+        # Named as collections of the library are, and reached through a link that the user made.
+        link = arena.library / "collections" / sample.NAME
+        link.parent.mkdir()
+        link.symlink_to(root)
         outcome = observe(
             runner,
             self._listener,
             arena,
             "hostile.sample:make",
             {"root": str(root), "photos": str(arena.photos), "out": str(arena.tools)},
-            spare=[root, arena.photos, arena.tools],
+            spare=[root, *arena.inputs],
             seconds=60,
         )
         assert not outcome.findings, (outcome.findings, outcome.err.decode())
         os.mkfifo(arena.tools / "pipe")
         root.rename(self.sound)
         shutil.copytree(arena.photos, self._photos)
+        shutil.copytree(arena.library, self._library, symlinks=True)
         self._pictures = _signature(arena.photos)
 
     def _plant(self) -> None:
@@ -164,12 +174,17 @@ class Ground:
         arena.make()
         self._canaries = self._signature()
 
-    def _renew(self) -> None:
-        """A fresh copy of the collection; pictures and canaries as they were."""
-        for path in self.root.parent.iterdir():
-            _remove(path)
+    def _renew(self, *, trusted: bool = True) -> None:
+        """A fresh copy of the collection; the library, pictures and canaries as they were."""
         for folder in self.arena.own:
             for path in folder.iterdir():
+                _remove(path)
+        shutil.copytree(self._library, self.arena.library, symlinks=True, dirs_exist_ok=True)
+        if not trusted:
+            for record in self.arena.library.glob("trusted/*"):
+                record.unlink()
+        for path in self.arena.shared.iterdir():
+            if path.name != "canary.txt":
                 _remove(path)
         if self._signature() != self._canaries:
             self._plant()
@@ -180,10 +195,7 @@ class Ground:
         shutil.copytree(self.sound, self.root)
 
     def _signature(self) -> dict[str, Any]:
-        arena = self.arena
-        spare = [self.root]
-        found = [path for path in arena.canaries(spare) if path != self.root.parent or path.exists()]
-        return {str(path): _stat(path) for path in found}
+        return {str(path): _stat(path) for path in self.arena.canaries([self.root])}
 
 
 def _signature(folder: Path) -> dict[str, Any]:
