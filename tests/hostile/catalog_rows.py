@@ -401,7 +401,7 @@ def _encoders() -> list[Lie]:
         return tell
 
     return [
-        Lie("spaces.encoder", name, {r[:60]: put(r) for r in found}, verify=False)
+        Lie("spaces.encoder", name, {r[:60]: put(r) for r in found}, verify=False, trust=True)
         for name, found in references.items()
     ]
 

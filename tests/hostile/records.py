@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -11,7 +12,6 @@ from urllib.parse import quote
 from hostile.documents import value_lies
 from hostile.forge import Document, Forge
 from hostile.lies import Lie, Tell, gather
-from imseek.curate.acts import journal
 from imseek.data import layout
 
 
@@ -82,7 +82,13 @@ def journal_lies(name: str, lines: list[Document]) -> list[Lie]:
 
 
 def _put(forge: Forge, name: str, lines: list[Document]) -> None:
-    forge.path(name).write_bytes(b"".join(journal._line(line) for line in lines))
+    forge.path(name).write_bytes(b"".join(_line(line) for line in lines))
+
+
+def _line(members: Document) -> bytes:
+    """A line of a journal with its checksum, as docs/format.md says; what only the user can sign stays as it is."""
+    digest = hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()[:16]
+    return json.dumps({**members, "sum": digest}, sort_keys=True).encode() + b"\n"
 
 
 def _read(forge: Forge, name: str) -> list[Document]:
@@ -101,12 +107,18 @@ def _edit(forge: Forge, name: str, change: Callable[[Document], object]) -> None
 def _paths(name: str) -> Iterator[tuple[str, str, Tell]]:
     """A file put away at ``to`` goes back to ``path`` of its source; a file of the user goes wherever ``full`` says."""
 
-    def put(**members: bytes) -> Tell:
+    def put(content: str = "", **members: bytes) -> Tell:
+        """``content``: a file in the home whose content the journal knows."""
+
         def tell(forge: Forge) -> None:
             home = bytes(forge.arena.home)
             text = {key: value.replace(b"HOME", home) for key, value in members.items()}
             coded = {key: base64.b64encode(value).decode() for key, value in text.items()}
-            _edit(forge, name, lambda line: line.update({**coded, "mode": 0o104755}))
+            facts: dict[str, Any] = {"mode": 0o104755}
+            if content:
+                data = (forge.arena.home / content).read_bytes()
+                facts |= {"content_hash": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            _edit(forge, name, lambda line: line.update({**coded, **facts}))
 
         return tell
 
@@ -121,6 +133,12 @@ def _paths(name: str) -> Iterator[tuple[str, str, Tell]]:
     yield "takes a file of the user", "to and base", put(to=b"HOME/thesis.txt", to_base=b"HOME")
     yield "takes a file of the user", "key", put(to=b"HOME/.ssh/id_rsa", to_base=b"HOME/.ssh")
     yield "takes a file of the user", "keeper", put(keeper=b"HOME/thesis.txt")
+    for base in (b"HOME", b"/", b"HOME/../photos"):
+        yield (
+            "takes a file of the user",
+            f"known content, base {base.decode()}",
+            put("thesis.txt", to=b"HOME/thesis.txt", to_base=base),
+        )
     for n, odd in enumerate(
         (b"", b".", b"..", b"/", b"a\0b", b"//red/copy.png", b"red//copy.png", b"\xff" * 5000)
     ):

@@ -105,13 +105,25 @@ KNOWN = [
         )
         for command in ("maintain --purge", "index more")
     ),
+    *(
+        (f"{folder}/", "link to any canary folder", folder, "repair")
+        for folder in ("columns", "dead", "judgements", "metadata", "models", "spaces", "spaces/3/parts")
+    ),
+    ("cache/", "link to any canary folder", "", "duplicates --inside"),
+    ("staging/", "link to any canary folder", "", "apply"),
+    ("undo/", "link to a canary folder with its content", "", "apply"),
+    ("ids", "other type", "|b1", "export pictures"),
+    ("catalog.sqlite-wal", "a change in the log", "", "index more"),
+    ("catalog.sqlite-shm", "hard link to any canary", "", "tag"),
     ("writer.lock", "link to any canary", "", "tag"),
+    ("writer.lock", "link to a file that does not exist", "", "judge"),
     ("catalog.bak.0", "link to any canary", "", "index more"),
     ("catalog.sqlite", "hard link to a canary with its content", "", "tag"),
     ("catalog.sqlite-journal", "names a canary as its super-journal", "home", "tag"),
     ("catalog.sqlite-journal", "names a canary as its super-journal", "key", "search"),
     ("undo", "outside path", "path and full", "undo"),
     ("undo", "takes a file of the user", "to and base", "undo"),
+    ("undo", "takes a file of the user", "known content, base HOME", "undo"),
     ("places.path", "secret", "id_rsa' folder", "HTTP"),
     ("places.path", "secret", "id_rsa' folder", "extract"),
     ("places.path", "secret", "id_rsa' folder", "export pictures"),

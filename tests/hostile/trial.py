@@ -80,9 +80,10 @@ class Ground:
     ) -> Trial:
         """Tell a lie in a fresh copy, and run a command over it, or one call of the command.
 
-        ``trusted``: the user has said before that the collection is to be trusted; else it was never seen.
+        ``trusted``: the user has said before that the collection is to be trusted; else it was never seen. A lie about
+        what trust is for is told of a collection that was never seen.
         """
-        self._renew(trusted=trusted)
+        self._renew(trusted=trusted and not lie.trust)
         lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
         outcome = self._observe(command, call)
         if lie.scans:  # Looking where pictures are said to lie is what sources are for.
