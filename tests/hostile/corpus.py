@@ -83,8 +83,9 @@ def corpus(root: Path) -> dict[str, list[Lie]]:
         ],
         "arrays": [
             *array_lies(npy),
-            *archive_lies({"index/truth.npz": live["index/truth.npz"]}, verify=False),
-            *archive_lies({kind: live[kind] for kind in ("cache/duplicates", "cache/tiles")}, verify=False),
+            *archive_lies(
+                {kind: live[kind] for kind in ("index/truth.npz", "cache/duplicates", "cache/tiles")}
+            ),
         ],
         "tables": table_lies({"metadata": live["metadata"], "columns": live["columns"]}),
         "indexes": index_lies(part),
@@ -103,7 +104,13 @@ def _documents(root: Path, kind: str, names: list[str]) -> list[Lie]:
     documents = {name: durable.unseal((root / name).read_bytes()) for name in names}
     # What lies within listed files is compared with checksums; whether it makes sense is for who reads it.
     top = "/" not in names[0]
-    return document_lies(kind, documents, verify=top, free=_FREE.get(kind, frozenset()))
+    return document_lies(
+        kind,
+        documents,
+        verify=top,
+        free=_FREE.get(kind, frozenset()),
+        family=kind if top else "listed documents",
+    )
 
 
 def _alone(root: Path) -> list[Lie]:

@@ -58,6 +58,7 @@ def document_lies(
     verify: bool = True,
     free: frozenset[str] = frozenset(),
     before: Tell | None = None,
+    family: str = "",
 ) -> list[Lie]:
     """Lies about every value of sealed files of one kind, by name and what they hold now.
 
@@ -69,7 +70,7 @@ def document_lies(
         for name, document in documents.items()
         for lie, label, tell in (*value_lies(name, document, free=free, edit=_edit), *_whole(name, document))
     ]
-    return gather(kind, triples, verify=verify)
+    return gather(kind, triples, verify=verify, family=family)
 
 
 def _after(before: Tell, tell: Tell) -> Tell:

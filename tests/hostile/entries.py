@@ -19,7 +19,7 @@ Put: TypeAlias = Callable[[Forge, str], object]
 def file_lies(files: Mapping[str, str]) -> list[Lie]:
     """Each thing that is no file of the collection's own, in place of each of ``files``: a path for each kind."""
     return [
-        Lie(kind, name, {path: _bind(put, path)}, verify=name != _SAME and kind not in _LEFTOVERS)
+        Lie(kind, name, {path: _bind(put, path)}, _is_file_seen(kind, name), family=_family(kind))
         for kind, path in files.items()
         for name, put in _FILE.items()
     ]
@@ -37,16 +37,36 @@ def content_lies(files: Mapping[str, str]) -> list[Lie]:
 def folder_lies(folders: Sequence[str]) -> list[Lie]:
     """Links, pipes, files and strange content in place of each of ``folders``."""
     return [
-        Lie(f"{folder}/", name, {folder: _bind(put, folder)}, verify=_is_seen(folder, name))
+        Lie(
+            f"{folder}/",
+            name,
+            {folder: _bind(put, folder)},
+            _is_folder_seen(folder, name),
+            family="listed folders" if top in layout.LISTED_FOLDERS else f"{top}/",
+        )
         for folder in folders
         for name, put in _FOLDER.items()
+        for top in [folder.split("/")[0]]
     ]
 
 
-def _is_seen(folder: str, name: str) -> bool:
+def _is_file_seen(kind: str, name: str) -> bool:
+    """Whether ``verify`` must see a lie about a file: not what a writer removes, whatever it is, nor a hard link to
+    content that nobody can tell from the right one."""
+    same = name == _SAME or (name.startswith("hard link") and kind in _ANY_CONTENT)
+    return not same and kind not in _LEFTOVERS
+
+
+def _is_folder_seen(folder: str, name: str) -> bool:
     """Whether ``verify`` must see a lie about a folder: in those of leftovers, odd names are as good as others."""
     holds = name.startswith("holds")
     return name != "holds deep folders" and not (holds and folder.split("/")[0] not in layout.LISTED_FOLDERS)
+
+
+def _family(kind: str) -> str:
+    """Kinds of files that are opened by the same code."""
+    top = kind.split("/")[0]
+    return next((family for family, kinds in _FAMILIES.items() if {kind, top} & kinds), kind)
 
 
 def _bind(put: Put, path: str) -> Tell:
@@ -144,6 +164,15 @@ _FILE: dict[str, Put] = {
 }
 #: A hard link to a file of the same content is that file as far as a reader can tell. It must not be written through.
 _SAME: Final = "hard link to a canary with its content"
+_FAMILIES: Final = {
+    "arrays": frozenset({"ids", "img_emb", "text_emb", "parts", layout.DEAD}),
+    "tables": frozenset({"metadata", "columns"}),
+    "sealed documents": frozenset({layout.JUDGEMENTS, layout.MODELS}),
+    "snapshots": frozenset({"index"}),
+    "cache": frozenset({"cache"}),
+    "backups": frozenset(layout.BACKUPS),
+    "SQLite's logs": frozenset(layout.CATALOG_COMPANIONS),
+}
 #: Kinds of files that a writer removes, whatever they are, and nobody reads.
 _LEFTOVERS: Final = frozenset(
     {"cache/duplicates", "cache/tiles", layout.JOBS, layout.STAGING, "catalog.sqlite.damaged"}

@@ -42,6 +42,8 @@ _LIGHT = frozenset(
 )
 #: How often the user has said that the collection is to be trusted.
 _TRUSTED = 0.75
+#: Lies of each part of the corpus that verify is asked about.
+_VERIFIED = 8
 #: Failures that a message shows.
 _SHOWN = 40
 
@@ -170,7 +172,7 @@ def test_no_lie_does_harm(ground: Ground, seed: str, part: str) -> None:
 def test_verify_sees_the_lie(ground: Ground, seed: str, part: str) -> None:
     chance = random.Random(f"{seed} verify {part}")
     lies = [lie for lie in _sample(ground.corpus()[part], chance) if lie.verify]
-    lies = chance.sample(lies, min(len(lies), 12))
+    lies = chance.sample(lies, min(len(lies), _VERIFIED))
     trials = [ground.run(lie, chance.choice(sorted(lie.variants)), BY_NAME["verify"]) for lie in lies]
     silent = [trial for trial in trials if trial.missed]
     assert not silent, _report(silent, trials, seed)
@@ -208,7 +210,7 @@ def _meet(ground: Ground, lie: Lie, chance: random.Random) -> Trial:
     """A lie in some variant, met by some call of some command."""
     (kind,) = chance.choices([*_SHARES], [*_SHARES.values()])
     commands = [command for command in COMMANDS if command.kind == kind]
-    weights = [8 if command.name in _LIGHT else 1 for command in commands]
+    weights = [12 if command.name in _LIGHT else 1 for command in commands]
     (command,) = chance.choices(commands, weights)
     call = None if callable(command.calls) else chance.randrange(len(command.calls))
     variant, trusted = chance.choice(sorted(lie.variants)), chance.random() < _TRUSTED
