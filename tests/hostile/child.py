@@ -62,6 +62,8 @@ _NAMES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
 #: Events that follow a link at the end of a path.
 _FOLLOWING: Final = frozenset({"os.chmod", "os.chown", "os.setxattr", "os.truncate", "os.utime"})
 _FOLDERS: Final = frozenset({"os.listdir", "os.scandir"})
+#: What paths come to, as far as this child has asked.
+_REAL_FOLDERS: Final[dict[str, str]] = {}
 
 
 class AuditHook:
@@ -150,16 +152,16 @@ def _real(path: Any, folder: int = -1, *, follow: bool = True) -> str:
     return f"{_real_folder(head or '.')}/{tail}"
 
 
-def _real_folder(path: str, known: dict[str, str] = {}) -> str:  # noqa: B006 - of one child
+def _real_folder(path: str) -> str:
     """As :func:`os.path.realpath`, which asks about every step: of a deep tree that is walked, only the last is new."""
-    if path not in known:
+    if path not in _REAL_FOLDERS:
         head, _, tail = path.rpartition("/")
-        if head in known and tail not in ("", ".", ".."):
-            full = f"{known[head]}/{tail}"
-            known[path] = os.path.realpath(full) if Path(full).is_symlink() else full
+        if head in _REAL_FOLDERS and tail not in ("", ".", ".."):
+            full = f"{_REAL_FOLDERS[head]}/{tail}"
+            _REAL_FOLDERS[path] = os.path.realpath(full) if Path(full).is_symlink() else full
         else:
-            known[path] = os.path.realpath(path)
-    return known[path]
+            _REAL_FOLDERS[path] = os.path.realpath(path)
+    return _REAL_FOLDERS[path]
 
 
 def _descriptor(fd: int) -> str:

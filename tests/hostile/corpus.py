@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hostile.arrays import archive_lies, array_lies
+from hostile.catalog_places import place_lies
 from hostile.catalog_rows import row_lies
 from hostile.catalog_schema import schema_lies
 from hostile.documents import document_lies, large_lies
@@ -69,7 +70,7 @@ def corpus(root: Path) -> dict[str, list[Lie]]:
     npy |= {kind: live[kind] for kind in ("index/covered.npy", "index/lists.npy")}
     lines = [json.loads(line) for line in (root / journal).read_bytes().splitlines()]
     catalog = root / layout.CATALOG
-    in_catalog = [*schema_lies(catalog), *row_lies(catalog)]
+    in_catalog = [*schema_lies(catalog), *row_lies(catalog), *place_lies()]
     files = {**live, **ABSENT}
     return {
         "files": file_lies(files),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -127,8 +126,3 @@ class Forge:
 def listing(path: str, *, died: int, retired_at: float | None, kind: str = "dead") -> tuple[Any, ...]:
     """A row of ``files`` in the order of its columns: of a file that nobody needs, or that lives."""
     return (path, kind, None, None, None, 0, 0, "0" * 64, 0, died, retired_at)
-
-
-def dump(value: Any) -> str:
-    """JSON as an attacker writes it: NaN and all."""
-    return json.dumps(value)
