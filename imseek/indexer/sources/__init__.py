@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
@@ -28,11 +29,13 @@ def open_source(
     inside: frozenset[bytes] = frozenset(),
     follow_symlinks: bool = False,
     read_ns: int = 0,
+    stop: threading.Event | None = None,
 ) -> Source:
     """The source of a kind at ``root``, an absolute path or a URL.
 
     ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it;
-    ``read_ns`` is when a picture of it was last read, by the wall clock.
+    ``read_ns`` is when a picture of it was last read, by the wall clock. Once ``stop`` is set, opening a container
+    raises InterruptedError.
     """
     choose = filter_of(options)
     if kind in ("folder", "file"):
@@ -57,7 +60,7 @@ def open_source(
     if kind == "archive":
         from imseek.indexer.sources.archive import Archives
 
-        return Archives(root, choose=choose, below=below)
+        return Archives(root, choose=choose, below=below, stop=stop)
     if kind == "vectors":
         from imseek.indexer.sources.vectors import open_vectors
 

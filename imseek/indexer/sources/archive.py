@@ -16,10 +16,11 @@ from imseek.errors import MediaError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import ZIPS, is_archive
-from imseek.indexer.sources.files import file_stat, trouble_at
+from imseek.indexer.sources.files import file_stat, open_binary, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.finding import Finder
-from imseek.indexer.sources.members import Archive, Member, picture_of, text_of
+from imseek.indexer.sources.members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
+from imseek.indexer.sources.read_ahead import MemoryBudget, ReadAhead
 from imseek.indexer.sources.tarred import Tar, TarStream
 from imseek.indexer.sources.zipped import Zip
 from imseek.media.sidecar import read_sidecar
@@ -27,6 +28,8 @@ from imseek.types import SkipReason, display_path
 
 #: Pictures of a stream that are read ahead.
 _AHEAD = 16
+#: Names of pictures that are listed ahead where each is read later, in any order.
+_LISTED_AHEAD = 256
 #: Pictures of a stream that are kept behind, for threads that ask out of order.
 _BEHIND = 64
 #: Archives that are kept open for what is asked of them next.
@@ -43,8 +46,17 @@ class Archives:
 
     threads = 0
 
-    def __init__(self, root: bytes, *, choose: Filter | None = None, below: bytes = b"") -> None:
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        choose: Filter | None = None,
+        below: bytes = b"",
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Once ``stop`` is set, ``expand`` raises InterruptedError."""
         self._root = root
+        self._stop = stop
         self._choose = Filter() if choose is None else choose
         self._below = below
         self._finders: dict[bytes, tuple[FileStat, Finder]] = {}
@@ -81,13 +93,16 @@ class Archives:
                 yield Container(b"" if url == self._root else url, stat)
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        place = join(self._root, container.path)
-        archive = open_archive(place)
-        found = (
-            Found(inside(container.path, member.name), container.stat, (archive, member))
-            for member in archive.members(self._takes)
-        )
-        yield from found if opens_anywhere(place) else remote.Ahead(found, _AHEAD)
+        """In a thread of its own: an archive may be long before it comes to a picture."""
+        ahead = _LISTED_AHEAD if opens_anywhere(join(self._root, container.path)) else _AHEAD
+        yield from ReadAhead(self._found(container), ahead, self._stop)
+
+    def _found(self, container: Container) -> Iterator[Found]:
+        archive = open_archive(join(self._root, container.path), self._stop)
+        budget = MemoryBudget(MAX_HELD, self._stop)
+        for member in archive.members(self._takes):
+            budget.charge(member, bytes_held(member))
+            yield Found(inside(container.path, member.name), container.stat, (archive, member))
 
     def load(self, found: Found) -> Content:
         archive, member = self._reopened(found) if found.where is None else found.where
@@ -192,16 +207,16 @@ def opens_anywhere(place: bytes) -> bool:
     return suffix in ZIPS or (suffix == b".tar" and not is_url(place))
 
 
-def open_archive(place: bytes) -> Archive:
-    """Raises OSError, MediaError where it is none, MissingExtraError."""
+def open_archive(place: bytes, stop: threading.Event | None = None) -> Archive:
+    """Raises OSError, MediaError where it is none, MissingExtraError. Reading a tar ends once ``stop`` is set."""
     if container_suffix(place) in ZIPS:
         if not is_url(place):
-            return Zip(os.fsdecode(place))
+            return Zip(open_binary(place))
         file = remote.open_binary(place)
         if not file.seekable():
             file.close()
             raise OSError(errno.ESPIPE, "its server does not send parts of files, which reading a zip takes")
         return Zip(file)
     if opens_anywhere(place):
-        return Tar(place)
-    return TarStream(remote.open_binary(place) if is_url(place) else open(place, "rb"))
+        return Tar(open_binary(place), stop)
+    return TarStream(remote.open_binary(place) if is_url(place) else open_binary(place), stop)
