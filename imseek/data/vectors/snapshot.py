@@ -23,6 +23,7 @@ from imseek.data.vectors.facts import (
     read_array,
     read_facts,
 )
+from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters, widest
 from imseek.types import Float32
 
@@ -188,8 +189,10 @@ def _read(folder: Path, flags: int) -> Any:
     if not path.exists():
         raise FileNotFoundError(path)
     try:
+        with path.open("rb") as file:
+            check_structure(file)
         return faiss.read_index(str(path), flags)
-    except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
+    except (ValueError, RuntimeError, MemoryError) as error:
         raise damaged(folder, error) from error
 
 
