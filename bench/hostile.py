@@ -1,0 +1,155 @@
+"""The whole corpus of hostile collections: every lie × commands, with canaries around (tests/hostile has a sample).
+
+    python bench/hostile.py --seed 1 --json /tmp/hostile.json --markdown /tmp/hostile.md
+
+Each lie is told in ``--variants`` of its variants, and met by ``--reads`` of the commands that read, ``--writes`` of
+those that write, and by verify and repair; 0 takes all. ``--verbose`` prints what is found as it is found; the table
+has the worst for each lie. A trial takes about a tenth of a second of CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from hostile.commands import COMMANDS, Command
+from hostile.findings import KINDS, Finding
+from hostile.lies import Lie
+from hostile.trial import Ground, Trial
+
+#: Columns of the table: what kinds of commands met a lie.
+COLUMNS = {"read": "reading", "write": "writing", "care": "verify, repair"}
+
+
+def main() -> None:
+    options = _options()
+    chance = random.Random(options.seed)
+    memory = Path("/dev/shm")
+    begin, results = time.monotonic(), []
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as base,
+        Ground(Path(base)) as ground,
+        (options.json or Path("/dev/null")).open("w") as out,
+    ):
+        told = [lie for lies in ground.corpus().values() for lie in lies]
+        lies = [lie for lie in told if options.only in str(lie) and (options.slow or not lie.slow)]
+        lies = lies[options.part :: options.parts]
+        print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
+        for lie in lies:
+            for variant, command, call in _trials(lie, options, chance):
+                trial = ground.run(lie, variant, command, call)
+                result = _result(trial)
+                results.append(result)
+                print(json.dumps(result), file=out, flush=True)
+                if options.verbose and (found := trial.outcome.findings):
+                    worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+                    print(f"{trial}\n    {worst}", flush=True)
+    print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
+    text = table(results)
+    if options.markdown:
+        options.markdown.write_text(text)
+    print(text.split("\n## ")[0])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variants", type=int, default=1)
+    parser.add_argument("--reads", type=int, default=3)
+    parser.add_argument("--writes", type=int, default=4)
+    parser.add_argument("--only", default="", help="a part of the name of a lie")
+    parser.add_argument("--whole", action="store_true", help="all calls of a command, and not one of them")
+    parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
+    parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
+    parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="a line for each trial")
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--verbose", action="store_true")
+    return parser.parse_args()
+
+
+def _trials(
+    lie: Lie, options: argparse.Namespace, chance: random.Random
+) -> Iterator[tuple[str, Command, int | None]]:
+    for kind, most in (("read", options.reads), ("write", options.writes), ("care", 0)):
+        commands = [command for command in COMMANDS if command.kind == kind]
+        for command in chance.sample(commands, most) if most else commands:
+            labels = sorted(lie.variants)
+            for label in chance.sample(labels, min(options.variants or len(labels), len(labels))):
+                whole = options.whole or callable(command.calls) or kind == "care"
+                yield label, command, None if whole else chance.randrange(len(command.calls))
+
+
+def _result(trial: Trial) -> dict[str, Any]:
+    outcome = trial.outcome
+    return {
+        "family": trial.lie.family or trial.lie.kind,
+        "kind": trial.lie.kind,
+        "lie": trial.lie.name,
+        "variant": trial.variant[:100],
+        "command": trial.command.name,
+        "of": trial.command.kind,
+        "code": outcome.code,
+        "worst": outcome.worst,
+        "findings": [[one.kind, one.what[:300]] for one in sorted(outcome.findings, key=_rank)[:4]],
+        "missed": trial.missed,
+        "verify": trial.lie.verify,
+        "cpu": round(outcome.cpu, 3),
+    }
+
+
+def _rank(finding: Finding) -> int:
+    return KINDS.index(finding.kind)
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Counts, and the worst for each lie and kind of command, as Markdown."""
+    counts = {kind: Counter(one["worst"] for one in results if one["of"] == kind) for kind in COLUMNS}
+    lines = ["| worst of a trial |" + "".join(f" {name} |" for name in COLUMNS.values()), "|---" * 4 + "|"]
+    for worst in (*KINDS, "ok"):
+        row = [counts[kind][worst] for kind in COLUMNS]
+        if any(row):
+            lines.append(f"| {worst} |" + "".join(f" {n} |" for n in row))
+    lines.append("| all |" + "".join(f" {sum(counts[kind].values())} |" for kind in COLUMNS))
+    missed = sum(one["missed"] for one in results)
+    asked = sum(one["verify"] for one in results if one["command"] == "verify")
+    lines.append(
+        f"\nverify said that all is well in {missed} of {asked} trials in which it should not have.\n"
+    )
+    for family in dict.fromkeys(one["family"] for one in results):
+        mine = [one for one in results if one["family"] == family]
+        lines += [f"## {family}\n", "| lie | reading | writing | verify, repair | verify |", "|---" * 5 + "|"]
+        for lie in dict.fromkeys(one["lie"] for one in mine):
+            these = [one for one in mine if one["lie"] == lie]
+            cells = [_cell([one for one in these if one["of"] == kind]) for kind in COLUMNS]
+            verified = [one for one in these if one["command"] == "verify"]
+            silent = sum(one["code"] == 0 for one in verified)
+            wanted = "" if these[0]["verify"] else " (may)"
+            said = f"silent {silent} of {len(verified)}{wanted}" if silent else "sees it"
+            lines.append(f"| {lie} | {' | '.join(cells)} | {said} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(trials: Sequence[dict[str, Any]]) -> str:
+    bad = [one for one in trials if one["worst"] != "ok"]
+    if not bad:
+        return "ok" if trials else ""
+    worst = min((one["worst"] for one in bad), key=KINDS.index)
+    return f"**{worst}** {len(bad)} of {len(trials)}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Collections that strangers made: whatever they say, nothing around them is read, changed or called, and no command
+hangs or fails without words.
+
+Each run tells each lie once in each family of files, to a kind of file, in a variant and before a command that chance
+chooses: ``IMSEEK_SEED``, else the commit, is where chance begins. ``bench/hostile.py`` goes through all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hostile.commands import BY_NAME, COMMANDS, Command
+from hostile.corpus import PARTS
+from hostile.lies import Lie
+from hostile.trial import Ground, Trial
+
+#: Of the calls that meet a lie, how many are of each kind; verify is revision apart.
+_SHARES = {"read": 5, "write": 4, "care": 2}
+#: Commands that take several times as long as others are chosen seldom; bench/hostile.py runs them as often.
+_HEAVY = frozenset({"report", "HTTP", "library", "duplicates --inside", "keep", "maintain spaces"})
+#: Failures that a message shows.
+_SHOWN = 40
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    memory = Path("/dev/shm")
+    base = Path(tempfile.mkdtemp(prefix="imseek-hostile-", dir=memory if memory.is_dir() else None))
+    try:
+        with Ground(base) as ground:
+            yield ground
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def seed() -> str:
+    """Where chance begins: the same commit is tried in the same way."""
+    if given := os.environ.get("IMSEEK_SEED"):
+        return given
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return revision.stdout.strip() or "0"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_sound_collection_is_none(ground: Ground, command: Command) -> None:
+    outcome = ground.run_sound(command)
+    assert not outcome.findings
+    assert outcome.code == 0, outcome.err.decode()
+
+
+def _find(ground: Ground, kind: str, name: str) -> Lie:
+    (found,) = [
+        lie for lies in ground.corpus().values() for lie in lies if (lie.kind, lie.name) == (kind, name)
+    ]
+    return found
+
+
+#: What was found on 9059df4, and what is like it: kind, lie, a part of the variant, command.
+KNOWN = [
+    ("files: retired long ago", "absolute path", "HOME", "tag"),
+    ("files: retired long ago", "outside path", "home", "maintain --purge"),
+    ("files: retired in the future", "outside path through the layout", "dead", "index"),
+    ("table runs", "trigger that lists canaries", "", "tag"),
+    ("table meta", "trigger that lists canaries", "", "judge"),
+    ("backups: table runs", "trigger that lists canaries", "", "repair"),
+    *(
+        (f"{folder}/", "link to a canary folder with its content", folder, command)
+        for folder in (
+            "cache",
+            "dead",
+            "jobs",
+            "judgements",
+            "metadata",
+            "models",
+            "spaces",
+            "staging",
+            "undo",
+        )
+        for command in ("maintain --purge", "index more")
+    ),
+    ("writer.lock", "link to any canary", "", "tag"),
+    ("catalog.bak.0", "link to any canary", "", "index more"),
+    ("catalog.sqlite", "hard link to a canary with its content", "", "tag"),
+    ("catalog.sqlite-journal", "names a canary as its super-journal", "home", "tag"),
+    ("catalog.sqlite-journal", "names a canary as its super-journal", "key", "search"),
+    ("undo", "outside path", "path and full", "undo"),
+    ("undo", "takes a file of the user", "to and base", "undo"),
+    ("places.path", "secret", "id_rsa' folder", "HTTP"),
+    ("places.path", "secret", "id_rsa' folder", "extract"),
+    ("places.path", "secret", "id_rsa' folder", "export pictures"),
+    ("catalog.json", "a server", "u@127.0.0.1:PORT/x alone", "search"),
+    ("index/faiss.index", "lists in another file", "a canary", "search"),
+    ("index/faiss.index", "lists in another file", "a new file", "search"),
+    ("img_emb", "link to a canary with its content", "", "export vectors"),
+    ("table meta", "endless view without rows", "", "info"),
+    ("table files", "endless view without rows", "", "search --where"),
+    ("table runs", "trigger that never ends", "", "tag"),
+    ("current.json", "pipe", "", "search"),
+    ("dead", "pipe", "", "search"),
+    ("img_emb", "link to /dev/zero", "", "search"),
+    ("meta.generation", "odd value", "2", "tag"),
+    ("current.json", "number as text", "generation", "info"),
+    ("current.json", "number as text", "shard_id=1", "search"),
+    ("metadata", "bytes", "pages", "export tables"),
+    ("columns", "ids", "null", "search --where"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "variant", "command"), KNOWN, ids=["-".join(filter(None, known)) for known in KNOWN]
+)
+def test_a_known_attack_comes_to_nothing(
+    ground: Ground, kind: str, name: str, variant: str, command: str
+) -> None:
+    lie = _find(ground, kind, name)
+    label = next(label for label in lie.variants if variant in label)
+    trial = ground.run(lie, label, BY_NAME[command])
+    assert not trial.outcome.findings, trial.outcome.err.decode()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_lie_does_harm(ground: Ground, seed: str, part: str) -> None:
+    chance = random.Random(f"{seed} {part}")
+    lies = _sample(ground.corpus()[part], chance)
+    trials = [_meet(ground, lie, chance) for lie in lies]
+    bad = [trial for trial in trials if trial.outcome.findings]
+    assert not bad, _report(bad, trials, seed)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_verify_sees_the_lie(ground: Ground, seed: str, part: str) -> None:
+    chance = random.Random(f"{seed} verify {part}")
+    lies = [lie for lie in _sample(ground.corpus()[part], chance) if lie.verify]
+    lies = chance.sample(lies, min(len(lies), 12))
+    trials = [ground.run(lie, chance.choice(sorted(lie.variants)), BY_NAME["verify"]) for lie in lies]
+    silent = [trial for trial in trials if trial.missed]
+    assert not silent, _report(silent, trials, seed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "command"),
+    [
+        ("img_emb", "link to a canary with its content", "search"),
+        ("metadata", "link to a canary with its content", "search"),
+        ("index/faiss.index", "link to a canary with its content", "search"),
+        ("catalog.sqlite", "link to a canary with its content", "info"),
+        ("files: retired long ago", "absolute path", "tag"),
+        ("catalog.json", "a server", "info"),
+    ],
+)
+def test_the_program_itself_touches_nothing(ground: Ground, kind: str, name: str, command: str) -> None:
+    """As a user starts it, with every system call watched: libraries in C tell no audit hook what they open."""
+    lie = _find(ground, kind, name)
+    trial = ground.trace(lie, next(iter(lie.variants)), BY_NAME[command])
+    assert not trial.outcome.findings, trial.outcome.err.decode()
+
+
+def _sample(lies: Iterable[Lie], chance: random.Random) -> list[Lie]:
+    """One lie of each name in each family; of those that are slow to tell, one."""
+    by_name: dict[tuple[str, str], list[Lie]] = {}
+    for lie in lies:
+        by_name.setdefault((lie.family or lie.kind, lie.name), []).append(lie)
+    found = [chance.choice(some) for some in by_name.values()]
+    slow = [lie for lie in found if lie.slow]
+    return [*(lie for lie in found if not lie.slow), *chance.sample(slow, min(1, len(slow)))]
+
+
+def _meet(ground: Ground, lie: Lie, chance: random.Random) -> Trial:
+    """A lie in some variant, met by some call of some command."""
+    (kind,) = chance.choices([*_SHARES], [*_SHARES.values()])
+    commands = [command for command in COMMANDS if command.kind == kind]
+    weights = [1 if command.name in _HEAVY else 8 for command in commands]
+    (command,) = chance.choices(commands, weights)
+    call = None if callable(command.calls) else chance.randrange(len(command.calls))
+    return ground.run(lie, chance.choice(sorted(lie.variants)), command, call)
+
+
+def _report(bad: list[Trial], trials: list[Trial], seed: str) -> str:
+    lines = [f"{trial}: {_worst(trial)}" for trial in bad[:_SHOWN]]
+    return "\n".join([f"{len(bad)} of {len(trials)} trials with IMSEEK_SEED={seed}:", *lines])
+
+
+def _worst(trial: Trial) -> str:
+    outcome = trial.outcome
+    return next((one.what for one in outcome.findings if one.kind == outcome.worst), "all is well, it says")

@@ -1,0 +1,202 @@
+"""One lie, one command: a fresh copy of the sound collection, the lie told in it, the command run, what it touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hostile import sample
+from hostile.arena import Arena
+from hostile.commands import MODULES, Command, expand
+from hostile.corpus import ABSENT, corpus
+from hostile.findings import Outcome
+from hostile.forge import Forge
+from hostile.lies import Lie
+from hostile.runner import Runner
+from hostile.strace import trace
+from hostile.watch import Listener, observe
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A lie in one of its variants, the command that met it, and what came of it.
+
+    ``missed``: `verify` reported no problem where it must report one.
+    """
+
+    lie: Lie
+    variant: str
+    command: Command
+    outcome: Outcome
+    missed: bool
+
+    def __str__(self) -> str:
+        return f"{self.lie} [{self.variant}] × {self.command.name}: {self.outcome.worst}"
+
+
+class Ground:
+    """An arena with a sound collection that is copied for each trial. A context manager.
+
+    ``base`` is an empty folder for all of it, best in memory.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.arena = Arena(base / "arena")
+        self.root = self.arena.library / "collections" / sample.NAME
+        self.sound = base / "sound"
+        self._photos = base / "photos"
+
+    def __enter__(self) -> Ground:
+        self.arena.make()
+        with ExitStack() as stack:
+            self._runner = stack.enter_context(Runner(self.arena, MODULES))
+            self._listener = stack.enter_context(Listener())
+            self._make_sound()
+            self._plant()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        _remove(self.arena.root)
+
+    def corpus(self) -> dict[str, list[Lie]]:
+        """All lies about the sound collection, by part of the corpus."""
+        return corpus(self.sound)
+
+    def run(self, lie: Lie, variant: str, command: Command, call: int | None = None) -> Trial:
+        """Tell a lie in a fresh copy, and run a command over it, or one call of the command."""
+        self._renew()
+        lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
+        outcome = self._observe(command, call)
+        if lie.scans:  # Looking where pictures are said to lie is what sources are for.
+            findings = tuple(
+                one for one in outcome.findings if one.kind not in ("canary read", "outside read")
+            )
+            outcome = replace(outcome, findings=findings)
+        missed = command.name == "verify" and lie.verify and outcome.code == 0
+        return Trial(lie, variant, command, outcome, missed)
+
+    def run_sound(self, command: Command) -> Outcome:
+        """Run a command over the sound collection: nothing may be found."""
+        self._renew()
+        return self._observe(command)
+
+    def trace(self, lie: Lie, variant: str, command: Command) -> Trial:
+        """As :meth:`run`, with the real program under strace; of the command, its first call."""
+        self._renew()
+        lie.variants[variant](Forge(self.root, self.arena, self._listener.port))
+        assert not callable(command.calls)
+        argv = [expand(argument, self._folders) for argument in command.calls[0].split()]
+        program = [sys.executable, "-P", "-m", "imseek", *argv]
+        outcome = trace(self.arena, self._listener, program, spare=self._spare(command))
+        return Trial(
+            lie, variant, command, outcome, command.name == "verify" and lie.verify and outcome.code == 0
+        )
+
+    # -- folders ---------------------------------------------------------------------------------------
+
+    @property
+    def _folders(self) -> dict[str, str]:
+        arena = self.arena
+        folders = {"ROOT": self.root, "OUT": arena.out, "PHOTOS": arena.photos, "TOOLS": arena.tools}
+        return {name: str(path) for name, path in folders.items()}
+
+    def _spare(self, command: Command) -> list[Path]:
+        spare = [self.root.parent if command.moves else self.root]
+        return [*spare, self.arena.photos] if command.acts else spare
+
+    def _observe(self, command: Command, call: int | None = None) -> Outcome:
+        pictures = [] if command.acts else [path for path in self.arena.photos.rglob("*") if path.is_file()]
+        return observe(
+            self._runner,
+            self._listener,
+            self.arena,
+            "hostile.commands:run",
+            {"name": command.name, "folders": self._folders, "call": call},
+            spare=self._spare(command),
+            pictures=pictures,
+        )
+
+    def _make_sound(self) -> None:
+        arena, root = self.arena, self.root
+        root.parent.mkdir(parents=True)
+        outcome = observe(
+            self._runner,
+            self._listener,
+            arena,
+            "hostile.sample:make",
+            {"root": str(root), "photos": str(arena.photos), "out": str(arena.tools)},
+            spare=[root, arena.photos, arena.tools],
+            seconds=60,
+        )
+        assert not outcome.findings, (outcome.findings, outcome.err.decode())
+        os.mkfifo(arena.tools / "pipe")
+        root.rename(self.sound)
+        shutil.copytree(arena.photos, self._photos)
+        self._pictures = _signature(arena.photos)
+
+    def _plant(self) -> None:
+        """Canaries with the content and the names of a collection, and beside it."""
+        arena = self.arena
+        for folder in (arena.canary, arena.home):
+            _remove(folder)
+        shutil.copytree(self.sound, arena.canary / "mirror")
+        strays = (
+            "dead/000063.1.npy",
+            "metadata/000063.parquet",
+            "jobs/4194303-1.log",
+            "undo/x",
+            "staging/x",
+            "x",
+        )
+        arena.plant({arena.canary / "mirror" / name: b"a canary" for name in (*strays, *ABSENT.values())})
+        arena.make()
+        self._canaries = self._signature()
+
+    def _renew(self) -> None:
+        """A fresh copy of the collection; pictures and canaries as they were."""
+        for path in self.root.parent.iterdir():
+            _remove(path)
+        for folder in self.arena.own:
+            for path in folder.iterdir():
+                _remove(path)
+        if self._signature() != self._canaries:
+            self._plant()
+        if _signature(self.arena.photos) != self._pictures:
+            _remove(self.arena.photos)
+            shutil.copytree(self._photos, self.arena.photos)
+            self._pictures = _signature(self.arena.photos)
+        shutil.copytree(self.sound, self.root)
+
+    def _signature(self) -> dict[str, Any]:
+        arena = self.arena
+        spare = [self.root]
+        found = [path for path in arena.canaries(spare) if path != self.root.parent or path.exists()]
+        return {str(path): _stat(path) for path in found}
+
+
+def _signature(folder: Path) -> dict[str, Any]:
+    return {str(path): _stat(path) for path in folder.rglob("*")}
+
+
+def _stat(path: Path) -> tuple[int, ...]:
+    info = path.lstat()
+    return (info.st_mode,) if stat.S_ISDIR(info.st_mode) else (info.st_mode, info.st_size, info.st_mtime_ns)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", path], check=True)
