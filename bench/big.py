@@ -34,8 +34,9 @@ from sqlalchemy import Connection
 import imseek
 from imseek.data import files, layout, shards
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import LIVE, FileStat
+from imseek.data.catalog import LIVE
 from imseek.data.commit import commit
+from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
 from imseek.data.schema import FOREVER
 from imseek.data.sources import add

@@ -24,8 +24,8 @@ import numpy as np
 import imseek
 from imseek.data import sources
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import FileStat
 from imseek.data.commit import commit
+from imseek.data.file_stat import FileStat
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts

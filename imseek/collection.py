@@ -10,14 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
+from imseek.curate.current_originals import CurrentOriginals
 from imseek.data.milvus.address import is_address
-from imseek.data.places import is_url, locate
-from imseek.data.reader import Reader, SourceRow
+from imseek.data.places import is_url
 from imseek.data.summary import summarise
 from imseek.encoders import joining, registry
 from imseek.encoders.checks import check_knows_words
 from imseek.encoders.runtime import Runtime
-from imseek.errors import ImageNotFoundError, MediaError, UsageError
+from imseek.errors import UsageError
 from imseek.search.answers import Wanted
 from imseek.search.encoders import load_encoder
 from imseek.search.engine import Engine
@@ -30,10 +30,8 @@ from imseek.types import (
     ProgressCallback,
     Ray,
     SearchResult,
-    SkipReason,
     SourceOptions,
     SpaceInfo,
-    display_path,
 )
 
 if TYPE_CHECKING:
@@ -152,6 +150,8 @@ class Collection:
         self._lock = threading.Lock()
         self._engine = Engine(path, self._encoder, device="auto" if runtime is None else runtime.device)
         self.uuid = self._engine.reader.identity.uuid
+        #: Its pictures with their formats and digests.
+        self.originals = CurrentOriginals(self._engine)
         #: Where its pictures can be read, for answers that show themselves and for `imseek.show`.
         self.pictures = Folders({self.uuid: path})
 
@@ -222,25 +222,12 @@ class Collection:
         return self._engine.read(lambda reader: reader.images(image_ids))
 
     def read(self, image_id: int) -> bytes:
-        """The picture itself as its source has it: a file, a member of an archive, a cell of a table, from the web.
+        """The picture itself as it was indexed: a file, a member of an archive, a cell of a table, from the web.
 
-        Raises ImageNotFoundError, and MediaError where the picture is not there any more or cannot be read.
+        Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, and MediaError where
+        it is not there any more or cannot be read.
         """
-        from imseek.indexer.sources.reading import PlaceReader
-
-        def look_up(reader: Reader) -> tuple[SourceRow, bytes]:
-            reader.image(image_id)
-            if (place := reader.catalog_places([image_id]).get(image_id)) is None:
-                raise ImageNotFoundError(f"it is not known where image {image_id} lies")
-            return reader.sources()[place[0]], place[1]
-
-        source, path = self._engine.read(look_up)
-        try:
-            with PlaceReader() as places:
-                return places.load(source, path).data
-        except OSError as error:
-            where = display_path(locate(source.root, path))
-            raise MediaError(SkipReason.UNREADABLE, f"{where}: {error.strerror or error}") from error
+        return self.originals.load(image_id).data
 
     def info(self) -> CollectionInfo:
         """Counts, sources, failures, encoder."""

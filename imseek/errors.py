@@ -17,6 +17,7 @@
     ├── ServerError                a server does not answer, or not as it should
     ├── MissingExtraError          an optional dependency is not installed
     ├── MediaError                 one picture cannot be used; carries a reason code
+    │   └── ContentChangedError    what lies at its place is not what was indexed (HTTP 409)
     ├── EncoderError
     │   ├── EncoderUnavailableError   weights are not here and cannot be fetched
     │   ├── LicenceError              weights are not for any use, and their licence was not accepted
@@ -131,6 +132,14 @@ class MediaError(ImseekError):
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+#: Reason of a picture that is another one than was indexed, beside those of :class:`imseek.types.SkipReason`.
+CONTENT_CHANGED = "content_changed"
+
+
+class ContentChangedError(MediaError):
+    """What lies at the place of an image is not what was indexed there."""
 
 
 class EncoderError(ImseekError):

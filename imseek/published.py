@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from imseek.curate.current_originals import CurrentOriginals
 from imseek.data.milvus.address import parse
 from imseek.data.milvus.client import Client
 from imseek.encoders import registry
 from imseek.encoders.runtime import Runtime
-from imseek.errors import EncoderUnavailableError, ImageNotFoundError, MediaError
+from imseek.errors import EncoderUnavailableError, MediaError
 from imseek.search.answers import Wanted
 from imseek.search.published.searching import PublishedSearching
 from imseek.search.query import By, Question, as_query
 from imseek.showing.pictures import ELSEWHERE
-from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo, display_path
+from imseek.types import CollectionInfo, Image, ReadPicture, SearchResult, SkipReason, SpaceInfo
 from imseek.types.adapters import adapter_of
 from imseek.types.facts import SpaceSummary
 
@@ -56,6 +56,7 @@ class PublishedCollection:
         except BaseException:
             client.close()
             raise
+        self.originals = CurrentOriginals(self._engine)
         self.address = str(client.address)
         self.name = client.address.name
         self.uuid = self._engine.reader.identity.uuid
@@ -109,24 +110,13 @@ class PublishedCollection:
     def read(self, image_id: int) -> bytes:
         """The picture itself, from the source that had it, where that can be reached from here.
 
-        Raises ImageNotFoundError, and MediaError where it is not there, or another picture is by now.
+        Raises ImageNotFoundError, ContentChangedError where something else lies at its place now, and MediaError where
+        it is not there, or nobody has seen it: its vector was made elsewhere.
         """
-        from imseek.indexer.sources.reading import PlaceReader
-
-        image = self.get(image_id)
-        place = self._engine.read(lambda reader: reader.catalog_places([image_id]).get(image_id))
-        if place is None or image.place is None:
-            raise ImageNotFoundError(f"it is not known where image {image_id} lies")
-        source = self._engine.reader.sources()[place[0]]
-        where = display_path(image.place.path)
-        try:
-            with PlaceReader() as places:
-                data = places.load(source, place[1]).data
-        except OSError as error:
-            raise MediaError(SkipReason.UNREADABLE, f"{where}: {error.strerror or error}") from error
-        if hashlib.sha256(data).hexdigest() != image.content_hash:
-            raise MediaError(SkipReason.VANISHED, f"{where}: another picture than the one that was published")
-        return data
+        picture = self.originals.load(image_id)
+        if not picture.is_verified:
+            raise MediaError(SkipReason.VANISHED, "only its vector is known, not what the picture was")
+        return picture.data
 
     def info(self) -> CollectionInfo:
         """Counts, encoder and generation as they were published."""

@@ -18,7 +18,9 @@ from urllib.parse import quote, urlsplit
 
 from imseek._version import __version__
 from imseek.errors import (
+    CONTENT_CHANGED,
     CollectionNotFoundError,
+    ContentChangedError,
     ExpiredPageError,
     ImageNotFoundError,
     ImseekError,
@@ -377,6 +379,8 @@ def _error(status: int, data: bytes, url: str) -> ImseekError:
         return ServerError(f"{url}: {detail}", hint="set IMSEEK_TOKEN, or give a token")
     if title == "MediaError":
         return MediaError(SkipReason.UNREADABLE, detail, hint=hint)
+    if title == "ContentChangedError":
+        return ContentChangedError(CONTENT_CHANGED, detail, hint=hint)
     kind = _NAMED.get(title, ServerError)
     return kind(detail if kind is not ServerError else f"{url}: {detail}", hint=hint)
 

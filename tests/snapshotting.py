@@ -13,8 +13,8 @@ import numpy.typing as npt
 import imseek
 from imseek.data import sources
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import FileStat
 from imseek.data.commit import commit
+from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
 from imseek.data.shards import row_of
 from imseek.data.vectors import Matches, VectorIndex, open_index

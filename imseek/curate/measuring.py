@@ -5,7 +5,6 @@ The pictures are opened, and nothing is encoded. What is found is a set of deriv
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,18 +119,15 @@ def _measured(reader: Reader, missing: Ids, stop: threading.Event) -> Iterator[t
     workers = available_cpus()
     for start in range(0, len(missing), _TOGETHER):
         ids = missing[start : start + _TOGETHER].tolist()
-        hashes = {i: row["content_hash"] for i, row in reader.intrinsics(ids, ["content_hash"]).items()}
         with Originals(reader, ids) as originals:
 
-            def look(
-                image_id: int, originals: Originals = originals, hashes: dict[int, bytes] = hashes
-            ) -> Luma | None:
-                data = originals.read(image_id)
-                # Another picture may lie there now, which the next `index` will see.
-                if data is None or hashlib.sha256(data).digest() != hashes.get(image_id):
+            def look(image_id: int, originals: Originals = originals) -> Luma | None:
+                # None too where another picture lies there now, which the next `index` will see.
+                picture = originals.find(image_id)
+                if picture is None or not picture.is_verified:
                     return None
                 try:
-                    return decode(data, min_side=_SIDE).facts.luma
+                    return decode(picture.data, min_side=_SIDE).facts.luma
                 except MediaError:
                     return None
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from imseek.data.reader import Reader
 from imseek.errors import ImseekError, MediaError, StaleGenerationError
-from imseek.indexer.sources.reading import PlaceReader
+from imseek.indexer.sources.reading import IndexedPicture, PlaceReader
 from imseek.types import SkipReason
 
 
@@ -20,8 +20,7 @@ class Originals:
 
     def __init__(self, reader: Reader, expected: Sequence[int] = ()) -> None:
         self._reader = reader
-        self._sources = reader.sources()
-        self._places = reader.catalog_places(expected)
+        self._places = reader.indexed_places(expected)
         self._opened = PlaceReader()
 
     def __enter__(self) -> Self:
@@ -34,10 +33,14 @@ class Originals:
         self._opened.__exit__(kind, error, trace)
 
     def read(self, image_id: int) -> bytes | None:
-        """As its source has it now; None where it is not there any more, or cannot be read.
+        """As it was indexed; None where it is not there any more, has changed, or cannot be read.
 
         Raises StaleGenerationError where a purge has met the generation since.
         """
+        return None if (picture := self.find(image_id)) is None else picture.data
+
+    def find(self, image_id: int) -> IndexedPicture | None:
+        """The same with its format. Raises as :meth:`read`."""
         try:
             return self.load(image_id)
         except StaleGenerationError:
@@ -45,11 +48,10 @@ class Originals:
         except (ImseekError, OSError):
             return None
 
-    def load(self, image_id: int) -> bytes:
+    def load(self, image_id: int) -> IndexedPicture:
         """The same, or why it cannot be had: raises MediaError, MissingExtraError, OSError too."""
         if image_id not in self._places:
-            self._places.update(self._reader.catalog_places([image_id]))
+            self._places.update(self._reader.indexed_places([image_id]))
         if (place := self._places.get(image_id)) is None:
             raise MediaError(SkipReason.VANISHED, f"it is not known where image {image_id} lies")
-        source_id, path = place
-        return self._opened.load(self._sources[source_id], path).data
+        return self._opened.load(place)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog import FileStat
+from imseek.data.file_stat import FileStat
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.batch import Batch, NewImage
-from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, FileStat, live, modalities
+from imseek.data.catalog import LIVE, QUARANTINED, SUSPENDED, live, modalities
+from imseek.data.file_stat import FileStat
 from imseek.data.schema import FOREVER
 from imseek.data.tagged import is_learned
 from imseek.data.writer import Writer

@@ -7,7 +7,7 @@ files stay for a grace time, so an open reader keeps answering from its generati
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from imseek.data import layout
 from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.indexed import IndexedPlace, place_rows, unknown_place
 from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.system_errors import system_error
 from imseek.data.vectors.base import Segment
@@ -179,9 +180,7 @@ class Reader:
         """Where images lie in this generation, as absolute paths; ids without a place are left out."""
         with self._catalog.reading() as connection:
             places = self._catalog_places(connection, image_ids)
-            # Where a source lies changes with the generation only.
-            if not self._roots.keys() >= {source_id for source_id, _ in places.values()}:
-                self._roots = self._sources(connection)
+            self._look_up_sources(connection, {source_id for source_id, _ in places.values()})
         found = {}
         for image_id, (source_id, path) in places.items():
             source = self._roots[source_id]
@@ -192,6 +191,32 @@ class Reader:
         """Source and path within it of images that have a place in this generation."""
         with connect_read_only(self.root) as connection:
             return self._catalog_places(connection, image_ids)
+
+    def indexed_place(self, image_id: int) -> IndexedPlace:
+        """Raises ImageNotFoundError for an image that is not live, or of which it is not known where it lies."""
+        if next(self._locate([image_id]), None) is None:
+            raise ImageNotFoundError(f"no image {image_id} in this collection")
+        if (place := self.indexed_places([image_id]).get(image_id)) is None:
+            raise unknown_place(image_id)
+        return place
+
+    def indexed_places(self, image_ids: Sequence[int]) -> dict[int, IndexedPlace]:
+        """The same with what was indexed there, for those who open it."""
+        with self._catalog.reading() as connection:
+            rows = [
+                row for chunk in chunks(image_ids) for row in place_rows(connection, self.generation, chunk)
+            ]
+            self.check_history(connection)
+            self._look_up_sources(connection, {row.source_id for row in rows})
+        if missing := [row for row in rows if row.source_id not in self._roots]:
+            raise CorruptCollectionError(
+                f"image {missing[0].image_id} lies in a source that is not in the catalog",
+                hint=f"imseek collection repair {self.root}",
+            )
+        return {
+            row.image_id: IndexedPlace(self._roots[row.source_id], row.path, row.stat, row.content_hash)
+            for row in rows
+        }
 
     def sources(self) -> dict[int, SourceRow]:
         """Every source that there ever was, by its id."""
@@ -207,6 +232,11 @@ class Reader:
             found.update({image_id: (source_id, path) for image_id, source_id, path in rows})
         self.check_history(connection)
         return found
+
+    def _look_up_sources(self, connection: Asked, source_ids: Set[int]) -> None:
+        """Make sure that ``_roots`` has them; where a source lies changes with the generation only."""
+        if not self._roots.keys() >= source_ids:
+            self._roots = self._sources(connection)
 
     def _sources(self, connection: Asked) -> dict[int, SourceRow]:
         base = base_folder(self.root)

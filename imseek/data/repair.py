@@ -27,8 +27,9 @@ from imseek.data import (
     snapshots,
 )
 from imseek.data import schema as t
-from imseek.data.catalog import UNKNOWN_STAT, live, modalities
+from imseek.data.catalog import live, modalities
 from imseek.data.commit import stat_values
+from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.lock import lock_of
 from imseek.data.restore import Ledger, restore
 from imseek.data.verify import examine, verify

@@ -35,7 +35,7 @@ class SafePath:
     """Path of a file below a folder: ``base`` may be reached through links, ``inner`` is walked without following any.
 
     Both are bytes. Raises UnsafePathError where ``inner`` is absolute, empty, or has a part that is empty, ``.`` or
-    ``..``, or a NUL byte: such a path could name something outside the base.
+    ``..``: such a path could name something outside the base; and for a NUL byte, which no path holds.
     """
 
     base: bytes
@@ -43,6 +43,8 @@ class SafePath:
 
     def __post_init__(self) -> None:
         check_parts(self.inner)
+        if b"\0" in self.base:
+            raise UnsafePathError(f"{os.fsdecode(self.base)!r} is no folder")
 
     @classmethod
     def of(cls, path: bytes) -> SafePath:

@@ -8,6 +8,7 @@ from pathlib import Path
 from imseek.exports.base import Job
 from imseek.exports.pictures import Picture, Row
 from imseek.exports.webdataset import key_of
+from imseek.indexer.sources.files import file_stat
 
 
 class Copies:
@@ -26,7 +27,7 @@ class Copies:
         """Puts it into a folder of the export, which is there. Returns its name from the folder of the export."""
         name = f"{folder}/{key_of(row['image_id'])}.{picture.ending}"
         made = self._folder / name
-        if self._link is not None and picture.file is not None and self._linked(picture.file, made):
+        if self._link is not None and self._linked(picture, made):
             self.linked += 1
         else:
             made.write_bytes(picture.data)
@@ -38,12 +39,24 @@ class Copies:
             return ()
         return (f"{self.copied:,} pictures could not be linked, and are copied",)
 
-    def _linked(self, file: bytes, made: Path) -> bool:
+    def _linked(self, picture: Picture, made: Path) -> bool:
+        """Whether ``made`` is a link to the very file that was read; there is none where something else lies there."""
+        if picture.file is None or picture.stat is None:
+            return False
+        target = os.path.realpath(os.fsdecode(picture.file))
         try:
             if self._link == "symbolic":
-                made.symlink_to(os.path.realpath(os.fsdecode(file)))
+                made.symlink_to(target)
             else:
-                made.hardlink_to(os.path.realpath(os.fsdecode(file)))
+                made.hardlink_to(target)
         except OSError:
             return False
-        return True
+        try:
+            info = made.stat()
+            # A hard link is a change (ctime) of the file it leads to.
+            is_same = file_stat(info).has_bytes_of(picture.stat)
+        except OSError:
+            is_same = False
+        if not is_same:
+            made.unlink()
+        return is_same

@@ -1,18 +1,17 @@
-"""The pictures that go out, as their sources have them now: those that cannot be had are told, each with its reason."""
+"""The pictures that go out, as they were indexed: those that cannot be had are named, each with its reason."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from imseek.data.places import INSIDE, is_url, locate, split
-from imseek.data.reader import SourceRow
-from imseek.errors import ImseekError, MediaError
+from imseek.data.file_stat import FileStat
+from imseek.data.indexed import IndexedPlace
+from imseek.errors import CONTENT_CHANGED, ContentChangedError, ImseekError, MediaError
 from imseek.exports.base import Job
 from imseek.exports.selection import Block
-from imseek.indexer.reencode import CONTENT_CHANGED, NO_PLACE
+from imseek.indexer.reencode import NO_PLACE
 from imseek.indexer.sources.reading import PlaceReader
 from imseek.indexer.workers import OrderedMap
 from imseek.media.formats import ending_of
@@ -33,20 +32,21 @@ _BLOCK: Final = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """Its bytes, how the name of a file with it ends, and the file of this machine that holds it and nothing else."""
+    """Its bytes, how the name of a file with it ends, and the file of this machine that holds it and nothing else, with
+    its stat when it was read."""
 
     data: bytes
     ending: str
     file: bytes | None
+    stat: FileStat | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     image_id: int
     row: Row
-    content: str
     shown: Place | None
-    at: tuple[SourceRow, bytes] | None
+    place: IndexedPlace | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +80,6 @@ class Pictures:
                     return _Read(wanted, None, error.reason, str(error))
                 except ImseekError as error:
                     return _Read(wanted, None, SkipReason.UNREADABLE, f"{error}; {error.hint}")
-                except FileNotFoundError:
-                    return _Read(wanted, None, SkipReason.VANISHED, "it is not there any more")
                 except OSError as error:
                     return _Read(wanted, None, SkipReason.UNREADABLE, str(error.strerror or error))
 
@@ -100,14 +98,10 @@ class Pictures:
 
     def _wanted(self) -> Iterator[_Wanted]:
         selection = self._job.selection
-        sources = selection.reader.sources()
         for block in selection.blocks(_BLOCK):
-            places = selection.reader.catalog_places(block.ids.tolist())
-            hashes = block.table.column("content_hash").to_pylist()
-            for (image_id, row), content, shown in zip(rows_of(block), hashes, block.places, strict=True):
-                place = places.get(image_id)
-                at = None if place is None else (sources[place[0]], place[1])
-                yield _Wanted(image_id, row, content.hex(), shown, at)
+            places = selection.reader.indexed_places(block.ids.tolist())
+            for (image_id, row), shown in zip(rows_of(block), block.places, strict=True):
+                yield _Wanted(image_id, row, shown, places.get(image_id))
 
 
 def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
@@ -120,21 +114,13 @@ def rows_of(block: Block) -> Iterator[tuple[int, Row]]:
 
 def _load(places: PlaceReader, wanted: _Wanted) -> Picture:
     """Raises MediaError, MissingExtraError, OSError."""
-    if wanted.at is None:
+    if (place := wanted.place) is None:
         raise MediaError(NO_PLACE, "where it lies is not known")
-    source, path = wanted.at
-    content = places.load(source, path)
-    if (
-        source.kind == "vectors"
-    ):  # What stands for the content of a picture that nobody has seen is its vector.
-        size = wanted.row.get("bytes") or len(content.data)
-        changed = len(content.data) != size
-    else:
-        changed = hashlib.sha256(content.data).hexdigest() != wanted.content
-    if changed:
-        raise MediaError(CONTENT_CHANGED, "it has changed since it was indexed")
-    place = locate(source.root, path)
-    if (ending := ending_of(content.data, place)) is None:
-        raise MediaError(SkipReason.NOT_AN_IMAGE, "the content is not that of any known image format")
-    whole = (INSIDE not in path or split(path)[2]) and not is_url(place)
-    return Picture(content.data, ending, place if whole else None)
+    picture = places.load(place)
+    # Of a picture that nobody has seen, no more than the size is known.
+    size = wanted.row.get("bytes") or len(picture.data)
+    if not picture.is_verified and size != len(picture.data):
+        raise ContentChangedError(CONTENT_CHANGED, "it does not have the size that its metadata say")
+    ending = ending_of(picture.data, place.shown)
+    assert ending is not None, "no picture has left its place unless its format is known"
+    return Picture(picture.data, ending, place.shown if place.is_whole_file else None, picture.stat)

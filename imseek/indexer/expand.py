@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from imseek.data.catalog import UNKNOWN_STAT, Catalog, FileStat
+from imseek.data.catalog import Catalog
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import MediaError
 from imseek.indexer.homeless import Homeless
 from imseek.indexer.scan import RETRIED, Candidate, Opening, Settings, Skipped, compare, skipped

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imseek.data.batch import Batch, NewImage, Placing, ReadContainer
-from imseek.data.catalog import UNKNOWN_STAT, KnownPlace
+from imseek.data.catalog import KnownPlace
 from imseek.data.commit import commit
 from imseek.data.contents import HashLookup
+from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.merge import merge_due
 from imseek.data.places import INSIDE, locate, split
 from imseek.data.writer import Writer

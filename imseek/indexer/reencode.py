@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -15,13 +14,14 @@ import numpy.typing as npt
 
 from imseek.data import sources, spaces
 from imseek.data.contents import same_contents
+from imseek.data.indexed import IndexedPlace
 from imseek.data.parts import Row
-from imseek.data.reader import Reader, SourceRow
+from imseek.data.reader import Reader
 from imseek.data.rebuild import Build
 from imseek.data.spaces import StoredSpace
 from imseek.data.writer import Writer
 from imseek.encoders.base import Encoder
-from imseek.errors import ImseekError, MediaError
+from imseek.errors import CONTENT_CHANGED, ImseekError, MediaError
 from imseek.indexer import joins
 from imseek.indexer.load import unit_rows
 from imseek.indexer.sources.reading import PlaceReader
@@ -46,8 +46,7 @@ PICTURE_SECONDS = 60.0
 FEW_MISSING = 10
 SHARE_MISSING = 0.01
 
-#: Beside those of :class:`SkipReason`.
-CONTENT_CHANGED = "content_changed"
+#: Reason of an image without a place, beside those of :class:`SkipReason`.
 NO_PLACE = "no_place"
 
 #: Ids whose places are looked up at once.
@@ -56,16 +55,15 @@ _LOOKED_UP = 500
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image to encode: where its content may lie (sources and paths within), its own place first.
+    """An image to encode: where its content may lie, its own place first.
 
-    ``place`` is that, None if it has none. ``twin`` is another image of the same content, which has a row, or has been
+    ``place`` is its own, None if it has none. ``twin`` is another image of the same content, which has a row, or was
     asked for before.
     """
 
     image_id: int
-    content_hash: bytes
     place: Place | None
-    places: tuple[tuple[SourceRow, bytes], ...]
+    places: tuple[IndexedPlace, ...]
     twin: int | None
 
 
@@ -99,7 +97,6 @@ class PictureRows:
         self._build = build
         self._stop = stop
         self._reader = Reader(writer.root)
-        self._sources = self._reader.sources()
         self._pictures = PlaceReader()
         self._first: dict[bytes, int] = {}  # of contents that several images have
         self._encode_at = max(ENCODE_BATCH, encoder.info.batch_size)
@@ -132,17 +129,13 @@ class PictureRows:
             alike = same_contents(self._writer.root, chunk)
             everyone = sorted({twin for _, twins in alike.values() for twin in twins})
             places = self._reader.places(everyone)
-            where = {
-                image_id: (self._sources[source_id], path)
-                for image_id, (source_id, path) in self._reader.catalog_places(everyone).items()
-            }
+            where = self._reader.indexed_places(everyone)
             for image_id in chunk:
                 if self._stop.is_set():
                     return
                 content_hash, twins = alike[image_id]
                 yield Wanted(
                     image_id,
-                    content_hash,
                     places.get(image_id),
                     tuple(where[i] for i in (image_id, *twins) if i in where),
                     self._twin(image_id, content_hash, twins) if len(twins) > 1 else None,
@@ -160,26 +153,17 @@ class PictureRows:
         if wanted.twin is not None:
             return _Read(wanted, None, None)
         first: _Trouble | None = None
-        for source, path in wanted.places:
+        for place in wanted.places:
             try:
-                data = self._pictures.load(source, path).data
-                # Of vectors that were taken over, the picture is known by its place alone.
-                content_hash = None if source.kind == "vectors" else wanted.content_hash
-                return _Read(wanted, self._prepared(data, content_hash), None)
-            except _ChangedError:
-                trouble = _Trouble(CONTENT_CHANGED, "it holds another picture now")
+                return _Read(wanted, self._prepared(self._pictures.load(place).data), None)
             except MediaError as error:
                 trouble = _Trouble(error.reason, str(error))
-            except FileNotFoundError:
-                trouble = _Trouble(SkipReason.VANISHED, "it is not there")
             except OSError as error:
                 trouble = _Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
             first = first or trouble
         return _Read(wanted, None, first or _Trouble(NO_PLACE, "where it lies is not known"))
 
-    def _prepared(self, data: bytes, content_hash: bytes | None) -> npt.NDArray[Any]:
-        if content_hash is not None and hashlib.sha256(data).digest() != content_hash:
-            raise _ChangedError
+    def _prepared(self, data: bytes) -> npt.NDArray[Any]:
         decoded = decode(data, min_side=self._encoder.info.draft_size, measured=False)
         try:
             return self._encoder.prepare(decoded.pixels)
@@ -230,10 +214,6 @@ class PictureRows:
             return kind != "file" and bool(os.listdir(root))
         except OSError:
             return False
-
-
-class _ChangedError(Exception):
-    """The file holds another content."""
 
 
 @dataclass(frozen=True, slots=True)

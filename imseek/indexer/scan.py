@@ -11,7 +11,8 @@ from typing import Final
 from imseek.data import places
 from imseek.data import sources as catalog_sources
 from imseek.data.batch import FailedFile
-from imseek.data.catalog import Catalog, FileStat, KnownFailure, KnownPlace
+from imseek.data.catalog import Catalog, KnownFailure, KnownPlace
+from imseek.data.file_stat import FileStat
 from imseek.indexer.homeless import Homeless
 from imseek.indexer.sources import filter_of, open_source
 from imseek.indexer.sources.base import Container, Found, Source, Unreachable

@@ -17,7 +17,7 @@ from imseek.indexer.load import unit_rows
 from imseek.indexer.scan import Settings
 from imseek.indexer.sources.base import Container, Found
 from imseek.indexer.sources.exported import Claim
-from imseek.indexer.sources.files import load_file
+from imseek.indexer.sources.files import FileOpener, read_file
 from imseek.indexer.sources.vectors import Row, Vectors, open_vectors
 from imseek.indexer.targets import Target
 from imseek.media.decode import decode
@@ -173,7 +173,7 @@ def _picture(place: bytes, path: bytes, encoder: Encoder) -> npt.NDArray[Any] | 
     if path.count(INSIDE) < 2 or is_url(place):
         return None
     try:
-        decoded = decode(load_file(place).data)
+        decoded = decode(read_file(FileOpener(place).open(b"")).data)
         # What lies behind transparency is white to us, and black or anything to others: that tells nothing.
         return None if decoded.facts.mode in _TRANSPARENT else encoder.prepare(decoded.pixels)
     except (MediaError, OSError):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.current import Current, Identity
+from imseek.data.indexed import IndexedPlace
 from imseek.data.reader import SourceRow
 from imseek.data.vectors import Matches
 from imseek.types import Float32, Image, Place, SpaceInfo
@@ -38,6 +39,10 @@ class Stored(Protocol):
 
     def catalog_places(self, image_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         """Source and path within it."""
+        ...
+
+    def indexed_place(self, image_id: int) -> IndexedPlace:
+        """Raises ImageNotFoundError for an image that is not live, or of which it is not known where it lies."""
         ...
 
     def sources(self) -> dict[int, SourceRow]: ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imseek.errors import ImseekError, MediaError
+from imseek.errors import ContentChangedError, ImseekError, MediaError
 from imseek.types import Pixels, Place, ReadPicture, SearchResult, SkipReason
 
 ELSEWHERE: Final = "the picture is of another collection"
@@ -24,7 +24,7 @@ class Folders:
 
     @contextmanager
     def opened(self) -> Iterator[ReadPicture]:
-        """A function of UUID, id and side that gives the picture as its source has it, for several threads."""
+        """A function of UUID, id and side that gives the picture as it was indexed, for several threads."""
         from imseek.curate.originals import Originals
         from imseek.data.reader import Reader
 
@@ -38,7 +38,7 @@ class Folders:
                     if uuid not in known:
                         reader = stack.enter_context(closing(Reader(self.paths[uuid])))
                         known[uuid] = stack.enter_context(Originals(reader))
-                return known[uuid].load(image_id)
+                return known[uuid].load(image_id).data
 
             yield read
 
@@ -74,6 +74,8 @@ def name_of(place: Place | None, image_id: int) -> str:
 
 def why(error: MediaError) -> str:
     """The reason in a few words, for a place as small as a thumbnail."""
+    if isinstance(error, ContentChangedError):
+        return "changed since it was indexed"
     return _WORDS.get(error.reason, "cannot be read")
 
 

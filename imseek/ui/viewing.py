@@ -30,11 +30,12 @@ def viewable(opened: Searchable, image: Image) -> Path:
     place = image.place
     if place is not None and place.uri.startswith("file:") and "#" not in place.uri:
         path = Path(os.fsdecode(place.path))
-        if isinstance(opened, Collection) and not path.is_file():
+        if isinstance(opened, Collection) and not os.path.lexists(path):
             raise ImseekError(
                 f"the file of image {image.image_id} is gone", hint="`imseek index` updates the collection"
             )
         if isinstance(opened, Collection) and path.suffix.lower() in _ENDINGS:
+            opened.originals.load(image.image_id)  # Raises where something else lies there now.
             return path
     data = opened.read(image.image_id)
     kind = str(image.metadata.get("format") or "")

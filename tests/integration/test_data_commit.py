@@ -16,8 +16,9 @@ import imseek
 from imseek.data import schema as t
 from imseek.data import sources
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
-from imseek.data.catalog import FileStat, live
+from imseek.data.catalog import live
 from imseek.data.commit import commit
+from imseek.data.file_stat import FileStat
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts

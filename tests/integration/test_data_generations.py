@@ -25,11 +25,11 @@ from sqlalchemy import update
 import imseek
 from imseek.data import files, layout, merge, schema, sources
 from imseek.data.batch import Batch, NewImage, Placing
-from imseek.data.catalog import FileStat
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.columns import put_columns
 from imseek.data.commit import commit
 from imseek.data.contents import HashLookup
+from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
 from imseek.data.shards import row_of
 from imseek.data.vectors import open_index

@@ -10,8 +10,8 @@ import pytest
 import imseek
 from imseek.data import known, sources
 from imseek.data.batch import Batch, FailedFile, NewImage
-from imseek.data.catalog import FileStat
 from imseek.data.commit import commit
+from imseek.data.file_stat import FileStat
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer
 from imseek.types import ImageFacts

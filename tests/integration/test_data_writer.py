@@ -22,11 +22,11 @@ import imseek
 from imseek.data import backup, checksums, durable, layout, sources
 from imseek.data import files as data_files
 from imseek.data.batch import Batch, FailedFile, NewImage, Placing
-from imseek.data.catalog import FileStat
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.checksums import of_catalog, read
 from imseek.data.commit import commit
 from imseek.data.current import read_current
+from imseek.data.file_stat import FileStat
 from imseek.data.reader import Reader
 from imseek.data.shards import row_of
 from imseek.data.writer import Writer

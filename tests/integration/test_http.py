@@ -219,8 +219,9 @@ def test_an_svg_cannot_run_anything(tmp_path: Path) -> None:
     with _client(tmp_path / "made") as client:
         hit = client.get(_at("search"), params={"q": "red"}).json()["hits"][0]
         response = client.get(hit["image"])
-    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["content-type"] == "image/svg+xml"
     assert response.headers["content-disposition"] == "attachment"
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in response.headers["content-security-policy"]
 
 

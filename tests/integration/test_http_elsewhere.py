@@ -156,7 +156,7 @@ def test_sides_that_no_thumbnail_has(
 def test_a_file_that_changed_since_it_was_indexed(
     client: TestClient, service: Service, tmp_path: Path, photo_files: list[Path]
 ) -> None:
-    """Its ETag is of what is sent; and its thumbnail is not taken for that of another copy of what it was."""
+    """Nothing of it is sent, not even that it is the same; and all is as before once it is back."""
     one, two = tmp_path / "1.png", tmp_path / "2.png"
     Image.new("RGB", (64, 64), "red").save(one)
     Image.new("RGB", (64, 64), "blue").save(two)
@@ -164,13 +164,18 @@ def test_a_file_that_changed_since_it_was_indexed(
     before = client.get("/pictures/photos/images/0").headers["etag"]
     red = one.read_bytes()
     one.write_bytes(two.read_bytes())
-    changed = client.get("/pictures/photos/images/0", headers={"If-None-Match": before})
-    assert (changed.status_code, changed.content) == (200, two.read_bytes())
-    part = client.get("/pictures/photos/images/0", headers={"If-Range": before, "Range": "bytes=0-9"})
-    assert (part.status_code, part.content) == (200, two.read_bytes())
-    assert _colour(client) == (0, 0, 255)
+    for headers in ({}, {"If-None-Match": before}, {"If-Range": before, "Range": "bytes=0-9"}):
+        changed = client.get("/pictures/photos/images/0", headers=headers)
+        assert changed.status_code == 409
+        assert changed.headers["content-type"] == "application/problem+json"
+        assert changed.json()["detail"] == "this file changed since it was indexed: index again"
+    assert client.head("/pictures/photos/images/0").status_code == 409
+    assert client.get("/pictures/photos/images/0/thumbnail?side=32").status_code == 409
     one.write_bytes(red)
+    assert client.get("/pictures/photos/images/0", headers={"If-None-Match": before}).status_code == 304
     assert _colour(client) == (255, 0, 0)
+    one.write_bytes(two.read_bytes())
+    assert _colour(client) == (255, 0, 0), "a thumbnail that was made is of what was indexed"
 
 
 def _colour(client: TestClient) -> tuple[int, ...]:

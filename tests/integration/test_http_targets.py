@@ -263,7 +263,7 @@ def test_a_page_is_told_of_nothing_that_it_sent(wire: Wire) -> None:
 def test_a_drawing_comes_as_bytes_and_its_thumbnail_as_pixels(wire: Wire) -> None:
     _, headers, body = _ask(wire, "/collections/photos/images/1/file")
     assert body == DRAWING.encode()
-    assert headers["content-type"] == "application/octet-stream"
+    assert headers["content-type"] == "image/svg+xml"
     assert headers["content-disposition"] == "attachment"
     assert headers["content-security-policy"] == "default-src 'none'; sandbox"
     _, headers, body = _ask(wire, "/collections/photos/images/1/thumbnail?side=32")

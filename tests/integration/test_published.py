@@ -27,6 +27,7 @@ from imseek.data.milvus.client import Client
 from imseek.data.writer import Writer
 from imseek.errors import (
     CollectionNotFoundError,
+    ContentChangedError,
     CorruptCollectionError,
     EncoderMismatchError,
     EncoderUnavailableError,
@@ -619,7 +620,7 @@ def test_a_picture_that_is_another_one_by_now(small: Small, photo_files: list[Pa
     with imseek.open(small.address) as published:
         hit = published.search(Query((RED,), where="name = 'coffee.png'"))[0]
         shutil.copy(photo_files[0], small.photos / "coffee.png")
-        with pytest.raises(MediaError, match="another picture"):
+        with pytest.raises(ContentChangedError, match="changed since it was indexed"):
             published.read(hit.image_id)
         (small.photos / "coffee.png").unlink()
         with pytest.raises(MediaError):

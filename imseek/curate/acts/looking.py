@@ -15,7 +15,8 @@ from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.plans import LINKING, place_of
 from imseek.data import layout, safe_path
 from imseek.data.batch import Placing
-from imseek.data.catalog import LIVE, QUARANTINED, FileStat
+from imseek.data.catalog import LIVE, QUARANTINED
+from imseek.data.file_stat import FileStat
 from imseek.data.quarantine import Held, SourceAt
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.errors import UnsafePathError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.contents import same_contents
-from imseek.data.reader import Reader, SourceRow
+from imseek.data.indexed import IndexedPlace
+from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.scores import unit_rows
 from imseek.encoders.base import Encoder, shared_draft_size
@@ -35,8 +34,7 @@ _SECONDS: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     image_id: int
-    content: bytes
-    place: tuple[SourceRow, bytes] | None
+    place: IndexedPlace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +93,13 @@ def encode(
 
 
 def _wanted(reader: Reader, ids: Ids, stop: threading.Event | None) -> Iterator[_Wanted]:
-    sources = reader.sources()
     for start in range(0, len(ids), _LOOKED_UP):
         some = ids[start : start + _LOOKED_UP].tolist()
-        places, contents = reader.catalog_places(some), same_contents(reader.root, some)
+        places = reader.indexed_places(some)
         for image_id in some:
             if stop is not None and stop.is_set():
                 return
-            source_id, path = places.get(image_id, (None, b""))
-            place = None if source_id is None else (sources[source_id], path)
-            yield _Wanted(image_id, contents[image_id][0], place)
+            yield _Wanted(image_id, places.get(image_id))
 
 
 def _prepared(
@@ -112,12 +107,7 @@ def _prepared(
 ) -> tuple[npt.NDArray[Any], ...]:
     if wanted.place is None:
         raise FileNotFoundError
-    source, path = wanted.place
-    data = places.load(source, path).data
-    # Of vectors that were taken over, the picture is known by its place alone.
-    if source.kind != "vectors" and hashlib.sha256(data).digest() != wanted.content:
-        raise OSError("it holds another picture now")
-    pixels = decode(data, min_side=draft).pixels
+    pixels = decode(places.load(wanted.place).data, min_side=draft).pixels
     try:
         return tuple(encoder.prepare(pixels) for encoder in encoders)
     except (ImseekError, OSError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imseek.data.catalog import FileStat
+from imseek.data.file_stat import FileStat
 from imseek.data.places import INSIDE
 from imseek.indexer.executors.base import Item, Result
 from imseek.indexer.executors.staging import Manifest

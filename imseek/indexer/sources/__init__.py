@@ -7,13 +7,16 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imseek.data.places import is_url
-from imseek.errors import UsageError
+from imseek.errors import CorruptCollectionError, UsageError
 from imseek.indexer.sources.base import Source
 from imseek.indexer.sources.filters import Filter
 from imseek.types import SourceOptions, display_path
+
+if TYPE_CHECKING:
+    from imseek.indexer.sources.files import FileOpener
 
 #: What a user may name; a single ``file`` is told from its path.
 KINDS: Final = frozenset({"folder", "imagefolder", "archive", "table", "vectors", "list"})
@@ -29,43 +32,48 @@ def open_source(
     inside: frozenset[bytes] = frozenset(),
     follow_symlinks: bool = False,
     read_ns: int = 0,
+    opener: FileOpener | None = None,
     stop: threading.Event | None = None,
 ) -> Source:
     """The source of a kind at ``root``, an absolute path or a URL.
 
     ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it;
-    ``read_ns`` is when a picture of it was last read, by the wall clock. Once ``stop`` is set, opening a container
-    raises InterruptedError.
+    ``read_ns`` is when a picture of it was last read, by the wall clock; ``opener`` opens its files, by default through
+    links. Once ``stop`` is set, opening a container raises InterruptedError.
     """
     choose = filter_of(options)
     if kind in ("folder", "file"):
         from imseek.indexer.sources.folder import Folder
 
-        return Folder(root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside)
+        return Folder(
+            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside, opener=opener
+        )
     if kind == "list":
         from imseek.indexer.sources.listed import Listed
 
-        return Listed(names, allow_private=options.allow_private)
+        return Listed(names, allow_private=options.allow_private, opener=opener)
     if kind == "imagefolder":
         from imseek.indexer.sources.imagefolder import ImageFolder
 
         return ImageFolder(
             root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside,
-            caption_column=options.caption_column, read_ns=read_ns,
+            caption_column=options.caption_column, read_ns=read_ns, opener=opener,
         )  # fmt: skip
     if kind == "table":
         from imseek.indexer.sources.table import Table
 
-        return Table(root, options, choose=choose, follow_symlinks=follow_symlinks, below=below)
+        return Table(
+            root, options, choose=choose, follow_symlinks=follow_symlinks, below=below, opener=opener
+        )
     if kind == "archive":
         from imseek.indexer.sources.archive import Archives
 
-        return Archives(root, choose=choose, below=below, stop=stop)
+        return Archives(root, choose=choose, below=below, opener=opener, stop=stop)
     if kind == "vectors":
         from imseek.indexer.sources.vectors import open_vectors
 
-        return open_vectors(root, options, choose)
-    raise ValueError(f"{kind!r} is no kind of source")
+        return open_vectors(root, options, choose, opener=opener)
+    raise CorruptCollectionError(f"{kind!r} is no kind of source")
 
 
 def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
@@ -88,11 +96,31 @@ def check_source(kind: str, root: bytes, options: SourceOptions) -> None:
 
 
 def options_of(document: str) -> SourceOptions:
-    """Options as the catalog keeps them (JSON); what a later version has added is passed over."""
-    known = {field.name for field in fields(SourceOptions)}
-    stored: dict[str, Any] = {name: value for name, value in json.loads(document).items() if name in known}
-    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stored.items()}
+    """Options as the catalog keeps them (JSON); what a later version has added is passed over.
+
+    Raises CorruptCollectionError for what no version has written.
+    """
+    try:
+        stored = json.loads(document)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorruptCollectionError(f"options of a source are damaged: {error}") from error
+    if not isinstance(stored, dict):
+        raise CorruptCollectionError(f"options of a source are damaged: {stored!r:.80}")
+    given: dict[str, Any] = {}
+    for field in fields(SourceOptions):
+        if field.name in stored:
+            value = stored[field.name]
+            given[field.name] = tuple(value) if isinstance(value, list) else value
+            if not _is_option(given[field.name], field.default):
+                raise CorruptCollectionError(f"the option {field.name} of a source is damaged: {value!r:.80}")
     return SourceOptions(**given)
+
+
+def _is_option(value: Any, default: Any) -> bool:
+    """Whether a value is of the type of an option, as its default tells it."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    return isinstance(value, bool) if isinstance(default, bool) else value is None or isinstance(value, str)
 
 
 def filter_of(options: SourceOptions) -> Filter:

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import container_suffix, inside, is_url, join, split
 from imseek.errors import MediaError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import ZIPS, is_archive
-from imseek.indexer.sources.files import file_stat, open_binary, trouble_at
+from imseek.indexer.sources.files import FileOpener, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.finding import Finder
 from imseek.indexer.sources.members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
@@ -52,10 +52,12 @@ class Archives:
         *,
         choose: Filter | None = None,
         below: bytes = b"",
+        opener: FileOpener | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         """Once ``stop`` is set, ``expand`` raises InterruptedError."""
         self._root = root
+        self._opener = FileOpener(root) if opener is None else opener
         self._stop = stop
         self._choose = Filter() if choose is None else choose
         self._below = below
@@ -98,7 +100,7 @@ class Archives:
         yield from ReadAhead(self._found(container), ahead, self._stop)
 
     def _found(self, container: Container) -> Iterator[Found]:
-        archive = open_archive(join(self._root, container.path), self._stop)
+        archive = self._open(container.path)
         budget = MemoryBudget(MAX_HELD, self._stop)
         for member in archive.members(self._takes):
             budget.charge(member, bytes_held(member))
@@ -116,33 +118,31 @@ class Archives:
 
     def find(self, path: bytes) -> Found:
         container, name, _ = split(path)
-        place = join(self._root, container)
-        try:
-            stat, finder = self._finder(place)
-        except FileNotFoundError as error:
-            raise MediaError(SkipReason.VANISHED, f"{display_path(place)} is not there any more") from error
-        return Found(path, stat, (finder.archive, _member(finder, place, name)))
+        _, finder = self._finder(container)
+        member = _member(finder, join(self._root, container), name)
+        return Found(path, UNKNOWN_STAT, (finder.archive, replace(member, beside={})))
 
     def _reopened(self, found: Found) -> tuple[Archive, Member]:
         """Raises MediaError where the archive is not the one that was scanned."""
         container, name, _ = split(found.path)
         place = join(self._root, container)
         with self._lock:
-            known = self._finders.get(place)
+            known = self._finders.get(container)
             if known is None or not known[0].same_file(found.stat):
-                known = self._finder(place)
+                known = self._finder(container)
             if not known[0].same_file(found.stat):
                 raise MediaError(SkipReason.CHANGED, "its archive changed while it was read")
             return known[1].archive, _member(known[1], place, name)
 
-    def _finder(self, place: bytes) -> tuple[FileStat, Finder]:
+    def _finder(self, container: bytes) -> tuple[FileStat, Finder]:
         """The one for an archive that was used before, unless its file has changed since."""
-        stat = stat_of(place)
-        known = self._finders.pop(place, None)
+        place = join(self._root, container)
+        stat = self._stat(container)
+        known = self._finders.pop(container, None)
         if known is None or not known[0].same_file(stat):
             window = None if opens_anywhere(place) else _BEHIND
-            known = (stat, Finder(lambda: open_archive(place), window))
-        self._finders[place] = known
+            known = (stat, Finder(lambda: self._open(container), window))
+        self._finders[container] = known
         while len(self._finders) > _FINDERS:
             self._finders.pop(next(iter(self._finders)))
         return known
@@ -155,6 +155,33 @@ class Archives:
 
     def close(self) -> None:
         self._finders.clear()
+
+    def _stat(self, container: bytes) -> FileStat:
+        """Of the file that would be opened. Raises as :meth:`_open`."""
+        place = join(self._root, container)
+        if is_url(place):
+            return remote.stat(place)
+        fd = self._opener.open(container)
+        try:
+            return file_stat(os.fstat(fd))
+        finally:
+            os.close(fd)
+
+    def _open(self, container: bytes) -> Archive:
+        """Raises OSError, UnsafePathError, MediaError where it is no archive, MissingExtraError.
+
+        Reading a tar ends once the source should stop.
+        """
+        place = join(self._root, container)
+        file = remote.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
+        if container_suffix(place) in ZIPS:
+            if not file.seekable():
+                file.close()
+                raise OSError(
+                    errno.ESPIPE, "its server does not send parts of files, which reading a zip takes"
+                )
+            return Zip(file)
+        return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
 
     def _takes(self, name: bytes) -> bool:
         # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".
@@ -205,18 +232,3 @@ def opens_anywhere(place: bytes) -> bool:
     """Whether members of an archive can be read in any order."""
     suffix = container_suffix(place)
     return suffix in ZIPS or (suffix == b".tar" and not is_url(place))
-
-
-def open_archive(place: bytes, stop: threading.Event | None = None) -> Archive:
-    """Raises OSError, MediaError where it is none, MissingExtraError. Reading a tar ends once ``stop`` is set."""
-    if container_suffix(place) in ZIPS:
-        if not is_url(place):
-            return Zip(open_binary(place))
-        file = remote.open_binary(place)
-        if not file.seekable():
-            file.close()
-            raise OSError(errno.ESPIPE, "its server does not send parts of files, which reading a zip takes")
-        return Zip(file)
-    if opens_anywhere(place):
-        return Tar(open_binary(place), stop)
-    return TarStream(remote.open_binary(place) if is_url(place) else open_binary(place), stop)

@@ -2,7 +2,7 @@
 
 A run asks a source twice. ``scan`` looks at names and stats and opens no picture. Archives and tables are
 *containers*: ``scan`` names them with the stat of their file, and ``expand`` opens those that have changed. ``load``
-then reads one picture, in a decode thread. ``find`` leads from a place that is on record back to its picture.
+then reads one picture, in a decode thread. ``find`` leads from a place on record back to its picture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.types import ImageFacts, SkipReason
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -119,7 +119,11 @@ class Source(Protocol):
         ...
 
     def find(self, path: bytes) -> Found:
-        """The picture at a path that an earlier scan has found. Raises MediaError (``VANISHED``), OSError."""
+        """The way to the picture at a path on record, for ``load``, without the texts beside it.
+
+        Its stat says nothing (``UNKNOWN_STAT``), and so does that of what ``load`` then gives, unless that is a file of
+        its own. Raises MediaError, UnsafePathError, OSError, and so does ``load``.
+        """
         ...
 
     def is_gone(self, path: bytes) -> bool:

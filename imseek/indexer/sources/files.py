@@ -6,9 +6,12 @@ import errno
 import os
 import stat
 import time
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
-from imseek.data.catalog import FileStat
+from imseek.data import safe_path
+from imseek.data.file_stat import FileStat
+from imseek.data.safe_path import SafePath
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Content, Found
 from imseek.media.decode import DEFAULT_LIMITS
@@ -17,6 +20,52 @@ from imseek.types import SkipReason
 
 #: What the system says of a path that is not there; any other error leaves that open.
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+#: Without O_NONBLOCK, a pipe put in the place of a file would hold the reader for ever.
+_FOLLOWING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class FileOpener:
+    """Opens the files of the source at ``root`` for reading; only regular files are opened.
+
+    A scan follows links to files. Without ``follow_links``, none is followed on the way from the root to a file. The
+    caller closes the descriptors.
+    """
+
+    root: bytes
+    follow_links: bool = True
+
+    def open(self, path: bytes) -> int:
+        """Open the file at a path within the source; an empty path is the source itself.
+
+        Raises UnsafePathError where the path leads out of the source, MediaError (``NOT_A_FILE``), and OSError: ELOOP
+        or ENOTDIR where a link lies on the way that is not followed.
+        """
+        return self._open(SafePath(self.root, path)) if path else self.open_named(self.root)
+
+    def open_named(self, full: bytes) -> int:
+        """Open a file that a list or a row of a table names, wherever it lies: links may lead to its folder.
+
+        Raises as :meth:`open`.
+        """
+        return self._open(SafePath.of(full))
+
+    def _open(self, path: SafePath) -> int:
+        if self.follow_links:
+            fd = os.open(path.full, _FOLLOWING)
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                return fd
+            os.close(fd)
+            raise _not_a_file()
+        try:
+            with safe_path.open_parent(path) as entry:
+                return safe_path.open_regular(entry)
+        except safe_path.ChangingError as error:
+            raise _not_a_file() from error
+
+
+def _not_a_file() -> MediaError:
+    return MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
 
 
 def trouble_at(path: bytes) -> str | None:
@@ -37,10 +86,12 @@ def is_empty(path: bytes) -> bool:
         return False
 
 
-def file_stat(info: os.stat_result) -> FileStat:
+def file_stat(info: os.stat_result, checked_ns: int | None = None) -> FileStat:
+    """The stat of a file whose content is read after ``checked_ns`` (wall clock), by default from now on."""
     # An inode may use all 64 bits; the catalog's integers are signed.
     inode = info.st_ino & (2**63 - 1)
-    return FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
+    checked_ns = time.time_ns() if checked_ns is None else checked_ns
+    return FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, checked_ns)
 
 
 def find_file(path: bytes, full: bytes) -> Found:
@@ -52,57 +103,45 @@ def find_file(path: bytes, full: bytes) -> Found:
             raise MediaError(SkipReason.VANISHED, "it is not there any more") from error
         raise
     if not stat.S_ISREG(info.st_mode):
-        raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
+        raise _not_a_file()
     return Found(path, file_stat(info))
 
 
-def load_file(full: bytes, *, texts: bool = True) -> Content:
-    """A picture with what lies beside it: ``a.txt`` and ``a.json`` for ``a.jpg``. Raises MediaError, OSError.
+def read_file(fd: int) -> Content:
+    """The picture in an open file, which is closed. Raises OSError, and MediaError where it changed while it was read.
 
-    ``texts`` is False where it is known that no text lies there.
+    The stat is that after reading, checked before: whatever happened meanwhile makes it differ from an earlier one, and
+    too young to be trusted later.
     """
-    data, seen = read_file(full)
-    if not texts:
-        return Content(data, seen)
-    beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
-    return Content(data, seen, beside.caption, beside.extra)
-
-
-def read_file(full: bytes) -> tuple[bytes, FileStat]:
-    """The bytes of a regular file, and its stat. Raises OSError, and MediaError where it changed while it was read."""
-    # Without O_NONBLOCK, a pipe put in the place of a file would hold the worker for ever.
-    fd = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
+        before, checked_ns = os.fstat(fd), time.time_ns()
         if before.st_size > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        seen = file_stat(before)
-        data = file.read()
+        data = file.read(DEFAULT_LIMITS.max_bytes + 1)  # It may be endless, whatever its size says.
         after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
         data
     ) != after.st_size:
         raise MediaError(SkipReason.CHANGED, "it changed while it was read")
-    return data, seen
+    return Content(data, file_stat(after, checked_ns))
+
+
+def with_texts(picture: Content, full: bytes) -> Content:
+    """A picture with what lies beside its file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
+    beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
+    return replace(picture, caption=beside.caption, extra=beside.extra)
 
 
 def open_binary(path: bytes) -> BinaryIO:
     """A regular file to read from and to seek in. Raises MediaError (``NOT_A_FILE``), OSError."""
-    # Without O_NONBLOCK, a pipe put in the place of a file would hold the reader for ever.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise MediaError(SkipReason.NOT_A_FILE, "neither a file nor a folder")
-    return file
+    return os.fdopen(FileOpener(path).open(b""), "rb")
 
 
 def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
     """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``."""
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(name, _FOLLOWING)
         except OSError:
             continue
         with os.fdopen(fd, "rb") as file:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from imseek.data import layout
+from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
-from imseek.indexer.sources.files import GONE, file_stat, find_file, load_file, trouble_at
+from imseek.indexer.sources.files import GONE, FileOpener, file_stat, read_file, trouble_at, with_texts
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.types import SkipReason, display_path
 
@@ -20,7 +21,7 @@ _PUT_AWAY: Final = "holds pictures that were put away: not scanned"
 
 class Folder:
     """The pictures of a folder tree, or of what lies ``below`` a path in it; ``inside`` are other sources in it, which
-    are passed over. By its path ``looks`` tells whether a file is ``what`` is looked for."""
+    are passed over. By its path ``looks`` tells whether a file is ``what`` is looked for; ``opener`` opens files."""
 
     threads = 0
 
@@ -34,6 +35,7 @@ class Folder:
         inside: frozenset[bytes] = frozenset(),
         looks: Callable[[bytes], bool] = looks_like_picture,
         what: str = "a picture",
+        opener: FileOpener | None = None,
     ) -> None:
         self._root = root
         self._choose = Filter() if choose is None else choose
@@ -42,6 +44,7 @@ class Folder:
         self._inside = inside
         self._looks = looks
         self._what = what
+        self._opener = FileOpener(root) if opener is None else opener
         self.notes: list[str] = []
         self._others = 0
         self._where: str | None = None
@@ -60,13 +63,14 @@ class Folder:
         return iter(())
 
     def load(self, found: Found) -> Content:
-        return load_file(place_in(self._root, found.path), texts=found.where != NO_TEXTS)
+        picture = read_file(self._opener.open(found.path))
+        return picture if found.where == NO_TEXTS else with_texts(picture, place_in(self._root, found.path))
 
     def portable(self, found: Found) -> Found | Content:
         return found
 
     def find(self, path: bytes) -> Found:
-        return find_file(path, place_in(self._root, path))
+        return Found(path, UNKNOWN_STAT, NO_TEXTS)
 
     def is_gone(self, path: bytes) -> bool:
         """Also what is there, but left out by globs: these say what belongs to the source."""

@@ -14,7 +14,7 @@ from typing import Any
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Unreachable
 from imseek.indexer.sources.detect import LABELS, SPLITS
-from imseek.indexer.sources.files import open_binary
+from imseek.indexer.sources.files import FileOpener, open_binary
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder, place_in
 from imseek.indexer.sources.roles import caption_of, extra_of
@@ -55,10 +55,16 @@ class ImageFolder:
         inside: frozenset[bytes] = frozenset(),
         caption_column: str | None = None,
         read_ns: int = 0,
+        opener: FileOpener | None = None,
     ) -> None:
         self._root = root
         self._folder = Folder(
-            root, choose=choose, follow_symlinks=follow_symlinks, below=below, inside=inside
+            root,
+            choose=choose,
+            follow_symlinks=follow_symlinks,
+            below=below,
+            inside=inside,
+            opener=opener,
         )
         self._caption_column = caption_column
         self._read_ns = read_ns
@@ -107,7 +113,8 @@ class ImageFolder:
         return replace(found, where=self._known(found))
 
     def find(self, path: bytes) -> Found:
-        return self._folder.find(path)
+        found = self._folder.find(path)
+        return replace(found, where=_Known(found.where, {}, _Told()))
 
     def is_gone(self, path: bytes) -> bool:
         return self._folder.is_gone(path)
@@ -130,11 +137,8 @@ class ImageFolder:
         return said
 
     def _is_covered(self, path: bytes) -> bool:
-        while path:
-            path = os.path.dirname(path)
-            if path in self._covered:
-                return True
-        return False
+        folders = path.split(b"/")[:-1]
+        return any(b"/".join(folders[:n]) in self._covered for n in range(len(folders), -1, -1))
 
     def _read(self, path: bytes, found: set[bytes]) -> None:
         """One metadata file; that of a folder further down, which comes later, goes before it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.places import is_url
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
-from imseek.indexer.sources.files import find_file, load_file, trouble_at
-from imseek.indexer.sources.folder import quarantine_of
+from imseek.indexer.sources.files import FileOpener, find_file, read_file, trouble_at, with_texts
+from imseek.indexer.sources.folder import NO_TEXTS, quarantine_of
 from imseek.indexer.sources.web import FETCHED, THREADS, Web
 from imseek.types import SkipReason, display_path
 
@@ -17,8 +18,11 @@ from imseek.types import SkipReason, display_path
 class Listed:
     """``names`` are absolute paths and URLs. Whatever its ending, a file that is named is looked at."""
 
-    def __init__(self, names: Sequence[bytes], *, allow_private: bool = False) -> None:
+    def __init__(
+        self, names: Sequence[bytes], *, allow_private: bool = False, opener: FileOpener | None = None
+    ) -> None:
         self._names = names
+        self._opener = FileOpener(b"") if opener is None else opener
         self._web = Web(allow_private=allow_private)
         self.notes: list[str] = []
         self._folders: dict[bytes, bytes | None] = {}
@@ -35,7 +39,7 @@ class Listed:
                 )
                 continue
             try:
-                yield self.find(name)
+                yield Found(name, FETCHED) if is_url(name) else find_file(name, name)
             except MediaError as error:
                 # One that is gone is for `is_gone`, unless it was never there.
                 yield Unreachable(name, SkipReason(error.reason), str(error))
@@ -51,13 +55,16 @@ class Listed:
         return iter(())
 
     def load(self, found: Found) -> Content:
-        return self._web.load(found) if is_url(found.path) else load_file(found.path)
+        if is_url(found.path):
+            return self._web.load(found)
+        picture = read_file(self._opener.open_named(found.path))
+        return picture if found.where == NO_TEXTS else with_texts(picture, found.path)
 
     def portable(self, found: Found) -> Found | Content:
         return found
 
     def find(self, path: bytes) -> Found:
-        return Found(path, FETCHED) if is_url(path) else find_file(path, path)
+        return Found(path, UNKNOWN_STAT, NO_TEXTS)
 
     def is_gone(self, path: bytes) -> bool:
         """Only if its folder is there: otherwise a disk may not be mounted."""

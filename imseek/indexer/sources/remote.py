@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
-from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.types import display_path
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
-from imseek.data.catalog import UNKNOWN_STAT, FileStat
-from imseek.data.places import inside, is_url, join, split
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
+from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import is_table
-from imseek.indexer.sources.files import find_file, load_file, open_binary, trouble_at
+from imseek.indexer.sources.files import FileOpener, file_stat, find_file, read_file, trouble_at, with_texts
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder
 from imseek.indexer.sources.roles import Roles, tell_roles
@@ -28,6 +28,8 @@ _CAPTION: Final = 2000
 
 #: Bytes of a path or URL: a longer text is none (a picture in base64, say).
 _LOCATION: Final = 8192
+#: Digits of the number of a row.
+_DIGITS: Final = 18
 #: Rows that are passed over rather than looked up anew.
 _NEAR: Final = 64
 
@@ -42,6 +44,7 @@ class _Bytes:
 @dataclass(frozen=True, slots=True)
 class _File:
     full: bytes
+    has_texts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,11 @@ class Table:
         choose: Filter | None = None,
         follow_symlinks: bool = False,
         below: bytes = b"",
+        opener: FileOpener | None = None,
     ) -> None:
         self._root = root
         self._options = options
+        self._opener = FileOpener(root) if opener is None else opener
         self._is_folder = os.path.isdir(root)
         # A table that is named is one whatever its ending.
         looks = is_table if self._is_folder else lambda _: True
@@ -157,7 +162,9 @@ class Table:
         if isinstance(where, _Address):
             return self._web.load(found, where.url)
         if isinstance(where, _File):
-            content = load_file(where.full)
+            content = read_file(self._opener.open_named(where.full))
+            if where.has_texts:
+                content = with_texts(content, where.full)
             extra = {**content.extra, **(found.extra or {})}
             return Content(content.data, content.stat, found.caption or content.caption, extra)
         if len(where.data) > DEFAULT_LIMITS.max_bytes:
@@ -171,20 +178,14 @@ class Table:
     def find(self, path: bytes) -> Found:
         """Without what the table says of the picture; for one that lies elsewhere it is not even opened."""
         container, number, location = split(path)
-        holder = join(self._root, container)
         if location:
-            return _named(path, os.path.dirname(holder), location)
-        stat = remote.stat(holder) if is_url(holder) else find_file(container, holder).stat
-        key = (container, stat.inode, stat.size, stat.mtime_ns)
-        if self._open is None or self._open[0] != key:
-            self._close_sheet()
-            sheet = self._sheet(container)
-            self._open = key, _Cursor(sheet, self._roles(sheet).image.name)
-        picture = self._open[1].cell(int(number))
+            full = locate(self._root, path)
+            return Found(path, UNKNOWN_STAT, _Address(full) if is_url(full) else _File(full, has_texts=False))
+        picture = self._cursor(container).cell(row_number(number))
         data = picture.get("bytes") if isinstance(picture, dict) else picture
         if not isinstance(data, bytes) or not data:
             raise MediaError(SkipReason.VANISHED, "the row holds no picture any more")
-        return Found(path, stat, _Bytes(data))
+        return Found(path, UNKNOWN_STAT, _Bytes(data))
 
     def is_gone(self, path: bytes) -> bool:
         """A file that a row names is gone only if its folder is there: otherwise a disk may not be mounted."""
@@ -211,6 +212,21 @@ class Table:
             if url == self._root or is_table(url):
                 yield Found(b"" if url == self._root else url, stat)
 
+    def _cursor(self, container: bytes) -> _Cursor:
+        """The one for a table that was used last, unless its file has changed since."""
+        place = join(self._root, container)
+        file = None if is_url(place) else self._file(container)
+        stat = remote.stat(place) if file is None else file_stat(os.fstat(file.fileno()))
+        key = (container, stat.inode, stat.size, stat.mtime_ns)
+        if self._open is not None and self._open[0] == key:
+            if file is not None:
+                file.close()
+            return self._open[1]
+        self._close_sheet()
+        sheet = open_sheet(place, self._file(container) if file is None else file)
+        self._open = key, _Cursor(sheet, self._roles(sheet).image.name)
+        return self._open[1]
+
     def _close_sheet(self) -> None:
         if self._open is not None:
             self._open[1].sheet.close()
@@ -225,9 +241,11 @@ class Table:
         return roles, roles.image.kind is Kind.TEXT and not roles.names_files
 
     def _sheet(self, container: bytes) -> Sheet:
+        return open_sheet(join(self._root, container), self._file(container))
+
+    def _file(self, container: bytes) -> IO[bytes]:
         path = join(self._root, container)
-        raw = remote.open_binary(path) if is_url(path) else open_binary(path)
-        return open_sheet(path, raw)
+        return remote.open_binary(path) if is_url(path) else os.fdopen(self._opener.open(container), "rb")
 
     def _roles(self, sheet: Sheet) -> Roles:
         return tell_roles(sheet.columns, self._options)
@@ -311,6 +329,13 @@ class _Rows:
 
     def _bad(self, at: bytes, reason: SkipReason, message: str) -> Unreachable:
         return Unreachable(inside(self.container, at), reason, message, self.stat)
+
+
+def row_number(text: bytes) -> int:
+    """The number of a row as places have it. Raises MediaError (``VANISHED``) for any other text."""
+    if not text.isdigit() or len(text) > _DIGITS:
+        raise MediaError(SkipReason.VANISHED, "the table has no such row")
+    return int(text)
 
 
 def _named(path: bytes, folder: bytes, location: bytes) -> Found:

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import IO, BinaryIO, Final
+from typing import IO, Final
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.decompression import StreamInput
@@ -32,7 +32,7 @@ _SAMPLE_FILES: Final = 64
 class Tar:
     """An uncompressed tar on disk. Members are read by position, in any number of threads."""
 
-    def __init__(self, file: BinaryIO, stop: threading.Event | None = None) -> None:
+    def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
         self._fd = file.fileno()
         self._stop = stop
         weakref.finalize(self, file.close)

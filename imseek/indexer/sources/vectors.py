@@ -19,12 +19,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data.catalog import UNKNOWN_STAT, FileStat
+from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Taken, Unreachable
 from imseek.indexer.sources.exported import USED, Claim, claim_of, facts_of
-from imseek.indexer.sources.files import file_stat, load_file, open_binary, trouble_at
+from imseek.indexer.sources.files import FileOpener, file_stat, open_binary, read_file, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.sheets import open_sheet
@@ -72,11 +72,13 @@ class Vectors:
         allow_private: bool = False,
         column: str | None = None,
         image_column: str | None = None,
+        opener: FileOpener | None = None,
     ) -> None:
         """``column`` has the vectors of a Parquet file, ``image_column`` says where pictures lie."""
         self._root = root
         self._column = column
         self._image_column = image_column
+        self._opener = FileOpener(root) if opener is None else opener
         self._choose = Filter() if choose is None else choose
         self._web = Web(allow_private=allow_private)
         self.notes: list[str] = []
@@ -141,10 +143,7 @@ class Vectors:
         place = locate(self._root, found.path)
         if is_url(place):
             return self._web.load(found, place)
-        try:
-            return load_file(place)
-        except FileNotFoundError as error:
-            raise MediaError(SkipReason.VANISHED, f"{display_path(place)} is not there any more") from error
+        return read_file(self._opener.open_named(place))
 
     def portable(self, found: Found) -> Found | Content:
         """Rows need no work that is worth sending them anywhere."""
@@ -152,10 +151,7 @@ class Vectors:
 
     def find(self, path: bytes) -> Found:
         """The way to the picture, which needs no array."""
-        try:
-            return Found(path, self._stat(split(path)[0]))
-        except OSError:
-            return Found(path, UNKNOWN_STAT)  # The picture may be there though the array is not.
+        return Found(path, UNKNOWN_STAT)
 
     def is_gone(self, path: bytes) -> bool:
         container = split(path)[0]
@@ -221,7 +217,9 @@ class Vectors:
         return display_path(join(self._root, path))
 
 
-def open_vectors(root: bytes, options: SourceOptions, choose: Filter | None = None) -> Vectors:
+def open_vectors(
+    root: bytes, options: SourceOptions, choose: Filter | None = None, *, opener: FileOpener | None = None
+) -> Vectors:
     """As a source's options say."""
     return Vectors(
         root,
@@ -229,6 +227,7 @@ def open_vectors(root: bytes, options: SourceOptions, choose: Filter | None = No
         allow_private=options.allow_private,
         column=options.vector_column,
         image_column=options.image_column,
+        opener=opener,
     )
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Final
 
-from imseek.data.catalog import FileStat
+from imseek.data.file_stat import FileStat
 from imseek.indexer.sources.base import Content, Found
 from imseek.media.fetch import Fetcher
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.data.current import Current, Identity
+from imseek.data.file_stat import UNKNOWN_STAT
+from imseek.data.indexed import IndexedPlace, unknown_place
 from imseek.data.milvus import layout
 from imseek.data.milvus.client import Client
 from imseek.data.milvus.record import Record
@@ -75,6 +77,21 @@ class PublishedReader:
         documents = self._looked_up(image_ids)
         return {i: place for i, document in documents.items() if (place := document["place"]) is not None}
 
+    def indexed_place(self, image_id: int) -> IndexedPlace:
+        """Without the stat of its file, which Milvus does not have.
+
+        Raises ImageNotFoundError, CorruptCollectionError.
+        """
+        if (document := self._looked_up([image_id]).get(image_id)) is None:
+            raise _missing(image_id)
+        if (place := document["place"]) is None:
+            raise unknown_place(image_id)
+        try:
+            content_hash = bytes.fromhex(document["metadata"]["content_hash"])
+        except (LookupError, ValueError, TypeError) as error:
+            raise self._unreadable(image_id) from error
+        return IndexedPlace(self.record.sources[place[0]], place[1], UNKNOWN_STAT, content_hash)
+
     def sources(self) -> dict[int, SourceRow]:
         return dict(self.record.sources)
 
@@ -126,10 +143,13 @@ class PublishedReader:
                 self.record.sources[place[0]]
             return {"metadata": {**document["metadata"]}, "place": place}
         except (ValueError, LookupError, TypeError) as error:
-            raise CorruptCollectionError(
-                f"image {row[layout.ID]} of {self.client.address} cannot be read",
-                hint="imseek publish writes again what differs",
-            ) from error
+            raise self._unreadable(row[layout.ID]) from error
+
+    def _unreadable(self, image_id: int) -> CorruptCollectionError:
+        return CorruptCollectionError(
+            f"image {image_id} of {self.client.address} cannot be read",
+            hint="imseek publish writes again what differs",
+        )
 
 
 def _possible(image_ids: Sequence[int]) -> list[int]:

@@ -11,12 +11,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imseek.errors import MediaError
 from imseek.media import Limits, decode, thumbnail
-from imseek.media.formats import sniff
+from imseek.types import SkipReason
 from imseek.ui.http.service import Served
 
-#: What a browser may be told of a format that we can read; anything else is only bytes. SVG can hold scripts: it is
-#: sent as a download, under a policy that lets nothing run.
+#: The media type of each format that can be indexed.
 _TYPES: Final = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",
@@ -27,7 +27,12 @@ _TYPES: Final = {
     "AVIF": "image/avif",
     "HEIC": "image/heic",
     "JPEG XL": "image/jxl",
+    "SVG": "image/svg+xml",
+    "camera raw": "image/x-dcraw",
 }
+#: Formats that a browser opens as a document, with the scripts in it, or does not know: they are sent as downloads. The
+#: policy in the headers of all pictures lets no script run either way.
+_DOWNLOADS: Final = frozenset({"SVG", "camera raw"})
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 #: Sides of thumbnails, in pixels.
 SMALLEST: Final = 32
@@ -39,9 +44,10 @@ _KEPT: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """``digest`` is of what it holds, so that it is the ETag."""
+    """``format`` is what its bytes are; ``digest`` is of what it holds, so that it is the ETag."""
 
     data: bytes
+    format: str
     digest: str
 
     def response(self, request: Request) -> Response:
@@ -57,9 +63,8 @@ class Picture:
         }
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
-        kind = _TYPES.get(sniff(self.data) or "")
-        if kind is None:
-            kind = "application/octet-stream"
+        kind = _TYPES[self.format]
+        if self.format in _DOWNLOADS:
             headers["Content-Disposition"] = "attachment"
         part, status = self.data, 200
         asked = request.headers.get("range")
@@ -80,13 +85,15 @@ class Picture:
 
 
 async def original(served: Served, image_id: int) -> Picture:
-    """The picture as its source has it now, maybe not as it was indexed. Raises ImageNotFoundError, MediaError."""
+    """The picture as it was indexed.
 
-    def read() -> Picture:
-        data = served.collection.read(image_id)
-        return Picture(data, hashlib.sha256(data).hexdigest())
-
-    return await served.threads.read(read)
+    It is checked in memory, and what was checked is what is sent: a file that changes meanwhile changes no answer.
+    Raises ImageNotFoundError, ContentChangedError, MediaError.
+    """
+    found = await served.threads.read(served.collection.originals.load, image_id)
+    if found.format not in _TYPES:  # Such as a PSD, which is never indexed.
+        raise MediaError(SkipReason.MISSING_CODEC, f"{found.format} is not served")
+    return Picture(found.data, found.format, found.sha256.hex())
 
 
 class Pictures:
@@ -98,16 +105,19 @@ class Pictures:
         self._bytes = 0
 
     async def thumbnail(self, served: Served, image_id: int, side: int) -> Picture:
-        """Raises ImageNotFoundError, MediaError."""
-        found = await served.threads.read(served.collection.get, image_id)
-        key = (served.collection.uuid, found.content_hash, side)
+        """A WebP of what was indexed, also where the file has changed since it was made.
+
+        Raises ImageNotFoundError, ContentChangedError, MediaError.
+        """
+        place = await served.threads.read(served.collection.originals.place, image_id)
+        key = (served.collection.uuid, place.content_hash.hex(), side)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         whole = await original(served, image_id)
         picture = await served.threads.look(self._make, whole.data, side)
-        # A file that has changed since it was indexed is not kept as what it was.
-        if key not in self._kept and whole.digest == found.content_hash:
+        # A picture that nobody saw at indexing may be another one the next time.
+        if key not in self._kept and whole.digest == place.content_hash.hex():
             self._kept[key] = picture
             self._bytes += len(picture.data)
         while self._bytes > _KEPT:
@@ -116,7 +126,7 @@ class Pictures:
 
     def _make(self, data: bytes, side: int) -> Picture:
         small = thumbnail(decode(data, min_side=side, limits=self._limits).pixels, side)
-        return Picture(small, hashlib.sha256(small).hexdigest())
+        return Picture(small, "WEBP", hashlib.sha256(small).hexdigest())
 
 
 def _matches(given: str | None, etag: str) -> bool:

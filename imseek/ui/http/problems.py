@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from imseek.errors import (
     CollectionNotFoundError,
+    ContentChangedError,
     EncoderError,
     EncoderMismatchError,
     ExpiredPageError,
@@ -39,6 +40,7 @@ _TOLD: Final[tuple[tuple[type[ImseekError], int], ...]] = (
     (ExpiredPageError, 410),
     (ImageNotFoundError, 404),
     (QueryError, 422),
+    (ContentChangedError, 409),
     (MediaError, 422),
     (UsageError, 422),
 )

@@ -171,9 +171,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 @router.head("/collections/{name}/images/{image_id}/file", include_in_schema=False)
 @router.get(
     "/collections/{name}/images/{image_id}/file",
-    summary="The picture itself, as its source has it",
+    summary="The picture itself, as it was indexed",
     response_class=Response,
-    responses={**_PICTURE, **answers(404)},
+    responses={**_PICTURE, **answers(404, 409)},
 )
 async def file(request: Request, name: str, image_id: int) -> Response:
     served = service_of(request).get(name)
@@ -185,7 +185,7 @@ async def file(request: Request, name: str, image_id: int) -> Response:
     "/collections/{name}/images/{image_id}/thumbnail",
     summary="A small WebP of it",
     response_class=Response,
-    responses={**_PICTURE, **answers(404)},
+    responses={**_PICTURE, **answers(404, 409)},
 )
 async def thumbnail(request: Request, name: str, image_id: int, side: Side = USUAL) -> Response:
     service = service_of(request)

@@ -30,6 +30,7 @@ from imseek.ui.web import hub, sent
 from imseek.ui.web.door import Door, Once
 from imseek.ui.web.opening import can_open
 from imseek.ui.web.picture_acts import picture_acts
+from imseek.ui.web.sessions import PagesApp
 from imseek.ui.web.shell import on_error
 
 _SCRIPT: Final = Path(__file__).parent / "script" / "app.py"
@@ -82,7 +83,7 @@ def run(
         finally:
             await shared.service.close()
 
-    app = st.App(
+    app = PagesApp(
         _SCRIPT,
         routes=[
             Route("/search", _first_page),

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from imseek.collection import Collection
 from imseek.errors import ImseekError
-from imseek.media.formats import sniff
 from imseek.showing.words import count, printable, size
 from imseek.types import Image
 from imseek.ui.cli.jsonout import placed, plain
@@ -50,9 +49,9 @@ def too_much(pictures: int, stored: int) -> str | None:
 
 
 def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) -> Iterator[bytes]:
-    """A zip of pictures as their sources have them, a piece at a time: no more than one picture is in memory.
+    """A zip of pictures as they were indexed, a piece at a time: no more than one picture is in memory.
 
-    What cannot be read, or is beyond ``largest`` bytes in all, is named in a text in the zip.
+    What cannot be read, has changed since, or is beyond ``largest`` bytes in all, is named in a text in the zip.
     """
     sink = _Sink()
     names = Names()
@@ -72,9 +71,6 @@ def zipped(collection: Collection, ids: Sequence[int], *, largest: int = BYTES) 
                     data = collection.read(image_id)
                 except ImseekError as error:
                     left.append(f"{_where(image)}: {printable(str(error))}")
-                    continue
-                if sniff(data) is None:  # Somebody else may have put a link to a private file in its place.
-                    left.append(f"{_where(image)}: it is no picture any more")
                     continue
                 if total + len(data) > largest:
                     left.append(f"{_where(image)}: a zip holds at most {size(largest)}")

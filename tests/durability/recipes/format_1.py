@@ -26,9 +26,9 @@ from sqlalchemy import Connection, insert, update
 import imseek
 from durability.recipes.drawing import EXIF, draw
 from imseek.data import files, layout, schema
-from imseek.data.catalog import FileStat
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.columns import put_columns
+from imseek.data.file_stat import FileStat
 from imseek.data.merge import merge
 from imseek.data.reader import Reader
 from imseek.data.writer import Writer

@@ -25,24 +25,29 @@ from sourcing.web import WebServer
 import imseek
 from hostile.inputs import bombs
 from hostile.inputs.bombs import END, PIECE, ZipEntry, member, packed
+from imseek.data.places import split
 from imseek.errors import MediaError
-from imseek.indexer.sources import archive_limits
-from imseek.indexer.sources.archive import open_archive
+from imseek.indexer.sources import archive_limits, open_source
 from imseek.indexer.sources.archive_limits import FREE_BYTES
-from imseek.indexer.sources.members import picture_of
+from imseek.indexer.sources.base import Container, Found
 
 FORMS = pytest.mark.parametrize("form", list(bombs.PACKERS))
 
 
 def read(path: Path) -> tuple[list[str], str]:
     """The names of the pictures of an archive, each of which is read; and why no more could be."""
-    archive, names = open_archive(os.fsencode(path)), []
+    source, names = open_source("archive", os.fsencode(path), imseek.SourceOptions()), []
+    (container,) = source.scan()
+    assert isinstance(container, Container)
     try:
-        for one in archive.members(lambda name: name.endswith(b".png")):
-            picture_of(archive, one)
-            names.append(one.name.decode())
+        for found in source.expand(container):
+            assert isinstance(found, Found)
+            source.load(found)
+            names.append(split(found.path)[1].decode())
     except MediaError as error:
         return names, f"{error.reason}: {error}"
+    finally:
+        source.close()
     return names, ""
 
 
@@ -157,10 +162,13 @@ def test_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path: Path) -> 
     path.write_bytes(bombs.overlapping(names, draw(1)))
     with zipfile.ZipFile(path) as file:
         assert file.infolist()[0].file_size > len(draw(1)), "each holds what those behind it do"
-    archive = open_archive(os.fsencode(path))
-    for one in list(archive.members(lambda _: True))[:-1]:
+    source = open_source("archive", os.fsencode(path), imseek.SourceOptions())
+    (container,) = source.scan()
+    *others, last = source.expand(container)
+    assert source.load(last).data == draw(1)
+    for one in others:
         with pytest.raises(MediaError, match="overlaps another one"):
-            picture_of(archive, one)
+            source.load(one)
 
 
 def test_one_member_under_many_names_is_refused(tmp_path: Path) -> None:
@@ -204,9 +212,10 @@ def test_a_member_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -
 def test_every_way_of_packing_gives_the_same_bytes(tmp_path: Path, method: int) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as file:
         file.writestr("a.png", draw(1, (300, 200)))
-    archive = open_archive(os.fsencode(tmp_path / "a.zip"))
-    (one,) = archive.members(lambda _: True)
-    assert picture_of(archive, one) == draw(1, (300, 200))
+    source = open_source("archive", os.fsencode(tmp_path / "a.zip"), imseek.SourceOptions())
+    (container,) = source.scan()
+    (found,) = source.expand(container)
+    assert source.load(found).data == draw(1, (300, 200))
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,17 +255,9 @@ def test_a_list_that_does_not_fit_into_memory_is_not_read(
         (20_001, "too_many_bytes: refused as a packing bomb: it has more than 20,000"),
     ):
         (tmp_path / "a.zip").write_bytes(bombs.zip_end(entry * count, 0, count % 2**16))
-        assert read_list(tmp_path / "a.zip").startswith(said)
+        assert read(tmp_path / "a.zip")[1].startswith(said)
     monkeypatch.setattr(archive_limits, "MAX_LIST_BYTES", 2**20)
-    assert "the list of its members is larger than 1 MiB" in read_list(tmp_path / "a.zip")
-
-
-def read_list(path: Path) -> str:
-    try:
-        open_archive(os.fsencode(path))
-    except MediaError as error:
-        return f"{error.reason}: {error}"
-    return ""
+    assert "the list of its members is larger than 1 MiB" in read(tmp_path / "a.zip")[1]
 
 
 def test_a_list_that_says_it_fills_the_disk_is_not_read(tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_a_list_that_says_it_fills_the_disk_is_not_read(tmp_path: Path) -> None:
         file.write(
             struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
         )
-    assert "the list of its members is larger than 512 MiB" in read_list(path)
+    assert "the list of its members is larger than 512 MiB" in read(path)[1]
 
 
 # -- stopping ------------------------------------------------------------------------------------------------------

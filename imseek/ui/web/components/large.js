@@ -93,8 +93,10 @@ class Large {
       this.wait.textContent = "";
       this.gone = make("div", "gone", this.lost());
       image.replaceWith(this.gone);
+      this.explain(source);
     });
     this.gone = null;
+    this.reason = "";
     this.wait.textContent = "Loading…";
     image.src = source;
     this.frame.replaceChildren(image);
@@ -104,7 +106,19 @@ class Large {
     const known = this.known?.id === this.id ? this.known : null;
     if (known?.place?.here === false)
       return `The picture is not where it was: ${known.place.path}. Bring it back (a drive that is not connected?), or index the folder again.`;
-    return "This picture cannot be shown. It may have gone from its place: index it again to find out.";
+    return this.reason || "This picture cannot be shown. It may have gone from its place: index it again to find out.";
+  }
+
+  // Why the picture does not come, as the server puts it.
+  async explain(source) {
+    const { gone } = this;
+    try {
+      await ask(source);
+    } catch (error) {
+      if (this.gone !== gone) return;
+      this.reason = `${error.message}.`;
+      gone.textContent = this.lost();
+    }
   }
 
   async about() {

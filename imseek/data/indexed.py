@@ -1,0 +1,85 @@
+"""Where images lie together with what was indexed there, so that a reader can tell whether it is there still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from imseek.data.file_stat import FileStat
+from imseek.data.places import INSIDE, is_url, join, locate, split
+from imseek.errors import CorruptCollectionError, ImageNotFoundError
+
+if TYPE_CHECKING:
+    from imseek.data.catalog_file import Asked
+    from imseek.data.reader import SourceRow
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPlace:
+    """A place of the catalog: its source, its path within that, and what was indexed there.
+
+    ``stat`` is that of the file, or of the container that the picture lies in. ``content_hash`` is the sha256 of what
+    was indexed.
+    """
+
+    source: SourceRow
+    path: bytes
+    stat: FileStat
+    content_hash: bytes
+
+    @property
+    def has_picture_hash(self) -> bool:
+        """Whether ``content_hash`` is that of the picture: of vectors made elsewhere, nobody has seen it."""
+        return self.source.kind != "vectors"
+
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether a file of this machine holds the picture and nothing else."""
+        return (INSIDE not in self.path or split(self.path)[2] != b"") and not is_url(self.shown)
+
+    @property
+    def shown(self) -> bytes:
+        """The path or URL that people see."""
+        return locate(self.source.root, self.path)
+
+    @property
+    def file(self) -> bytes:
+        """The path or URL of the file that is opened: the picture's own, or that of its container."""
+        container, _, location = split(self.path)
+        return self.shown if location else join(self.source.root, container)
+
+
+def unknown_place(image_id: int) -> ImageNotFoundError:
+    """The error for an image without a place."""
+    return ImageNotFoundError(f"it is not known where image {image_id} lies")
+
+
+class PlaceRow(NamedTuple):
+    """A row of the catalog's places with the content hash of its image."""
+
+    image_id: int
+    source_id: int
+    path: bytes
+    content_hash: bytes
+    stat: FileStat
+
+
+def place_rows(connection: Asked, generation: int, image_ids: Sequence[int]) -> Iterator[PlaceRow]:
+    """The places of images in a generation; ``image_ids`` are no more than one statement takes.
+
+    Raises CorruptCollectionError where a value is not of the type that imseek writes.
+    """
+    marks = ",".join("?" * len(image_ids))
+    query = (
+        "SELECT places.image_id, source_id, path, content_hash, size, mtime_ns, ctime_ns, inode, checked_ns "  # noqa: S608 - only marks are put in
+        "FROM places JOIN images ON images.image_id = places.image_id "
+        f"WHERE places.born <= ? AND places.died > ? AND places.image_id IN ({marks})"
+    )
+    for image_id, source_id, path, content_hash, *stat in connection.execute(
+        query, (generation, generation, *image_ids)
+    ):
+        texts = isinstance(path, bytes) and isinstance(content_hash, bytes) and path.count(INSIDE) <= 2
+        if not texts or not all(isinstance(number, int) for number in (source_id, *stat)):
+            raise CorruptCollectionError(f"the catalog's place of image {image_id} is damaged")
+        yield PlaceRow(image_id, source_id, path, content_hash, FileStat(*stat))
