@@ -17,7 +17,7 @@ from sourcing.cases import draw
 from sourcing.web import WebServer
 
 import imseek
-from imseek.errors import MediaError, UsageError
+from imseek.errors import ContentChangedError, MediaError, UsageError
 
 
 @pytest.fixture
@@ -212,8 +212,9 @@ def test_a_member_that_is_gone_is_said_to_be(collection: imseek.Collection, tmp_
     path = put(tmp_path / "a.tar", tar_of({"a.png": draw(1)}))
     collection.index([path])
     put(path, tar_of({"b.png": draw(1)}))
-    with pytest.raises(MediaError, match=r"holds no a\.png"):
+    with pytest.raises(ContentChangedError, match="changed since it was indexed") as refused:
         collection.read(0)
+    assert refused.value.reason == "vanished"
     path.unlink()
     with pytest.raises(MediaError, match="not there any more"):
         collection.read(0)

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from databases import BOTH_CATALOGS
 from PIL import Image
 from sourcing.web import WebServer
 from starlette.applications import Starlette
@@ -664,3 +665,45 @@ def test_the_picture_of_a_vector_is_a_picture_and_no_link(stand: Stand, tmp_path
         _link_to_picture(stand)
         with pytest.raises(ContentChangedError):
             collection.read(0)
+
+
+@BOTH_CATALOGS
+def test_a_catalog_on_a_server_knows_what_was_indexed(
+    collection: imseek.Collection, photos: Path, later: Callable[[float], None]
+) -> None:
+    later(10)
+    assert collection.index([photos]).added == 8
+    (image_id,) = (
+        i for i, one in collection.get_many(range(8)).items() if one.place.path.endswith(b"coffee.png")
+    )
+    assert collection.read(image_id) == (photos / "coffee.png").read_bytes()
+    shutil.copyfile(photos / "chelsea.png", photos / "coffee.png")
+    with pytest.raises(ContentChangedError):
+        collection.read(image_id)
+
+
+# -- one door -------------------------------------------------------------------------------------------------
+
+
+def importers(*names: str) -> set[str]:
+    """Modules of the package that import one of these names."""
+    package, wanted = Path(imseek.__file__).parent, re.compile(rf"import .*\b({'|'.join(names)})\b")
+    found = (path for path in package.rglob("*.py") if wanted.search(path.read_text()))
+    return {path.relative_to(package).with_suffix("").as_posix() for path in found}
+
+
+def test_who_opens_sources() -> None:
+    """Scanning and indexing read what is there now; everybody else goes through ``PlaceReader``, which compares."""
+    at = "indexer/sources/"
+    kinds = {at + name for name in ("archive", "folder", "imagefolder", "listed", "table", "vectors")}
+    assert importers("read_file", "FileOpener") == kinds | {
+        at + "__init__",
+        at + "reading",
+        "indexer/taken",  # evidence for vectors, before they are indexed
+    }
+    assert importers("open_source") == {
+        at + "reading",
+        "indexer/scan",
+        "indexer/executors/worker",
+        "indexer/holders",  # names only
+    }
