@@ -104,26 +104,41 @@ def restore(
     folder: str | os.PathLike[str],
     *,
     new_identity: bool = False,
+    with_undo: bool = False,
+    trust: bool = False,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> RestoreReport:
     """Make the collection that an archive holds in a new or empty folder: all of it, or nothing.
 
     Everything is compared with its checksum before the folder gets its name. It is the collection that was backed up,
-    with its uuid. To have both side by side, ``new_identity`` gives it one of its own; then it has no journals of files
-    that were put away, which only one collection may bring back.
+    with its uuid. To have both side by side, ``new_identity`` gives it one of its own. Journals of files that were put
+    away are left out unless ``with_undo``, which does not go with ``new_identity``: only one collection may bring files
+    back. With ``trust`` you know who made the archive; otherwise the collection can be searched and not be written to
+    until :func:`imseek.upkeep.trust`.
 
     Raises CollectionExistsError for a folder that holds anything, BackupError, FormatVersionError, UsageError,
     MissingExtraError (URLs), InterruptedError where ``stop`` was set, and StorageError where there is no room.
     """
+    from imseek.data import trust as trusting
     from imseek.data.archiving import restoring
 
+    if new_identity and with_undo:
+        raise UsageError(
+            "a copy knows nothing of files that were put away: only one collection may bring them back",
+            hint="either a copy, or with journals",
+        )
     started = time.monotonic()
     root = restoring.check_free(Path(folder).expanduser().absolute())
     with _tape(archive) as (tape, _):
         tell = _telling("restoring", progress, stop)
-        current = restoring.restore(tape, root, new_identity=new_identity, tell=tell)
-        return RestoreReport(_info(tape.manifest), root, current.uuid, time.monotonic() - started)
+        current = restoring.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
+        if trust:
+            trusting.trust(root)
+        left_out = 0 if with_undo else tape.manifest.journals
+        return RestoreReport(
+            _info(tape.manifest), root, current.uuid, time.monotonic() - started, journals_left_out=left_out
+        )
 
 
 def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sink], None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -37,6 +37,7 @@ from imseek.types import (
     ApplyReport,
     DuplicateKind,
     DuplicateReport,
+    ForeignJournal,
     Judgement,
     KeepRule,
     ProgressCallback,
@@ -263,17 +264,31 @@ def undo(
     undo_id: str | None = None,
     *,
     dry_run: bool = True,
+    trust_journal: bool | Callable[[ForeignJournal], bool] = False,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
 ) -> UndoReport:
     """Bring back what :func:`apply` has done last, or under an id; or (``dry_run``) tell what would come back.
 
-    Files that cannot be brought back now are left alone, and told; the same call tries again. Raises UsageError where
-    there is nothing to undo, LockedError, ReadOnlyError, StorageError.
+    Files that cannot be brought back now are left alone, and told; the same call tries again. A journal that another
+    user, another machine or an earlier imseek wrote moves nothing unless ``trust_journal`` is true, or answers so once
+    it is told what the journal is about. Raises UsageError where there is nothing to undo, UntrustedJournalError,
+    LockedError, ReadOnlyError, StorageError.
     """
     from imseek.curate.acts import undo as undoing
 
-    return undoing.undo(path_of(collection), undo_id, dry_run, progress, stop)
+    trust = trust_journal if callable(trust_journal) else lambda _: bool(trust_journal)
+    return undoing.undo(path_of(collection), undo_id, dry_run, progress, stop, trust=trust)
+
+
+def foreign_journal(collection: AnyCollection, undo_id: str | None = None) -> ForeignJournal | None:
+    """What :func:`undo` with the same id needs ``trust_journal`` for: None where it needs no such thing.
+
+    Raises UsageError where there is nothing to undo, StorageError.
+    """
+    from imseek.curate.acts import undo as undoing
+
+    return undoing.foreign_journal(path_of(collection), undo_id)
 
 
 def undoable(collection: AnyCollection) -> tuple[UndoInfo, ...]:

@@ -27,7 +27,10 @@
         ├── LockedError            another writer is at work (exit 75)
         ├── FormatVersionError     made by a newer imseek
         ├── CorruptCollectionError
+        ├── UntrustedCollectionError   somebody else made it, and the user has not said that it is trusted
         ├── UnsafePathError        a path that leads out of the folder it belongs to
+        ├── UntrustedJournalError  an undo journal that this user's imseek did not write, and nobody agreed to
+        ├── UntrustedServerError   a collection names a database server that the user has not allowed
         ├── BackupError            an archive that is damaged, cut short, or none of ours
         ├── StaleGenerationError   files of this generation are gone: take a new one
         │   └── ExpiredPageError   a page token of a generation that is no longer searched
@@ -178,8 +181,29 @@ class CorruptCollectionError(StorageError):
     pass
 
 
+class UntrustedCollectionError(StorageError):
+    """A collection that is not trusted asks for more than to be searched. ``root`` is its folder."""
+
+    def __init__(self, message: str, *, root: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.root = root
+
+
 class UnsafePathError(StorageError):
     pass
+
+
+class UntrustedJournalError(StorageError):
+    pass
+
+
+class UntrustedServerError(StorageError):
+    """A collection names a server that is not on the user's list; ``uuid`` and ``url`` say which one."""
+
+    def __init__(self, message: str, *, uuid: str = "", url: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.uuid = uuid
+        self.url = url
 
 
 class BackupError(StorageError):

@@ -25,14 +25,16 @@ from imseek.errors import (
     ImseekError,
     UsageError,
 )
+from imseek.home import home
 
-HOME_VARIABLE = "IMSEEK_HOME"
 COLLECTION_VARIABLE = "IMSEEK_COLLECTION"
 #: ``json``: a command without a terminal writes its progress to stderr, a JSON object a line (for imseek.jobs).
 PROGRESS_VARIABLE = "IMSEEK_PROGRESS"
 LOCAL_FOLDER = ".imseek"
 DEFAULT_NAME = "default"
 DEMO_NAME = "demo"
+#: How a collection in a folder above the current one was found.
+NEAREST = f"nearest {LOCAL_FOLDER}"
 #: The option that names the collection that a command means.
 GIVEN = "--collection"
 
@@ -61,16 +63,6 @@ class Resolved:
     name: str
     how: str
     exists: bool = True
-
-
-def home(environ: Mapping[str, str]) -> Path:
-    """The folder of everything imseek keeps for a user."""
-    given = environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
-    from platformdirs import user_data_path
-
-    return user_data_path("imseek", appauthor=False)
 
 
 def path_for(name: str, environ: Mapping[str, str]) -> Path:
@@ -152,8 +144,11 @@ def rename(name: str, new: str, environ: Mapping[str, str]) -> Path:
 
     Raises CollectionNotFoundError, CollectionExistsError, LockedError while a writer is at work.
     """
+    from imseek.data import trust
+
     source, target = path_for(name, environ), path_for(new, environ)
     _move(source, name, target)
+    trust.move_record(source, target)
     return target
 
 
@@ -167,6 +162,7 @@ def delete(path: Path, name: str) -> None:
     files that were put away would be hard to bring back.
     """
     from imseek.curate.acts import journal
+    from imseek.data.trust import distrust
 
     link, path = path, path.resolve()
     if not is_collection(path):
@@ -190,6 +186,7 @@ def delete(path: Path, name: str) -> None:
         raise
     if link.is_symlink():
         link.unlink()
+    distrust(path)
     shutil.rmtree(aside)
     for leftover in path.parent.glob(f"{_ASIDE}*"):
         with suppress(ImseekError, OSError):
@@ -221,7 +218,7 @@ def _choose(
     for folder in (cwd, *cwd.parents):
         local = folder / LOCAL_FOLDER
         if is_collection(local):
-            return Resolved(local, str(local), f"nearest {LOCAL_FOLDER}")
+            return Resolved(local, str(local), NEAREST)
     if len(named) == 1:
         return Resolved(named[0].path, named[0].name, "the only one")
     for collection in named:

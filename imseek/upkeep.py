@@ -31,6 +31,7 @@ from imseek.types import (
 )
 
 if TYPE_CHECKING:
+    from imseek.data.trust import TrustRecord
     from imseek.encoders.runtime import Runtime
 
 
@@ -45,6 +46,52 @@ def verify(path: str | os.PathLike[str]) -> VerifyReport:
     root = Path(path).expanduser().absolute()
     with explained(root):
         return verify_files(root)
+
+
+def is_trusted(path: str | os.PathLike[str]) -> bool:
+    """Whether you trust a collection (docs/security.md); those that imseek made here you do.
+
+    Raises CollectionNotFoundError, FormatVersionError.
+    """
+    from imseek.data import trust as trusting
+
+    return trusting.is_trusted(Path(path).expanduser().absolute())
+
+
+def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
+    """Say that you trust a collection that somebody else made: from now on it may be written to, its approximate index
+    is used, and its encoder may come from where it says. Every file of it is checked first.
+
+    Where there is a problem, nothing is remembered unless with ``force``; the report says which. Raises as
+    :func:`verify`, and StorageError where it cannot be remembered.
+    """
+    from imseek.data import layout
+    from imseek.data import trust as trusting
+
+    root = Path(path).expanduser().absolute()
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres.address import read_address
+        from imseek.data.postgres.allowed_servers import allow_server
+
+        allow_server(read_address(root))
+    report = verify(root)
+    if report.ok or force:
+        trusting.trust(root)
+    return report
+
+
+def trusted_collections() -> tuple[TrustRecord, ...]:
+    """The collections that you trust, by path."""
+    from imseek.data import trust as trusting
+
+    return trusting.trusted_collections()
+
+
+def distrust(path: str | os.PathLike[str]) -> None:
+    """Forget that a collection is trusted. Raises StorageError."""
+    from imseek.data import trust as trusting
+
+    trusting.distrust(Path(path).expanduser().absolute())
 
 
 def repair(path: str | os.PathLike[str]) -> RepairReport:

@@ -27,8 +27,11 @@ NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Collections of the user are out of reach; the encoder cache may be shared (it is keyed by content)."""
     home = tmp_path_factory.mktemp("home")
-    before = {name: os.environ.get(name) for name in ("IMSEEK_HOME", "IMSEEK_COLLECTION", "HF_HUB_OFFLINE")}
+    names = ("IMSEEK_HOME", "IMSEEK_COLLECTION", "IMSEEK_TRUSTED_FOLDERS", "HF_HUB_OFFLINE")
+    before = {name: os.environ.get(name) for name in names}
     os.environ["IMSEEK_HOME"] = str(home)
+    # Collections that a test copies are trusted; tests of trust take this away.
+    os.environ["IMSEEK_TRUSTED_FOLDERS"] = str(tmp_path_factory.getbasetemp())
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.pop("IMSEEK_COLLECTION", None)
     yield

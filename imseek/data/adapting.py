@@ -19,6 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from imseek.data import files, layout, model_files, models, shards, spaces
 from imseek.data import schema as t
+from imseek.data.collection_files import load_array
 from imseek.data.create import add_space
 from imseek.data.models import Model
 from imseek.data.parts import Row
@@ -77,8 +78,7 @@ def make(
 
     try:
         for shard_id in found:
-            path = writer.root / layout.vectors(base.space_id, shard_id, base.modality)
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
+            stored = load_array(writer.root, layout.vectors(base.space_id, shard_id, base.modality))
             content = shards.Blocks(len(stored), base.dim, blocks(stored))
             target = layout.vectors(space_id, shard_id, base.modality)
             staged[shard_id] = files.stage(writer, target, "vectors", content, space_id=space_id)

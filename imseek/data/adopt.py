@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, insert, select, update
 
-from imseek.data import durable, files, layout, shards
+from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live
+from imseek.data.collection_files import digest, find_files, load_array
 from imseek.data.current import Current, Shard
 from imseek.data.files import Folders, StagedFile
 from imseek.data.schema import FOREVER
@@ -41,7 +42,7 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
             continue
         hashes, held = content
         pictures = [s for s in held if of[s].is_current and of[s].modality == "image"]
-        empty = set().union(*(empty_rows(folders.root / layout.vectors(s, shard_id)) for s in pictures))
+        empty = set().union(*(empty_rows(folders.root, layout.vectors(s, shard_id)) for s in pictures))
         dead = _dead_rows(folders.root, shard_id, current)
         new, shrunk = _take(connection, generation, shard_id, hashes, dead, empty)
         ids = np.fromiter(hashes, np.int64)
@@ -63,23 +64,20 @@ def adopt(connection: Connection, folders: Folders, generation: int, current: Cu
 
 
 def _on_disk(root: Path) -> set[int]:
-    folder = root / layout.METADATA
-    found = {layout.shard_of(path.name) for path in folder.glob("*.parquet")}
-    return {shard_id for shard_id in found if shard_id is not None}
+    found = map(layout.parse, find_files(root, layout.METADATA).files)
+    return {one.shard_id for one in found if one and one.kind == "metadata" and one.shard_id is not None}
 
 
 def _read(root: Path, shard_id: int, spaces: Sequence[Any]) -> tuple[dict[int, bytes], list[int]] | None:
     """Content hashes by id, in the order of the rows, and the spaces with vectors; None for a broken shard."""
     try:
-        table = shards.read_table(root / layout.metadata(shard_id))
+        table = shards.load_table(root, layout.metadata(shard_id))
         ids = table.column("image_id").to_pylist()
         hashes = dict(zip(ids, table.column("content_hash").to_pylist(), strict=True))
         held = [
             space.space_id
             for space in spaces
-            if is_whole(
-                root / layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim)
-            )
+            if is_whole(root, layout.vectors(space.space_id, shard_id, space.modality), (len(ids), space.dim))
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         _check_damaged(error)
@@ -93,20 +91,18 @@ def _check_damaged(error: Exception) -> None:
         raise error
 
 
-def is_whole(path: Path, shape: tuple[int, int]) -> bool:
+def is_whole(root: Path, name: str, shape: tuple[int, int]) -> bool:
     """Whether there is a vector file of this shape."""
-    if not path.exists():
-        return False
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError):  # cut short, or no array: the other spaces may be sound
+        vectors = load_array(root, name)
+    except (FileNotFoundError, ValueError):  # cut short, or no array: the other spaces may be sound
         return False
     return vectors.shape == shape and vectors.dtype == np.float16 and bool(np.isfinite(vectors).all())
 
 
-def empty_rows(path: Path) -> set[int]:
+def empty_rows(root: Path, name: str) -> set[int]:
     """Rows of zeros: of images that had left the shard when the vectors of their pictures were made."""
-    return set(zero_rows(np.load(path, mmap_mode="r", allow_pickle=False)).tolist())
+    return set(zero_rows(load_array(root, name)).tolist())
 
 
 def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list[StagedFile]:
@@ -114,7 +110,7 @@ def _columns(folders: Folders, shard: Shard, ids: npt.NDArray[np.int64]) -> list
     sound = []
     for name, path in shard.columns.items():
         try:
-            stored = shards.read_table(folders.root / path).column("image_id").to_numpy()
+            stored = shards.load_table(folders.root, path).column("image_id").to_numpy()
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError) as error:
@@ -131,13 +127,11 @@ def _dead_rows(root: Path, shard_id: int, current: Current | None) -> npt.NDArra
     if listed:
         names = [] if listed[0].dead is None else [listed[0].dead]
     else:
-        found = (root / layout.DEAD).glob(f"{shard_id:06d}.*.npy")
-        names = sorted((f"{layout.DEAD}/{path.name}" for path in found), key=lambda name: (len(name), name))[
-            -1:
-        ]
+        found = [name for name in find_files(root, layout.DEAD).files if layout.shard_of(name) == shard_id]
+        names = sorted(found, key=lambda name: (len(name), name))[-1:]
     try:
         return np.concatenate(
-            [np.empty(0, np.uint32), *(np.load(root / name, allow_pickle=False) for name in names)]
+            [np.empty(0, np.uint32), *(load_array(root, name, mapped=False) for name in names)]
         )
     except (OSError, ValueError) as error:
         if not isinstance(error, FileNotFoundError):
@@ -194,5 +188,5 @@ def in_place(
     folders: Folders, path: str, kind: str, rows: int, space_id: int | None = None, name: str | None = None
 ) -> StagedFile:
     """A file that lies where it belongs already, as one to be published there."""
-    target = folders.root / path
-    return StagedFile(target, path, kind, rows, durable.digest_of(target), space_id=space_id, name=name)
+    written = digest(folders.root, path)
+    return StagedFile(folders.root / path, path, kind, rows, written, space_id=space_id, name=name)

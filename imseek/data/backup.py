@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data import durable, layout
+from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
 from imseek.data.catalog_file import open_catalog
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError
@@ -40,6 +41,7 @@ def copy_catalog(source: Path, target: Path) -> None:
 
 def copy_open(original: sqlite3.Connection, target: Path) -> None:
     """The same of an open catalog, within its transaction if it is in one; not fsynced. Raises as SQLite does."""
+    durable.stage_unhashed(target, lambda file: None)  # With our permissions, not those of the umask.
     with closing(sqlite3.connect(target)) as copy:
         copy.execute("PRAGMA synchronous=OFF")  # It is fsynced once, when it is whole.
         original.backup(copy)
@@ -52,9 +54,14 @@ def usable(path: Path, uuid: str | None) -> bool:
 
     Raises StorageError where it cannot be read now: that says nothing about what is in it.
     """
-    if _asked(path, "PRAGMA integrity_check") != ("ok",):
+    if _asked(path, "PRAGMA integrity_check") != ("ok",) or _fault(path) is not None:
         return False
     return uuid_of(path) == uuid if uuid else uuid_of(path) is not None
+
+
+def _fault(path: Path) -> str | None:
+    with closing(open_catalog(path)) as connection:
+        return find_fault(rows_of(connection)) or find_wrong_type(connection)
 
 
 def uuid_of(path: Path) -> str | None:
@@ -80,6 +87,8 @@ def _asked(path: Path, query: str, *values: str) -> Any:
     try:
         with closing(open_catalog(path)) as connection:
             return connection.execute(query, values).fetchone()
+    except CorruptCollectionError:
+        return None
     except sqlite3.DatabaseError as error:
         trouble = storage_error(error, path)
         if isinstance(trouble, CorruptCollectionError):

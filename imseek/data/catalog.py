@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError, SQLA
 
 from imseek.data import layout
 from imseek.data import schema as t
+from imseek.data.catalog_file import open_for_writing
 from imseek.data.current import Current, Shard
 from imseek.data.file_stat import FileStat
 from imseek.data.migrations import migrate
@@ -74,14 +75,12 @@ def open_engine(path: Path) -> Engine:
     """
     url = URL.create("sqlite", database=str(path))  # Not as text: a path may hold a question mark.
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_SECONDS}, pool_size=1, max_overflow=0, pool_timeout=0
+        url,
+        creator=lambda: open_for_writing(path, BUSY_SECONDS),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0,
     )
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -1,9 +1,16 @@
-"""Reading the catalog without SQLAlchemy: a connection for a few queries, or one that is held between searches."""
+"""Open the catalog's SQLite file, for reading without SQLAlchemy or for a writer.
+
+A catalog may come from somebody else. So before anything is asked of it, or written to it: it and the files that SQLite
+keeps beside it are regular files, there is no rollback journal (which can have SQLite delete a file that it names), and
+its schema is, statement by statement, one that imseek makes. That leaves no trigger, view, virtual table or computed
+column that would run something of its maker's. What a query may cost is bounded by the size of the file.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -12,11 +19,67 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imseek.data import layout
+from imseek.data.collection_files import kind_of, not_ours, permissions
 from imseek.data.sqlite_errors import storage_error
-from imseek.errors import ImseekError
+from imseek.errors import CorruptCollectionError, ImseekError
 
 #: What SQLite says where there is no room for the file through which it shares memory with writers.
 _NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN)
+
+#: Bytes of the longest value in a catalog. SQLite would take a thousand million.
+_MAX_VALUE = 1 << 26
+#: Steps of SQLite's virtual machine that one statement may take, at least and for each byte of the catalog: reading all
+#: of it and sorting it takes about two a byte. A second has some fifty million.
+_STEPS, _STEPS_PER_BYTE = 50_000_000, 20
+#: Steps between two looks at how many there were.
+_STRIDE = 1_000_000
+
+
+class _Meter:
+    """Ends a statement that takes more steps than one on a catalog of this size can need."""
+
+    def __init__(self, size: int) -> None:
+        self._budget = (_STEPS + _STEPS_PER_BYTE * size) // _STRIDE
+        self._used = 0
+
+    def restart(self) -> None:
+        self._used = 0
+
+    def is_over(self) -> bool:
+        """SQLite calls it once in ``_STRIDE`` steps, and ends the statement where it is true."""
+        self._used += 1
+        return self._used > self._budget
+
+
+class CatalogCursor(sqlite3.Cursor):
+    """A cursor each of whose statements has a budget of its own."""
+
+    connection: CatalogConnection
+
+    def execute(self, query: str, values: Any = (), /) -> CatalogCursor:
+        self.connection.meter.restart()
+        return super().execute(query, values)
+
+    def executemany(self, query: str, values: Any, /) -> CatalogCursor:
+        self.connection.meter.restart()
+        return super().executemany(query, values)
+
+
+class CatalogConnection(sqlite3.Connection):
+    """A connection to a catalog that may be hostile: made by :func:`open_catalog` or :func:`open_for_writing`."""
+
+    meter: _Meter
+
+    def guard(self, size: int) -> None:
+        """Bound what statements and values on a catalog of ``size`` bytes may cost."""
+        self.meter = _Meter(size)
+        self.set_progress_handler(self.meter.is_over, _STRIDE)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+        # Through the base class, since the meter counts for queries only.
+        super().execute("PRAGMA trusted_schema = OFF")
+
+    def cursor(self, factory: Any = CatalogCursor) -> Any:
+        return super().cursor(factory)
 
 
 class Rows(Protocol):
@@ -108,44 +171,113 @@ def _told(path: Path) -> Iterator[None]:
         raise storage_error(error, path) from error
 
 
-def open_catalog(path: Path) -> sqlite3.Connection:
+def open_catalog(path: Path) -> CatalogConnection:
     """A connection for reading a catalog or a copy of one; one thread at a time may use it.
+
+    Raises CorruptCollectionError where :func:`check_files` refuses it or its schema is not one that imseek makes.
 
     Where SQLite cannot make the files that it shares with writers, since the folder cannot be written or the disk is
     full, there is no writer either. Then it is opened immutable. That passes over a write-ahead log; so where a dead
     writer left one with content, SQLite is told that it has the catalog to itself, and keeps the index of the log in
     memory.
     """
+    check_files(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connect = partial(sqlite3.connect, uri=True, timeout=10, check_same_thread=False)
+    connect = partial(_connect, path, uri=True)
     wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
     folded = not wal.exists() or wal.stat().st_size == 0
     if os.access(path.parent, os.W_OK) or (shared.exists() and not folded):
         connection = connect(uri)
         try:
-            return _asked(connection)
+            return _checked(connection, path)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", None) not in _NO_SHARED_MEMORY:
                 raise
     if folded:
-        return _asked(connect(f"{uri}&immutable=1"))
+        return _checked(connect(f"{uri}&immutable=1"), path)
     connection = connect(f"{uri}&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return _asked(connection)
+    return _checked(connection, path)
 
 
-def _asked(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection, once SQLite has read the schema with it; closed where it cannot."""
+def open_for_writing(path: Path, timeout: float) -> CatalogConnection:
+    """A connection of a writer, in WAL mode with ``synchronous=FULL``; a catalog that is not there is made.
+
+    Raises as :func:`open_catalog`, and FormatVersionError for a catalog of a later imseek.
+    """
+    check_files(path)
+    _make(path)
+    connection = _checked(_connect(path, path, timeout=timeout), path, writing=True)
+    connection.isolation_level = None
     try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.DatabaseError:
         connection.close()
         raise
-    except (
-        UnicodeDecodeError
-    ) as error:  # SQLite names what is wrong in the schema, in the bytes it has there.
+    return connection
+
+
+def check_files(path: Path) -> None:
+    """Refuse a catalog that is no regular file, whose companions are none, or that has a rollback journal.
+
+    Raises CorruptCollectionError.
+
+    A catalog has a write-ahead log. A journal's last bytes name a file that SQLite deletes when it has played the
+    journal back (sqlite.org/fileformat2.html, "The Rollback Journal").
+    """
+    for ending in ("", "-journal", "-wal", "-shm"):
+        try:
+            info = os.lstat(f"{path}{ending}")
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            return
+        if not stat.S_ISREG(info.st_mode):
+            raise not_ours(path.parent, path.name + ending, kind_of(info))
+        if ending == "-journal" and info.st_size:
+            raise CorruptCollectionError(
+                f"{path}{ending} lies beside the catalog, which never has a rollback journal",
+                hint=f"imseek collection repair {path.parent}",
+            )
+
+
+def _make(path: Path) -> None:
+    """An empty file with the permissions of its folder, where there is none: SQLite would go by the umask."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.fchmod(fd, permissions(path.parent))
+        finally:
+            os.close(fd)
+
+
+def _connect(
+    path: Path, database: str | Path, *, uri: bool = False, timeout: float = 10
+) -> CatalogConnection:
+    connection = sqlite3.connect(
+        database, timeout=timeout, uri=uri, check_same_thread=False, factory=CatalogConnection
+    )
+    try:
+        connection.guard(path.stat().st_size)
+    except BaseException:
         connection.close()
-        raise sqlite3.DatabaseError("malformed database schema") from error
+        raise
+    return connection
+
+
+def _checked(connection: CatalogConnection, path: Path, *, writing: bool = False) -> CatalogConnection:
+    """The connection, once its schema has been read and compared; closed where it is not one of imseek's."""
+    from imseek.data.migrations import check_schema
+
+    try:
+        check_schema(connection, path, writing=writing)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, UnicodeDecodeError):  # SQLite names what is wrong in the bytes it has there.
+            raise sqlite3.DatabaseError("malformed database schema") from error
+        raise
     return connection
 
 

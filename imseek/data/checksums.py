@@ -16,8 +16,10 @@ from pathlib import Path
 
 from imseek.data import backup, durable, layout
 from imseek.data.catalog_file import connect_file
-from imseek.data.current import read_sealed
+from imseek.data.collection_files import digest
+from imseek.data.current import read_sealed, uuid_text
 from imseek.data.durable import Written
+from imseek.data.json_object import JsonObject
 from imseek.errors import CorruptCollectionError
 
 
@@ -37,12 +39,16 @@ class Checksums:
 
 def read(root: Path) -> Checksums:
     """Raises CorruptCollectionError where the record is damaged or missing."""
-    document = read_sealed(root, layout.CHECKSUMS)
     try:
-        files = {name: Written(**written) for name, written in document["files"].items()}
-        return Checksums(document["uuid"], files)
-    except (KeyError, TypeError, AttributeError) as error:
+        document = JsonObject(read_sealed(root, layout.CHECKSUMS), ("format", "uuid", "files"))
+        listed = document.object("files", (layout.CATALOG, *layout.BACKUPS))
+        return Checksums(uuid_text(document), {name: _written(listed.object(name)) for name in listed})
+    except ValueError as error:
         raise CorruptCollectionError(f"{root / layout.CHECKSUMS} is no record of checksums") from error
+
+
+def _written(found: JsonObject) -> Written:
+    return Written(found.whole("size"), found.text("sha256"))
 
 
 def sealed(checksums: Checksums) -> bytes:
@@ -112,7 +118,7 @@ def take_back(root: Path, staging: Path, recorded: Checksums, name: str) -> Chec
 
 def end(root: Path, staging: Path, recorded: Checksums) -> None:
     """Record the catalog as it is now, beside what was ``recorded`` of the backups."""
-    for path in (root / name for name in layout.BACKUPS):
-        if path.name not in recorded.files and backup.usable(path, recorded.uuid):
-            recorded = recorded.having(path.name, durable.digest_of(path))
+    for name in layout.BACKUPS:
+        if name not in recorded.files and backup.usable(root / name, recorded.uuid):
+            recorded = recorded.having(name, digest(root, name))
     write(root, staging, recorded.having(layout.CATALOG, of_catalog(root)))

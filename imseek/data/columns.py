@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +12,11 @@ from sqlalchemy import Connection
 
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
+from imseek.data.collection_files import load_array
 from imseek.data.reader import Reader
 from imseek.data.system_errors import explained
 from imseek.data.writer import Change, Writer
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: The column set of measures of images that were indexed without them (:func:`replacing_measures`).
 MEASURED = "measured"
 #: That of what keepers of duplicates inherit.
@@ -30,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 def can_be_name(name: str) -> bool:
     """Whether a column set can have it: lower-case letters, digits and underscores, a letter first; not that of the
     measures, which are no one's to replace."""
-    return _NAME.fullmatch(name) is not None and name != MEASURED
+    return layout.COLUMN_NAME.fullmatch(name) is not None and name != MEASURED
 
 
 def put_columns(writer: Writer, name: str, columns: Mapping[str, Mapping[int, Any]]) -> int:
@@ -75,12 +74,12 @@ def replacing_measures(writer: Writer, ids: Ids, measures: Mapping[str, Floats])
 def _ids_of_shards(writer: Writer) -> Iterator[tuple[int, Ids]]:
     for shard in writer.current().shards:
         with explained(writer.root):
-            ids = np.array(np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r"))
+            ids = load_array(writer.root, layout.ids(shard.shard_id), mapped=False)
         yield shard.shard_id, ids
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not layout.COLUMN_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a column set")
     if name == MEASURED:
         raise ValueError(f"{name!r} is the column set of `imseek maintain --measure`")

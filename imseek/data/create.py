@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, insert
 
@@ -19,8 +19,12 @@ from imseek.data.current import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
+from imseek.data.trust import trust
 from imseek.errors import CollectionExistsError, ImseekError
 from imseek.types.adapters import adapter_of
+
+if TYPE_CHECKING:
+    from imseek.data.postgres.address import Address
 
 #: What a creation that was cut short may leave; the lock is held while they are removed.
 _UNFINISHED = (
@@ -55,7 +59,7 @@ def create(
         catalog = checked(catalog)
     with explained(root):
         _check_free(root)
-    durable.make_folder(root)
+    durable.make_folder(root, 0o700)
     lock = WriterLock(root, any_file_system=catalog is not None)
     lock.acquire()
     try:
@@ -64,8 +68,11 @@ def create(
         durable.discard_files(root / name for name in _UNFINISHED)
         places = "relative" if relative_places else "absolute"
         if catalog is not None:
-            return _create_elsewhere(root, spaces, places, catalog)
-        return _create(root, spaces, places)
+            made = _create_elsewhere(root, spaces, places, catalog)
+        else:
+            made = _create(root, spaces, places)
+        trust(root)
+        return made
     finally:
         lock.release()
 
@@ -84,12 +91,23 @@ def _check_free(root: Path) -> None:
 
 
 def _create_elsewhere(root: Path, spaces: Sequence[Mapping[str, Any]], places: str, url: str) -> Identity:
+    from imseek.data.postgres.address import Address
+    from imseek.data.postgres.allowed_servers import allow_while_made
+
+    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_ELSEWHERE)
+    address = Address(identity.uuid, url, root)
+    with allow_while_made(address):  # The user has named it.
+        _fill_elsewhere(root, identity, address, spaces)
+    return identity
+
+
+def _fill_elsewhere(
+    root: Path, identity: Identity, address: Address, spaces: Sequence[Mapping[str, Any]]
+) -> None:
     from imseek.data.postgres import catalog as there
-    from imseek.data.postgres.address import Address, write_address
+    from imseek.data.postgres.address import write_address
 
     staging = root / layout.STAGING
-    identity = Identity(str(uuid.uuid4()), now(), places, layout.FORMAT_ELSEWHERE)
-    address = Address(identity.uuid, url)
     there.make_schema(address)
     try:
         durable.fresh_folder(staging)
@@ -106,7 +124,6 @@ def _create_elsewhere(root: Path, spaces: Sequence[Mapping[str, Any]], places: s
         with suppress(ImseekError):
             there.drop_schema(address)
         raise
-    return identity
 
 
 def _create(root: Path, spaces: Sequence[Mapping[str, Any]], places: str) -> Identity:

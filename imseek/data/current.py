@@ -6,15 +6,25 @@ transaction as the rest of a generation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from imseek.data import durable, layout
+from imseek.data.collection_files import read_file
+from imseek.data.json_object import JsonObject, whole
 from imseek.data.system_errors import system_error
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, FormatVersionError
 from imseek.types import SpaceInfo
+
+#: Numbers of a vector, and rows of a shard, that a file is believed to have.
+MAX_DIM: Final = 1 << 16
+_MAX_ROWS: Final = 1 << 32
+#: A fingerprint of weights. It is part of the names of files in caches.
+FINGERPRINT: Final = re.compile(r"[A-Za-z0-9:._+-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,22 @@ def read_identity(root: Path) -> Identity:
     """Raises CollectionNotFoundError, FormatVersionError or CorruptCollectionError."""
     document = read_sealed(root, layout.COLLECTION)
     try:
-        return Identity(**document)
-    except TypeError as error:
+        found = JsonObject(document, _names(Identity))
+        return Identity(
+            uuid=uuid_text(found),
+            created=found.time("created"),
+            places=found.text("places", choices=("absolute", "relative"))
+            if "places" in found
+            else "absolute",
+            format=found.whole("format", least=1, most=layout.FORMAT_ELSEWHERE),
+        )
+    except ValueError as error:
         raise _corrupt(root, layout.COLLECTION, error) from error
+
+
+def uuid_text(found: JsonObject) -> str:
+    """The member ``uuid``, as text that is a UUID."""
+    return str(UUID(found.text("uuid")))
 
 
 def read_current(root: Path) -> Current:
@@ -88,18 +111,78 @@ def read_current(root: Path) -> Current:
     if layout.is_elsewhere(root):
         from imseek.data.postgres import reading
 
-        return parsed_current(root, reading.stated(root))
-    return parsed_current(root, read_sealed(root, layout.CURRENT))
+        return parse_current(root, reading.stated(root))
+    return parse_current(root, read_sealed(root, layout.CURRENT))
 
 
-def parsed_current(root: Path, document: dict[str, Any]) -> Current:
+def parse_current(root: Path, document: dict[str, Any]) -> Current:
     """The content of ``current.json``. Raises CorruptCollectionError."""
     try:
-        document["spaces"] = tuple(SpaceInfo(**s) for s in document["spaces"])
-        document["shards"] = tuple(Shard(**{**s, "spaces": tuple(s["spaces"])}) for s in document["shards"])
-        return Current(**document)
-    except (KeyError, TypeError) as error:
+        return _current(JsonObject(document, _names(Current)))
+    except ValueError as error:
         raise _corrupt(root, layout.CURRENT, error) from error
+
+
+def _current(found: JsonObject) -> Current:
+    spaces = tuple(_space(JsonObject(one, _names(SpaceInfo))) for one in found.items("spaces"))
+    shards = tuple(_shard(JsonObject(one, _names(Shard))) for one in found.items("shards"))
+    for what, ids in (("space", [s.space_id for s in spaces]), ("shard", [s.shard_id for s in shards])):
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"a {what} is there twice")
+    if not any(space.modality == "image" for space in spaces[:1]):
+        raise ValueError("its first space is none of images")
+    snapshots = found.texts_by_name("snapshots") if "snapshots" in found else {}
+    for space_id, folder in snapshots.items():
+        listed = layout.parse_snapshot_folder(folder)
+        if listed is None or str(listed.space_id) != space_id:
+            raise ValueError(f"{folder[:80]!r} is no index of space {space_id[:20]}")
+    return Current(
+        uuid=uuid_text(found),
+        generation=found.whole("generation"),
+        committed=found.time("committed"),
+        images=found.whole("images"),
+        spaces=spaces,
+        shards=shards,
+        snapshots=snapshots,
+        next_image_id=found.whole("next_image_id") if "next_image_id" in found else 0,
+        format=found.whole("format", least=1, most=layout.FORMAT),
+    )
+
+
+def _space(found: JsonObject) -> SpaceInfo:
+    return SpaceInfo(
+        space_id=found.whole("space_id"),
+        encoder=found.text("encoder"),
+        fingerprint=found.text("fingerprint", pattern=FINGERPRINT),
+        dim=found.whole("dim", least=1, most=MAX_DIM),
+        modality=found.text("modality", choices=("image", "text")),
+        quality=found.text("quality"),
+        note=found.text("note") if "note" in found else None,
+    )
+
+
+def _shard(found: JsonObject) -> Shard:
+    shard_id = found.whole("shard_id")
+    dead = found.text("dead") if "dead" in found else None
+    columns = found.texts_by_name("columns") if "columns" in found else {}
+    listed = [("dead", None, dead)] if dead is not None else []
+    for kind, name, path in [*listed, *(("column", name, path) for name, path in columns.items())]:
+        file = layout.parse(path)
+        if file is None or (file.kind, file.shard_id, file.name) != (kind, shard_id, name):
+            raise ValueError(f"{path[:80]!r} is no file of shard {shard_id}")
+    rows = found.whole("rows", most=_MAX_ROWS)
+    return Shard(
+        shard_id=shard_id,
+        rows=rows,
+        spaces=tuple(whole(one, "spaces") for one in found.items("spaces")),
+        dead=dead,
+        dead_rows=found.whole("dead_rows", most=rows) if "dead_rows" in found else 0,
+        columns=columns,
+    )
+
+
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(record))
 
 
 def look(root: Path) -> tuple[int | str, ...] | None:
@@ -112,7 +195,7 @@ def look(root: Path) -> tuple[int | str, ...] | None:
 
         return reading.look(root)
     try:
-        facts = (root / layout.CURRENT).stat()
+        facts = (root / layout.CURRENT).stat(follow_symlinks=False)
     except OSError:
         return None
     # A commit puts another file in its place.
@@ -139,7 +222,7 @@ def read_sealed(root: Path, name: str) -> dict[str, Any]:
     CollectionNotFoundError, FormatVersionError, CorruptCollectionError, or StorageError where it cannot be read now.
     """
     try:
-        data = (root / name).read_bytes()
+        data = read_file(root, name)
     except (FileNotFoundError, NotADirectoryError) as error:
         if any((root / there).exists() for there in (layout.CATALOG, layout.COLLECTION, layout.ADDRESS)):
             raise _corrupt(root, name, error) from error

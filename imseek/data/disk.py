@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from imseek.data import layout
+from imseek.data.collection_files import find_files, stat_file
 from imseek.types import DiskUse
 
 #: By the name at the top of a collection; folders of vectors are told apart below.
@@ -27,23 +29,27 @@ def disk_use(root: Path) -> tuple[DiskUse, ...]:
     """The largest first."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for folder, _, names in os.walk(root):
-        inside = os.path.relpath(folder, root)
-        for name in names:
-            try:
-                found = os.lstat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:  # A writer is at work.
-                continue
-            kind = _kind(os.path.normpath(os.path.join(inside, name)))
-            files[kind] += 1
-            sizes[kind] += found
+    for path, size in sizes_of(root):
+        kind = _kind(path)
+        files[kind] += 1
+        sizes[kind] += size
     return tuple(DiskUse(kind, files[kind], amount) for kind, amount in sizes.most_common())
 
 
+def sizes_of(root: Path) -> Iterator[tuple[str, int]]:
+    """Every file of a collection, by its path below the root, with its size in bytes."""
+    with os.scandir(root) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    for path in (*names, *find_files(root, *layout.FOLDERS).files):
+        if (found := stat_file(root, path)) is not None:  # Else a writer has removed it meanwhile.
+            yield path, found.st_size
+
+
 def _kind(path: str) -> str:
-    top = path.partition(os.sep)[0]
+    top = path.partition("/")[0]
     if top == layout.SPACES:
-        return "index" if layout.is_snapshot(path) else "vectors"
+        listed = layout.parse(path)
+        return "index" if listed is not None and listed.kind == "snapshot" else "vectors"
     if top in layout.BACKUPS:
         return "backups"
     if top in (layout.CATALOG, layout.ADDRESS) or top in layout.CATALOG_COMPANIONS:

@@ -13,7 +13,9 @@ import io
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
@@ -57,7 +59,7 @@ class _HashingFile(io.RawIOBase):
 
 def stage(path: Path, write: Callable[[Any], object]) -> Written:
     """Write ``path`` through ``write(file)`` and fsync it. It still has to be published."""
-    with explained(path), path.open("wb") as raw:
+    with explained(path), _create(path) as raw:
         out = _HashingFile(raw)
         write(out)
         raw.flush()
@@ -65,9 +67,24 @@ def stage(path: Path, write: Callable[[Any], object]) -> Written:
     return out.written()
 
 
+def _create(path: Path) -> BinaryIO:
+    """Open a new file for writing; one that is there is emptied, a link in its place is refused.
+
+    Who may read its folder may read it, and nobody else, whatever the umask is. Raises OSError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        os.fchmod(fd, os.stat(path.parent).st_mode & 0o666)
+        return os.fdopen(fd, "wb")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def stage_unhashed(path: Path, write: Callable[[Any], object]) -> None:
     """The same for what is hashed while it is made, or need not be."""
-    with explained(path), path.open("wb") as raw:
+    with explained(path), _create(path) as raw:
         write(raw)
         raw.flush()
         os.fsync(raw.fileno())
@@ -111,7 +128,7 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
     Without ``sync`` a kill does no harm to what was added, but a power cut may take it away.
     """
     with explained(path):
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             end = os.fstat(fd).st_size
             if end and os.pread(fd, 1, end - 1) != b"\n":
@@ -125,7 +142,7 @@ def append(path: Path, data: bytes, *, sync: bool = True) -> None:
             os.close(fd)
 
 
-def make_folder(path: Path) -> set[Path]:
+def make_folder(path: Path, mode: int = 0o777) -> set[Path]:
     """Create ``path`` and its parents; returns the folders with new names in them, still to be fsynced."""
     missing = []
     while not path.is_dir():
@@ -133,7 +150,7 @@ def make_folder(path: Path) -> set[Path]:
         path = path.parent
     for folder in reversed(missing):
         with explained(folder):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode, exist_ok=True)
     return {folder.parent for folder in missing}
 
 
@@ -172,15 +189,27 @@ def _unlinked(path: Path) -> bool:
 
 
 def fresh_folder(path: Path) -> None:
-    """An empty folder for unfinished work. It need not survive anything, so nothing is fsynced."""
+    """An empty folder for unfinished work, with the permissions of the one that it lies in.
+
+    It need not survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
+    """
     remove_tree(path)
     with explained(path):
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(0o700)
+        except FileExistsError:  # A file in it could not be removed.
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise
+        os.chmod(path, os.stat(path.parent).st_mode & 0o777)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of unfinished work; what cannot be removed now is left to the next writer."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a folder of unfinished work; what cannot be removed now is left to the next writer.
+
+    Links in it are removed and not followed; where the folder itself is one, it stays.
+    """
+    with suppress(RecursionError):  # Thousands of folders in each other: none of ours.
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_folders(paths: Iterable[Path]) -> None:
@@ -201,8 +230,13 @@ def sync_folder(path: Path) -> None:
 def digest_of(path: Path) -> Written:
     """Size and sha256 of a file as it is on disk."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
+        return digest_of_file(file)
+
+
+def digest_of_file(file: io.FileIO | io.BufferedReader) -> Written:
+    """Size and sha256 of a file that is open at its beginning."""
+    digest = hashlib.file_digest(file, "sha256")
+    return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
 
 def seal(document: Mapping[str, Any]) -> bytes:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from imseek.data import backup, checksums, durable, layout
+from imseek.data import backup, checksums, layout
+from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
 from imseek.data.catalog_file import connect_file
 from imseek.data.checksums import Checksums
+from imseek.data.collection_files import digest, is_file
 from imseek.data.current import Current, Identity, read_current, read_identity
 from imseek.data.durable import Written
 from imseek.data.migrations import check_version
@@ -67,15 +70,18 @@ def gather(root: Path) -> Evidence:
 def catalog_damage(root: Path, evidence: Evidence) -> str | None:
     """What is wrong with the catalog as a whole, or None. Raises FormatVersionError for a later version."""
     path = root / layout.CATALOG
-    if not path.exists():
+    if not os.path.lexists(path):
         return "it is missing"
     recorded = evidence.recorded(layout.CATALOG)
     try:
         with connect_file(root) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()
             size = connection.execute(_SIZE).fetchone()[0]
+            fault = find_fault(rows_of(connection)) or find_wrong_type(connection)
         if found != ("ok",):
             return f"SQLite's integrity check says: {found[0]}"
+        if fault is not None:
+            return fault
         if recorded is not None and checksums.of_catalog(root) != recorded:
             return "it is not as the last writer left it"
         if _is_folded(root) and path.stat().st_size > size:
@@ -108,9 +114,11 @@ def catalog_lag(root: Path, evidence: Evidence) -> str | None:
 def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
     """What is wrong with a backup, or None. One that was never made is not missed."""
     recorded, path = evidence.recorded(name), root / name
-    if not path.exists():
+    if not os.path.lexists(path):
         return None if recorded is None else "it is missing"
-    if recorded is not None and durable.digest_of(path) != recorded:
+    if not is_file(root, name):
+        return "it is no regular file"
+    if recorded is not None and digest(root, name) != recorded:
         return "its checksum differs"
     return None if backup.usable(path, evidence.uuid) else "it is no copy of this catalog"
 

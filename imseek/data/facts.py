@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imseek.data import layout, shards
 from imseek.data.catalog_file import Asked, connect_read_only
@@ -34,11 +32,7 @@ def files_of(shard: Shard) -> tuple[str, ...]:
 def schema_of(reader: Reader, file: str) -> Mapping[str, pa.DataType]:
     """Names and types of the columns of a file. Raises StaleGenerationError, CorruptCollectionError."""
 
-    def read(path: Path) -> Mapping[str, pa.DataType]:
-        schema = pq.read_schema(path)
-        return {field.name: field.type for field in schema}
-
-    return reader.load(file, read)
+    return {field.name: field.type for field in reader.load(file, shards.read_schema)}
 
 
 def columns_of(reader: Reader, file: str, names: Sequence[str]) -> pa.Table:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from imseek.data import durable, layout, shards
+from imseek.data import collection_files, durable, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live, living_ids
+from imseek.data.collection_files import load_array
 from imseek.data.schema import FOREVER
 from imseek.errors import CorruptCollectionError
 
@@ -35,8 +36,8 @@ class Folders(Protocol):
     def staging(self) -> Path: ...
 
     @property
-    def unsynced(self) -> set[Path]:
-        """Folders with new names in them, to be fsynced before the catalog tells of these."""
+    def unsynced(self) -> set[str]:
+        """Folders with new names in them, below the root, to be fsynced before the catalog tells of these."""
         ...
 
 
@@ -91,7 +92,7 @@ def publish(
     files: Sequence[StagedFile],
 ) -> None:
     """Give staged files their names and record them, of a shard or of none; see :attr:`Folders.unsynced`."""
-    folders.unsynced.update(durable.move((f.staged, folders.root / f.path) for f in files))
+    folders.unsynced.update(collection_files.publish(folders.root, ((f.staged, f.path) for f in files)))
     connection.execute(
         insert(t.files),
         [
@@ -174,7 +175,7 @@ def write_dead(folders: Folders, connection: Connection, generation: int, shard_
     if connection.execute(living).first() is None:
         retire_shards(connection, generation, [shard_id])
         return
-    ids = np.load(folders.root / layout.ids(shard_id), mmap_mode="r", allow_pickle=False)
+    ids = load_array(folders.root, layout.ids(shard_id))
     rows = dead_rows(connection, shard_id, ids)
     is_dead_file = and_(t.files.c.shard_id == shard_id, t.files.c.kind == "dead")
     retire(connection, generation, is_dead_file)
@@ -201,14 +202,14 @@ def check_intact(
     if kind is not None:
         condition &= t.files.c.kind == kind
     for file in connection.execute(select(t.files.c.path, t.files.c.sha256).where(condition)):
-        path = folders.root / file.path
         try:
-            intact = durable.digest_of(path).sha256 == file.sha256
+            intact = collection_files.digest(folders.root, file.path).sha256 == file.sha256
         except FileNotFoundError:
             intact = False
         if not intact:
             raise CorruptCollectionError(
-                f"{path} is damaged or missing", hint=f"imseek collection repair {folders.root}"
+                f"{folders.root / file.path} is damaged or missing",
+                hint=f"imseek collection repair {folders.root}",
             )
 
 

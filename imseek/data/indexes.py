@@ -11,7 +11,7 @@ import numpy as np
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
-from imseek.data.vectors.facts import Covered, Facts, bits, part_folders, read_facts
+from imseek.data.vectors.facts import Covered, Facts, IndexFolder, bits, part_folders, read_facts
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
@@ -59,7 +59,7 @@ class Indexed:
     """A snapshot on disk, and its parts: that itself, where it is of one. ``live`` (n,) are the ids of all live rows
     of the space, ascending."""
 
-    folder: Path
+    folder: IndexFolder
     facts: Facts
     parts: tuple[Part, ...]
     live: Ids
@@ -81,7 +81,7 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
     try:
         facts = read_facts(folder)
         found = [
-            (one, read_facts(one)) for one in part_folders(folder, facts) if one.name != but or one == folder
+            (one, read_facts(one)) for one in part_folders(folder, facts) if one.last != but or one == folder
         ]
         covered = [Covered.read(one, of_part.rows) for one, of_part in found]
     except (CorruptCollectionError, FileNotFoundError):
@@ -93,7 +93,7 @@ def indexed(reader: Reader, space_id: int, *, but: str = "") -> Indexed | None:
     known = live[live < 8 * max((len(one.marks) for one in covered), default=0)]
     marks = bits(known, int(known.max(initial=0)) // 8 * 8 + 8)
     parts = [
-        Part(one.name, of_part, has, has.both(marks))
+        Part(one.last, of_part, has, has.both(marks))
         for (one, of_part), has in zip(found, covered, strict=True)
     ]
     return Indexed(folder, facts, tuple(parts), np.sort(live))

@@ -7,14 +7,22 @@ The name says whose it is, so that no row has to. These files need not survive a
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tempfile
 from pathlib import Path
 
-from imseek.data import durable, layout
+from imseek.data import layout
+from imseek.data.collection_files import (
+    check_top,
+    find_files,
+    permissions,
+    refuse_strange,
+    remove_files,
+    stat_file,
+)
 from imseek.data.lock import boot_id, host, may_be_alive
 from imseek.data.system_errors import explained
+from imseek.data.trust import check_trusted
 
 #: How many logs of processes that have ended are kept.
 KEPT = 50
@@ -32,9 +40,11 @@ def new(root: Path) -> tuple[int, Path]:
     Raises StorageError, ReadOnlyError. Readable by its user only: it names files.
     """
     folder = root / layout.JOBS
+    check_trusted(root, "writing to it")
+    refuse_strange(root, check_top(root))
     with explained(folder):
-        folder.mkdir(exist_ok=True)
-        durable.discard_files(_by_age(ended(root))[KEPT:])
+        folder.mkdir(permissions(root, folder=True), exist_ok=True)
+        remove_files(root, _by_age(root, ended(root))[KEPT:])
         fd, name = tempfile.mkstemp(prefix="starting-", suffix=".log", dir=folder)
     return fd, Path(name)
 
@@ -47,13 +57,10 @@ def name_after(starting: Path, root: Path, pid: int, started: int | None) -> Pat
     return final
 
 
-def ended(root: Path) -> list[Path]:
-    """Logs of processes that run no more (on this host), and of those that never were."""
-    try:
-        names = os.listdir(root / layout.JOBS)
-    except FileNotFoundError:
-        return []
-    return [root / layout.JOBS / name for name in names if not _is_open(name)]
+def ended(root: Path) -> list[str]:
+    """Logs of processes that run no more (on this host), and of those that never were: paths below the root."""
+    found = find_files(root, layout.JOBS).files
+    return [path for path in found if not _is_open(path.removeprefix(f"{layout.JOBS}/"))]
 
 
 def _is_open(name: str) -> bool:
@@ -61,10 +68,7 @@ def _is_open(name: str) -> bool:
     return found is not None and may_be_alive(int(found[1]), host(), boot_id(), int(found[2]) or None)
 
 
-def _by_age(paths: list[Path]) -> list[Path]:
+def _by_age(root: Path, paths: list[str]) -> list[str]:
     """The youngest first."""
-    ages = {}
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            ages[path] = path.stat().st_mtime
+    ages = {path: found.st_mtime for path in paths if (found := stat_file(root, path)) is not None}
     return sorted(ages, key=lambda path: ages[path], reverse=True)

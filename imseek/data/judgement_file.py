@@ -19,8 +19,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from imseek.data import durable, files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
+from imseek.data.collection_files import MAX_LARGE_JSON, digest, find_files, read_file, remove_files
 from imseek.data.files import Folders, StagedFile
 from imseek.data.writer import Writer
+from imseek.errors import CorruptCollectionError
 from imseek.types import Judgement
 
 KIND: Final = "judgements"
@@ -65,7 +67,7 @@ def _apply(writer: Writer, new: Mapping[tuple[str, str], Judgement | None]) -> N
         _publish(writer, connection, generation)
 
     writer.apply(apply)
-    durable.discard_files(writer.root / path for path in replaced)
+    remove_files(writer.root, replaced)
 
 
 def _publish(folders: Folders, connection: Connection, generation: int) -> None:
@@ -103,11 +105,11 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
     """
     root, uuid = folders.root, get_meta(connection, "uuid")
     listed = _listed(connection)
-    last = max((layout.judgements_of(path) or 0 for path in listed), default=-1)
+    last = max(map(_generation, listed), default=-1)
     damaged = []
-    for path in sorted(_on_disk(root), key=lambda path: layout.judgements_of(path) or 0, reverse=True):
-        found = layout.judgements_of(path)
-        if found is None or found < last:
+    for path in sorted(find_files(root, layout.JUDGEMENTS).files, key=_generation, reverse=True):
+        found = _generation(path)
+        if found < max(last, 0):
             break
         rows = _read(root, path, uuid)
         if rows is None:
@@ -118,31 +120,35 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> Take
         connection.execute(delete(t.judgements))
         _insert(connection, rows)
         files.forget(connection, [*listed, path])
-        file = StagedFile(root / path, path, KIND, len(rows), durable.digest_of(root / path))
+        file = StagedFile(root / path, path, KIND, len(rows), digest(root, path))
         files.publish(folders, connection, generation, None, [file])
         news = sorted(rows) != sorted(before)
         return TakenBack(path if news else None, len(rows), tuple(damaged))
     return TakenBack(damaged=tuple(damaged))
 
 
-def _on_disk(root: Path) -> list[str]:
-    folder = root / layout.JUDGEMENTS
-    names = [path.relative_to(root).as_posix() for path in folder.glob("*")] if folder.is_dir() else []
-    return [name for name in names if layout.judgements_of(name) is not None]
+def _generation(path: str) -> int:
+    """Of which generation a file is; -1 for one that is no file of judgements."""
+    listed = layout.parse(path)
+    return -1 if listed is None or listed.kind != KIND or listed.generation is None else listed.generation
 
 
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
     """The rows of a file, None where it is not as it was written, or another collection's."""
     try:
-        document = durable.unseal((root / path).read_bytes())
-        rows: list[Row] = [
-            (bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, at)
-            for a, b, verdict, provenance, at in document["judgements"]
-        ]
-    except (ValueError, KeyError, TypeError):
+        document = durable.unseal(read_file(root, path, MAX_LARGE_JSON))
+        rows = [_row(*one) for one in document["judgements"]]
+    except (ValueError, KeyError, TypeError, CorruptCollectionError):
         return None
     stated = (document.get("format"), document.get("uuid"), document.get("generation"))
-    return rows if stated == (layout.FORMAT, uuid, layout.judgements_of(path)) else None
+    return rows if stated == (layout.FORMAT, uuid, _generation(path)) else None
+
+
+def _row(a: str, b: str, verdict: str, provenance: str, at: str) -> Row:
+    """Raises TypeError or ValueError for what is no row of judgements."""
+    if not all(isinstance(one, str) for one in (verdict, provenance, at)):
+        raise TypeError("no text")
+    return bytes.fromhex(a), bytes.fromhex(b), verdict, provenance, at
 
 
 # -- the table -----------------------------------------------------------------------------------------------

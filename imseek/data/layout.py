@@ -1,9 +1,15 @@
-"""Names of the files of a collection, relative to its root. docs/format.md explains each."""
+"""Names of the files of a collection, relative to its root. docs/format.md explains each.
+
+Functions such as :func:`vectors` make the names, and :func:`parse` reads them: a path that none of these functions
+makes is no file of a collection, whatever a catalog, ``current.json`` or an archive says.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
+from typing import Final, NamedTuple
 
 FORMAT = 1
 #: Of a collection whose catalog lies elsewhere: who knows format 1 only refuses it instead of missing the catalog.
@@ -38,27 +44,57 @@ CATALOG_COMPANIONS = (f"{CATALOG}-journal", f"{CATALOG}-wal", f"{CATALOG}-shm")
 
 #: By the modality of a space, the folder of its vectors.
 _KINDS = {"image": "img_emb", "text": "text_emb"}
+_MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 
 #: Folders whose files are all listed in the catalog: anything else in them is an orphan.
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
+#: Every folder at the top of a collection.
+FOLDERS = (*LISTED_FOLDERS, STAGING, CACHE, JOBS, UNDO)
+#: Every file at its top, but for a damaged catalog that a repair put aside.
+TOP_FILES = (COLLECTION, CURRENT, CATALOG, *CATALOG_COMPANIONS, ADDRESS, *BACKUPS, CHECKSUMS, LOCK)
 
-_TOP_LEVEL = frozenset(
+#: Files of an approximate index (:mod:`imseek.data.vectors.facts` says what is in each).
+SNAPSHOT_INDEX = "faiss.index"
+SNAPSHOT_COVERED = "covered.npy"
+SNAPSHOT_FACTS = "index.json"
+SNAPSHOT_LISTS = "faiss.lists"
+SNAPSHOT_TABLE = "lists.npy"
+SNAPSHOT_TRUTH = "truth.npz"
+_SNAPSHOT_FILES: Final = frozenset(
     {
-        COLLECTION,
-        CURRENT,
-        CATALOG,
-        *CATALOG_COMPANIONS,
-        ADDRESS,
-        *BACKUPS,
-        CHECKSUMS,
-        LOCK,
-        STAGING,
-        CACHE,
-        JOBS,
-        UNDO,
+        SNAPSHOT_INDEX,
+        SNAPSHOT_COVERED,
+        SNAPSHOT_FACTS,
+        SNAPSHOT_LISTS,
+        SNAPSHOT_TABLE,
+        SNAPSHOT_TRUTH,
     }
-    | {*LISTED_FOLDERS}
 )
+
+#: Names of column sets, models and undo journals.
+COLUMN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+UNDO_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+
+#: Ids, shard numbers and generations are below this: SQLite and NumPy hold them in 64 bits with a sign.
+MAX_NUMBER: Final = 2**63
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+
+
+class ListedFile(NamedTuple):
+    """What a path in one of ``LISTED_FOLDERS`` names. ``kind`` is that of the catalog's table ``files``.
+
+    ``shard_id`` is None for files that belong to no shard; that of a part is the number it was leased.
+    ``space_id`` is that of vectors, parts and snapshots, ``modality`` that of vectors. ``generation`` is the one that
+    the file is of, ``name`` that of a column set or a model, and of a snapshot its folder's name.
+    """
+
+    kind: str
+    shard_id: int | None = None
+    space_id: int | None = None
+    modality: str = "image"
+    generation: int | None = None
+    name: str | None = None
 
 
 def holds_collection(names: Collection[str]) -> bool:
@@ -71,7 +107,7 @@ def holds_collection(names: Collection[str]) -> bool:
 
 def is_elsewhere(root: str | os.PathLike[str]) -> bool:
     """Whether the catalog of the collection at ``root`` lies in a database server."""
-    return os.path.exists(os.path.join(root, ADDRESS))
+    return os.path.lexists(os.path.join(root, ADDRESS))
 
 
 def is_quarantine(names: Collection[str]) -> bool:
@@ -86,7 +122,7 @@ def journal(undo_id: str) -> str:
 
 def is_ours(name: str) -> bool:
     """Whether a name at the top of a collection is one that imseek gives."""
-    return name in _TOP_LEVEL or is_set_aside(name)
+    return name in TOP_FILES or name in FOLDERS or is_set_aside(name)
 
 
 def is_set_aside(name: str) -> bool:
@@ -121,12 +157,6 @@ def snapshot_part(space_id: int, generation: int, number: int) -> str:
     return f"{snapshot(space_id, generation)}.{number}"
 
 
-def is_snapshot(path: str) -> bool:
-    """Whether a path in the listed folders is that of a file of a snapshot."""
-    parts = path.split("/")
-    return len(parts) == 5 and parts[0] == SPACES and parts[2] == "index"
-
-
 def part(space_id: int, number: int) -> str:
     """Of a space that is being built; numbers are those of shards, of which none is given twice."""
     return f"{SPACES}/{space_id}/parts/{number:06d}.npy"
@@ -145,33 +175,109 @@ def judgements(generation: int) -> str:
     return f"{JUDGEMENTS}/all.{generation}.json"
 
 
-def judgements_of(path: str) -> int | None:
-    """The generation of a file of :func:`judgements`, from its name; None for other files."""
-    generation = path.removeprefix(f"{JUDGEMENTS}/all.").removesuffix(".json")
-    return int(generation) if generation.isdecimal() and path == judgements(int(generation)) else None
-
-
 def model(name: str, generation: int) -> str:
     """What was learned from a collection under a name."""
     return f"{MODELS}/{name}.{generation}.json"
 
 
-def model_of(path: str) -> tuple[str, int] | None:
-    """Name and generation of a file of :func:`model`, from its path; None for other files."""
-    name, _, generation = path.removeprefix(f"{MODELS}/").removesuffix(".json").rpartition(".")
-    return (
-        (name, int(generation)) if generation.isdecimal() and path == model(name, int(generation)) else None
-    )
+def parse(path: str) -> ListedFile | None:
+    """What a path in the listed folders names; None for a path that no function of this module makes.
+
+    So a parsed path has no ``..``, is not absolute, and lies in a folder of the layout.
+    """
+    found = _parse(path.split("/"))
+    return found if found is not None and path == _path_of(found, path) else None
 
 
-def space_of(path: str) -> int | None:
-    """The space whose vectors a listed file holds; None for files of other kinds."""
-    top, _, rest = path.partition("/")
-    number = rest.partition("/")[0]
-    return int(number) if top == SPACES and number.isdecimal() else None
+def is_journal(path: str) -> bool:
+    """Whether a path is that of an undo journal."""
+    folder, _, name = path.partition("/")
+    return folder == UNDO and name.endswith(".jsonl") and bool(UNDO_ID.fullmatch(name.removesuffix(".jsonl")))
+
+
+def parse_snapshot_folder(path: str) -> ListedFile | None:
+    """What the folder of a snapshot, or of a part of one, names; None for another path."""
+    return parse(f"{path}/{SNAPSHOT_FACTS}")
 
 
 def shard_of(path: str) -> int | None:
-    """The shard that a listed file belongs to, from its name; None for names we never write."""
-    stem = path.rpartition("/")[2].partition(".")[0]
-    return int(stem) if stem.isdecimal() else None
+    """The shard that a listed file belongs to; None for files of none, and for paths that are not of the layout."""
+    found = parse(path)
+    return None if found is None else found.shard_id
+
+
+def _parse(parts: list[str]) -> ListedFile | None:
+    match parts:
+        case [top, file] if top == METADATA:
+            stem, _, ending = file.partition(".")
+            kind = {"parquet": "metadata", "ids.npy": "ids"}.get(ending)
+            return None if kind is None else _numbered(kind, shard_id=stem)
+        case [top, space, folder, file] if top == SPACES and folder in _MODALITIES:
+            modality = _MODALITIES[folder]
+            return _numbered("vectors", shard_id=file.removesuffix(".npy"), space_id=space, modality=modality)
+        case [top, space, "parts", file] if top == SPACES:
+            return _numbered("part", shard_id=file.removesuffix(".npy"), space_id=space)
+        case [top, space, "index", folder, file] if top == SPACES and file in _SNAPSHOT_FILES:
+            generation, dot, number = folder.partition(".")
+            if dot and _number(number) is None:
+                return None
+            return _numbered("snapshot", space_id=space, generation=generation, name=folder)
+        case [top, file] if top == DEAD:
+            shard, _, rest = file.partition(".")
+            return _numbered("dead", shard_id=shard, generation=rest.removesuffix(".npy"))
+        case [top, name, file] if top == COLUMNS and COLUMN_NAME.fullmatch(name):
+            shard, _, rest = file.partition(".")
+            return _numbered("column", shard_id=shard, generation=rest.removesuffix(".parquet"), name=name)
+        case [top, file] if top == JUDGEMENTS:
+            return _numbered("judgements", generation=file.removeprefix("all.").removesuffix(".json"))
+        case [top, file] if top == MODELS:
+            name, _, generation = file.removesuffix(".json").rpartition(".")
+            return (
+                _numbered("model", generation=generation, name=name) if MODEL_NAME.fullmatch(name) else None
+            )
+    return None
+
+
+def _numbered(
+    kind: str,
+    *,
+    shard_id: str | None = None,
+    space_id: str | None = None,
+    modality: str = "image",
+    generation: str | None = None,
+    name: str | None = None,
+) -> ListedFile | None:
+    numbers = [None if text is None else _number(text) for text in (shard_id, space_id, generation)]
+    wanted = (shard_id, space_id, generation)
+    if any(number is None and text is not None for number, text in zip(numbers, wanted, strict=True)):
+        return None
+    return ListedFile(kind, numbers[0], numbers[1], modality, numbers[2], name)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if _NUMBER.fullmatch(text) and int(text) < MAX_NUMBER else None
+
+
+def _path_of(found: ListedFile, path: str) -> str:
+    """The path that the layout gives such a file: numbers have one spelling only."""
+    shard_id, space_id, generation = found.shard_id or 0, found.space_id or 0, found.generation or 0
+    match found.kind:
+        case "metadata":
+            return metadata(shard_id)
+        case "ids":
+            return ids(shard_id)
+        case "vectors":
+            return vectors(space_id, shard_id, found.modality)
+        case "part":
+            return part(space_id, shard_id)
+        case "dead":
+            return dead(shard_id, generation)
+        case "column":
+            return column(found.name or "", shard_id, generation)
+        case "judgements":
+            return judgements(generation)
+        case "model":
+            return model(found.name or "", generation)
+    folder, _, number = (found.name or "").partition(".")
+    made = snapshot_part(space_id, generation, int(number)) if number else snapshot(space_id, int(folder))
+    return f"{made}/{path.rpartition('/')[2]}"

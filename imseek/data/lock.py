@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
+import stat
 from pathlib import Path
 from typing import Protocol
 
 from imseek.data import layout
+from imseek.data.collection_files import kind_of, not_ours, permissions, stat_file
+from imseek.data.safe_path import READING
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import LockedError, ReadOnlyError, StorageError
 
@@ -101,14 +105,21 @@ class WriterLock:
         from filelock import FileLock
 
         check_writable(root, any_file_system=any_file_system)
-        self._lock = FileLock(root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False)
+        self._lock = FileLock(
+            root / layout.LOCK, timeout=_WAIT_SECONDS, thread_local=False, mode=permissions(root)
+        )
         self._root = root
 
     def acquire(self) -> None:
-        """Raises LockedError when another writer is at work; it names its process. StorageError."""
+        """Raises LockedError when another writer is at work; it names its process. StorageError.
+
+        CorruptCollectionError where a link or anything but a file has its name: the lock would be taken there.
+        """
         from filelock import Timeout
 
         path = self._root / layout.LOCK
+        if (found := stat_file(self._root, layout.LOCK)) is not None and not stat.S_ISREG(found.st_mode):
+            raise not_ours(self._root, layout.LOCK, kind_of(found))
         try:
             with explained(path):
                 self._lock.acquire()
@@ -144,10 +155,12 @@ def is_locked(root: Path) -> bool:
     import fcntl
 
     try:
-        fd = os.open(root / layout.LOCK, os.O_RDONLY)
+        fd = os.open(root / layout.LOCK, READING)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
     except OSError as error:
+        if error.errno == errno.ELOOP:  # A link: no writer takes a lock there.
+            return False
         raise system_error(error, root / layout.LOCK) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

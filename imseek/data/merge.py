@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, select, update
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
+from imseek.data.collection_files import load_array
 from imseek.data.current import Shard
 from imseek.data.system_errors import explained
 from imseek.data.writer import Writer
@@ -83,10 +83,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         of = modalities(connection)
     kept = [_rows_to_keep(writer, shard) for shard in chosen]
     ids = np.concatenate(
-        [
-            np.load(root / layout.ids(s.shard_id), mmap_mode="r")[rows]
-            for s, rows in zip(chosen, kept, strict=True)
-        ]
+        [load_array(root, layout.ids(s.shard_id))[rows] for s, rows in zip(chosen, kept, strict=True)]
     )
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -96,7 +93,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     for space_id in chosen[0].spaces:
-        parts = [writer.root / layout.vectors(space_id, s.shard_id, of[space_id]) for s in chosen]
+        parts = [load_array(root, layout.vectors(space_id, s.shard_id, of[space_id])) for s in chosen]
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(files.stage(writer, path, "vectors", _vectors(parts, kept, order), space_id=space_id))
 
@@ -115,16 +112,15 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
 
 def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     """Rows whose image has not died. A quarantined image is not searched, but its row is kept."""
-    ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r")
+    ids = load_array(writer.root, layout.ids(shard.shard_id))
     query = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
         living = np.array(connection.execute(query).scalars().all(), np.int64)
     return np.flatnonzero(np.isin(ids, living, assume_unique=True))
 
 
-def _vectors(paths: Sequence[Path], kept: Sequence[Rows], order: Rows) -> shards.Blocks:
+def _vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Rows) -> shards.Blocks:
     """The vectors of a space, gathered block by block: a shard of a million may be larger than memory."""
-    parts = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
     width = parts[0].shape[1]
     part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in kept])[order]
     row_of = np.concatenate(kept)[order]
@@ -143,7 +139,7 @@ def _vectors(paths: Sequence[Path], kept: Sequence[Rows], order: Rows) -> shards
 
 def _metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
     parts = [
-        shards.read_table(writer.root / layout.metadata(s.shard_id)).take(pa.array(rows))
+        shards.load_table(writer.root, layout.metadata(s.shard_id)).take(pa.array(rows))
         for s, rows in zip(chosen, kept, strict=True)
     ]
     return shards.concat(parts).take(pa.array(order))
@@ -163,9 +159,9 @@ def _stage_columns(
         parts = []
         for shard, rows in zip(chosen, kept, strict=True):
             if name in shard.columns:
-                parts.append(shards.read_table(writer.root / shard.columns[name]).take(pa.array(rows)))
+                parts.append(shards.load_table(writer.root, shard.columns[name]).take(pa.array(rows)))
             else:
-                ids = np.load(writer.root / layout.ids(shard.shard_id), mmap_mode="r")
+                ids = load_array(writer.root, layout.ids(shard.shard_id))
                 parts.append(pa.table({"image_id": pa.array(ids[rows])}))
         table = shards.concat(parts).take(pa.array(order))
         path = layout.column(name, shard_id, generation)

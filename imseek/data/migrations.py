@@ -2,20 +2,29 @@
 
 Each runs in one transaction together with the row that records it, so that a catalog is always at a version
 that the table ``migrations`` states. ``schema.py`` describes the result for queries; a test compares the two.
+
+Readers come here to compare the schema of a catalog with what the list makes: only writers import SQLAlchemy.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-
-from sqlalchemy import Connection, Engine, inspect, text
+from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.data.catalog_file import open_catalog
 from imseek.data.sqlite_errors import storage_error
-from imseek.errors import FormatVersionError
+from imseek.errors import CorruptCollectionError, FormatVersionError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+#: Rows of ``sqlite_master``: type, name, table and statement. An index that SQLite makes itself has no statement.
+Schema: TypeAlias = frozenset[tuple[str, str, str, str | None]]
 
 # {int} is a 64-bit integer and {blob} a byte string in the dialect at hand. `died` is the generation from
 # which a row is no longer live; rows that live have 9223372036854775807 there, so that one comparison does.
@@ -94,6 +103,8 @@ def migrate(engine: Engine) -> int:
 
     Raises FormatVersionError where the catalog records migrations that this imseek does not know.
     """
+    from sqlalchemy import text
+
     before = applied(engine)
     refuse_later(before)
     for version, (name, script) in enumerate(MIGRATIONS[before:], start=before + 1):
@@ -129,16 +140,84 @@ def refuse_later(version: int) -> None:
 
 def applied(engine: Engine) -> int:
     """How many migrations a catalog has seen; 0 for what is none yet."""
+    from sqlalchemy import inspect, text
+
     with engine.connect() as connection:
         if not inspect(connection).has_table("migrations"):
             return 0
         return int(connection.execute(text("SELECT COUNT(*) FROM migrations")).scalar_one())
 
 
+def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -> None:
+    """Raise CorruptCollectionError where the schema of a catalog is not, statement by statement, what migrations make.
+
+    A catalog of a later imseek may be read, as far as a query fits it: then no more is known than that it has plain
+    tables and indexes. For ``writing`` it raises FormatVersionError.
+    """
+    found: Schema = frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    known = Schema()
+    if _record() in found:
+        count = int(connection.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+        if count <= len(MIGRATIONS):
+            known = _schema(tuple(MIGRATIONS[:count]))
+        elif writing:
+            refuse_later(count)
+        else:
+            known = frozenset(row for row in found if _is_plain(row))
+    if found == known:
+        return
+    latest = _schema(tuple(MIGRATIONS))
+    strange, missing = (sorted(rows, key=str) for rows in (found - latest, latest - found))
+    what = (
+        f"has {_said(strange[0])}" if strange else f"lacks {_said(missing[0])}" if missing else "is mixed up"
+    )
+    raise CorruptCollectionError(
+        f"{path} {what}: imseek did not make it so", hint=f"imseek collection repair {path.parent}"
+    )
+
+
+def _said(row: tuple[str, str, str, str | None]) -> str:
+    kind = "virtual table" if (row[3] or "").upper().startswith("CREATE VIRTUAL") else str(row[0])
+    return f"the {kind} {row[1]!r}"
+
+
+def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
+    """Whether a row of ``sqlite_master`` is a table or an index, whatever else it claims to be."""
+    starts = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
+    return str(row[3]).startswith(starts) if row[3] is not None else row[1].startswith("sqlite_autoindex_")
+
+
+@cache
+def _schema(migrations: tuple[tuple[str, str], ...]) -> Schema:
+    """What these migrations make in SQLite."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _statements(migrations):
+            connection.execute(statement)
+        return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+@cache
+def _record() -> tuple[str, str, str, str | None]:
+    return "table", "migrations", "migrations", _in(_RECORD, "sqlite")
+
+
+def _statements(migrations: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    if migrations:
+        yield _in(_RECORD, "sqlite")
+    for _, script in migrations:
+        for statement in script.split(";"):
+            yield _in(statement, "sqlite")
+
+
 def _for(connection: Connection, statement: str) -> str:
+    return _in(statement, connection.dialect.name)
+
+
+def _in(statement: str, dialect: str) -> str:
+    """A statement in the dialect of a database."""
     # INTEGER, not BIGINT: in SQLite only an INTEGER PRIMARY KEY is the row id itself.
     names = {"sqlite": ("INTEGER", "BLOB"), "postgresql": ("BIGINT", "BYTEA")}
-    integer, blob = names[connection.dialect.name]
-    if connection.dialect.name == "postgresql":  # Text in the order of its bytes, as in SQLite.
+    integer, blob = names[dialect]
+    if dialect == "postgresql":  # Text in the order of its bytes, as in SQLite.
         statement = statement.replace(" TEXT", ' TEXT COLLATE "C"')
     return statement.format(int=integer, blob=blob)

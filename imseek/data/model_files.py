@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from imseek.data import durable, files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
+from imseek.data.collection_files import MAX_LARGE_JSON, digest, find_files, read_file
 from imseek.data.files import Folders, StagedFile
 from imseek.data.models import KIND, Model, check_name, coded, find, names
 from imseek.data.writer import Change, Writer
@@ -103,25 +104,25 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
     uuid = get_meta(connection, "uuid")
     f = t.files.c
     known = {
-        row.name: layout.model_of(row.path)
+        row.name: layout.parse(row.path)
         for row in connection.execute(select(f.name, f.path).where(live(t.files), f.kind == KIND))
     }
     listed = set(connection.execute(select(f.path).where(f.kind == KIND)).scalars())
     newest: dict[str, tuple[int, str]] = {}
-    for path in (folders.root / layout.MODELS).glob("*.json"):
-        relative = path.relative_to(folders.root).as_posix()
-        parsed = layout.model_of(relative)
-        if parsed is None or relative in listed or not _is_sound(path, uuid, *parsed):
+    for path in find_files(folders.root, layout.MODELS).files:
+        file = layout.parse(path)
+        if file is None or file.name is None or file.generation is None or path in listed:
             continue
-        name, born = parsed
+        name, born = file.name, file.generation
+        if not _is_sound(folders.root, path, uuid, name, born):
+            continue
         before = known.get(name)
-        if (before is None or before[1] < born) and newest.get(name, (-1, ""))[0] < born:
-            newest[name] = (born, relative)
+        if (before is None or (before.generation or 0) < born) and newest.get(name, (-1, ""))[0] < born:
+            newest[name] = (born, path)
     for name, (_, found) in newest.items():
         _retire(connection, generation, name)
-        there = folders.root / found
-        file = StagedFile(there, found, KIND, 0, durable.digest_of(there), name=name)
-        files.publish(folders, connection, generation, None, [file])
+        staged = StagedFile(folders.root / found, found, KIND, 0, digest(folders.root, found), name=name)
+        files.publish(folders, connection, generation, None, [staged])
     return tuple(sorted(newest))
 
 
@@ -147,10 +148,10 @@ def _retire(connection: Connection, generation: int, name: str) -> None:
     files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
 
 
-def _is_sound(path: Path, uuid: str, name: str, generation: int) -> bool:
+def _is_sound(root: Path, path: str, uuid: str, name: str, generation: int) -> bool:
     try:
-        document = durable.unseal(path.read_bytes())
-    except (OSError, ValueError):
+        document = durable.unseal(read_file(root, path, MAX_LARGE_JSON))
+    except (OSError, ValueError, CorruptCollectionError):
         return False
     stated = tuple(document.get(key) for key in ("format", "uuid", "name", "generation"))
     return stated == (layout.FORMAT, uuid, name, generation)

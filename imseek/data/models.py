@@ -7,8 +7,6 @@ code: a model is safe to read.
 from __future__ import annotations
 
 import base64
-import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +15,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from imseek.data import durable
+from imseek.data import durable, layout
 from imseek.data.catalog_file import connect_read_only
+from imseek.data.collection_files import MAX_LARGE_JSON, read_file
+from imseek.data.json_object import JsonObject
 from imseek.data.reader import FOREVER
 from imseek.errors import CorruptCollectionError, UsageError
 
 #: Of the catalog's files.
 KIND: Final = "model"
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DTYPES: Final = frozenset({"float32", "float64", "int32", "int64"})
 
 
@@ -43,7 +42,7 @@ class Model:
 
 def check_name(name: str) -> None:
     """Raises UsageError."""
-    if not _NAME.fullmatch(name):
+    if not layout.MODEL_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a name",
             hint="lower-case letters, digits, _ and -, a letter first, 64 at most",
@@ -86,18 +85,25 @@ def _paths(root: Path) -> dict[str, str]:
 
 def _read(root: Path, path: str) -> Model:
     try:
-        document = durable.unseal((root / path).read_bytes())
-        arrays = {name: _decoded(one) for name, one in document["arrays"].items()}
-        return Model(document["name"], document["kind"], document["facts"], arrays, document["created"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        arrays = found.object("arrays")
+        return Model(
+            found.text("name", pattern=layout.MODEL_NAME),
+            found.text("kind"),
+            found.get("facts") if found.object("facts") else {},
+            {name: _decoded(arrays.object(name)) for name in arrays},
+            found.time("created"),
+        )
+    except (OSError, ValueError, TypeError) as error:
         raise CorruptCollectionError(
             f"{root / path} is damaged: {error}", hint=f"imseek collection repair {root}"
         ) from error
 
 
-def _decoded(one: Mapping[str, Any]) -> npt.NDArray[Any]:
-    if one["dtype"] not in _DTYPES:
-        raise ValueError(f"an array of {one['dtype']}")
-    kind = np.dtype(one["dtype"]).newbyteorder("<")
-    raw = np.frombuffer(base64.b64decode(one["data"], validate=True), kind)
-    return raw.reshape(one["shape"]).astype(kind.newbyteorder("="))
+def _decoded(found: JsonObject) -> npt.NDArray[Any]:
+    kind = np.dtype(found.text("dtype", choices=_DTYPES)).newbyteorder("<")
+    data = found.get("data")
+    if not isinstance(data, str):
+        raise ValueError("data is no text")
+    raw = np.frombuffer(base64.b64decode(data, validate=True), kind)
+    return raw.reshape(found.wholes("shape")).astype(kind.newbyteorder("="))

@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, select
 
-from imseek.data import durable, files, layout
+from imseek.data import files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import live
+from imseek.data.collection_files import digest, load_array, remove_files
 from imseek.data.files import StagedFile
 from imseek.data.writer import Writer
+from imseek.errors import CorruptCollectionError
 
 #: Their kind in the catalog.
 PART = "part"
@@ -49,7 +51,7 @@ class Parts:
             mine = live(t.files) & (t.files.c.kind == PART) & (t.files.c.space_id == space_id)
             recorded = connection.execute(select(t.files).where(mine).order_by(t.files.c.path)).all()
         for file in recorded:
-            found = _read(writer, file.path, file.sha256)
+            found = _read(writer, file.path, file.sha256, dim)
             if found is None:
                 self._damaged.append(file.path)
             else:
@@ -74,7 +76,7 @@ class Parts:
         paths = list(self._ids)
         for n in np.unique(self._part_of[at]).tolist():
             here = self._part_of[at] == n
-            part = np.load(self._writer.root / paths[n], mmap_mode="r", allow_pickle=False)
+            part = load_array(self._writer.root, paths[n])
             rows[mine[here]] = part["vector"][self._row_of[at[here]]]
 
     def plan(self, new: Mapping[int, Row], finished: Ids) -> Change:
@@ -89,7 +91,7 @@ class Parts:
         kept = np.empty(0, _dtype(self._dim))
         last = next(reversed(self._ids), None)
         if last is not None and last not in gone and len(self._ids[last]) < PART_ROWS:
-            kept = np.load(self._writer.root / last, allow_pickle=False)
+            kept = load_array(self._writer.root, last, mapped=False)
             kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
             gone.append(last)
         made = np.empty(len(kept) + len(new), _dtype(self._dim))
@@ -107,7 +109,7 @@ class Parts:
 
     def done(self, change: Change) -> None:
         """A change has been committed."""
-        durable.discard_files(self._writer.root / path for path in change.gone)
+        remove_files(self._writer.root, change.gone)
         self._damaged.clear()
         for path in change.gone:
             self._ids.pop(path, None)
@@ -169,12 +171,14 @@ def forget_dead(writer: Writer) -> None:
         writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
 
 
-def _read(writer: Writer, path: str, sha256: str) -> npt.NDArray[Any] | None:
-    """A part; None where it is not as it was written."""
+def _read(writer: Writer, path: str, sha256: str, dim: int | None = None) -> npt.NDArray[Any] | None:
+    """A part, of ``dim`` dimensions where that is given; None where it is not as it was written."""
     try:
-        if durable.digest_of(writer.root / path).sha256 != sha256:
+        if digest(writer.root, path).sha256 != sha256:
             return None
-    except FileNotFoundError:
+        found = load_array(writer.root, path)
+    except (FileNotFoundError, CorruptCollectionError, ValueError):
         return None
-    found: npt.NDArray[Any] = np.load(writer.root / path, mmap_mode="r", allow_pickle=False)
-    return found
+    if found.ndim != 1 or found.dtype.names != ("image_id", "vector"):
+        return None
+    return found if dim is None or found.dtype == _dtype(dim) else None

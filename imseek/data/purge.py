@@ -15,19 +15,18 @@ contents, also of ones that may come back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from imseek.data import durable, job_logs, layout, merge, model_files, parts, snapshots
+from imseek.data import collection_files, durable, job_logs, layout, merge, model_files, parts, snapshots
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, set_meta
+from imseek.data.collection_files import find_files, refuse_strange
 from imseek.data.current import Shard
 from imseek.data.reader import PURGED
 from imseek.data.schema import FOREVER
-from imseek.data.writer import Writer, folders_of, listed_folder_files
+from imseek.data.writer import Writer, listed_folders
 from imseek.types import PurgeReport
 
 
@@ -49,7 +48,8 @@ def purge(writer: Writer) -> PurgeReport:
     with writer.transaction() as connection:
         images, records = _forget(connection)
     # The sweep of retired files, this run's or an earlier one's, leaves that to time.
-    durable.sync_folders({*removed.folders, *folders_of(writer.root)})
+    everywhere = find_files(writer.root, *layout.FOLDERS).folders
+    collection_files.sync_folders(writer.root, ("", *everywhere))
     durable.remove_tree(writer.root / layout.CACHE)  # Its folders, which are empty now.
     writer.catalog.scrub()
     for name in layout.BACKUPS:
@@ -66,23 +66,23 @@ def purge(writer: Writer) -> PurgeReport:
 class _Removed:
     files: int = 0
     bytes: int = 0
-    folders: set[Path] = field(default_factory=set)
 
 
 def _remove_unnamed(writer: Writer, removed: _Removed) -> None:
     """Unlink every file that no live row names, and what lies beside: set aside, cached, left in staging."""
     root = writer.root
-    there = listed_folder_files(root)  # Before the catalog is asked, as when a writer sweeps.
+    there = listed_folders(root).files  # Before the catalog is asked, as when a writer sweeps.
     with writer.transaction() as connection:
         named = set(connection.execute(select(t.files.c.path).where(live(t.files))).scalars())
-    unnamed = [root / path for path in there if path not in named]
-    unnamed += [path for path in root.iterdir() if layout.is_set_aside(path.name)]
-    unnamed += [path for name in (layout.CACHE, layout.STAGING) for path in _files_below(root / name)]
+    unnamed = [path for path in there if path not in named]
+    unnamed += [name for name in os.listdir(root) if layout.is_set_aside(name)]
+    found = find_files(root, layout.CACHE, layout.STAGING)
+    refuse_strange(root, found.strange)
+    unnamed += found.files
     unnamed += job_logs.ended(root)  # They name files that may have gone since.
-    sizes = [path.lstat().st_size for path in unnamed if path.exists()]
-    removed.files += durable.discard_files(unnamed)
-    removed.bytes += sum(sizes)
-    removed.folders |= {path.parent for path in unnamed}
+    stats = (collection_files.stat_file(root, path) for path in unnamed)
+    removed.bytes += sum(one.st_size for one in stats if one is not None)
+    removed.files += collection_files.remove_files(root, unnamed)
 
 
 def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
@@ -91,11 +91,6 @@ def _has_dead_rows(writer: Writer, shard: Shard) -> bool:
     query = select(func.count()).where(i.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
         return int(connection.execute(query).scalar_one()) < shard.rows
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for inner, _, names in os.walk(folder):
-        yield from (Path(inner, name) for name in names)
 
 
 def _forget(connection: Connection) -> tuple[int, int]:

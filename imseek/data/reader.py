@@ -9,24 +9,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from imseek.data import layout
 from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
+from imseek.data.collection_files import open_file, read_array, stat_file
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
 from imseek.data.indexed import IndexedPlace, place_rows, unknown_place
 from imseek.data.places import base_folder, join_root, locate, uri
 from imseek.data.system_errors import system_error
+from imseek.data.trust import check_trusted
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
 from imseek.types import Image, Place
 
 if TYPE_CHECKING:
+    from imseek.data.vectors.facts import IndexFolder
     from imseek.data.vectors.snapshot import Snapshot
 
 #: ``died`` of a row that lives.
@@ -64,9 +68,11 @@ class Reader:
                 hint=f"imseek collection repair {root}",
             )
         self._modalities = {space.space_id: space.modality for space in self.current.spaces}
+        self._dims = {space.space_id: space.dim for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._inodes: dict[str, int] = {}
         self._silent: dict[str, Int64] = {}
+        self._dead: dict[str, Int64] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._roots: dict[int, SourceRow] = {}
         self._catalog = HeldCatalog(root)
@@ -81,8 +87,9 @@ class Reader:
         newer._inodes = {name: self._inodes[name] for name in still}
         newer._arrays = {name: array for name, array in self._arrays.items() if name in still}
         newer._silent = {name: rows for name, rows in self._silent.items() if name in still}
+        newer._dead = {name: rows for name, rows in self._dead.items() if name in still}
         newer._catalog = self._catalog
-        folders = {str(newer.root / folder) for folder in newer.current.snapshots.values()}
+        folders = set(newer.current.snapshots.values())
         newer._snapshots = {name: kept for name, kept in self._snapshots.items() if name in folders}
         return newer
 
@@ -98,7 +105,7 @@ class Reader:
 
     def shard_ids(self, shard: Shard) -> Int64:
         """(rows,) int64 image ids of a shard, ascending, memory-mapped."""
-        return self._load(layout.ids(shard.shard_id))
+        return self._load(layout.ids(shard.shard_id), np.int64, (shard.rows,))
 
     def segments(self, space_id: int) -> list[Segment]:
         """The vectors of a space with the rows that are dead in this generation.
@@ -109,25 +116,29 @@ class Reader:
         found = []
         for shard in self.current.shards:
             if space_id in shard.spaces:
-                rows = self._load(self._vectors(space_id, shard))
+                rows = self._rows_of(space_id, shard)
                 dead = np.union1d(self.dead_rows(shard), self._silent_rows(space_id, shard))
                 found.append(Segment(ids=self.shard_ids(shard), rows=rows, dead=dead))
         return found
 
-    def snapshot_folder(self, space_id: int) -> Path | None:
+    def snapshot_folder(self, space_id: int) -> IndexFolder | None:
         """Where the FAISS snapshot of a space lies; None where it has none."""
+        from imseek.data.vectors.facts import IndexFolder
+
         folder = self.current.snapshots.get(str(space_id))
-        return None if folder is None else self.root / folder
+        return None if folder is None else IndexFolder(self.root, folder)
 
     def snapshot(self, space_id: int) -> Snapshot | None:
         """The snapshot of a space, mapped; None where it has none.
 
-        Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone.
+        Raises CorruptCollectionError where it is damaged (the vectors are not), StaleGenerationError where it is gone,
+        UntrustedCollectionError where the collection is not trusted: FAISS believes what its files say.
         """
         folder = self.snapshot_folder(space_id)
         if folder is None:
             return None
-        name = str(folder)
+        check_trusted(self.root, "loading its vector index")
+        name = folder.name
         if name not in self._snapshots:
             from imseek.data.vectors.joined import open_snapshot
 
@@ -136,7 +147,7 @@ class Reader:
             except FileNotFoundError as error:
                 raise self._stale(name) from error
             except OSError as error:
-                raise system_error(error, folder) from error
+                raise system_error(error, folder.path) from error
         return self._snapshots[name]
 
     def silent(self, space_id: int) -> int:
@@ -149,14 +160,18 @@ class Reader:
         """Row numbers of a shard that are not live, ascending."""
         if shard.dead is None:
             return np.empty(0, np.int64)
-        return np.asarray(self._load(shard.dead), np.int64)
+        if shard.dead not in self._dead:
+            rows = np.asarray(self._load(shard.dead, np.uint32, (shard.dead_rows,)), np.int64)
+            if rows.size and (int(rows[-1]) >= shard.rows or (np.diff(rows) <= 0).any()):
+                raise self._damaged(shard.dead, "its rows are not those of a shard, in order")
+            self._dead[shard.dead] = rows
+        return self._dead[shard.dead]
 
     def vector(self, image_id: int, space_id: int) -> npt.NDArray[np.float16]:
         """The stored (dim,) float16 row of an image. Raises ImageNotFoundError."""
         for shard, row in self._locate([image_id]):
             if space_id in shard.spaces:
-                stored = self._load(self._vectors(space_id, shard))
-                return np.array(stored[row], np.float16)
+                return np.array(self._rows_of(space_id, shard)[row], np.float16)
         raise ImageNotFoundError(f"no image {image_id} in this collection")
 
     def vectors(self, image_ids: Sequence[int], space_id: int) -> npt.NDArray[np.float16]:
@@ -164,7 +179,7 @@ class Reader:
         found: dict[int, npt.NDArray[np.float16]] = {}
         for shard, row in self._locate(image_ids):
             if space_id in shard.spaces:
-                found[int(self.shard_ids(shard)[row])] = self._load(self._vectors(space_id, shard))[row]
+                found[int(self.shard_ids(shard)[row])] = self._rows_of(space_id, shard)[row]
         if missing := [i for i in image_ids if i not in found]:
             raise ImageNotFoundError(f"no image {missing[0]} in this collection")
         dim = next(space.dim for space in self.current.spaces if space.space_id == space_id)
@@ -272,18 +287,18 @@ class Reader:
                 found[int(self.shard_ids(shard)[row])] = plain(merged)
         return found
 
-    def load(self, name: str, read: Callable[[Path], T]) -> T:
-        """What ``read`` makes of a file of this generation. Raises as :meth:`segments` does."""
-        with self._reading(name):
-            return read(self.root / name)
+    def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
+        """What ``read`` makes of an open file of this generation. Raises as :meth:`segments` does."""
+        with self._reading(name), open_file(self.root, name) as file:
+            return read(file)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
         from imseek.data.shards import read_texts
 
         name = layout.metadata(shard.shard_id)
-        with self._reading(name):
-            yield from read_texts(self.root / name, column)
+        with self._reading(name), open_file(self.root, name) as file:
+            yield from read_texts(file, column)
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, str]:
         """The captions of stored images that have one, also of those that are not searched now."""
@@ -355,8 +370,9 @@ class Reader:
         return found
 
     def _is_same(self, name: str) -> bool:
-        with suppress(OSError):
-            return os.stat(self.root / name).st_ino == self._inodes[name]
+        with suppress(OSError, CorruptCollectionError):
+            found = stat_file(self.root, name)
+            return found is not None and found.st_ino == self._inodes[name]
         return False
 
     def _names(self) -> Iterator[str]:
@@ -376,15 +392,26 @@ class Reader:
             return np.empty(0, np.int64)
         name = self._vectors(space_id, shard)
         if name not in self._silent:
-            self._silent[name] = zero_rows(self._load(name))
+            self._silent[name] = zero_rows(self._rows_of(space_id, shard))
         return self._silent[name]
 
-    def _load(self, name: str) -> npt.NDArray[Any]:
-        """A memory-mapped array. Two threads may both map it: the same bytes, and the last one is kept."""
+    def _rows_of(self, space_id: int, shard: Shard) -> npt.NDArray[np.float16]:
+        """(rows, dim) float16, mapped: the vectors of a shard in a space."""
+        return self._load(self._vectors(space_id, shard), np.float16, (shard.rows, self._dims.get(space_id)))
+
+    def _load(self, name: str, kind: type[np.generic], shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
+        """A memory-mapped array, of a type and a shape; None stands for any length of a side.
+
+        Two threads may both map it: the same bytes, and the last one is kept.
+        """
         if name not in self._arrays:
-            with self._reading(name):
-                self._inodes[name] = os.stat(self.root / name).st_ino
-                self._arrays[name] = np.load(self.root / name, mmap_mode="r", allow_pickle=False)
+            with self._reading(name), open_file(self.root, name) as file:
+                array = read_array(file, mapped=True)
+                sides = zip(array.shape, shape, strict=True) if array.ndim == len(shape) else [(0, -1)]
+                if array.dtype != kind or any(wanted not in (None, found) for found, wanted in sides):
+                    raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
+                self._inodes[name] = os.fstat(file.fileno()).st_ino
+                self._arrays[name] = array
         return self._arrays[name]
 
     def _rows(
@@ -392,13 +419,14 @@ class Reader:
     ) -> list[dict[str, Any]]:
         from imseek.data.shards import read_rows
 
-        with self._reading(name):
-            return read_rows(self.root / name, rows, columns)
+        return self.load(name, partial(read_rows, rows=rows, columns=columns))
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
+        except (CorruptCollectionError, StaleGenerationError):
+            raise
         except FileNotFoundError as error:
             raise self._stale(name) from error
         except OSError as error:
@@ -409,7 +437,7 @@ class Reader:
             # What damaged bytes make NumPy and Arrow raise is not documented, and they check before they read.
             raise self._damaged(name, error) from error
 
-    def _damaged(self, name: str, error: Exception) -> CorruptCollectionError:
+    def _damaged(self, name: str, error: Exception | str) -> CorruptCollectionError:
         return CorruptCollectionError(
             f"{self.root / name} is damaged: {error}", hint=f"imseek collection repair {self.root}"
         )

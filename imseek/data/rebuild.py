@@ -22,6 +22,7 @@ from sqlalchemy import Connection, func, select, update
 from imseek.data import files, layout, shards, spaces
 from imseek.data import schema as t
 from imseek.data.catalog import live
+from imseek.data.collection_files import load_array
 from imseek.data.current import Shard
 from imseek.data.parts import Ids, Parts, Row
 from imseek.data.writer import Writer
@@ -228,5 +229,4 @@ class Build:
         return layout.vectors(self.space.space_id, shard_id, self.space.modality)
 
     def _load(self, name: str) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = np.load(self._writer.root / name, mmap_mode="r", allow_pickle=False)
-        return found
+        return load_array(self._writer.root, name)

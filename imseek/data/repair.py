@@ -16,7 +16,6 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from imseek.data import (
-    durable,
     files,
     judgement_file,
     layout,
@@ -28,11 +27,20 @@ from imseek.data import (
 )
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
+from imseek.data.collection_files import (
+    digest,
+    find_files,
+    open_file,
+    publish,
+    remove_files,
+    sync_folders,
+)
 from imseek.data.commit import stat_values
 from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.lock import lock_of
 from imseek.data.restore import Ledger, restore
-from imseek.data.verify import examine, verify
+from imseek.data.trust import check_trusted
+from imseek.data.verify import STRANGE, examine, verify
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
 from imseek.types import Problem, RepairReport
@@ -42,11 +50,15 @@ def repair(root: Path) -> RepairReport:
     """Raises CollectionNotFoundError, FormatVersionError, LockedError, ReadOnlyError,
     CorruptCollectionError where even the encoder of the vectors cannot be told, and StorageError, with nothing
     changed, where a file is there and cannot be read."""
-    before = verify(root)
-    if before.ok:
-        return RepairReport((), (), before)
-    _check_readable(root)
+    check_trusted(root, "repairing it")
     ledger = Ledger()
+    before = verify(root)
+    if any(problem.kind == STRANGE for problem in before.problems):
+        _remove_strange(root, before.problems, ledger)
+        before = verify(root)
+    if before.ok:
+        return RepairReport(tuple(ledger.restored), (), before)
+    _check_readable(root)
     _refuse_hopeless(before.problems)
     lock = lock_of(root)
     lock.acquire()
@@ -76,19 +88,27 @@ def _refuse_hopeless(problems: Sequence[Problem]) -> None:
             )
 
 
+def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> None:
+    """Remove links, pipes and the like from a collection, and nothing that they lead to."""
+    found = [problem for problem in problems if problem.kind == STRANGE]
+    for problem in found:
+        if not problem.repairable:
+            raise CorruptCollectionError(
+                f"{root / problem.file}: {problem.message}", hint="move it away, then repair again"
+            )
+    remove_files(root, (problem.file for problem in found), durable=True)
+    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in found]
+
+
 def _check_readable(root: Path) -> None:
     """Giving up a file that only cannot be read now would throw away what is sound in it."""
-
-    def refuse(error: OSError) -> None:
-        raise _unreadable(os.fsdecode(error.filename), str(error.strerror)) from error
-
-    for folder, _, names in os.walk(root, onerror=refuse):
-        for name in names:
-            try:
-                with open(os.path.join(folder, name), "rb") as file:
-                    file.read(1)
-            except OSError as error:
-                refuse(error)
+    try:
+        names = [name for name in os.listdir(root) if name in layout.TOP_FILES]
+        for name in (*names, *find_files(root, *layout.FOLDERS).files):
+            with open_file(root, name) as file:
+                file.read(1)
+    except OSError as error:
+        raise _unreadable(str(root / os.fsdecode(error.filename or b"")), str(error.strerror)) from error
 
 
 def _refuse_unreadable(root: Path, problems: Sequence[Problem]) -> None:
@@ -127,7 +147,7 @@ def _turn(problem: Problem) -> int:
 def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
     shard_id = layout.shard_of(problem.file)
     if problem.kind == "orphan":
-        durable.remove_files([writer.root / problem.file])
+        remove_files(writer.root, [problem.file], durable=True)
         ledger.restored.append(f"{problem.file} removed: it was no part of the collection")
     elif problem.kind == "backup":
         writer.renew_backup(problem.file)
@@ -172,9 +192,9 @@ def _mend(writer: Writer, problem: Problem, ledger: Ledger) -> None:
 
 def _model_told(writer: Writer, file: str) -> str:
     """What the loss of a model means."""
-    parsed = layout.model_of(file)
+    listed = layout.parse(file)
     s = t.spaces.c
-    query = select(s.space_id).where(live(t.spaces), s.adapter == (parsed and parsed[0]))
+    query = select(s.space_id).where(live(t.spaces), s.adapter == (listed and listed.name))
     with writer.catalog.transaction() as connection:
         users = connection.execute(query).scalars().all()
     if not users:
@@ -190,11 +210,16 @@ def _retire(writer: Writer, file: str) -> None:
 def _drop_snapshot(writer: Writer, file: str, ledger: Ledger) -> None:
     """Give up the approximate index that a file belongs to, or the part of it. Another file of it may have brought
     that about before."""
-    space_id = layout.space_of(file)
+    space_id = _space_of(file)
     if space_id is not None and str(space_id) in writer.current().snapshots:
         what = snapshots.drop_file(writer, space_id, file)
         if what:
             ledger.lost.append(f"{file}: {what} of space {space_id}; `imseek maintain` builds it again")
+
+
+def _space_of(file: str) -> int | None:
+    listed = layout.parse(file)
+    return None if listed is None else listed.space_id
 
 
 def _lives(writer: Writer, shard_id: int) -> bool:
@@ -203,7 +228,7 @@ def _lives(writer: Writer, shard_id: int) -> bool:
 
 def _holds_captions(writer: Writer, file: str) -> bool:
     with writer.catalog.transaction() as connection:
-        return modalities(connection).get(layout.space_of(file) or 0) == "text"
+        return modalities(connection).get(_space_of(file) or 0) == "text"
 
 
 def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
@@ -214,11 +239,11 @@ def _set_back(writer: Writer, file: str, ledger: Ledger) -> None:
 
     def change(connection: Connection, generation: int) -> None:
         s = t.spaces.c
-        connection.execute(update(t.spaces).where(s.space_id == layout.space_of(file)).values(is_current=0))
+        connection.execute(update(t.spaces).where(s.space_id == _space_of(file)).values(is_current=0))
         files.forget(connection, [file])
 
     writer.apply(change)
-    durable.discard_files([writer.root / file])
+    remove_files(writer.root, [file])
     ledger.lost.append(f"{file}: vectors of captions; `imseek maintain --captions` makes them again")
 
 
@@ -237,7 +262,7 @@ def _unused_space(writer: Writer, path: str) -> str | None:
 def _forget(writer: Writer, path: str) -> None:
     """Give up a file that no reader uses. Its name is free at once: it is written again when the space is built."""
     writer.apply(lambda connection, generation: files.forget(connection, [path]))
-    durable.remove_files([writer.root / path])
+    remove_files(writer.root, [path], durable=True)
 
 
 def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
@@ -246,13 +271,13 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     with writer.catalog.transaction() as connection:
         recorded = connection.execute(select(t.files.c.sha256).where(t.files.c.path == path)).scalar()
     try:
-        if durable.digest_of(writer.root / path).sha256 != recorded:
+        if digest(writer.root, path).sha256 != recorded:
             return False
-    except OSError:
+    except (OSError, CorruptCollectionError):
         return False
-    ids = shards.read_table(writer.root / path, ["image_id"]).column("image_id").to_numpy()
+    ids = shards.load_table(writer.root, path, ["image_id"]).column("image_id").to_numpy()
     staged = files.stage(writer, layout.ids(shard_id), "ids", np.asarray(ids, np.int64))
-    durable.publish([(staged.staged, writer.root / staged.path)])
+    sync_folders(writer.root, publish(writer.root, [(staged.staged, staged.path)]))
     return True
 
 

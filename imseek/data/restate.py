@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, select, update
 
 from imseek.data import adopt, files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import live
+from imseek.data.collection_files import is_file, load_array
 from imseek.data.create import add_space
 from imseek.data.current import Current
 from imseek.data.files import Folders
@@ -63,7 +63,7 @@ def spaces(connection: Connection, folders: Folders, generation: int, current: C
     parts = connection.execute(
         select(t.files.c.path).where(live(t.files), t.files.c.kind == "part")
     ).scalars()
-    files.forget(connection, [path for path in parts if not (folders.root / path).exists()])
+    files.forget(connection, [path for path in parts if not is_file(folders.root, path)])
     shards = connection.execute(select(t.shards).where(live(t.shards))).all()
     for shard in shards:
         _take_up(connection, folders, generation, shard.shard_id, shard.row_count, current.spaces)
@@ -83,16 +83,16 @@ def _take_up(
     empty: set[int] = set()
     for space in spaces:
         path = layout.vectors(space.space_id, shard_id, space.modality)
-        if path in paths or not adopt.is_whole(folders.root / path, (rows, space.dim)):
+        if path in paths or not adopt.is_whole(folders.root, path, (rows, space.dim)):
             continue
         file = adopt.in_place(folders, path, "vectors", rows, space.space_id)
         files.publish(folders, connection, generation, shard_id, [file])
         if space.modality == "image":
-            empty |= adopt.empty_rows(folders.root / path)
+            empty |= adopt.empty_rows(folders.root, path)
     if not empty:
         return
     try:
-        ids = np.load(folders.root / layout.ids(shard_id), allow_pickle=False)
+        ids = load_array(folders.root, layout.ids(shard_id), mapped=False)
     except (OSError, ValueError):
         return  # The shard is lost as a whole; that comes next.
     for chunk in files.chunks([int(ids[row]) for row in sorted(empty) if row < len(ids)]):

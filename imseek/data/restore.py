@@ -19,10 +19,11 @@ from sqlalchemy import Connection, select
 from imseek.data import adopt, backup, checksums, durable, judgement_file, layout, model_files, restate
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, get_meta, now, set_meta
+from imseek.data.collection_files import is_file, sync_folders
 from imseek.data.create import begin
 from imseek.data.current import Current, Identity, read_identity, write_identity
 from imseek.data.evidence import Evidence, backup_fault, catalog_damage, catalog_lag, gather
-from imseek.data.writer import listed_folder_files
+from imseek.data.writer import listed_folders
 from imseek.errors import CorruptCollectionError
 
 
@@ -38,7 +39,7 @@ class Ledger:
 class _Folders:
     root: Path
     staging: Path
-    unsynced: set[Path] = field(default_factory=set)
+    unsynced: set[str] = field(default_factory=set)
 
 
 def restore(root: Path, ledger: Ledger) -> None:
@@ -103,7 +104,7 @@ def _replace_catalog(
     finally:
         catalog.close()
     durable.sync_file(workshop / layout.CATALOG)
-    durable.sync_folders(folders.unsynced)
+    sync_folders(root, folders.unsynced)
     _set_aside(root)
     # The record of the one that was set aside would speak against the new one.
     if evidence.checksums is not None:
@@ -140,7 +141,7 @@ def _replace_catalog(
 
 def _source(root: Path, evidence: Evidence) -> Path | None:
     """The catalog or backup to start from: of the latest generation that can be true, a backup first."""
-    found = [root / name for name in layout.BACKUPS if (root / name).exists()]
+    found = [root / name for name in layout.BACKUPS if is_file(root, name)]
     sound = [path for path in found if backup_fault(root, path.name, evidence) is None]
     if backup.usable(root / layout.CATALOG, evidence.uuid):
         sound.append(root / layout.CATALOG)
@@ -171,14 +172,14 @@ def _begin_anew(connection: Connection, root: Path, evidence: Evidence) -> None:
 
 def _last_generation(root: Path, current: Current | None) -> int:
     """The last one that anything on the disk speaks of: no reader may meet another one of the same number."""
-    names = (path.split(".") for path in listed_folder_files(root))
-    numbers = [int(parts[1]) for parts in names if len(parts) == 3 and parts[1].isdecimal()]
+    listed = map(layout.parse, listed_folders(root).files)
+    numbers = [one.generation for one in listed if one is not None and one.generation is not None]
     return max([-1 if current is None else current.generation, *numbers])
 
 
 def _raise_counters(connection: Connection, root: Path, generation: int, current: Current | None) -> None:
     ids: Iterable[int] = connection.execute(select(t.images.c.image_id)).scalars()
-    on_disk = (layout.shard_of(path) for path in listed_folder_files(root))
+    on_disk = (layout.shard_of(path) for path in listed_folders(root).files)
     least = {
         "next_image_id": max(0 if current is None else current.next_image_id, max(ids, default=-1) + 1),
         "next_shard_id": max((shard_id + 1 for shard_id in on_disk if shard_id is not None), default=0),
@@ -196,7 +197,7 @@ def _set_aside(root: Path) -> None:
         suffix += "+"  # A clock that was set back says the same again.
     # The log first: it must never lie beside another catalog.
     for name in (f"{layout.CATALOG}-journal", f"{layout.CATALOG}-wal", layout.CATALOG):
-        if (root / name).exists():
+        if is_file(root, name):
             durable.publish([(root / name, root / f"{name}.damaged.{suffix}")])
     durable.discard_files([root / f"{layout.CATALOG}-shm"])
 

@@ -79,6 +79,13 @@ class Content:
     info: os.stat_result
 
 
+def check_absolute(path: bytes) -> None:
+    """Raise UnsafePathError unless a path is absolute, below ``/``, and without empty parts, ``.``, ``..`` and NULs."""
+    if not path.startswith(b"/"):
+        raise UnsafePathError(f"{os.fsdecode(path)!r} is not an absolute path")
+    check_parts(path[1:])
+
+
 @contextmanager
 def open_parent(path: SafePath, *, make: bool = False) -> Iterator[FolderEntry]:
     """Open the folder that holds a file. With ``make``, create missing folders below the base durably.
@@ -135,6 +142,15 @@ def stat_entry(at: FolderEntry) -> os.stat_result | None:
         return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def read_head(at: FolderEntry, size: int) -> bytes:
+    """Up to ``size`` bytes from the beginning of a regular file. Raises OSError, ChangingError."""
+    fd = open_regular(at)
+    try:
+        return os.read(fd, size)
+    finally:
+        os.close(fd)
 
 
 def read_content(at: FolderEntry) -> Content:
@@ -206,6 +222,20 @@ class Unsynced:
         finally:
             for fd in folders.values():
                 os.close(fd)
+
+
+def remove_empty_folders(base: bytes, inner: bytes) -> None:
+    """Remove the folders of the path ``inner`` below ``base``, from the deepest up to the first one that is not empty.
+
+    ``base`` itself stays, and no link is followed below it. Folders that are gone, or may not be removed, stay unsaid.
+    Raises UnsafePathError as :class:`SafePath`.
+    """
+    parts = check_parts(inner) if inner else []
+    with suppress(OSError):
+        while parts:
+            with open_parent(SafePath(base, b"/".join(parts))) as at:
+                os.rmdir(at.name, dir_fd=at.folder)
+            parts.pop()
 
 
 def sync_entries(*places: FolderEntry) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import durable
+from imseek.data.collection_files import open_file
 from imseek.types import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
@@ -210,15 +211,20 @@ def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written
     return durable.stage(path, write)
 
 
-def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Some rows of a Parquet file, of all or some columns, in the order asked for; nulls and the id are left out."""
-    with _open(path) as file:
+def read_rows(
+    file: BinaryIO, rows: Sequence[int], columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Some rows of a Parquet file, of all or some columns, in the order asked for; nulls and the id are left out.
+
+    This and the functions below take a file that is open for reading, and raise OSError where it is damaged.
+    """
+    with _open(file) as parquet:
         group_of: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             group_of.setdefault(row // ROW_GROUP, []).append(position)
         found: list[dict[str, Any]] = [{} for _ in rows]
         for group, positions in group_of.items():
-            table = file.read_row_group(group, columns=columns, use_threads=False)
+            table = parquet.read_row_group(group, columns=columns, use_threads=False)
             for position in positions:
                 # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
@@ -226,37 +232,46 @@ def read_rows(path: Path, rows: Sequence[int], columns: Sequence[str] | None = N
     return found
 
 
-def read_some(path: Path, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+def read_some(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
     """Columns of some rows (ascending) of a Parquet file. What is read are the row groups that hold them."""
-    with _open(path) as file:
+    with _open(file) as parquet:
         groups, first = np.unique(rows // ROW_GROUP, return_inverse=True)
-        table = file.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
+        table = parquet.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
     return table.take(pa.array(first * ROW_GROUP + rows % ROW_GROUP))
 
 
-def read_texts(path: Path, column: str) -> Iterator[list[str | None]]:
+def read_texts(file: BinaryIO, column: str) -> Iterator[list[str | None]]:
     """A column of texts, a row group at a time."""
-    with _open(path) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=[column], use_threads=False)
+    with _open(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=[column], use_threads=False)
             yield table.column(column).to_pylist()
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    with _open(path) as file:
-        return file.read(columns=columns, use_threads=False)
+def read_table(file: BinaryIO, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a Parquet file, of all or some columns."""
+    with _open(file) as parquet:
+        return parquet.read(columns=columns, use_threads=False)
+
+
+def read_schema(file: BinaryIO) -> pa.Schema:
+    """Names and types of the columns of a Parquet file."""
+    with _open(file) as parquet:
+        return parquet.schema_arrow
+
+
+def load_table(root: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table in a Parquet file of a collection. Raises as ``open_file``, and OSError where it is damaged."""
+    with open_file(root, name) as file:
+        return read_table(file, columns)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile]:
-    # Opened by Python, since Arrow takes only paths that are text; it raises OSError for a page that is damaged.
-    # And read without threads, of which prefetching is one: a thread that still holds something of Python's when the
-    # interpreter ends aborts the process (apache/arrow#34314).
-    with (
-        path.open("rb") as raw,
-        pq.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file,
-    ):
-        yield file
+def _open(file: BinaryIO) -> Iterator[pq.ParquetFile]:
+    # Read without threads, of which prefetching is one: a thread that still holds something of Python's when the
+    # interpreter ends aborts the process (apache/arrow#34314). A page that is damaged is an OSError.
+    with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
+        yield parquet
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from imseek.data.indexes import Indexed, Part
 from imseek.data.schema import FOREVER
 from imseek.data.snapshot_making import Made, stage, write_array
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import COVERED, FACTS, TRUTH, Covered, Facts, bits
+from imseek.data.vectors.facts import COVERED, FACTS, TRUTH, Covered, Facts, IndexFolder, bits
 from imseek.data.vectors.questions import Questions
 from imseek.data.vectors.snapshot import Snapshot, mapped
 from imseek.data.vectors.tuning import UNTUNED
@@ -35,13 +35,13 @@ KIND: Final = "snapshot"
 class Staged:
     """A part that is written, in a folder of staging. Its facts are not yet: they name other parts."""
 
-    folder: Path
+    folder: IndexFolder
     facts: Facts
     written: dict[str, durable.Written]
 
 
 def stage_part(
-    folder: Path, made: Made, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
+    folder: IndexFolder, made: Made, rows: LiveRows, space: SpaceInfo, policy: IndexPolicy, memory: int
 ) -> Staged:
     """Write what was made of ``rows``, and of the part before it. Reads every row once more.
 
@@ -52,11 +52,11 @@ def stage_part(
     if made.before is not None:  # An image in it that is suspended now may come back.
         lo, hi = min(lo, made.before.facts.lo), max(hi, made.before.facts.hi)
         ids = np.union1d(ids, made.before.covered.ids())
-    durable.fresh_folder(folder)
+    durable.fresh_folder(folder.path)
     count = int(made.index.ntotal)
-    written = stage(made.index, folder)
+    written = stage(made.index, folder.path)
     marks = bits(ids, int(ids.max()) // 8 * 8 + 8)
-    written[COVERED] = durable.stage(folder / COVERED, partial(write_array, marks))
+    written[COVERED] = durable.stage(folder.path / COVERED, partial(write_array, marks))
     facts = Facts(
         factory=made.factory,
         dim=space.dim,
@@ -101,7 +101,9 @@ def publish(
         if not stay and len(made) == 1 and truth is None:
             (one,) = made
             sealed = replace(facts, parts=(), layout="", sizes=one.facts.sizes)
-            moved = _moved(one.folder, {**one.written, FACTS: _seal(one.folder, sealed)}, final, sealed)
+            moved = _moved(
+                one.folder.path, {**one.written, FACTS: _seal(one.folder.path, sealed)}, final, sealed
+            )
         else:
             moved = []
             new = [Path(layout.snapshot_part(space.space_id, generation, n)) for n in range(1, len(made) + 1)]
@@ -109,7 +111,10 @@ def publish(
                 # Of several that are made at once, the first one's lists are those of all.
                 sealed = replace(one.facts, layout=one.facts.layout or (new[0].name if n else ""))
                 moved += _moved(
-                    one.folder, {**one.written, FACTS: _seal(one.folder, sealed)}, str(folder), sealed
+                    one.folder.path,
+                    {**one.written, FACTS: _seal(one.folder.path, sealed)},
+                    str(folder),
+                    sealed,
                 )
             names = [*(part.name for part in stay), *(folder.name for folder in new)]
             durable.fresh_folder(whole)

@@ -17,7 +17,7 @@ from imseek.data.indexes import Part
 from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, Tell, add, build
-from imseek.data.vectors.facts import INDEX, LISTS, TABLE
+from imseek.data.vectors.facts import INDEX, LISTS, TABLE, IndexFolder
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.kinds import inverted_file
 from imseek.data.vectors.snapshot import imbalance, loaded
@@ -63,12 +63,14 @@ def usable(factory: str, rows: int, dim: int) -> Iterator[None]:
         ) from error
 
 
-def extended(folder: Path, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
-    """A part and ``fresh`` rows; None where it takes none: its lists must be laid out anew. The dead stay until then.
+def extended(folder: IndexFolder, part: Part, fresh: LiveRows, tell: Tell) -> Made | None:
+    """A part, which lies in ``folder``, and ``fresh`` rows; None where it takes none: its lists must be laid out anew.
+
+    The dead stay until then.
 
     Raises CorruptCollectionError.
     """
-    index = loaded(folder / part.name)
+    index = loaded(folder)
     if inverted_file(index) is None:
         return None
     if len(fresh):

@@ -92,14 +92,13 @@ def grown(
 ) -> Made | None:
     """A part with ``rows``, and those of the part that they go onto. None where they do not fit into its lists: then
     that part is to stay too, for a new one to be made."""
-    folder = found.folder.parent
     if plan.onto is not None:
-        return extended(folder, plan.onto, rows, tell)
+        return extended(found.folder.beside(plan.onto.name), plan.onto, rows, tell)
     last = plan.stay[-1]
     layable = ROWS_PER_LIST * list_count(len(rows)) <= len(rows)
     if has_lists(last):
         facts = last.facts
-        index = without_rows(folder / last.name)
+        index = without_rows(found.folder.beside(last.name))
         add(index, rows, lambda share: tell(0.5 * share))
         if imbalance(index) <= IMBALANCE * facts.imbalance or not layable:
             return Made(index, facts.factory, facts.trained, facts.imbalance, facts.layout or last.name)

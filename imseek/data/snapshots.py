@@ -34,7 +34,7 @@ from imseek.data.snapshot_parts import (
 from imseek.data.system_errors import explained
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows, Tell
-from imseek.data.vectors.facts import TRUTH
+from imseek.data.vectors.facts import TRUTH, IndexFolder
 from imseek.data.vectors.joined import JoinedSnapshot
 from imseek.data.vectors.kinds import EXACT_BYTES, choose, code_of, make
 from imseek.data.vectors.questions import Questions
@@ -166,16 +166,16 @@ def drop_file(writer: Writer, space_id: int, file: str) -> str:
     """Do without a damaged file of a snapshot: without the part that it is of, where it is of one of several that can
     be read. Returns what has gone, "" where the file was of none that is in use."""
     reader = Reader(writer.root)
-    folder = (writer.root / file).parent
+    folder = IndexFolder(writer.root, file.rpartition("/")[0])
     space = next((one for one in reader.current.spaces if one.space_id == space_id), None)
-    found = indexed(reader, space_id, but=folder.name) if space is not None else None
+    found = indexed(reader, space_id, but=folder.last) if space is not None else None
     if space is not None and found is not None and found.folder == folder and file.endswith(f"/{TRUTH}"):
         keep(writer, space, found, found.parts)
         return "the answers by which the approximate index was measured"
     if space is None or found is None or not found.parts or found.folder == folder:
         drop(writer, space_id)
         return "the approximate index"
-    if folder.name not in found.facts.parts:
+    if folder.last not in found.facts.parts:
         return ""
     keep(writer, space, found, found.parts)
     return "a part of the approximate index"
@@ -280,8 +280,8 @@ class _Build:
                     stay, made, fresh = self._grown(self.found)
                 else:
                     fresh = lacking(self.rows.segments, self.found.parts)
-                    folder = self.found.folder.parent
-                    one = extended(folder, self.found.parts[0], fresh, self._making)
+                    folder, (first, *_) = self.found.folder, self.found.parts
+                    one = extended(folder.beside(first.name), first, fresh, self._making)
                     stay, made = (), [] if one is None else [self._staged(one, fresh, 0)]
             except CorruptCollectionError:
                 stay, made, fresh = (), [], self.rows
@@ -322,14 +322,15 @@ class _Build:
 
     def _staged(self, made: Made, rows: LiveRows, number: int) -> Staged:
         """``made``, which has ``rows`` beside those of the part before it, written but not in place."""
-        folder = self.writer.staging / f"index-{self.space.space_id}.{number}"
+        folder = IndexFolder(self.writer.root, f"{layout.STAGING}/index-{self.space.space_id}.{number}")
         return stage_part(folder, made, rows, self.space, self.policy, self.memory)
 
     def _publish(self, stay: Sequence[Part], made: Sequence[Staged], fresh: LiveRows | None) -> None:
         """Tune and measure all of these together, and put them in place. ``fresh`` are the rows that the index before
         did not have; None: there was none that counts."""
-        space, folder = self.space, self.writer.root / layout.index_folder(self.space.space_id)
-        parts = [Snapshot.open(folder / part.name) for part in stay] + [open_staged(one) for one in made]
+        space, folder = self.space, layout.index_folder(self.space.space_id)
+        lying = [IndexFolder(self.writer.root, f"{folder}/{part.name}") for part in stay]
+        parts = [Snapshot.open(one) for one in lying] + [open_staged(one) for one in made]
         of_parts = [part.facts for part in parts]
         facts = replace(
             max(of_parts, key=lambda one: one.rows),

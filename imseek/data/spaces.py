@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from imseek.data import durable, files, model_files
+from imseek.data import files, model_files
 from imseek.data import schema as t
 from imseek.data.catalog import LIVE, live, now
+from imseek.data.collection_files import remove_files
 from imseek.data.create import add_space
 from imseek.data.parts import PART
 from imseek.data.summary import KEPT_SINCE
@@ -148,7 +149,7 @@ def drop(writer: Writer, space_id: int) -> DropReport:
             model_files.drop_unused(connection, generation, named[0])
 
     generation = writer.apply(change)
-    durable.discard_files(writer.root / path for path in gone)
+    remove_files(writer.root, gone)
     (number, size), *_ = counts
     return DropReport(space_id, info.encoder, files=number, bytes=size, generation=generation)
 

@@ -28,6 +28,11 @@ def storage_error(error: BaseException | None, catalog: Path, *, writing: bool =
         case sqlite3.SQLITE_IOERR:
             hint = "the disk may be full or failing; what was committed is safe"
             return StorageError(said, hint=hint)
+        case sqlite3.SQLITE_INTERRUPT:
+            return CorruptCollectionError(
+                f"{catalog}: a query took far more steps than one on a catalog of its size",
+                hint=f"imseek collection repair {catalog.parent}",
+            )
         case sqlite3.SQLITE_NOMEM:
             return StorageError(said)
         case sqlite3.SQLITE_CANTOPEN if writing or catalog.exists():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from imseek.data.catalog_file import address_of, connect_read_only
 from imseek.data.current import Current
+from imseek.data.disk import sizes_of
 from imseek.data.indexes import infos, policy_of
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
@@ -73,7 +73,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         images=current.images,
         dead_rows=sum(shard.dead_rows for shard in current.shards),
         shards=len(current.shards),
-        bytes_on_disk=_size(root),
+        bytes_on_disk=sum(size for _, size in sizes_of(root)),
         encoder=current.space,
         sources=tuple(
             SourceInfo(i, kind, place := join_root(base, at, relative), images, failed, _present(place))
@@ -139,14 +139,3 @@ def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int
         bytes=size,
         since=since,
     )
-
-
-def _size(root: Path) -> int:
-    total = 0
-    for folder, _, files in os.walk(root):
-        for file in files:
-            try:
-                total += os.lstat(os.path.join(folder, file)).st_size
-            except FileNotFoundError:  # a writer is at work
-                continue
-    return total

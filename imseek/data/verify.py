@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-import numpy as np
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.pool import StaticPool
 
@@ -17,14 +17,18 @@ from imseek.data import durable, files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, get_meta, live
 from imseek.data.catalog_file import connect_file
+from imseek.data.collection_files import A_FOLDER, check_top, digest, find_files, load_array
 from imseek.data.current import Current, read_identity
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
 from imseek.data.migrations import migrate
 from imseek.data.runs import read_runs
-from imseek.data.writer import listed_folder_files
-from imseek.errors import CollectionNotFoundError, CorruptCollectionError
+from imseek.data.writer import listed_folders
+from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types import Problem, VerifyReport
+
+#: Kind of the problem that something is neither a file nor a folder of imseek's.
+STRANGE: Final = "strange"
 
 
 @dataclass(slots=True)
@@ -67,6 +71,11 @@ def _stamp(root: Path) -> tuple[int, ...] | None:
 
 
 def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
+    strange = find_strange(root)
+    for path, kind in strange.items():
+        yield Problem(STRANGE, path, f"it is {kind}: imseek did not make that", repairable=kind != A_FOLDER)
+    if strange:
+        return
     if layout.is_elsewhere(root):
         yield from _problems_elsewhere(root, seen)
         return
@@ -115,6 +124,16 @@ def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
         yield from _check_contents(root, connection, current_of(connection), seen)
 
 
+def find_strange(root: Path) -> dict[str, str]:
+    """Links, pipes and the like among the files of a collection, and files in place of folders, by their path.
+
+    The value says what each is. Raises OSError.
+    """
+    if not root.is_dir():
+        return {}
+    return {**check_top(root), **find_files(root, *layout.FOLDERS).strange}
+
+
 @contextmanager
 def snapshot(root: Path) -> Iterator[Connection]:
     """A connection to the catalog as of one moment, and to a copy of it in memory where it is a file: no writer waits,
@@ -142,7 +161,11 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
         if file.died != t.FOREVER:
             continue
         try:
-            found = durable.digest_of(root / file.path)
+            found = digest(root, file.path)
+        except (CorruptCollectionError, UnsafePathError) as error:
+            seen.bad.add(file.path)
+            yield Problem(file.kind, file.path, str(error), repairable=True)
+            continue
         except OSError as error:
             seen.bad.add(file.path)
             # No right to read, or a disk that fails, says nothing about what is in the file.
@@ -157,7 +180,7 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             differs = found.size != file.size
             message = f"{found.size} bytes instead of {file.size}" if differs else "its checksum differs"
             yield Problem(file.kind, file.path, message, repairable=True)
-    for path in listed_folder_files(root):
+    for path in listed_folders(root).files:
         if path not in listed:
             yield Problem("orphan", path, "no part of the collection", repairable=True)
 
@@ -179,8 +202,16 @@ def _check_contents(root: Path, connection: Connection, current: Current, seen: 
         name, table = layout.ids(shard_id), layout.metadata(shard_id)
         if {name, table} & seen.bad:
             continue
-        ids = np.load(root / name, allow_pickle=False)
-        stored = shards.read_table(root / table, ["image_id"]).column("image_id").to_numpy()
+        try:
+            ids = load_array(root, name, mapped=False)
+        except ValueError as error:
+            yield Problem("ids", name, str(error), repairable=True)
+            continue
+        try:
+            stored = shards.load_table(root, table, ["image_id"]).column("image_id").to_numpy()
+        except (OSError, ValueError, KeyError) as error:
+            yield Problem("metadata", table, str(error), repairable=True)
+            continue
         if stored.tolist() != ids.tolist():
             yield Problem("ids", name, "differs from the ids in the metadata", repairable=True)
             continue
@@ -191,6 +222,9 @@ def _check_contents(root: Path, connection: Connection, current: Current, seen: 
             message = f"{len(lost)} images that the catalog has in it are not"
             yield Problem("metadata", table, message, repairable=True)
         if shard.dead not in seen.bad:
-            dead = np.load(root / shard.dead, allow_pickle=False).tolist() if shard.dead else []
+            try:
+                dead = load_array(root, shard.dead, mapped=False).tolist() if shard.dead else []
+            except ValueError:
+                dead = None
             if files.dead_rows(connection, shard_id, ids).tolist() != dead:
                 yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)

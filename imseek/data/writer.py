@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,14 +20,17 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from imseek.data import backup, checksums, durable, layout
+from imseek.data import backup, checksums, collection_files, durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
+from imseek.data.catalog_check import check_catalog
+from imseek.data.collection_files import FoundFiles, check_top, find_files, refuse_strange
 from imseek.data.current import Current, read_current, read_identity, write_current
 from imseek.data.lock import boot_id, host, lock_of, process_started
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
+from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, LockedError, StorageError
 
 #: Retired files stay this long for readers that still have an older generation open.
@@ -47,28 +50,31 @@ class Writer:
     ``kind`` names the command, for people who meet the lock. ``swept`` is how many files that nobody uses any more
     were removed on entering. ``detail`` may be set: what the record of the run says of it from the next generation
     on, and ``exit_code`` where a run ends before its work is done though without an error: 130 (SIGINT) or 143.
-    Raises CollectionNotFoundError or ReadOnlyError when made, and LockedError, FormatVersionError or
-    CorruptCollectionError on entry.
+    Raises CollectionNotFoundError, UntrustedCollectionError or ReadOnlyError when made, and LockedError,
+    FormatVersionError or CorruptCollectionError on entry.
     """
 
     def __init__(self, root: Path, kind: str) -> None:
         self.root = root
         self.kind = kind
         self.staging = root / layout.STAGING
-        self.unsynced: set[Path] = set()
+        self.unsynced: set[str] = set()
         self.detail: Mapping[str, Any] = {}
         self.exit_code = 0
         self._progress: Mapping[str, Any] = {}
         self._progress_due = time.monotonic() + PROGRESS_SECONDS
         self._uuid = read_identity(root).uuid
+        check_trusted(root, "writing to it")
         self._lock = lock_of(root)
         self._next_id = self._ids_to = 0
         self._next_shard = self._shards_to = 0
 
     def __enter__(self) -> Writer:
+        refuse_strange(self.root, check_top(self.root))
         self._lock.acquire()
         with explained(self.root), ExitStack() as undo:
             undo.callback(self._lock.release)
+            refuse_strange(self.root, listed_folders(self.root).strange)
             self.catalog = self._on_server() if layout.is_elsewhere(self.root) else self._in_file()
             undo.callback(self.catalog.close)
             self._recover(self._uuid)
@@ -124,7 +130,7 @@ class Writer:
             set_meta(connection, "committed", now())
             current = current_of(connection)
             self.catalog.state(connection, current)
-            durable.sync_folders(self.unsynced)
+            collection_files.sync_folders(self.root, self.unsynced)
         if not self.catalog.is_shared:
             write_current(self.root, current, self.staging)
         return generation
@@ -154,7 +160,7 @@ class Writer:
         # Taken back for good: where the copy fails half-way, what was recorded of the one before speaks of it no more.
         self._checksums = checksums.take_back(self.root, self.staging, self._checksums, name)
         backup.back_up(self.root, self.staging, self.root / name)
-        self._checksums = self._checksums.having(name, durable.digest_of(self.root / name))
+        self._checksums = self._checksums.having(name, collection_files.digest(self.root, name))
         self._backed_up = self.generation
 
     @property
@@ -216,6 +222,7 @@ class Writer:
     def _recover(self, uuid: str) -> None:
         stated = None if self.catalog.is_shared else _stated(self.root, uuid)
         with self.catalog.transaction() as connection:
+            check_catalog(connection, self.root)
             if get_meta(connection, "uuid") != uuid:
                 raise self._corrupt(f"the catalog in {self.root} belongs to another collection")
             generation = int(get_meta(connection, "generation"))
@@ -236,7 +243,7 @@ class Writer:
             last = select(t.runs.c.state).order_by(t.runs.c.run_id.desc()).limit(1)
             if connection.execute(last).scalar() != "done":
                 # Perhaps cut short between making a folder and its fsync, which nobody would ask for again.
-                durable.sync_folders(folders_of(self.root))
+                collection_files.sync_folders(self.root, ("", *listed_folders(self.root).folders))
             self._begin(connection)
             current = current_of(connection)
             self.catalog.state(connection, current)
@@ -251,7 +258,7 @@ class Writer:
         )
         self._next_id = self._ids_to = int(get_meta(connection, "next_image_id"))
         # Files of shards that the catalog does not know (it was restored) must not be written over.
-        there = [layout.shard_of(path) for path in listed_folder_files(self.root)]
+        there = [layout.shard_of(path) for path in listed_folders(self.root).files]
         first = max((shard_id + 1 for shard_id in there if shard_id is not None), default=0)
         self._next_shard = self._shards_to = max(first, int(get_meta(connection, "next_shard_id")))
         set_meta(connection, "next_shard_id", self._next_shard)
@@ -303,31 +310,31 @@ class Writer:
         """Remove retired files whose grace time is over, and what interrupted commits left."""
         at = time.time()
         # Listed before the catalog is asked: what a later writer publishes meanwhile is none of them.
-        there = listed_folder_files(self.root)
+        there = listed_folders(self.root).files
         with self.transaction() as connection:
             # Retired in the future: the clock was set back, and what it said then means nothing now.
             connection.execute(update(t.files).where(t.files.c.retired_at > at).values(retired_at=at))
             due = (t.files.c.died != FOREVER) & (t.files.c.retired_at < at - GRACE_SECONDS)
             old = connection.execute(select(t.files.c.path).where(due)).scalars().all()
-            self.swept = durable.discard_files(self.root / path for path in old)
+            self.swept = collection_files.remove_files(self.root, old)
             connection.execute(delete(t.files).where(due))
             listed = set(connection.execute(select(t.files.c.path)).scalars())
             leases = connection.execute(select(t.runs.c.shards_from, t.runs.c.shards_to)).all()
         orphans = [path for path in there if path not in listed]
         # A shard id that no known run leased comes from a catalog that is lost: that is for `repair` to adopt.
-        self.swept += durable.discard_files(
-            self.root / path
-            for path in orphans
-            if layout.is_snapshot(path)
-            or layout.judgements_of(path) is not None
-            or layout.model_of(path) is not None
-            or any(start <= _shard_of(path) < end for start, end in leases)
+        self.swept += collection_files.remove_files(
+            self.root, (path for path in orphans if _is_swept(path, leases))
         )
 
 
-def _shard_of(path: str) -> int:
-    shard_id = layout.shard_of(path)
-    return -1 if shard_id is None else shard_id
+def _is_swept(path: str, leases: Sequence[Any]) -> bool:
+    """Whether an orphan was left by an interrupted commit of a run with one of these leases of shard numbers."""
+    listed = layout.parse(path)
+    if listed is None:  # Not a name of ours: `verify` tells of it.
+        return False
+    if listed.shard_id is None:
+        return True
+    return any(start <= listed.shard_id < end for start, end in leases)
 
 
 def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
@@ -339,18 +346,10 @@ def _outcome(error: BaseException | None, exit_code: int) -> tuple[str, int]:
     return ("interrupted", exit_code) if exit_code else ("done", 0)
 
 
-def folders_of(root: Path) -> list[Path]:
-    """The root and every folder in it whose files the catalog lists."""
-    return [root, *(Path(f) for name in layout.LISTED_FOLDERS for f, _, _ in os.walk(root / name))]
-
-
-def listed_folder_files(root: Path) -> list[str]:
-    """Every file in the folders whose files the catalog lists, relative to the root."""
-    found = []
-    for name in layout.LISTED_FOLDERS:
-        for folder, _, files in os.walk(root / name):
-            found += [os.path.relpath(os.path.join(folder, file), root) for file in files]
-    return sorted(found)
+def listed_folders(root: Path) -> FoundFiles:
+    """Everything in the folders whose files the catalog lists. Raises StorageError."""
+    with explained(root):
+        return find_files(root, *layout.LISTED_FOLDERS)
 
 
 def _stated(root: Path, uuid: str) -> Current | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _FORMS: Final = (
     "fake",
 )
 _HOMES: Final = ("hf-hub:", "local-dir:")
+#: Of ``fake``: as many as a collection takes.
+_DIMENSIONS: Final = re.compile(r"[1-9][0-9]{0,4}")
 _LIBRARY_SCHEMES: Final = ("openclip", "hf-hub", "local-dir", "align", "timm")
 
 
@@ -158,7 +161,7 @@ def canonical(reference: str) -> str:
     if reference in PRESETS:
         return PRESETS[reference].reference
     scheme, _, rest = reference.partition(":")
-    if reference in ("builtin", "fake") or (scheme == "fake" and rest.isdecimal() and int(rest) > 0):
+    if reference in ("builtin", "fake") or (scheme == "fake" and _DIMENSIONS.fullmatch(rest)):
         return reference
     if scheme == "openclip" and "/" in rest and "@" not in rest and not rest.startswith(_HOMES):
         model, _, tag = rest.partition("/")

@@ -17,6 +17,7 @@ from imseek.errors import (
     CorruptCollectionError,
     ExpiredPageError,
     StaleGenerationError,
+    UntrustedCollectionError,
 )
 from imseek.search.blend import SAMPLE, sample_rows
 from imseek.types import Float32, SpaceInfo
@@ -131,6 +132,9 @@ class Editions:
                 raise
         except CorruptCollectionError:
             pass
+        except UntrustedCollectionError as error:
+            edition.notes[space.space_id] = f"all vectors were read, since {error} ({error.hint})"
+            return None
         edition.notes[space.space_id] = (
             f"the vector index of {space.encoder} is damaged, and all vectors were read instead: "
             f"`imseek maintain --index {policy_of(self._root).kind}` builds it again"

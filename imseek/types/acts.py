@@ -128,5 +128,21 @@ class UndoInfo:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignJournal:
+    """A journal that another user, another machine or an earlier imseek wrote, for the user to agree to or not.
+
+    ``actions`` counts the files that it would bring back, by what was done to them: out of the folders ``sources``,
+    into the folders ``targets``. ``created`` is what it says of itself (ISO 8601), ``digest`` the sha256 of its file.
+    """
+
+    undo_id: str
+    created: str
+    actions: Mapping[str, int]
+    sources: tuple[bytes, ...]
+    targets: tuple[bytes, ...]
+    digest: str
+
+
 def _counts(files: tuple[ActedFile, ...] | tuple[UndoneFile, ...]) -> dict[str, int]:
     return dict(Counter(file.outcome for file in files))

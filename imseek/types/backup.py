@@ -37,9 +37,10 @@ class BackupReport:
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
     """A collection that was made from an archive at ``path``. Its ``uuid`` is that of the one that was backed up,
-    unless it was to get one of its own."""
+    unless it was to get one of its own. ``journals_left_out`` counts the undo journals that stayed in the archive."""
 
     backup: BackupInfo
     path: Path
     uuid: str
     seconds: float
+    journals_left_out: int = 0

@@ -69,7 +69,7 @@ def prepare(home: str) -> None:
             copy = case.photos / f"album{n}" / f"{group}.png"
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes(kept.read_bytes())
-            copy.chmod(0o604 + 8 * n)
+            copy.chmod(0o604 + 0o40 * n)
             os.utime(copy, ns=(10**18, 10**18 + 1000 * group + n))
             if group == 1:
                 copy.with_suffix(".json").write_text(json.dumps({"rating": n + 1}))

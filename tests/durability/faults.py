@@ -22,7 +22,10 @@ from durability.stage import Stage, perform
 T = TypeVar("T")
 
 #: Every call by which imseek, SQLite and Arrow change a folder.
-WRITING = "openat,write,pwrite64,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,rename,unlink,unlinkat,mkdir,rmdir"
+WRITING = (
+    "openat,write,pwrite64,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,rename,renameat,renameat2,unlink,"
+    "unlinkat,mkdir,mkdirat,rmdir,fchmod"
+)
 _CALL = re.compile(r"(?P<name>\w+)\(")
 
 

@@ -24,7 +24,7 @@ ERRORS = {
     "EIO": ("Input/output error", "disk I/O error"),
 }
 #: Calls of imseek, never of SQLite: each is needed, an fsync too.
-OURS = ("write", "fsync", "rename")
+OURS = ("write", "fsync", "rename", "renameat", "mkdirat")
 #: Where a file cannot be opened, SQLite does not tell why, and tries without the right to write.
 UNOPENED = ("unable to open database file", "attempt to write a readonly database")
 #: Trials for each command, of some three hundred calls and two errors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -84,6 +85,19 @@ def ctrl_c(monkeypatch: pytest.MonkeyPatch) -> CtrlC:
             yield
 
     return interrupted
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """``terminal("y")``: from now on, commands run at a terminal where somebody types that to every question."""
+
+    def typed(answer: str) -> None:
+        stdin = io.StringIO(f"{answer}\n" * 9)
+        monkeypatch.setattr(stdin, "isatty", lambda: True)
+        monkeypatch.setattr("sys.stdin", stdin)
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    return typed
 
 
 @pytest.fixture

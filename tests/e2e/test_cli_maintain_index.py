@@ -222,7 +222,7 @@ class TestDamaged:
         before = found(cli)
         folder = Reader(root).snapshot_folder(0)
         assert folder is not None
-        (folder / "faiss.index").write_bytes(b"no index")
+        (folder.path / "faiss.index").write_bytes(b"no index")
         outcome = cli("search", "red", "--limit", "3")
         assert outcome.code == 0
         assert "the vector index of fake is damaged, and all vectors were read instead" in outcome.out

@@ -178,11 +178,19 @@ def test_what_was_put_away_can_be_brought_back(
     assert apply(collection.path, planned(collection, twins), dry_run=False).counts == {"done": 3}
     (collection.path / layout.UNDO / "notes of mine.jsonl").write_text("not ours")
     imseek.backup.write(collection, tmp_path / "a.tar")
-    imseek.backup.restore(tmp_path / "a.tar", tmp_path / "copy", new_identity=True)
+    copied = imseek.backup.restore(tmp_path / "a.tar", tmp_path / "copy", new_identity=True)
+    assert copied.journals_left_out == 1
     assert duplicates.undoable(tmp_path / "copy") == ()  # Only one collection may bring them back.
     with imseek.open(tmp_path / "copy") as copy:
         assert copy.info().images == collection.info().images
-    imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again")
+    plain = imseek.backup.restore(tmp_path / "a.tar", tmp_path / "plain")
+    assert (plain.journals_left_out, duplicates.undoable(tmp_path / "plain")) == (1, ())
+    assert not (tmp_path / "plain" / layout.UNDO).exists()
+    with pytest.raises(UsageError, match="only one collection may bring them back"):
+        imseek.backup.restore(tmp_path / "a.tar", tmp_path / "both", new_identity=True, with_undo=True)
+    again = imseek.backup.restore(tmp_path / "a.tar", tmp_path / "again", with_undo=True)
+    assert again.journals_left_out == 0
+    # The same user's imseek wrote it: nothing is asked.
     assert undo(tmp_path / "again", dry_run=False).counts == {"done": 3}
     assert all(path.exists() for path in twins)
 

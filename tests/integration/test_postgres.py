@@ -24,6 +24,7 @@ from imseek.data import layout, lock, sources
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.current import read_current, read_identity
 from imseek.data.postgres.address import Address, read_address, write_address
+from imseek.data.postgres.allowed_servers import allow_server
 from imseek.data.writer import Writer
 from imseek.errors import (
     CorruptCollectionError,
@@ -396,7 +397,9 @@ def test_a_role_that_may_only_read(root: Path, postgres: Server) -> None:
     )
     staging = root / layout.STAGING
     staging.mkdir(exist_ok=True)
-    write_address(root, Address(address.uuid, postgres.url("shared", "reader")), staging)
+    reading = Address(address.uuid, postgres.url("shared", "reader"))
+    write_address(root, reading, staging)
+    allow_server(reading)
     with pytest.raises(StorageError, match=r"does not exist|permission denied") as refusal:
         imseek.open(root)
     postgres.admin(f'GRANT USAGE ON SCHEMA "{address.schema}" TO reader', "shared")

@@ -250,21 +250,21 @@ def test_an_index_of_one_that_was_there_before_becomes_a_part(
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
     assert sorted(path.name for path in folder.iterdir()) == ["covered.npy", "faiss.index", "index.json"]
-    before = (folder / "index.json").read_bytes()
+    before = (folder.path / "index.json").read_bytes()
     assert not {"parts", "layout"} & json.loads(before).keys()
     monkeypatch.setattr(snapshot_parts, "PART_ROWS", 1000)
     with imseek.open(root) as collection:
         held = collection.search(QUERIES[0])
         grow(root, 500, 5)
-        assert parts_of(root)[0] == folder.name
-        assert (folder / "index.json").read_bytes() == before
+        assert parts_of(root)[0] == folder.last
+        assert (folder.path / "index.json").read_bytes() == before
         assert collection.search(QUERIES[0]).approximate
     assert held.approximate
     check(root)
     # Earlier versions take it for damaged, and read all vectors: to them the facts of a snapshot have no such member.
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    assert json.loads((folder / "index.json").read_text())["parts"] == parts_of(root)
+    assert json.loads((folder.path / "index.json").read_text())["parts"] == parts_of(root)
 
 
 def test_a_purge_takes_only_the_parts_that_hold_what_has_gone(root: Path) -> None:
@@ -315,8 +315,8 @@ def test_damaged_answers_are_found_anew(root: Path) -> None:
     build(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    content = (folder / "truth.npz").read_bytes()
-    (folder / "truth.npz").write_bytes(content[:200] + bytes(100) + content[300:])
+    content = (folder.path / "truth.npz").read_bytes()
+    (folder.path / "truth.npz").write_bytes(content[:200] + bytes(100) + content[300:])
     grow(root, 1500, 5)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
@@ -332,7 +332,7 @@ def test_an_index_does_without_its_answers(root: Path, left: int | None) -> None
     before = parts_of(root)
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    path = folder / "truth.npz"
+    path = folder.path / "truth.npz"
     content = path.read_bytes()
     path.unlink()
     if left is not None:

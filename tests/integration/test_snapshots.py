@@ -428,7 +428,7 @@ def test_stopped_what_there_was_stays(root: Path) -> None:
     assert (report.outcome, report.index) == ("interrupted", before)
     assert known(root) == before
     assert upkeep.verify(root).ok
-    assert list((root / "spaces/0/index").iterdir()) == [Reader(root).snapshot_folder(0)]
+    assert list((root / "spaces/0/index").iterdir()) == [root / Reader(root).current.snapshots["0"]]
 
 
 # -- kept by runs ----------------------------------------------------------------------------------------------
@@ -676,7 +676,7 @@ def test_two_processes_read_while_it_is_put_in_place(root: Path, tmp_path: Path)
 def damage_of(root: Path, name: str, how: str) -> None:
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    path = folder / name
+    path = folder.path / name
     content = path.read_bytes()
     if how == "missing":
         path.unlink()
@@ -742,14 +742,14 @@ def test_a_table_of_lists_that_reaches_too_far(root: Path, change: Callable[[Tab
     build(root, "IVF16,PQ16x4fs")
     folder = Reader(root).snapshot_folder(0)
     assert folder is not None
-    table = np.load(folder / TABLE)
+    table = np.load(folder.path / TABLE)
     assert table.shape == (16, 3)
-    (folder / TABLE).unlink()
-    np.save(folder / TABLE, change(table))
+    (folder.path / TABLE).unlink()
+    np.save(folder.path / TABLE, change(table))
     with pytest.raises(CorruptCollectionError, match="damaged"):
         Snapshot.open(folder)
-    (folder / TABLE).unlink()
-    np.save(folder / TABLE, table)
+    (folder.path / TABLE).unlink()
+    np.save(folder.path / TABLE, table)
     assert Snapshot.open(folder).index.ntotal == ROWS
 
 
@@ -760,7 +760,7 @@ def test_it_goes_while_a_process_searches(root: Path) -> None:
         folder = Reader(root).snapshot_folder(0)
         assert folder is not None
         collection.info()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder.path)
         (note,) = collection.search(QUERIES[0]).notes
         assert "damaged" in note
         build(root, "IVF16,SQ8")
@@ -772,11 +772,12 @@ FLIPS = """
 import sys
 from pathlib import Path
 import numpy as np
+from imseek.data.vectors.facts import IndexFolder
 from imseek.data.vectors.snapshot import Snapshot
 from imseek.errors import CorruptCollectionError
-folder, query = Path(sys.argv[1]), np.load(sys.argv[2])
+folder, query = IndexFolder(Path(sys.argv[1]), sys.argv[2]), np.load(sys.argv[3])
 marks = np.full(400, 255, np.uint8)
-path = folder / "faiss.index"
+path = folder.path / "faiss.index"
 whole = path.read_bytes()
 refused = 0
 for at in range(0, 300, 2):
@@ -797,9 +798,9 @@ def test_flipped_bytes_near_the_beginning_do_not_end_the_process(
     root: Path, tmp_path: Path, kind: str
 ) -> None:
     build(root, kind)
-    folder = Reader(root).snapshot_folder(0)
+    folder = Reader(root).current.snapshots["0"]
     np.save(tmp_path / "query.npy", QUERIES[:1])
-    command = [sys.executable, "-c", FLIPS, str(folder), str(tmp_path / "query.npy")]
+    command = [sys.executable, "-c", FLIPS, str(root), folder, str(tmp_path / "query.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 5
@@ -883,7 +884,7 @@ def test_several_spaces_answer_together(tmp_path: Path, photos: Path) -> None:
         assert asked(made) == before
         folder = Reader(made.path).snapshot_folder(1)
         assert folder is not None
-        (folder / INDEX).unlink()
+        (folder.path / INDEX).unlink()
     with imseek.open(made.path) as again:
         assert asked(again) == before
         (note,) = again.search(0).notes

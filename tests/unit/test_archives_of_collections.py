@@ -206,16 +206,24 @@ def test_a_later_catalog_says_so(archive: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("CREATE TRIGGER t AFTER UPDATE ON meta BEGIN DELETE FROM images; END", "'t', which imseek"),
-        ("CREATE VIEW v AS SELECT * FROM images", "'v', which imseek"),
+        (
+            "CREATE TRIGGER t AFTER UPDATE ON meta BEGIN DELETE FROM images; END",
+            "the trigger 't': imseek did not make it so",
+        ),
+        ("CREATE VIEW v AS SELECT * FROM images", "the view 'v': imseek did not make it so"),
         (
             "INSERT INTO files SELECT '../../outside', kind, shard_id, space_id, name, row_count, size, sha256, born, "
             "1, 1 FROM files LIMIT 1",
-            "does not list the files",
+            "is no file of a collection",
         ),
-        ("UPDATE files SET path = path || 'x' WHERE kind = 'vectors'", "does not list the files"),
+        ("UPDATE files SET path = path || 'x' WHERE kind = 'vectors'", "is no file of a collection"),
+        ("DELETE FROM files WHERE kind = 'vectors'", "does not list the files"),
         ("UPDATE files SET size = size + 1", "does not list the files"),
-        ("UPDATE meta SET value = 'another' WHERE name = 'uuid'", "another collection's"),
+        ("UPDATE meta SET value = 'another' WHERE name = 'uuid'", "a row that imseek does not write"),
+        (
+            "UPDATE meta SET value = '00000000-0000-4000-8000-000000000000' WHERE name = 'uuid'",
+            "another collection's",
+        ),
     ],
 )
 def test_a_catalog_that_would_do_harm_is_refused(

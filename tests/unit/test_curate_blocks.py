@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from imseek.curate.near import blocks
 from imseek.curate.near.blocks import Block, each_block
-from imseek.curate.near.kept import Arrays, Kept
+from imseek.curate.near.kept import Kept
+from imseek.data.cache import Arrays
 from imseek.data.stages import Telling
 from imseek.types import Progress
 

@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 import pytest
 
+from imseek.data.vectors.facts import IndexFolder
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.kinds import make
 from imseek.data.vectors.snapshot import loaded, mapped
@@ -91,7 +92,7 @@ def test_lists_in_a_file_of_their_own_are_never_opened(tmp_path: Path) -> None:
         (tmp_path / "faiss.index").write_bytes(written(one))
         for read in (mapped, loaded):
             with pytest.raises(CorruptCollectionError, match="lists of the kind 'ilod'"):
-                read(tmp_path)
+                read(IndexFolder(tmp_path.parent, tmp_path.name))
 
 
 def test_fewer_rows_than_are_stated_are_refused() -> None:

@@ -17,6 +17,7 @@ from imseek.errors import (
     LockedError,
     UsageError,
 )
+from imseek.home import home
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_good_names_lie_in_the_home(name: str, environ: dict[str, str]) -> None:
 
 
 def test_home_is_the_platforms_folder_without_the_variable() -> None:
-    assert library.home({}).name == "imseek"
+    assert home({}).name == "imseek"
 
 
 class TestListing:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from imseek.curate.acts import trash
-from imseek.curate.acts.journal import Intent, Journal
+from imseek.curate.acts.journal import Journal
 from imseek.curate.acts.looking import CHANGED, GONE, LeftAloneError, explained, said
 from imseek.curate.acts.plans import LINKING
+from imseek.curate.acts.records import Intent
 from imseek.data import copying, durable, layout, moving, safe_path
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
+from imseek.data.system_errors import explained as durably
 
 #: Bytes in a name, as nearly all file systems have it.
 _NAME_MAX: Final = 255
@@ -27,11 +29,19 @@ folder. Delete nothing here that you may want back.
 
 
 def prepare_quarantine(folder: bytes) -> None:
-    """Make a folder of quarantine, with its marker, both durable. Raises StorageError, OSError."""
+    """Make a folder of quarantine, with its marker, both durable; a new one is for its user only.
+
+    Raises StorageError, OSError.
+    """
     path = Path(os.fsdecode(folder))
     if path.is_symlink():
         raise LeftAloneError(f"{path} is a symbolic link: nothing is put away there")
-    durable.sync_folders(durable.make_folder(path))
+    above = durable.make_folder(path.parent)
+    if not path.is_dir():
+        with durably(path):
+            path.mkdir(mode=0o700, exist_ok=True)
+        above.add(path.parent)
+    durable.sync_folders(above)
     marker = path / layout.QUARANTINE_MARKER
     with suppress(FileExistsError):
         fd = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -70,7 +80,7 @@ def _cut(stem: bytes, length: int) -> bytes:
 
 def target_of(intent: Intent) -> SafePath:
     """Where a file is put away."""
-    return SafePath(intent.to_base, os.path.relpath(intent.to, intent.to_base))
+    return SafePath(intent.to_base, intent.inner_to)
 
 
 def part_of(journal: Journal, intent: Intent, ending: bytes = b"part") -> bytes:

@@ -22,7 +22,7 @@ from typing import Final, cast
 from imseek.curate.acts import acting, inherit
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.checking import check
-from imseek.curate.acts.journal import Intent, Journal, State
+from imseek.curate.acts.journal import Journal
 from imseek.curate.acts.looking import (
     AlreadyError,
     LeftAloneError,
@@ -33,6 +33,7 @@ from imseek.curate.acts.looking import (
 )
 from imseek.curate.acts.meaning import Item, Meaning
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
+from imseek.curate.acts.records import Intent, State
 from imseek.data import facts, quarantine, safe_path
 from imseek.data.batch import Batch
 from imseek.data.commit import commit
@@ -152,10 +153,10 @@ class _Run:
         return self._report(undo_id, writer.generation, notes, dry=False)
 
     def _cut_short(self) -> Journal | None:
-        """The journal of an earlier run of this plan that has not come to its end."""
+        """The journal of an earlier run of this plan, by this user, that has not come to its end."""
         digest = self._plan.digest
         for journal in journals.journals(self._root):
-            if journal.plan == digest and journal.state == "unfinished":
+            if journal.is_signed and journal.plan == digest and journal.state == "unfinished":
                 return journal
         return None
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
-from imseek.curate.acts.journal import AWAY, Intent, Journal
+from imseek.curate.acts.journal import Journal
+from imseek.curate.acts.records import AWAY, Intent
 from imseek.data import columns, shards, tags
 from imseek.data.facts import DUPLICATES, marks_duplicates
 from imseek.data.quarantine import Change

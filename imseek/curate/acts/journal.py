@@ -1,96 +1,88 @@
 """The record of what is done to files, written before it is done, so that it can be undone from wherever it stopped.
 
-``<collection>/undo/<id>.jsonl`` has an object a line, each with a checksum of its own: what is meant to happen to which
-file (durable before anything happens), and what came of it. The disk has the last word: who reads it looks where each
-file lies, and tells it by its bytes.
+``<collection>/undo/<id>.jsonl`` has a record a line (:mod:`imseek.curate.acts.records`), signed for this user
+(:mod:`imseek.curate.acts.signature`): what is meant to happen to which file (durable before anything happens), and
+what came of it. The disk has the last word: who reads it looks where each file lies, and tells it by its bytes.
 """
 
 from __future__ import annotations
 
-import base64
 import calendar
 import hashlib
-import json
-import re
+import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple
 
-from imseek.data import durable, layout
+from imseek.curate.acts import records
+from imseek.curate.acts.records import AWAY, Begin, Copied, End, Intent, Note, Record, State, Trashed
+from imseek.curate.acts.signature import Signer, load_key
+from imseek.data import durable, layout, safe_path
 from imseek.data.current import read_identity
-from imseek.data.system_errors import explained
-from imseek.errors import UsageError
-from imseek.types import Action, UndoInfo
+from imseek.data.safe_path import ChangingError, SafePath
+from imseek.data.system_errors import explained, system_error
+from imseek.errors import (
+    CorruptCollectionError,
+    FormatVersionError,
+    ImseekError,
+    UnsafePathError,
+    UsageError,
+)
+from imseek.types import UndoInfo
 
-FORMAT: Final = 1
-#: What has come of a file: it is not known yet, it is done, it was left alone; it is on its way back, it is back, it
-#: cannot be had any more.
-State: TypeAlias = Literal["meant", "done", "left", "returning", "undone", "gone"]
-#: States of files that are to be brought back, as far as is known.
-AWAY: Final = frozenset({"meant", "done", "returning"})
-_NAME: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is meant to happen to one file, number ``n`` of the plan.
-
-    ``path`` is that within the source, ``full`` where that was; ``to`` is where it goes, below ``to_base``. Mode,
-    mtime, device, inode, owner (user, group) and extended attributes (only of what is replaced) are of the file before.
-    ``tags`` and ``columns`` are what the keeper gets, beside what it has; ``tag`` is what the image itself gets.
-    """
-
-    n: int
-    action: Action
-    image_id: int
-    source_id: int
-    path: bytes
-    full: bytes
-    content_hash: str
-    size: int
-    mode: int
-    mtime_ns: int
-    device: int
-    inode: int
-    owner: tuple[int, int]
-    attributes: Mapping[str, bytes] = field(default_factory=dict)
-    keeper_id: int | None = None
-    keeper: bytes = b""
-    to: bytes = b""
-    to_base: bytes = b""
-    tag: str = ""
-    tags: tuple[str, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)
+#: Bytes of a line, at most. One of ours has a few extended attributes and captions in it, each of 64 KiB at most.
+_MAX_LINE: Final = 1 << 24
+#: Damaged lines, at most, of a journal that is read on.
+_MAX_DAMAGED: Final = 10_000
+#: Damaged lines that people are told of one by one.
+_SHOWN: Final = 3
 
 
-_PATHS: Final = ("path", "full", "keeper", "to", "to_base")
+class Damage(NamedTuple):
+    """A line that is no record: its number, its bytes, and what is the matter with it."""
+
+    number: int
+    data: bytes
+    reason: str
 
 
 @dataclass(slots=True)
 class Journal:
-    """One journal, read as a whole. Files without an intent are not in it."""
+    """One journal, read as a whole. Files without an intent are not in it.
+
+    ``is_signed`` says that each of its records was written by this user's imseek; ``is_whole`` that it was read to its
+    end, which is not so where it is damaged beyond measure. ``digest`` tells what was read.
+    """
 
     file: Path
     undo_id: str
-    created: str = ""
-    plan: str = ""
+    signer: Signer
+    begin: Begin
+    is_signed: bool = False
+    is_whole: bool = True
+    digest: str = ""
     ended: bool = False
-    damaged: int = 0
+    damaged: list[Damage] = field(default_factory=list)
     intents: dict[int, Intent] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
     trashed: dict[int, bytes] = field(default_factory=dict)
     copies: dict[int, set[int]] = field(default_factory=dict)
 
+    @property
+    def plan(self) -> str:
+        """The digest of the plan."""
+        return self.begin.plan
+
     # -- writing: each returns once it is durable, unless it says otherwise ---------------------------------
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Must be durable before any of it happens."""
-        new = [self._merged(intent) for intent in intents]
-        self._append([{"do": "mean", **_document(intent)} for intent in new], sync=True)
+        new = [records.merge_intents(self.intents.get(intent.n), intent) for intent in intents]
+        self._append(new, sync=True)
         for intent in new:
             self.intents[intent.n] = intent
             self.states[intent.n] = "meant"
@@ -98,40 +90,49 @@ class Journal:
     def note(self, states: Mapping[int, State], *, sync: bool = True) -> None:
         """What came of files. Where that is lost, the disk tells."""
         if states:
-            self._append([{"do": "note", "n": n, "state": state} for n, state in states.items()], sync=sync)
+            self._append([Note(n, state) for n, state in states.items()], sync=sync)
             self.states.update(states)
 
     def note_trashed(self, n: int, to: bytes) -> None:
         """Where the trash has put a file. Not fsynced: the trash has a record of its own."""
-        self._append([{"do": "trashed", "n": n, "to": _coded(to)}], sync=False)
+        self._append([Trashed(n, to)], sync=False)
         self.trashed[n] = to
 
     def note_copy(self, n: int, inode: int) -> None:
         """That a copy of a file has been made on another disk, there or back: by its inode it is told from others."""
-        self._append([{"do": "copied", "n": n, "inode": inode}], sync=True)
+        self._append([Copied(n, inode)], sync=True)
         self.copies.setdefault(n, set()).add(inode)
 
     def end(self) -> None:
         """All of the plan has been gone through."""
-        self._append([{"do": "end"}], sync=True)
+        self._append([End()], sync=True)
         self.ended = True
 
-    def _merged(self, intent: Intent) -> Intent:
-        """With what an earlier try, which was cut short, may have given to the keeper."""
-        before = self.intents.get(intent.n)
-        if before is None or before.keeper_id != intent.keeper_id:
-            return intent
-        tags = tuple(dict.fromkeys((*before.tags, *intent.tags)))
-        return replace(
-            intent,
-            tags=tags,
-            columns={**before.columns, **intent.columns},
-            tag=before.tag or intent.tag,
+    def adopt(self, staging: Path) -> None:
+        """Write the journal anew as this user's own, who has agreed to what it says. Damaged lines stay as they are."""
+        self.begin = replace(self.begin, adopted=True)
+        data = b"".join(self._line(record) for record in self._records())
+        durable.write_file(
+            self.file, data + b"".join(one.data + b"\n" for one in self.damaged), staging=staging
         )
+        self.is_signed = True
 
-    def _append(self, records: Iterable[Mapping[str, Any]], *, sync: bool) -> None:
-        data = b"".join(_line(record) for record in records)
-        durable.append(self.file, data, sync=sync)
+    def _records(self) -> Iterator[Record]:
+        yield self.begin
+        yield from self.intents.values()
+        for n, inodes in self.copies.items():
+            yield from (Copied(n, inode) for inode in inodes)
+        yield from (Trashed(n, to) for n, to in self.trashed.items())
+        yield from (Note(n, state) for n, state in self.states.items() if state != "meant")
+        if self.ended:
+            yield End()
+
+    def _append(self, new: Iterable[Record], *, sync: bool) -> None:
+        assert self.is_signed, "what others wrote is adopted before anything is added"
+        durable.append(self.file, b"".join(map(self._line, new)), sync=sync)
+
+    def _line(self, record: Record) -> bytes:
+        return records.line(self.signer.sign(records.document(record)))
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -145,8 +146,17 @@ class Journal:
     def info(self) -> UndoInfo:
         counts = dict(Counter[str](i.action for n, i in self.intents.items() if self.states[n] != "left"))
         held = sum(i.size for n, i in self.intents.items() if self.states[n] in AWAY)
-        notes = (f"{self.damaged} lines of {self.file} could not be read",) if self.damaged else ()
-        return UndoInfo(self.undo_id, self.created, self.state, counts, held, notes)
+        return UndoInfo(self.undo_id, self.begin.created, self.state, counts, held, tuple(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if self.damaged:
+            shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_SHOWN])
+            more = "; …" if len(self.damaged) > _SHOWN else ""
+            yield f"{len(self.damaged)} lines of {self.file} could not be read ({shown}{more})"
+        if not self.is_whole:
+            yield f"{self.file} was not read to its end: it is too damaged"
+        elif not self.is_signed:
+            yield "another user, another machine or an earlier imseek wrote it: undoing it asks first"
 
 
 def begin(root: Path, staging: Path, plan: str) -> Journal:
@@ -154,17 +164,17 @@ def begin(root: Path, staging: Path, plan: str) -> Journal:
     undo_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     if (known := _names(root)) and undo_id <= known[0]:
         undo_id = _after(known[0])
+        if not layout.is_journal(layout.journal(undo_id)):
+            raise CorruptCollectionError(
+                f"{root / layout.journal(known[0])} is from the end of time: no journal can follow it",
+                hint="move it away",
+            )
     created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-    journal = Journal(root / layout.journal(undo_id), undo_id, created, plan)
-    first = {
-        "do": "begin",
-        "format": FORMAT,
-        "id": undo_id,
-        "created": created,
-        "plan": plan,
-        "collection": read_identity(root).uuid,
-    }
-    durable.write_file(journal.file, _line(first), staging=staging)
+    collection = read_identity(root).uuid
+    signer = Signer(load_key(), collection, undo_id)
+    first = Begin(undo_id, created, plan, collection)
+    journal = Journal(root / layout.journal(undo_id), undo_id, signer, first, is_signed=True)
+    durable.write_file(journal.file, journal._line(first), staging=staging)
     return journal
 
 
@@ -174,21 +184,25 @@ def _after(undo_id: str) -> str:
     stamp, last = undo_id[:-6], int(undo_id[-6:], 16)
     if last < 0xFFFFFF:
         return f"{stamp}{last + 1:06x}"
-    later = calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%S-")) + 1
+    try:
+        later = calendar.timegm(time.strptime(stamp, "%Y%m%d-%H%M%S-")) + 1
+    except ValueError:  # Somebody else has made it: no such day.
+        return ""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(later))}-000000"
 
 
 def find(root: Path, undo_id: str) -> Journal:
-    """Raises UsageError where there is none, and where a later imseek wrote it."""
-    if not _NAME.fullmatch(undo_id) or not (file := root / layout.journal(undo_id)).exists():
-        known = ", ".join(_names(root)[:5]) or "none"
+    """Raises UsageError where there is none, FormatVersionError where a later imseek wrote it, StorageError."""
+    names = _names(root)
+    if undo_id not in names:
+        known = ", ".join(names[:5]) or "none"
         raise UsageError(f"nothing on record as {undo_id} (there are: {known})", hint="imseek undo --list")
-    return _read(file, undo_id)
+    return next(_journals(root, [undo_id]))
 
 
 def journals(root: Path) -> list[Journal]:
-    """All of a collection, the newest first. Raises StorageError."""
-    return [_read(root / layout.journal(name), name) for name in _names(root)]
+    """All of a collection, the newest first. Raises as :func:`find`."""
+    return list(_journals(root, _names(root)))
 
 
 def list_(root: Path) -> tuple[UndoInfo, ...]:
@@ -207,93 +221,102 @@ def promised(root: Path) -> dict[bytes, bytes]:
 
 
 def copied(root: Path) -> dict[tuple[int, bytes], set[int]]:
-    """Inodes of the copies that were made of files on other disks, there or back, by source and path within it."""
+    """Inodes of the copies that this user's imseek made of files on other disks, by source and path within it."""
     found: dict[tuple[int, bytes], set[int]] = {}
     for journal in journals(root):
-        for n, inodes in journal.copies.items():
+        for n, inodes in journal.copies.items() if journal.is_signed else ():
             if (intent := journal.intents.get(n)) is not None:  # Its line may be damaged.
                 found.setdefault((intent.source_id, intent.path), set()).update(inodes)
     return found
 
 
 def _names(root: Path) -> list[str]:
-    found = [path.name.removesuffix(".jsonl") for path in (root / layout.UNDO).glob("*.jsonl")]
-    return sorted((name for name in found if _NAME.fullmatch(name)), reverse=True)
+    """Ids of the journals, the newest first. Raises UnsafePathError where their folder is a link."""
+    try:
+        with safe_path.open_parent(_path(root, "")) as at:
+            names = os.listdir(at.folder)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError as error:
+        raise UnsafePathError(
+            f"{root / layout.UNDO} is a link, or a file: journals lie in a folder"
+        ) from error
+    except OSError as error:
+        raise system_error(error, root / layout.UNDO) from error
+    found = [name for name in names if layout.is_journal(f"{layout.UNDO}/{name}")]
+    return sorted((name.removesuffix(".jsonl") for name in found), reverse=True)
 
 
-def _read(file: Path, undo_id: str) -> Journal:
-    """A line that was cut short, or has changed, is passed over: the disk tells what came of its file."""
-    journal = Journal(file, undo_id)
+def _path(root: Path, undo_id: str) -> SafePath:
+    return SafePath(os.fsencode(root), os.fsencode(layout.journal(undo_id)))
+
+
+def _journals(root: Path, names: Iterable[str]) -> Iterator[Journal]:
+    key = load_key()
+    try:
+        collection = read_identity(root).uuid
+    except ImseekError:  # It is damaged: nothing can be told to be of it.
+        key, collection = None, ""
+    for undo_id in names:
+        yield _read(root, undo_id, Signer(key, collection, undo_id))
+
+
+def _read(root: Path, undo_id: str, signer: Signer) -> Journal:
+    """A line that was cut short, or has changed, or is no record, is passed over: the disk tells what came of its file.
+
+    Raises FormatVersionError, UnsafePathError for what is no regular file, StorageError.
+    """
+    file = root / layout.journal(undo_id)
+    journal = Journal(file, undo_id, signer, Begin(undo_id, "", "", ""))
+    digest, signatures = hashlib.sha256(), set[bool]()
     with explained(file):
-        lines = file.read_bytes().split(b"\n")
-    for number, line in enumerate(lines):
-        if not line:
-            continue
-        record = _record(line)
-        if record is None:
-            journal.damaged += number < len(lines) - 1  # The last one may be half a line, of a kill.
-            continue
-        _take(journal, record)
+        for number, data in enumerate(_lines(root, undo_id), start=1):
+            digest.update(data)
+            if len(data) > _MAX_LINE or len(journal.damaged) == _MAX_DAMAGED:
+                journal.is_whole = False
+                break
+            line = data.rstrip(b"\n")
+            if not line:
+                continue
+            try:
+                document = records.read(line)
+                record = records.parse(document)
+            except ValueError as error:
+                if line != data:  # Else it may be half a line, of a kill.
+                    journal.damaged.append(Damage(number, line, str(error)))
+            except FormatVersionError as error:
+                raise FormatVersionError(f"{file}: {error}", hint=error.hint) from error
+            else:
+                _take(journal, record)
+                signatures.add(signer.is_signed(document))
+    journal.is_signed = signatures == {True} and journal.is_whole
+    journal.digest = digest.hexdigest()
     return journal
 
 
-def _take(journal: Journal, record: Mapping[str, Any]) -> None:
-    match record["do"]:
-        case "begin":
-            if record["format"] != FORMAT:
-                raise UsageError(f"{journal.file} was written by a later imseek", hint="update imseek")
-            journal.created, journal.plan = record["created"], record["plan"]
-        case "mean":
-            intent = _intent(record)
-            journal.intents[intent.n], journal.states[intent.n] = intent, "meant"
-        case "note" if record["n"] in journal.intents:
-            journal.states[record["n"]] = record["state"]
-        case "trashed":
-            journal.trashed[record["n"]] = base64.b64decode(record["to"])
-        case "copied":
-            journal.copies.setdefault(record["n"], set()).add(record["inode"])
-        case "end":
+def _lines(root: Path, undo_id: str) -> Iterator[bytes]:
+    with safe_path.open_parent(_path(root, undo_id)) as at:
+        try:
+            fd = safe_path.open_regular(at)
+        except ChangingError as error:
+            raise UnsafePathError(f"{root / layout.journal(undo_id)}: {error}") from error
+    with os.fdopen(fd, "rb") as file:
+        while line := file.readline(_MAX_LINE + 1):
+            yield line
+
+
+def _take(journal: Journal, record: Record) -> None:
+    match record:
+        case Begin():
+            journal.begin = record
+        case Intent(n=n):
+            journal.intents[n], journal.states[n] = record, "meant"
+        case Note(n=n, state=state):
+            if n in journal.intents:
+                journal.states[n] = state
+        case Trashed(n=n, to=to):
+            journal.trashed[n] = to
+        case Copied(n=n, inode=inode):
+            journal.copies.setdefault(n, set()).add(inode)
+        case End():
             journal.ended = True
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-        stated = found.pop("sum")
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return found if stated == _sum(found) else None
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps({**record, "sum": _sum(record)}, sort_keys=True).encode() + b"\n"
-
-
-def _sum(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _document(intent: Intent) -> dict[str, Any]:
-    made = {name: getattr(intent, name) for name in Intent.__slots__}
-    made |= {name: _coded(made[name]) for name in _PATHS}
-    shown = intent.full.decode("utf-8", "backslashreplace")
-    made["attributes"] = {name: _coded(value) for name, value in intent.attributes.items()}
-    return {
-        **made,
-        "owner": list(intent.owner),
-        "tags": list(intent.tags),
-        "columns": dict(intent.columns),
-        "shown": shown,
-    }
-
-
-def _intent(record: Mapping[str, Any]) -> Intent:
-    values = {name: record[name] for name in Intent.__slots__}
-    values |= {name: base64.b64decode(values[name]) for name in _PATHS}
-    assert values["action"] in get_args(Action)
-    values["attributes"] = {name: base64.b64decode(one) for name, one in values["attributes"].items()}
-    return Intent(**{**values, "tags": tuple(values["tags"]), "owner": tuple(values["owner"])})
-
-
-def _coded(path: bytes) -> str:
-    return base64.b64encode(path).decode("ascii")

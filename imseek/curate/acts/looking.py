@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.plans import LINKING, place_of
+from imseek.curate.acts.records import Intent
 from imseek.data import layout, safe_path
 from imseek.data.batch import Placing
 from imseek.data.catalog import LIVE, QUARANTINED
@@ -20,11 +20,14 @@ from imseek.data.file_stat import FileStat
 from imseek.data.quarantine import Held, SourceAt
 from imseek.data.safe_path import ChangingError, Content, FolderEntry, SafePath
 from imseek.errors import UnsafePathError
+from imseek.media.formats import sniff
 from imseek.types import PlannedFile, display_path
 
 GONE: Final = "it is not there any more"
 CHANGED: Final = "it has changed since the plan was made"
 NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+#: Bytes that tell a picture from other files.
+_HEAD: Final = 4096
 #: A file that was modified so shortly before it was read may change again under the same time stamp.
 _RACY_NS: Final = 2_000_000_000
 
@@ -117,7 +120,8 @@ class Looking:
         return Ready(held, source, spot, content)
 
     def check(self, at: FolderEntry, content_hash: str) -> Content:
-        """The file there, read. Raises LeftAloneError where it is not that of this hash, OSError, ChangingError."""
+        """The file there, read. Raises LeftAloneError where it is not that of this hash, or no picture, OSError,
+        ChangingError."""
         info = safe_path.stat_entry(at)
         if info is None:
             raise LeftAloneError(GONE)
@@ -128,6 +132,7 @@ class Looking:
         content = safe_path.read_content(at)
         if content.sha256.hex() != content_hash:
             raise LeftAloneError(CHANGED)
+        check_picture(at)
         return content
 
     def check_keeper(self, keeper: PlannedFile, content: Content | None, file: PlannedFile) -> Content:
@@ -200,6 +205,15 @@ def placings(intents: Sequence[Intent]) -> Iterator[Placing]:
         inode = info.st_ino & (2**63 - 1)
         seen = FileStat(info.st_size, info.st_mtime_ns, info.st_ctime_ns, inode, time.time_ns())
         yield Placing(intent.image_id, intent.source_id, intent.path, seen)
+
+
+def check_picture(at: FolderEntry) -> None:
+    """Raise LeftAloneError for a file that no scan takes in, since it is no picture. Raises OSError, ChangingError.
+
+    A catalog, a plan or a journal that somebody else wrote may name any file.
+    """
+    if sniff(safe_path.read_head(at, _HEAD)) is None:
+        raise LeftAloneError("it is no picture")
 
 
 def check_writable(at: FolderEntry) -> None:

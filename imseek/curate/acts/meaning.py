@@ -12,9 +12,9 @@ from typing import cast
 from imseek.curate.acts import acting
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.inherit import Heirs
-from imseek.curate.acts.journal import Intent
 from imseek.curate.acts.looking import LeftAloneError, Ready, explained, quarantine_spot
 from imseek.curate.acts.plans import LINKING, MOVING, Plan
+from imseek.curate.acts.records import Intent
 from imseek.data import copying, safe_path
 from imseek.data.writer import Writer
 from imseek.errors import StorageError
@@ -66,29 +66,30 @@ class Meaning:
         mine = item.keeper.collection is None
         tags, columns = heirs.of(item.keeper.image_id, item.file.image_id) if _inherits(item) else ((), {})
         info = found.content.info
-        return Intent(
-            n=item.n,
-            action=cast(Action, item.file.action),
-            image_id=item.file.image_id,
-            source_id=found.source.source_id,
-            path=found.held.path,
-            full=found.spot.full,
-            content_hash=item.file.content_hash,
-            size=info.st_size,
-            mode=stat.S_IMODE(info.st_mode),
-            mtime_ns=info.st_mtime_ns,
-            device=info.st_dev,
-            inode=info.st_ino,
-            owner=(info.st_uid, info.st_gid),
-            attributes=attributes,
-            keeper_id=item.keeper.image_id if mine else None,
-            keeper=item.keeper.path,
-            to=to,
-            to_base=base,
-            tag=self._plan.tag if item.file.action == "tag" else "",
-            tags=tags,
-            columns=columns,
-        )
+        with explained():
+            return Intent(
+                n=item.n,
+                action=cast(Action, item.file.action),
+                image_id=item.file.image_id,
+                source_id=found.source.source_id,
+                path=found.held.path,
+                full=found.spot.full,
+                content_hash=item.file.content_hash,
+                size=info.st_size,
+                mode=stat.S_IMODE(info.st_mode),
+                mtime_ns=info.st_mtime_ns,
+                device=info.st_dev,
+                inode=info.st_ino,
+                owner=(info.st_uid, info.st_gid),
+                attributes=attributes,
+                keeper_id=item.keeper.image_id if mine else None,
+                keeper=item.keeper.path,
+                to=to,
+                to_base=base,
+                tag=self._plan.tag if item.file.action == "tag" else "",
+                tags=tags,
+                columns=columns,
+            )
 
     def _target(self, item: Item, found: Ready) -> tuple[bytes, bytes]:
         if item.file.action != "quarantine":

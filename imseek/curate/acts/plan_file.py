@@ -7,6 +7,7 @@ import binascii
 import json
 import os
 import re
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,18 +107,18 @@ def _file_document(file: PlannedFile) -> dict[str, object]:
 def is_plan(path: Path) -> bool:
     """Whether a file is one of ours, by its first bytes."""
     try:
-        with path.open("rb") as file:
-            return file.read(64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
-    except OSError:
+        return _read(path, 64).lstrip().startswith((b'{\n "imseek_plan"', b'{"imseek_plan"'))
+    except (OSError, PlanError):
         return False
 
 
 def read(path: Path, kind: type[_Kind]) -> _Kind:
     """What a file holds, as one of ``kind``. Raises PlanError, which names the entry."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        data = _read(path, _MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise PlanError(f"{path} is too large for a plan")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -128,7 +129,7 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
         raise PlanError(f"{path} is no plan: {error}") from error
     if not isinstance(found, dict) or "imseek_plan" not in found:
         raise PlanError(f"{path} is no plan", hint="`imseek duplicates --plan FILE` writes one")
-    if found["imseek_plan"] != FORMAT:
+    if found["imseek_plan"] != FORMAT or found["imseek_plan"] is True:
         raise PlanError(f"{path} is a plan of format {found['imseek_plan']!r}; this imseek knows {FORMAT}")
     top = _Entry(str(path), found, _TOP)
     groups = tuple(
@@ -150,6 +151,15 @@ def read(path: Path, kind: type[_Kind]) -> _Kind:
             for n, one in enumerate(top.list("refused"), start=1)
         ),
     )
+
+
+def _read(path: Path, size: int) -> bytes:
+    """At most ``size`` bytes from the beginning of a plan's file. Raises PlanError for a pipe or a device, OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise PlanError(f"{path} is no plan: it is not a regular file")
+        return file.read(size)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -75,10 +76,11 @@ class Plan(plan_file.Content):
         if file.exists() and not plan_file.is_plan(file):
             raise UsageError(f"{file} is there, and is no plan", hint="name a file that is not there yet")
         text = json.dumps(plan_file.document(self), indent=1, ensure_ascii=False)
-        staged = file.with_name(f".{file.name}.{os.getpid()}")
+        staged = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
         with explained(file):
             try:
-                staged.write_text(text + "\n", encoding="utf-8")
+                with staged.open("x", encoding="utf-8") as out:
+                    out.write(text + "\n")
                 staged.replace(file)
             finally:
                 with suppress(OSError):
@@ -168,10 +170,16 @@ def check_target(root: Path, folder: bytes) -> None:
         raise UsageError(f"{shown} and the collection must not lie in each other")
     try:
         names = [os.fsdecode(name) for name in os.listdir(folder)]
+        is_anybodys = bool(os.stat(folder).st_mode & stat.S_IWOTH)
     except FileNotFoundError:
         return
     except OSError as error:
         raise UsageError(f"{shown} cannot be used: {error.strerror}") from error
+    if is_anybodys:
+        raise UsageError(
+            f"everybody may write into {shown}: pictures that are put away there could be taken or replaced",
+            hint="name a folder that is not there yet, or chmod o-w this one",
+        )
     if names and not layout.is_quarantine(names):
         raise UsageError(
             f"{shown} holds other files, which would not be scanned any more",

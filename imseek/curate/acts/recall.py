@@ -10,9 +10,11 @@ from pathlib import Path
 
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.acting import folder_of
-from imseek.curate.acts.journal import AWAY
+from imseek.curate.acts.bounds import Bounds
+from imseek.curate.acts.looking import LeftAloneError, explained
 from imseek.curate.acts.plans import MOVING
-from imseek.curate.acts.returning import located, where
+from imseek.curate.acts.records import AWAY
+from imseek.curate.acts.returning import where
 from imseek.data import durable, quarantine, safe_path
 from imseek.data.catalog import LIVE
 from imseek.data.quarantine import Change, live_sources, look_up
@@ -26,7 +28,7 @@ def recall(root: Path) -> int:
     if not any(AWAY & set(journal.states.values()) for journal in found):
         return 0
     with Writer(root, "recall") as writer:
-        sources = live_sources(root)
+        bounds = Bounds(root, live_sources(root))
         away = set()
         for journal in found:
             mine = [i for n, i in journal.intents.items() if journal.states[n] in AWAY and i.action in MOVING]
@@ -35,10 +37,13 @@ def recall(root: Path) -> int:
                 image = held.get(recorded.image_id)
                 if image is None or image.state != LIVE or image.content_hash.hex() != recorded.content_hash:
                     continue
-                intent, spot = located(recorded, sources.get(recorded.source_id))
+                try:
+                    intent, spot = bounds.locate(journal, recorded)
+                    with explained(), folder_of(spot) as at:
+                        gone = at is None or safe_path.stat_entry(at) is None
+                except LeftAloneError:
+                    continue
                 kept = where(journal, intent)
-                with folder_of(spot) as at:
-                    gone = at is None or safe_path.stat_entry(at) is None
                 if gone and kept is not None and os.path.lexists(kept.full):
                     away.add(intent.image_id)
         quarantine.make(writer, Change(put_away=sorted(away)))
@@ -51,4 +56,5 @@ def forget(root: Path) -> int:
     Those of which a line is damaged stay: that may be all that tells of a file that is put away.
     """
     found = journals.journals(root)
-    return durable.remove_files(one.file for one in found if one.state == "undone" and not one.damaged)
+    whole = (one for one in found if one.is_whole and not one.damaged)
+    return durable.remove_files(one.file for one in whole if one.state == "undone")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from imseek.curate.acts import trash
 from imseek.curate.acts.acting import beside, folder_of, move, part_of, target_of
-from imseek.curate.acts.journal import Intent, Journal, State
-from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_writable, explained, spot_of
+from imseek.curate.acts.bounds import holds_something, is_marked, quarantine_folder
+from imseek.curate.acts.journal import Journal
+from imseek.curate.acts.looking import CHANGED, LeftAloneError, check_picture, check_writable, explained
 from imseek.curate.acts.plans import LINKING
+from imseek.curate.acts.records import Intent, State
 from imseek.data import copying, layout, moving, safe_path
-from imseek.data.quarantine import SourceAt
 from imseek.data.safe_path import Content, FolderEntry, SafePath
 from imseek.types import display_path
 
@@ -39,23 +39,6 @@ class Back:
 
     moved: bool
     note: str = ""
-
-
-def located(intent: Intent, source: SourceAt | None) -> tuple[Intent, SafePath]:
-    """The intent with its paths as they are now, since a source may have moved, and where its file belongs."""
-    if source is None:
-        return intent, SafePath.of(intent.full)
-    spot = spot_of(source, intent.path)
-    if spot.full == intent.full:
-        return intent, spot
-    before, now = intent.full.removesuffix(b"/" + intent.path), source.root
-
-    def moved(path: bytes) -> bytes:
-        inside = path == before or path.startswith(before + b"/")
-        return now + path[len(before) :] if inside and path else path
-
-    to, base, keeper = moved(intent.to), moved(intent.to_base), moved(intent.keeper)
-    return replace(intent, full=spot.full, to=to, to_base=base, keeper=keeper), spot
 
 
 def bring_back(
@@ -94,46 +77,30 @@ def bring_back(
 
 def tidy(intent: Intent) -> None:
     """Folders of quarantine that a file was put away in, and that are empty now; never the marked one itself."""
-    if intent.action != "quarantine":
-        return
-    top = _quarantine(intent)
-    folder = os.path.dirname(intent.to)
-    with suppress(OSError):  # It is not empty, or gone.
-        while folder != top and folder.startswith(top + b"/"):
-            os.rmdir(folder)
-            folder = os.path.dirname(folder)
-
-
-def _quarantine(intent: Intent) -> bytes:
-    """The marked folder that a file was put away in."""
-    default = os.path.join(intent.to_base, os.fsencode(layout.QUARANTINE))
-    return default if intent.to.startswith(default + b"/") else intent.to_base
+    if intent.action == "quarantine" and is_marked(intent):
+        folder = quarantine_folder(intent)
+        safe_path.remove_empty_folders(folder, os.path.dirname(intent.to[len(folder) + 1 :]))
 
 
 def _check_mounted(intent: Intent, spot: SafePath) -> None:
     """Raises LeftAloneError where a file may not be gone, but lie on a disk that is not there at present."""
-    away = [] if _holds_something(spot.base) else [spot.base]
-    if intent.action == "quarantine":
-        folder = _quarantine(intent)
-        if not os.path.lexists(os.path.join(folder, os.fsencode(layout.QUARANTINE_MARKER))):
-            away.append(folder)
-    if away:
-        raise LeftAloneError(f"{display_path(away[0])} is not there, perhaps not mounted")
-
-
-def _holds_something(folder: bytes) -> bool:
-    if not os.path.isdir(folder):
-        return False
-    with os.scandir(folder) as entries:
-        return next(entries, None) is not None
+    if not holds_something(spot.base):
+        raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
+    if intent.action == "quarantine" and not is_marked(intent):
+        folder = quarantine_folder(intent)
+        if not holds_something(folder):
+            raise LeftAloneError(f"{display_path(folder)} is not there, perhaps not mounted")
+        raise LeftAloneError(
+            f"{display_path(folder)} is no quarantine: there is no file {layout.QUARANTINE_MARKER} in it"
+        )
 
 
 def where(journal: Journal, intent: Intent) -> SafePath | None:
     """Where a file was put, as far as is known; it may not be there any more."""
     if intent.action == "quarantine":
-        return target_of(intent)
+        return target_of(intent) if is_marked(intent) else None
     place = journal.trashed.get(intent.n)
-    if place is None or not os.path.lexists(place):
+    if place is None or not trash.is_place(place) or not os.path.lexists(place):
         place = trash.find(intent.full, bytes.fromhex(intent.content_hash))
     return None if place is None else SafePath.of(place)
 
@@ -195,7 +162,7 @@ def _is_ours(
         return False  # Something else has gone there, perhaps from another collection.
     if before == "meant" and lies.st_ino == intent.inode:
         return True
-    if before not in ("meant", "returning") or stat.S_IMODE(lies.st_mode) != intent.mode:
+    if before not in ("meant", "returning") or (lies.st_mode ^ intent.mode) & copying.PICTURE_MODES:
         return False
     # What was left half-way may have been put away and brought back since, with a record of its own.
     return lies.st_ino in copies or lies.st_ino in copied().get((intent.source_id, intent.path), ())
@@ -220,6 +187,7 @@ def _move_back(
         raise LeftAloneError(f"{display_path(spot.base)} is not there, perhaps not mounted")
     with safe_path.open_parent(kept) as there:
         content = _unchanged(there, intent, kept)
+        check_picture(there)
         check_writable(there)
         if dry_run:
             return
@@ -251,6 +219,7 @@ def _part_from_keeper(journal: Journal, intent: Intent, spot: SafePath, dry_run:
             raise LeftAloneError(CHANGED.replace("the plan was made", "it was linked"))
         if content.info.st_ino == intent.inode and content.info.st_dev == intent.device:
             return Back(False)  # It had not been replaced.
+        check_picture(at)
         check_writable(at)
         if dry_run:
             return Back(True)

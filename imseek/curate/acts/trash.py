@@ -17,6 +17,8 @@ from imseek.data import safe_path
 from imseek.data.safe_path import ChangingError, SafePath
 
 _INFO: Final = b".trashinfo"
+#: Bytes of a record that are read: a path is quoted, and has 4,096 bytes at most.
+_RECORD_BYTES: Final = 1 << 16
 
 
 def send(path: bytes, sha256: bytes) -> bytes | None:
@@ -70,10 +72,16 @@ def _sync(place: bytes) -> None:
                 os.close(fd)
 
 
+def is_place(place: bytes) -> bool:
+    """Whether a path is one that a trash gives to files: in the user's own, or at the top of the path's file system."""
+    folder = os.path.dirname(place)
+    return any(folder in (os.path.join(trash, b"files"), trash) for trash, _ in _trashes(place))
+
+
 def forget(path: bytes, place: bytes | None = None) -> None:
-    """Clear away the record of a file that was taken out of its ``place``, or, where that is not known, all records of
-    files that lay at ``path`` and are not in the trash: a kill came between the record and the move."""
-    if place is not None:
+    """Clear away the record of a file that was taken out of its ``place`` in a trash, or, where that is not known, all
+    records of files that lay at ``path`` and are not in the trash: a kill came between the record and the move."""
+    if place is not None and is_place(place):
         folder, name = os.path.split(place)
         with suppress(OSError):
             os.unlink(os.path.join(os.path.dirname(folder), b"info", name + _INFO))
@@ -118,7 +126,8 @@ def _records(trash: bytes, top: bytes, path: bytes) -> Iterator[tuple[bytes, byt
 def _facts(record: bytes) -> dict[bytes, bytes]:
     """What a record says; nothing where it is not there, or empty."""
     try:
-        lines = Path(os.fsdecode(record)).read_bytes().splitlines()
-    except OSError:
+        with safe_path.open_parent(SafePath.of(record)) as at:
+            lines = safe_path.read_head(at, _RECORD_BYTES).splitlines()
+    except (OSError, ChangingError):
         return {}
     return dict(line.split(b"=", 1) for line in lines if b"=" in line)

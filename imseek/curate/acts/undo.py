@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +20,12 @@ from typing import Final
 from imseek.curate.acts import inherit
 from imseek.curate.acts import journal as journals
 from imseek.curate.acts.apply import BATCH
-from imseek.curate.acts.journal import AWAY, Intent, Journal, State
+from imseek.curate.acts.bounds import Bounds, quarantine_folder
+from imseek.curate.acts.journal import Journal
 from imseek.curate.acts.looking import LeftAloneError, placings
 from imseek.curate.acts.plans import LINKING, MOVING
-from imseek.curate.acts.returning import Back, GoneError, bring_back, located, tidy
+from imseek.curate.acts.records import AWAY, Intent, State
+from imseek.curate.acts.returning import Back, GoneError, bring_back, tidy, where
 from imseek.data import quarantine, safe_path
 from imseek.data.batch import Batch, Placing
 from imseek.data.commit import commit
@@ -31,8 +35,8 @@ from imseek.data.quarantine import Held, live_sources, look_up, occupants
 from imseek.data.system_errors import explained
 from imseek.data.telling import telling
 from imseek.data.writer import Writer
-from imseek.errors import UsageError
-from imseek.types import Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
+from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
+from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
 
 #: States of files that there is something to undo of. A file that was gone may be there again.
 _OPEN: Final = AWAY | {"gone"}
@@ -44,31 +48,92 @@ def undo(
     dry_run: bool = True,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
+    *,
+    trust: Callable[[ForeignJournal], bool] = lambda _: False,
 ) -> UndoReport:
     """Undo what was done last, or what is on record under an id (``journal.list_``); ``dry_run`` only tells.
 
     Files that cannot be brought back now are left alone, and told; the same call tries again. Cut short, it goes on.
-    Raises UsageError where there is nothing to undo, CollectionNotFoundError, LockedError where another writer does
-    not end within half a minute, ReadOnlyError, StorageError.
+    A journal that this user's imseek did not write is obeyed only where ``trust`` says so, which is asked before
+    anything is locked; from then on it counts as this user's.
+
+    Raises UsageError where there is nothing to undo, UntrustedJournalError, CollectionNotFoundError, LockedError where
+    another writer does not end within half a minute, ReadOnlyError, StorageError.
     """
     path = Path(root).expanduser().absolute()
     generation = read_current(path).generation
+    journal = _journal(path, id)
     if dry_run:
-        run = _Run(path, _journal(path, id), progress, stop)
+        run = _Run(path, journal, progress, stop)
         return run.report(generation, run.dry())
+    agreed = journal.is_signed or _agree(path, journal, trust)
     with writing(path, "undo") as writer, telling(writer, progress, stop) as tell:
-        run = _Run(path, _journal(path, id), tell, stop)
+        # Anybody may have written to it meanwhile. What was agreed to is what was shown.
+        again = _journal(path, journal.undo_id)
+        if not again.is_signed:
+            if not agreed or again.digest != journal.digest:
+                raise _untrusted(again)
+            again.adopt(writer.staging)
+        run = _Run(path, again, tell, stop)
         files = run.execute(writer)
         return run.report(writer.generation, files, dry=False)
+
+
+def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]) -> bool:
+    """True where the user agrees that a journal of somebody else is obeyed. Raises UntrustedJournalError otherwise."""
+    if not journal.is_whole:
+        raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
+    if not trust(_describe(root, journal)):
+        raise _untrusted(journal)
+    return True
+
+
+def _describe(root: Path, journal: Journal) -> ForeignJournal:
+    bounds = Bounds(root, live_sources(root))
+    intents = [intent for n, intent in journal.intents.items() if journal.states[n] in _OPEN]
+    sources, targets = set(), set()
+    for recorded in intents:
+        with suppress(LeftAloneError):
+            intent, spot = bounds.locate(journal, recorded)
+            if intent.action in MOVING and (place := where(journal, intent)) is not None:
+                sources.add(quarantine_folder(intent) if intent.action == "quarantine" else place.base)
+            targets.add(os.path.dirname(spot.full))
+    return ForeignJournal(
+        journal.undo_id,
+        journal.begin.created,
+        dict(Counter[str](intent.action for intent in intents)),
+        tuple(sorted(sources)),
+        tuple(sorted(targets)),
+        journal.digest,
+    )
+
+
+def _untrusted(journal: Journal) -> UntrustedJournalError:
+    return UntrustedJournalError(
+        f"the journal {journal.undo_id} was written by another user, on another machine or by an earlier imseek: "
+        "it is not obeyed unasked",
+        hint=f"look at what it would do (imseek undo {journal.undo_id}); "
+        f"if that is right: imseek undo {journal.undo_id} --yes --trust-journal",
+    )
+
+
+def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
+    """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal. Raises as that."""
+    journal = _journal(root, undo_id)
+    return None if journal.is_signed else _describe(root, journal)
 
 
 def _journal(root: Path, undo_id: str | None) -> Journal:
     if undo_id is not None:
         return journals.find(root, undo_id)
-    for journal in journals.journals(root):
+    found = journals.journals(root)
+    for journal in found:
         if AWAY & set(journal.states.values()):
             return journal
-    raise UsageError("nothing was done that could be undone", hint="imseek undo --list")
+    damage = [
+        note for journal in found if journal.damaged or not journal.is_whole for note in journal.info().notes
+    ]
+    raise UsageError("; ".join(["nothing was done that could be undone", *damage]), hint="imseek undo --list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +157,7 @@ class _Run:
         self._stop = stop or threading.Event()
         self._started = time.monotonic()
         self._notes: list[str] = list(journal.info().notes)
-        self._sources = live_sources(root)
+        self._bounds = Bounds(root, live_sources(root))
         # The last first, as they were done.
         self._intents = [
             intent
@@ -133,8 +198,9 @@ class _Run:
         for recorded in intents:
             if self._stop.is_set():
                 return
-            intent, spot = located(recorded, self._sources.get(recorded.source_id))
+            intent = recorded
             try:
+                intent, spot = self._bounds.locate(self._journal, recorded)
                 yield _Result(intent, self._one(intent, spot, unsynced, dry_run))
             except GoneError as error:
                 yield _Result(intent, None, str(error), gone=True, other=error.other)

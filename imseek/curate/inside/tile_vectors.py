@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Digests
-from imseek.curate.near.kept import digest, read, write
-from imseek.data import layout
+from imseek.curate.near.kept import digest
+from imseek.data.cache import CacheFolder
 from imseek.encoders.base import Encoder
 from imseek.encoders.checks import available_cpus
 from imseek.errors import MediaError
@@ -71,12 +71,12 @@ class TileStore:
     def __init__(self, root: Path | None, fingerprint: str, dim: int, tiles: Sequence[Tile] = TILES) -> None:
         self._shape = (len(tiles), dim)
         key = digest(fingerprint, tuple(tiles))
-        self._folder = None if root is None else root / layout.CACHE / "tiles" / key
-        self._where: dict[bytes, tuple[Path, int]] = {}
-        self._open: tuple[Path, Float16] | None = None
-        for path in [] if self._folder is None else _listed(self._folder):
-            if (hashes := self._read(path, "hashes")) is not None:
-                self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
+        self._folder = None if root is None else CacheFolder(root, f"tiles/{key}")
+        self._where: dict[bytes, tuple[str, int]] = {}
+        self._open: tuple[str, Float16] | None = None
+        for file in () if self._folder is None else self._folder.files():
+            if file.endswith(".npz") and (hashes := self._read(file, "hashes")) is not None:
+                self._where.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
 
     def __contains__(self, content_hash: bytes) -> bool:
         return content_hash in self._where
@@ -85,13 +85,13 @@ class TileStore:
         """The rows (tiles, dim) of a picture; None where they are not kept, or damaged."""
         if (found := self._where.get(content_hash)) is None:
             return None
-        path, n = found
-        if self._open is None or self._open[0] != path:
-            rows = self._read(path, "rows")
+        file, n = found
+        if self._open is None or self._open[0] != file:
+            rows = self._read(file, "rows")
             if rows is None:
-                self._where = {key: at for key, at in self._where.items() if at[0] != path}
+                self._where = {key: at for key, at in self._where.items() if at[0] != file}
                 return None
-            self._open = (path, rows)
+            self._open = (file, rows)
         rows = self._open[1]
         return rows[n] if n < len(rows) else None
 
@@ -99,13 +99,13 @@ class TileStore:
         """Keep the rows (m, tiles, dim) of pictures."""
         if self._folder is None or not len(hashes):
             return
-        path = self._folder / f"{digest(hashes)}.npz"
-        if write(path, {"hashes": hashes, "rows": rows}):
-            self._where.update({one.tobytes(): (path, n) for n, one in enumerate(hashes)})
+        file = f"{digest(hashes)}.npz"
+        if self._folder.write(file, {"hashes": hashes, "rows": rows}):
+            self._where.update({one.tobytes(): (file, n) for n, one in enumerate(hashes)})
 
-    def _read(self, path: Path, name: str) -> npt.NDArray[Any] | None:
+    def _read(self, file: str, name: str) -> npt.NDArray[Any] | None:
         kind, shape = (np.uint8, (32,)) if name == "hashes" else (np.float16, self._shape)
-        if (arrays := read(path, name)) is None:
+        if self._folder is None or (arrays := self._folder.read(file, name)) is None:
             return None
         (found,) = arrays
         return found if found.dtype == kind and found.shape[1:] == shape else None
@@ -177,10 +177,3 @@ def cut(pixels: Pixels, tile: Tile) -> Pixels:
     top, left = round(tile[1] * height), round(tile[0] * width)
     bottom, right = round((tile[1] + tile[3]) * height), round((tile[0] + tile[2]) * width)
     return np.ascontiguousarray(pixels[top : max(bottom, top + 8), left : max(right, left + 8)])
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.glob("*.npz"))
-    except OSError:
-        return []

@@ -12,7 +12,8 @@ import numpy as np
 from imseek.curate.contents import Contents, Hashes, Ids
 from imseek.curate.near.blocks import Block, each_block, joined
 from imseek.curate.near.hamming import Bits, Near, Table, nearest, spread
-from imseek.curate.near.kept import Arrays, Kept
+from imseek.curate.near.kept import Kept
+from imseek.data.cache import Arrays
 from imseek.data.stages import Telling
 from imseek.encoders.checks import available_cpus
 from imseek.search.collapse import hamming

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imseek.curate.contents import Ids
-from imseek.curate.near.kept import Arrays, Kept, digest
+from imseek.curate.near.kept import Kept, digest
+from imseek.data.cache import Arrays
 from imseek.data.stages import Telling
 
 _BITS: Final = 14

@@ -9,7 +9,8 @@ import numpy as np
 
 from imseek.curate.contents import Contents, Ids
 from imseek.curate.near.blocks import Block, each_block, joined
-from imseek.curate.near.kept import Arrays, Kept
+from imseek.curate.near.kept import Kept
+from imseek.data.cache import Arrays
 from imseek.data.stages import Telling
 from imseek.data.vectors import IdSet, VectorIndex
 from imseek.data.vectors.joins import Join, Rows

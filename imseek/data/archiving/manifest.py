@@ -23,9 +23,6 @@ MOST_BYTES: Final = 2**28
 
 #: What every collection has.
 NEEDED: Final = (layout.COLLECTION, layout.CURRENT, layout.CHECKSUMS, layout.CATALOG)
-_FOLDERS: Final = (*layout.LISTED_FOLDERS, layout.UNDO)
-#: No name of ours has anything else in it: neither ``..`` nor a hidden file.
-_PATH: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*(/[a-z0-9_][a-z0-9_.-]*)*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,6 +48,11 @@ class Manifest:
     images: int
     index: bool
     entries: tuple[Entry, ...]
+
+    @property
+    def journals(self) -> int:
+        """How many undo journals are among the files."""
+        return sum(layout.is_journal(entry.path) for entry in self.entries)
 
     @property
     def total(self) -> int:
@@ -110,9 +112,7 @@ def _entry(listed: Any, archive: str) -> Entry:
 
 
 def _is_ours(path: str) -> bool:
-    if path in NEEDED:
-        return True
-    return _PATH.fullmatch(path) is not None and "/" in path and path.partition("/")[0] in _FOLDERS
+    return path in NEEDED or layout.is_journal(path) or layout.parse(path) is not None
 
 
 def _check(entries: Iterable[Entry], archive: str) -> None:

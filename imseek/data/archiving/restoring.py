@@ -24,13 +24,20 @@ from imseek.data import schema as t
 from imseek.data.archiving.manifest import Manifest
 from imseek.data.archiving.tape import Tape
 from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
+from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
 from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, sealed
 from imseek.data.migrations import check_version
 from imseek.data.system_errors import explained
 from imseek.data.workshop import workshop
-from imseek.errors import BackupError, CollectionExistsError, StorageError, UsageError
+from imseek.errors import (
+    BackupError,
+    CollectionExistsError,
+    CorruptCollectionError,
+    StorageError,
+    UsageError,
+)
 
 #: Is told how many bytes of the files have been read, and may raise to end the work.
 Tell = Callable[[Manifest, int], None]
@@ -70,8 +77,10 @@ def _is_collection(folder: Path) -> bool:
     return layout.holds_collection([name for name in looked_for if os.path.lexists(folder / name)])
 
 
-def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Current:
+def restore(tape: Tape, folder: Path, *, new_identity: bool, with_undo: bool, tell: Tell) -> Current:
     """Make the collection that ``tape`` holds at ``folder``; returns what its ``current.json`` says.
+
+    Undo journals are in it only ``with_undo``: they move files of the user, and whoever made the archive wrote them.
 
     Raises as :func:`check_free`, BackupError, FormatVersionError where a later imseek has written the catalog, and
     StorageError where there is no room, or the disk fails.
@@ -83,8 +92,8 @@ def restore(tape: Tape, folder: Path, *, new_identity: bool, tell: Tell) -> Curr
         _check_room(tape, folder.parent)
         with workshop(folder.parent, f"restore-{folder.name}") as work:
             root = work / "collection"
-            root.mkdir()
-            _unpack(tape, root, new_identity, tell)
+            root.mkdir(0o700)
+            _unpack(tape, root, with_undo, tell)
             current = _settle(tape, root, work, new_identity)
             durable.sync_folders(Path(inner) for inner, _, _ in os.walk(root))
             check_free(folder)
@@ -101,13 +110,15 @@ def _check_room(tape: Tape, folder: Path) -> None:
         )
 
 
-def _unpack(tape: Tape, root: Path, new_identity: bool, tell: Tell) -> None:
-    for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
-        target = root / entry.path
-        durable.make_folder(target.parent)
-        durable.stage_unhashed(target, copy_to)
-    if new_identity:  # Only one collection may bring files back.
-        durable.remove_tree(root / layout.UNDO)
+def _unpack(tape: Tape, root: Path, with_undo: bool, tell: Tell) -> None:
+    with open(os.devnull, "wb") as nowhere:
+        for entry, copy_to in tape.members(_counter(tape.manifest, tell)):
+            if layout.is_journal(entry.path) and not with_undo:
+                copy_to(nowhere)
+                continue
+            target = root / entry.path
+            durable.make_folder(target.parent)
+            durable.stage_unhashed(target, copy_to)
 
 
 def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
@@ -137,18 +148,19 @@ def _settle(tape: Tape, root: Path, work: Path, new_identity: bool) -> Current:
 
 
 def _check_catalog(tape: Tape, path: Path) -> None:
-    """Before anything is written through it. A trigger, of which we have none, would do what its maker likes."""
-    if not backup.usable(path, tape.manifest.uuid):
-        raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
-    check_version(path)
+    """Before anything is written through it: it is as a writer asks for, and of this collection."""
     try:
+        check_version(path)
         with closing(open_catalog(path)) as connection:
-            query = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
-            strange = connection.execute(query).fetchone()
+            fault = find_fault(rows_of(connection)) or find_wrong_type(connection)
+    except CorruptCollectionError as error:
+        raise BackupError(f"{tape.name}: {str(error).replace(str(path), 'its catalog')}") from error
     except sqlite3.DatabaseError as error:
         raise BackupError(f"{tape.name}: its catalog cannot be read ({error})") from error
-    if strange is not None:
-        raise BackupError(f"{tape.name}: its catalog has a {strange[0]!r}, which imseek has not made")
+    if fault is not None:
+        raise BackupError(f"{tape.name}: its catalog is not as imseek writes one: {fault}")
+    if not backup.usable(path, tape.manifest.uuid):
+        raise BackupError(f"{tape.name}: its catalog is damaged, or another collection's")
 
 
 def _check_files(tape: Tape, connection: Connection) -> None:

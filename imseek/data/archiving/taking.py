@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,13 +28,11 @@ from imseek.data.archiving.manifest import Entry
 from imseek.data.catalog import Catalog, current_of, get_meta, live, now
 from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
+from imseek.data.collection_files import find_files, open_file
 from imseek.data.current import Current, Identity, read_identity, sealed
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, StaleGenerationError
-
-#: Nothing else in their folder is of ours.
-_JOURNAL: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.jsonl")
 
 #: Generations that are tried, one after the other, before a writer is too quick for us; and seconds between them.
 _TRIES: Final = 20
@@ -159,7 +156,9 @@ def _all_opened(
 
 def _opened(root: Path, path: str, size: int, generation: int, stack: ExitStack) -> BinaryIO:
     try:
-        file = _reading(root / path, stack)
+        if layout.parse(path) is None:
+            raise _corrupt(root, f"the catalog of {root} lists {path!r}, which is no file of a collection")
+        file = stack.enter_context(open_file(root, path))
     except FileNotFoundError:
         raise _Gone(path, generation) from None
     there = os.fstat(file.fileno()).st_size
@@ -194,7 +193,7 @@ def _take(
     ):
         files[Entry(name, len(record), hashlib.sha256(record).hexdigest())] = io.BytesIO(record)
     whole = durable.digest_of(work / layout.CATALOG)
-    copy = _reading(work / layout.CATALOG, stack)
+    copy = stack.enter_context((work / layout.CATALOG).open("rb", buffering=0))
     files[Entry(layout.CATALOG, whole.size, whole.sha256)] = copy
     files |= {Entry(path, size, sha256): opened[path] for path, size, sha256 in rows}
     files |= _journals(root, stack)
@@ -219,11 +218,9 @@ def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
     Lines are only ever added; so what is there now is read, and not what comes meanwhile.
     """
     found: dict[Entry, BinaryIO] = {}
-    for path in sorted((root / layout.UNDO).glob("*.jsonl")):
-        if not _JOURNAL.fullmatch(path.name):
-            continue
+    for path in filter(layout.is_journal, find_files(root, layout.UNDO).files):
         try:
-            file = _reading(path, stack)
+            file = stack.enter_context(open_file(root, path))
         except FileNotFoundError:  # All of it was undone, and a purge has come.
             continue
         size = os.fstat(file.fileno()).st_size
@@ -232,12 +229,8 @@ def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
             seen.update(chunk)
             left -= len(chunk)
         file.seek(0)
-        found[Entry(f"{layout.UNDO}/{path.name}", size - left, seen.hexdigest())] = file
+        found[Entry(path, size - left, seen.hexdigest())] = file
     return found
-
-
-def _reading(path: Path, stack: ExitStack) -> BinaryIO:
-    return stack.enter_context(path.open("rb", buffering=0))
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:

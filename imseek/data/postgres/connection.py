@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import select
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from imseek.data.postgres.errors import storage_error
-from imseek.errors import MissingExtraError, UsageError
+from imseek.errors import MissingExtraError, StorageError, UsageError
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,6 +26,8 @@ _USUAL: dict[str, Any] = {
 _CONNECT_SECONDS = 10
 #: The version of libpq that can refuse ways of authentication.
 _KNOWS_REQUIRE_AUTH = 160000
+#: The only one that tells a server nothing which it, or who listens, could log in with elsewhere (RFC 5802).
+_SCRAM = "scram-sha-256"
 
 #: Nobody is to end a session of ours for being long idle (pictures are encoded), nor a commit for taking long.
 #: Acknowledged means durable, also where the server is set to be quick. Settings that an old server lacks are left out.
@@ -57,19 +61,19 @@ def driver() -> Any:
 def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
     """A session in the catalog's schema, each statement its own transaction; one thread at a time may use it.
 
-    Raises StorageError where there is none to be had, MissingExtraError.
+    Raises UntrustedServerError for a server that the user has not allowed, before anything is sent to it, StorageError
+    where there is none to be had, MissingExtraError.
     """
-    library = driver()
-    from psycopg.conninfo import conninfo_to_dict
+    from imseek.data.postgres.allowed_servers import check_server
 
+    library = driver()
+    check_server(address)
+    parameters = address.parameters
     usual = _USUAL if "PGCONNECT_TIMEOUT" in os.environ else {**_USUAL, "connect_timeout": _CONNECT_SECONDS}
-    ours: dict[str, Any] = {"client_encoding": "utf8"}
-    if "PGREQUIREAUTH" not in os.environ and library.pq.version() >= _KNOWS_REQUIRE_AUTH:
-        # A collection that came from elsewhere names a server of its choice: it is not told a password.
-        ours["require_auth"] = "!password"
+    ours: dict[str, Any] = {"client_encoding": "utf8", **_authentication(parameters)}
     try:
         connection: psycopg.Connection[tuple[Any, ...]] = library.connect(
-            **{**usual, **conninfo_to_dict(address.url), **ours}, autocommit=True
+            **{**usual, **parameters, **ours}, autocommit=True
         )
         try:
             _set_up(connection, address, writing)
@@ -79,6 +83,43 @@ def connect(address: Address, *, writing: bool = False) -> psycopg.Connection[tu
     except library.Error as error:
         raise storage_error(error, str(address), writing=writing) from error
     return connection
+
+
+def _authentication(parameters: Mapping[str, str]) -> dict[str, str]:
+    """How a server may have the user log in: by SCRAM, whatever it asks for, unless PGREQUIREAUTH says otherwise.
+
+    A server on this machine may also ask for nothing (``trust``, ``peer``): then nothing is told. Raises StorageError
+    for a libpq that would answer to other ways.
+    """
+    if driver().pq.version() < _KNOWS_REQUIRE_AUTH:
+        raise StorageError(
+            "libpq is older than 16: it would tell a server a password in whatever way that asks for",
+            hint="pip install -U 'psycopg[binary]'",
+        )
+    if "PGREQUIREAUTH" in os.environ:
+        return {}
+    ways = f"{_SCRAM},none" if _is_local(parameters) else _SCRAM
+    return {"require_auth": ways, "gssencmode": "disable"}
+
+
+def _is_local(parameters: Mapping[str, str]) -> bool:
+    """Whether every server that may be connected to is on this machine, as far as names and addresses say."""
+    elsewhere = {"PGHOSTADDR", "PGSERVICE"} & set(os.environ)
+    if elsewhere or "service" in parameters:
+        return False
+    hosts = parameters.get("host") or os.environ.get("PGHOST", "")
+    return all(map(_is_this_machine, hosts.split(",")))
+
+
+def _is_this_machine(host: str) -> bool:
+    if (
+        not host or host.startswith(("/", "@")) or host == "localhost"
+    ):  # A socket, the default one, an abstract one.
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _set_up(connection: psycopg.Connection[tuple[Any, ...]], address: Address, writing: bool) -> None:

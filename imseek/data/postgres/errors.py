@@ -15,6 +15,10 @@ _GONE = ("57P", "08")  # the server ends or begins, a connection breaks
 _OURS = ("22", "23", "42")  # data that do not fit, constraints, what is no SQL
 
 
+#: What libpq says of a way to log in that ``require_auth`` does not allow.
+_REFUSED = "authentication method requirement"
+
+
 def is_ours(error: BaseException) -> bool:
     """Whether an error is a mistake of ours, and says nothing of the server or of the user."""
     state = getattr(error, "sqlstate", None) or ""
@@ -42,6 +46,12 @@ def storage_error(error: BaseException, where: str, *, writing: bool = False) ->
         return StorageError(said, hint=f"on the server: {FREE_SPACE}")
     if state in _DAMAGED:
         return CorruptCollectionError(said, hint="the server's data are damaged: pg_amcheck, pg_restore")
+    if not state and _REFUSED in said:  # By us, see ``connection``.
+        hint = (
+            "passwords are told by SCRAM only: set password_encryption and pg_hba.conf of the server to scram-sha-256; "
+            "PGREQUIREAUTH allows other ways"
+        )
+        return StorageError(said, hint=hint)
     if not state:  # libpq speaks: there is no connection, or no longer.
         hint = "is the server there? Passwords come from PGPASSWORD, ~/.pgpass or a service file"
         return StorageError(said, hint=hint)

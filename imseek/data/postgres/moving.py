@@ -14,10 +14,11 @@ from pathlib import Path
 from imseek.data import checksums, durable, layout
 from imseek.data.catalog import Catalog, current_of, get_meta
 from imseek.data.checksums import Checksums
-from imseek.data.current import read_identity, sealed, write_identity
+from imseek.data.current import Identity, read_identity, sealed, write_identity
 from imseek.data.evidence import catalog_damage, catalog_lag, gather
 from imseek.data.lock import WriterLock, check_writable
 from imseek.data.postgres.address import Address, checked, read_address, write_address
+from imseek.data.postgres.allowed_servers import allow_while_made, withdraw_server
 from imseek.data.postgres.catalog import PostgresCatalog, drop_schema, make_schema
 from imseek.data.postgres.connection import connect
 from imseek.data.postgres.lock import PostgresLock
@@ -48,8 +49,12 @@ def move(root: Path, to: str) -> CatalogReport:
     identity = read_identity(root)
     if to == FILE:
         return _to_file(root)
-    url = checked(to)
-    address = Address(identity.uuid, url)
+    address = Address(identity.uuid, checked(to), root)
+    with allow_while_made(address):  # The user has named it.
+        return _to_address(root, identity, address)
+
+
+def _to_address(root: Path, identity: Identity, address: Address) -> CatalogReport:
     if identity.format == layout.FORMAT_ELSEWHERE and not (root / layout.CATALOG).exists():
         return _readdress(root, address)
     if layout.is_elsewhere(root):  # A move that was cut short after its switch.
@@ -129,6 +134,7 @@ def _to_file(root: Path) -> CatalogReport:
     finally:
         lock.release()
     drop_schema(address)
+    withdraw_server(address)
     return CatalogReport(FILE, rows)
 
 

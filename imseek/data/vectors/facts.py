@@ -13,28 +13,33 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from io import FileIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from imseek.data import layout
+from imseek.data.collection_files import load_array, open_file, read_file, stat_file
 from imseek.data.durable import seal, unseal
+from imseek.data.json_object import JsonObject, number, whole
 from imseek.data.vectors.base import Bools, Ids
 from imseek.errors import CorruptCollectionError
 
-INDEX = "faiss.index"
-COVERED = "covered.npy"
-FACTS = "index.json"
-LISTS = "faiss.lists"
-TABLE = "lists.npy"
-TRUTH = "truth.npz"
+INDEX = layout.SNAPSHOT_INDEX
+COVERED = layout.SNAPSHOT_COVERED
+FACTS = layout.SNAPSHOT_FACTS
+LISTS = layout.SNAPSHOT_LISTS
+TABLE = layout.SNAPSHOT_TABLE
+TRUTH = layout.SNAPSHOT_TRUTH
 
 #: Recall is measured for so many results, and efforts are those for them.
 K = 10
 
 #: The name of a folder of a snapshot, within those of its space.
-_FOLDER = re.compile(r"\d+(\.\d+)?")
+_FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+_FILES = (INDEX, COVERED, FACTS, LISTS, TABLE, TRUTH)
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
 
@@ -47,6 +52,43 @@ _FOR_GPUS = re.compile(
 def for_gpus(factory: str) -> bool:
     """Whether an index of this factory string can be searched on a GPU, as far as its kind is concerned."""
     return _FOR_GPUS.fullmatch(factory) is not None
+
+
+class IndexFolder(NamedTuple):
+    """The folder of a snapshot, or of a part of one: ``name`` is its path below the ``root`` of a collection."""
+
+    root: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.name
+
+    @property
+    def last(self) -> str:
+        """The name of the folder within those of its space."""
+        return self.name.rpartition("/")[2]
+
+    def beside(self, last: str) -> IndexFolder:
+        """The folder of that name in the same one."""
+        return IndexFolder(self.root, f"{self.name.rpartition('/')[0]}/{last}")
+
+    def open(self, file: str) -> FileIO:
+        """One of its files. Raises FileNotFoundError, OSError, CorruptCollectionError."""
+        return open_file(self.root, f"{self.name}/{file}")
+
+    def array(self, file: str) -> npt.NDArray[Any]:
+        """The array in one of its files, read. Raises as :meth:`open`."""
+        try:
+            return load_array(self.root, f"{self.name}/{file}", mapped=False)
+        except ValueError as error:
+            raise damaged(self, error) from error
+
+    def size(self, file: str) -> int:
+        """Bytes of one of its files. Raises FileNotFoundError, CorruptCollectionError."""
+        if (found := stat_file(self.root, f"{self.name}/{file}")) is None:
+            raise FileNotFoundError(self.path / file)
+        return found.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,53 +173,75 @@ class Facts:
     @classmethod
     def read(cls, data: bytes) -> Facts:
         """Raises ValueError for anything else than the very bytes that :meth:`sealed` made."""
-        document = unseal(data)
-        try:
-            for kind in ("image", "text"):
-                tuned = document[kind]
-                tuned["effort"] = Effort(**tuned["effort"])
-                tuned["filtered"] = tuple((level, probe) for level, probe in tuned["filtered"])
-                document[kind] = Tuned(**tuned)
-            document["parts"] = tuple(document.get("parts", ()))
-            if not all(_FOLDER.fullmatch(name) for name in document["parts"]):
-                raise ValueError("a part that is no folder beside it")
-            return cls(**document)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no facts of an index: {error}") from error
+        found = JsonObject(unseal(data), tuple(cls.__dataclass_fields__))
+        parts = tuple(map(str, found.items("parts"))) if "parts" in found else ()
+        lists_of = found.text("layout") if "layout" in found else ""
+        if not all(_FOLDER.fullmatch(name) for name in (*parts, lists_of or "0")):
+            raise ValueError("a part that is no folder beside it")
+        rows = found.whole("rows")
+        sizes = found.object("sizes", _FILES) if "sizes" in found else JsonObject({})
+        return cls(
+            factory=found.text("factory"),
+            dim=found.whole("dim", least=1, most=1 << 16),
+            rows=rows,
+            trained=found.whole("trained"),
+            imbalance=found.number("imbalance", least=0),
+            lo=found.number("lo", least=0),
+            hi=found.number("hi", least=0),
+            target=found.number("target", least=0, most=1),
+            memory=found.whole("memory"),
+            built=found.time("built"),
+            seconds=found.number("seconds", least=0),
+            image=_tuned(found.object("image", tuple(Tuned.__dataclass_fields__))),
+            text=_tuned(found.object("text", tuple(Tuned.__dataclass_fields__))),
+            texts=found.text("texts"),
+            sizes={name: sizes.whole(name) for name in sizes},
+            parts=parts,
+            layout=lists_of,
+        )
 
 
-def damaged(folder: Path, what: object) -> CorruptCollectionError:
-    return CorruptCollectionError(f"the vector index in {folder} is damaged: {what}")
+def _tuned(found: JsonObject) -> Tuned:
+    effort = found.object("effort", tuple(Effort.__dataclass_fields__))
+    filtered = []
+    for pair in found.items("filtered"):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ValueError("filtered is no list of pairs")
+        share, probe = pair
+        filtered.append((number(share, "filtered", least=0, most=1), whole(probe, "filtered", most=1 << 31)))
+    return Tuned(
+        effort=Effort(
+            probe=effort.whole("probe", most=1 << 31),
+            rescore=effort.whole("rescore", most=1 << 31),
+            slack=effort.number("slack", least=0) if "slack" in effort else None,
+        ),
+        recall=found.number("recall", least=0, most=1),
+        queries=found.whole("queries"),
+        filtered=tuple(filtered),
+    )
 
 
-def read_array(path: Path) -> npt.NDArray[Any]:
-    """Raises FileNotFoundError or CorruptCollectionError."""
-    try:
-        found: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # What damaged bytes make NumPy raise is not documented.
-        raise damaged(path.parent, error) from error
-    return found
+def damaged(folder: IndexFolder, what: object) -> CorruptCollectionError:
+    return CorruptCollectionError(f"the vector index in {folder.path} is damaged: {what}")
 
 
-def read_facts(folder: Path) -> Facts:
+def read_facts(folder: IndexFolder) -> Facts:
     """Raises FileNotFoundError where a file of the snapshot is gone, CorruptCollectionError where one is damaged."""
     try:
-        facts = Facts.read((folder / FACTS).read_bytes())
+        facts = Facts.read(read_file(folder.root, f"{folder.name}/{FACTS}"))
         for name, size in facts.sizes.items():
             if name == TRUTH:
                 continue  # No search needs it, and a growth that does not find it whole makes it anew.
-            if (found := (folder / name).stat().st_size) != size:
+            if (found := folder.size(name)) != size:
                 raise ValueError(f"{name} has {found} bytes instead of {size}")
     except ValueError as error:
         raise damaged(folder, error) from error
     return facts
 
 
-def part_folders(folder: Path, facts: Facts) -> tuple[Path, ...]:
+def part_folders(folder: IndexFolder, facts: Facts) -> tuple[IndexFolder, ...]:
     """Where the indexes of a snapshot lie: in folders beside its own, or in that."""
-    return tuple(folder.parent / name for name in facts.parts) if facts.parts else (folder,)
+    return tuple(folder.beside(name) for name in facts.parts) if facts.parts else (folder,)
 
 
 class Covered:
@@ -195,12 +259,12 @@ class Covered:
         return cls(marks)
 
     @classmethod
-    def read(cls, folder: Path, rows: int) -> Covered:
+    def read(cls, folder: IndexFolder, rows: int) -> Covered:
         """Those of a snapshot of ``rows`` images. Raises FileNotFoundError or CorruptCollectionError.
 
         They are counted: an image that is marked and not in the index would never be found.
         """
-        marks = read_array(folder / COVERED)
+        marks = folder.array(COVERED)
         if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
             raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
         return cls(marks)

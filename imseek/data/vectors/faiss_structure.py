@@ -125,9 +125,10 @@ class _Walk:
         self._file.seek(at + size)
 
     def _read(self, size: int) -> bytes:
-        if size > self._size - self._file.tell():
+        data = self._file.read(size) if size <= self._size - self._file.tell() else b""
+        if len(data) < size:
             raise ValueError("it ends early")
-        return self._file.read(size)
+        return data
 
 
 def _check(what: str, found: int, stated: int) -> None:

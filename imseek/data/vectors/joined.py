@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
 
-from imseek.data.vectors.facts import Bits, Covered, Facts, damaged, part_folders, read_facts
+from imseek.data.vectors.facts import Bits, Covered, Facts, IndexFolder, damaged, part_folders, read_facts
 from imseek.data.vectors.snapshot import Candidates, Lists, Snapshot
 from imseek.types import Float32
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 _SPARE = (2.0, 16)
 
 
-def open_snapshot(folder: Path) -> Snapshot:
+def open_snapshot(folder: IndexFolder) -> Snapshot:
     """Map the files of a snapshot, of one part or of several. Cheap: lists are read when they are probed.
 
     Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.

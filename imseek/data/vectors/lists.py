@@ -8,9 +8,9 @@ after another; ``lists.npy`` (lists, 3) uint64 says how many rows each has, how 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
@@ -69,32 +69,33 @@ def emptied(lists: Any) -> None:
     lists.ntotal = rows
 
 
-def attach(lists: Any, path: Path, table: Table) -> None:
-    """Give an index that was :func:`emptied` its lists, mapped from the file. It must never be added to."""
-    mapped = faiss.OnDiskInvertedLists(lists.nlist, lists.M2 // 2, str(path))
+def attach(lists: Any, file: BinaryIO, path: str, table: Table) -> None:
+    """Give an index that was :func:`emptied` its lists, mapped from the open ``file``, which ``path`` leads to.
+
+    It must never be added to.
+    """
+    mapped = faiss.OnDiskInvertedLists(lists.nlist, lists.M2 // 2, path)
     table = np.ascontiguousarray(table)
     faiss.memcpy(mapped.lists.data(), faiss.swig_ptr(table), table.nbytes)
-    mapped.totsize = path.stat().st_size
+    mapped.totsize = os.fstat(file.fileno()).st_size
     mapped.read_only = True
     mapped.prefetch_nthread = 0  # Else every search starts threads that read ahead.
     mapped.do_mmap()
     _give(lists, mapped)
 
 
-def load(lists: Any, path: Path, table: Table) -> None:
+def load(lists: Any, file: BinaryIO, table: Table) -> None:
     """The same, but read into memory, to be added to."""
     blocks = begin(lists)
     per, block = int(blocks.n_per_block), int(blocks.block_size)
-    with path.open("rb") as file:
-        for n, (size, room, start) in enumerate(table.tolist()):
-            if not size:
-                continue
-            blocks.resize(n, size)
-            file.seek(start)
-            codes = np.frombuffer(file.read(room // per * block), np.uint8)
-            ids = np.frombuffer(file.read(8 * size), np.int64)
-            faiss.memcpy(blocks.get_codes(n), faiss.swig_ptr(codes), codes.nbytes)
-            faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
+    for n, (size, room, start) in enumerate(table.tolist()):
+        if not size:
+            continue
+        blocks.resize(n, size)
+        codes = np.frombuffer(os.pread(file.fileno(), room // per * block, start), np.uint8)
+        ids = np.frombuffer(os.pread(file.fileno(), 8 * size, start + len(codes)), np.int64)
+        faiss.memcpy(blocks.get_codes(n), faiss.swig_ptr(codes), codes.nbytes)
+        faiss.memcpy(blocks.get_ids(n), faiss.swig_ptr(ids), ids.nbytes)
 
 
 def begin(lists: Any) -> Any:

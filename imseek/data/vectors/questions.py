@@ -6,22 +6,26 @@ snapshot of several parts (``truth.npz``): of what has come since, only the new 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from imseek.data.collection_files import read_arrays
 from imseek.data.vectors import tuning
 from imseek.data.vectors.base import Ids, IdSet
 from imseek.data.vectors.build import LiveRows
-from imseek.data.vectors.facts import TRUTH, damaged
+from imseek.data.vectors.facts import TRUTH, IndexFolder, damaged
 from imseek.data.vectors.tuning import Asked, across_the_gap, own_queries, ranked, unit, with_truth
 from imseek.types import Float32
 
 _KINDS: Final = ("image", "text")
+_NAMES: Final = (
+    "rows",
+    "texts",
+    *(f"{kind}_{part}" for kind in _KINDS for part in ("queries", "own", "lengths", "ids", "scores")),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +74,14 @@ class Questions:
         np.savez(out, **arrays)
 
     @classmethod
-    def read(cls, folder: Path) -> Questions:
+    def read(cls, folder: IndexFolder) -> Questions:
         """Raises FileNotFoundError or CorruptCollectionError."""
         try:
-            with np.load(folder / TRUTH, allow_pickle=False) as found:
-                image, text = (_asked(found, kind) for kind in _KINDS)
-                return cls(image, text, str(found["texts"]), int(found["rows"]))
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            with folder.open(TRUTH) as file:
+                found = dict(zip(_NAMES, read_arrays(file, _NAMES), strict=True))
+            image, text = (_asked(found, kind) for kind in _KINDS)
+            return cls(image, text, str(found["texts"]), int(found["rows"]))
+        except (ValueError, TypeError) as error:
             raise damaged(folder, error) from error
 
 

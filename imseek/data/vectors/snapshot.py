@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import faiss
 import numpy as np
 
+from imseek.data.collection_files import path_of
 from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.facts import (
@@ -18,9 +19,9 @@ from imseek.data.vectors.facts import (
     Bits,
     Covered,
     Facts,
+    IndexFolder,
     are_marked,
     damaged,
-    read_array,
     read_facts,
 )
 from imseek.data.vectors.faiss_structure import check_structure
@@ -70,7 +71,7 @@ class Snapshot:
         self.widest = widest(index)
 
     @classmethod
-    def open(cls, folder: Path) -> Snapshot:
+    def open(cls, folder: IndexFolder) -> Snapshot:
         """Map the files of a snapshot of one part. Cheap: lists are read when they are probed.
 
         Raises FileNotFoundError where one is gone, CorruptCollectionError where one is damaged.
@@ -156,26 +157,28 @@ def _search_in(index: Any, queries: Float32, count: int, lists: Lists, chosen: A
     return Candidates(scores, ids)
 
 
-def mapped(folder: Path) -> Any:
+def mapped(folder: IndexFolder) -> Any:
     """The FAISS index in a folder, of which only what is used is read. It must never be added to.
 
     Raises FileNotFoundError, and CorruptCollectionError where it cannot be read.
     """
     index = _read(folder, faiss.IO_FLAG_MMAP_IFC)
     if (blocks := lists.in_blocks(index)) is not None:
-        lists.attach(blocks, folder / LISTS, _table(folder, blocks))
+        with folder.open(LISTS) as file:
+            lists.attach(blocks, file, path_of(file, *_file(folder, LISTS)), _table(folder, blocks))
     return index
 
 
-def loaded(folder: Path) -> Any:
+def loaded(folder: IndexFolder) -> Any:
     """The same in memory, to be added to."""
     index = _read(folder, 0)
     if (blocks := lists.in_blocks(index)) is not None:
-        lists.load(blocks, folder / LISTS, _table(folder, blocks))
+        with folder.open(LISTS) as file:
+            lists.load(blocks, file, _table(folder, blocks))
     return index
 
 
-def without_rows(folder: Path) -> Any:
+def without_rows(folder: IndexFolder) -> Any:
     """Its lists and codes alone, in memory, for other rows to be added."""
     index = _read(folder, 0)
     if (blocks := lists.in_blocks(index)) is not None:
@@ -184,22 +187,23 @@ def without_rows(folder: Path) -> Any:
     return index
 
 
-def _read(folder: Path, flags: int) -> Any:
-    path = folder / INDEX
-    if not path.exists():
-        raise FileNotFoundError(path)
-    try:
-        with path.open("rb") as file:
+def _read(folder: IndexFolder, flags: int) -> Any:
+    with folder.open(INDEX) as file:
+        try:
             check_structure(file)
-        return faiss.read_index(str(path), flags)
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise damaged(folder, error) from error
+            return faiss.read_index(path_of(file, *_file(folder, INDEX)), flags)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise damaged(folder, error) from error
 
 
-def _table(folder: Path, blocks: Any) -> lists.Table:
-    table = read_array(folder / TABLE)
+def _file(folder: IndexFolder, name: str) -> tuple[Path, str]:
+    return folder.root, f"{folder.name}/{name}"
+
+
+def _table(folder: IndexFolder, blocks: Any) -> lists.Table:
+    table = folder.array(TABLE)
     # A list that ended beyond the file would end the process.
-    if not lists.fits(blocks, table, (folder / LISTS).stat().st_size):
+    if not lists.fits(blocks, table, folder.size(LISTS)):
         raise damaged(folder, f"{TABLE} is no table of lists")
     return table.astype(np.uint64, copy=False)
 

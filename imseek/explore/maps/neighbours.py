@@ -11,7 +11,7 @@ import numpy.typing as npt
 from imseek.data.reader import Reader
 from imseek.data.vectors import IdSet, Matches, Segment, VectorIndex, open_index
 from imseek.data.vectors.base import Ids
-from imseek.errors import CorruptCollectionError
+from imseek.errors import CorruptCollectionError, UntrustedCollectionError
 from imseek.explore.maps.principal import known
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
@@ -37,7 +37,7 @@ def index_of(reader: Reader, vectors: Vectors, among: IdSet) -> VectorIndex:
         return open_index("faiss", [Segment(among.ids, rows, np.empty(0, np.int64))], space.dim)
     try:
         snapshot = reader.snapshot(space.space_id)
-    except CorruptCollectionError:
+    except (CorruptCollectionError, UntrustedCollectionError):
         snapshot = None
     return open_index("faiss", reader.segments(space.space_id), space.dim, snapshot=snapshot)
 

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from imseek._version import __version__
-from imseek.errors import ImseekError
+from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError, UntrustedServerError
 from imseek.ui.cli import (
     aesthetic,
     apply,
@@ -27,6 +27,7 @@ from imseek.ui.cli import (
     captions,
     clusters,
     collection,
+    consent,
     coverage,
     dataset,
     demo,
@@ -145,12 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in _before_dashes(arguments)
     try:
-        code = app(
-            args=label.with_none_default(search.with_open_default(arguments)),
-            obj=arguments,
-            prog_name="imseek",
-            standalone_mode=False,
-        )
+        code = _run(arguments, as_json)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (``| head``): nothing is left to say, and the flush at exit must not say it.
@@ -173,6 +169,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
     return int(code or 0)
+
+
+def _run(arguments: Sequence[str], as_json: bool) -> int | None:
+    """Run a command; where it needs what the user has not agreed to, ask at the terminal, and run it again."""
+    while True:
+        try:
+            code: int | None = app(
+                args=label.with_none_default(search.with_open_default(list(arguments))),
+                obj=arguments,
+                prog_name="imseek",
+                standalone_mode=False,
+            )
+            return code
+        except UntrustedServerError as error:
+            if as_json or not consent.can_ask():
+                raise
+            _allow_server(error)
+        except UntrustedCollectionError as error:
+            if as_json or not consent.can_ask():
+                raise
+            _trust(error)
+
+
+def _allow_server(error: UntrustedServerError) -> None:
+    from imseek.data.postgres.address import Address
+    from imseek.data.postgres.allowed_servers import allow_server
+
+    question = "Connect to it, now and from now on, and log in there if it asks for that?"
+    consent.ask([str(error)], question)
+    allow_server(Address(error.uuid, error.url))
+
+
+def _trust(error: UntrustedCollectionError) -> None:
+    from imseek import upkeep
+
+    consent.ask([str(error)], "Do you know who made it, and trust it?")
+    report = upkeep.trust(error.root)
+    if not report.ok:
+        first = report.problems[0]
+        raise CorruptCollectionError(
+            f"{error.root} is not trusted: {first.file}: {first.message}",
+            hint=f"imseek collection trust {error.root}",
+        )
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:

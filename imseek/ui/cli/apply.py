@@ -13,7 +13,7 @@ import typer
 from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import count, printable, size
-from imseek.ui.cli import dupjson, jsonout
+from imseek.ui.cli import consent, dupjson, jsonout
 from imseek.ui.cli.chosen import chosen_collection, resolved
 from imseek.ui.cli.output import say, say_collection, table
 from imseek.ui.cli.progress import StopSignals, progress_bar
@@ -21,7 +21,7 @@ from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.library import Resolved
-    from imseek.types import ActedFile, ApplyReport, UndoInfo, UndoneFile, UndoReport
+    from imseek.types import ActedFile, ApplyReport, ForeignJournal, UndoInfo, UndoneFile, UndoReport
 
 YesOption: TypeAlias = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it. Without, only what would be done is shown.")
@@ -31,6 +31,8 @@ LimitOption: TypeAlias = Annotated[
 ]
 #: Outcomes of files that something is done to.
 _ACTED: Final = ("would", "done")
+#: Folders that are shown before somebody agrees to move files there.
+_FOLDERS: Final = 20
 #: What was done to a file, for people.
 _DONE: Final[Mapping[str, str]] = {
     "tag": "tagged",
@@ -81,6 +83,13 @@ def undo(
     ] = None,
     yes: YesOption = False,
     listed: Annotated[bool, typer.Option("--list", help="List what was done and can be undone.")] = False,
+    trust_journal: Annotated[
+        bool,
+        typer.Option(
+            "--trust-journal",
+            help="Obey a journal that another user, another machine or an earlier imseek wrote, unasked.",
+        ),
+    ] = False,
     limit: LimitOption = 20,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -88,8 +97,10 @@ def undo(
     """Bring back what `imseek apply` has moved or replaced. Exits with 1 where files had to be left alone."""
     from imseek import duplicates
 
-    if listed and (undo_id is not None or yes):
-        raise UsageError("--list shows all, and changes nothing", hint="without ID and --yes")
+    if listed and (undo_id is not None or yes or trust_journal):
+        raise UsageError(
+            "--list shows all, and changes nothing", hint="without ID, --yes and --trust-journal"
+        )
     chosen = chosen_collection(collection, quiet=as_json)
     if listed:
         known = duplicates.undoable(chosen.path)
@@ -98,14 +109,47 @@ def undo(
         else:
             print(_listed(known))
         return 0
+    agreed = None
+    if yes and not trust_journal and consent.can_ask():
+        agreed = duplicates.foreign_journal(chosen.path, undo_id)
+        if agreed is not None:
+            consent.ask(_facts(agreed), "Bring these files back?")
     with StopSignals() as signals, progress_bar() as progress:
-        report = duplicates.undo(chosen.path, undo_id, dry_run=not yes, progress=progress, stop=signals.event)
+        report = duplicates.undo(
+            chosen.path,
+            undo_id,
+            dry_run=not yes,
+            trust_journal=lambda found: trust_journal or found == agreed,
+            progress=progress,
+            stop=signals.event,
+        )
     if as_json:
         jsonout.print_json(dupjson.undone(report, chosen))
     else:
         print("\n".join(_undone(report, limit)))
         _say_end(report, "what was brought back stays")
     return _exit_code(report, signals)
+
+
+def _facts(journal: ForeignJournal) -> list[str]:
+    """What a person has to know before agreeing to a journal of somebody else."""
+    done = ", ".join(
+        f"{count(n, 'file')} {_DONE.get(action, action)}" for action, n in journal.actions.items()
+    )
+    return [
+        f"The journal {journal.undo_id} was not written by you on this machine. It says that at {journal.created}:",
+        f"  {done or 'nothing was done'}",
+        *_folders("They would come out of", journal.sources),
+        *_folders("and go to", journal.targets),
+    ]
+
+
+def _folders(what: str, folders: Sequence[bytes]) -> list[str]:
+    from imseek.types import display_path
+
+    shown = [f"  {display_path(folder)}" for folder in folders[:_FOLDERS]]
+    more = [f"  and {len(folders) - _FOLDERS:,} more folders"] if len(folders) > _FOLDERS else []
+    return [f"{what}:", *(shown or ["  nowhere, as far as can be seen"]), *more]
 
 
 def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
@@ -214,11 +258,12 @@ def _listed(known: Sequence[UndoInfo]) -> str:
     rows = [
         (
             info.undo_id,
-            info.created,
+            printable(info.created),
             info.state,
             size(info.bytes),
             ", ".join(f"{n:,} {_DONE.get(action, action)}" for action, n in info.actions.items()) or "none",
         )
         for info in known
     ]
-    return table(("id", "when", "state", "size", "files"), rows, right=(3,))
+    notes = [f"{info.undo_id}: {printable(note)}" for info in known for note in info.notes]
+    return "\n".join([table(("id", "when", "state", "size", "files"), rows, right=(3,)), *notes])

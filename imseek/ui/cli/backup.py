@@ -9,10 +9,11 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from imseek import library
+from imseek import library, upkeep
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
             "imseek restore photos.tar photos",
             "imseek restore photos.tar /srv/photos/.imseek",
             "imseek restore --copy photos.tar experiment",
+            "imseek restore --with-undo photos.tar photos",
             "ssh nas 'cat photos.tar' | imseek restore - photos",
         ),
     )(restore)
@@ -73,7 +75,7 @@ def backup(
             return
         print(f"sound: {_told(report.backup)}: {size(report.size)}")
         return
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     target = _target(archive, as_json)
     if not as_json:
         say_collection(chosen)
@@ -103,6 +105,19 @@ def restore(
             "--copy", help="As a collection of its own, to be used beside the one it was made from."
         ),
     ] = False,
+    with_undo: Annotated[
+        bool,
+        typer.Option(
+            "--with-undo",
+            help="With the journals by which `imseek undo` brings back files that were put away.",
+        ),
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="You know who made the archive: the collection may be written to at once."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a collection from an archive, in a new or empty folder. Everything is checked first."""
@@ -111,11 +126,26 @@ def restore(
     new = library.locate(name, cwd=current_folder(), environ=os.environ)
     with stoppable("interrupted: nothing was restored") as (progress, stop):
         report = imseek.backup.restore(
-            _source(archive), new.path, new_identity=copy, progress=progress, stop=stop
+            _source(archive),
+            new.path,
+            new_identity=copy,
+            with_undo=with_undo,
+            trust=trust,
+            progress=progress,
+            stop=stop,
         )
     twins = [] if copy else _twins(report.uuid, new)
     same = "is the same collection" if len(twins) == 1 else "are the same collection"
     notes = [f"{', '.join(twins)} {same}: `imseek restore --copy` makes another one"] if twins else []
+    if report.journals_left_out and not copy:
+        left = count(report.journals_left_out, "undo journal")
+        notes.append(
+            f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
+        )
+    if not upkeep.is_trusted(new.path):
+        notes.append(
+            f"it is searched and not written to until `imseek collection trust {new.name}`, if you know who made it"
+        )
     if as_json:
         jsonout.print_json(_restored(report, new, notes))
         return
@@ -146,6 +176,7 @@ def _restored(report: RestoreReport, new: Named, notes: list[str]) -> dict[str, 
         "collection": {**jsonout.collection(new), "uuid": report.uuid},
         "backup": asdict(report.backup),
         "seconds": round(report.seconds, 3),
+        "journals_left_out": report.journals_left_out,
         "notes": notes,
     }
 

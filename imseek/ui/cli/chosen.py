@@ -10,8 +10,10 @@ from imseek.ui.cli.texts import current_folder
 
 
 def resolved(given: str | None, option: str = library.GIVEN) -> library.Resolved:
-    """From what was ``given`` with ``option``, the environment and the current folder. Raises as
-    :func:`imseek.library.resolve`, and UsageError where the current folder is gone."""
+    """The collection from what was ``given`` with ``option``, the environment and the current folder.
+
+    Raises as :func:`imseek.library.resolve`, and UsageError where the current folder is gone.
+    """
     return library.resolve(given, cwd=current_folder(), environ=os.environ, option=option)
 
 

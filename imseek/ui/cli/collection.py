@@ -140,6 +140,48 @@ def verify(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     return 0 if report.ok else 1
 
 
+@app.command(epilog=examples("imseek collection trust /srv/photos/.imseek", "imseek collection trust --list"))
+def trust(
+    collection: NameArgument = None,
+    listing: Annotated[bool, typer.Option("--list", help="List what you trust, and change nothing.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Trust it no more.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also where verify finds problems.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Say that you know who made a collection, so that it may be written to (docs/security.md).
+
+    What imseek makes on this machine is trusted already. Every file is checked first. Exits with 1 where one is not as
+    it should be.
+    """
+    from imseek import upkeep
+
+    if listing:
+        found = upkeep.trusted_collections()
+        if as_json:
+            jsonout.print_json({"trusted": [{"path": one.path, "uuid": one.uuid} for one in found]})
+        else:
+            print("\n".join(printable(one.path) for one in found) or "none yet")
+        return 0
+    chosen = _for_care(collection, quiet=as_json)
+    if forget:
+        upkeep.distrust(chosen.path)
+        report = None
+    else:
+        report = upkeep.trust(chosen.path, force=force)
+    problems = () if report is None else report.problems
+    trusted = upkeep.is_trusted(chosen.path)
+    if as_json:
+        body = {"collection": jsonout.collection(chosen), "trusted": trusted}
+        jsonout.print_json({**body, "problems": jsonout.problems(problems)})
+    else:
+        for problem in problems:
+            print(f"{problem.kind}  {printable(problem.file)}: {printable(problem.message)}")
+        print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
+        if problems and not trusted:
+            say("hint: ask whoever gave you this collection, or trust it all the same with --force")
+    return int(bool(problems) and not trusted)
+
+
 @app.command(epilog=examples("imseek collection repair holidays"))
 def repair(collection: NameArgument = None, as_json: JsonOption = False) -> int:
     """Mend a collection. Says what was taken from where and what is lost. Exits with 1 if problems remain."""

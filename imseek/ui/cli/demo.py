@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from imseek import library
+from imseek.home import home
 from imseek.ui.cli.texts import examples
 
 
@@ -25,4 +26,4 @@ def demo(
     """Index photographs and search them: those inside scikit-image and scikit-learn."""
     from imseek.ui import demo as job
 
-    return job.run(folder or library.home(os.environ) / library.DEMO_NAME, os.environ)
+    return job.run(folder or home(os.environ) / library.DEMO_NAME, os.environ)

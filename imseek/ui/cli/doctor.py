@@ -14,9 +14,9 @@ from typing import Literal
 import typer
 
 import imseek
-from imseek import library
 from imseek._version import __version__
 from imseek.errors import ImseekError, ReadOnlyError, UsageError
+from imseek.home import home
 from imseek.showing.words import printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import resolved
@@ -173,7 +173,7 @@ def _collection(given: str | None) -> Iterator[Check]:
     except UsageError as error:
         # Without a collection everything else may be fine; one that was asked for must be there.
         yield Check("collection", "warn" if given is None else "fail", str(error), error.hint)
-        yield from _storage(library.home(os.environ))
+        yield from _storage(home(os.environ))
         return
     try:
         with imseek.open(chosen.path) as opened:

@@ -16,11 +16,12 @@ from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.asking import FLAGS, Asking
 from imseek.ui.cli.building import bytes_of
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.flags import Group, with_groups
 from imseek.ui.cli.output import say, say_collection, stdout_bytes
 from imseek.ui.cli.progress import stoppable
 from imseek.ui.cli.runtime import runtime_flags
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek import Runtime
@@ -198,7 +199,7 @@ def export(
         raise UsageError("- goes to stdout, and that is the terminal", hint="name a file, or pipe it")
     listed = None if ids is None else _ids(ids)
     query = _query(asking, text or [], limit) if asked else None
-    chosen = library.resolve(collection, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(collection)
     if not as_json:
         say_collection(chosen)
     import imseek

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         IndexReport,
         MapReport,
         Place,
+        Problem,
         ReencodeReport,
         RepairReport,
         SearchResult,
@@ -260,11 +261,12 @@ def verified(report: VerifyReport) -> dict[str, Any]:
         "ok": report.ok,
         "files_checked": report.files_checked,
         "bytes_checked": report.bytes_checked,
-        "problems": [
-            {"kind": p.kind, "file": p.file, "message": p.message, "repairable": p.repairable}
-            for p in report.problems
-        ],
+        "problems": problems(report.problems),
     }
+
+
+def problems(found: Sequence[Problem]) -> list[dict[str, Any]]:
+    return [{"kind": p.kind, "file": p.file, "message": p.message, "repairable": p.repairable} for p in found]
 
 
 def repaired(report: RepairReport) -> dict[str, Any]:

@@ -6,8 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import printable
 from imseek.ui.cli.jsonout import SCHEMA
@@ -22,6 +25,9 @@ class Meant(Protocol):
     """A collection that a command means, and how that was decided."""
 
     @property
+    def path(self) -> Path | str: ...
+
+    @property
     def name(self) -> str: ...
 
     @property
@@ -29,7 +35,27 @@ class Meant(Protocol):
 
 
 def say_collection(chosen: Meant) -> None:
+    """Which collection is meant, and why; one that was found on the way up and is not trusted is named as such."""
     say(f"collection: {printable(chosen.name)} ({chosen.how})")
+    if chosen.how == library.NEAREST:
+        from imseek import upkeep
+
+        if not upkeep.is_trusted(chosen.path):
+            say(_untrusted(Path(chosen.path)))
+
+
+def _untrusted(path: Path) -> str:
+    owner = ""
+    with suppress(OSError, KeyError):
+        if (uid := path.stat().st_uid) != os.geteuid():
+            import pwd
+
+            owner = f" belongs to the user {pwd.getpwuid(uid).pw_name!r}, and"
+    where = printable(str(path))
+    return (
+        f"imseek: {where}{owner} was not made here: it is searched and not written to "
+        f"(`imseek collection trust {where}` if you know who made it)"
+    )
 
 
 def stdout_bytes() -> BinaryIO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,10 @@ from imseek import library
 from imseek.errors import UsageError
 from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
+from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say, say_collection
 from imseek.ui.cli.progress import StopSignals, progress_bar
-from imseek.ui.cli.texts import CollectionOption, JsonOption, current_folder, examples
+from imseek.ui.cli.texts import CollectionOption, JsonOption, examples
 
 if TYPE_CHECKING:
     from imseek.types.publish import PublishReport
@@ -51,7 +51,7 @@ def publish(
         raise UsageError("publish takes one collection and one address", hint="imseek publish photos.db")
     address = names[-1]
     wanted = names[0] if len(names) == 2 else collection
-    chosen = library.resolve(wanted, cwd=current_folder(), environ=os.environ)
+    chosen = resolved(wanted)
     if not as_json:
         say_collection(chosen)
     from imseek.publish import to_milvus

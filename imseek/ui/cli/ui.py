@@ -9,6 +9,7 @@ import typer
 
 from imseek import library
 from imseek.errors import MissingExtraError
+from imseek.home import make_home
 from imseek.ui.cli.chosen import resolved
 from imseek.ui.cli.output import say
 from imseek.ui.cli.runtime import with_runtime
@@ -71,7 +72,7 @@ def ui(
         chosen = resolved(collection, "as given")
         imseek.open(chosen.path).close()  # What cannot be opened is told now.
         given = library.Named(served_name(chosen), chosen.path)
-    token = os.environ.get(TOKEN_VARIABLE) or own_token(library.home(os.environ))
+    token = os.environ.get(TOKEN_VARIABLE) or own_token(make_home(os.environ))
 
     def ready(address: str, entrance: str, once: str) -> None:
         say(f"imseek is at {address} (Ctrl-C ends); this link logs in:")

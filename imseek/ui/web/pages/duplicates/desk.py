@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-from imseek import duplicates, library
+from imseek import duplicates
 from imseek.curate.acts.plans import Plan
 from imseek.curate.near.promising import LOOKS
 from imseek.data.current import read_current, read_identity
 from imseek.errors import ImseekError, UsageError
+from imseek.home import home
 from imseek.types import (
     Action,
     ApplyReport,
@@ -262,6 +263,6 @@ def desk(root: Path) -> Desk:
     with _lock:
         key = (str(root), uuid)
         if key not in _desks:
-            kept = library.home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
+            kept = home(os.environ) / "ui" / "duplicates" / f"{uuid}.json"
             _desks[key] = Desk(root, kept)
         return _desks[key]

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import streamlit as st
 
-from imseek import library
+from imseek import home as folders
 from imseek.errors import ImseekError
 from imseek.ui.web import asked, shell, uploads
 from imseek.ui.web.asked import Asked, Read
@@ -50,7 +50,7 @@ def before(page: str) -> str | None:
 
 
 def home() -> Path:
-    return library.home(os.environ)
+    return folders.home(os.environ)
 
 
 def store() -> Store:

@@ -1,0 +1,306 @@
+"""The records of a journal, a JSON object a line: what each may hold, checked here and nowhere else.
+
+A journal may come from anybody, with a collection or a backup. So a line either gives one of the records below, with
+every member of its type and in its range, or it is damaged.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
+
+from imseek.data.json_object import JsonObject, whole
+from imseek.data.layout import MAX_NUMBER
+from imseek.data.safe_path import check_absolute, check_parts
+from imseek.errors import FormatVersionError, UnsafePathError
+from imseek.types import Action
+
+FORMAT: Final = 1
+#: What has come of a file: it is not known yet, it is done, it was left alone; it is on its way back, it is back, it
+#: cannot be had any more.
+State: TypeAlias = Literal["meant", "done", "left", "returning", "undone", "gone"]
+#: States of files that are to be brought back, as far as is known.
+AWAY: Final = frozenset({"meant", "done", "returning"})
+
+_PATHS: Final = ("path", "full", "keeper", "to", "to_base")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+#: What the system's fields hold: stat(2), chown(2).
+_UINT32: Final = 2**32 - 1
+_UINT64: Final = 2**64 - 1
+_MODES: Final = 0o7777
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The first record: id of the journal, when it was begun, for which plan (its digest) and collection (its uuid).
+
+    ``adopted`` says that another user, or another machine, wrote what follows, and that this user agreed to it.
+    """
+
+    undo_id: str
+    created: str
+    plan: str
+    collection: str
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is meant to happen to one file, number ``n`` of the plan.
+
+    ``path`` is that within the source, ``full`` where that was; ``to`` is where it goes, below ``to_base``. Mode,
+    mtime, device, inode, owner (user, group) and extended attributes (only of what is replaced) are of the file before.
+    ``tags`` and ``columns`` are what the keeper gets, beside what it has; ``tag`` is what the image itself gets.
+    Raises UnsafePathError where a path has a part that is empty, ``.`` or ``..``, or a NUL byte, and where ``to``
+    does not lie below ``to_base``.
+    """
+
+    n: int
+    action: Action
+    image_id: int
+    source_id: int
+    path: bytes
+    full: bytes
+    content_hash: str
+    size: int
+    mode: int
+    mtime_ns: int
+    device: int
+    inode: int
+    owner: tuple[int, int]
+    attributes: Mapping[str, bytes] = field(default_factory=dict)
+    keeper_id: int | None = None
+    keeper: bytes = b""
+    to: bytes = b""
+    to_base: bytes = b""
+    tag: str = ""
+    tags: tuple[str, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path.startswith(b"/"):  # Of a list.
+            check_absolute(self.path)
+        elif self.path:  # Else the source is the file itself.
+            check_parts(self.path)
+        check_absolute(self.full)
+        for path in (self.keeper, self.to, self.to_base):
+            if path and path != b"/":  # The base of a source that is the whole disk.
+                check_absolute(path)
+        moves = self.action == "quarantine"
+        if moves != bool(self.to) or moves != bool(self.to_base):
+            raise UnsafePathError("only what goes to quarantine has a place there")
+        if moves and not self.to.startswith(self.to_base.rstrip(b"/") + b"/"):
+            raise UnsafePathError("the place in quarantine does not lie below its folder")
+
+    @property
+    def inner_to(self) -> bytes:
+        """The path of ``to`` below ``to_base``."""
+        return self.to[len(self.to_base.rstrip(b"/")) + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What came of file ``n``."""
+
+    n: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """Where the trash has put file ``n``. Raises UnsafePathError as :class:`Intent`."""
+
+    n: int
+    to: bytes
+
+    def __post_init__(self) -> None:
+        check_absolute(self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The inode of a copy of file ``n`` that was made on another disk, there or back."""
+
+    n: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """All of the plan has been gone through."""
+
+
+Record: TypeAlias = Begin | Intent | Note | Trashed | Copied | End
+
+
+def parse(document: Mapping[str, Any]) -> Record:
+    """The record that a line's object stands for; members that are not known are passed over.
+
+    Raises ValueError, which says what is wrong, and FormatVersionError for a journal of a later imseek.
+    """
+    of = JsonObject(document)
+    kind = of.text("do", choices=_PARSERS)
+    try:
+        return _PARSERS[kind](of)
+    except UnsafePathError as error:
+        raise ValueError(str(error)) from error
+
+
+def document(record: Record) -> dict[str, Any]:
+    """The object of a record, as :func:`parse` reads it."""
+    match record:
+        case Begin():
+            made = {"do": "begin", "format": FORMAT, "id": record.undo_id, "created": record.created}
+            adopted = {"adopted": True} if record.adopted else {}
+            return {**made, "plan": record.plan, "collection": record.collection, **adopted}
+        case Intent():
+            return {"do": "mean", **_members(record)}
+        case Note():
+            return {"do": "note", "n": record.n, "state": record.state}
+        case Trashed():
+            return {"do": "trashed", "n": record.n, "to": _coded(record.to)}
+        case Copied():
+            return {"do": "copied", "n": record.n, "inode": record.inode}
+        case End():
+            return {"do": "end"}
+
+
+def merge_intents(before: Intent | None, intent: Intent) -> Intent:
+    """An intent with what an earlier try, which was cut short, may have given to the same keeper."""
+    if before is None or before.keeper_id != intent.keeper_id:
+        return intent
+    tags = tuple(dict.fromkeys((*before.tags, *intent.tags)))
+    columns = {**before.columns, **intent.columns}
+    return replace(intent, tags=tags, columns=columns, tag=before.tag or intent.tag)
+
+
+def line(found: Mapping[str, Any]) -> bytes:
+    """An object as a line that :func:`read` can tell from one that was cut short, or has changed."""
+    return json.dumps({**found, "sum": _sum(found)}, sort_keys=True).encode() + b"\n"
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """The object of a line. Raises ValueError where it is not as it was written."""
+    try:
+        found = json.loads(data)
+        stated = found.pop("sum")
+        sound = stated == _sum(found)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise ValueError("it was cut short, or has changed")
+    whole: dict[str, Any] = found
+    return whole
+
+
+def _sum(found: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _begin(of: JsonObject) -> Begin:
+    if of.whole("format", least=1) > FORMAT:
+        raise FormatVersionError("the journal was written by a later imseek", hint="update imseek")
+    adopted = "adopted" in of and of.truth("adopted")
+    return Begin(of.text("id"), of.text("created"), of.text("plan"), of.text("collection"), adopted)
+
+
+def _intent(of: JsonObject) -> Intent:
+    return Intent(
+        n=_number(of),
+        action=cast(Action, of.text("action", choices=get_args(Action))),
+        image_id=of.whole("image_id"),
+        source_id=of.whole("source_id"),
+        content_hash=of.text("content_hash", pattern=_SHA256),
+        size=of.whole("size"),
+        mode=of.whole("mode", most=_MODES),
+        mtime_ns=of.whole("mtime_ns", least=-MAX_NUMBER),
+        device=of.whole("device", most=_UINT64),
+        inode=of.whole("inode", most=_UINT64),
+        owner=_owner(of),
+        attributes=_attributes(of),
+        keeper_id=None if of.get("keeper_id") is None else of.whole("keeper_id"),
+        tag=of.text("tag"),
+        tags=_tags(of),
+        columns=_columns(of),
+        **{name: _bytes(of.text(name), name) for name in _PATHS},
+    )
+
+
+def _note(of: JsonObject) -> Note:
+    return Note(_number(of), cast(State, of.text("state", choices=get_args(State))))
+
+
+def _number(of: JsonObject) -> int:
+    return of.whole("n", most=_UINT32)
+
+
+def _bytes(coded: object, name: str) -> bytes:
+    """What base64 text stands for; ``name`` says whose it is."""
+    if isinstance(coded, str):
+        with suppress(ValueError):
+            return base64.b64decode(coded, validate=True)
+    raise ValueError(f"{name} is not base64")
+
+
+def _owner(of: JsonObject) -> tuple[int, int]:
+    match of.items("owner"):
+        case [user, group]:
+            return whole(user, "owner", most=_UINT32), whole(group, "owner", most=_UINT32)
+    raise ValueError("owner must be the numbers of a user and a group")
+
+
+def _attributes(of: JsonObject) -> dict[str, bytes]:
+    values = of.object("attributes")
+    return {name: _bytes(values.get(name), f"attribute {name}") for name in values}
+
+
+def _tags(of: JsonObject) -> tuple[str, ...]:
+    tags = of.items("tags")
+    if not all(isinstance(tag, str) for tag in tags):
+        raise ValueError("tags must be texts")
+    return tuple(tags)
+
+
+def _columns(of: JsonObject) -> dict[str, Any]:
+    """What a derived column can hold: texts, truth values, and numbers, whole ones of 64 bits."""
+    values = of.object("columns")
+    columns = {name: values.get(name) for name in values}
+    for name, value in columns.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            whole(value, f"column {name}", least=-MAX_NUMBER)
+        elif not isinstance(value, str | float | bool | None):
+            raise ValueError(f"column {name} holds what no column can")
+    return columns
+
+
+_PARSERS: Final[Mapping[str, Callable[[JsonObject], Record]]] = {
+    "begin": _begin,
+    "mean": _intent,
+    "note": _note,
+    "trashed": lambda of: Trashed(_number(of), _bytes(of.text("to"), "to")),
+    "copied": lambda of: Copied(_number(of), of.whole("inode", most=_UINT64)),
+    "end": lambda of: End(),
+}
+
+
+def _members(intent: Intent) -> dict[str, Any]:
+    made = {name: getattr(intent, name) for name in Intent.__slots__}
+    made |= {name: _coded(made[name]) for name in _PATHS}
+    made["attributes"] = {name: _coded(value) for name, value in intent.attributes.items()}
+    return {
+        **made,
+        "owner": list(intent.owner),
+        "tags": list(intent.tags),
+        "columns": dict(intent.columns),
+        "shown": intent.full.decode("utf-8", "backslashreplace"),
+    }
+
+
+def _coded(path: bytes) -> str:
+    return base64.b64encode(path).decode("ascii")

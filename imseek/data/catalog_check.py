@@ -1,0 +1,231 @@
+"""Check what a catalog says of files, spaces and runs, before a writer relies on it.
+
+A catalog that somebody else made may name any file, as one that is to be unlinked, or hold text where a number belongs.
+The writer, ``verify`` and a restore ask the same of it: every row of its small tables has values of the right types and
+ranges, and every path is one that the layout makes, for the very shard, space or name that its row states. The tables
+with a row for each image are compared by :func:`find_wrong_type`, which reads all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
+
+from imseek.data import layout
+from imseek.data.current import FINGERPRINT, MAX_DIM
+from imseek.data.json_object import JsonObject
+from imseek.errors import CorruptCollectionError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: Gives the rows of a table, each with its values by column.
+Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_KIND: Final = re.compile(r"[a-z_-]{1,40}")
+
+#: By table, the columns whose values have another type in some row: the SQL that is true of a wrong row.
+_WRONG: Final[Mapping[str, str]] = {
+    "images": "typeof(image_id) <> 'integer' OR typeof(content_hash) <> 'blob' OR length(content_hash) <> 32 "
+    "OR typeof(shard_id) NOT IN ('integer', 'null') OR state NOT IN ('live', 'suspended', 'quarantined') "
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer' OR image_id < 0",
+    "places": "typeof(place_id) <> 'integer' OR typeof(image_id) <> 'integer' OR typeof(source_id) <> 'integer' "
+    "OR typeof(path) <> 'blob' OR typeof(size) <> 'integer' OR typeof(mtime_ns) <> 'integer' "
+    "OR typeof(ctime_ns) <> 'integer' OR typeof(inode) <> 'integer' OR typeof(checked_ns) <> 'integer' "
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
+    "failures": "typeof(source_id) <> 'integer' OR typeof(path) <> 'blob' OR typeof(reason) <> 'text' "
+    "OR typeof(message) <> 'text' OR typeof(size) <> 'integer' OR typeof(mtime_ns) <> 'integer' "
+    "OR typeof(ctime_ns) <> 'integer' OR typeof(inode) <> 'integer' OR typeof(checked_ns) <> 'integer' "
+    "OR typeof(run_id) <> 'integer'",
+    "containers": "typeof(source_id) <> 'integer' OR typeof(path) <> 'blob' OR typeof(size) <> 'integer' "
+    "OR typeof(mtime_ns) <> 'integer' OR typeof(ctime_ns) <> 'integer' OR typeof(inode) <> 'integer' "
+    "OR typeof(checked_ns) <> 'integer'",
+    "tags": "typeof(image_id) <> 'integer' OR typeof(tag) <> 'text' OR typeof(provenance) <> 'text' "
+    "OR typeof(born) <> 'integer' OR typeof(died) <> 'integer'",
+    "judgements": "typeof(hash_a) <> 'blob' OR typeof(hash_b) <> 'blob' OR typeof(verdict) <> 'text' "
+    "OR typeof(provenance) <> 'text' OR typeof(decided_at) <> 'text'",
+}
+
+
+def check_catalog(connection: Connection, root: Path) -> None:
+    """Raise CorruptCollectionError where :func:`find_fault` finds something in the catalog of a writer."""
+
+    def rows(table: str) -> Iterator[Mapping[str, Any]]:
+        for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608 - names of ours
+            yield dict(row)
+
+    if (fault := find_fault(rows)) is not None:
+        raise CorruptCollectionError(
+            f"the catalog of {root}: {fault}", hint=f"imseek collection repair {root}"
+        )
+
+
+def rows_of(connection: sqlite3.Connection) -> Rows:
+    """The rows of the tables of a catalog in SQLite."""
+
+    def rows(table: str) -> Iterable[Mapping[str, Any]]:
+        cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
+
+    return rows
+
+
+def find_fault(rows: Rows) -> str | None:
+    """What is wrong with the small tables of a catalog, for people; None where nothing is."""
+    for table, check in _CHECKS.items():
+        for row in rows(table):
+            try:
+                check(JsonObject(row))
+            except (ValueError, TypeError) as error:
+                return f"its table {table!r} has a row that imseek does not write: {error}"
+    names = {row["name"] for row in rows("meta")}
+    missing = sorted(_META.keys() - names)
+    return f"its table 'meta' has no {missing[0]!r}" if missing else None
+
+
+def find_wrong_type(connection: sqlite3.Connection) -> str | None:
+    """What is wrong with the tables that have a row for each image, place or tag, in SQLite; None where nothing is.
+
+    It reads all of them.
+    """
+    for table, wrong in _WRONG.items():
+        query = f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1"  # noqa: S608 - of ours
+        if connection.execute(query).fetchone() is not None:
+            return f"its table {table!r} has a row that imseek does not write: a value of another type"
+    return None
+
+
+def _meta(row: JsonObject) -> None:
+    name, value = row.text("name"), row.text("value")
+    if (check := _META.get(name)) is not None:
+        check(value)
+
+
+def _decimal(value: str) -> None:
+    if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < layout.MAX_NUMBER):
+        raise ValueError(f"{value[:40]!r} is no number of a generation or an id")
+
+
+def _time(value: str) -> None:
+    JsonObject({"time": value}).time("time")
+
+
+def _places(value: str) -> None:
+    JsonObject({"places": value}).text("places", choices=("absolute", "relative"))
+
+
+_META: Final[Mapping[str, Callable[[str], object]]] = {
+    "uuid": UUID,
+    "created": _time,
+    "committed": _time,
+    "places": _places,
+    "generation": _decimal,
+    "next_image_id": _decimal,
+    "next_shard_id": _decimal,
+}
+
+
+def _life(row: JsonObject) -> None:
+    """The generations that a row is of."""
+    row.whole("born")
+    row.whole("died", most=layout.MAX_NUMBER - 1)
+
+
+def _file(row: JsonObject) -> None:
+    path = row.text("path")
+    listed = layout.parse(path)
+    if listed is None:
+        raise ValueError(f"{path[:200]!r} is no file of a collection")
+    # Parts and snapshots belong to no shard, and only sets of columns and models have names.
+    shard = listed.shard_id if listed.kind in ("metadata", "ids", "vectors", "dead", "column") else None
+    name = listed.name if listed.kind in ("column", "model") else None
+    stated = (row.text("kind"), row.optional_whole("shard_id"), row.optional_whole("space_id"))
+    if stated != (listed.kind, shard, listed.space_id) or (name is not None and row.text("name") != name):
+        raise ValueError(f"{path[:200]!r} is not the file that its row says")
+    row.whole("row_count")
+    row.whole("size")
+    row.text("sha256", pattern=_SHA256)
+    _life(row)
+    if "retired_at" in row:
+        row.number("retired_at")
+
+
+def _snapshot(row: JsonObject) -> None:
+    folder = row.text("folder")
+    listed = layout.parse_snapshot_folder(folder)
+    if listed is None or listed.space_id != row.whole("space_id"):
+        raise ValueError(f"{folder[:200]!r} is no folder of an index of its space")
+    row.whole("snapshot_id")
+    _life(row)
+
+
+def _shard(row: JsonObject) -> None:
+    row.whole("shard_id")
+    row.whole("row_count")
+    _life(row)
+
+
+def _space(row: JsonObject) -> None:
+    row.whole("space_id")
+    row.text("encoder")
+    row.text("fingerprint", pattern=FINGERPRINT)
+    row.whole("dim", least=1, most=MAX_DIM)
+    row.text("modality", choices=("image", "text"))
+    row.text("quality")
+    row.whole("is_current", most=1)
+    if "position" in row:  # Catalogs of the first version have none.
+        row.whole("position")
+    for name in ("revision", "adapter", "note"):
+        if name in row:
+            row.text(name)
+    if "logit_scale" in row:
+        row.number("logit_scale")
+    for name in ("preprocessing", "facts"):
+        _object(row.text(name))
+    _life(row)
+
+
+def _source(row: JsonObject) -> None:
+    row.whole("source_id")
+    row.text("kind", pattern=_KIND)
+    if not isinstance(row.get("root"), bytes | memoryview) or b"\0" in bytes(row.get("root")):
+        raise ValueError("root is no path")
+    row.whole("relative", most=1)
+    _object(row.text("options"))
+    _life(row)
+
+
+def _run(row: JsonObject) -> None:
+    for name in ("run_id", "pid"):
+        row.whole(name)
+    for name in ("kind", "host", "boot_id", "started_at", "state"):
+        row.text(name)
+    for name in ("ids", "shards"):
+        row.whole(f"{name}_to", least=row.whole(f"{name}_from"))
+    for name in ("detail", "progress") if "progress" in row else ("detail",):
+        _object(row.text(name))
+
+
+def _object(text: str) -> None:
+    try:
+        JsonObject(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("brackets in brackets") from error
+
+
+_CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
+    "meta": _meta,
+    "files": _file,
+    "snapshots": _snapshot,
+    "shards": _shard,
+    "spaces": _space,
+    "sources": _source,
+    "runs": _run,
+}

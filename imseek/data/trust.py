@@ -1,0 +1,135 @@
+"""Which collections a user trusts, kept in the user's home.
+
+A collection may come from somebody else: in an archive, on a shared disk, in a folder above the current one. It is safe
+to search, and refused or ignored is whatever it asks for beyond that. To write to it, to load its FAISS index (code in
+C++ that believes what a file says), to take weights from where it says or its catalog from a server, the user has to
+say once that it is trusted. What imseek makes on this machine is trusted from the start. A record binds the path to the
+collection's uuid: another collection that is put in its place is not trusted.
+
+``<home>/trusted/<digest of the path>.json`` is one record, so that no two processes write the same file. Folders below
+which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, separated as in ``PATH``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from imseek.data.current import read_identity
+from imseek.data.json_object import JsonObject
+from imseek.data.system_errors import explained
+from imseek.data.user_home import private_file, read_private, write_private
+from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedCollectionError
+from imseek.home import home, make_home
+
+FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
+_RECORDS: Final = "trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRecord:
+    """A collection that is trusted: where it lies, without links, and its uuid."""
+
+    path: str
+    uuid: str
+
+
+def is_trusted(root: Path) -> bool:
+    """Whether the user trusts the collection at ``root``.
+
+    Where its identity is damaged, the record of its path decides: a repair must be possible. Raises
+    CollectionNotFoundError, FormatVersionError.
+    """
+    real = os.path.realpath(root)
+    if _is_below_trusted(real):
+        return True
+    _begin()
+    record = _read(_record_file(real))
+    try:
+        uuid = read_identity(root).uuid
+    except CorruptCollectionError:
+        return record is not None
+    return record == TrustRecord(real, uuid)
+
+
+def trust(root: Path) -> TrustRecord:
+    """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
+    record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+    _write(record)
+    return record
+
+
+def _write(record: TrustRecord) -> None:
+    with explained(private_file(_RECORDS)):
+        make_home(os.environ)
+        private_file(_RECORDS).mkdir(0o700, exist_ok=True)
+    write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
+
+
+def move_record(root: Path, new: Path) -> None:
+    """Trust a collection that was moved from ``root`` to ``new`` if it was trusted before. Raises StorageError."""
+    before = _read(_record_file(os.path.realpath(root)))
+    distrust(root)
+    if before is not None:
+        _write(TrustRecord(os.path.realpath(new), before.uuid))
+
+
+def distrust(root: Path) -> None:
+    """Forget that the collection at ``root`` was trusted; it need not be there any more. Raises StorageError."""
+    with explained(root), suppress(FileNotFoundError):
+        os.unlink(private_file(_record_file(os.path.realpath(root))))
+
+
+def check_trusted(root: Path, what: str) -> None:
+    """Raise UntrustedCollectionError where the user does not trust a collection; ``what`` names what is refused, as in
+    "writing to it". Raises as ``read_identity``."""
+    if not is_trusted(root):
+        raise UntrustedCollectionError(
+            f"{root} was not made here, and you have not said that you trust it: {what} is refused",
+            root=str(root),
+            hint=f"if you know who made it: imseek collection trust {root}",
+        )
+
+
+def trusted_collections() -> tuple[TrustRecord, ...]:
+    """All records, by path."""
+    with suppress(OSError):
+        names = [path.name for path in private_file(_RECORDS).iterdir() if path.suffix == ".json"]
+        found = [_read(f"{_RECORDS}/{name}") for name in names]
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.path))
+    return ()
+
+
+def _begin() -> None:
+    """Where there are no records yet, trust the named collections: earlier versions made them and kept none."""
+    mine = home(os.environ)
+    if (mine / _RECORDS).exists() or not mine.is_dir():
+        return
+    with suppress(OSError, StorageError):
+        (make_home(os.environ) / _RECORDS).mkdir(0o700)
+        for folder in sorted((mine / "collections").iterdir()):
+            with suppress(ImseekError):
+                if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
+                    trust(folder)
+
+
+def _is_below_trusted(real: str) -> bool:
+    folders = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
+    return any(Path(real).is_relative_to(os.path.realpath(folder)) for folder in folders if folder)
+
+
+def _record_file(real: str) -> str:
+    return f"{_RECORDS}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+
+
+def _read(name: str) -> TrustRecord | None:
+    try:
+        found = JsonObject(json.loads(read_private(name) or b""), ("path", "uuid"))
+        return TrustRecord(found.text("path"), found.text("uuid"))
+    except (StorageError, ValueError):
+        return None

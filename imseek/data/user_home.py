@@ -1,0 +1,78 @@
+"""Private files in imseek's home: keys, and what the user has allowed.
+
+A collection may come from anybody; the home is where imseek remembers what this user has decided. So nothing that is
+read from a collection, an archive or a plan ever names a file there.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import methodcaller
+from pathlib import Path
+from typing import Final
+
+from imseek.data import durable
+from imseek.data.safe_path import READING
+from imseek.data.system_errors import explained
+from imseek.errors import StorageError
+from imseek.home import home, make_home
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_MAX_BYTES: Final = 1 << 24
+
+
+def private_file(name: str) -> Path:
+    """Path of the private file called ``name`` in the home of this process's environment."""
+    return home(os.environ) / name
+
+
+def read_private(name: str) -> bytes | None:
+    """Read a private file; None where there is none. Takes it away from other users where its mode gives it to them.
+
+    Raises StorageError for what is no regular file, is larger than 16 MiB, or cannot be read.
+    """
+    path = private_file(name)
+    with explained(path):
+        try:
+            fd = os.open(path, READING)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_BYTES:
+                raise StorageError(f"{path} is no file of imseek's", hint="move it away")
+            if info.st_mode & _OTHERS:
+                os.fchmod(fd, 0o600)
+            return file.read(_MAX_BYTES)
+
+
+def write_private(name: str, data: bytes) -> None:
+    """Replace a private file atomically and durably, with mode 0600. Raises StorageError."""
+    path = private_file(name)
+    with explained(path):
+        make_home(os.environ)
+    staged = path.with_name(f".{name}.{os.getpid()}")
+    with explained(path):
+        fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.close(fd)
+    durable.stage(staged, methodcaller("write", data))
+    durable.publish([(staged, path)])
+
+
+@contextmanager
+def hold_lock(name: str) -> Iterator[None]:
+    """Hold the lock of a private file that is read, changed and written again. Raises StorageError."""
+    from filelock import FileLock
+
+    path = private_file(name)
+    with explained(path):
+        make_home(os.environ)
+        lock = FileLock(path.with_name(f".{name}.lock"), mode=0o600)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

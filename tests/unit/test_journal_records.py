@@ -1,0 +1,391 @@
+"""The lines of undo journals, read as if a stranger had written them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acting import foreign
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imseek.curate.acts import journal as journals
+from imseek.curate.acts import records, signature
+from imseek.curate.acts.records import Begin, Copied, End, Intent, Note, Trashed
+from imseek.curate.acts.signature import Signer
+from imseek.data import layout
+from imseek.errors import FormatVersionError, StorageError, UnsafePathError, UsageError
+
+INTENT = foreign.intent(Path("/photos"), "album/a.png", Path("/photos/q/album/a.png"), Path("/photos/q"))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with nothing of a collection but its identity."""
+    from imseek.data.current import Identity, write_identity
+
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "collection"
+    (folder / "staging").mkdir(parents=True)
+    write_identity(folder, Identity("0190", "2026-01-01T00:00:00+00:00"), folder / "staging")
+    return folder
+
+
+def changed(record: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {**record, **members}
+
+
+def test_what_is_written_is_read_again() -> None:
+    found = records.parse(INTENT)
+    assert isinstance(found, Intent)
+    assert (found.path, found.full, found.inner_to) == (
+        b"album/a.png",
+        b"/photos/album/a.png",
+        b"album/a.png",
+    )
+    for record in (
+        Begin("20260101-000000-abcdef", "2026", "0" * 64, "uuid", adopted=True),
+        found,
+        Note(3, "gone"),
+        Trashed(3, b"/home/me/Trash/files/a.png"),
+        Copied(3, 2**64 - 1),
+        End(),
+    ):
+        line = records.line(records.document(record))
+        assert records.parse(records.read(line)) == record
+
+
+@pytest.mark.parametrize("member", ["path", "full", "keeper", "to", "to_base"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/photos/../etc/passwd", "../a", "a/../../b", "./a", "a//b", "a/", "//", "/a/", "//a", "a\0b", "/a\0", "..",
+        ".", "/photos/./a", "/..",
+    ],
+)  # fmt: skip
+def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
+    with pytest.raises(ValueError, match=r"no path below a folder|not an absolute path|does not lie below"):
+        records.parse(changed(INTENT, **{member: foreign.b64(path)}))
+    ours = records.parse(INTENT)
+    assert isinstance(ours, Intent)
+    values = {name: getattr(ours, name) for name in Intent.__slots__}
+    with pytest.raises(UnsafePathError):
+        Intent(**{**values, member: os.fsencode(path)})
+
+
+def test_a_source_may_be_the_whole_disk() -> None:
+    found = records.parse(
+        changed(INTENT, to=foreign.b64("/.imseek-quarantine/a.png"), to_base=foreign.b64("/"))
+    )
+    assert isinstance(found, Intent)
+    assert found.inner_to == b".imseek-quarantine/a.png"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"full": foreign.b64("photos/a.png")},
+        {"keeper": foreign.b64("a.png")},
+        {"to": foreign.b64("/elsewhere/a.png")},
+        {"to": foreign.b64("/photos/quarantine-of-another/a.png")},
+        {"to": "", "to_base": ""},
+        {"action": "trash"},
+        {"to": foreign.b64("/photos/q")},
+    ],
+)
+def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"absolute path|does not lie below|has a place there"):
+        records.parse(changed(INTENT, **members))
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"do": "delete"}, "do cannot be 'delete'"),
+        ({"do": 1}, "do is no text"),
+        ({"action": "delete"}, "action cannot be 'delete'"),
+        ({"action": ["quarantine"]}, "action is no text"),
+        ({"n": -1}, "n is out of range"),
+        ({"n": "0"}, "n is (no|out of)"),
+        ({"n": True}, "n is (no|out of)"),
+        ({"n": 0.0}, "n is (no|out of)"),
+        ({"n": 10**30}, "n is (no|out of)"),
+        ({"image_id": -1}, "image_id is (no|out of)"),
+        ({"image_id": 2**63}, "image_id is (no|out of)"),
+        ({"source_id": None}, "source_id is (no|out of)"),
+        ({"size": "1"}, "size is (no|out of)"),
+        ({"mode": -1}, "mode is (no|out of)"),
+        ({"mode": 0o10000}, "mode is (no|out of)"),
+        ({"mtime_ns": 2**63}, "mtime_ns is (no|out of)"),
+        ({"mtime_ns": float("nan")}, "mtime_ns is (no|out of)"),
+        ({"inode": 2**64}, "inode is (no|out of)"),
+        ({"device": [1]}, "device is (no|out of)"),
+        ({"owner": [0]}, "owner must be"),
+        ({"owner": [0, "0"]}, "owner is no whole"),
+        ({"owner": [0, -1]}, "owner is out of"),
+        ({"owner": {"0": 0}}, "owner is no list"),
+        ({"attributes": []}, "attributes: not a JSON object"),
+        ({"attributes": {"user.a": 1}}, "attribute user.a is not base64"),
+        ({"attributes": {"user.a": "!"}}, "attribute user.a is not base64"),
+        ({"keeper_id": "1"}, "keeper_id is (no|out of)"),
+        ({"path": "!"}, "path is not base64"),
+        ({"path": None}, "path is no text"),
+        ({"content_hash": "0" * 63}, "content_hash cannot be"),
+        ({"content_hash": "Z" * 64}, "content_hash cannot be"),
+        ({"tag": 1}, "tag is no text"),
+        ({"tags": "abc"}, "tags is no list"),
+        ({"tags": [1]}, "tags must be texts"),
+        ({"columns": {"rating": [1]}}, "column rating holds"),
+        ({"columns": {"rating": 2**63}}, "column rating is out of range"),
+        ({"columns": 1}, "columns: not a JSON object"),
+    ],
+)
+def test_every_member_has_its_type_and_range(members: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        records.parse(changed(INTENT, **members))
+
+
+@pytest.mark.parametrize("member", [name for name in INTENT if name != "shown"])
+def test_no_member_may_be_missing(member: str) -> None:
+    with pytest.raises(ValueError, match="is missing"):
+        records.parse({name: value for name, value in INTENT.items() if name != member})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"do": "note", "n": 0, "state": "deleted"},
+        {"do": "note", "n": 0},
+        {"do": "trashed", "n": 0, "to": foreign.b64("files/a.png")},
+        {"do": "trashed", "n": 0, "to": foreign.b64("/trash/files/../../a.png")},
+        {"do": "copied", "n": 0, "inode": -1},
+        {"do": "begin", "format": 0, "id": "a", "created": "b", "plan": "c", "collection": "d"},
+        {"do": "begin", "format": "1", "id": "a", "created": "b", "plan": "c", "collection": "d"},
+        {"do": "begin", "format": 1, "id": "a", "created": "b", "plan": "c", "collection": "d", "adopted": 1},
+        {},
+    ],
+)
+def test_other_records_are_checked_as_strictly(record: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"missing|no text|cannot be|out of range|no whole number|absolute path|no path below|neither true",
+    ):
+        records.parse(record)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(set(INTENT) - {"shown", "do"})), JSON)
+def test_a_lie_in_any_member_is_a_record_or_an_error_of_ours(member: str, value: Any) -> None:
+    try:
+        found = records.parse(changed(INTENT, **{member: value}))
+    except ValueError:
+        return
+    assert isinstance(found, Intent)
+    assert records.parse(records.document(found)) == found
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_line_are_told(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"cut short"):
+        records.read(data)
+
+
+def test_lines_of_a_parser_that_can_be_exhausted_are_told() -> None:
+    for data in (
+        b"[" * 100_000,
+        b'{"n":' * 100_000,
+        b"1" * 100_000,
+        b'{"sum":"x","n":' + b"9" * 100_000 + b"}",
+    ):
+        with pytest.raises(ValueError, match=r"cut short"):
+            records.read(data)
+
+
+def test_a_journal_of_a_later_imseek_says_so(root: Path) -> None:
+    file = foreign.write(root, [foreign.begun(root, format=2)])
+    with pytest.raises(FormatVersionError, match=file.name):
+        journals.journals(root)
+
+
+# -- whose it is --------------------------------------------------------------------------------------------
+
+
+def own(root: Path) -> journals.Journal:
+    made = journals.begin(root, root / "staging", "0" * 64)
+    found = records.parse(INTENT)
+    assert isinstance(found, Intent)
+    made.intend([found])
+    made.note({0: "done"})
+    return made
+
+
+def read(root: Path) -> journals.Journal:
+    (found,) = journals.journals(root)
+    return found
+
+
+def test_the_key_lies_in_the_home_for_its_user_only(root: Path, tmp_path: Path) -> None:
+    assert signature.load_key() is None
+    own(root)
+    key = tmp_path / "home" / signature.KEY_FILE
+    assert (key.stat().st_mode & 0o7777, len(key.read_bytes())) == (0o600, 32)
+    assert key.parent.stat().st_mode & 0o7777 == 0o700
+    assert key.read_bytes() not in read(root).file.read_bytes()
+    key.chmod(0o644)
+    assert read(root).is_signed
+    assert key.stat().st_mode & 0o7777 == 0o600
+
+
+def test_what_this_user_wrote_is_known(root: Path) -> None:
+    made = own(root)
+    found = read(root)
+    assert found.is_signed
+    assert (found.intents, found.states, found.begin) == (made.intents, made.states, made.begin)
+    assert found.info().notes == ()
+
+
+def test_without_the_key_it_is_somebody_elses(root: Path, tmp_path: Path) -> None:
+    own(root)
+    (tmp_path / "home" / signature.KEY_FILE).unlink()
+    assert not read(root).is_signed
+    assert "asks first" in read(root).info().notes[0]
+    own(root)  # With a new key, which the old lines are not signed by.
+    assert sorted(one.is_signed for one in journals.journals(root)) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "unsigned line",
+        "other member",
+        "of another journal",
+        "of another collection",
+        "signature of another line",
+    ],
+)
+def test_one_line_of_somebody_else_makes_it_somebody_elses(root: Path, lie: str) -> None:
+    made = own(root)
+    lines = made.file.read_bytes().splitlines()
+    signed = json.loads(lines[1])
+    del signed["sum"]
+    match lie:
+        case "unsigned line":
+            added = {"do": "note", "n": 0, "state": "done"}
+        case "other member":
+            added = {**signed, "full": foreign.b64("/home/me/.config/autostart/a.desktop")}
+        case "of another journal":
+            other = Signer(signature.make_key(), "0190", "20260101-000000-000000")
+            added = other.sign({"do": "note", "n": 0, "state": "done"})
+        case "of another collection":
+            other = Signer(signature.make_key(), "0191", made.undo_id)
+            added = other.sign({"do": "note", "n": 0, "state": "done"})
+        case _:
+            added = {"do": "note", "n": 0, "state": "done", "mac": signed["mac"]}
+    made.file.write_bytes(made.file.read_bytes() + foreign.sealed(added))
+    found = read(root)
+    assert (found.is_signed, found.damaged) == (False, [])
+
+
+def test_a_damaged_line_is_told_and_changes_nobodys_mind(root: Path) -> None:
+    made = own(root)
+    with made.file.open("ab") as file:
+        file.write(foreign.sealed({**INTENT, "n": 1, "mode": -1}) + b"{}\n" + b"half a li")
+    found = read(root)
+    assert found.is_signed
+    assert set(found.intents) == {0}
+    (note,) = found.info().notes
+    assert note == (
+        f"2 lines of {made.file} could not be read (line 4: mode is out of range; "
+        "line 5: it was cut short, or has changed)"
+    )
+
+
+def test_what_the_user_agreed_to_is_the_users_own(root: Path) -> None:
+    file = foreign.write(root, [INTENT, {"do": "copied", "n": 0, "inode": 7}])
+    with file.open("ab") as out:
+        out.write(b"damaged\n")
+    found = read(root)
+    assert not found.is_signed
+    found.adopt(root / "staging")
+    again = read(root)
+    assert again.is_signed
+    assert again.begin.adopted
+    assert (again.intents, again.states, again.copies) == (found.intents, found.states, {0: {7}})
+    assert [one.data for one in again.damaged] == [b"damaged"], "nothing is lost that might tell of a file"
+
+
+# -- the file -----------------------------------------------------------------------------------------------
+
+
+def test_a_hole_without_end_is_not_read(root: Path) -> None:
+    file = foreign.write(root, [INTENT])
+    with file.open("r+b") as out:
+        out.truncate(2**40)
+    found = read(root)
+    assert (found.is_whole, found.is_signed) == (False, False)
+    assert found.info().notes == (f"{file} was not read to its end: it is too damaged",)
+
+
+def test_of_a_million_damaged_lines_some_are_read(root: Path) -> None:
+    file = foreign.write(root, [INTENT])
+    with file.open("ab") as out:
+        out.write(b"x\n" * 1_000_000)
+    found = read(root)
+    assert (found.is_whole, len(found.damaged)) == (False, 10_000)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "device"])
+def test_only_a_regular_file_is_a_journal(root: Path, tmp_path: Path, kind: str) -> None:
+    file = foreign.write(root, [INTENT])
+    file.rename(tmp_path / "elsewhere")
+    match kind:
+        case "link":
+            file.symlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case _:
+            file.mkdir()
+    with pytest.raises(StorageError, match=file.name):
+        journals.journals(root)
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_the_folder_of_journals_is_a_folder(root: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    undo = root / layout.UNDO
+    if kind == "link":
+        undo.symlink_to(tmp_path / "elsewhere")
+    else:
+        undo.write_text("")
+    with pytest.raises(UnsafePathError, match="journals lie in a folder"):
+        journals.journals(root)
+    with pytest.raises(UnsafePathError):
+        journals.begin(root, root / "staging", "0" * 64)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("undo_id", ["20269999-999999-ffffff", "99991231-235959-ffffff"])
+def test_no_journal_follows_one_of_the_end_of_time(root: Path, undo_id: str) -> None:
+    foreign.write(root, [INTENT], undo_id)
+    with pytest.raises(StorageError, match="end of time"):
+        journals.begin(root, root / "staging", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "undo_id", ["../../secrets", "20260101-000000-ABCDEF", "", "20260101-000000-abcdef/../x"]
+)
+def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
+    foreign.write(root, [INTENT])
+    with pytest.raises(UsageError, match="nothing on record"):
+        journals.find(root, undo_id)
