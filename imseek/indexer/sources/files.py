@@ -14,6 +14,7 @@ from imseek.data.file_stat import FileStat
 from imseek.data.safe_path import SafePath
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Content, Found
+from imseek.indexer.sources.filters import looks_like_picture
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
 from imseek.types import SkipReason
@@ -126,6 +127,25 @@ def read_file(fd: int) -> Content:
     return Content(data, file_stat(after, checked_ns))
 
 
+def check_named(full: bytes, folder: bytes) -> None:
+    """Raise MediaError for a file outside of ``folder`` whose name is not that of a picture.
+
+    A table that a stranger made may name any file. Pictures are what it is for; a key or a password is not even opened.
+    """
+    if looks_like_picture(full) and not os.path.islink(full):
+        return
+    real = os.path.realpath(full)
+    if not looks_like_picture(real) and not _is_below(real, folder):
+        raise MediaError(
+            SkipReason.NOT_AN_IMAGE,
+            "outside of the table's folder, only files that are named like pictures are read",
+        )
+
+
+def _is_below(real: bytes, folder: bytes) -> bool:
+    return real.startswith(os.path.join(os.path.realpath(folder), b""))
+
+
 def with_texts(picture: Content, full: bytes) -> Content:
     """A picture with what lies beside its file: ``a.txt`` and ``a.json`` for ``a.jpg``."""
     beside = read_sidecar(read_beside(full, b".txt", MAX_BYTES), read_beside(full, b".json", MAX_BYTES))
@@ -138,10 +158,14 @@ def open_binary(path: bytes) -> BinaryIO:
 
 
 def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
-    """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``."""
+    """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``.
+
+    What it says is kept with the picture. So a link is followed only to a file that lies where the link or the picture
+    itself does, as in a cache of the model hub, and not to a letter somewhere else.
+    """
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
         try:
-            fd = os.open(name, _FOLLOWING)
+            fd = os.open(_beside(name, picture), _FOLLOWING | os.O_NOFOLLOW)
         except OSError:
             continue
         with os.fdopen(fd, "rb") as file:
@@ -149,3 +173,12 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
             if stat.S_ISREG(info.st_mode) and info.st_size <= limit:
                 return file.read(limit)
     return None
+
+
+def _beside(name: bytes, picture: bytes) -> bytes:
+    """Where a text really lies; itself, where it is a link that must not be followed."""
+    if not os.path.islink(name):
+        return name
+    real = os.path.realpath(name)
+    is_there = os.path.dirname(real) == os.path.dirname(os.path.realpath(picture))
+    return real if is_there or _is_below(real, os.path.dirname(name)) else name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.input_file import read_input
 from imseek.ui.cli.flags import Group
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
     names: list[bytes] = []
     for file in files:
         try:
-            data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+            data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
         except OSError as error:
             raise UsageError(f"cannot read the list {file}: {error.strerror}") from error
         found = data.split(b"\0") if null else data.splitlines()
