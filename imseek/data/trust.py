@@ -65,9 +65,6 @@ def trust(root: Path) -> TrustRecord:
 
 
 def _write(record: TrustRecord) -> None:
-    with explained(private_file(_RECORDS)):
-        make_home(os.environ)
-        private_file(_RECORDS).mkdir(0o700, exist_ok=True)
     write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
 
 

@@ -50,11 +50,15 @@ def read_private(name: str) -> bytes | None:
 
 
 def write_private(name: str, data: bytes) -> None:
-    """Replace a private file atomically and durably, with mode 0600. Raises StorageError."""
+    """Replace a private file atomically and durably, with mode 0600, in a folder of the home that may be missing.
+
+    Raises StorageError.
+    """
     path = private_file(name)
     with explained(path):
         make_home(os.environ)
-    staged = path.with_name(f".{name}.{os.getpid()}")
+        path.parent.mkdir(0o700, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
     with explained(path):
         fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         os.close(fd)

@@ -180,7 +180,7 @@ def test_a_manifest_must_agree_with_itself(archive: bytes, tmp_path: Path) -> No
         (files[1:], "lists no collection.json"),
         (
             [*files, ["metadata/000001", 0, "0" * 64], ["metadata/000001/x", 0, "0" * 64]],
-            "a file and a folder",
+            "is no file of a collection",
         ),
         ([*files, ["metadata/x", -1, "0" * 64]], "no file"),
         ([*files, ["metadata/x", True, "0" * 64]], "no file"),

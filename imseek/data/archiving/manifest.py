@@ -122,7 +122,3 @@ def _check(entries: Iterable[Entry], archive: str) -> None:
         raise BackupError(f"{archive}: its manifest lists a file twice")
     if lacking := [name for name in NEEDED if name not in names]:
         raise BackupError(f"{archive}: its manifest lists no {lacking[0]}")
-    for path in paths:
-        while path := path.rpartition("/")[0]:
-            if path in names:
-                raise BackupError(f"{archive}: {path!r} is a file and a folder")
