@@ -89,7 +89,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, Any]:
     except OSError:
         raise
     except Exception as error:  # What damaged bytes make NumPy raise is not documented.
-        raise ValueError(f"no array of NumPy: {str(error)[:200]}") from error
+        raise ValueError(f"not an array of NumPy: {str(error)[:200]}") from error
 
 
 def _too_large(most: int) -> OSError:

@@ -28,6 +28,8 @@ FREE_MEMBERS: Final = 100_000
 MIN_PACKED_MEMBER: Final = 16
 #: Bytes of all their names together, and of the list at the end of a zip.
 MAX_LIST_BYTES: Final = 2**29
+#: Rows of a table that may take no room; each further one takes a byte at least, for what sets it apart.
+FREE_ROWS: Final = 100_000
 #: Bytes of one name. Linux opens no longer one.
 MAX_NAME: Final = 4096
 
@@ -48,6 +50,12 @@ def check_skipped(skipped: int, packed: int) -> None:
             f"{packed:,} bytes of it unpack to {skipped:,} that are no pictures, "
             f"more than {MAX_SKIPPED_RATIO} times as many (and {_size(FREE_SKIPPED_BYTES)})"
         )
+
+
+def check_rows(rows: int, size: int) -> None:
+    """Raise MediaError where a table of ``size`` bytes (0: not known) has too many rows."""
+    if size and rows > FREE_ROWS + size:
+        raise _refusal(f"its {size:,} bytes hold more than {rows - 1:,} rows, less than a byte for each")
 
 
 class MemberCount:

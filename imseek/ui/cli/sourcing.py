@@ -152,8 +152,24 @@ def with_named_encoder(
                 f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
                 hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
             )
+        _check_claim(paths[0], claim.encoder)
         return source, claim.encoder
     return replace(options, encoder=encoder), encoder
+
+
+def _check_claim(path: str, encoder: str) -> None:
+    """Raise UsageError for an encoder that a file names and the catalogue does not have: its maker would choose whose
+    weights are fetched, and which files of this machine are read."""
+    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders.registry import canonical
+    from imseek.showing.words import printable
+
+    reference = canonical(encoder)
+    if reference.partition(":")[0] not in ("builtin", "fake") and find_encoder(reference) is None:
+        raise UsageError(
+            f"{path} says that {printable(encoder)} made its vectors, which is not in imseek's catalogue",
+            hint="if you trust that encoder, name it: --encoder REFERENCE",
+        )
 
 
 def read_names(files: list[str], *, null: bool) -> list[bytes]:
