@@ -164,8 +164,10 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
     itself does, as in a cache of the model hub, and not to a letter somewhere else.
     """
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
+        if not _leads_there(name, picture):
+            continue
         try:
-            fd = os.open(_beside(name, picture), _FOLLOWING | os.O_NOFOLLOW)
+            fd = os.open(name, _FOLLOWING)
         except OSError:
             continue
         with os.fdopen(fd, "rb") as file:
@@ -175,10 +177,10 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
     return None
 
 
-def _beside(name: bytes, picture: bytes) -> bytes:
-    """Where a text really lies; itself, where it is a link that must not be followed."""
+def _leads_there(name: bytes, picture: bytes) -> bool:
+    """Whether a text lies beside a picture, or is a link to one that lies there or beside the picture itself."""
     if not os.path.islink(name):
-        return name
+        return True
     real = os.path.realpath(name)
-    is_there = os.path.dirname(real) == os.path.dirname(os.path.realpath(picture))
-    return real if is_there or _is_below(real, os.path.dirname(name)) else name
+    is_beside = os.path.dirname(real) == os.path.dirname(os.path.realpath(picture))
+    return is_beside or _is_below(real, os.path.dirname(name))

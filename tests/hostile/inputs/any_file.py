@@ -37,9 +37,9 @@ def any_file_lies(kind: Kind) -> tuple[Input, ...]:
     return (
         Input("a pipe", "alone", under(lambda place: place.pipe(name))),
         Input("a link", "to a secret", lambda place: place.link(name, place.secret), looks=True),
-        Input("a link", "to /dev/zero", lambda place: place.link(name, "/dev/zero")),
+        Input("a link", "to /dev/zero", lambda place: place.link(name, "/dev/zero"), looks=True),
         Input("a link", "to itself", lambda place: place.link(name, place.folder / name)),
-        Input("a link", "to a terminal", lambda place: place.link(name, "/dev/tty")),
+        Input("a link", "to a terminal", lambda place: place.link(name, "/dev/tty"), looks=True),
         Input("a folder", "empty", folder),
         Input("endless", "a hole of 1 TiB behind it", sparse),
         Input("endless", "nothing but a hole", lambda place: _hole(place, name)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostile.arena import Arena
-from hostile.findings import Outcome
+from hostile.findings import Finding, Outcome
 from hostile.inputs.any_file import any_file_lies
 from hostile.inputs.archives import archive_kinds
 from hostile.inputs.checkpoints import checkpoint_kinds
@@ -70,7 +70,7 @@ class Field:
         self._renew()
         outcome = self._observe(kind, told(self._place, kind, lie.make))
         if lie.looks:
-            kept = tuple(one for one in outcome.findings if one.kind not in ("canary read", "outside read"))
+            kept = tuple(one for one in outcome.findings if not _is_looking(one))
             outcome = replace(outcome, findings=kept)
         return Trial(kind, lie, outcome)
 
@@ -99,7 +99,7 @@ class Field:
             arena,
             "hostile.inputs.run:commands",
             {"calls": kind.calls, "folders": {name: str(path) for name, path in folders.items()}},
-            spare=[self._collections, Path("/dev/null"), *([arena.photos] if kind.title == "plan" else [])],
+            spare=[arena.library, Path("/dev/null"), *([arena.photos] if kind.title == "plan" else [])],
         )
 
     def _make(self) -> None:
@@ -116,7 +116,7 @@ class Field:
             arena,
             "hostile.inputs.run:make",
             {"sound": str(self._sound), **{name: str(path) for name, path in folders.items()}},
-            spare=[self._collections, arena.photos],
+            spare=[arena.library, arena.photos],
             seconds=60,
         )
         outside = [one for one in made.findings if str(self._sound) not in one.what]
@@ -140,3 +140,8 @@ class Field:
         pictures = sorted(self._photos.rglob("*.png"))
         for n in range(4):
             shutil.copy(pictures[n], self._folder / f"{n}.png")
+
+
+def _is_looking(finding: Finding) -> bool:
+    """Whether somebody has looked at a file, or asked where a host is, and no more."""
+    return finding.kind in ("canary read", "outside read") or finding.what.startswith("socket.getaddrinfo")
