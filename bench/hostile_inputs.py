@@ -36,7 +36,7 @@ def main() -> None:
         for kind, lies in corpus():
             chosen = [one for one in lies if options.only in f"{kind.title}: {one.lie} [{one.variant}]"]
             for lie in chosen:
-                if lie.large and not options.large:
+                if lie.large is not options.large:
                     continue
                 trial = field.run(kind, lie)
                 results.append(_result(trial))
@@ -56,7 +56,9 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="a part of the name of a lie")
-    parser.add_argument("--large", action="store_true", help="files of a gigabyte too")
+    parser.add_argument(
+        "--large", action="store_true", help="the files of megabytes and gigabytes, and no others"
+    )
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")

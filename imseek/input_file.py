@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import select
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -21,6 +23,8 @@ MAX_TEXT: Final = 1 << 30
 #: Without O_NONBLOCK, opening a pipe that nobody writes to would take for ever.
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK: Final = 1 << 20
+#: Seconds in which somebody has to open a pipe to write to it.
+_PATIENCE: Final = 1
 
 
 def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
@@ -28,15 +32,12 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
 
     Raises OSError: EFBIG for one that has more, EINVAL for a device, EISDIR for a folder.
     """
-    with os.fdopen(os.open(Path(path).expanduser(), _FLAGS), "rb", buffering=0) as file:
+    with open_stream(path) as file:
         info = os.fstat(file.fileno())
-        if stat.S_ISDIR(info.st_mode):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(info.st_mode) and not stat.S_ISFIFO(info.st_mode):
             raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
         if info.st_size > most:
             raise _too_large(most)
-        os.set_blocking(file.fileno(), True)
         data = bytearray()
         while block := file.read(_BLOCK):
             data += block
@@ -45,7 +46,27 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
     return bytes(data)
 
 
-def open_input(path: str | os.PathLike[str]) -> BinaryIO:
+def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
+    """A file, a pipe or a device, to read from its beginning to its end. Raises OSError: EISDIR for a folder.
+
+    A pipe that nobody opens to write within a second is empty.
+    """
+    file = os.fdopen(os.open(Path(path).expanduser(), _FLAGS), "rb")
+    try:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISFIFO(mode):
+            waiting = select.poll()
+            waiting.register(file, select.POLLIN | select.POLLHUP)
+            waiting.poll(1000 * _PATIENCE)
+        if not stat.S_ISREG(mode):
+            os.set_blocking(file.fileno(), True)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def open_input(path: str | os.PathLike[str]) -> BufferedReader:
     """A regular file, to read and to seek in. Raises OSError: EINVAL for a pipe or a device, EISDIR for a folder."""
     file = os.fdopen(os.open(Path(path).expanduser(), _FLAGS), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -49,10 +49,8 @@ def commands(calls: Sequence[str], folders: Mapping[str, str]) -> int:
     code = 0
     for call in calls:
         arguments = [expanded(one, folders) for one in call.split()]
-        if arguments[0] == "checkpoint":
-            code = _checkpoint(Path(arguments[1]))
-        else:
-            code = main(arguments)
+        is_weights = arguments[0] == "checkpoint"
+        code = _checkpoint(Path(arguments[1])) if is_weights else main(arguments)
         print(f"[{code}] {call}", flush=True)
         if code not in EXIT_CODES:
             break
@@ -70,14 +68,13 @@ def _checkpoint(path: Path) -> int:
     from imseek.encoders import checkpoint
     from imseek.errors import ImseekError
 
-    code = 0
     for ask in (checkpoint.inspect, checkpoint.arrays, checkpoint.shapes):
         try:
             print(str(ask(path))[:200])
         except ImseekError as error:
             print(error, file=sys.stderr)
-            code = error.exit_code
-    return code
+            return error.exit_code  # What is refused is not asked again.
+    return 0
 
 
 def make(photos: str, collection: str, vectors: str, sound: str) -> int:

@@ -138,9 +138,9 @@ def _queries() -> Kind:
         Input("depth", "objects", line('{"text":' * 50_000)),
         Input("numbers", "digits", line('{"text": "red", "limit": ' + "9" * 100_000 + "}")),
         Input("numbers", "NaN", line('{"text": "red", "min_score": NaN}')),
-        Input("pictures", "secrets and devices", like),
+        Input("pictures", "secrets and devices", like, looks=True),
         Input("pictures", "a pipe", pipe),
-        Input("pictures", "a link to a secret", link),
+        Input("pictures", "a link to a secret", link, looks=True),
         Input("pictures", "servers of this machine", call),
         *_lines("", "", "red\n", "").lies,
     )
@@ -222,6 +222,7 @@ def _tags(ending: str) -> Kind:
             "paths",
             "secrets",
             lambda p: writer([{"path": str(p.secret), "tag": "x"}, {"path": "/dev/zero", "tag": "y"}]),
+            looks=True,
         ),
     )
     calls = ("tag add --from FILE -c COLLECTION", "tag list -c COLLECTION")
@@ -271,7 +272,7 @@ def _plan() -> Kind:
             "HOME/thesis.txt", "HOME/.ssh/id_rsa", "/etc/passwd", "PHOTOS/../../home/thesis.txt", "relative.png", "/dev/zero", "", "/", "PHOTOS",
         )),
         *(Input("the keeper's path", target, changed(keeper_of(target))) for target in ("HOME/thesis.txt", "/dev/zero", "/etc/passwd", "x")),
-        Input("where to", "the home", changed(members(action="quarantine", to="HOME/.config/autostart"))),
+        Input("where to", "the home", changed(members(action="quarantine", to="HOME/.config/autostart")), looks=True),
         Input("where to", "the root", changed(members(action="quarantine", to="/"))),
         Input("where to", "a relative path", changed(members(action="quarantine", to="../../x"))),
         Input("members", "unknown", changed(members(command="rm -rf"))),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hostile.arena import Arena
-from hostile.findings import Finding, Outcome
+from hostile.findings import Finding, Outcome, leaks
 from hostile.inputs.any_file import any_file_lies
 from hostile.inputs.archives import archive_kinds
 from hostile.inputs.checkpoints import checkpoint_kinds
@@ -70,8 +70,9 @@ class Field:
         self._renew()
         outcome = self._observe(kind, told(self._place, kind, lie.make))
         if lie.looks:
+            given = leaks(path.read_bytes() for path in self.arena.out.rglob("*") if path.is_file())
             kept = tuple(one for one in outcome.findings if not _is_looking(one))
-            outcome = replace(outcome, findings=kept)
+            outcome = replace(outcome, findings=(*kept, *given))
         return Trial(kind, lie, outcome)
 
     def run_sound(self, kind: Kind) -> Outcome:
@@ -143,5 +144,7 @@ class Field:
 
 
 def _is_looking(finding: Finding) -> bool:
-    """Whether somebody has looked at a file, or asked where a host is, and no more."""
-    return finding.kind in ("canary read", "outside read") or finding.what.startswith("socket.getaddrinfo")
+    """Whether somebody has looked at a file and told the user, or asked where a host is, and no more."""
+    return finding.kind in ("canary read", "outside read", "leak") or finding.what.startswith(
+        "socket.getaddrinfo"
+    )

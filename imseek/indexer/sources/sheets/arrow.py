@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import check_unpacked
-from imseek.indexer.sources.sheets.arrow_buffers import check_buffers
+from imseek.indexer.sources.sheets.arrow_buffers import check_array, check_buffers
 from imseek.indexer.sources.sheets.base import Closing, Column, Kind, Malformed, Row
 from imseek.indexer.sources.sheets.parquet_pages import check_pages, is_in
 from imseek.types import SkipReason
@@ -149,7 +149,10 @@ class ArrowSheet(Closing):
 
     def _batches(self, raw: Any, names: Collection[str]) -> Iterator[pa.RecordBatch]:
         with arrow_errors():
-            yield from self._open(raw, sorted(self._schema.get_field_index(name) for name in names))
+            for batch in self._open(raw, sorted(self._schema.get_field_index(name) for name in names)):
+                for column in batch.columns:
+                    check_array(column)
+                yield batch
 
     @contextmanager
     def _mapped(self) -> Iterator[Any]:
@@ -189,8 +192,10 @@ def arrow_errors() -> Iterator[None]:
         if error.errno is not None:
             raise
         raise _damaged(error) from error
-    except (pa.ArrowException, EOFError, ValueError) as error:
+    except (pa.ArrowException, EOFError, ValueError, RecursionError) as error:
         raise _damaged(error) from error
+    except MemoryError as error:
+        raise MediaError(SkipReason.TOO_MANY_BYTES, "the table does not fit into memory") from error
 
 
 def _damaged(error: Exception) -> MediaError:
@@ -213,7 +218,7 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     """What the library `datasets` says of its columns, in the metadata of the schema."""
     try:
         found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -34,6 +34,36 @@ def check_buffers(stream: pa.NativeFile) -> None:
             check_unpacked(_unpacked(message.metadata.to_pybytes(), message.body), message.body.size)
 
 
+def check_array(array: pa.Array) -> None:
+    """Raise ArrowInvalid where an array as it came from a file refers to bytes that it does not have.
+
+    Arrow believes offsets, and reads wherever they lead. Text that is not UTF-8 is no harm.
+    """
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        _as_bytes(array).validate(full=True)
+
+
+def _as_bytes(array: pa.Array) -> pa.Array:
+    """The same array, with bytes in the place of text. None of its bytes is looked at."""
+    kind, t = array.type, pa.types
+    if t.is_string(kind):
+        return array.view(pa.binary())
+    if t.is_large_string(kind):
+        return array.view(pa.large_binary())
+    if t.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(array.indices, _as_bytes(array.dictionary))
+    if t.is_struct(kind):
+        children = [_as_bytes(array.field(n)) for n in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(children, [kind.field(n).name for n in range(kind.num_fields)])
+    if t.is_list(kind):
+        return pa.ListArray.from_arrays(array.offsets, _as_bytes(array.values))
+    if t.is_large_list(kind):
+        return pa.LargeListArray.from_arrays(array.offsets, _as_bytes(array.values))
+    return array
+
+
 def _unpacked(told: bytes, body: Any) -> int:
     """Bytes that the buffers of a message say they become; 0 where they are not packed."""
     try:
