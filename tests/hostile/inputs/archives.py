@@ -57,10 +57,26 @@ def _tar_lies(form: str) -> tuple[Input, ...]:
         return bytes(block) + bytes(512)
 
     return (
-        Input("links", "to secrets", of(*(link(kind, "/etc/shadow") for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)))),
-        Input("devices", "of every kind", of(*(link(kind, "") for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)))),
-        Input("names", "that lead out", of(*(member(name, b"x") for name in ("../../../x.png", "/etc/x.png", "a/../../x.png")))),
-        Input("names", "of a hundred thousand letters", of(pax(record("path", "x" * 100_000 + ".png")), member("b.png", b"x"))),
+        Input(
+            "links",
+            "to secrets",
+            of(*(link(kind, "/etc/shadow") for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE))),
+        ),
+        Input(
+            "devices",
+            "of every kind",
+            of(*(link(kind, "") for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE))),
+        ),
+        Input(
+            "names",
+            "that lead out",
+            of(*(member(name, b"x") for name in ("../../../x.png", "/etc/x.png", "a/../../x.png"))),
+        ),
+        Input(
+            "names",
+            "of a hundred thousand letters",
+            of(pax(record("path", "x" * 100_000 + ".png")), member("b.png", b"x")),
+        ),
         Input("names", "with NUL", of(pax(record("path", "a\0b.png")), member("b.png", b"x"))),
         Input("names", "one for all", of(*([member("b.png", b"x")] * 200))),
         Input("sizes", "exabytes", of(header("b.png", 2**60))),
@@ -71,14 +87,33 @@ def _tar_lies(form: str) -> tuple[Input, ...]:
         Input("descriptions", "digits of a megabyte", of(pax(b"0" * 2**20))),
         Input("descriptions", "a length of nothing", of(pax(b"0 path=x\n"))),
         Input("descriptions", "thousands", of(*([pax(record("path", "x.png"))] * 3000))),
-        Input("descriptions", "for all", of(pax(record("size", "0") + record("path", "x.png"), tarfile.XGLTYPE))),
-        Input("holes", "of an exabyte", of(pax(record("GNU.sparse.major", "1") + record("GNU.sparse.realsize", str(2**60))), member("b.png", b"1\n0\n1\n" + bytes(506)))),
+        Input(
+            "descriptions", "for all", of(pax(record("size", "0") + record("path", "x.png"), tarfile.XGLTYPE))
+        ),
+        Input(
+            "holes",
+            "of an exabyte",
+            of(
+                pax(record("GNU.sparse.major", "1") + record("GNU.sparse.realsize", str(2**60))),
+                member("b.png", b"1\n0\n1\n" + bytes(506)),
+            ),
+        ),
         Input("holes", "a map that goes on", of(_sparse())),
-        Input("a bomb", "of what is no picture", of(*(part for n in range(60) for part in (header(f"{n}.bin", PIECE), 1))), large=form == "tar"),
-        Input("a bomb", "of pictures", of(*(part for n in range(60) for part in (header(f"{n}.png", PIECE), 1))), large=True),
+        Input(
+            "a bomb",
+            "of what is no picture",
+            of(*(part for n in range(60) for part in (header(f"{n}.bin", PIECE), 1))),
+            large=form == "tar",
+        ),
+        Input(
+            "a bomb",
+            "of pictures",
+            of(*(part for n in range(60) for part in (header(f"{n}.png", PIECE), 1))),
+            large=True,
+        ),
         Input("a bomb", "of headers", of(*([header("x.bin", 0) * 10_000] * 30)), large=True),
         Input("something else", "a zip", lambda place: _zip({"a.png": _picture(place)})),
-    )  # fmt: skip
+    )
 
 
 def _sparse() -> bytes:
@@ -121,23 +156,46 @@ def _zip_lies() -> tuple[Input, ...]:
 
     big = b"\xff\xff\xff\xff"
     return (
-        Input("names", "that lead out", lambda p: _zip({name: _picture(p) for name in ("../../../x.png", "/etc/x.png", "C:\\x.png", "a\\..\\x.png")})),
+        Input(
+            "names",
+            "that lead out",
+            lambda p: _zip(
+                {name: _picture(p) for name in ("../../../x.png", "/etc/x.png", "C:\\x.png", "a\\..\\x.png")}
+            ),
+        ),
         Input("links", "to a secret", link),
         Input("sizes", "4 GiB", entry(packed=2**32 - 1, size=2**32 - 1)),
         Input("sizes", "more than is packed", entry(size=2**31)),
         Input("ways of packing", "unknown", entry(method=99)),
-        *(Input("ways of packing", f"garbage as {method}", entry(method=method)) for method in (8, 9, 12, 14, 93, 95)),
+        *(
+            Input("ways of packing", f"garbage as {method}", entry(method=method))
+            for method in (8, 9, 12, 14, 93, 95)
+        ),
         Input("the end", "a list of 4 GiB", patched(-10, big)),
         Input("the end", "a list that begins behind it", patched(-6, big)),
         Input("the end", "65,535 entries", patched(-14, b"\xff\xff\xff\xff")),
         Input("the end", "missing", lambda p: _zip({"a.png": _picture(p)})[:-22]),
-        Input("members", "that overlap", lambda p: bombs.overlapping([b"%d.png" % n for n in range(60)], _picture(p))),
-        Input("members", "200,000 without bytes", lambda _: bombs.zip_end(ZipEntry(b"a.png", 0, 0, 0, 0).listed * 200_000, 0, 65535), large=True),
+        Input(
+            "members",
+            "that overlap",
+            lambda p: bombs.overlapping([b"%d.png" % n for n in range(60)], _picture(p)),
+        ),
+        Input(
+            "members",
+            "200,000 without bytes",
+            lambda _: bombs.zip_end(ZipEntry(b"a.png", 0, 0, 0, 0).listed * 200_000, 0, 65535),
+            large=True,
+        ),
         *(
-            Input("a bomb", f"of 256 MiB, {method}", lambda _, method=method: _zip({"a.png": bytes(1 << 28)}, method), large=True)  # type: ignore[misc]
+            Input(
+                "a bomb",
+                f"of 256 MiB, {method}",
+                lambda _, method=method: _zip({"a.png": bytes(1 << 28)}, method),
+                large=True,
+            )  # type: ignore[misc]
             for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
         ),
-    )  # fmt: skip
+    )
 
 
 def _backup_lies() -> tuple[Input, ...]:
@@ -188,37 +246,113 @@ def _backup_lies() -> tuple[Input, ...]:
         return repacked(change)
 
     return (
-        *(Input("members", f"{name} {kind!r}", with_member(name, kind, "/etc/shadow")) for name in ("collection/x", "../../x", "/etc/x") for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.REGTYPE)),
-        Input("members", "a name of a megabyte", lambda p: _first(p) + header("long", 2**20, tarfile.GNUTYPE_LONGNAME) + b"x" * 2**20),
+        *(
+            Input("members", f"{name} {kind!r}", with_member(name, kind, "/etc/shadow"))
+            for name in ("collection/x", "../../x", "/etc/x")
+            for kind in (
+                tarfile.SYMTYPE,
+                tarfile.LNKTYPE,
+                tarfile.CHRTYPE,
+                tarfile.FIFOTYPE,
+                tarfile.DIRTYPE,
+                tarfile.REGTYPE,
+            )
+        ),
+        Input(
+            "members",
+            "a name of a megabyte",
+            lambda p: _first(p) + header("long", 2**20, tarfile.GNUTYPE_LONGNAME) + b"x" * 2**20,
+        ),
         Input("members", "sparse", with_member("collection/x", tarfile.GNUTYPE_SPARSE)),
         Input("members", "described by pax", with_member("collection/x", tarfile.XHDTYPE)),
         Input("members", "an exabyte", lambda p: _first(p) + header("collection/collection.json", 2**60)),
-        Input("members", "names without end", lambda p: _first(p) + (header("x", 4, tarfile.GNUTYPE_LONGNAME) + b"name" + bytes(508)) * 20_000),
+        Input(
+            "members",
+            "names without end",
+            lambda p: _first(p) + (header("x", 4, tarfile.GNUTYPE_LONGNAME) + b"name" + bytes(508)) * 20_000,
+        ),
         Input("members", "none behind the manifest", _first),
         Input("the manifest", "no files", stated(files=[])),
         Input("the manifest", "a size of an exabyte", stated(files=[["collection.json", 2**60, "0" * 64]])),
-        Input("the manifest", "sizes that are truth values", stated(files=[["collection.json", True, "0" * 64]])),
-        *(Input("the manifest", f"names {path}", stated(files=[[path, 1, "0" * 64]])) for path in ("../x", "/etc/passwd", "metadata/../../x", "undo/x", "a/" * 2000 + "a", "\0", "catalog.sqlite-wal")),
+        Input(
+            "the manifest", "sizes that are truth values", stated(files=[["collection.json", True, "0" * 64]])
+        ),
+        *(
+            Input("the manifest", f"names {path}", stated(files=[[path, 1, "0" * 64]]))
+            for path in (
+                "../x",
+                "/etc/passwd",
+                "metadata/../../x",
+                "undo/x",
+                "a/" * 2000 + "a",
+                "\0",
+                "catalog.sqlite-wal",
+            )
+        ),
         Input("the manifest", "half a gigabyte", lambda _: header(manifest.NAME, 2**29)),
         Input("the manifest", "deep", lambda _: member(manifest.NAME, b"[" * 100_000)),
-        Input("the manifest", "digits", lambda _: member(manifest.NAME, b'{"format": ' + b"9" * 100_000 + b"}")),
+        Input(
+            "the manifest", "digits", lambda _: member(manifest.NAME, b'{"format": ' + b"9" * 100_000 + b"}")
+        ),
         Input("the manifest", "another format", stated(format=10**30)),
         Input("the manifest", "of other types", stated(uuid=[], generation="9", images=-1)),
         Input("the manifest", "a uuid that is a path", stated(uuid="../../x")),
-        Input("files", "another one", repacked(lambda contents, _: contents.update({"collection/undo/x": b"evil"}))),
-        Input("files", "an executable", repacked(lambda contents, _: contents.update({"collection/metadata/x.sh": b"#!/bin/sh"}))),
-        Input("files", "a catalog that is none", repacked(lambda contents, _: contents.update({"collection/catalog.sqlite": b"SQLite format 3\0" + bytes(5000)}))),
-        Input("files", "a current.json that is deep", repacked(lambda contents, _: contents.update({"collection/current.json": b"[" * 100_000}))),
-        Input("the catalog", "a trigger", catalog("CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM meta; END")),
+        Input(
+            "files",
+            "another one",
+            repacked(lambda contents, _: contents.update({"collection/undo/x": b"evil"})),
+        ),
+        Input(
+            "files",
+            "an executable",
+            repacked(lambda contents, _: contents.update({"collection/metadata/x.sh": b"#!/bin/sh"})),
+        ),
+        Input(
+            "files",
+            "a catalog that is none",
+            repacked(
+                lambda contents, _: contents.update(
+                    {"collection/catalog.sqlite": b"SQLite format 3\0" + bytes(5000)}
+                )
+            ),
+        ),
+        Input(
+            "files",
+            "a current.json that is deep",
+            repacked(lambda contents, _: contents.update({"collection/current.json": b"[" * 100_000})),
+        ),
+        Input(
+            "the catalog",
+            "a trigger",
+            catalog("CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM meta; END"),
+        ),
         Input("the catalog", "a view", catalog("CREATE VIEW v AS SELECT * FROM files")),
-        Input("the catalog", "a file of the user", catalog("UPDATE files SET path = 'HOME/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)")),
-        Input("the catalog", "a path that is a link away", catalog("UPDATE files SET path = '../../../home/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)")),
+        Input(
+            "the catalog",
+            "a file of the user",
+            catalog("UPDATE files SET path = 'HOME/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)"),
+        ),
+        Input(
+            "the catalog",
+            "a path that is a link away",
+            catalog(
+                "UPDATE files SET path = '../../../home/thesis.txt' WHERE rowid = (SELECT min(rowid) FROM files)"
+            ),
+        ),
         Input("the catalog", "a later version", catalog("PRAGMA user_version = 1000000")),
-        Input("something else", "compressed", lambda p: bombs.PACKERS["tar.gz"]((p.sound / "backup.tar").read_bytes())),
+        Input(
+            "something else",
+            "compressed",
+            lambda p: bombs.PACKERS["tar.gz"]((p.sound / "backup.tar").read_bytes()),
+        ),
         Input("something else", "a zip", lambda _: _zip({"a": b"b"})),
-        Input("something behind", "a gigabyte of zeros", lambda p: (p.sound / "backup.tar").read_bytes() + bytes(1 << 26)),
+        Input(
+            "something behind",
+            "a gigabyte of zeros",
+            lambda p: (p.sound / "backup.tar").read_bytes() + bytes(1 << 26),
+        ),
         Input("something behind", "another backup", lambda p: (p.sound / "backup.tar").read_bytes() * 2),
-    )  # fmt: skip
+    )
 
 
 def _first(place: Place) -> bytes:

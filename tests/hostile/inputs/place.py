@@ -13,7 +13,10 @@ from hostile.arena import Arena
 
 @dataclass(frozen=True)
 class Place:
-    """A stranger's ``folder`` with sound pictures ``0.png`` to ``3.png`` in it; ``port`` is one that nobody may call."""
+    """A stranger's ``folder`` with sound pictures ``0.png`` to ``3.png`` in it.
+
+    ``port`` is one that nobody may call; ``sound`` is a folder with a plan and a backup that imseek has made.
+    """
 
     folder: Path
     arena: Arena
@@ -49,10 +52,18 @@ class Place:
 Make: TypeAlias = Callable[[Place], bytes | str]
 
 
+def fixed(data: bytes) -> Make:
+    """A file of these bytes, wherever it lies."""
+    return lambda _: data
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A lie about one kind of file: ``make`` tells it. ``looks`` is whether reading what it names is what was asked for:
-    files there may be looked at, but neither changed nor given out. ``large`` ones take seconds."""
+    """A lie about one kind of file: ``make`` tells it.
+
+    Where ``looks`` is true, what it names is what the user has asked for: it may be looked at, but neither changed nor
+    kept. ``large`` ones take seconds to make.
+    """
 
     lie: str
     variant: str

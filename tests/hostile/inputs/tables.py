@@ -14,7 +14,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from hostile.findings import MARK
-from hostile.inputs.place import Input, Kind, Make, Place
+from hostile.inputs.place import Input, Kind, Make, Place, fixed
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -63,8 +63,12 @@ def arrow(table: pa.Table, compression: str | None = "zstd") -> bytes:
 
 #: How rows are written, by the ending of the file.
 WRITERS: Mapping[str, Callable[[Rows], bytes]] = {
-    "csv": as_csv, "jsonl": as_json_lines, "parquet": as_parquet, "arrow": as_arrow, "feather": as_feather,
-}  # fmt: skip
+    "csv": as_csv,
+    "jsonl": as_json_lines,
+    "parquet": as_parquet,
+    "arrow": as_arrow,
+    "feather": as_feather,
+}
 
 
 def _sound(place: Place) -> Rows:
@@ -124,9 +128,14 @@ def _beside(what: Callable[[Place], object], writer: Callable[[Rows], bytes]) ->
 
 
 _VARIANTS = (
-    ("absolute", "a secret"), ("steps back", "a secret"), ("file URI", "a secret"), ("devices", "by name"),
-    ("URLs", "of this machine"), ("names", "odd"), ("names", "a folder of the user"),
-)  # fmt: skip
+    ("absolute", "a secret"),
+    ("steps back", "a secret"),
+    ("file URI", "a secret"),
+    ("devices", "by name"),
+    ("URLs", "of this machine"),
+    ("names", "odd"),
+    ("names", "a folder of the user"),
+)
 
 
 def _common(writer: Callable[[Rows], bytes]) -> tuple[Input, ...]:
@@ -295,7 +304,7 @@ def _odd_types() -> pa.Table:
             "d": pa.array([1], pa.int64()).dictionary_encode(),
             "e": pa.array([None], pa.duration("ns")),
         }
-    )  # fmt: skip
+    )
 
 
 def _odd_times() -> pa.Table:
@@ -348,15 +357,15 @@ def _parquet_lies() -> Iterator[Input]:
     for label, at in (("length of the footer", -8), ("before the footer", -12)):
         for value in (0, 1, 2**31 - 1, 2**32 - 1):
             lie = sound[:at] + struct.pack("<I", value) + (sound[at + 4 :] if at + 4 else b"")
-            yield Input("footer", f"{label} {value}", lambda _, lie=lie: lie)  # type: ignore[misc]
+            yield Input("footer", f"{label} {value}", fixed(lie))
     for n in range(40):
         at = len(sound) - 9 - n * 7
         lie = sound[:at] + b"\xff\xff\xff\xff\x7f" + sound[at + 5 :]
-        yield Input("footer", f"a huge number at -{n * 7}", lambda _, lie=lie: lie)  # type: ignore[misc]
+        yield Input("footer", f"a huge number at -{n * 7}", fixed(lie))
     for n in range(8):
         at = 4 + n * 9
         lie = sound[:at] + b"\xff\xff\xff\xff\x0f" + sound[at + 5 :]
-        yield Input("pages", f"a huge number at {n * 9}", lambda _, lie=lie: lie)  # type: ignore[misc]
+        yield Input("pages", f"a huge number at {n * 9}", fixed(lie))
 
 
 def _sound_rows() -> Rows:
@@ -369,7 +378,7 @@ def _arrow_lies() -> Iterator[Input]:
         sound = arrow(pa.table(_pa_rows(400)), compression)
         for n in range(0, len(sound) - 16, max(8, len(sound) // 160 * 8)):
             lie = sound[:n] + struct.pack("<q", 2**40) + sound[n + 8 :]
-            yield Input("lengths", f"2^40 at {n}, {compression}", lambda _, lie=lie: lie)  # type: ignore[misc]
+            yield Input("lengths", f"2^40 at {n}, {compression}", fixed(lie))
     yield Input("a stream", "without an end", lambda _: _stream()[:-20])
     yield Input(
         "a stream",
@@ -390,8 +399,12 @@ def _stream() -> bytes:
 
 
 _OWN: Mapping[str, Callable[[], Iterator[Input]]] = {
-    "csv": _csv_lies, "jsonl": _json_lies, "parquet": _parquet_lies, "arrow": _arrow_lies, "feather": lambda: iter(()),
-}  # fmt: skip
+    "csv": _csv_lies,
+    "jsonl": _json_lies,
+    "parquet": _parquet_lies,
+    "arrow": _arrow_lies,
+    "feather": lambda: iter(()),
+}
 
 
 def _metadata(ending: str) -> Kind:

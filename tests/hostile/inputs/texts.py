@@ -31,15 +31,30 @@ def _policy() -> Kind:
     flow = "concepts: [" + "{name: red, positive: x, threshold: 0.5}," * 200_000 + "]"
     lies = (
         Input("tags", "a Python object", _text("!!python/object/apply:os.mkdir ['owned']\n")),
-        Input("tags", "a Python object as a name", concept("negative: !!python/object/apply:os.mkdir ['owned']")),
+        Input(
+            "tags", "a Python object as a name", concept("negative: !!python/object/apply:os.mkdir ['owned']")
+        ),
         Input("tags", "a module", concept("negative: !!python/module:antigravity x")),
         Input("tags", "of our own", concept("negative: !x [a]")),
         Input("tags", "a set", concept("negative: !!set {a}")),
         Input("tags", "binary", concept("negative: !!binary aGk=")),
         Input("aliases", "nine to the twentieth", _text(bomb)),
-        Input("aliases", "nine to the twentieth as prompts", _text(f"{bomb}concepts:\n  - name: red\n    positive: *u\n    threshold: 0.5\n")),
+        Input(
+            "aliases",
+            "nine to the twentieth as prompts",
+            _text(f"{bomb}concepts:\n  - name: red\n    positive: *u\n    threshold: 0.5\n"),
+        ),
         Input("aliases", "in itself", _text("concepts: &a\n  - *a\n")),
-        Input("aliases", "one list of prompts for all", _text("x: &p [" + ",".join(f"p{n}" for n in range(2000)) + "]\nconcepts:\n" + "".join(f"  - {{name: n{n}, positive: *p, threshold: 0.5}}\n" for n in range(2000)))),
+        Input(
+            "aliases",
+            "one list of prompts for all",
+            _text(
+                "x: &p ["
+                + ",".join(f"p{n}" for n in range(2000))
+                + "]\nconcepts:\n"
+                + "".join(f"  - {{name: n{n}, positive: *p, threshold: 0.5}}\n" for n in range(2000))
+            ),
+        ),
         Input("depth", "lists", _text("[" * 100_000)),
         Input("depth", "lists that are closed", _text("concepts: " + "[" * 900 + "]" * 900)),
         Input("depth", "blocks", _text("".join(" " * n + "a:\n" for n in range(5000)))),
@@ -55,8 +70,13 @@ def _policy() -> Kind:
         Input("keys", "merged", concept("<<: {name: blue}")),
         Input("text", "terminal codes", concept("negative: ['\\e]0;owned\\a']")),
         Input("text", "a directive", _text("%YAML 9.9\n---\na: b\n")),
-        Input("templates", "a file of the user", lambda p: f"templates: {p.secret}\n{_POLICY}".encode(), looks=True),
-    )  # fmt: skip
+        Input(
+            "templates",
+            "a file of the user",
+            lambda p: f"templates: {p.secret}\n{_POLICY}".encode(),
+            looks=True,
+        ),
+    )
     return Kind("policy", "policy.yaml", _text(_POLICY), ("moderate --policy FILE -c COLLECTION",), lies)
 
 
@@ -268,11 +288,30 @@ def _plan() -> Kind:
         return lambda plan, _: plan["groups"][0]["files"][0].update(values)
 
     lies = (
-        *(Input("a file's path", target, changed(path_of(target))) for target in (
-            "HOME/thesis.txt", "HOME/.ssh/id_rsa", "/etc/passwd", "PHOTOS/../../home/thesis.txt", "relative.png", "/dev/zero", "", "/", "PHOTOS",
-        )),
-        *(Input("the keeper's path", target, changed(keeper_of(target))) for target in ("HOME/thesis.txt", "/dev/zero", "/etc/passwd", "x")),
-        Input("where to", "the home", changed(members(action="quarantine", to="HOME/.config/autostart")), looks=True),
+        *(
+            Input("a file's path", target, changed(path_of(target)))
+            for target in (
+                "HOME/thesis.txt",
+                "HOME/.ssh/id_rsa",
+                "/etc/passwd",
+                "PHOTOS/../../home/thesis.txt",
+                "relative.png",
+                "/dev/zero",
+                "",
+                "/",
+                "PHOTOS",
+            )
+        ),
+        *(
+            Input("the keeper's path", target, changed(keeper_of(target)))
+            for target in ("HOME/thesis.txt", "/dev/zero", "/etc/passwd", "x")
+        ),
+        Input(
+            "where to",
+            "the home",
+            changed(members(action="quarantine", to="HOME/.config/autostart")),
+            looks=True,
+        ),
         Input("where to", "the root", changed(members(action="quarantine", to="/"))),
         Input("where to", "a relative path", changed(members(action="quarantine", to="../../x"))),
         Input("members", "unknown", changed(members(command="rm -rf"))),
@@ -283,11 +322,16 @@ def _plan() -> Kind:
         Input("members", "no hash", changed(first(content_hash="../../x"))),
         Input("members", "another action", changed(first(action="execute"))),
         Input("members", "another collection", changed(first(collection="other"))),
-        Input("groups", "100,000 of one", changed(lambda plan, _: plan.update(groups=plan["groups"] * 100_000)), large=True),
+        Input(
+            "groups",
+            "100,000 of one",
+            changed(lambda plan, _: plan.update(groups=plan["groups"] * 100_000)),
+            large=True,
+        ),
         Input("depth", "lists", lambda _: b'{"imseek_plan": 1, "groups": ' + b"[" * 100_000),
         Input("depth", "objects", lambda _: b'{"imseek_plan": ' * 50_000),
         Input("digits", "many", lambda _: b'{"imseek_plan": ' + b"9" * 100_000 + b"}"),
-    )  # fmt: skip
+    )
 
     def sound(place: Place) -> bytes:
         return (place.sound / "plan.json").read_bytes()
@@ -302,17 +346,38 @@ def text_kinds() -> list[Kind]:
     many = "".join(f"class {n}: a, b, c\n" for n in range(300))
     return [
         _policy(),
-        _lines("classes", "classes.txt", "red\nblue: blue, navy\n", "label --classes FILE -c COLLECTION",
-               Input("classes", "300", _text(many)), Input("classes", "comments only", _text("# red\n" * 1000))),
-        _lines("templates", "templates.txt", "a photo of a {}\n", "label --classes red,blue --templates FILE -c COLLECTION",
-               Input("templates", "braces", _text("{} {0.__class__} {{}} {x}\n")), Input("templates", "200", _text("a {}\n" * 200))),
+        _lines(
+            "classes",
+            "classes.txt",
+            "red\nblue: blue, navy\n",
+            "label --classes FILE -c COLLECTION",
+            Input("classes", "300", _text(many)),
+            Input("classes", "comments only", _text("# red\n" * 1000)),
+        ),
+        _lines(
+            "templates",
+            "templates.txt",
+            "a photo of a {}\n",
+            "label --classes red,blue --templates FILE -c COLLECTION",
+            Input("templates", "braces", _text("{} {0.__class__} {{}} {x}\n")),
+            Input("templates", "200", _text("a {}\n" * 200)),
+        ),
         _lines("words", "words.txt", "red\nblue\n", "clusters -k 2 --names FILE -c COLLECTION"),
-        _lines("ids", "ids.txt", "0\n1\n", "export OUT/ids.csv --ids FILE -c COLLECTION",
-               Input("ids", "digits", _text("9" * 5000 + "\n")), Input("ids", "other digits", _text("１\n٣\n²\n"))),
+        _lines(
+            "ids",
+            "ids.txt",
+            "0\n1\n",
+            "export OUT/ids.csv --ids FILE -c COLLECTION",
+            Input("ids", "digits", _text("9" * 5000 + "\n")),
+            Input("ids", "other digits", _text("１\n٣\n²\n")),
+        ),
         _lines("texts to measure by", "given.txt", "red\nblue\n", "evaluate ann --given FILE -c COLLECTION"),
         _names(),
         _queries(),
-        _captions("csv"), _captions("jsonl"), _captions("parquet"),
-        _tags("csv"), _tags("jsonl"),
+        _captions("csv"),
+        _captions("jsonl"),
+        _captions("parquet"),
+        _tags("csv"),
+        _tags("jsonl"),
         _plan(),
-    ]  # fmt: skip
+    ]

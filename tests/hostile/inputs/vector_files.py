@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from hostile.arrays import _lies, npy
-from hostile.inputs.place import Input, Kind, Make, Place
+from hostile.inputs.place import Input, Kind, Make, Place, fixed
 from hostile.inputs.tables import parquet
 
 DIM = 16
@@ -126,36 +126,79 @@ def _exported_kind() -> Kind:
         *(
             Input("says that it was encoded by", said[:30], encoder(said))
             for said in (
-                "local-dir:FOLDER", "openclip:ViT-B-32@FOLDER/model.bin", "hf-hub:stranger/model", "timm:resnet18@FOLDER/x.pth",
-                "align:FOLDER", "fake:100000000", "fake:-1", "auto", "", "\x1b[2J", "x" * 100_000, "ViT-B-32/openai",
+                "local-dir:FOLDER",
+                "openclip:ViT-B-32@FOLDER/model.bin",
+                "hf-hub:stranger/model",
+                "timm:resnet18@FOLDER/x.pth",
+                "align:FOLDER",
+                "fake:100000000",
+                "fake:-1",
+                "auto",
+                "",
+                "\x1b[2J",
+                "x" * 100_000,
+                "ViT-B-32/openai",
             )
         ),
-        Input("says of itself", "another column", lambda p: _exported(p, schema={"imseek.vector": "caption"})),
-        Input("says of itself", "a fingerprint", lambda p: _exported(p, schema={"imseek.fingerprint": "0" * 64})),
+        Input(
+            "says of itself", "another column", lambda p: _exported(p, schema={"imseek.vector": "caption"})
+        ),
+        Input(
+            "says of itself", "a fingerprint", lambda p: _exported(p, schema={"imseek.fingerprint": "0" * 64})
+        ),
         Input("paths", "a secret", names),
         Input("vectors", "of other lengths", _vectors([row, row[:3], [], row])),
-        Input("vectors", "NaN and infinity", _vectors([[float("nan")] * DIM, [float("inf")] * DIM, [0.0] * DIM, [1e38] * DIM])),
+        Input(
+            "vectors",
+            "NaN and infinity",
+            _vectors([[float("nan")] * DIM, [float("inf")] * DIM, [0.0] * DIM, [1e38] * DIM]),
+        ),
         Input("vectors", "nothing", _vectors([None, None, None, None])),
         Input("vectors", "nothing in them", _vectors([[None] * DIM, row, row, row])),
         Input("vectors", "a million wide", _vectors([[1.0] * 10**6] * 4)),
         Input("vectors", "integers", _vectors([[1] * DIM] * 4, pa.list_(pa.int64()))),
-        Input("facts", "out of range", lambda p: _exported(p, width=[2**62] * 4, height=[-(2**62)] * 4, frames=[0] * 4, phash=[-1] * 4, bytes=[2**63 - 1] * 4, orientation=[99] * 4)),
-        Input("facts", "of other types", lambda p: _exported(p, width=["x"] * 4, height=[[1]] * 4, caption=[b"\xff"] * 4, taken_at=["9999-99-99"] * 4)),
-        Input("facts", "zones and places", lambda p: _exported(p, taken_at=["2020-01-01T00:00:00"] * 4, taken_at_zone=[10**9] * 4, latitude=[float("nan")] * 4, longitude=[1e308] * 4)),
-    )  # fmt: skip
+        Input(
+            "facts",
+            "out of range",
+            lambda p: _exported(
+                p,
+                width=[2**62] * 4,
+                height=[-(2**62)] * 4,
+                frames=[0] * 4,
+                phash=[-1] * 4,
+                bytes=[2**63 - 1] * 4,
+                orientation=[99] * 4,
+            ),
+        ),
+        Input(
+            "facts",
+            "of other types",
+            lambda p: _exported(
+                p, width=["x"] * 4, height=[[1]] * 4, caption=[b"\xff"] * 4, taken_at=["9999-99-99"] * 4
+            ),
+        ),
+        Input(
+            "facts",
+            "zones and places",
+            lambda p: _exported(
+                p,
+                taken_at=["2020-01-01T00:00:00"] * 4,
+                taken_at_zone=[10**9] * 4,
+                latitude=[float("nan")] * 4,
+                longitude=[1e308] * 4,
+            ),
+        ),
+    )
     calls = ("index FILE -c VECTORS", "index FILE -c NEW", "export OUT/all.jsonl -c VECTORS")
     return Kind("vectors: exported Parquet", "images.parquet", _exported, calls, lies)
 
 
 def _query_vector() -> Kind:
-    def sound(_: Place) -> bytes:
-        return npy(np.ones(DIM, np.float32))
-
-    lies = tuple(
-        Input(f"array: {lie}", label, lambda _, data=make(np.ones(DIM, np.float32)): data)  # type: ignore[misc]
-        for lie, label, make in _lies()
+    one = np.ones(DIM, np.float32)
+    lies = tuple(Input(f"array: {lie}", label, fixed(make(one))) for lie, label, make in _lies())
+    return Kind(
+        "vector as a query", "query.npy", fixed(npy(one)), ("search --vector FILE -c COLLECTION",), lies
     )
-    return Kind("vector as a query", "query.npy", sound, ("search --vector FILE -c COLLECTION",), lies)
 
 
 def _given_vectors() -> Kind:
