@@ -24,6 +24,7 @@ from imseek.data.stages import OFTEN
 from imseek.data.streams import write_all
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import UsageError
+from imseek.input_file import open_stream
 from imseek.types import (
     AnyCollection,
     BackupInfo,
@@ -200,7 +201,7 @@ def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
                 if is_url(raw):
                     opened: IO[bytes] = remote.open_binary(raw)
                 else:
-                    opened = Path(archive).expanduser().open("rb")
+                    opened = open_stream(archive)
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise UsageError(f"{name}: {error.strerror}") from error
             except OSError as error:

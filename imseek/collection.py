@@ -306,7 +306,8 @@ class Collection:
                 follow_symlinks=follow_symlinks,
             )
             if dry_run:
-                planned = plan(writer, wanted, settings, self._engine.reader.current.space.encoder)
+                encoder = self._engine.reader.current.space.encoder
+                planned = plan(writer, wanted, settings, encoder, stop)
                 return replace(planned, notes=(*planned.notes, READ_TO_KNOW)) if known else planned
             encoders = self._engine.image_encoders()
             captions = self._engine.caption_encoders()

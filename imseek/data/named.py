@@ -8,9 +8,10 @@ from pathlib import Path
 
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.contents import HashLookup
-from imseek.data.durable import digest_of
+from imseek.data.durable import digest_of_file
 from imseek.data.places import INSIDE, base_folder, is_url, join_root
 from imseek.data.reader import FOREVER, chunks
+from imseek.input_file import open_input
 
 #: Between an archive and its member, as people are shown it.
 _BANG = b"!/"
@@ -82,7 +83,8 @@ def _within(folder: bytes, path: bytes) -> set[bytes]:
 
 def _alike(lookup: HashLookup, path: bytes) -> tuple[int, ...]:
     try:
-        content = digest_of(Path(os.fsdecode(os.path.expanduser(path)))).sha256
+        with open_input(os.fsdecode(path)) as file:
+            content = digest_of_file(file).sha256
     except OSError:
         return ()
     return tuple(lookup.find_all(bytes.fromhex(content)))

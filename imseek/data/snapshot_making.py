@@ -18,6 +18,7 @@ from imseek.data.vectors import lists
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.build import LiveRows, Tell, add, build
 from imseek.data.vectors.facts import INDEX, LISTS, TABLE, IndexFolder
+from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.kinds import inverted_file
 from imseek.data.vectors.snapshot import imbalance, loaded
 from imseek.errors import UsageError
@@ -89,7 +90,19 @@ def stage(index: Any, folder: Path) -> dict[str, durable.Written]:
         written[TABLE] = durable.stage(folder / TABLE, partial(write_array, table))
         lists.emptied(blocks)
     written[INDEX] = durable.stage(folder / INDEX, partial(_write, index))
+    _check_kind(folder / INDEX)
     return written
+
+
+def _check_kind(path: Path) -> None:
+    """Raise UsageError for a kind of index that would be refused when it is read."""
+    try:
+        with path.open("rb") as file:
+            check_structure(file)
+    except ValueError as error:
+        raise UsageError(
+            f"FAISS made {error}", hint="`imseek maintain --index auto` picks a kind that fits"
+        ) from error
 
 
 def _write_all(pieces: Iterable[Any], out: Any) -> None:

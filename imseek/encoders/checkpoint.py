@@ -19,6 +19,8 @@ from imseek.errors import EncoderError, UntrustedWeightsError
 
 _LOGIT_SCALE = "logit_scale"
 _LOGIT_BIAS = "logit_bias"
+#: A scale is the logarithm of a factor that training keeps below a hundred, a bias is between -20 and 0.
+_MOST = 500
 
 
 def inspect(path: Path) -> tuple[float | None, float | None]:
@@ -28,6 +30,8 @@ def inspect(path: Path) -> tuple[float | None, float | None]:
     added to them before a sigmoid.
     """
     scale, bias = _scalars(path, (_LOGIT_SCALE, _LOGIT_BIAS))
+    if not all(one is None or abs(one) <= _MOST for one in (scale, bias)):
+        raise EncoderError(f"{path} holds a logit scale or bias that cannot be: {scale}, {bias}")
     return None if scale is None else math.exp(scale), bias
 
 
@@ -66,6 +70,8 @@ def arrays(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
     """What readers of weights raise, as errors that say what is wrong with the file."""
+    if not path.is_file():  # A pipe would be waited for.
+        raise EncoderError(f"{path} cannot be read: it is no file")
     try:
         yield
     except pickle.UnpicklingError as error:

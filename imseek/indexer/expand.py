@@ -40,7 +40,10 @@ class Ended:
 def expand(
     catalog: Catalog, opening: Opening, settings: Settings, ended: Ended
 ) -> Iterator[Candidate | Skipped | Ended]:
-    """The pictures of a container that must be read, then ``ended``, which tells along the way how far it is."""
+    """The pictures of a container that must be read, then ``ended``, which tells along the way how far it is.
+
+    Raises InterruptedError where the source should stop.
+    """
     target, source, container = opening.target, opening.source, opening.container
     source_id = target.source.source_id
     known = catalog.known_places(source_id, container.path)
@@ -76,6 +79,8 @@ def expand(
                 yield sorted_out
             else:
                 ended.known_failures += 1
+    except InterruptedError:
+        raise
     except (MediaError, OSError) as error:
         # What it held before is kept: it may be whole again the next time.
         reason = error.reason if isinstance(error, MediaError) else SkipReason.UNREADABLE

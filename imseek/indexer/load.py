@@ -52,7 +52,7 @@ class Failed:
     @classmethod
     def of(cls, candidate: Candidate, trouble: Trouble) -> Failed:
         stat = candidate.found.stat if trouble.stat is None else trouble.stat
-        return cls(candidate, stat, trouble.reason, trouble.message)
+        return cls(without_bytes(candidate), stat, trouble.reason, trouble.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,8 @@ def read(load: Callable[[Found], T], found: Found) -> T | Trouble:
         return Trouble(SkipReason.UNREADABLE, str(error.strerror or error))
     except MediaError as error:
         return Trouble(error.reason, str(error))
+    except MemoryError:
+        return Trouble(SkipReason.UNREADABLE, "there is not enough memory for it")
 
 
 def hash_of(content: Content) -> bytes:
@@ -206,13 +208,25 @@ def loaded(
     found: LookedUp,
 ) -> Loaded:
     """What a run takes, from a picture of ``size`` bytes."""
-    if candidate.found.where is not None:
-        # What waits to be encoded or settled must not keep the bytes of rows in memory.
-        candidate = replace(candidate, found=replace(candidate.found, where=None))
     caption, extra = content.caption, content.extra
     return Loaded(
-        candidate, content.stat, content_hash, size, picture, caption, extra, found.as_of, found.known
+        without_bytes(candidate),
+        content.stat,
+        content_hash,
+        size,
+        picture,
+        caption,
+        extra,
+        found.as_of,
+        found.known,
     )
+
+
+def without_bytes(candidate: Candidate) -> Candidate:
+    """The same candidate without what its source needs to read it: that may be the bytes themselves."""
+    if candidate.found.where is None:
+        return candidate
+    return replace(candidate, found=replace(candidate.found, where=None))
 
 
 def _told(facts: ImageFacts, content: Content) -> ImageFacts:

@@ -142,7 +142,7 @@ class Run:
 
     def execute(self, targets: Sequence[Target], options: Options) -> IndexReport:
         self._tell("scan", None)
-        scan = scanning.scan(self._writer.catalog, targets, options.scan)
+        scan = scanning.scan(self._writer.catalog, targets, options.scan, self._stop)
         self._storing.columns = {t.source.source_id: Columns(t.options.columns) for t in targets}
         self._begin(scan, {t.source.source_id for t in targets if t.whole})
         self._tell("index", self._total)
@@ -216,13 +216,16 @@ class Run:
     def _wanted(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
         """What there is to read, until the run is stopped or has read enough."""
         left = options.limit
-        for item in chain(scan.candidates, self._expanded(scan, options)):
-            if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
-                self._stopped_early = True
-                return
-            if left is not None and isinstance(item, Candidate):
-                left -= 1
-            yield item
+        try:
+            for item in chain(scan.candidates, self._expanded(scan, options)):
+                if self._stop.is_set() or (left == 0 and isinstance(item, Candidate)):
+                    self._stopped_early = True
+                    return
+                if left is not None and isinstance(item, Candidate):
+                    left -= 1
+                yield item
+        except InterruptedError:
+            self._stopped_early = True
 
     def _expanded(self, scan: ScanResult, options: Options) -> Iterator[Candidate | Skipped | Ended]:
         for opening in scan.openings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -15,13 +16,23 @@ from imseek.types import Failure, IndexReport
 READ_TO_KNOW = "which of the new pictures are known already is seen when they are read, not in a dry run"
 
 
-def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: str) -> IndexReport:
-    """The report of a run that has not taken place; archives that may have changed are opened for their lists."""
+def plan(
+    writer: Writer,
+    wanted: Sequence[Target],
+    settings: Settings,
+    encoder: str,
+    stop: threading.Event | None = None,
+) -> IndexReport:
+    """The report of a run that has not taken place; archives that may have changed are opened for their lists.
+
+    Once ``stop`` is set it comes at once, and says that it is not whole (``interrupted``).
+    """
     started = time.monotonic()
-    found = scan(writer.catalog, wanted, settings)
+    found = scan(writer.catalog, wanted, settings, stop)
     seen, unchanged, known_failures = found.seen, found.unchanged, found.known_failures
     new = changed = 0
     gone = sum(map(len, found.lost.values()))
+    interrupted = False
     skipped = list(found.skipped)
     try:
         opened = (
@@ -40,6 +51,8 @@ def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: 
                 gone += sum(map(len, item.lost.values()))
             else:
                 skipped.append(item)
+    except InterruptedError:
+        interrupted = True
     finally:
         for source in found.sources:
             source.close()
@@ -58,6 +71,7 @@ def plan(writer: Writer, wanted: Sequence[Target], settings: Settings, encoder: 
         seconds=time.monotonic() - started,
         generation=writer.generation,
         encoder=encoder,
+        interrupted=interrupted,
         failures=tuple(
             Failure(one.failed.source_id, one.full, one.failed.reason, one.failed.message) for one in skipped
         ),

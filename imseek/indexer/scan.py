@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -110,8 +111,13 @@ class Settings:
     follow_symlinks: bool = False
 
 
-def scan(catalog: Catalog, wanted: Iterable[Target], settings: Settings) -> ScanResult:
-    """Scan the targets and compare. A source that is missing as a whole loses nothing."""
+def scan(
+    catalog: Catalog, wanted: Iterable[Target], settings: Settings, stop: threading.Event | None = None
+) -> ScanResult:
+    """Scan the targets and compare. A source that is missing as a whole loses nothing.
+
+    Once ``stop`` is set, opening a container of the sources raises InterruptedError.
+    """
     result = ScanResult()
     roots = [catalog_sources.absolute_root(catalog.root, source) for source in catalog.sources()]
     # Files that are known by name stay on their list, also where their folder is scanned.
@@ -127,14 +133,19 @@ def scan(catalog: Catalog, wanted: Iterable[Target], settings: Settings) -> Scan
             for root in roots
             if target.root and root != target.root and catalog_sources.contains(target.root, root)
         )
-        _scan_one(catalog, target, inside, settings, result)
+        _scan_one(catalog, target, inside, settings, result, stop)
     # First what may have changed in place: a new file may hold what such a file held before.
     result.candidates.sort(key=lambda c: c.known is None)
     return result
 
 
 def _scan_one(
-    catalog: Catalog, target: Target, inside: frozenset[bytes], settings: Settings, result: ScanResult
+    catalog: Catalog,
+    target: Target,
+    inside: frozenset[bytes],
+    settings: Settings,
+    result: ScanResult,
+    stop: threading.Event | None,
 ) -> None:
     source_id = target.source.source_id
     held = target.source.kind in places.CONTAINER_KINDS
@@ -145,7 +156,7 @@ def _scan_one(
     source = open_source(
         target.source.kind, target.root, target.options, below=target.below, names=names, inside=inside,
         follow_symlinks=settings.follow_symlinks,
-        read_ns=max((place.stat.checked_ns for place in known.values()), default=0),
+        read_ns=max((place.stat.checked_ns for place in known.values()), default=0), stop=stop,
     )  # fmt: skip
     result.sources.append(source)
     if (trouble := source.trouble()) is not None:

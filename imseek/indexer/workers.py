@@ -16,7 +16,9 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class _Task(Generic[T, R]):
-    item: T
+    """A call under way. ``item`` is None once it is over, since an item may hold much memory."""
+
+    item: T | None
     done: threading.Event = field(default_factory=threading.Event)
     started: float | None = None
     result: R | None = None
@@ -76,20 +78,23 @@ class OrderedMap(Generic[T, R]):
             if task.done.is_set():
                 continue
             task.started = time.monotonic()
+            assert task.item is not None, "nobody else has taken it"
             try:
                 task.result = self._function(task.item)
             except BaseException as error:
                 task.error = error
+            task.item = None
             if task.done.is_set():
                 return  # Given up meanwhile: another thread works in our place.
             task.done.set()
 
     def _take(self, task: _Task[T, R]) -> R:
         while not task.done.wait(timeout=0.5 if task.started is None else self._left(task)):
-            if task.started is not None and self._left(task) <= 0:
+            item = task.item
+            if task.started is not None and self._left(task) <= 0 and item is not None:
                 task.done.set()
                 self._start()
-                return self._late(task.item)
+                return self._late(item)
         if task.error is not None:
             raise task.error
         return task.result  # type: ignore[return-value]

@@ -15,6 +15,7 @@ from imseek.data.current import Current
 from imseek.encoders.base import Encoder, shared_draft_size
 from imseek.encoders.checks import check_fingerprint
 from imseek.errors import MediaError, QueryError
+from imseek.input_file import read_input
 from imseek.search.blend import SHORTEST, Float64, blend
 from imseek.search.query import Query, Term
 from imseek.search.stored import Stored
@@ -156,8 +157,12 @@ def fetched(term: Term, limits: FetchLimits | None = None) -> tuple[bytes, str]:
     if isinstance(term.picture, bytes):
         return term.picture, "the bytes given"
     if term.picture is not None:
+        from imseek.media.decode import DEFAULT_LIMITS
+
         try:
-            return term.picture.read_bytes(), display_path(os.fsencode(term.picture))
+            return read_input(term.picture, most=DEFAULT_LIMITS.max_bytes), display_path(
+                os.fsencode(term.picture)
+            )
         except OSError as error:
             raise QueryError(f"cannot read the picture {term.picture}: {error.strerror}") from error
     assert term.url is not None

@@ -134,6 +134,9 @@ def test_a_picture_finds_itself(client: TestClient, photo_files: list[Path]) -> 
         ({"page": "nope", "text": "red"}, "page"),
         ({}, "at least one term"),
         ({"text": "red", "limit": 0}, ""),
+        ({"text": "red", "limit": True}, ""),
+        ({"text": "red", "diversity": False}, ""),
+        ({"text": "red", "more": [0, True]}, ""),
         ({"text": "red", "nope": 1}, ""),
     ],
 )

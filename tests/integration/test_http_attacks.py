@@ -160,6 +160,13 @@ def test_a_name_that_urls_must_quote(root: Path) -> None:
         assert client.get(found["thumbnail"]).headers["content-type"] == "image/webp"
 
 
+@pytest.mark.parametrize("member", ["num_images", "num_result_ids", "aesthetic_weight"])
+def test_true_is_no_number_there_either(member: str, client: TestClient) -> None:
+    response = client.post("/knn-service", json={**_knn("photos"), member: True})
+    assert response.status_code == 422
+    assert f"{member} is neither true nor false" in response.text
+
+
 def _knn(name: str) -> dict[str, Any]:
     return {"text": "red", "modality": "image", "num_images": 1, "indice_name": name}
 

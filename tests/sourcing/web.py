@@ -13,13 +13,14 @@ from urllib.parse import unquote
 class WebServer:
     """Serves ``pages`` (path without the leading slash → bytes) with sizes, ETags and ranges. ``asked`` lists GETs.
 
-    Names in ``broken`` are answered with that status.
+    Names in ``broken`` are answered with that status; the bytes of those in ``delays`` come once the event is set.
     """
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.broken: dict[str, int] = {}
+        self.delays: dict[str, threading.Event] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ class WebServer:
                 self.send_header("Accept-Ranges", "bytes")
                 self.send_header("ETag", etag)
                 self.end_headers()
-                if body:
+                if body and (name not in site.delays or site.delays[name].wait(60)):
                     self.wfile.write(data[first : last + 1])
 
             def log_message(self, *_: Any) -> None:

@@ -157,8 +157,11 @@ def _read(path: Path, size: int) -> bytes:
     """At most ``size`` bytes from the beginning of a plan's file. Raises PlanError for a pipe or a device, OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
             raise PlanError(f"{path} is no plan: it is not a regular file")
+        if info.st_size > _MAX_BYTES:
+            raise PlanError(f"{path} is too large for a plan")
         return file.read(size)
 
 

@@ -24,6 +24,7 @@ from imseek.data.vectors.facts import (
     damaged,
     read_facts,
 )
+from imseek.data.vectors.faiss_structure import check_structure
 from imseek.data.vectors.kinds import inverted_file, parameters, takes_filters, widest
 from imseek.types import Float32
 
@@ -189,8 +190,9 @@ def without_rows(folder: IndexFolder) -> Any:
 def _read(folder: IndexFolder, flags: int) -> Any:
     with folder.open(INDEX) as file:
         try:
+            check_structure(file)
             return faiss.read_index(path_of(file, *_file(folder, INDEX)), flags)
-        except (RuntimeError, MemoryError) as error:  # Of a damaged length it tries to get the memory.
+        except (ValueError, RuntimeError, MemoryError) as error:
             raise damaged(folder, error) from error
 
 

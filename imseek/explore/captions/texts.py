@@ -16,6 +16,7 @@ from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.roles import caption_of
 from imseek.indexer.sources.sheets import open_sheet
 from imseek.indexer.sources.sheets.base import Column, Malformed
+from imseek.input_file import open_input
 from imseek.types import SpaceInfo
 from imseek.types.evaluate import LeftOut
 
@@ -92,7 +93,7 @@ def from_table(path: Path, reader: Reader, live: Ids, column: str | None = None)
     URI. ``column`` has the captions (default: told by its name). Raises UsageError where the file cannot be read,
     with what was found."""
     try:
-        with open_sheet(os.fsencode(path), path.open("rb")) as sheet:
+        with open_sheet(os.fsencode(path), open_input(path)) as sheet:
             key = _column(sheet.columns, _KEYS, "which image a caption is of: image_id or path")
             said = _caption_column(sheet.columns, key, column)
             rows = []

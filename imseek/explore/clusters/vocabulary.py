@@ -13,6 +13,7 @@ from imseek.errors import EncoderError, MissingExtraError, UnknownEncoderError, 
 from imseek.explore.clusters.naming import mean_of
 from imseek.explore.labels.class_vectors import class_vectors
 from imseek.explore.vectors import Vectors
+from imseek.input_file import read_input
 from imseek.search.cutoff import NEUTRAL_TEXTS
 from imseek.types import Float32
 
@@ -20,6 +21,7 @@ IMAGENET: Final = "imagenet"
 NONE: Final = "none"
 MOST: Final = 100_000
 _LONGEST: Final = 200
+_MAX_BYTES: Final = 4 * MOST * _LONGEST  # A letter takes four bytes at most.
 
 
 def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ def words_of(names: str | Path | Iterable[str]) -> tuple[str, ...]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_input(path, most=_MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
     except (OSError, ValueError) as error:

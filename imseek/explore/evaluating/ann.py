@@ -28,6 +28,7 @@ from imseek.explore.evaluating.retrieval import space_of
 from imseek.explore.evaluating.words import encoded, speaker
 from imseek.explore.metrics.bootstrap import interval
 from imseek.explore.vectors import Vectors
+from imseek.input_file import map_array, read_input
 from imseek.search.editions import Edition, Editions
 from imseek.types import Float32, IndexInfo, Progress, ProgressCallback, SpaceInfo
 from imseek.types.evaluate import NeighbourKind, NeighbourReport
@@ -178,8 +179,8 @@ def _given(
 def _read(path: Path) -> Any:
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        return path.read_text("utf-8").splitlines()
+            return map_array(path)
+        return read_input(path).decode("utf-8").splitlines()
     except (OSError, ValueError, EOFError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise UsageError(

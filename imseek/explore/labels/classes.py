@@ -12,8 +12,11 @@ from typing import Final
 from imseek.encoders import prompts
 from imseek.errors import UsageError, did_you_mean
 from imseek.explore.labels.class_vectors import check_templates, filled
+from imseek.input_file import read_input
 
 IMAGENET: Final = "imagenet"
+#: Bytes of a file of classes, templates or concepts.
+MAX_BYTES: Final = 16 * 2**20
 #: Where no others are named.
 TEMPLATES: Final = ("a photo of a {}",)
 #: What a picture of none of the classes is like.
@@ -139,7 +142,7 @@ def templates(given: str) -> tuple[str, ...]:
 def text_of(path: Path) -> str:
     """Raises UsageError."""
     try:
-        return path.read_text("utf-8-sig")
+        return read_input(path, most=MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8 text") from error
     except OSError as error:

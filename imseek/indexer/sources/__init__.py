@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
@@ -32,12 +33,13 @@ def open_source(
     follow_symlinks: bool = False,
     read_ns: int = 0,
     opener: FileOpener | None = None,
+    stop: threading.Event | None = None,
 ) -> Source:
     """The source of a kind at ``root``, an absolute path or a URL.
 
     ``below`` limits a scan to a part of it, ``names`` are those of a list, ``inside`` are other sources within it;
     ``read_ns`` is when a picture of it was last read, by the wall clock; ``opener`` opens its files, by default through
-    links.
+    links. Once ``stop`` is set, opening a container raises InterruptedError.
     """
     choose = filter_of(options)
     if kind in ("folder", "file"):
@@ -66,7 +68,7 @@ def open_source(
     if kind == "archive":
         from imseek.indexer.sources.archive import Archives
 
-        return Archives(root, choose=choose, below=below, opener=opener)
+        return Archives(root, choose=choose, below=below, opener=opener, stop=stop)
     if kind == "vectors":
         from imseek.indexer.sources.vectors import open_vectors
 

@@ -19,7 +19,8 @@ from imseek.indexer.sources.detect import ZIPS, is_archive
 from imseek.indexer.sources.files import FileOpener, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.finding import Finder
-from imseek.indexer.sources.members import Archive, Member, picture_of, text_of
+from imseek.indexer.sources.members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
+from imseek.indexer.sources.read_ahead import MemoryBudget, ReadAhead
 from imseek.indexer.sources.tarred import Tar, TarStream
 from imseek.indexer.sources.zipped import Zip
 from imseek.media.sidecar import read_sidecar
@@ -27,6 +28,8 @@ from imseek.types import SkipReason, display_path
 
 #: Pictures of a stream that are read ahead.
 _AHEAD = 16
+#: Names of pictures that are listed ahead where each is read later, in any order.
+_LISTED_AHEAD = 256
 #: Pictures of a stream that are kept behind, for threads that ask out of order.
 _BEHIND = 64
 #: Archives that are kept open for what is asked of them next.
@@ -50,9 +53,12 @@ class Archives:
         choose: Filter | None = None,
         below: bytes = b"",
         opener: FileOpener | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
+        """Once ``stop`` is set, ``expand`` raises InterruptedError."""
         self._root = root
         self._opener = FileOpener(root) if opener is None else opener
+        self._stop = stop
         self._choose = Filter() if choose is None else choose
         self._below = below
         self._finders: dict[bytes, tuple[FileStat, Finder]] = {}
@@ -89,13 +95,16 @@ class Archives:
                 yield Container(b"" if url == self._root else url, stat)
 
     def expand(self, container: Container) -> Iterator[Found | Unreachable]:
-        place = join(self._root, container.path)
+        """In a thread of its own: an archive may be long before it comes to a picture."""
+        ahead = _LISTED_AHEAD if opens_anywhere(join(self._root, container.path)) else _AHEAD
+        yield from ReadAhead(self._found(container), ahead, self._stop)
+
+    def _found(self, container: Container) -> Iterator[Found]:
         archive = self._open(container.path)
-        found = (
-            Found(inside(container.path, member.name), container.stat, (archive, member))
-            for member in archive.members(self._takes)
-        )
-        yield from found if opens_anywhere(place) else remote.Ahead(found, _AHEAD)
+        budget = MemoryBudget(MAX_HELD, self._stop)
+        for member in archive.members(self._takes):
+            budget.charge(member, bytes_held(member))
+            yield Found(inside(container.path, member.name), container.stat, (archive, member))
 
     def load(self, found: Found) -> Content:
         archive, member = self._reopened(found) if found.where is None else found.where
@@ -159,7 +168,10 @@ class Archives:
             os.close(fd)
 
     def _open(self, container: bytes) -> Archive:
-        """Raises OSError, UnsafePathError, MediaError where it is no archive, MissingExtraError."""
+        """Raises OSError, UnsafePathError, MediaError where it is no archive, MissingExtraError.
+
+        Reading a tar ends once the source should stop.
+        """
         place = join(self._root, container)
         file = remote.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
         if container_suffix(place) in ZIPS:
@@ -169,7 +181,7 @@ class Archives:
                     errno.ESPIPE, "its server does not send parts of files, which reading a zip takes"
                 )
             return Zip(file)
-        return Tar(file) if opens_anywhere(place) else TarStream(file)
+        return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
 
     def _takes(self, name: bytes) -> bool:
         # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".

@@ -14,6 +14,7 @@ from imseek.data.file_stat import FileStat
 from imseek.data.safe_path import SafePath
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import MISSING, Content, Found
+from imseek.indexer.sources.filters import looks_like_picture
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
 from imseek.types import SkipReason
@@ -117,13 +118,32 @@ def read_file(fd: int) -> Content:
         before, checked_ns = os.fstat(fd), time.time_ns()
         if before.st_size > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        data = file.read()
+        data = file.read(DEFAULT_LIMITS.max_bytes + 1)  # It may be endless, whatever its size says.
         after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
         data
     ) != after.st_size:
         raise MediaError(SkipReason.CHANGED, "it changed while it was read")
     return Content(data, file_stat(after, checked_ns))
+
+
+def check_named(full: bytes, folder: bytes) -> None:
+    """Raise MediaError for a file outside of ``folder`` whose name is not that of a picture.
+
+    A table that a stranger made may name any file. Pictures are what it is for; a key or a password is not even opened.
+    """
+    if looks_like_picture(full) and not os.path.islink(full):
+        return
+    real = os.path.realpath(full)
+    if not looks_like_picture(real) and not _is_below(real, folder):
+        raise MediaError(
+            SkipReason.NOT_AN_IMAGE,
+            "outside of the table's folder, only files that are named like pictures are read",
+        )
+
+
+def _is_below(real: bytes, folder: bytes) -> bool:
+    return real.startswith(os.path.join(os.path.realpath(folder), b""))
 
 
 def with_texts(picture: Content, full: bytes) -> Content:
@@ -138,8 +158,14 @@ def open_binary(path: bytes) -> BinaryIO:
 
 
 def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
-    """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``."""
+    """A small file that lies beside a picture: ``a.txt``, else ``a.jpg.txt``, for ``a.jpg``; None above ``limit``.
+
+    What it says is kept with the picture. So a link is followed only to a file that lies where the link or the picture
+    itself does, as in a cache of the model hub, and not to a letter somewhere else.
+    """
     for name in (os.path.splitext(picture)[0] + ending, picture + ending):
+        if not _leads_there(name, picture):
+            continue
         try:
             fd = os.open(name, _FOLLOWING)
         except OSError:
@@ -149,3 +175,12 @@ def read_beside(picture: bytes, ending: bytes, limit: int) -> bytes | None:
             if stat.S_ISREG(info.st_mode) and info.st_size <= limit:
                 return file.read(limit)
     return None
+
+
+def _leads_there(name: bytes, picture: bytes) -> bool:
+    """Whether a text lies beside a picture, or is a link to one that lies there or beside the picture itself."""
+    if not os.path.islink(name):
+        return True
+    real = os.path.realpath(name)
+    is_beside = os.path.dirname(real) == os.path.dirname(os.path.realpath(picture))
+    return is_beside or _is_below(real, os.path.dirname(name))

@@ -14,6 +14,7 @@ from imseek.data.places import container_suffix
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources.exported import claim_of
 from imseek.indexer.sources.files import open_binary
+from imseek.input_file import map_array
 from imseek.types import SkipReason, display_path
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Rows that are looked at together.
 BLOCK: Final = 4096
+#: Numbers that they have at most.
+_NUMBERS: Final = 1 << 24
 PARQUET: Final = frozenset({b".parquet", b".pq"})
 
 
@@ -54,10 +57,10 @@ class _Array:
 
     def __init__(self, path: bytes) -> None:
         try:
-            array = np.load(os.fsdecode(path), mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise MediaError(SkipReason.CORRUPT, f"not an array of NumPy: {error}") from error
-        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+            array = map_array(os.fsdecode(path))
+        except ValueError as error:
+            raise MediaError(SkipReason.CORRUPT, str(error)) from error
+        if array.ndim != 2 or array.dtype.kind != "f":
             raise MediaError(SkipReason.CORRUPT, "not a matrix of floating-point numbers")
         self._array = array
         self.rows, self.dim = array.shape
@@ -74,7 +77,7 @@ class _Column:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        self._path = path
+        self._path, self._name, self.dim = path, "", 0
         with self._opened() as file:
             self._name = _chosen(path, file.schema_arrow, name)
             self.rows = file.metadata.num_rows
@@ -101,8 +104,9 @@ class _Column:
             done += len(lists)
 
     def _batches(self) -> Iterator[pa.Array]:
+        rows = min(BLOCK, max(1, _NUMBERS // max(self.dim, 1)))
         with self._opened() as file:
-            for batch in file.iter_batches(BLOCK, columns=[self._name], use_threads=False):
+            for batch in file.iter_batches(rows, columns=[self._name], use_threads=False):
                 yield batch.column(0)
 
     @contextmanager
@@ -111,12 +115,15 @@ class _Column:
         import pyarrow.parquet as pq
 
         from imseek.indexer.sources.sheets.arrow import arrow_errors
+        from imseek.indexer.sources.sheets.parquet_pages import check_pages
 
         with (
             open_binary(self._path) as raw,
             arrow_errors(),
             pq.ParquetFile(raw, pre_buffer=False, page_checksum_verification=True) as file,
         ):
+            for group in range(file.metadata.num_row_groups if self._name else 0):
+                check_pages(raw, file.metadata.row_group(group), [self._name])
             yield file
 
 

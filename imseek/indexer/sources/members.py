@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from imseek.errors import MediaError
+from imseek.indexer.sources.archive_limits import MAX_NAME
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
@@ -15,10 +16,13 @@ from imseek.types import SkipReason
 #: Endings of texts that lie beside a picture under its name.
 BESIDE: Final = (b".txt", b".json")
 
+#: Bytes of pictures of a stream that are in memory at once, read ahead or behind: eight of the largest.
+MAX_HELD: Final = 512 * 2**20
+
 Takes: TypeAlias = Callable[[bytes], bool]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Member:
     """A picture in an archive: its name there, what its archive needs to read it, and texts beside it by ending."""
 
@@ -57,6 +61,11 @@ def text_of(archive: Archive, member: Member, ending: bytes) -> bytes | None:
         return None
 
 
+def bytes_held(member: Member) -> int:
+    """Bytes of a member that are in memory already, as those of a stream are."""
+    return sum(len(part) for part in (member.where, *member.beside.values()) if isinstance(part, bytes))
+
+
 def pictures(files: Mapping[bytes, Any], takes: Takes) -> Iterator[Member]:
     """The pictures among the files of an archive, given by name, each with the texts beside it."""
     for name, where in files.items():
@@ -89,7 +98,7 @@ def is_text(name: bytes) -> bool:
 
 def can_be_named(name: bytes) -> bool:
     """Whether a member can have a place in the catalog, where NUL stands between container and member."""
-    return name != b"" and b"\0" not in name
+    return 0 < len(name) <= MAX_NAME and b"\0" not in name
 
 
 def too_large(limit: int) -> MediaError:

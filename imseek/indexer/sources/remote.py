@@ -9,19 +9,15 @@ import errno
 import hashlib
 import io
 import os
-import queue
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any, Final, Generic, TypeVar
+from typing import IO, Any, Final
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.errors import ImseekError, MissingExtraError, UsageError
 from imseek.types import display_path
-
-T = TypeVar("T")
 
 #: Facts that tell whether a file has changed, under the names that file systems give them.
 _VERSIONS: Final = (
@@ -218,42 +214,3 @@ def _stat(info: dict[str, Any]) -> FileStat:
         return UNKNOWN_STAT
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).digest()
     return FileStat(int(info["size"]), 0, 0, int.from_bytes(digest[:8], "big") >> 1, time.time_ns())
-
-
-class Ahead(Generic[T]):
-    """An iterator that a thread runs ahead of, by ``most`` items: so that a network does not wait for an encoder."""
-
-    def __init__(self, items: Iterator[T], most: int) -> None:
-        self._items = items
-        self._most = most
-
-    def __iter__(self) -> Iterator[T]:
-        waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(self._most)
-        given_up = threading.Event()
-        thread = threading.Thread(target=self._run, args=(waiting, given_up), daemon=True)
-        thread.start()
-        try:
-            while True:
-                more, value = waiting.get()
-                if more:
-                    yield value
-                elif value is None:
-                    return
-                else:
-                    raise value
-        finally:
-            given_up.set()
-            with waiting.mutex:  # A thread that waits for room finds it, and ends.
-                waiting.queue.clear()
-                waiting.not_full.notify_all()
-
-    def _run(self, waiting: queue.Queue[tuple[bool, Any]], given_up: threading.Event) -> None:
-        end: tuple[bool, Any] = (False, None)
-        try:
-            for item in self._items:
-                if given_up.is_set():
-                    return
-                waiting.put((True, item))
-        except BaseException as error:  # Raised where the items are taken.
-            end = (False, error)
-        waiting.put(end)

@@ -11,9 +11,18 @@ from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError, UsageError
 from imseek.indexer.sources import remote
+from imseek.indexer.sources.archive_limits import check_rows
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import is_table
-from imseek.indexer.sources.files import FileOpener, file_stat, find_file, read_file, trouble_at, with_texts
+from imseek.indexer.sources.files import (
+    FileOpener,
+    check_named,
+    file_stat,
+    find_file,
+    read_file,
+    trouble_at,
+    with_texts,
+)
 from imseek.indexer.sources.filters import Filter
 from imseek.indexer.sources.folder import Folder
 from imseek.indexer.sources.roles import Roles, tell_roles
@@ -150,6 +159,7 @@ class Table:
         with self._sheet(container.path) as sheet:
             roles = self._roles(sheet)
             for number, row in sheet.rows(roles.wanted):
+                check_rows(number + 1, rows.stat.size)
                 yield rows.entry(sheet, roles, number, row)
         if rows.missing and rows.missing == rows.named:
             raise MediaError(
@@ -339,11 +349,13 @@ def row_number(text: bytes) -> int:
 
 
 def _named(path: bytes, folder: bytes, location: bytes) -> Found:
-    """What a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``), OSError."""
+    """What a row names. Raises MediaError (``VANISHED``, ``NOT_A_FILE``, ``NOT_AN_IMAGE``), OSError."""
     full = join(folder, location)
     if is_url(full):
         return Found(path, FETCHED, _Address(full))
-    return replace(find_file(path, full), where=_File(full))
+    found = find_file(path, full)
+    check_named(full, folder)
+    return replace(found, where=_File(full))
 
 
 def caption_in(cell: Any) -> str | None:

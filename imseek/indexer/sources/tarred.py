@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tarfile
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import IO, Final
 
 from imseek.errors import MediaError
-from imseek.indexer.sources.headers import Header, explained
+from imseek.indexer.sources.decompression import StreamInput
 from imseek.indexer.sources.members import (
     Member,
     Takes,
@@ -19,6 +19,7 @@ from imseek.indexer.sources.members import (
     pictures,
     too_large,
 )
+from imseek.indexer.sources.tar_headers import explained, tar_members
 from imseek.media.sidecar import MAX_BYTES
 from imseek.types import SkipReason
 
@@ -31,8 +32,9 @@ _SAMPLE_FILES: Final = 64
 class Tar:
     """An uncompressed tar on disk. Members are read by position, in any number of threads."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
         self._fd = file.fileno()
+        self._stop = stop
         weakref.finalize(self, file.close)
 
     def members(self, takes: Takes) -> Iterator[Member]:
@@ -40,20 +42,13 @@ class Tar:
         files: dict[bytes, tuple[int, int]] = {}
         broken: MediaError | None = None
         try:
-            with (
-                explained(),
-                os.fdopen(os.dup(self._fd), "rb") as file,
-                tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as tar,
-            ):
-                file.seek(0)  # The descriptors share a position.
-                end = os.fstat(self._fd).st_size
-                while (info := tar.next()) is not None:
-                    tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                    name = os.fsencode(info.name)
-                    if info.isreg() and info.offset_data + info.size > end:
-                        raise tarfile.ReadError("unexpected end of data")
-                    if _is_file(info) and can_be_named(name):
-                        files[name] = (info.offset_data, info.size)
+            with explained():
+                file = _FileInput(self._fd, self._stop)
+                for member in tar_members(file):
+                    if member.size > file.left:
+                        raise EOFError("it ends in a member")
+                    if member.is_file and can_be_named(member.name):
+                        files[member.name] = (member.offset, member.size)
         except MediaError as error:
             broken = error
         yield from pictures(files, takes)
@@ -70,11 +65,42 @@ class Tar:
         return data
 
 
+class _FileInput:
+    """A tar on disk, of which only headers are read. ``stop`` makes whoever reads raise InterruptedError."""
+
+    def __init__(self, fd: int, stop: threading.Event | None) -> None:
+        self._fd = fd
+        self._stop = stop
+        self._size = os.fstat(fd).st_size
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        if self._stop is not None and self._stop.is_set():
+            raise InterruptedError
+        data = os.pread(self._fd, size, self.position)
+        self.position += len(data)
+        return data
+
+    @property
+    def packed(self) -> int:
+        return self.position
+
+    @property
+    def left(self) -> int:
+        return self._size - self.position
+
+    def skip(self, size: int) -> None:
+        if size > self.left:
+            raise EOFError("it ends in a member")
+        self.position += size
+
+
 class TarStream:
     """A tar that can only be read from its beginning. A member's ``where`` is the bytes themselves."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], stop: threading.Event | None = None) -> None:
         self._file = file
+        self._stop = stop
 
     def members(self, takes: Takes) -> Iterator[Member]:
         """Texts belong to the picture of the same name right before or after them, as in WebDataset.
@@ -106,28 +132,23 @@ class TarStream:
     def _files(self, takes: Takes) -> Iterator[tuple[bytes, bytes | None]]:
         """Pictures and texts with their bytes; None for those that are too large."""
         seen: set[bytes] = set()
-        with (
-            self._file,
-            explained(),
-            tarfile.open(fileobj=self._file, mode="r|*", tarinfo=Header) as tar,
-        ):
-            for info in tar:
-                tar.members = []  # type: ignore[attr-defined]  # it would keep all of them
-                name = os.fsencode(info.name)
-                if not _is_file(info) or not can_be_named(name) or name in seen:
+        with self._file, explained():
+            stream = StreamInput(self._file, self._stop)
+            for member in tar_members(stream):
+                name = member.name
+                if not member.is_file or not can_be_named(name) or name in seen:
                     continue
                 seen.add(name)
                 limit = STREAMED_BYTES if takes(name) else MAX_BYTES if is_text(name) else -1
-                if limit >= 0:
-                    opened = tar.extractfile(info) if info.size <= limit else None
-                    yield name, None if opened is None else opened.read()
+                if member.size <= limit:
+                    data = stream.read(member.size)
+                    if len(data) < member.size:
+                        raise EOFError("it ends in a member")
+                    yield name, data
+                elif limit >= 0:
+                    yield name, None
 
     def read(self, where: bytes | None, limit: int) -> bytes:
         if where is None or len(where) > limit:
             raise too_large(min(limit, STREAMED_BYTES))
         return where
-
-
-def _is_file(info: tarfile.TarInfo) -> bool:
-    """Not a link, a device or a folder; nor a file with holes, which no camera writes."""
-    return info.isreg() and info.sparse is None

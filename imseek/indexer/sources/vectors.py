@@ -24,7 +24,14 @@ from imseek.data.places import inside, is_url, join, locate, split
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Container, Content, Found, Scalar, Taken, Unreachable
 from imseek.indexer.sources.exported import USED, Claim, claim_of, facts_of
-from imseek.indexer.sources.files import FileOpener, file_stat, open_binary, read_file, trouble_at
+from imseek.indexer.sources.files import (
+    FileOpener,
+    check_named,
+    file_stat,
+    open_binary,
+    read_file,
+    trouble_at,
+)
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.matrices import Matrix, is_parquet, open_matrix
 from imseek.indexer.sources.sheets import open_sheet
@@ -248,13 +255,20 @@ class _Folder:
         exact, url = told.get("path_b64"), told.get("url")
         if isinstance(path, str) and _is_name(path):
             encoded = path.encode() if not isinstance(exact, str) else _decoded(exact)
-            if os.path.isabs(encoded) or is_url(encoded):
+            if is_url(encoded) or (os.path.isabs(encoded) and self._may_be_named(encoded)):
                 return encoded
             if looks_like_picture(encoded) and (base := self._base_of(encoded)) is not None:
                 return os.path.relpath(os.path.join(base, encoded), self._holder)
         if isinstance(url, str) and url.startswith(("http://", "https://")) and _is_name(url):
             return url.encode()
         return b""
+
+    def _may_be_named(self, path: bytes) -> bool:
+        try:
+            check_named(path, self._holder)
+        except MediaError:
+            return False
+        return True
 
     def _base_of(self, path: bytes) -> bytes | None:
         """The first folder that a picture was found below; the others are looked for there too."""

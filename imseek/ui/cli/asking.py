@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from imseek.errors import QueryError, UsageError
+from imseek.input_file import map_array, read_input
 from imseek.showing.words import shortened
 from imseek.ui.cli.flags import Group
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from imseek.search.query import Cutoff, Query, Term
 
 STDIN: Final = "-"
@@ -314,13 +313,11 @@ def _vector_term(said: str) -> Term:
 
     weight, file = split_weight(said)
     try:
-        array: npt.NDArray[Any] = np.load(Path(file).expanduser(), mmap_mode="r", allow_pickle=False)
+        array = map_array(file)
     except OSError as error:
         raise QueryError(f"cannot read the vector {file}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise QueryError(f"{file} is no .npy file of numbers", hint="numpy.save writes one") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise QueryError(f"{file} is no .npy file of numbers", hint="numpy.save writes one")
     if array.ndim == 2 and len(array) == 1:
         array = array[0]
     if array.ndim != 1:
@@ -353,7 +350,7 @@ def _once(read: Callable[[], bytes]) -> Callable[[], bytes]:
 
 def _lines(file: str) -> list[str]:
     try:
-        data = sys.stdin.buffer.read() if file == STDIN else Path(file).expanduser().read_bytes()
+        data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
     except OSError as error:
         raise UsageError(f"cannot read the queries {file}: {error.strerror}") from error
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal
 
 import typer
 
 from imseek import library
 from imseek.errors import UsageError
+from imseek.input_file import read_input
 from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.asking import FLAGS, Asking
@@ -258,7 +258,7 @@ def _ids(file: str) -> list[int]:
     if file == "-" and sys.stdin.isatty():
         raise UsageError("- reads ids from stdin, and that is the terminal", hint="pipe ids into it")
     try:
-        data = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text()
+        data = sys.stdin.read() if file == "-" else read_input(file).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"cannot read the ids {file}: {getattr(error, 'strerror', None) or error}"

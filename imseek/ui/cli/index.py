@@ -199,7 +199,10 @@ def plan_summary(report: IndexReport) -> list[str]:
         (report.unchanged, "unchanged"),
     ]
     found = _counted(counts)
-    return [f"would index: {found}; nothing was read or changed", *_skipped(report), *_notes(report)]
+    lines = [f"would index: {found}; nothing was read or changed", *_skipped(report), *_notes(report)]
+    if report.interrupted:
+        lines.append("interrupted: not every archive was opened, so there may be more to index")
+    return lines
 
 
 def summary(report: IndexReport) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from imseek.errors import UsageError
+from imseek.input_file import read_input
 from imseek.ui.cli.flags import Group
 
 if TYPE_CHECKING:
@@ -151,8 +152,24 @@ def with_named_encoder(
                 f"{paths[0]} holds vectors, and nothing in it says which encoder made them",
                 hint="name it with --encoder REFERENCE (`imseek encoders` lists them)",
             )
+        _check_claim(paths[0], claim.encoder)
         return source, claim.encoder
     return replace(options, encoder=encoder), encoder
+
+
+def _check_claim(path: str, encoder: str) -> None:
+    """Raise UsageError for an encoder that a file names and the catalogue does not have: its maker would choose whose
+    weights are fetched, and which files of this machine are read."""
+    from imseek.encoders.catalogue import find_encoder
+    from imseek.encoders.registry import canonical
+    from imseek.showing.words import printable
+
+    reference = canonical(encoder)
+    if reference.partition(":")[0] not in ("builtin", "fake") and find_encoder(reference) is None:
+        raise UsageError(
+            f"{path} says that {printable(encoder)} made its vectors, which is not in imseek's catalogue",
+            hint="if you trust that encoder, name it: --encoder REFERENCE",
+        )
 
 
 def read_names(files: list[str], *, null: bool) -> list[bytes]:
@@ -163,7 +180,7 @@ def read_names(files: list[str], *, null: bool) -> list[bytes]:
     names: list[bytes] = []
     for file in files:
         try:
-            data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+            data = sys.stdin.buffer.read() if file == STDIN else read_input(file)
         except OSError as error:
             raise UsageError(f"cannot read the list {file}: {error.strerror}") from error
         found = data.split(b"\0") if null else data.splitlines()

@@ -12,6 +12,7 @@ import typer
 
 from imseek import library
 from imseek.errors import MediaError, UsageError
+from imseek.input_file import open_input
 from imseek.showing.words import count, printable
 from imseek.ui.cli import jsonout
 from imseek.ui.cli.chosen import chosen_collection
@@ -195,7 +196,7 @@ def _rows(path: Path) -> Iterator[tuple[AnyImage, str]]:
     from imseek.indexer.sources.sheets.base import Malformed
 
     try:
-        with open_sheet(os.fsencode(path), path.open("rb")) as sheet:
+        with open_sheet(os.fsencode(path), open_input(path)) as sheet:
             names = [column.name for column in sheet.columns]
             column = next((name for name in (*_IDS, *_PATHS) if name in names), None)
             if column is None or "tag" not in names:

@@ -16,7 +16,25 @@ MEMBERS: Final = 64
 ELEMENTS: Final = 1000
 
 
-class Strict(BaseModel):
+class Body(BaseModel):
+    """JSON that a client has sent. To Python ``true`` is a number, to JSON it is none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_numbers_for_numbers(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name, field in cls.model_fields.items():
+                value = given.get(field.alias or name)
+                if field.annotation is bool:
+                    continue
+                if isinstance(value, bool) or (
+                    isinstance(value, list) and any(one is True or one is False for one in value)
+                ):
+                    raise ValueError(f"{name} is neither true nor false")
+        return given
+
+
+class Strict(Body):
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")

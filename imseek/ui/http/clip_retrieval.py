@@ -21,7 +21,7 @@ from imseek.media import Limits, decode
 from imseek.media.thumbnails import jpeg
 from imseek.search.query import Query, Term
 from imseek.types import Hit
-from imseek.ui.http.bodies import plain
+from imseek.ui.http.bodies import Body, plain
 from imseek.ui.http.problems import answers
 from imseek.ui.http.routes import check_limit, service_of
 from imseek.ui.http.service import Served
@@ -33,7 +33,7 @@ router = APIRouter(tags=["clip-retrieval"])
 IGNORED = "X-Imseek-Ignored"
 
 
-class Knn(BaseModel):
+class Knn(Body):
     """As clip-retrieval's client sends it; members that nobody knows are passed over, as its own server does."""
 
     indice_name: str
@@ -52,7 +52,7 @@ class Knn(BaseModel):
     aesthetic_weight: float | None = None
 
 
-class Wanted(BaseModel):
+class Wanted(Body):
     indice_name: str
     ids: list[Annotated[int, Field(ge=0)]] = Field(max_length=10_000, fail_fast=True)
 

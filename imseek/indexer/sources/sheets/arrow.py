@@ -15,17 +15,26 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import IO, Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imseek.errors import MediaError
+from imseek.indexer.sources.archive_limits import check_unpacked
+from imseek.indexer.sources.sheets.arrow_buffers import check_array, check_buffers
 from imseek.indexer.sources.sheets.base import Closing, Column, Kind, Malformed, Row
+from imseek.indexer.sources.sheets.parquet_pages import check_pages, is_in
 from imseek.types import SkipReason
 
 #: Bytes of rows that are turned into Python's objects at once.
 _SLICE: Final = 8 << 20
+#: Characters of the texts of one list: a caption is cut far below.
+_MAX_TEXTS: Final = 1 << 16
 #: Rows that are at most.
 _ROWS: Final = 1024
+#: Bytes before the stream that an Arrow file is.
+_FILE_HEAD: Final = 8
 #: Bytes that are read of a Parquet file at once, where its pages allow it.
 _BUFFER: Final = 1 << 20
 
@@ -36,23 +45,23 @@ class ParquetSheet(Closing):
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         with arrow_errors():
-            self._file = pq.ParquetFile(
-                raw, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
-            )
-            self._schema = self._file.schema_arrow
-        self.columns = _columns(self._schema)
+            self._file = self._opened([])
+            self.columns = _columns(self._file.schema_arrow)
+            if lists := [column.name for column in self.columns if column.kind is Kind.TEXTS]:
+                paths = (self._file.schema.column(n).path for n in range(len(self._file.schema)))
+                self._file = self._opened([path for path in paths if is_in(path, lists)])
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
         """Row groups before ``start`` are not read."""
-        number = 0
+        number, numbered = 0, _Numbered(_size(self._raw), self._labels)
         for group in range(self._file.metadata.num_row_groups):
             count = self._file.metadata.row_group(group).num_rows
             if number + count <= start:
                 number += count
                 continue
             for batch in self._batches(group, names):
-                yield from _numbered(batch, number, start, self._labels)
+                yield from numbered.rows(batch, number, start)
                 number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
@@ -72,10 +81,22 @@ class ParquetSheet(Closing):
         self._file.close()
         self._raw.close()
 
+    def _opened(self, dictionaries: list[str]) -> pq.ParquetFile:
+        """``dictionaries`` are columns whose values are read once, however many rows refer to them."""
+        return pq.ParquetFile(
+            self._raw,
+            pre_buffer=False,
+            buffer_size=_BUFFER,
+            page_checksum_verification=True,
+            read_dictionary=dictionaries,
+        )
+
     def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
         told = self._file.metadata.row_group(group)
         a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
         with arrow_errors():
+            # Elsewhere, to look at each page would be to fetch it twice.
+            a_row = max(a_row, check_pages(self._raw, told, names, only_first=not _is_local(self._raw)))
             yield from self._file.iter_batches(
                 min(max(_SLICE // a_row, 1), _ROWS),
                 row_groups=[group],
@@ -89,19 +110,24 @@ class ArrowSheet(Closing):
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
-        self._is_file = raw.read(6) == b"ARROW1"
+        self._begin = _FILE_HEAD if raw.read(6) == b"ARROW1" else 0
         with arrow_errors():
+            if _is_local(raw):
+                with self._mapped() as mapped:
+                    mapped.seek(self._begin)
+                    check_buffers(mapped)
             self._schema = self._open(raw, None).schema
         self.columns = _columns(self._schema)
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
         with self._mapped() if start else nullcontext(self._raw) as raw:
-            number = 0
+            number, numbered = 0, _Numbered(_size(self._raw), self._labels)
             for batch in self._batches(raw, names):
-                step = min(max(_SLICE * len(batch) // max(batch.nbytes, 1), 1), _ROWS)
+                step = min(_SLICE * len(batch) // max(batch.nbytes, 1), _SLICE // _row_bytes(batch), _ROWS)
+                step = max(step, 1)
                 for at in range(0, len(batch), step):
-                    yield from _numbered(batch.slice(at, step), number + at, start, self._labels)
+                    yield from numbered.rows(batch.slice(at, step), number + at, start)
                 number += len(batch)
 
     def has_bytes(self, name: str) -> bool:
@@ -116,19 +142,17 @@ class ArrowSheet(Closing):
         self._raw.close()
 
     def _open(self, raw: Any, fields: list[int] | None) -> Any:
-        raw.seek(0)
+        """A file too is a stream, behind its first bytes; what its end says of places in it is of no use here."""
+        raw.seek(self._begin)
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
-        opener = pa.ipc.open_file if self._is_file else pa.ipc.open_stream
-        return opener(raw, options=options)
+        return pa.ipc.open_stream(raw, options=options)
 
     def _batches(self, raw: Any, names: Collection[str]) -> Iterator[pa.RecordBatch]:
         with arrow_errors():
-            reader = self._open(raw, sorted(self._schema.get_field_index(name) for name in names))
-            if self._is_file:
-                for n in range(reader.num_record_batches):
-                    yield reader.get_batch(n)
-            else:
-                yield from reader
+            for batch in self._open(raw, sorted(self._schema.get_field_index(name) for name in names)):
+                for column in batch.columns:
+                    check_array(column)
+                yield batch
 
     @contextmanager
     def _mapped(self) -> Iterator[Any]:
@@ -142,6 +166,23 @@ class ArrowSheet(Closing):
         yield pa.BufferReader(pa.py_buffer(mapped))
 
 
+def _size(raw: IO[bytes]) -> int:
+    """Bytes of a file. Leaves its position where it was."""
+    at = raw.tell()
+    size = raw.seek(0, io.SEEK_END)
+    raw.seek(at)
+    return size
+
+
+def _is_local(raw: IO[bytes]) -> bool:
+    """Whether a file lies on this machine, where looking at it costs nothing."""
+    try:
+        raw.fileno()
+    except (OSError, AttributeError, io.UnsupportedOperation):
+        return False
+    return True
+
+
 @contextmanager
 def arrow_errors() -> Iterator[None]:
     """What Arrow raises for a damaged file becomes a MediaError; what the system raises (with a number) stays."""
@@ -151,8 +192,10 @@ def arrow_errors() -> Iterator[None]:
         if error.errno is not None:
             raise
         raise _damaged(error) from error
-    except (pa.ArrowException, EOFError, ValueError) as error:
+    except (pa.ArrowException, EOFError, ValueError, RecursionError) as error:
         raise _damaged(error) from error
+    except MemoryError as error:
+        raise MediaError(SkipReason.TOO_MANY_BYTES, "the table does not fit into memory") from error
 
 
 def _damaged(error: Exception) -> MediaError:
@@ -175,7 +218,7 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     """What the library `datasets` says of its columns, in the metadata of the schema."""
     try:
         found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -191,7 +234,7 @@ def _kind_of(kind: pa.DataType) -> Kind:
     if t.is_struct(kind):
         held = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
         return Kind.PICTURE if "bytes" in held and _kind_of(held["bytes"]) is Kind.BYTES else Kind.NESTED
-    if (t.is_list(kind) or t.is_large_list(kind)) and _is_text(kind.value_type):
+    if (t.is_list(kind) or t.is_large_list(kind)) and _kind_of(kind.value_type) is Kind.TEXT:
         return Kind.TEXTS
     plain = (
         t.is_boolean, t.is_integer, t.is_floating, t.is_decimal, t.is_temporal, t.is_null,
@@ -204,13 +247,34 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
 
 
-def _numbered(
-    batch: pa.RecordBatch, first: int, start: int, labels: dict[str, tuple[str, ...]]
-) -> Iterator[tuple[int, Row]]:
-    """The rows of a batch, whose first one has the number ``first``, from the number ``start`` on."""
-    skipped = min(max(start - first, 0), len(batch))
-    if skipped < len(batch):
-        yield from enumerate(_rows(batch.slice(skipped), labels), first + skipped)
+class _Numbered:
+    """The rows of batches of one file, numbered; ``size`` are the bytes of the file.
+
+    Any number of rows may refer to one value: raises MediaError where all their values together are too many bytes.
+    """
+
+    def __init__(self, size: int, labels: dict[str, tuple[str, ...]]) -> None:
+        self._size, self._labels = size, labels
+        self._unpacked = 0
+
+    def rows(self, batch: pa.RecordBatch, first: int, start: int) -> Iterator[tuple[int, Row]]:
+        """Those of a batch, whose first one has the number ``first``, from the number ``start`` on."""
+        skipped = min(max(start - first, 0), len(batch))
+        if skipped == len(batch):
+            return
+        for number, row in enumerate(_rows(batch.slice(skipped), self._labels), first + skipped):
+            self._unpacked += sum(map(_length, row.values()))
+            check_unpacked(self._unpacked, self._size)
+            yield number, row
+
+
+def _length(cell: Any) -> int:
+    """Bytes or characters of a cell, of those that can have many."""
+    if isinstance(cell, bytes | str):
+        return len(cell)
+    if isinstance(cell, dict | list):
+        return sum(map(_length, cell.values() if isinstance(cell, dict) else cell))
+    return 0
 
 
 def _rows(batch: pa.RecordBatch, labels: dict[str, tuple[str, ...]]) -> Iterator[Row]:
@@ -224,6 +288,8 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
     kind = _kind_of(array.type)
     if kind in (Kind.BYTES, Kind.PICTURE):
         return list(array.to_pylist())
+    if kind is Kind.TEXTS and pa.types.is_dictionary(array.type.value_type):
+        return [_few_texts(scalar) for scalar in array]
     if pa.types.is_timestamp(array.type):
         # Python's times have microseconds, and no time zones but those that it knows.
         zone = None if array.type.tz is None else "UTC"
@@ -235,6 +301,39 @@ def _values(array: pa.Array, labels: tuple[str, ...] | None) -> list[Any]:
     if labels is not None:
         return [labels[v] if isinstance(v, int) and 0 <= v < len(labels) else None for v in values]
     return values if kind in (Kind.TEXT, Kind.TEXTS) else [_plain(value) for value in values]
+
+
+def _row_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes that one row of a batch can have as Python's objects, at most, but for lists."""
+    return max(sum(_cell_bytes(column) for column in batch.columns), 1)
+
+
+def _cell_bytes(array: pa.Array) -> int:
+    t = pa.types
+    if t.is_dictionary(array.type):
+        return _cell_bytes(array.dictionary)
+    if t.is_struct(array.type):
+        return sum(_cell_bytes(array.field(n)) for n in range(array.type.num_fields))
+    if t.is_string_view(array.type) or t.is_binary_view(array.type):
+        lengths = np.frombuffer(array.buffers()[1], np.int32)[::4]  # Each view is 16 bytes, its length first.
+        return int(lengths[array.offset : array.offset + len(array)].max(initial=0))
+    if _is_text(array.type) or t.is_binary(array.type) or t.is_large_binary(array.type):
+        return int(pc.max(pc.binary_length(array)).as_py() or 0)
+    return 8
+
+
+def _few_texts(scalar: pa.Scalar) -> list[Any] | None:
+    """As many texts of a list as can be used: each may be one and the same that is large."""
+    if not scalar.is_valid:
+        return None
+    found, size = [], 0
+    for text in scalar.values:
+        value = _one(text)
+        found.append(value)
+        size += 0 if value is None else len(value)
+        if size > _MAX_TEXTS:
+            break
+    return found
 
 
 def _one(scalar: pa.Scalar) -> Any:

@@ -18,8 +18,8 @@ from imseek.types import SkipReason
 
 #: Lines of JSON that tell which columns there are.
 _TELLING: Final = 100
-#: A longer line is none of a table.
-_LINE: Final = 64 << 20
+#: A longer line, or row of several lines, is none of a table. As Python's objects it takes twenty times as much.
+_LINE: Final = 16 << 20
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
@@ -39,7 +39,7 @@ class CsvSheet(Closing):
         self.columns = tuple(Column(name, Kind.TEXT) for name in self._names)
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
-        records = self._records()
+        records, wanted = self._records(), frozenset(names)
         next(records, None)
         for number, record in enumerate(records):
             if number < start:
@@ -50,7 +50,7 @@ class CsvSheet(Closing):
                 yield number, Malformed(f"{len(record)} fields, where the header has {len(self._names)}")
             else:
                 cells = zip(self._names, record, strict=True)
-                yield number, {name: cell for name, cell in cells if name in names}
+                yield number, {name: cell for name, cell in cells if name in wanted}
 
     def has_bytes(self, name: str) -> bool:
         return False
@@ -70,8 +70,9 @@ class CsvSheet(Closing):
     def _records(self) -> Iterator[list[str] | Malformed]:
         """Without blank lines. From the start, since what follows a broken quote may be sound."""
         self._text.seek(0)
-        reader = csv.reader(self._text, delimiter=self._delimiter)
+        reader = csv.reader(self._lines(), delimiter=self._delimiter)
         while True:
+            self._read = 0
             try:
                 record = next(reader, None)
             except csv.Error as error:
@@ -81,6 +82,14 @@ class CsvSheet(Closing):
                 return
             if record:
                 yield record
+
+    def _lines(self) -> Iterator[str]:
+        """Lines of text. Raises MediaError where those of one row are too long together."""
+        while line := self._text.readline(_LINE):
+            self._read += len(line)
+            if self._read >= _LINE:
+                raise MediaError(SkipReason.CORRUPT, f"a row is longer than {_LINE >> 20} MiB")
+            yield line
 
 
 class JsonSheet(Closing):

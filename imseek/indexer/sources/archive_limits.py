@@ -1,0 +1,92 @@
+"""How far an archive is unpacked: caps that archives of pictures stay far below, and that packing bombs exceed.
+
+Deflate turns one byte into at most 1,032; bzip2 and xz turn it into a million. Photographs do not shrink at all,
+screenshots and scans stored as BMP or TIFF shrink to a 20th or a 60th, and text to a 10th.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imseek.errors import MediaError
+from imseek.types import SkipReason
+
+#: Bytes that one packed byte may become: three times what pages of plain text do, and a fifth of deflate's most.
+MAX_RATIO: Final = 200
+#: Bytes that any archive may become whatever its ratio: five A4 pages in colour, which may be blank.
+FREE_BYTES: Final = 128 * 2**20
+#: The same for bytes that are passed over because they are no picture. Log files, which shrink most, reach 15.
+MAX_SKIPPED_RATIO: Final = 16
+#: Bytes that may be passed over whatever their ratio: a sparse disk image between the pictures.
+FREE_SKIPPED_BYTES: Final = 2**30
+
+#: Members of one archive: three times the pictures of ImageNet. Their list is held in memory, up to 1 kB for each.
+MAX_MEMBERS: Final = 2**22
+#: Members of a tar that may take no room, and the packed bytes that each further one takes at least: name, size and
+#: time alone take more where they are not all the same.
+FREE_MEMBERS: Final = 100_000
+MIN_PACKED_MEMBER: Final = 16
+#: Bytes of all their names together, and of the list at the end of a zip.
+MAX_LIST_BYTES: Final = 2**29
+#: Rows of a table that may take no room; each further one takes a byte at least, for what sets it apart.
+FREE_ROWS: Final = 100_000
+#: Bytes of one name. Linux opens no longer one.
+MAX_NAME: Final = 4096
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raise MediaError where ``packed`` bytes of an archive have become too many."""
+    if unpacked > FREE_BYTES + MAX_RATIO * packed:
+        raise _refusal(
+            f"{packed:,} bytes of it unpack to {unpacked:,}, "
+            f"more than {MAX_RATIO} times as many (and {_size(FREE_BYTES)})"
+        )
+
+
+def check_skipped(skipped: int, packed: int) -> None:
+    """Raise MediaError where ``packed`` bytes have become too many that are no pictures."""
+    if skipped > FREE_SKIPPED_BYTES + MAX_SKIPPED_RATIO * packed:
+        raise _refusal(
+            f"{packed:,} bytes of it unpack to {skipped:,} that are no pictures, "
+            f"more than {MAX_SKIPPED_RATIO} times as many (and {_size(FREE_SKIPPED_BYTES)})"
+        )
+
+
+def check_rows(rows: int, size: int) -> None:
+    """Raise MediaError where a table of ``size`` bytes (0: not known) has too many rows."""
+    if size and rows > FREE_ROWS + size:
+        raise _refusal(f"its {size:,} bytes hold more than {rows - 1:,} rows, less than a byte for each")
+
+
+class MemberCount:
+    """Count the members of a tar. Raises MediaError where there are more than time and memory should be spent on."""
+
+    def __init__(self) -> None:
+        self._members = self._bytes = 0
+
+    def add(self, name: bytes, packed: int) -> None:
+        """One more member, after ``packed`` bytes of the archive."""
+        self._members += 1
+        self._bytes += len(name)
+        check_list(self._members, self._bytes)
+        if self._members > FREE_MEMBERS + packed // MIN_PACKED_MEMBER:
+            raise _refusal(
+                f"{packed:,} bytes of it hold {self._members:,} members, "
+                f"less than {MIN_PACKED_MEMBER} bytes for each (beyond the first {FREE_MEMBERS:,})"
+            )
+
+
+def check_list(members: int, size: int) -> None:
+    """Raise MediaError where an archive has too many members, or a list of too many bytes."""
+    if members > MAX_MEMBERS:
+        raise _refusal(f"it has more than {MAX_MEMBERS:,} members")
+    if size > MAX_LIST_BYTES:
+        raise _refusal(f"the list of its members is larger than {_size(MAX_LIST_BYTES)}")
+
+
+def _refusal(message: str) -> MediaError:
+    return MediaError(SkipReason.TOO_MANY_BYTES, f"refused as a packing bomb: {message}")
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20:,} MiB"

@@ -1,0 +1,99 @@
+"""Read items in a thread of their own, so that whoever takes them waits for neither a network nor an unpacker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+#: Seconds between two looks at whether the reader should stop.
+_TICK: Final = 0.1
+#: Seconds that a budget waits for memory. Whoever holds it may be waiting for the next item.
+_PATIENCE: Final = 60.0
+
+
+class ReadAhead(Generic[T]):
+    """An iterator that a thread runs ahead of, by ``most`` items.
+
+    Once ``stop`` is set, InterruptedError is raised without waiting for the thread, which ends by itself.
+    """
+
+    def __init__(self, items: Iterator[T], most: int, stop: threading.Event | None = None) -> None:
+        self._items = items
+        self._most = most
+        self._stop = threading.Event() if stop is None else stop
+
+    def __iter__(self) -> Iterator[T]:
+        waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(self._most)
+        given_up = threading.Event()
+        thread = threading.Thread(target=self._run, args=(waiting, given_up), daemon=True)
+        thread.start()
+        try:
+            while True:
+                more, value = self._take(waiting)
+                if more:
+                    yield value
+                elif value is None:
+                    return
+                else:
+                    raise value
+        finally:
+            given_up.set()
+            with waiting.mutex:  # A thread that waits for room finds it, and ends.
+                waiting.queue.clear()
+                waiting.not_full.notify_all()
+
+    def _take(self, waiting: queue.Queue[tuple[bool, Any]]) -> tuple[bool, Any]:
+        while not self._stop.is_set():
+            try:
+                return waiting.get(timeout=_TICK)
+            except queue.Empty:
+                continue
+        raise InterruptedError
+
+    def _run(self, waiting: queue.Queue[tuple[bool, Any]], given_up: threading.Event) -> None:
+        end: tuple[bool, Any] = (False, None)
+        try:
+            for item in self._items:
+                if given_up.is_set():
+                    return
+                waiting.put((True, item))
+        except BaseException as error:  # Raised where the items are taken.
+            end = (False, error)
+        waiting.put(end)
+
+
+class MemoryBudget:
+    """Bytes of items that somebody still holds. One more waits while those before it hold more than ``limit``."""
+
+    def __init__(self, limit: int, stop: threading.Event | None = None) -> None:
+        self._limit = limit
+        self._stop = threading.Event() if stop is None else stop
+        self._held = 0
+        # An item may be let go of in any thread, in the middle of anything: only this queue bears that.
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def charge(self, item: object, size: int) -> None:
+        """Charge ``size`` bytes until ``item`` is gone, and wait until there is room for another.
+
+        Raises InterruptedError where it should stop. One thread at a time.
+        """
+        if not size:
+            return
+        weakref.finalize(item, self._free.put, size).atexit = False
+        patience = time.monotonic() + _PATIENCE
+        while self._held > self._limit and time.monotonic() < patience:
+            if self._stop.is_set():
+                raise InterruptedError
+            try:
+                self._held -= self._free.get(timeout=_TICK)
+            except queue.Empty:
+                continue
+        self._held += size
+        while not self._free.empty():
+            self._held -= self._free.get()

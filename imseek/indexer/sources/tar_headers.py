@@ -1,0 +1,181 @@
+"""Members of a tar that nobody vouches for, one after the other.
+
+The standard library reads the blocks; how they follow each other is read here. Its own reader takes a broken header for
+the end of the archive, searches descriptions of a member in quadratic time (CVE-2024-6232), and goes on skipping what
+a header claims long after the stream has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from lzma import LZMAError
+from typing import Final, Protocol
+
+from imseek.errors import MediaError
+from imseek.indexer.sources.archive_limits import MemberCount
+from imseek.types import SkipReason
+
+_BLOCK: Final = tarfile.BLOCKSIZE
+_END: Final = bytes(_BLOCK)
+#: The largest header that only describes the next one (a long name, pax records): it is held in memory.
+_MAX_DESCRIPTION: Final = 2**20
+#: Such headers before one member. GNU tar writes two at most, pax one.
+_MAX_DESCRIPTIONS: Final = 16
+_LONG_NAMES: Final = frozenset((tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK))
+_PAX: Final = frozenset((tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE))
+#: Bytes of the two numbers that tell whether the map of a sparse file goes on in the next block.
+_SPARSE_IN_HEADER: Final = 482
+_SPARSE_IN_BLOCK: Final = 504
+
+
+class TarInput(Protocol):
+    """The bytes of a tar, from the beginning to the end and never back."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def packed(self) -> int:
+        """Bytes of the archive itself that have been read so far."""
+        ...
+
+    def read(self, size: int) -> bytes:
+        """``size`` bytes, fewer only at the end."""
+        ...
+
+    def skip(self, size: int) -> None:
+        """Raises EOFError where fewer bytes are left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A member at whose first byte the input stands: ``is_file`` for a plain file, of ``size`` bytes at ``offset``.
+
+    Links, devices and folders are none, nor is a file with holes, which no camera writes.
+    """
+
+    name: bytes
+    offset: int
+    size: int
+    is_file: bool
+
+
+@dataclass(slots=True)
+class _Description:
+    """What headers before a member say of it, which goes before what its own says."""
+
+    name: bytes | None = None
+    size: int | None = None
+    is_sparse: bool = False
+    headers: int = 0
+
+
+def tar_members(file: TarInput) -> Iterator[TarMember]:
+    """Every member in turn; its bytes may be read before the next one is asked for, and are passed over otherwise.
+
+    Raises MediaError where there are too many, and what :func:`explained` explains.
+    """
+    told, count = _Description(), MemberCount()
+    while (block := _header(file)) is not None:
+        header = tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+        if header.size < 0:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        if header.type in _LONG_NAMES or header.type in _PAX:
+            _describe(told, header, file)
+            continue
+        is_sparse = told.is_sparse or header.type == tarfile.GNUTYPE_SPARSE
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            _skip_map(file, block)
+        has_bytes = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
+        size = (header.size if told.size is None else told.size) if has_bytes else 0
+        name = os.fsencode(header.name) if told.name is None else told.name
+        count.add(name, file.packed)
+        start, told = file.position, _Description()
+        yield TarMember(name, start, size, header.isreg() and not is_sparse)
+        file.skip(start + size + -size % _BLOCK - file.position)
+
+
+def _header(file: TarInput) -> bytes | None:
+    """The next block; None at the end of the archive, which some writers do not mark."""
+    block = file.read(_BLOCK)
+    if not block and file.position == 0:
+        raise tarfile.ReadError("empty file")
+    if 0 < len(block) < _BLOCK:
+        raise EOFError("it ends in a header")
+    return block if block and block != _END else None
+
+
+def _describe(told: _Description, header: tarfile.TarInfo, file: TarInput) -> None:
+    """Read a header that describes the next one. One that describes all that follow says nothing of use."""
+    if header.size > _MAX_DESCRIPTION:
+        raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+    told.headers += 1
+    if told.headers > _MAX_DESCRIPTIONS:
+        raise tarfile.TarError(f"more than {_MAX_DESCRIPTIONS} headers describe one member")
+    data = file.read(header.size)
+    if len(data) < header.size:
+        raise EOFError("it ends in a header")
+    file.skip(-header.size % _BLOCK)
+    if header.type == tarfile.GNUTYPE_LONGNAME:
+        told.name = data.partition(b"\0")[0]
+    elif header.type in _PAX and header.type != tarfile.XGLTYPE:
+        for key, value in _pax_records(data):
+            if key == b"path":
+                told.name = value.rstrip(b"/")
+            elif key == b"size":
+                told.size = _number(value)
+            elif key.startswith(b"GNU.sparse."):
+                told.is_sparse = True
+
+
+def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of records that are written as ``length key=value`` and a line feed each."""
+    at = 0
+    while at < len(data) and data[at]:
+        digits = data[at : at + 20].partition(b" ")[0]
+        end = at + _number(digits)
+        key, equals, value = data[at + len(digits) + 1 : end - 1].partition(b"=")
+        if not equals or data[end - 1 : end] != b"\n":
+            raise tarfile.TarError("a pax record is broken")
+        yield key, value
+        at = end
+
+
+def _number(digits: bytes) -> int:
+    """Digits as a number that fits into 63 bits."""
+    if not digits.isdigit() or len(digits) > 18:
+        raise tarfile.TarError(f"{digits[:20]!r} is no size")
+    return int(digits)
+
+
+def _skip_map(file: TarInput, block: bytes) -> None:
+    """Pass over the rest of the map of a sparse file."""
+    goes_on = block[_SPARSE_IN_HEADER]
+    while goes_on:
+        block = file.read(_BLOCK)
+        if len(block) < _BLOCK:
+            raise EOFError("it ends in a header")
+        goes_on = block[_SPARSE_IN_BLOCK]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Damage of a tar as MediaError; an OSError of the system passes."""
+    try:
+        yield
+    except InterruptedError:  # Who reads was told to stop: that has no number.
+        raise
+    except (tarfile.ReadError, tarfile.HeaderError, EOFError) as error:
+        raise MediaError(SkipReason.TRUNCATED, f"broken or cut tar: {error}") from error
+    except (tarfile.TarError, zlib.error, LZMAError, ValueError, OverflowError, RecursionError) as error:
+        raise MediaError(SkipReason.CORRUPT, f"broken tar: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise MediaError(SkipReason.CORRUPT, f"broken tar: {error}") from error

@@ -1,0 +1,1 @@
+"""Files that imseek is given, made by strangers: archives, tables, arrays, backups, plans, policies, checkpoints."""
