@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imseek.data import durable, layout
-from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
+from imseek.data.catalog_check import find_any_fault
 from imseek.data.catalog_file import open_catalog
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError
@@ -61,7 +61,7 @@ def usable(path: Path, uuid: str | None) -> bool:
 
 def _fault(path: Path) -> str | None:
     with closing(open_catalog(path)) as connection:
-        return find_fault(rows_of(connection)) or find_wrong_type(connection)
+        return find_any_fault(connection)
 
 
 def uuid_of(path: Path) -> str | None:

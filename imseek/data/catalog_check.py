@@ -12,6 +12,8 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
@@ -19,6 +21,7 @@ from uuid import UUID
 from imseek.data import layout
 from imseek.data.current import FINGERPRINT, MAX_DIM
 from imseek.data.json_object import JsonObject
+from imseek.data.migrations import MIGRATIONS, migrate_connection, refuse_later
 from imseek.errors import CorruptCollectionError
 
 if TYPE_CHECKING:
@@ -66,15 +69,34 @@ def check_catalog(connection: Connection, root: Path) -> None:
         )
 
 
-def rows_of(connection: sqlite3.Connection) -> Rows:
-    """The rows of the tables of a catalog in SQLite."""
+def find_any_fault(catalog: sqlite3.Connection) -> str | None:
+    """What :func:`find_fault` and :func:`find_wrong_type` find in a catalog in SQLite, of this version or an older one.
 
-    def rows(table: str) -> Iterable[Mapping[str, Any]]:
-        cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
-        names = [column[0] for column in cursor.description]
-        return (dict(zip(names, row, strict=True)) for row in cursor)
+    An older one is judged as the migrations leave it. Raises FormatVersionError for a later one.
+    """
+    with _newest(catalog) as connection:
+        return find_fault(partial(_rows, connection)) or find_wrong_type(connection)
 
-    return rows
+
+@contextmanager
+def _newest(catalog: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """The catalog itself, or where it is of an older version a copy of it in memory that has been migrated."""
+    version = catalog.execute("SELECT COUNT(*) FROM migrations").fetchone()[0]
+    refuse_later(version)
+    if version == len(MIGRATIONS):
+        yield catalog
+        return
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+        catalog.backup(copy)
+        migrate_connection(copy)
+        yield copy
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> Iterable[Mapping[str, Any]]:
+    """The rows of a table of a catalog in SQLite."""
+    cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of ours
+    names = [column[0] for column in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 def find_fault(rows: Rows) -> str | None:

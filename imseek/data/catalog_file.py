@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imseek.data import layout
-from imseek.data.collection_files import kind_of, not_ours, permissions
+from imseek.data.collection_files import HARD_LINK, kind_of, not_ours, permissions
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, ImseekError
 
@@ -235,6 +235,8 @@ def check_files(path: Path) -> None:
             return
         if not stat.S_ISREG(info.st_mode):
             raise not_ours(path.parent, path.name + ending, kind_of(info))
+        if ending in ("-wal", "-shm") and info.st_nlink > 1:
+            raise not_ours(path.parent, path.name + ending, HARD_LINK)  # Reading writes to them too.
         if ending == "-journal" and info.st_size:
             raise CorruptCollectionError(
                 f"{path}{ending} lies beside the catalog, which never has a rollback journal",

@@ -16,12 +16,13 @@ import math
 import os
 import shutil
 import stat
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +40,18 @@ MAX_LARGE_JSON: Final = 1 << 30
 
 #: What :func:`kind_of` says of a folder.
 A_FOLDER: Final = "a folder"
+#: What :func:`check_top` says of a file with two names, as ``cp -al`` makes them.
+HARD_LINK: Final = "a hard link to a file that has another name"
 #: What the system says where a link, or a file, lies in the place of a folder.
 _LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 #: Folders within each other, below one of the top: the deepest of ours is that of a snapshot, or of a cache.
 _MAX_DEPTH: Final = 8
 #: Kinds of the types of arrays that a collection and its caches hold: truth values, numbers, text.
 _KINDS: Final = "biufU"
+#: What `zipfile` raises at damage, besides OSError where a member is said to lie before the beginning.
+_ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile, KeyError, OverflowError, NotImplementedError, RuntimeError, EOFError, struct.error,
+)  # fmt: skip
 #: Characters of the header of an array. That of a structured one is the longest.
 _MAX_HEADER: Final = 4096
 
@@ -70,7 +77,7 @@ def open_file(root: Path, name: str) -> FileIO:
         return FileIO(safe_path.open_regular(entry), "rb")
 
 
-def path_of(file: FileIO, root: Path, name: str) -> str:
+def path_of(file: BinaryIO | FileIO, root: Path, name: str) -> str:
     """A path for libraries that open files by name only: it leads to the open ``file`` itself where the system has such
     paths (Linux), else to its name."""
     path = f"/proc/self/fd/{file.fileno()}"
@@ -136,15 +143,12 @@ def read_arrays(file: FileIO, names: Iterable[str]) -> tuple[npt.NDArray[Any], .
                 data = io.BytesIO(archive.read(member))
                 shape, dtype = _read_header(data, member.file_size)
                 found.append(_array(data.read(), dtype, shape))
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        OverflowError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-    ) as error:
+    except _ZIP_DAMAGE as error:
         raise ValueError(str(error)) from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise ValueError("its members lie before its beginning") from error
     return tuple(found)
 
 
@@ -259,7 +263,8 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
 
 def check_top(root: Path) -> dict[str, str]:
     """Names of the layout at the top of a collection under which something else lies, each with what it is: a link in
-    place of a folder, a pipe in place of a file. Raises OSError."""
+    place of a folder, a pipe in place of a file, or a file that has another name too and is written in place (another
+    collection may be changed with it, or any file of the user's). Raises OSError."""
     strange = {}
     with os.scandir(root) as entries:
         for entry in entries:
@@ -269,6 +274,8 @@ def check_top(root: Path) -> dict[str, str]:
             info = entry.stat(follow_symlinks=False)
             if not wanted(info.st_mode):
                 strange[entry.name] = kind_of(info)
+            elif entry.name in layout.IN_PLACE and info.st_nlink > 1:
+                strange[entry.name] = HARD_LINK
     return strange
 
 
@@ -280,6 +287,11 @@ def refuse_strange(root: Path, strange: dict[str, str]) -> None:
 
 def not_ours(root: Path, name: str, kind: str) -> CorruptCollectionError:
     """The error for something among the files of a collection that imseek never makes there."""
+    if kind == HARD_LINK:
+        return CorruptCollectionError(
+            f"{root / name} is {HARD_LINK}: whoever writes to it would change another one with it",
+            hint=f"imseek collection repair {root} makes a file of its own of it",
+        )
     return CorruptCollectionError(
         f"{root / name} is {kind}, where a collection has a {'folder' if name in layout.FOLDERS else 'file'}",
         hint="imseek did not make that: remove it, or ask whoever gave you this collection",
@@ -311,6 +323,16 @@ def create_file(root: Path, name: str) -> FileIO:
         fd = os.open(entry.name, flags, 0o600, dir_fd=entry.folder)
         os.fchmod(fd, permissions(root))
         return FileIO(fd, "wb")
+
+
+def separate_file(root: Path, name: str) -> None:
+    """Put a copy of a file in its place, so that it has no other name. Raises as :func:`create_file`."""
+    staged = f"{layout.STAGING}/{name}"
+    remove_files(root, [staged])
+    with open_file(root, name) as source, create_file(root, staged) as target:
+        shutil.copyfileobj(source, target)
+        os.fsync(target.fileno())
+    sync_folders(root, publish(root, [(root / staged, name)]))
 
 
 def rename_file(root: Path, name: str, new: str) -> None:

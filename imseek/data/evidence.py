@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imseek.data import backup, checksums, layout
-from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
+from imseek.data.catalog_check import find_any_fault
 from imseek.data.catalog_file import connect_file
 from imseek.data.checksums import Checksums
 from imseek.data.collection_files import digest, is_file
@@ -77,7 +77,7 @@ def catalog_damage(root: Path, evidence: Evidence) -> str | None:
         with connect_file(root) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()
             size = connection.execute(_SIZE).fetchone()[0]
-            fault = find_fault(rows_of(connection)) or find_wrong_type(connection)
+            fault = find_any_fault(connection)
         if found != ("ok",):
             return f"SQLite's integrity check says: {found[0]}"
         if fault is not None:

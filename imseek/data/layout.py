@@ -50,6 +50,8 @@ _MODALITIES = {folder: modality for modality, folder in _KINDS.items()}
 LISTED_FOLDERS = (METADATA, SPACES, DEAD, COLUMNS, JUDGEMENTS, MODELS)
 #: Every folder at the top of a collection.
 FOLDERS = (*LISTED_FOLDERS, STAGING, CACHE, JOBS, UNDO)
+#: Files at its top that are written in place, and not replaced: each must have one name only.
+IN_PLACE = (CATALOG, *CATALOG_COMPANIONS, LOCK)
 #: Every file at its top, but for a damaged catalog that a repair put aside.
 TOP_FILES = (COLLECTION, CURRENT, CATALOG, *CATALOG_COMPANIONS, ADDRESS, *BACKUPS, CHECKSUMS, LOCK)
 

@@ -120,6 +120,14 @@ def migrate(engine: Engine) -> int:
     return len(MIGRATIONS) - before
 
 
+def migrate_connection(connection: sqlite3.Connection) -> None:
+    """The same for a catalog in memory."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    migrate(create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool))
+
+
 def check_version(path: Path) -> None:
     """Raises FormatVersionError for a SQLite catalog of a later imseek, before anything is written."""
     try:

@@ -34,7 +34,8 @@ Row: TypeAlias = npt.NDArray[np.float16]
 Rows: TypeAlias = npt.NDArray[np.float16]
 
 
-def _dtype(dim: int) -> np.dtype[Any]:
+def part_type(dim: int) -> np.dtype[Any]:
+    """The type of the rows of a part."""
     return np.dtype([("image_id", "<i8"), ("vector", "<f2", (dim,))])
 
 
@@ -88,13 +89,13 @@ class Parts:
         gone = [*self._damaged, *(path for path, ids in self._ids.items() if np.isin(ids, finished).all())]
         if not new:
             return Change((), tuple(gone), None)
-        kept = np.empty(0, _dtype(self._dim))
+        kept = np.empty(0, part_type(self._dim))
         last = next(reversed(self._ids), None)
         if last is not None and last not in gone and len(self._ids[last]) < PART_ROWS:
             kept = load_array(self._writer.root, last, mapped=False)
             kept = kept[~np.isin(kept["image_id"], [*finished, *new])]
             gone.append(last)
-        made = np.empty(len(kept) + len(new), _dtype(self._dim))
+        made = np.empty(len(kept) + len(new), part_type(self._dim))
         made[: len(kept)] = kept
         made["image_id"][len(kept) :] = np.fromiter(new, np.int64)
         made["vector"][len(kept) :] = np.stack(list(new.values()))
@@ -181,4 +182,4 @@ def _read(writer: Writer, path: str, sha256: str, dim: int | None = None) -> npt
         return None
     if found.ndim != 1 or found.dtype.names != ("image_id", "vector"):
         return None
-    return found if dim is None or found.dtype == _dtype(dim) else None
+    return found if dim is None or found.dtype == part_type(dim) else None

@@ -198,7 +198,7 @@ class Reader:
             self._look_up_sources(connection, {source_id for source_id, _ in places.values()})
         found = {}
         for image_id, (source_id, path) in places.items():
-            source = self._roots[source_id]
+            source = self._source(image_id, source_id)
             found[image_id] = Place(source_id, locate(source.root, path), uri(source.kind, source.root, path))
         return found
 
@@ -223,15 +223,21 @@ class Reader:
             ]
             self.check_history(connection)
             self._look_up_sources(connection, {row.source_id for row in rows})
-        if missing := [row for row in rows if row.source_id not in self._roots]:
-            raise CorruptCollectionError(
-                f"image {missing[0].image_id} lies in a source that is not in the catalog",
-                hint=f"imseek collection repair {self.root}",
-            )
         return {
-            row.image_id: IndexedPlace(self._roots[row.source_id], row.path, row.stat, row.content_hash)
+            row.image_id: IndexedPlace(
+                self._source(row.image_id, row.source_id), row.path, row.stat, row.content_hash
+            )
             for row in rows
         }
+
+    def _source(self, image_id: int, source_id: int) -> SourceRow:
+        """A source that has been looked up. Raises CorruptCollectionError where the catalog lacks it."""
+        if (source := self._roots.get(source_id)) is None:
+            raise CorruptCollectionError(
+                f"image {image_id} lies in a source that is not in the catalog",
+                hint=f"imseek collection repair {self.root}",
+            )
+        return source
 
     def sources(self) -> dict[int, SourceRow]:
         """Every source that there ever was, by its id."""

@@ -28,11 +28,14 @@ from imseek.data import (
 from imseek.data import schema as t
 from imseek.data.catalog import live, modalities
 from imseek.data.collection_files import (
+    HARD_LINK,
+    check_top,
     digest,
     find_files,
     open_file,
     publish,
     remove_files,
+    separate_file,
     sync_folders,
 )
 from imseek.data.commit import stat_values
@@ -89,15 +92,24 @@ def _refuse_hopeless(problems: Sequence[Problem]) -> None:
 
 
 def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> None:
-    """Remove links, pipes and the like from a collection, and nothing that they lead to."""
+    """Remove links, pipes and the like from a collection, and nothing that they lead to.
+
+    A catalog that has another name is copied: what is in it is the collection's.
+    """
     found = [problem for problem in problems if problem.kind == STRANGE]
     for problem in found:
         if not problem.repairable:
             raise CorruptCollectionError(
                 f"{root / problem.file}: {problem.message}", hint="move it away, then repair again"
             )
-    remove_files(root, (problem.file for problem in found), durable=True)
-    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in found]
+    top = check_top(root)
+    copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
+    for name in copied:
+        separate_file(root, name)
+    removed = [problem for problem in found if problem.file not in copied]
+    remove_files(root, (problem.file for problem in removed), durable=True)
+    ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
+    ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
 
 
 def _check_readable(root: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,11 @@ from imseek.types import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
 ROW_GROUP = 4096
+
+#: How many bytes one byte of a Parquet file of a collection may become, beside some that it may become in any case.
+#: Tables that imseek writes stay below 30.
+_MAX_RATIO: Final = 200
+_FREE_BYTES: Final = 1 << 26
 
 #: What :class:`imseek.types.Luma` holds, under its names. They came later than the other intrinsic columns: shards that
 #: were written before lack them.
@@ -271,6 +277,13 @@ def _open(file: BinaryIO) -> Iterator[pq.ParquetFile]:
     # Read without threads, of which prefetching is one: a thread that still holds something of Python's when the
     # interpreter ends aborts the process (apache/arrow#34314). A page that is damaged is an OSError.
     with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
+        names = parquet.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise OSError("it has two columns of one name")
+        metadata = parquet.metadata
+        unpacked = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
+        if unpacked > _FREE_BYTES + _MAX_RATIO * (packed := os.fstat(file.fileno()).st_size):
+            raise OSError(f"its {packed:,} bytes unpack to {unpacked:,}")
         yield parquet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,16 +14,17 @@ from typing import Final
 from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from imseek.data import durable, files, layout, shards
+from imseek.data import durable, layout
 from imseek.data import schema as t
-from imseek.data.catalog import current_of, get_meta, live
+from imseek.data.catalog import current_of, get_meta
 from imseek.data.catalog_file import connect_file
-from imseek.data.collection_files import A_FOLDER, check_top, digest, find_files, load_array
-from imseek.data.current import Current, read_identity
+from imseek.data.collection_files import A_FOLDER, HARD_LINK, check_top, find_files, open_file
+from imseek.data.current import read_identity
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
-from imseek.data.migrations import migrate
+from imseek.data.migrations import migrate_connection
 from imseek.data.runs import read_runs
+from imseek.data.verify_contents import contents_problems
 from imseek.data.writer import listed_folders
 from imseek.errors import CollectionNotFoundError, CorruptCollectionError, UnsafePathError
 from imseek.types import Problem, VerifyReport
@@ -73,7 +75,8 @@ def _stamp(root: Path) -> tuple[int, ...] | None:
 def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
-        yield Problem(STRANGE, path, f"it is {kind}: imseek did not make that", repairable=kind != A_FOLDER)
+        message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not make that"
+        yield Problem(STRANGE, path, message, repairable=kind != A_FOLDER)
     if strange:
         return
     if layout.is_elsewhere(root):
@@ -97,7 +100,7 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
         elif evidence.current is not None and evidence.current != current:
             message = f"says generation {evidence.current.generation}, the catalog {current.generation}"
             yield Problem("current", layout.CURRENT, message, repairable=True)
-        yield from _check_contents(root, connection, current, seen)
+        yield from contents_problems(root, connection, current, seen.bad)
 
 
 def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
@@ -121,7 +124,7 @@ def _problems_elsewhere(root: Path, seen: _Seen) -> Iterator[Problem]:
             yield Problem("catalog", layout.ADDRESS, message, repairable=False)
             return
         yield from _check_files(root, connection, seen)
-        yield from _check_contents(root, connection, current_of(connection), seen)
+        yield from contents_problems(root, connection, current_of(connection), seen.bad)
 
 
 def find_strange(root: Path) -> dict[str, str]:
@@ -147,8 +150,8 @@ def snapshot(root: Path) -> Iterator[Connection]:
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
         with connect_file(root) as source:
             source.backup(copy)
+        migrate_connection(copy)  # An older catalog is judged as a writer would find it.
         engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
-        migrate(engine)  # The copy: an older catalog is judged as a writer would find it.
         with engine.connect() as connection:
             yield connection
 
@@ -161,7 +164,7 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
         if file.died != t.FOREVER:
             continue
         try:
-            found = digest(root, file.path)
+            found = _digest(root, file.path, file.size)
         except (CorruptCollectionError, UnsafePathError) as error:
             seen.bad.add(file.path)
             yield Problem(file.kind, file.path, str(error), repairable=True)
@@ -185,46 +188,11 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
             yield Problem("orphan", path, "no part of the collection", repairable=True)
 
 
-def _check_contents(root: Path, connection: Connection, current: Current, seen: _Seen) -> Iterator[Problem]:
-    """Shards agree with the catalog about who lives in which row. Damaged files are not opened."""
-    i = t.images.c
-    stray = select(i.image_id).where(live(t.images), i.shard_id.is_not(None))
-    stray = stray.where(i.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards))))
-    if count := len(connection.execute(stray).all()):
-        message = f"{count} images lie in shards that are gone"
-        yield Problem("images", layout.CATALOG, message, repairable=True)
-    for shard in current.shards:
-        shard_id = shard.shard_id
-        for space in current.spaces:
-            if space.space_id not in shard.spaces:
-                path = layout.vectors(space.space_id, shard_id, space.modality)
-                yield Problem("vectors", path, f"shard {shard_id} has no vectors of it", repairable=True)
-        name, table = layout.ids(shard_id), layout.metadata(shard_id)
-        if {name, table} & seen.bad:
-            continue
-        try:
-            ids = load_array(root, name, mapped=False)
-        except ValueError as error:
-            yield Problem("ids", name, str(error), repairable=True)
-            continue
-        try:
-            stored = shards.load_table(root, table, ["image_id"]).column("image_id").to_numpy()
-        except (OSError, ValueError, KeyError) as error:
-            yield Problem("metadata", table, str(error), repairable=True)
-            continue
-        if stored.tolist() != ids.tolist():
-            yield Problem("ids", name, "differs from the ids in the metadata", repairable=True)
-            continue
-        living = connection.execute(
-            select(i.image_id).where(i.shard_id == shard_id, live(t.images))
-        ).scalars()
-        if lost := set(living) - set(ids.tolist()):
-            message = f"{len(lost)} images that the catalog has in it are not"
-            yield Problem("metadata", table, message, repairable=True)
-        if shard.dead not in seen.bad:
-            try:
-                dead = load_array(root, shard.dead, mapped=False).tolist() if shard.dead else []
-            except ValueError:
-                dead = None
-            if files.dead_rows(connection, shard_id, ids).tolist() != dead:
-                yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)
+def _digest(root: Path, path: str, stated: int) -> durable.Written:
+    """Size and SHA-256 of a file; where the size is not the stated one, without the latter.
+
+    Raises as :func:`open_file`.
+    """
+    with open_file(root, path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        return durable.digest_of_file(opened) if size == stated else durable.Written(size, "")

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import layout
+from imseek.data.collection_files import path_of
 from imseek.data.current import Shard
 from imseek.data.places import is_url
 from imseek.data.vectors.base import Ids, IdSet
@@ -88,9 +89,9 @@ def _vectors(job: Job, partition: _Partition, space: SpaceInfo, out: Path) -> bo
     shard, reader = partition.shard, job.selection.reader
     if shard is not None and space.space_id in shard.spaces:
         name = layout.vectors(space.space_id, shard.shard_id, space.modality)
-        if not job.options.copy and reader.load(name, partial(_link, out=out)):
+        if not job.options.copy and reader.load(name, partial(_link, root=reader.root, name=name, out=out)):
             return True
-        reader.load(name, partial(shutil.copyfile, dst=out))
+        reader.load(name, partial(_copy, out=out))
         return False
     vectors = Vectors(reader, space)
     shape = {"descr": "<f2", "fortran_order": False, "shape": (len(partition.ids), space.dim)}
@@ -128,11 +129,18 @@ def _metadata(job: Job, partition: _Partition, out: Path, done: int) -> int:
     return done
 
 
-def _link(path: Path, out: Path) -> bool:
+def _link(file: BinaryIO, root: Path, name: str, out: Path) -> bool:
+    """Give an open file of a collection another name: whatever lies under its own by now. False where it cannot be."""
     try:
-        os.link(path, out)
+        # With a folder, the system follows the link that leads to an open file.
+        os.link(path_of(file, root, name), out, src_dir_fd=file.fileno(), follow_symlinks=True)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         return False
     return True
+
+
+def _copy(file: BinaryIO, out: Path) -> None:
+    with out.open("xb") as target:
+        shutil.copyfileobj(file, target)

@@ -119,9 +119,9 @@ def path_of_uri(uri: str) -> Path:
     """/a b of file:///a%20b. Raises QueryError for a file on another machine."""
     try:
         parts = urlsplit(uri)
-    except ValueError as error:
-        raise QueryError(f"not a URI: {uri}") from error
-    path = Path(os.fsdecode(unquote_to_bytes(parts.path)))
+        path = Path(os.fsdecode(unquote_to_bytes(parts.path)))
+    except ValueError as error:  # Characters that UTF-8 cannot write are one too.
+        raise QueryError(f"not a URI: {uri!r}") from error
     if parts.netloc not in ("", "localhost") or not path.is_absolute():
         raise QueryError(f"{uri} is no file on this machine", hint="file:///home/me/picture.jpg")
     return path

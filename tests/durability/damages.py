@@ -72,7 +72,7 @@ def _stored(
     root: Path,
 ) -> tuple[dict[int, tuple[bytes, dict[str, Any]]], dict[int, float], frozenset[int]]:
     """What shards and columns hold of living images."""
-    from imseek.data.shards import read_table
+    from imseek.data.shards import load_table
 
     reader = Reader(root)
     with connect_read_only(root) as connection:
@@ -83,10 +83,10 @@ def _stored(
     for shard in reader.current.shards:
         ids = reader.shard_ids(shard).tolist()
         vectors = np.load(root / layout.vectors(0, shard.shard_id))
-        metadata = read_table(root / layout.metadata(shard.shard_id)).to_pylist()
+        metadata = load_table(root, layout.metadata(shard.shard_id)).to_pylist()
         values = [None] * len(ids)
         if "quality" in shard.columns:
-            values = read_table(root / shard.columns["quality"]).column("sharpness").to_pylist()
+            values = load_table(root, shard.columns["quality"]).column("sharpness").to_pylist()
         for image_id, vector, facts, value in zip(ids, vectors, metadata, values, strict=True):
             if lies_in.get(image_id) == shard.shard_id:
                 rows[image_id] = vector.tobytes(), facts

@@ -114,8 +114,8 @@ import os, sys
 from pathlib import Path
 from imseek.data import shards
 before = len(os.listdir("/proc/self/task"))
-path = Path(sys.argv[1])
-print(shards.read_rows(path, [1])[0]["width"], len(shards.read_table(path)))
+with Path(sys.argv[1]).open("rb") as file:
+    print(shards.read_rows(file, [1])[0]["width"], len(shards.read_table(file)))
 assert len(os.listdir("/proc/self/task")) == before
 """
     rows = [{"image_id": n, "content_hash": bytes(32), "width": n, "height": 1} for n in range(3)]

@@ -32,7 +32,7 @@ LATER = (
         UPDATE places SET depth = length(path);
         CREATE TABLE notes (space_id {int} PRIMARY KEY, facts TEXT NOT NULL);
         INSERT INTO notes SELECT space_id, facts FROM spaces;
-        UPDATE spaces SET facts = 'see notes'
+        UPDATE spaces SET facts = '{{}}'
         """,
     ),
 )

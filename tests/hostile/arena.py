@@ -102,6 +102,7 @@ class Arena:
             self.tools,
             _TESTS.parent / "imseek",
             _TESTS,
+            *_TESTS.parent.glob("*.egg-info"),  # An editable installation has its metadata there.
             package,
             Path(sys.base_prefix).resolve(),
         )

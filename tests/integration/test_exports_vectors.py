@@ -225,16 +225,16 @@ class TestClipRetrievalFolder:
 
         memmap = np.memmap
 
-        def mapped(*arguments: Any, mode: str, **more: Any) -> Any:
+        def mapped(file: Any, dtype: Any, mode: str, *more: Any) -> Any:
             assert mode == "r", "written through mapped memory"
-            return memmap(*arguments, mode=mode, **more)
+            return memmap(file, dtype, mode, *more)
 
-        def full(source: Path, dst: Path) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(dst))
+        def full(source: Any, target: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target.name)
 
         monkeypatch.setattr(np, "memmap", mapped)
         assert export.write(root, tmp_path / "part", format="clip-retrieval", ids=[2, 1]).images == 2
-        monkeypatch.setattr("shutil.copyfile", full)
+        monkeypatch.setattr("shutil.copyfileobj", full)
         with pytest.raises(StorageError, match=r"img_emb_0\.npy: No space left"):
             export.write(root, tmp_path / "out", format="clip-retrieval", options=ExportOptions(copy=True))
         assert [one.name for one in tmp_path.iterdir()] == ["part"]

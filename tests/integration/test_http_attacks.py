@@ -201,7 +201,7 @@ def test_no_answer_names_the_place_of_a_collection(client: TestClient, root: Pat
     (root / "current.json").write_text("{garbage")
     for path in PATHS[:5]:
         response = client.get(f"/collections/photos{path}")
-        assert response.status_code == 500
+        assert response.status_code == 503
         assert str(root.parent) not in response.text
 
 

@@ -279,6 +279,8 @@ ALLOWED = {
     ("archiving/taking.py", "open"): "a copy of the catalog, which has just been made",
     ("create.py", "iterdir"): "of a folder that is still to become a collection",
     ("disk.py", "scandir"): "names at the top, with no link followed",
+    ("catalog_check.py", "connect"): "a copy in memory",
+    ("snapshot_making.py", "open"): "what has just been written",
     ("durable.py", "open"): "what has just been written, or is about to be",
     ("durable.py", "unlink"): "of names that imseek has just given",
     ("durable.py", "rglob"): "of a folder that has just been made",

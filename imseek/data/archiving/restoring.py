@@ -24,7 +24,7 @@ from imseek.data import schema as t
 from imseek.data.archiving.manifest import Manifest
 from imseek.data.archiving.tape import Tape
 from imseek.data.catalog import Catalog, current_of, get_meta, set_meta
-from imseek.data.catalog_check import find_fault, find_wrong_type, rows_of
+from imseek.data.catalog_check import find_any_fault
 from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
 from imseek.data.current import Current, Identity, sealed
@@ -152,7 +152,7 @@ def _check_catalog(tape: Tape, path: Path) -> None:
     try:
         check_version(path)
         with closing(open_catalog(path)) as connection:
-            fault = find_fault(rows_of(connection)) or find_wrong_type(connection)
+            fault = find_any_fault(connection)
     except CorruptCollectionError as error:
         raise BackupError(f"{tape.name}: {str(error).replace(str(path), 'its catalog')}") from error
     except sqlite3.DatabaseError as error:

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imseek.data.vectors.base import Bools, Ids, IdSet, Matches, Segment
-from imseek.data.vectors.facts import Bits, K, are_marked
+from imseek.data.vectors.facts import Bits, K, are_marked, count_marks
 from imseek.data.vectors.faiss_index import BATCH, FaissIndex, LentIndex, best_of
 from imseek.data.vectors.located import Located
 from imseek.data.vectors.mapping import Residence
@@ -168,7 +168,7 @@ class SnapshotIndex:
             found = [s.ids[s.searchable(allowed)] for s in self._segments]
             ids = np.sort(np.concatenate([np.empty(0, np.int64), *found]))
             marks = self._snapshot.covered.marked(ids)
-            share = int(np.count_nonzero(np.unpackbits(marks))) / max(1, self._snapshot.facts.rows)
+            share = count_marks(marks) / max(1, self._snapshot.facts.rows)
             choice = _Choice(ids, marks, share)
             self._choices[allowed] = choice
         return choice

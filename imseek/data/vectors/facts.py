@@ -39,6 +39,8 @@ K = 10
 
 #: The name of a folder of a snapshot, within those of its space.
 _FOLDER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+#: Bytes of marks that are counted at once.
+_PIECE = 1 << 20
 _FILES = (INDEX, COVERED, FACTS, LISTS, TABLE, TRUTH)
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
@@ -265,17 +267,17 @@ class Covered:
         They are counted: an image that is marked and not in the index would never be found.
         """
         marks = folder.array(COVERED)
-        if marks.dtype != np.uint8 or marks.ndim != 1 or np.count_nonzero(np.unpackbits(marks)) != rows:
+        if marks.dtype != np.uint8 or marks.ndim != 1 or count_marks(marks) != rows:
             raise damaged(folder, f"{COVERED} has not a bit for each of {rows:,} images")
         return cls(marks)
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(np.unpackbits(self.marks)))
+        return count_marks(self.marks)
 
     def both(self, marks: Bits) -> int:
         """How many ids are among the ``marks`` too."""
         size = min(len(marks), len(self.marks))
-        return int(np.count_nonzero(np.unpackbits(marks[:size] & self.marks[:size])))
+        return count_marks(marks[:size] & self.marks[:size])
 
     def has(self, ids: Ids) -> Bools:
         """(n,): which of ``ids`` the snapshot has."""
@@ -283,7 +285,9 @@ class Covered:
 
     def ids(self) -> Ids:
         """All of them, ascending."""
-        return np.flatnonzero(np.unpackbits(self.marks, bitorder="little"))
+        places = np.flatnonzero(self.marks)
+        at, bit = np.nonzero(np.unpackbits(self.marks[places, None], axis=1, bitorder="little"))
+        return places[at] * 8 + bit
 
     def marked(self, ids: Ids) -> Bits:
         """As a bit for each id: those of ``ids`` that the snapshot has."""
@@ -292,9 +296,17 @@ class Covered:
 
 def bits(ids: Ids, size: int) -> Bits:
     """``ids`` as a bit each, the first in the lowest bit of the first byte; of ids from 0 to below ``size``."""
-    marks = np.zeros(size, np.bool_)
+    marks = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
     marks[ids] = True
-    return np.packbits(marks, bitorder="little")
+    packed = np.zeros((size + 7) // 8, np.uint8)
+    packed[: (len(marks) + 7) // 8] = np.packbits(marks, bitorder="little")
+    return packed
+
+
+def count_marks(marks: Bits) -> int:
+    """How many bits are set; in pieces, since each bit takes a byte to be counted."""
+    pieces = (marks[start : start + _PIECE] for start in range(0, len(marks), _PIECE))
+    return sum(int(np.count_nonzero(np.unpackbits(piece))) for piece in pieces)
 
 
 def are_marked(marks: Bits, ids: Ids) -> Bools:

@@ -115,15 +115,15 @@ class _Column:
         import pyarrow.parquet as pq
 
         from imseek.indexer.sources.sheets.arrow import arrow_errors
-        from imseek.indexer.sources.sheets.parquet_pages import check_pages
+        from imseek.indexer.sources.sheets.parquet_pages import check_pages, read_chunks
 
         with (
             open_binary(self._path) as raw,
             arrow_errors(),
             pq.ParquetFile(raw, pre_buffer=False, page_checksum_verification=True) as file,
         ):
-            for group in range(file.metadata.num_row_groups if self._name else 0):
-                check_pages(raw, file.metadata.row_group(group), [self._name])
+            for chunks in read_chunks(raw).values() if self._name else ():
+                check_pages(raw, chunks, [self._name])
             yield file
 
 

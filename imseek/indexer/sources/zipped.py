@@ -55,7 +55,9 @@ class Zip:
 
     def members(self, takes: Takes) -> Iterator[Member]:
         """Of members with one name the last counts, as it does for whoever unpacks them."""
-        files = {_name(info): info for info in self._zip.infolist() if not info.is_dir()}
+        files = {
+            _name(info): info for info in self._zip.infolist()
+        }  # Names of folders end in a slash: no pictures.
         unpacked = 0
         for member in pictures({name: info for name, info in files.items() if can_be_named(name)}, takes):
             info: zipfile.ZipInfo = member.where

@@ -17,9 +17,11 @@ from starlette.responses import Response
 from imseek.errors import (
     CollectionNotFoundError,
     ContentChangedError,
+    CorruptCollectionError,
     EncoderError,
     EncoderMismatchError,
     ExpiredPageError,
+    FormatVersionError,
     ImageNotFoundError,
     ImseekError,
     JobNotFoundError,
@@ -27,6 +29,7 @@ from imseek.errors import (
     MediaError,
     MissingExtraError,
     QueryError,
+    StorageError,
     UnknownEncoderError,
     UsageError,
 )
@@ -56,6 +59,9 @@ _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
         503,
         "the encoder of this collection cannot be loaded here; the log of the server says why",
     ),
+    (CorruptCollectionError, 503, "the collection is damaged; the log of the server says how"),
+    (FormatVersionError, 503, "a newer imseek made this collection"),
+    (StorageError, 503, "the collection cannot be read here; the log of the server says why"),
     (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
 )
 
@@ -88,7 +94,7 @@ def of_error(error: ImseekError) -> Response:
     if isinstance(error, NotServedError):
         return problem(404, str(error), title=CollectionNotFoundError.__name__, hint=error.hint)
     for here, status, detail in _HERE:
-        if isinstance(error, here):
+        if isinstance(error, here) and not isinstance(error, ExpiredPageError):
             _log.warning("%s: %s", type(error).__name__, error)
             return problem(status, detail, title=type(error).__name__)
     for told, status in _TOLD:

@@ -200,7 +200,7 @@ class Clock:
     def text(self) -> str:
         return datetime.fromtimestamp(self._at, UTC).isoformat(timespec="seconds")
 
-    def stat(self, info: os.stat_result) -> FileStat:
+    def stat(self, info: os.stat_result, checked_ns: int | None = None) -> FileStat:
         """As if every file had been written the moment before."""
         at = int(self._at * 1e9)
         return FileStat(info.st_size, at, at, 1, at)

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import mmap
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ from imseek.errors import MediaError
 from imseek.indexer.sources.archive_limits import check_unpacked
 from imseek.indexer.sources.sheets.arrow_buffers import check_array, check_buffers
 from imseek.indexer.sources.sheets.base import Closing, Column, Kind, Malformed, Row
-from imseek.indexer.sources.sheets.parquet_pages import check_pages, is_in
+from imseek.indexer.sources.sheets.parquet_pages import Chunk, check_pages, read_chunks
 from imseek.types import SkipReason
 
 #: Bytes of rows that are turned into Python's objects at once.
@@ -47,9 +47,10 @@ class ParquetSheet(Closing):
         with arrow_errors():
             self._file = self._opened([])
             self.columns = _columns(self._file.schema_arrow)
+            self._chunks: Mapping[int, list[Chunk]] = read_chunks(raw)
             if lists := [column.name for column in self.columns if column.kind is Kind.TEXTS]:
                 paths = (self._file.schema.column(n).path for n in range(len(self._file.schema)))
-                self._file = self._opened([path for path in paths if is_in(path, lists)])
+                self._file = self._opened([path for path in paths if path.partition(".")[0] in lists])
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
@@ -66,15 +67,9 @@ class ParquetSheet(Closing):
 
     def has_bytes(self, name: str) -> bool:
         """Told from the statistics of the first rows: where there are none, pictures lie in the table."""
-        metadata = self._file.metadata
-        if not metadata.num_row_groups:
-            return True
-        group = metadata.row_group(0)
-        for index in range(group.num_columns):
-            column = group.column(index)
-            if column.path_in_schema == f"{name}.bytes":
-                told = column.statistics
-                return told is None or not told.has_null_count or told.null_count < group.num_rows
+        for chunk in self._chunks.get(0, ()):
+            if chunk.path == (name, "bytes"):
+                return chunk.nulls is None or chunk.nulls < self._file.metadata.row_group(0).num_rows
         return True
 
     def close(self) -> None:
@@ -92,11 +87,11 @@ class ParquetSheet(Closing):
         )
 
     def _batches(self, group: int, names: Collection[str]) -> Iterator[pa.RecordBatch]:
-        told = self._file.metadata.row_group(group)
+        told, chunks = self._file.metadata.row_group(group), self._chunks.get(group, ())
         a_row = max(told.total_byte_size // max(told.num_rows, 1), 1)
         with arrow_errors():
             # Elsewhere, to look at each page would be to fetch it twice.
-            a_row = max(a_row, check_pages(self._raw, told, names, only_first=not _is_local(self._raw)))
+            a_row = max(a_row, check_pages(self._raw, chunks, names, only_first=not _is_local(self._raw)))
             yield from self._file.iter_batches(
                 min(max(_SLICE // a_row, 1), _ROWS),
                 row_groups=[group],
@@ -117,7 +112,7 @@ class ArrowSheet(Closing):
                     mapped.seek(self._begin)
                     check_buffers(mapped)
             self._schema = self._open(raw, None).schema
-        self.columns = _columns(self._schema)
+            self.columns = _columns(self._schema)
         self._labels = {column.name: column.labels for column in self.columns if column.labels}
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:

@@ -1,153 +1,121 @@
 """Look at the pages of a Parquet file before Arrow unpacks them.
 
 Arrow sets aside what the header of a page asks for, up to 2 GiB, and unpacks that much: a file of 200 kB can hold it.
-What the footer says of sizes need not be so. Headers are structs of Thrift in its compact protocol
-(https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md, parquet.thrift: PageHeader).
+What the footer says of sizes need not be so. pyarrow's own view of the footer is of no use here: where the description
+of a column is damaged, ``RowGroupMetaData.column`` ends the process (pyarrow 26: an exception of C++ that nobody
+catches). Source of the fields: parquet.thrift of https://github.com/apache/parquet-format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import IO, Any, Final
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Final
 
 from imseek.indexer.sources.archive_limits import check_unpacked
+from imseek.indexer.sources.sheets.thrift import INT32, INT64, TEXT, Path, Struct
 
-_DICTIONARY: Final = 2
-#: Fields of a header: its kind, the bytes of its page, unpacked and packed, and how many values a page of data has.
+_MAGIC: Final = b"PAR1"
+#: Bytes at the end of a file: the length of the footer, and the magic.
+_END: Final = 8
+
+#: Of the footer (FileMetaData), by row group and column chunk.
+_CHUNK: Final = (4, 1, 3)
+_NAME, _PACKED_SIZE, _FIRST_PAGE, _DICTIONARY_PAGE, _NULLS = (
+    (*_CHUNK, 3), (*_CHUNK, 7), (*_CHUNK, 9), (*_CHUNK, 11), (*_CHUNK, 12, 3),
+)  # fmt: skip
+_OF_FOOTER: Final[Mapping[Path, int]] = {
+    _NAME: TEXT, _PACKED_SIZE: INT64, _FIRST_PAGE: INT64, _DICTIONARY_PAGE: INT64, _NULLS: INT64,
+}  # fmt: skip
+
+#: Of a page header: its kind, the bytes of its page, unpacked and packed, and how many values a page of data has.
 _KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
 _VALUES: Final = ((5, 1), (8, 1))
+_OF_PAGE: Final[Mapping[Path, int]] = dict.fromkeys((_KIND, _UNPACKED, _PACKED, *_VALUES), INT32)
+_DICTIONARY: Final = 2
 #: Bytes that a value takes in memory, at least.
 _VALUE: Final = 4
-#: Bytes of a header, which may hold the smallest and the largest value of its page.
-_MAX_HEADER: Final = 1 << 24
-_BLOCK: Final = 1 << 12
-_MAX_DEPTH: Final = 16
 
 
-def check_pages(file: IO[bytes], group: Any, names: Collection[str], *, only_first: bool = False) -> int:
-    """Look at the pages of some columns in a row ``group`` (pyarrow's RowGroupMetaData): all, or the first of each.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What the footer says of the values of a column in a row group.
+
+    ``path`` names the column and those that it is in, ``offset`` its first page, ``size`` the bytes of all. ``nulls``
+    is how many values are null, None where that is not said.
+    """
+
+    path: tuple[str, ...]
+    offset: int
+    size: int
+    nulls: int | None
+
+    def is_in(self, names: Collection[str]) -> bool:
+        """Whether it is one of some columns, or in one."""
+        return ".".join(self.path) in names or self.path[0] in names
+
+
+def read_chunks(file: IO[bytes]) -> dict[int, list[Chunk]]:
+    """The column chunks of each row group of a Parquet file. Raises ValueError where the footer is damaged."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END))
+    end = file.read(_END)
+    if len(end) < _END or end[4:] != _MAGIC:
+        raise ValueError("it does not end as a Parquet file does")
+    (length,) = struct.unpack("<I", end[:4])
+    if length > size - _END:
+        raise ValueError(f"a footer of {length:,} bytes in a file of {size:,}")
+    footer = Struct(file, size - _END - length, _OF_FOOTER)
+    names: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+    for (_, group, _, column, *_), text in footer.texts.items():
+        names[group, column].append(text.decode(errors="replace"))
+    chunks: dict[int, list[Chunk]] = {}
+    for (group, column), path in sorted(names.items()):
+        chunks.setdefault(group, []).append(_chunk(footer, group, column, path))
+    return chunks
+
+
+def _chunk(footer: Struct, group: int, column: int, path: Sequence[str]) -> Chunk:
+    def number(fields: Path) -> int | None:
+        return footer.numbers.get((4, group, 1, column, *fields[2:]))
+
+    size, offset, dictionary = number(_PACKED_SIZE), number(_FIRST_PAGE), number(_DICTIONARY_PAGE)
+    if size is None or offset is None or offset < 0:
+        raise ValueError("a column without pages")
+    if dictionary is not None and 0 < dictionary < offset:
+        offset = dictionary
+    return Chunk(tuple(path), offset, size, number(_NULLS))
+
+
+def check_pages(
+    file: IO[bytes], chunks: Collection[Chunk], names: Collection[str], *, only_first: bool = False
+) -> int:
+    """Look at the pages of some columns among ``chunks``: all, or the first of each.
 
     Returns the bytes of the largest dictionary: each row may refer to all of it. Raises MediaError where pages unpack
     to too much, ValueError where a header is none.
     """
-    columns = (group.column(n) for n in range(group.num_columns))
-    wanted = (column for column in columns if is_in(column.path_in_schema, names))
-    return max((_check_column(file, column, only_first) for column in wanted), default=0)
+    return max((_check_chunk(file, chunk, only_first) for chunk in chunks if chunk.is_in(names)), default=0)
 
 
-def is_in(path: str, names: Collection[str]) -> bool:
-    """Whether a column without columns in it, by its path, is one of some columns, or in one."""
-    return path in names or path.partition(".")[0] in names
-
-
-def _check_column(file: IO[bytes], column: Any, only_first: bool) -> int:
-    at = column.data_page_offset
-    if column.has_dictionary_page and 0 < (first := column.dictionary_page_offset or 0) < at:
-        at = first
-    if at < 0:
-        raise ValueError("pages before the beginning of the file")
-    end, dictionary, total, read = at + column.total_compressed_size, 0, 0, 0
+def _check_chunk(file: IO[bytes], chunk: Chunk, only_first: bool) -> int:
+    at, end = chunk.offset, chunk.offset + chunk.size
+    dictionary = total = read = 0
     while at < end:
-        header = _Header(file, at)
-        told = header.fields.get
-        unpacked, packed, values = told(_UNPACKED, 0), told(_PACKED, 0), max(told(one, 0) for one in _VALUES)
+        header = Struct(file, at, _OF_PAGE)
+        unpacked, packed = header.numbers.get(_UNPACKED, 0), header.numbers.get(_PACKED, 0)
+        values = max(header.numbers.get(one, 0) for one in _VALUES)
         if unpacked < 0 or packed < 0:
             raise ValueError("a page of negative size")
         total += max(unpacked, _VALUE * values)
         read += packed
         check_unpacked(total, read)
-        if told(_KIND) == _DICTIONARY:
+        if header.numbers.get(_KIND) == _DICTIONARY:
             dictionary = max(dictionary, unpacked)
         if only_first:
             break
         at += header.size + packed
     return dictionary
-
-
-class _Header:
-    """The integers among the fields of a header at a position of a file, by their numbers and those of the fields that
-    they are in, and its ``size`` in bytes."""
-
-    def __init__(self, file: IO[bytes], at: int) -> None:
-        self._file = file
-        self._file.seek(at)
-        self._data = b""
-        self.size = 0
-        self.fields: dict[tuple[int, ...], int] = {}
-        self._struct(())
-
-    def _byte(self) -> int:
-        while self.size >= len(self._data):
-            more = self._file.read(_BLOCK)
-            if not more or len(self._data) > _MAX_HEADER:
-                raise ValueError("a page without an end of its header")
-            self._data += more
-        self.size += 1
-        return self._data[self.size - 1]
-
-    def _number(self) -> int:
-        """An unsigned integer, seven bits a byte, the lowest first."""
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number of more than 64 bits")
-
-    def _skip(self, count: int) -> None:
-        if count > _MAX_HEADER:
-            raise ValueError(f"{count:,} bytes in a header")
-        for _ in range(count):
-            self._byte()
-
-    def _struct(self, within: tuple[int, ...]) -> None:
-        field = 0
-        while byte := self._byte():
-            kind, step = byte & 0x0F, byte >> 4
-            field = field + step if step else _signed(self._number())
-            value = self._value(kind, (*within, field))
-            if value is not None:
-                self.fields[(*within, field)] = value
-
-    def _value(self, kind: int, within: tuple[int, ...]) -> int | None:
-        if len(within) > _MAX_DEPTH:
-            raise ValueError("a header that is too deep")
-        if kind in (1, 2):  # True and false are told by the kind.
-            return None
-        if kind in (4, 5, 6):
-            return _signed(self._number())
-        if kind in (3, 7):
-            self._skip(1 if kind == 3 else 8)
-        elif kind == 8:
-            self._skip(self._number())
-        elif kind in (9, 10):
-            byte = self._byte()
-            count = byte >> 4 if byte >> 4 < 15 else self._number()
-            self._items([byte & 0x0F], count, within)
-        elif kind == 11:
-            if count := self._number():
-                byte = self._byte()
-                self._items([byte >> 4, byte & 0x0F], count, within)
-        elif kind == 12:
-            self._struct(within)
-        else:
-            raise ValueError(f"a field of the kind {kind}")
-        return None
-
-    def _items(self, kinds: list[int], count: int, within: tuple[int, ...]) -> None:
-        if count > _MAX_HEADER:
-            raise ValueError(f"{count:,} items in a header")
-        for _ in range(count):
-            for kind in kinds:
-                if kind in (1, 2):
-                    self._byte()
-                else:
-                    self._value(kind, (*within, 0))
-
-
-def _signed(number: int) -> int:
-    """Zigzag: 0, -1, 1, -2 and so on."""
-    return (number >> 1) ^ -(number & 1)

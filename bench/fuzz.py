@@ -1,0 +1,166 @@
+"""Fuzz the readers of strangers' files by coverage (atheris over libFuzzer); the targets are in tests/fuzz.
+
+    python bench/fuzz.py --seconds 240 --jobs 2             # every target; `make fuzz` is one minute of each
+    python bench/fuzz.py where tar --runs 1000000
+    python bench/fuzz.py --seconds 240 --write-corpus       # the inputs that reach the most, into tests/fuzz/corpus
+    python bench/fuzz.py --input crash-0123 --target tar    # one input once more, without atheris
+
+An input that makes a target raise, crash or take more than ten seconds ends the target's run, and is named. The table
+has the runs, how many a second, and the features (edges and how often they are taken) that the corpus reaches. Needs
+the extra ``fuzz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+TESTS: Final = Path(__file__).parent.parent / "tests"
+sys.path.insert(0, str(TESTS))
+
+#: Seconds after which an input counts as one that hangs.
+HANG: Final = 10
+#: MiB that a target may take, the libraries it imports included.
+MEMORY: Final = 4096
+#: The longest input.
+MAX_LENGTH: Final = 4096
+#: What a target's corpus in the repository may come to: bytes of its inputs, and their number.
+CORPUS_BYTES: Final = 24 * 1024
+CORPUS_INPUTS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run of one target came to."""
+
+    name: str
+    runs: int
+    seconds: float
+    features: int
+    findings: tuple[str, ...]
+
+
+def main() -> None:
+    options = _options()
+    if options.child:
+        _fuzz(options.child, options.arguments)
+        return
+    from fuzz.targets import TARGETS
+
+    if options.input is not None:
+        TARGETS[options.target].run(options.input.read_bytes())
+        return
+    names = options.names or list(TARGETS)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="imseek-fuzz-"))
+    print(f"seed {options.seed}; inputs and findings in {folder}")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(lambda name: _run(name, folder, options), names))
+    print("\n| target | runs | runs/s | features | findings |\n|---|---|---|---|---|")
+    for one in results:
+        print(f"| {_row(one)} |")
+    print(f"{sum(one.runs for one in results):,} runs, {sum(len(one.findings) for one in results)} findings")
+    sys.exit(any(one.findings for one in results))
+
+
+def _row(one: Result) -> str:
+    rate = one.runs / max(one.seconds, 1e-9)
+    return f"{one.name} | {one.runs:,} | {rate:,.0f} | {one.features:,} | {len(one.findings)}"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="TARGET", help="which targets (all)")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="at most so many for each target")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at once")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where inputs are kept, to go on from")
+    parser.add_argument("--write-corpus", action="store_true")
+    parser.add_argument("--input", type=Path, help="run the target of --target on this file, and end")
+    parser.add_argument("--target")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--arguments", nargs=argparse.REMAINDER, default=[], help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _run(name: str, folder: Path, options: argparse.Namespace) -> Result:
+    """Fuzz one target in a process of its own, which a finding ends."""
+    from fuzz.corpus import read_corpus
+    from fuzz.targets import TARGETS
+
+    inputs, found = folder / name / "inputs", folder / name / "findings"
+    inputs.mkdir(parents=True, exist_ok=True)
+    found.mkdir(exist_ok=True)
+    for n, data in enumerate((*TARGETS[name].seeds(), *read_corpus(name))):
+        (inputs / f"seed-{n}").write_bytes(data)
+    arguments = (
+        f"-seed={options.seed}", f"-runs={options.runs}", f"-max_total_time={options.seconds}", f"-timeout={HANG}",
+        f"-rss_limit_mb={MEMORY}", f"-max_len={MAX_LENGTH}", f"-artifact_prefix={found}/", "-print_final_stats=1",
+    )  # fmt: skip
+    begin = time.monotonic()
+    output = _child(name, *arguments, str(inputs))
+    (folder / name / "log").write_text(output)
+    features = [int(one) for one in re.findall(r" ft: (\d+)", output)]
+    runs = re.search(r"number_of_executed_units: (\d+)", output)
+    result = Result(
+        name,
+        int(runs[1]) if runs else max(map(int, re.findall(r"^#(\d+)", output, re.MULTILINE)), default=0),
+        time.monotonic() - begin,
+        features[-1] if features else 0,
+        tuple(map(str, found.iterdir())),
+    )
+    print(_row(result), *(f"\n    {one}" for one in result.findings), flush=True)
+    if options.write_corpus:
+        _write_corpus(name, inputs)
+    return result
+
+
+def _write_corpus(name: str, inputs: Path) -> None:
+    """Put the inputs that add the most features, the shortest first, into the repository."""
+    from fuzz.corpus import write_corpus
+
+    with tempfile.TemporaryDirectory() as smallest:
+        _child(name, "-merge=1", f"-timeout={HANG}", f"-max_len={MAX_LENGTH}", smallest, str(inputs))
+        chosen, total = [], 0
+        for data in sorted((path.read_bytes() for path in Path(smallest).iterdir()), key=len):
+            total += len(data)
+            if total > CORPUS_BYTES or len(chosen) == CORPUS_INPUTS:
+                break
+            chosen.append(data)
+    write_corpus(name, chosen)
+
+
+def _child(name: str, *arguments: str) -> str:
+    command = (sys.executable, __file__, "--child", name, "--arguments", *arguments)
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return ran.stdout.decode(errors="replace")
+
+
+def _fuzz(name: str, arguments: Sequence[str]) -> None:
+    """Run atheris in this process, over imseek's own modules: it ends the process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["imseek"]):
+        from fuzz.targets import TARGETS
+
+        for data in TARGETS[name].seeds():  # What is imported late is imported now.
+            with contextlib.suppress(Exception):
+                TARGETS[name].run(data)
+    atheris.Setup([sys.argv[0], *arguments], TARGETS[name].run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

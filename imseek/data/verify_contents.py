@@ -1,0 +1,178 @@
+"""What :mod:`imseek.data.verify` looks for inside files whose checksums are right: do they say what others say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlalchemy import Connection, select
+
+from imseek.data import files, layout, shards
+from imseek.data import schema as t
+from imseek.data.catalog import live
+from imseek.data.collection_files import load_array, open_file
+from imseek.data.current import Current, Shard
+from imseek.data.parts import PART, part_type
+from imseek.data.snapshot_files import KIND as SNAPSHOT
+from imseek.data.vectors.facts import INDEX, TABLE, Covered, IndexFolder, part_folders, read_facts
+from imseek.data.vectors.faiss_structure import check_structure
+from imseek.errors import CorruptCollectionError
+from imseek.types import Problem, SpaceInfo
+
+#: What NumPy, Arrow and the system raise where bytes are damaged.
+_DAMAGE: Final = (OSError, ValueError, KeyError, pa.ArrowException, CorruptCollectionError)
+#: Rows of vectors that are looked at together.
+_BLOCK: Final = 16_384
+
+Ids = npt.NDArray[np.int64]
+
+
+def contents_problems(
+    root: Path, connection: Connection, current: Current, bad: Set[str]
+) -> Iterator[Problem]:
+    """Shards agree with the catalog about who lives in which row, and files are what they should be.
+
+    Files in ``bad``, which are damaged, are not opened.
+    """
+    i = t.images.c
+    stray = select(i.image_id).where(live(t.images), i.shard_id.is_not(None))
+    stray = stray.where(i.shard_id.not_in(select(t.shards.c.shard_id).where(live(t.shards))))
+    if count := len(connection.execute(stray).all()):
+        message = f"{count} images lie in shards that are gone"
+        yield Problem("images", layout.CATALOG, message, repairable=True)
+    for shard in current.shards:
+        yield from _shard_problems(root, connection, current.spaces, shard, bad)
+    yield from _part_problems(root, connection, bad)
+    for folder in current.snapshots.values():
+        yield from _index_problems(IndexFolder(root, folder), bad)
+
+
+def _shard_problems(
+    root: Path, connection: Connection, spaces: Sequence[SpaceInfo], shard: Shard, bad: Set[str]
+) -> Iterator[Problem]:
+    shard_id = shard.shard_id
+    for space in spaces:
+        path = layout.vectors(space.space_id, shard_id, space.modality)
+        if space.space_id not in shard.spaces:
+            yield Problem("vectors", path, f"shard {shard_id} has no vectors of it", repairable=True)
+        elif path not in bad and (fault := _vectors_fault(root, path, (shard.rows, space.dim))) is not None:
+            yield Problem("vectors", path, fault, repairable=True)
+    name, table = layout.ids(shard_id), layout.metadata(shard_id)
+    if {name, table} & bad:
+        return
+    try:
+        ids: Ids = load_array(root, name, mapped=False)
+    except ValueError as error:
+        yield Problem("ids", name, str(error), repairable=True)
+        return
+    if (fault := _table_fault(root, table, None)) is not None:
+        yield Problem("metadata", table, fault, repairable=True)
+        return
+    if (fault := _table_fault(root, table, ids)) is not None:
+        yield Problem("ids", name, "differs from the ids in the metadata", repairable=True)
+        return
+    for path in shard.columns.values():
+        if path not in bad and (fault := _table_fault(root, path, ids, own=True)) is not None:
+            yield Problem("column", path, fault, repairable=True)
+    i = t.images.c
+    living = connection.execute(select(i.image_id).where(i.shard_id == shard_id, live(t.images))).scalars()
+    if lost := set(living) - set(ids.tolist()):
+        message = f"{len(lost)} images that the catalog has in it are not"
+        yield Problem("metadata", table, message, repairable=True)
+    if shard.dead not in bad:
+        try:
+            dead = load_array(root, shard.dead, mapped=False).tolist() if shard.dead else []
+        except ValueError:
+            dead = None
+        if files.dead_rows(connection, shard_id, ids).tolist() != dead:
+            yield Problem("dead", shard.dead or name, "the catalog has other dead rows", repairable=True)
+
+
+def _vectors_fault(root: Path, path: str, shape: tuple[int, int]) -> str | None:
+    """What is wrong with the vectors of a shard; None where nothing is."""
+    try:
+        rows = load_array(root, path)
+    except _DAMAGE as error:
+        return str(error)
+    if rows.dtype != np.float16 or rows.shape != shape:
+        return f"an array of {rows.dtype} and shape {rows.shape}, where {shape} is stated"
+    for start in range(0, len(rows), _BLOCK):
+        if not np.isfinite(rows[start : start + _BLOCK]).all():
+            return "it holds NaN or infinity"
+    return None
+
+
+def _table_fault(root: Path, path: str, ids: Ids | None, *, own: bool = False) -> str | None:
+    """What is wrong with a table of a shard: its columns, or (``ids``) the images that it is about.
+
+    Its columns must be the intrinsic ones, or (``own``) any beside the ids.
+    """
+    try:
+        with open_file(root, path) as file:
+            schema = shards.read_schema(file)
+        if not own and (fault := _schema_fault(schema)) is not None:
+            return fault
+        stored = shards.load_table(root, path, ["image_id"]).column("image_id")
+        if stored.type != pa.int64() or (ids is not None and stored.to_pylist() != ids.tolist()):
+            return "its ids are not those of the shard"
+    except _DAMAGE as error:
+        return str(error)
+    return None
+
+
+def _schema_fault(schema: pa.Schema) -> str | None:
+    for field in shards.INTRINSIC:
+        if field.name not in schema.names:
+            if field.name not in shards.MEASURES.names:
+                return f"it has no column {field.name}"
+        elif (
+            kind := schema.field(field.name).type
+        ) != field.type and field.name not in shards.MEASURES.names:
+            return f"its column {field.name} is {kind}, not {field.type}"
+    return None
+
+
+def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
+    """Parts of spaces that are being built are arrays of the right type."""
+    dims = {row.space_id: row.dim for row in connection.execute(select(t.spaces.c.space_id, t.spaces.c.dim))}
+    found: Any = select(t.files.c.path, t.files.c.space_id).where(live(t.files), t.files.c.kind == PART)
+    for path, space_id in connection.execute(found):
+        if path in bad:
+            continue
+        try:
+            kind = load_array(root, path).dtype
+            fault = None if kind == part_type(dims[space_id]) else f"an array of {kind}"
+        except _DAMAGE as error:
+            fault = str(error)
+        if fault is not None:
+            yield Problem(PART, path, fault, repairable=True)
+
+
+def _index_problems(folder: IndexFolder, bad: Set[str]) -> Iterator[Problem]:
+    """A snapshot's files belong together. FAISS itself does not read them: whoever made them may not be trusted."""
+    try:
+        facts = read_facts(folder)
+        for part in part_folders(folder, facts):
+            yield from _index_part_problems(part, bad)
+    except (CorruptCollectionError, FileNotFoundError) as error:
+        yield Problem(SNAPSHOT, f"{folder.name}/index.json", str(error), repairable=True)
+
+
+def _index_part_problems(folder: IndexFolder, bad: Set[str]) -> Iterator[Problem]:
+    def is_sound(name: str) -> bool:
+        return f"{folder.name}/{name}" not in bad
+
+    facts = read_facts(folder)
+    try:
+        Covered.read(folder, facts.rows)
+        if TABLE in facts.sizes and is_sound(TABLE):
+            folder.array(TABLE)
+        if is_sound(INDEX):
+            with folder.open(INDEX) as file:
+                check_structure(file)
+    except ValueError as error:
+        yield Problem(SNAPSHOT, f"{folder.name}/{INDEX}", str(error), repairable=True)
