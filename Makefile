@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test cli-docs catalogue encoder-docs page-pictures strace chromium postgresql
+.PHONY: demo test fuzz cli-docs catalogue encoder-docs page-pictures strace chromium postgresql
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -24,6 +24,11 @@ test: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium 
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -W error -n 2 --dist worksteal
+
+# A minute for each reader of strangers' files; what is found is named. bench/fuzz.py tells more.
+fuzz: $(VENV)/.installed-test
+	$(PIP_INSTALL) --quiet -e '.[fuzz]'
+	$(BIN)/python bench/fuzz.py --jobs 2
 
 # It records system calls for the tests of power cuts, which skip without it.
 strace:
