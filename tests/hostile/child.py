@@ -29,7 +29,7 @@ _ADDRESS_SPACE: Final = 3 << 30
 #: Largest file that a child may write, in bytes: what copies /dev/zero must not fill the disk.
 _FILE_SIZE: Final = 1 << 30
 #: A child that neither ran nor waited for a processor for so many seconds waits for what never comes.
-_BLOCKED: Final = 2.0
+_BLOCKED: Final = 3.0
 #: How often to look, in seconds.
 _POLL: Final = 0.25
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
