@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,16 @@ def _hear_interrupts() -> None:
     """A shell's background job ignores SIGINT, and so would every process that a test starts and interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def seed() -> str:
+    """Where chance begins in tests that draw a sample: by the commit, unless ``IMSEEK_SEED`` says another."""
+    if given := os.environ.get("IMSEEK_SEED"):
+        return given
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return commit.stdout.strip() or "0"
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 #: Kinds of findings, the worst first. ``leak``: bytes of a canary in what was written. ``code``: a pickle or a library
 #: of somebody else was loaded.
@@ -28,6 +28,8 @@ KINDS: Final = (
 EXIT_CODES: Final = frozenset({0, 1, 2, 3, 75, 130, 143})
 #: In every canary file; no output may hold it.
 MARK: Final = "canary-5d1f0c"
+#: Failures that a message shows.
+_SHOWN: Final = 40
 #: Seconds in which each run must end, and bytes of memory that it may hold.
 SECONDS: Final = 5.0
 MEMORY: Final = 1 << 30
@@ -72,6 +74,23 @@ def end_findings(code: int, out: bytes, err: bytes, *, hang: bool, memory: int) 
         yield Finding("traceback", f"exit code {code}: {last}")
     if memory > MEMORY or _OUT_OF_MEMORY.search(text):
         yield Finding("memory", f"{memory >> 20} MiB: {last}")
+
+
+class AnyTrial(Protocol):
+    """A lie and what came of it."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+
+def report(bad: Sequence[AnyTrial], trials: Sequence[AnyTrial], seed: str) -> str:
+    """What a failing test says of the trials that ended badly, and of where chance began."""
+    lines = [f"{trial}: {_worst(trial.outcome)}" for trial in bad[:_SHOWN]]
+    return "\n".join([f"{len(bad)} of {len(trials)} trials with IMSEEK_SEED={seed}:", *lines])
+
+
+def _worst(outcome: Outcome) -> str:
+    return next((one.what for one in outcome.findings if one.kind == outcome.worst), "all is well, it says")
 
 
 def leaks(contents: Iterable[bytes]) -> list[Finding]:

@@ -7,11 +7,7 @@ chooses: ``IMSEEK_SEED``, else the commit, is where chance begins. ``bench/hosti
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import pytest
 
 from hostile.commands import BY_NAME, COMMANDS, Command
 from hostile.corpus import PARTS
+from hostile.findings import report
 from hostile.lies import Lie
 from hostile.trial import Ground, Trial
 
@@ -44,30 +41,12 @@ _LIGHT = frozenset(
 _TRUSTED = 0.75
 #: Lies of each part of the corpus that verify is asked about.
 _VERIFIED = 8
-#: Failures that a message shows.
-_SHOWN = 40
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    memory = Path("/dev/shm")
-    base = Path(tempfile.mkdtemp(prefix="imseek-hostile-", dir=memory if memory.is_dir() else None))
-    try:
-        with Ground(base) as ground:
-            yield ground
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def seed() -> str:
-    """Where chance begins: the same commit is tried in the same way."""
-    if given := os.environ.get("IMSEEK_SEED"):
-        return given
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return revision.stdout.strip() or "0"
+def ground(memory_folder: Path) -> Iterator[Ground]:
+    with Ground(memory_folder) as ground:
+        yield ground
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -165,7 +144,7 @@ def test_no_lie_does_harm(ground: Ground, seed: str, part: str) -> None:
     lies = _sample(ground.corpus()[part], chance)
     trials = [_meet(ground, lie, chance) for lie in lies]
     bad = [trial for trial in trials if trial.outcome.findings]
-    assert not bad, _report(bad, trials, seed)
+    assert not bad, report(bad, trials, seed)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -175,7 +154,7 @@ def test_verify_sees_the_lie(ground: Ground, seed: str, part: str) -> None:
     lies = chance.sample(lies, min(len(lies), _VERIFIED))
     trials = [ground.run(lie, chance.choice(sorted(lie.variants)), BY_NAME["verify"]) for lie in lies]
     silent = [trial for trial in trials if trial.missed]
-    assert not silent, _report(silent, trials, seed)
+    assert not silent, report(silent, trials, seed)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +194,3 @@ def _meet(ground: Ground, lie: Lie, chance: random.Random) -> Trial:
     call = None if callable(command.calls) else chance.randrange(len(command.calls))
     variant, trusted = chance.choice(sorted(lie.variants)), chance.random() < _TRUSTED
     return ground.run(lie, variant, command, call, trusted=trusted)
-
-
-def _report(bad: list[Trial], trials: list[Trial], seed: str) -> str:
-    lines = [f"{trial}: {_worst(trial)}" for trial in bad[:_SHOWN]]
-    return "\n".join([f"{len(bad)} of {len(trials)} trials with IMSEEK_SEED={seed}:", *lines])
-
-
-def _worst(trial: Trial) -> str:
-    outcome = trial.outcome
-    return next((one.what for one in outcome.findings if one.kind == outcome.worst), "all is well, it says")

@@ -7,18 +7,15 @@ about any file. ``IMSEEK_SEED``, else the commit, is where chance begins. ``benc
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from hostile.findings import report
 from hostile.inputs.place import Input, Kind
-from hostile.inputs.trial import Field, Trial, corpus
+from hostile.inputs.trial import Field, corpus
 
 #: Kinds that are told about in one test each, by the first word of their titles.
 _FAMILIES = tuple(dict.fromkeys(kind.title.split(":")[0] for kind, _ in corpus()))
@@ -27,25 +24,9 @@ _ANY = 2
 
 
 @pytest.fixture(scope="module")
-def field() -> Iterator[Field]:
-    memory = Path("/dev/shm")
-    base = Path(tempfile.mkdtemp(prefix="imseek-inputs-", dir=memory if memory.is_dir() else None))
-    try:
-        with Field(base) as made:
-            yield made
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def seed() -> str:
-    """Where chance begins: the same commit is tried in the same way."""
-    if given := os.environ.get("IMSEEK_SEED"):
-        return given
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return revision.stdout.strip() or "0"
+def field(memory_folder: Path) -> Iterator[Field]:
+    with Field(memory_folder) as field:
+        yield field
 
 
 def _kinds(family: str) -> list[tuple[Kind, tuple[Input, ...]]]:
@@ -65,7 +46,7 @@ def test_no_lie_does_harm(field: Field, seed: str, family: str) -> None:
     chance = random.Random(f"{seed} {family}")
     trials = [field.run(kind, lie) for kind, lies in _kinds(family) for lie in _sample(kind, lies, chance)]
     bad = [trial for trial in trials if trial.outcome.findings]
-    assert not bad, _report(bad, trials, seed)
+    assert not bad, report(bad, trials, seed)
 
 
 def _sample(kind: Kind, lies: Sequence[Input], chance: random.Random) -> list[Input]:
@@ -77,11 +58,6 @@ def _sample(kind: Kind, lies: Sequence[Input], chance: random.Random) -> list[In
         by_name.setdefault(lie.lie, []).append(lie)
     chosen = [chance.choice(some) for some in by_name.values()]
     return [*chosen, *chance.sample([lie for lie in small if lie not in own], _ANY)]
-
-
-def _report(bad: Sequence[Trial], trials: Sequence[Trial], seed: str) -> str:
-    lines = [f"{trial}: {trial.outcome.findings[0].what}" for trial in bad]
-    return "\n".join([f"{len(bad)} of {len(trials)} trials with IMSEEK_SEED={seed}:", *lines])
 
 
 #: What was found on da69c12, and what is like it: kind, lie, a part of the variant.
