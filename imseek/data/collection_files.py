@@ -56,6 +56,10 @@ _ZIP_DAMAGE: Final = (
 _MAX_HEADER: Final = 4096
 
 
+class DamagedFileError(CorruptCollectionError, ValueError):
+    """A file of a collection does not hold what its name says."""
+
+
 class FoundFiles(NamedTuple):
     """What lies in some folders: ``files`` and ``folders`` by their path below the root, and what is neither.
 
@@ -108,14 +112,17 @@ def digest(root: Path, name: str) -> Written:
 def load_array(root: Path, name: str, *, mapped: bool = True) -> npt.NDArray[Any]:
     """The array in a ``.npy`` file of a collection, mapped read-only into memory or read.
 
-    Raises as :func:`open_file`, and ValueError where it is no array of numbers that the file holds in full.
+    Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full.
     """
     with open_file(root, name) as file:
-        return read_array(file, mapped=mapped)
+        try:
+            return read_array(file, mapped=mapped)
+        except ValueError as error:
+            raise damaged_file(root, name, error) from error
 
 
 def read_array(file: FileIO, *, mapped: bool) -> npt.NDArray[Any]:
-    """The array in an open ``.npy`` file; raises ValueError as :func:`load_array`.
+    """The array in an open ``.npy`` file. Raises ValueError where it is none, or does not end where it says.
 
     NumPy's own ``load`` believes the header: it would set aside whatever memory that asks for. Here the shape must be
     that of the bytes which are there.
@@ -447,6 +454,11 @@ def _named(root: Path, name: str) -> Iterator[None]:
         if error.errno in _LINKS and os.path.isdir(root):
             raise _corrupt(root, f"a link leads to {root / name}, or it is no file") from error
         raise OSError(error.errno, error.strerror, str(root / name)) from error
+
+
+def damaged_file(root: Path, name: str, error: Exception) -> DamagedFileError:
+    """The error for a file whose bytes made a library raise ``error``."""
+    return DamagedFileError(f"{root / name} is damaged: {error}", hint=f"imseek collection repair {root}")
 
 
 def _corrupt(root: Path, message: str) -> CorruptCollectionError:

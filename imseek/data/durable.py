@@ -8,6 +8,7 @@ that all is well while the data of the first is lost.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -125,12 +126,16 @@ def write_files(contents: Mapping[Path, bytes], *, staging: Path) -> None:
 def append(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Add lines to a file that is there, and fsync it. Half a line that a kill left at its end is ended first.
 
-    Without ``sync`` a kill does no harm to what was added, but a power cut may take it away.
+    Without ``sync`` a kill does no harm to what was added, but a power cut may take it away. Raises StorageError, also
+    for a file that has another name: whatever has that would change with it.
     """
     with explained(path):
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            end = os.fstat(fd).st_size
+            info = os.fstat(fd)
+            if info.st_nlink > 1:
+                raise OSError(errno.EMLINK, "it has another name too (a hard link)")
+            end = info.st_size
             if end and os.pread(fd, 1, end - 1) != b"\n":
                 data = b"\n" + data
             written = 0

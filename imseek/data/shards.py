@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imseek.data import durable
-from imseek.data.collection_files import open_file
+from imseek.data.collection_files import damaged_file, open_file
 from imseek.types import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
@@ -267,9 +267,16 @@ def read_schema(file: BinaryIO) -> pa.Schema:
 
 
 def load_table(root: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table in a Parquet file of a collection. Raises as ``open_file``, and OSError where it is damaged."""
+    """The table in a Parquet file of a collection. Raises as ``open_file``, and DamagedFileError."""
     with open_file(root, name) as file:
-        return read_table(file, columns)
+        try:
+            return read_table(file, columns)
+        except OSError as error:
+            if error.errno is not None:  # The system refuses; damage that Arrow finds has no number.
+                raise
+            raise damaged_file(root, name, error) from error
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            raise damaged_file(root, name, error) from error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from imseek.data import files, layout, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live
-from imseek.data.collection_files import load_array, open_file
+from imseek.data.collection_files import DamagedFileError, load_array, open_file
 from imseek.data.current import Current, Shard
 from imseek.data.parts import PART, part_type
 from imseek.data.snapshot_files import KIND as SNAPSHOT
@@ -67,7 +67,7 @@ def _shard_problems(
     try:
         ids: Ids = load_array(root, name, mapped=False)
     except ValueError as error:
-        yield Problem("ids", name, str(error), repairable=True)
+        yield Problem("ids", name, _reason(error), repairable=True)
         return
     if (fault := _table_fault(root, table, None)) is not None:
         yield Problem("metadata", table, fault, repairable=True)
@@ -97,7 +97,7 @@ def _vectors_fault(root: Path, path: str, shape: tuple[int, int]) -> str | None:
     try:
         rows = load_array(root, path)
     except _DAMAGE as error:
-        return str(error)
+        return _reason(error)
     if rows.dtype != np.float16 or rows.shape != shape:
         return f"an array of {rows.dtype} and shape {rows.shape}, where {shape} is stated"
     for start in range(0, len(rows), _BLOCK):
@@ -120,8 +120,13 @@ def _table_fault(root: Path, path: str, ids: Ids | None, *, own: bool = False) -
         if stored.type != pa.int64() or (ids is not None and stored.to_pylist() != ids.tolist()):
             return "its ids are not those of the shard"
     except _DAMAGE as error:
-        return str(error)
+        return _reason(error)
     return None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the path that the problem names."""
+    return str(error.__cause__ if isinstance(error, DamagedFileError) else error)
 
 
 def _schema_fault(schema: pa.Schema) -> str | None:
@@ -147,7 +152,7 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
             kind = load_array(root, path).dtype
             fault = None if kind == part_type(dims[space_id]) else f"an array of {kind}"
         except _DAMAGE as error:
-            fault = str(error)
+            fault = _reason(error)
         if fault is not None:
             yield Problem(PART, path, fault, repairable=True)
 

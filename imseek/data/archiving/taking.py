@@ -223,7 +223,10 @@ def _journals(root: Path, stack: ExitStack) -> dict[Entry, BinaryIO]:
             file = stack.enter_context(open_file(root, path))
         except FileNotFoundError:  # All of it was undone, and a purge has come.
             continue
-        size = os.fstat(file.fileno()).st_size
+        info = os.fstat(file.fileno())
+        if info.st_nlink > 1:  # Not written by imseek, which makes no such links: any file of the user's.
+            continue
+        size = info.st_size
         seen, left = hashlib.sha256(), size
         while left and (chunk := file.read(min(left, 2**20))):
             seen.update(chunk)
