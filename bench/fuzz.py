@@ -19,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Any, Final, TypeAlias
 
 TESTS: Final = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
@@ -34,9 +35,10 @@ HANG: Final = 10
 MEMORY: Final = 4096
 #: The longest input.
 MAX_LENGTH: Final = 4096
-#: What a target's corpus in the repository may come to: bytes of its inputs, and their number.
-CORPUS_BYTES: Final = 24 * 1024
-CORPUS_INPUTS: Final = 60
+#: What a target's corpus in the repository may come to, in bytes of its inputs.
+CORPUS_BYTES: Final = 16 * 1024
+PACKAGE: Final = "/imseek/"
+Line: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +130,38 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> Result:
 
 
 def _write_corpus(name: str, inputs: Path) -> None:
-    """Put the inputs that add the most features, the shortest first, into the repository."""
+    """Put the inputs that reach a further line of imseek, the shortest first, into the repository."""
     from fuzz.corpus import write_corpus
+    from fuzz.targets import TARGETS
 
-    with tempfile.TemporaryDirectory() as smallest:
-        _child(name, "-merge=1", f"-timeout={HANG}", f"-max_len={MAX_LENGTH}", smallest, str(inputs))
-        chosen, total = [], 0
-        for data in sorted((path.read_bytes() for path in Path(smallest).iterdir()), key=len):
-            total += len(data)
-            if total > CORPUS_BYTES or len(chosen) == CORPUS_INPUTS:
-                break
-            chosen.append(data)
+    reached: set[Line] = set()
+    chosen, total = [], 0
+    for data in sorted((path.read_bytes() for path in inputs.iterdir()), key=lambda one: (len(one), one)):
+        lines = _lines(TARGETS[name].run, data)
+        if lines <= reached or total + len(data) > CORPUS_BYTES:
+            continue
+        reached |= lines
+        chosen.append(data)
+        total += len(data)
     write_corpus(name, chosen)
+
+
+def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
+    """The lines of imseek that a run goes through."""
+    found: set[Line] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if PACKAGE not in frame.f_code.co_filename:
+            return None
+        found.add((frame.f_code.co_filename, frame.f_lineno))
+        return trace
+
+    sys.settrace(trace)
+    try:
+        run(data)
+    finally:
+        sys.settrace(None)
+    return found
 
 
 def _child(name: str, *arguments: str) -> str:
