@@ -103,10 +103,14 @@ def read_file(root: Path, name: str, limit: int = MAX_JSON) -> bytes:
     return bytes(data)
 
 
-def digest(root: Path, name: str) -> Written:
-    """Size and sha256 of a file of a collection. Raises as :func:`open_file`."""
+def digest(root: Path, name: str, stated: int | None = None) -> Written:
+    """Size and SHA-256 of a file of a collection; of one that is not of the ``stated`` size, the size alone.
+
+    Raises as :func:`open_file`.
+    """
     with open_file(root, name) as file:
-        return digest_of_file(file)
+        size = os.fstat(file.fileno()).st_size
+        return digest_of_file(file) if stated in (None, size) else Written(size, "")
 
 
 def load_array(root: Path, name: str, *, mapped: bool = True) -> npt.NDArray[Any]:

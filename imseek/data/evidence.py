@@ -118,7 +118,7 @@ def backup_fault(root: Path, name: str, evidence: Evidence) -> str | None:
         return None if recorded is None else "it is missing"
     if not is_file(root, name):
         return "it is no regular file"
-    if recorded is not None and digest(root, name) != recorded:
+    if recorded is not None and digest(root, name, recorded.size) != recorded:
         return "its checksum differs"
     return None if backup.usable(path, evidence.uuid) else "it is no copy of this catalog"
 

@@ -201,9 +201,9 @@ def check_intact(
     condition = and_(t.files.c.shard_id.in_(shard_ids), live(t.files))
     if kind is not None:
         condition &= t.files.c.kind == kind
-    for file in connection.execute(select(t.files.c.path, t.files.c.sha256).where(condition)):
+    for file in connection.execute(select(t.files.c.path, t.files.c.size, t.files.c.sha256).where(condition)):
         try:
-            intact = collection_files.digest(folders.root, file.path).sha256 == file.sha256
+            intact = collection_files.digest(folders.root, file.path, file.size).sha256 == file.sha256
         except FileNotFoundError:
             intact = False
         if not intact:

@@ -20,6 +20,7 @@ from imseek.data import files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import live
 from imseek.data.collection_files import digest, load_array, remove_files
+from imseek.data.durable import Written
 from imseek.data.files import StagedFile
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
@@ -52,7 +53,7 @@ class Parts:
             mine = live(t.files) & (t.files.c.kind == PART) & (t.files.c.space_id == space_id)
             recorded = connection.execute(select(t.files).where(mine).order_by(t.files.c.path)).all()
         for file in recorded:
-            found = _read(writer, file.path, file.sha256, dim)
+            found = _read(writer, file.path, Written(file.size, file.sha256), dim)
             if found is None:
                 self._damaged.append(file.path)
             else:
@@ -159,7 +160,7 @@ def forget_dead(writer: Writer) -> None:
     living = np.array(alive, np.int64)
     staged, gone = [], []
     for file in recorded:
-        rows = _read(writer, file.path, file.sha256)
+        rows = _read(writer, file.path, Written(file.size, file.sha256))
         kept = None if rows is None else np.isin(rows["image_id"], living)
         if rows is not None and kept is not None and kept.all():
             continue
@@ -172,10 +173,10 @@ def forget_dead(writer: Writer) -> None:
         writer.apply(lambda connection, generation: change.apply(writer, connection, generation))
 
 
-def _read(writer: Writer, path: str, sha256: str, dim: int | None = None) -> npt.NDArray[Any] | None:
+def _read(writer: Writer, path: str, written: Written, dim: int | None = None) -> npt.NDArray[Any] | None:
     """A part, of ``dim`` dimensions where that is given; None where it is not as it was written."""
     try:
-        if digest(writer.root, path).sha256 != sha256:
+        if digest(writer.root, path, written.size) != written:
             return None
         found = load_array(writer.root, path)
     except (FileNotFoundError, CorruptCollectionError, ValueError):

@@ -281,9 +281,11 @@ def _rewrite_ids(writer: Writer, shard_id: int) -> bool:
     """Make the ids file again from the metadata, if that is intact."""
     path = layout.metadata(shard_id)
     with writer.catalog.transaction() as connection:
-        recorded = connection.execute(select(t.files.c.sha256).where(t.files.c.path == path)).scalar()
+        recorded = connection.execute(
+            select(t.files.c.size, t.files.c.sha256).where(t.files.c.path == path)
+        ).first()
     try:
-        if digest(writer.root, path).sha256 != recorded:
+        if recorded is None or digest(writer.root, path, recorded.size).sha256 != recorded.sha256:
             return False
     except (OSError, CorruptCollectionError):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +17,7 @@ from imseek.data import durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, get_meta
 from imseek.data.catalog_file import connect_file
-from imseek.data.collection_files import A_FOLDER, HARD_LINK, check_top, find_files, open_file
+from imseek.data.collection_files import A_FOLDER, HARD_LINK, check_top, digest, find_files
 from imseek.data.current import read_identity
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
@@ -164,7 +163,7 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
         if file.died != t.FOREVER:
             continue
         try:
-            found = _digest(root, file.path, file.size)
+            found = digest(root, file.path, file.size)
         except (CorruptCollectionError, UnsafePathError) as error:
             seen.bad.add(file.path)
             yield Problem(file.kind, file.path, str(error), repairable=True)
@@ -186,13 +185,3 @@ def _check_files(root: Path, connection: Connection, seen: _Seen) -> Iterator[Pr
     for path in listed_folders(root).files:
         if path not in listed:
             yield Problem("orphan", path, "no part of the collection", repairable=True)
-
-
-def _digest(root: Path, path: str, stated: int) -> durable.Written:
-    """Size and SHA-256 of a file; where the size is not the stated one, without the latter.
-
-    Raises as :func:`open_file`.
-    """
-    with open_file(root, path) as opened:
-        size = os.fstat(opened.fileno()).st_size
-        return durable.digest_of_file(opened) if size == stated else durable.Written(size, "")
