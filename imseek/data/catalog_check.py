@@ -74,6 +74,9 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
 
     An older one is judged as the migrations leave it. Raises FormatVersionError for a later one.
     """
+    table = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
+    if catalog.execute(table).fetchone() is None:
+        return "it is empty"
     with _newest(catalog) as connection:
         return find_fault(partial(_rows, connection)) or find_wrong_type(connection)
 
