@@ -59,7 +59,7 @@ _NAMES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "os.truncate": ((0, -1),),
     "os.utime": ((0, 3),),
 }
-#: Events that follow a link at the end of a path. ``os.utime`` does not say: a canary that it changes is seen afterwards.
+#: Events that follow a link at the end of a path. `os.utime` does not say; a canary that it changes is seen afterwards.
 _FOLLOWING: Final = frozenset({"os.chmod", "os.chown", "os.setxattr", "os.truncate"})
 _FOLDERS: Final = frozenset({"os.listdir", "os.scandir"})
 #: What paths come to, as far as this child has asked.
