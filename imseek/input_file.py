@@ -39,7 +39,9 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
         if info.st_size > most:
             raise _too_large(most)
         data = bytearray()
-        while block := file.read(_BLOCK):
+        while block := file.read1(
+            _BLOCK
+        ):  # A pipe gives what it has: to wait for a whole block may take for ever.
             data += block
             if len(data) > most:
                 raise _too_large(most)

@@ -77,8 +77,13 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
     table = "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
     if catalog.execute(table).fetchone() is None:
         return "it is empty"
-    with _newest(catalog) as connection:
-        return find_fault(partial(_rows, connection)) or find_wrong_type(connection)
+    try:
+        with _newest(catalog) as connection:
+            return find_fault(partial(_rows, connection)) or find_wrong_type(connection)
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+        return f"it holds what is no text: {error}"  # Python says so where text is not UTF-8, and not SQLite.
 
 
 @contextmanager

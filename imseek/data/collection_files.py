@@ -52,6 +52,12 @@ _KINDS: Final = "biufU"
 _ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, KeyError, OverflowError, NotImplementedError, RuntimeError, EOFError, struct.error,
 )  # fmt: skip
+#: By the kind of a listed file, the type of its array and the number of its dimensions.
+_TYPES: Final = {
+    "ids": (np.dtype(np.int64), 1),
+    "vectors": (np.dtype(np.float16), 2),
+    "dead": (np.dtype(np.uint32), 1),
+}
 #: Characters of the header of an array. That of a structured one is the longest.
 _MAX_HEADER: Final = 4096
 
@@ -113,16 +119,22 @@ def digest(root: Path, name: str, stated: int | None = None) -> Written:
         return digest_of_file(file) if stated in (None, size) else Written(size, "")
 
 
-def load_array(root: Path, name: str, *, mapped: bool = True) -> npt.NDArray[Any]:
+def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None = None) -> npt.NDArray[Any]:
     """The array in a ``.npy`` file of a collection, mapped read-only into memory or read.
 
-    Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full.
+    Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full, or is
+    not of the type that a file of this name has, or has not as many ``rows``.
     """
     with open_file(root, name) as file:
         try:
-            return read_array(file, mapped=mapped)
+            array = read_array(file, mapped=mapped)
+            listed = layout.parse(name)
+            wanted = None if listed is None else _TYPES.get(listed.kind)
+            if wanted not in (None, (array.dtype, array.ndim)) or rows not in (None, array.shape[0]):
+                raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
             raise damaged_file(root, name, error) from error
+    return array
 
 
 def read_array(file: FileIO, *, mapped: bool) -> npt.NDArray[Any]:

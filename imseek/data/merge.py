@@ -83,7 +83,10 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         of = modalities(connection)
     kept = [_rows_to_keep(writer, shard) for shard in chosen]
     ids = np.concatenate(
-        [load_array(root, layout.ids(s.shard_id))[rows] for s, rows in zip(chosen, kept, strict=True)]
+        [
+            load_array(root, layout.ids(s.shard_id), rows=s.rows)[rows]
+            for s, rows in zip(chosen, kept, strict=True)
+        ]
     )
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -93,7 +96,9 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
         files.stage(writer, layout.ids(shard_id), "ids", ids),
     ]
     for space_id in chosen[0].spaces:
-        parts = [load_array(root, layout.vectors(space_id, s.shard_id, of[space_id])) for s in chosen]
+        parts = [
+            load_array(root, layout.vectors(space_id, s.shard_id, of[space_id]), rows=s.rows) for s in chosen
+        ]
         path = layout.vectors(space_id, shard_id, of[space_id])
         staged.append(files.stage(writer, path, "vectors", _vectors(parts, kept, order), space_id=space_id))
 
@@ -112,7 +117,7 @@ def merge(writer: Writer, chosen: Sequence[Shard]) -> int:
 
 def _rows_to_keep(writer: Writer, shard: Shard) -> Rows:
     """Rows whose image has not died. A quarantined image is not searched, but its row is kept."""
-    ids = load_array(writer.root, layout.ids(shard.shard_id))
+    ids = load_array(writer.root, layout.ids(shard.shard_id), rows=shard.rows)
     query = select(t.images.c.image_id).where(t.images.c.shard_id == shard.shard_id, live(t.images))
     with writer.catalog.transaction() as connection:
         living = np.array(connection.execute(query).scalars().all(), np.int64)
@@ -139,7 +144,7 @@ def _vectors(parts: Sequence[npt.NDArray[Any]], kept: Sequence[Rows], order: Row
 
 def _metadata(writer: Writer, chosen: Sequence[Shard], kept: Sequence[Rows], order: Rows) -> pa.Table:
     parts = [
-        shards.load_table(writer.root, layout.metadata(s.shard_id)).take(pa.array(rows))
+        shards.load_table(writer.root, layout.metadata(s.shard_id), rows=s.rows).take(pa.array(rows))
         for s, rows in zip(chosen, kept, strict=True)
     ]
     return shards.concat(parts).take(pa.array(order))
@@ -159,7 +164,9 @@ def _stage_columns(
         parts = []
         for shard, rows in zip(chosen, kept, strict=True):
             if name in shard.columns:
-                parts.append(shards.load_table(writer.root, shard.columns[name]).take(pa.array(rows)))
+                parts.append(
+                    shards.load_table(writer.root, shard.columns[name], rows=shard.rows).take(pa.array(rows))
+                )
             else:
                 ids = load_array(writer.root, layout.ids(shard.shard_id))
                 parts.append(pa.table({"image_id": pa.array(ids[rows])}))

@@ -71,6 +71,7 @@ class Reader:
         self._dims = {space.space_id: space.dim for space in self.current.spaces}
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._inodes: dict[str, int] = {}
+        self._checked: set[str] = set()
         self._silent: dict[str, Int64] = {}
         self._dead: dict[str, Int64] = {}
         self._snapshots: dict[str, Snapshot] = {}
@@ -296,7 +297,19 @@ class Reader:
     def load(self, name: str, read: Callable[[BinaryIO], T]) -> T:
         """What ``read`` makes of an open file of this generation. Raises as :meth:`segments` does."""
         with self._reading(name), open_file(self.root, name) as file:
+            self._check_table(file, name)
             return read(file)
+
+    def _check_table(self, file: BinaryIO, name: str) -> None:
+        """Raise ValueError where a table is not what its name says, once for each file."""
+        if name in self._checked or not name.endswith(".parquet"):
+            return
+        from imseek.data.shards import check_table
+
+        shard_id = layout.shard_of(name)
+        rows = next((shard.rows for shard in self.current.shards if shard.shard_id == shard_id), None)
+        check_table(file, name, rows)
+        self._checked.add(name)
 
     def texts(self, shard: Shard, column: str) -> Iterator[list[str | None]]:
         """An intrinsic column of texts of all rows of a shard, a few thousand at a time, as they are stored."""
@@ -304,6 +317,7 @@ class Reader:
 
         name = layout.metadata(shard.shard_id)
         with self._reading(name), open_file(self.root, name) as file:
+            self._check_table(file, name)
             yield from read_texts(file, column)
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imseek.data import durable
+from imseek.data import durable, layout
 from imseek.data.collection_files import damaged_file, open_file
 from imseek.types import ImageFacts
 
@@ -266,10 +266,13 @@ def read_schema(file: BinaryIO) -> pa.Schema:
         return parquet.schema_arrow
 
 
-def load_table(root: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+def load_table(
+    root: Path, name: str, columns: Sequence[str] | None = None, *, rows: int | None = None
+) -> pa.Table:
     """The table in a Parquet file of a collection. Raises as ``open_file``, and DamagedFileError."""
     with open_file(root, name) as file:
         try:
+            check_table(file, name, rows)
             return read_table(file, columns)
         except OSError as error:
             if error.errno is not None:  # The system refuses; damage that Arrow finds has no number.
@@ -277,6 +280,30 @@ def load_table(root: Path, name: str, columns: Sequence[str] | None = None) -> p
             raise damaged_file(root, name, error) from error
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
             raise damaged_file(root, name, error) from error
+
+
+def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
+    """Raise ValueError where a Parquet file is not what a file called ``name`` is, or has not as many ``rows``.
+
+    It has an id for each row. Intrinsic columns have their types, and metadata have them all, but for the measures.
+    """
+    with _open(file) as parquet:
+        schema, count = parquet.schema_arrow, parquet.metadata.num_rows
+    if "image_id" not in schema.names:
+        raise ValueError("it has no ids")
+    listed = layout.parse(name)
+    is_metadata = listed is not None and listed.kind == "metadata"
+    for field in INTRINSIC:
+        if field.name in MEASURES.names:
+            continue
+        if field.name not in schema.names:
+            if is_metadata:
+                raise ValueError(f"it has no column {field.name}")
+        elif (kind := schema.field(field.name).type) != field.type:
+            raise ValueError(f"its column {field.name} is {kind}, not {field.type}")
+    if rows not in (None, count):
+        raise ValueError(f"it has {count:,} rows, not {rows:,}")
+    file.seek(0)
 
 
 @contextmanager

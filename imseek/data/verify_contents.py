@@ -69,15 +69,19 @@ def _shard_problems(
     except ValueError as error:
         yield Problem("ids", name, _reason(error), repairable=True)
         return
-    if (fault := _table_fault(root, table, None)) is not None:
+    if (fault := _table_fault(root, table, shard.rows)) is not None:
         yield Problem("metadata", table, fault, repairable=True)
         return
-    if (fault := _table_fault(root, table, ids)) is not None:
+    if _ids_of(root, table) != ids.tolist():
         yield Problem("ids", name, "differs from the ids in the metadata", repairable=True)
         return
     for path in shard.columns.values():
-        if path not in bad and (fault := _table_fault(root, path, ids, own=True)) is not None:
+        if path in bad:
+            continue
+        if (fault := _table_fault(root, path, shard.rows)) is not None:
             yield Problem("column", path, fault, repairable=True)
+        elif _ids_of(root, path) != ids.tolist():
+            yield Problem("column", path, "its ids are not those of the shard", repairable=True)
     i = t.images.c
     living = connection.execute(select(i.image_id).where(i.shard_id == shard_id, live(t.images))).scalars()
     if lost := set(living) - set(ids.tolist()):
@@ -106,39 +110,28 @@ def _vectors_fault(root: Path, path: str, shape: tuple[int, int]) -> str | None:
     return None
 
 
-def _table_fault(root: Path, path: str, ids: Ids | None, *, own: bool = False) -> str | None:
-    """What is wrong with a table of a shard: its columns, or (``ids``) the images that it is about.
-
-    Its columns must be the intrinsic ones, or (``own``) any beside the ids.
-    """
+def _table_fault(root: Path, path: str, rows: int) -> str | None:
+    """What is wrong with the columns of a table, or with their number; None where nothing is."""
     try:
         with open_file(root, path) as file:
-            schema = shards.read_schema(file)
-        if not own and (fault := _schema_fault(schema)) is not None:
-            return fault
-        stored = shards.load_table(root, path, ["image_id"]).column("image_id")
-        if stored.type != pa.int64() or (ids is not None and stored.to_pylist() != ids.tolist()):
-            return "its ids are not those of the shard"
+            shards.check_table(file, path, rows)
     except _DAMAGE as error:
         return _reason(error)
     return None
 
 
+def _ids_of(root: Path, path: str) -> list[int] | None:
+    """The ids in a table; None where it is damaged."""
+    try:
+        found: list[int] = shards.load_table(root, path, ["image_id"]).column("image_id").to_pylist()
+    except _DAMAGE:
+        return None
+    return found
+
+
 def _reason(error: Exception) -> str:
     """What is wrong, without the path that the problem names."""
     return str(error.__cause__ if isinstance(error, DamagedFileError) else error)
-
-
-def _schema_fault(schema: pa.Schema) -> str | None:
-    for field in shards.INTRINSIC:
-        if field.name not in schema.names:
-            if field.name not in shards.MEASURES.names:
-                return f"it has no column {field.name}"
-        elif (
-            kind := schema.field(field.name).type
-        ) != field.type and field.name not in shards.MEASURES.names:
-            return f"its column {field.name} is {kind}, not {field.type}"
-    return None
 
 
 def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
