@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -96,6 +98,17 @@ def create(
     root = Path(path).expanduser().absolute()
     create_files(root, spaces, relative_places=here, catalog=catalog)
     return Collection(root, runtime, notify, _loaded=loaded)
+
+
+@contextmanager
+def temporary_collection() -> Iterator[Collection]:
+    """An empty collection that is gone afterwards, for questions that no encoder answers."""
+    from imseek.data.trust import trusted_meanwhile
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "collection"
+        with trusted_meanwhile(path), create(path, encoder="fake") as collection:
+            yield collection
 
 
 def open(  # noqa: A001 - imseek.open, as in gzip.open

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,8 @@ from imseek.home import home, make_home
 
 FOLDERS_VARIABLE: Final = "IMSEEK_TRUSTED_FOLDERS"
 _RECORDS: Final = "trusted"
+#: Collections of this process that are trusted as long as they are there, by their paths without links.
+_temporary: Final[set[str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def is_trusted(root: Path) -> bool:
     CollectionNotFoundError, FormatVersionError.
     """
     real = os.path.realpath(root)
-    if _is_below_trusted(real):
+    if real in _temporary or _is_below_trusted(real):
         return True
     _begin()
     record = _read(_record_file(real))
@@ -60,8 +63,20 @@ def is_trusted(root: Path) -> bool:
 def trust(root: Path) -> TrustRecord:
     """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
     record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
-    _write(record)
+    if record.path not in _temporary:
+        _write(record)
     return record
+
+
+@contextmanager
+def trusted_meanwhile(root: Path) -> Iterator[None]:
+    """Trust whatever is made at ``root`` within this block, without a record of it."""
+    real = os.path.realpath(root)
+    _temporary.add(real)
+    try:
+        yield
+    finally:
+        _temporary.discard(real)
 
 
 def _write(record: TrustRecord) -> None:

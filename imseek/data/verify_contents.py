@@ -18,7 +18,7 @@ from imseek.data.collection_files import DamagedFileError, load_array, open_file
 from imseek.data.current import Current, Shard
 from imseek.data.parts import PART, part_type
 from imseek.data.snapshot_files import KIND as SNAPSHOT
-from imseek.data.vectors.facts import INDEX, TABLE, Covered, IndexFolder, part_folders, read_facts
+from imseek.data.vectors.facts import FACTS, INDEX, TABLE, Covered, IndexFolder, part_folders, read_facts
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.errors import CorruptCollectionError
 from imseek.types import Problem, SpaceInfo
@@ -47,8 +47,9 @@ def contents_problems(
     for shard in current.shards:
         yield from _shard_problems(root, connection, current.spaces, shard, bad)
     yield from _part_problems(root, connection, bad)
+    damaged = {path.rpartition("/")[0] for path in bad}
     for folder in current.snapshots.values():
-        yield from _index_problems(IndexFolder(root, folder), bad)
+        yield from _index_problems(IndexFolder(root, folder), damaged)
 
 
 def _shard_problems(
@@ -150,27 +151,29 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
             yield Problem(PART, path, fault, repairable=True)
 
 
-def _index_problems(folder: IndexFolder, bad: Set[str]) -> Iterator[Problem]:
-    """A snapshot's files belong together. FAISS itself does not read them: whoever made them may not be trusted."""
+def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]:
+    """A snapshot's files belong together, unless one of its folders is ``damaged``.
+
+    FAISS itself does not read them: whoever made them may not be trusted.
+    """
+    if folder.name in damaged:
+        return
     try:
         facts = read_facts(folder)
         for part in part_folders(folder, facts):
-            yield from _index_part_problems(part, bad)
+            if part.name not in damaged:
+                yield from _index_part_problems(part)
     except (CorruptCollectionError, FileNotFoundError) as error:
-        yield Problem(SNAPSHOT, f"{folder.name}/index.json", str(error), repairable=True)
+        yield Problem(SNAPSHOT, f"{folder.name}/{FACTS}", str(error), repairable=True)
 
 
-def _index_part_problems(folder: IndexFolder, bad: Set[str]) -> Iterator[Problem]:
-    def is_sound(name: str) -> bool:
-        return f"{folder.name}/{name}" not in bad
-
+def _index_part_problems(folder: IndexFolder) -> Iterator[Problem]:
     facts = read_facts(folder)
     try:
         Covered.read(folder, facts.rows)
-        if TABLE in facts.sizes and is_sound(TABLE):
+        if TABLE in facts.sizes:
             folder.array(TABLE)
-        if is_sound(INDEX):
-            with folder.open(INDEX) as file:
-                check_structure(file)
+        with folder.open(INDEX) as file:
+            check_structure(file)
     except ValueError as error:
         yield Problem(SNAPSHOT, f"{folder.name}/{INDEX}", str(error), repairable=True)

@@ -34,21 +34,27 @@ class Operations:
 
     def _recorded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:
-            # shutil.rmtree, the only user of dir_fd, is only called on the staging folder.
-            staging = kwargs.get("dir_fd") is not None or (
-                name in ("mkdir", "rmdir") and "staging" in str(args[0])
-            )
-            self.happens(name, *args, counts=name != "fsync" and not staging)
+            is_staged = name in ("mkdir", "rmdir", "unlink") and "staging" in _place(args[0], kwargs)
+            self.happens(name, *args, counts=name != "fsync" and not is_staged)
             return function(*args, **kwargs)
 
         return operation
 
     def happens(self, name: str, *args: Any, counts: bool = True) -> None:
-        self.log.append(" ".join([name, *(Path(a).name for a in args if isinstance(a, str | Path))]))
+        self.log.append(
+            " ".join([name, *(Path(os.fsdecode(a)).name for a in args if isinstance(a, str | bytes | Path))])
+        )
         if counts or self._count_all:
             if self.counted == self._die_before:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.counted += 1
+
+
+def _place(path: Any, kwargs: dict[str, Any]) -> str:
+    """A path with the folder that it is looked up in."""
+    folder = kwargs.get("dir_fd")
+    above = "" if folder is None else str(Path(f"/proc/self/fd/{folder}").readlink())
+    return f"{above}/{os.fsdecode(path)}"
 
 
 def victim(name: str, home: str, die_before: int | None, count_all: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import io
@@ -433,11 +434,11 @@ def test_bytes_that_change_while_they_are_read_are_not_trusted_by_a_stat_from_be
             def __exit__(self, *_: object) -> None:
                 file.close()
 
-            def read(self) -> bytes:
+            def read(self, size: int) -> bytes:
                 with stand.picture.open("r+b") as writing:
                     writing.write(stand.other.read_bytes())
                 os.utime(stand.picture, ns=(known.st_atime_ns, known.st_mtime_ns))
-                return bytes(file.read())
+                return bytes(file.read(size))
 
         return Slow()
 
@@ -687,8 +688,14 @@ def test_a_catalog_on_a_server_knows_what_was_indexed(
 
 def importers(*names: str) -> set[str]:
     """Modules of the package that import one of these names."""
-    package, wanted = Path(imseek.__file__).parent, re.compile(rf"import .*\b({'|'.join(names)})\b")
-    found = (path for path in package.rglob("*.py") if wanted.search(path.read_text()))
+    package, wanted = Path(imseek.__file__).parent, set(names)
+    found = (
+        path
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("imseek.indexer")
+        if wanted & {alias.name for alias in node.names}
+    )
     return {path.relative_to(package).with_suffix("").as_posix() for path in found}
 
 

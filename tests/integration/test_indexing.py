@@ -35,7 +35,7 @@ def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     real = os.open
 
     def spy(path: object, *args: object, **kwargs: object) -> int:
-        if isinstance(path, bytes):
+        if isinstance(path, bytes) and path.endswith((b".png", b".jpg")):
             opened.append(path)
         return real(path, *args, **kwargs)  # type: ignore[arg-type]
 

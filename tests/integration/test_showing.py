@@ -122,7 +122,7 @@ def test_what_cannot_be_read_says_why(indexed, photos) -> None:
     page = shown(result)
     assert len(page.images) == 6
     assert "not there any more" in page.text
-    assert "cannot be read" in page.text
+    assert "changed since it was indexed" in page.text
 
 
 def test_a_collection_that_is_gone_raises_nothing(indexed, tmp_path) -> None:

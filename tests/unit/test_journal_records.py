@@ -30,7 +30,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
     folder = tmp_path / "collection"
     (folder / "staging").mkdir(parents=True)
-    write_identity(folder, Identity("0190", "2026-01-01T00:00:00+00:00"), folder / "staging")
+    write_identity(
+        folder,
+        Identity("01900000-0000-4000-8000-000000000000", "2026-01-01T00:00:00+00:00"),
+        folder / "staging",
+    )
     return folder
 
 

@@ -33,11 +33,12 @@ def test_anything_else_is_words(tmp_path: Path, text: str) -> None:
 def test_what_cannot_be_read_is_told(
     tmp_path: Path, photo_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(path: Path, **_: object) -> None:
+    def refused(path: Path, *_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    for method in ("read_bytes", "stat"):  # The file, and the folder that it lies in.
+    # The file, and the folder that it lies in.
+    for owner, function in (("imseek.input_file.os", "open"), ("pathlib.Path", "stat")):
         with monkeypatch.context() as unreadable:
-            unreadable.setattr(Path, method, refused)
+            unreadable.setattr(f"{owner}.{function}", refused)
             with pytest.raises(QueryError, match="cannot read the picture"):
                 opened(str(photo_files[0]), tmp_path)

@@ -118,7 +118,7 @@ def read_file(fd: int) -> Content:
         before, checked_ns = os.fstat(fd), time.time_ns()
         if before.st_size > DEFAULT_LIMITS.max_bytes:
             raise MediaError(SkipReason.TOO_MANY_BYTES, f"larger than {DEFAULT_LIMITS.max_bytes >> 20} MiB")
-        data = file.read(DEFAULT_LIMITS.max_bytes + 1)  # It may be endless, whatever its size says.
+        data = file.read(before.st_size + 1)  # It may have grown, and be endless.
         after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
         data

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from imseek import library, upkeep
+from imseek import library
 from imseek.errors import ImseekError, UsageError
 from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
@@ -142,6 +142,8 @@ def restore(
         notes.append(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
+    from imseek import upkeep
+
     if not upkeep.is_trusted(new.path):
         notes.append(
             f"it is searched and not written to until `imseek collection trust {new.name}`, if you know who made it"

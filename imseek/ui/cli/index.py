@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -324,7 +323,9 @@ def _open(
         check_paths(given)  # before anything is made; Collection.index knows sources whose disk is absent
     if dry_run and not chosen.exists:
         # A stand-in that knows nothing yet: what would be indexed does not depend on the encoder.
-        with TemporaryDirectory() as folder, imseek.create(Path(folder) / "c", encoder="fake") as opened:
+        from imseek.collection import temporary_collection
+
+        with temporary_collection() as opened:
             yield opened
         return
     made = None
