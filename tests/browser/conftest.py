@@ -15,8 +15,9 @@ import imseek
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """A browser for each module: while Playwright is open this thread has an event loop, and no other can run in it."""
     if not CHROMIUM.exists():
         why = f"{CHROMIUM} is missing (Debian: apt install chromium)"
         if os.environ.get("IMSEEK_CI"):

@@ -91,4 +91,4 @@ def test_every_call_may_fail(
 
 def _is_of_an_index(line: str) -> bool:
     """A run whose index could not be grown says so and has succeeded: the one before serves."""
-    return "/staging/index-" in line or re.search(r"/spaces/\d+/index/", line) is not None
+    return re.search(r"/staging/index-|/spaces/\d+/index/|^mkdirat.*\.imseek(/spaces(/\d+)?)?>", line) is not None
