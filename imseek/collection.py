@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 from imseek.curate.current_originals import CurrentOriginals
+from imseek.data.diagnosis import diagnose
 from imseek.data.milvus.address import is_address
 from imseek.data.places import is_url
 from imseek.data.summary import summarise
@@ -174,7 +175,10 @@ class Collection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Raises CorruptCollectionError in place of an error that damage of the catalog explains."""
         self.close()
+        if error is not None and (damage := diagnose(error)) is not None:
+            raise damage from error
 
     def close(self) -> None:
         """Free the encoder and the vectors. The collection may not be used after that."""

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from imseek.data import layout
 from imseek.data.current import FINGERPRINT, MAX_DIM
+from imseek.data.index_policy import POLICY, parse_policy
 from imseek.data.json_object import JsonObject
 from imseek.data.migrations import MIGRATIONS, migrate_connection, refuse_later
 from imseek.errors import CorruptCollectionError
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Rows: TypeAlias = Callable[[str], Iterable[Mapping[str, Any]]]
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+#: Spaces that a collection ever had: each is an encoder of some hundred megabytes.
+_MAX_SPACES: Final = 1000
 _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 
 #: By table, the columns whose values have another type in some row: the SQL that is true of a wrong row.
@@ -113,8 +116,11 @@ def find_fault(rows: Rows) -> str | None:
         for row in rows(table):
             try:
                 check(JsonObject(row))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 return f"its table {table!r} has a row that imseek does not write: {error}"
+    spaces = sum(1 for _ in rows("spaces"))
+    if spaces > _MAX_SPACES:
+        return f"its table 'spaces' has {spaces:,} rows"
     names = {row["name"] for row in rows("meta")}
     missing = sorted(_META.keys() - names)
     return f"its table 'meta' has no {missing[0]!r}" if missing else None
@@ -134,7 +140,7 @@ def find_wrong_type(connection: sqlite3.Connection) -> str | None:
 
 def _meta(row: JsonObject) -> None:
     name, value = row.text("name"), row.text("value")
-    if (check := _META.get(name)) is not None:
+    if (check := _META.get(name) or _OPTIONAL_META.get(name)) is not None:
         check(value)
 
 
@@ -160,6 +166,7 @@ _META: Final[Mapping[str, Callable[[str], object]]] = {
     "next_image_id": _decimal,
     "next_shard_id": _decimal,
 }
+_OPTIONAL_META: Final[Mapping[str, Callable[[str], object]]] = {"purged": _decimal, POLICY: parse_policy}
 
 
 def _life(row: JsonObject) -> None:
@@ -239,13 +246,17 @@ def _run(row: JsonObject) -> None:
         row.text(name)
     for name in ("ids", "shards"):
         row.whole(f"{name}_to", least=row.whole(f"{name}_from"))
-    for name in ("detail", "progress") if "progress" in row else ("detail",):
-        _object(row.text(name))
+    if "progress" in row:
+        _object(row.text("progress"))
+    detail = _object(row.text("detail"))
+    for space in detail.get("spaces") if "spaces" in detail else ():
+        JsonObject(space).whole("space_id")
+        JsonObject(space).text("precision")
 
 
-def _object(text: str) -> None:
+def _object(text: str) -> JsonObject:
     try:
-        JsonObject(json.loads(text))
+        return JsonObject(json.loads(text))
     except RecursionError as error:
         raise ValueError("brackets in brackets") from error
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from imseek.data.catalog_file import connect_read_only
+from imseek.data.index_policy import POLICY, parse_policy
 from imseek.data.reader import Reader
 from imseek.data.vectors.base import Ids
 from imseek.data.vectors.facts import Covered, Facts, IndexFolder, bits, part_folders, read_facts
 from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
+
 #: Name in ``meta``.
-POLICY = "index_policy"
-
-
 def policy_of(root: Path) -> IndexPolicy:
+    """Raises CorruptCollectionError for one that imseek does not write."""
     with connect_read_only(root) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
-    return IndexPolicy() if row is None else IndexPolicy(**json.loads(row[0]))
-
-
-def policy_text(policy: IndexPolicy) -> str:
-    """As it is stored."""
-    return json.dumps(asdict(policy), sort_keys=True)
+    try:
+        return IndexPolicy() if row is None else parse_policy(row[0])
+    except (ValueError, TypeError) as error:
+        raise CorruptCollectionError(
+            f"the catalog of {root} has a damaged {POLICY}: {error}", hint=f"imseek collection repair {root}"
+        ) from error
 
 
 def infos(reader: Reader) -> tuple[IndexInfo, ...]:

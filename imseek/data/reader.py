@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
@@ -20,10 +21,11 @@ from imseek.data import layout
 from imseek.data.catalog_file import Asked, HeldCatalog, connect_read_only
 from imseek.data.collection_files import open_file, read_array, stat_file
 from imseek.data.current import Current, Identity, Shard, read_current, read_identity
+from imseek.data.diagnosis import note_opened
 from imseek.data.indexed import IndexedPlace, place_rows, unknown_place
-from imseek.data.places import base_folder, join_root, locate, uri
+from imseek.data.places import base_folder, is_url, join_root, locate, uri
 from imseek.data.system_errors import system_error
-from imseek.data.trust import check_trusted
+from imseek.data.trust import check_trusted, is_trusted
 from imseek.data.vectors.base import Segment
 from imseek.data.vectors.scores import zero_rows
 from imseek.errors import CorruptCollectionError, ImageNotFoundError, StaleGenerationError
@@ -60,6 +62,7 @@ class Reader:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        note_opened(root)
         self.identity: Identity = read_identity(root)
         self.current: Current = read_current(root)
         if self.current.uuid != self.identity.uuid:
@@ -224,12 +227,14 @@ class Reader:
             ]
             self.check_history(connection)
             self._look_up_sources(connection, {row.source_id for row in rows})
-        return {
-            row.image_id: IndexedPlace(
-                self._source(row.image_id, row.source_id), row.path, row.stat, row.content_hash
-            )
-            for row in rows
-        }
+        found = {}
+        for row in rows:
+            source = self._source(row.image_id, row.source_id)
+            place = IndexedPlace(source, row.path, row.stat, row.content_hash)
+            if is_url(place.file):
+                place = replace(place, is_trusted=is_trusted(self.root))
+            found[row.image_id] = place
+        return found
 
     def _source(self, image_id: int, source_id: int) -> SourceRow:
         """A source that has been looked up. Raises CorruptCollectionError where the catalog lacks it."""

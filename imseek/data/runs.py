@@ -93,6 +93,6 @@ def json_object(text: str) -> dict[str, Any]:
     """A JSON object of the catalog; an empty one where a later imseek keeps something else there."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from imseek.data import layout, snapshot_parts
 from imseek.data.catalog import set_meta
-from imseek.data.indexes import POLICY, Indexed, Part, indexed, info_of, policy_of, policy_text
+from imseek.data.index_policy import POLICY, policy_text
+from imseek.data.indexes import Indexed, Part, indexed, info_of, policy_of
 from imseek.data.machine import memory_bytes
 from imseek.data.reader import Reader
 from imseek.data.snapshot_files import Staged, keep, open_staged, publish, retire, stage_part

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from imseek.data import files, layout, shards
+from imseek.data import durable, files, judgement_file, layout, model_files, shards
 from imseek.data import schema as t
 from imseek.data.catalog import live
-from imseek.data.collection_files import DamagedFileError, load_array, open_file
+from imseek.data.collection_files import MAX_LARGE_JSON, DamagedFileError, load_array, open_file, read_file
 from imseek.data.current import Current, Shard
 from imseek.data.parts import PART, part_type
 from imseek.data.snapshot_files import KIND as SNAPSHOT
@@ -47,6 +47,7 @@ def contents_problems(
     for shard in current.shards:
         yield from _shard_problems(root, connection, current.spaces, shard, bad)
     yield from _part_problems(root, connection, bad)
+    yield from _document_problems(root, connection, bad)
     damaged = {path.rpartition("/")[0] for path in bad}
     for folder in current.snapshots.values():
         yield from _index_problems(IndexFolder(root, folder), damaged)
@@ -143,12 +144,27 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
         if path in bad:
             continue
         try:
-            kind = load_array(root, path).dtype
-            fault = None if kind == part_type(dims[space_id]) else f"an array of {kind}"
+            part = load_array(root, path)
+            is_part = part.dtype == part_type(dims[space_id]) and part.ndim == 1
+            fault = None if is_part else f"an array of {part.dtype} and shape {part.shape}"
         except _DAMAGE as error:
             fault = _reason(error)
         if fault is not None:
             yield Problem(PART, path, fault, repairable=True)
+
+
+def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
+    """Judgements and models are sealed JSON."""
+    found: Any = select(t.files.c.path, t.files.c.kind).where(
+        live(t.files), t.files.c.kind.in_((judgement_file.KIND, model_files.KIND))
+    )
+    for path, kind in connection.execute(found):
+        if path in bad:
+            continue
+        try:
+            durable.unseal(read_file(root, path, MAX_LARGE_JSON))
+        except _DAMAGE as error:
+            yield Problem(kind, path, _reason(error), repairable=True)
 
 
 def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]:

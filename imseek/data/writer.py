@@ -26,6 +26,7 @@ from imseek.data.catalog import Catalog, current_of, get_meta, now, set_meta
 from imseek.data.catalog_check import check_catalog
 from imseek.data.collection_files import FoundFiles, check_top, find_files, refuse_strange
 from imseek.data.current import Current, read_current, read_identity, write_current
+from imseek.data.diagnosis import note_opened
 from imseek.data.lock import boot_id, host, lock_of, process_started
 from imseek.data.migrations import check_version
 from imseek.data.schema import FOREVER
@@ -64,6 +65,7 @@ class Writer:
         self._progress: Mapping[str, Any] = {}
         self._progress_due = time.monotonic() + PROGRESS_SECONDS
         self._uuid = read_identity(root).uuid
+        note_opened(root)
         check_trusted(root, "writing to it")
         self._lock = lock_of(root)
         self._next_id = self._ids_to = 0

@@ -138,6 +138,7 @@ def _sources() -> list[Lie]:
             },
             verify=False,
             scans=True,
+            trust=name == "URL",
         )
         for name, found in roots.items()
     ]

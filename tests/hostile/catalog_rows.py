@@ -231,4 +231,7 @@ def _many() -> list[Lie]:
 
         return tell
 
-    return [Lie(f"rows of {table}", "thousands", {"": insert(s)}) for table, s in statements.items()]
+    return [
+        Lie(f"rows of {table}", "thousands", {"": insert(s)}, verify=table != "snapshots")
+        for table, s in statements.items()
+    ]

@@ -30,7 +30,9 @@ def schema_lies(catalog: Path) -> list[Lie]:
     for (table,) in names:
         triples = ((name, "", tell) for name, tell in _of_table(table))
         for one in gather(f"table {table}", triples, family="tables of the catalog"):
-            lies.append(replace(one, verify=one.name != "empty"))  # Nothing may have been tagged, or judged.
+            # Nothing may have been tagged, or judged; and nobody reads names of migrations.
+            free = {"empty", "text that is not UTF-8"} if table in ("migrations", "containers") else {"empty"}
+            lies.append(replace(one, verify=one.name not in free))
     return [*lies, *_whole(), *_bytes()]
 
 
@@ -314,6 +316,7 @@ def _bytes() -> list[Lie]:
             "catalog.sqlite-wal",
             "noise",
             {"": lambda f: f.path("catalog.sqlite-wal").write_bytes(b"\7" * 9000)},
+            verify=False,  # SQLite takes it for a log of nothing, and begins another.
         ),
         Lie(
             "catalog.sqlite-journal",

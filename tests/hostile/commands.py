@@ -97,13 +97,17 @@ def _library(root: str, out: str) -> int:
         print(error)
         return error.exit_code
     code = 0
-    with collection:
-        for question in questions:
-            try:
-                print(str(question(collection))[:300])
-            except ImseekError as error:
-                print(type(error).__name__, error)
-                code = error.exit_code
+    try:
+        with collection:
+            for question in questions:
+                try:
+                    print(str(question(collection))[:300])
+                except ImseekError as error:
+                    print(type(error).__name__, error)
+                    code = error.exit_code
+    except ImseekError as error:
+        print(error)
+        code = error.exit_code
     Path(out).exists()
     return code
 

@@ -28,7 +28,7 @@ def file_lies(files: Mapping[str, str]) -> list[Lie]:
 def content_lies(files: Mapping[str, str]) -> list[Lie]:
     """Content that is none, in each of ``files``."""
     return [
-        Lie(kind, name, {path: _bind(put, path)}, verify=kind not in _ANY_CONTENT, family="content")
+        Lie(kind, name, {path: _bind(put, path)}, verify=_is_content_seen(kind), family="content")
         for kind, path in files.items()
         for name, put in _CONTENT.items()
     ]
@@ -54,12 +54,22 @@ def _is_file_seen(kind: str, name: str) -> bool:
     """Whether ``verify`` must see a lie about a file: not what a writer removes, whatever it is, nor a hard link to
     content that nobody can tell from the right one."""
     same = name == _SAME or (name.startswith("hard link") and kind in _ANY_CONTENT)
+    if (kind, name) == (layout.UNDO, "folder"):  # It has the name of no journal then.
+        return False
     return not same and kind not in _LEFTOVERS
+
+
+def _is_content_seen(kind: str) -> bool:
+    """Whether ``verify`` must see that a file holds something else; an index is derived, and who finds it damaged goes
+    on without it."""
+    return kind not in _ANY_CONTENT and not kind.startswith("index/")
 
 
 def _is_folder_seen(folder: str, name: str) -> bool:
     """Whether ``verify`` must see a lie about a folder: in those of leftovers, odd names are as good as others."""
     holds = name.startswith("holds")
+    if name == "file" and folder.startswith(f"{layout.CACHE}/"):
+        return False
     return name != "holds deep folders" and not (holds and folder.split("/")[0] not in layout.LISTED_FOLDERS)
 
 

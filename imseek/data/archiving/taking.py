@@ -30,6 +30,7 @@ from imseek.data.catalog_file import open_catalog
 from imseek.data.checksums import Checksums
 from imseek.data.collection_files import find_files, open_file
 from imseek.data.current import Current, Identity, read_identity, sealed
+from imseek.data.diagnosis import note_opened
 from imseek.data.schema import FOREVER
 from imseek.data.sqlite_errors import storage_error
 from imseek.errors import CorruptCollectionError, StaleGenerationError
@@ -60,6 +61,7 @@ def taken(root: Path, work: Path, *, index: bool) -> Iterator[Taken]:
     Raises CollectionNotFoundError, FormatVersionError, CorruptCollectionError where something is missing or damaged,
     StaleGenerationError where files go quicker than they can be opened, StorageError.
     """
+    note_opened(root)
     identity = read_identity(root)
     last = None
     for _ in range(_TRIES):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import container_suffix, inside, is_url, join, split
-from imseek.errors import MediaError
+from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import ZIPS, is_archive
@@ -158,7 +158,7 @@ class Archives:
 
     def _stat(self, container: bytes) -> FileStat:
         """Of the file that would be opened. Raises as :meth:`_open`."""
-        place = join(self._root, container)
+        place = self._place(container)
         if is_url(place):
             return remote.stat(place)
         fd = self._opener.open(container)
@@ -172,7 +172,7 @@ class Archives:
 
         Reading a tar ends once the source should stop.
         """
-        place = join(self._root, container)
+        place = self._place(container)
         file = remote.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
         if container_suffix(place) in ZIPS:
             if not file.seekable():
@@ -182,6 +182,12 @@ class Archives:
                 )
             return Zip(file)
         return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
+
+    def _place(self, container: bytes) -> bytes:
+        """Where an archive lies. Raises UnsafePathError for a URL in a folder, which only a catalog can say."""
+        if self._root and is_url(container) and not is_url(self._root):
+            raise UnsafePathError(f"{display_path(container)} does not lie in {display_path(self._root)}")
+        return join(self._root, container)
 
     def _takes(self, name: bytes) -> bool:
         # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".

@@ -73,6 +73,8 @@ def trouble_at(path: bytes) -> str | None:
     """Why a path cannot be looked at (``MISSING`` if it is not there), or None."""
     try:
         os.stat(path)
+    except ValueError:  # A name with a NUL in it, which no file has.
+        return MISSING
     except OSError as error:
         return MISSING if error.errno in GONE else str(error.strerror)
     return None

@@ -168,6 +168,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         report_error(type(error).__name__, str(error), hint_of(error), as_json=as_json)
         return 1
+    except Exception as error:
+        from imseek.data.diagnosis import diagnose
+
+        if (damage := diagnose(error)) is None:
+            raise
+        report_error(type(damage).__name__, str(damage), damage.hint, as_json=as_json)
+        return damage.exit_code
     return int(code or 0)
 
 

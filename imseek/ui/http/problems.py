@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from imseek.data.diagnosis import diagnose
 from imseek.errors import (
     CollectionNotFoundError,
     ContentChangedError,
@@ -105,6 +106,8 @@ def of_error(error: ImseekError) -> Response:
 
 def unexpected(error: Exception) -> Response:
     """The message stays here, in the log, under a reference."""
+    if (damage := diagnose(error)) is not None:
+        return of_error(damage)
     reference = secrets.token_hex(6)
     _log.error("error %s", reference, exc_info=error)
     return problem(500, "the server failed; its log tells more", reference=reference)

@@ -1,0 +1,34 @@
+"""How a collection wants its vectors to be indexed, as the catalog keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Final
+
+from imseek.data.json_object import JsonObject
+from imseek.types import IndexPolicy
+
+#: Its name in ``meta``.
+POLICY: Final = "index_policy"
+_MAX_KIND: Final = 200
+
+
+def policy_text(policy: IndexPolicy) -> str:
+    """As it is stored."""
+    return json.dumps(asdict(policy), sort_keys=True)
+
+
+def parse_policy(text: str) -> IndexPolicy:
+    """Raises ValueError for what :func:`policy_text` does not write. Members of a later imseek are left out."""
+    try:
+        found = JsonObject(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("brackets in brackets") from error
+    usual = IndexPolicy()
+    kind = found.text("kind") if "kind" in found else usual.kind
+    recall = found.number("recall", least=0, most=1) if "recall" in found else usual.recall
+    renew = found.get("renew") if "renew" in found else usual.renew
+    if len(kind) > _MAX_KIND or not isinstance(renew, bool):
+        raise ValueError("no policy of an index")
+    return IndexPolicy(kind, found.optional_whole("memory"), recall, renew)
