@@ -20,7 +20,7 @@ class IndexedPlace:
     """A place of the catalog: its source, its path within that, and what was indexed there.
 
     ``stat`` is that of the file, or of the container that the picture lies in. ``content_hash`` is the sha256 of what
-    was indexed. Where the collection is not trusted, no archive and no table is fetched: any address may be on record.
+    was indexed. Where the collection is not trusted, nothing is fetched: any address may be on record.
     """
 
     source: SourceRow
@@ -31,8 +31,8 @@ class IndexedPlace:
 
     @property
     def may_be_fetched(self) -> bool:
-        """Whether its file lies here, or is of the web (addresses are guarded there), or of a trusted collection."""
-        return self.is_trusted or self.source.kind == "web" or not is_url(self.file)
+        """Whether its file lies on this machine, or the collection is trusted."""
+        return self.is_trusted or not is_url(self.file)
 
     @property
     def has_picture_hash(self) -> bool:

@@ -227,14 +227,16 @@ class Reader:
             ]
             self.check_history(connection)
             self._look_up_sources(connection, {row.source_id for row in rows})
-        found = {}
-        for row in rows:
-            source = self._source(row.image_id, row.source_id)
-            place = IndexedPlace(source, row.path, row.stat, row.content_hash)
-            if is_url(place.file):
-                place = replace(place, is_trusted=is_trusted(self.root))
-            found[row.image_id] = place
-        return found
+        places = {
+            row.image_id: IndexedPlace(
+                self._source(row.image_id, row.source_id), row.path, row.stat, row.content_hash
+            )
+            for row in rows
+        }
+        if any(is_url(place.file) for place in places.values()):
+            known = is_trusted(self.root)
+            return {image_id: replace(place, is_trusted=known) for image_id, place in places.items()}
+        return places
 
     def _source(self, image_id: int, source_id: int) -> SourceRow:
         """A source that has been looked up. Raises CorruptCollectionError where the catalog lacks it."""
