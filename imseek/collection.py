@@ -177,7 +177,7 @@ class Collection:
     ) -> None:
         """Raises CorruptCollectionError in place of an error that damage of the catalog explains."""
         self.close()
-        if error is not None and (damage := diagnose(error)) is not None:
+        if error is not None and (damage := diagnose(error, self.path)) is not None:
             raise damage from error
 
     def close(self) -> None:

@@ -24,8 +24,11 @@ def note_opened(root: Path) -> None:
     _opened.add(root)
 
 
-def diagnose(error: BaseException) -> CorruptCollectionError | None:
-    """Damage of an open collection that explains an unexpected error; None where no collection is to blame."""
+def diagnose(error: BaseException, root: Path | None = None) -> CorruptCollectionError | None:
+    """Damage of a collection that explains an unexpected error: of that at ``root``, or of any that was opened.
+
+    None where no collection is to blame.
+    """
     from imseek.data import layout
     from imseek.data.catalog_check import find_any_fault
     from imseek.data.catalog_file import connect_file
@@ -34,20 +37,20 @@ def diagnose(error: BaseException) -> CorruptCollectionError | None:
         isinstance(error, _SUSPICIOUS) or type(error).__module__.startswith("sqlalchemy")
     ):
         return None
-    for root in _opened:
-        if layout.is_elsewhere(root) or not (root / layout.CATALOG).exists():
+    for opened in [root] if root is not None else sorted(_opened):
+        if layout.is_elsewhere(opened) or not (opened / layout.CATALOG).exists():
             continue
         try:
-            with connect_file(root) as connection:
+            with connect_file(opened) as connection:
                 fault = find_any_fault(connection)
-            _check_ids(root)
+            _check_ids(opened)
         except CorruptCollectionError as damage:
             return damage
         except (ImseekError, OSError):
             continue
         if fault is not None:
             return CorruptCollectionError(
-                f"the catalog of {root} is damaged: {fault}", hint=f"imseek collection repair {root}"
+                f"the catalog of {opened} is damaged: {fault}", hint=f"imseek collection repair {opened}"
             )
     return None
 

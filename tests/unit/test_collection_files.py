@@ -235,10 +235,34 @@ def test_a_pickle_never_runs(root: Path, tmp_path: Path) -> None:
     ids=["rows", "no rows", "ids", "records"],
 )
 def test_arrays_of_ours_come_back(root: Path, array: Any, mapped: bool) -> None:
-    (root / "dead/000000.1.npy").write_bytes(numpy_file(array))
-    found = files.load_array(root, "dead/000000.1.npy", mapped=mapped)
+    (root / "dead/of another name.npy").write_bytes(numpy_file(array))
+    found = files.load_array(root, "dead/of another name.npy", mapped=mapped)
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("dead/000000.1.npy", np.arange(3)),
+        ("metadata/000000.ids.npy", np.arange(3.0)),
+        ("metadata/000000.ids.npy", np.zeros((3, 1), np.int64)),
+        ("spaces/0/img_emb/000000.npy", np.zeros(3, np.float16)),
+        ("spaces/0/img_emb/000000.npy", np.zeros((3, 4), np.float32)),
+    ],
+)
+def test_an_array_is_of_the_type_that_its_name_says(root: Path, name: str, array: Any) -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(numpy_file(array))
+    with pytest.raises(CorruptCollectionError, match="is damaged: an array of"):
+        files.load_array(root, name)
+
+
+def test_an_array_has_the_rows_that_are_stated(root: Path) -> None:
+    (root / "dead/000000.1.npy").write_bytes(numpy_file(np.arange(3, dtype=np.uint32)))
+    assert len(files.load_array(root, "dead/000000.1.npy", rows=3)) == 3
+    with pytest.raises(CorruptCollectionError, match="is damaged"):
+        files.load_array(root, "dead/000000.1.npy", rows=4)
 
 
 def test_packed_arrays_are_refused(root: Path) -> None:

@@ -1,0 +1,106 @@
+"""Damage that nobody looks for before something fails: it is told as damage of the collection, and mended."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imseek
+from imseek.data.diagnosis import diagnose
+from imseek.errors import CorruptCollectionError
+from imseek.ui.cli import main
+
+
+@pytest.fixture
+def root(tmp_path: Path, photos: Path) -> Path:
+    path = tmp_path / "collection"
+    with imseek.create(path, encoder="fake") as collection:
+        collection.index([photos])
+    return path
+
+
+def _execute(root: Path, statement: str) -> None:
+    with closing(sqlite3.connect(root / "catalog.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(params=["UPDATE places SET path = 'text'", "UPDATE sources SET root = 'text'"])
+def wrong(root: Path, request: pytest.FixtureRequest) -> Path:
+    _execute(root, request.param)
+    return root
+
+
+def test_a_program_is_told_at_the_end_of_its_block(wrong: Path) -> None:
+    with (
+        pytest.raises(CorruptCollectionError, match="has a row that imseek does not write"),
+        imseek.open(wrong) as collection,
+    ):
+        collection.search("red")
+
+
+def test_the_command_line_says_it_without_a_traceback(
+    wrong: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", "red", "-c", str(wrong)]) == CorruptCollectionError.exit_code
+    said = capsys.readouterr().err
+    assert "has a row that imseek does not write" in said
+    assert "imseek collection repair" in said
+
+
+def test_what_a_sound_collection_has_nothing_to_do_with_stays(root: Path) -> None:
+    with pytest.raises(KeyError, match="of the program's own"), imseek.open(root):
+        raise KeyError("of the program's own")
+    assert diagnose(KeyError("x"), root) is None
+    assert diagnose(KeyboardInterrupt(), root) is None
+
+
+def test_ids_that_do_not_ascend(root: Path) -> None:
+    import numpy as np
+
+    ids = root / "metadata/000000.ids.npy"
+    values = np.load(ids)
+    np.save(ids, values[::-1])
+    damage = diagnose(KeyError(-1), root)
+    assert damage is not None
+    assert "do not ascend" in str(damage)
+
+
+@pytest.mark.parametrize("name", ["catalog.sqlite", "writer.lock"])
+def test_a_file_that_is_written_in_place_has_one_name(root: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "of somebody else"
+    os.link(root / name, other)
+    before = other.read_bytes()
+    with imseek.open(root) as collection:  # Reading writes to neither.
+        assert len(collection.search("red")) == 8
+        ids = [hit.image_id for hit in collection.search("red")]
+    with pytest.raises(CorruptCollectionError, match="a hard link to a file that has another name"):
+        imseek.tags.add(root, "new", ids)
+    (problem,) = imseek.upkeep.verify(root).problems
+    assert (problem.kind, problem.file) == ("strange", name)
+    assert imseek.upkeep.repair(root).after.ok
+    imseek.tags.add(root, "new", ids)
+    assert other.read_bytes() == before
+
+
+def _tables(root: Path) -> Any:
+    return next((root / "metadata").glob("*.parquet"))
+
+
+def test_a_table_of_other_columns_is_damage_where_it_is_opened(root: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(_tables(root))
+    for lie in (
+        table.drop_columns(["width"]),
+        table.set_column(table.column_names.index("width"), "width", pa.array(["x"] * len(table))),
+        pa.concat_tables([table, table]),
+    ):
+        pq.write_table(lie, _tables(root))
+        with imseek.open(root) as collection, pytest.raises(CorruptCollectionError, match="is damaged"):
+            collection.get(0)
