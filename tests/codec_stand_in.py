@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,8 @@ def package_stand_in(
 ) -> Iterator[None]:
     """Workers have a module of this ``content`` in the place of the package ``name``."""
     folder.mkdir(exist_ok=True)
+    # A folder of its own: of two modules of one name and size in one second, the first one's bytecode would run.
+    folder = Path(tempfile.mkdtemp(dir=folder))
     (folder / f"{name}.py").write_text(content)
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(folder))
