@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +16,11 @@ import pyarrow.parquet as pq
 
 from imseek.data import durable, layout
 from imseek.data.collection_files import damaged_file, open_file
+from imseek.data.table_file import may_unpack, open_table
 from imseek.types import ImageFacts
 
 #: Rows per Parquet row group: reading ten hits of a shard of a million rows decodes ten such groups.
 ROW_GROUP = 4096
-
-#: How many bytes one byte of a Parquet file of a collection may become, beside some that it may become in any case.
-#: Tables that imseek writes stay below 30.
-_MAX_RATIO: Final = 200
-_FREE_BYTES: Final = 1 << 26
 
 #: What :class:`imseek.types.Luma` holds, under its names. They came later than the other intrinsic columns: shards that
 #: were written before lack them.
@@ -194,12 +189,24 @@ class Blocks:
 
 
 def write_table(path: Path, table: pa.Table) -> durable.Written:
-    """Stage a Parquet file."""
+    """Stage a Parquet file. One that would be refused as a bomb, of long texts that are all the same, is not packed."""
 
-    def write(out: Any) -> None:
-        pq.write_table(table, out, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True)
+    def write(out: Any, packed: bool = True) -> None:
+        pq.write_table(
+            table,
+            out,
+            compression="zstd" if packed else "none",
+            use_dictionary=packed,
+            row_group_size=ROW_GROUP,
+            write_page_checksum=True,
+        )
 
-    return durable.stage(path, write)
+    written = durable.stage(path, write)
+    return (
+        written
+        if may_unpack(table.nbytes, written.size)
+        else durable.stage(path, partial(write, packed=False))
+    )
 
 
 def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written:
@@ -224,13 +231,13 @@ def read_rows(
 
     This and the functions below take a file that is open for reading, and raise OSError where it is damaged.
     """
-    with _open(file) as parquet:
+    with open_table(file) as table_file:
         group_of: dict[int, list[int]] = {}
         for position, row in enumerate(rows):
             group_of.setdefault(row // ROW_GROUP, []).append(position)
         found: list[dict[str, Any]] = [{} for _ in rows]
         for group, positions in group_of.items():
-            table = parquet.read_row_group(group, columns=columns, use_threads=False)
+            table = table_file.read(columns, [group])
             for position in positions:
                 # Not `take`: it would import pyarrow.compute, which costs a cold search some 50 ms.
                 (row,) = table.slice(rows[position] - group * ROW_GROUP, 1).to_pylist()
@@ -240,30 +247,29 @@ def read_rows(
 
 def read_some(file: BinaryIO, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
     """Columns of some rows (ascending) of a Parquet file. What is read are the row groups that hold them."""
-    with _open(file) as parquet:
+    with open_table(file) as table_file:
         groups, first = np.unique(rows // ROW_GROUP, return_inverse=True)
-        table = parquet.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
+        table = table_file.read(columns, groups.tolist())
     return table.take(pa.array(first * ROW_GROUP + rows % ROW_GROUP))
 
 
 def read_texts(file: BinaryIO, column: str) -> Iterator[list[str | None]]:
     """A column of texts, a row group at a time."""
-    with _open(file) as parquet:
-        for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, columns=[column], use_threads=False)
-            yield table.column(column).to_pylist()
+    with open_table(file) as table_file:
+        for group in range(table_file.groups):
+            yield table_file.read([column], [group]).column(column).to_pylist()
 
 
 def read_table(file: BinaryIO, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows of a Parquet file, of all or some columns."""
-    with _open(file) as parquet:
-        return parquet.read(columns=columns, use_threads=False)
+    with open_table(file) as table_file:
+        return table_file.read(columns)
 
 
 def read_schema(file: BinaryIO) -> pa.Schema:
     """Names and types of the columns of a Parquet file."""
-    with _open(file) as parquet:
-        return parquet.schema_arrow
+    with open_table(file) as table_file:
+        return table_file.schema
 
 
 def load_table(
@@ -287,8 +293,8 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
 
     It has an id for each row. Intrinsic columns have their types, and metadata have them all, but for the measures.
     """
-    with _open(file) as parquet:
-        schema, count = parquet.schema_arrow, parquet.metadata.num_rows
+    with open_table(file) as table_file:
+        schema, count = table_file.schema, table_file.rows
     if "image_id" not in schema.names:
         raise ValueError("it has no ids")
     listed = layout.parse(name)
@@ -304,21 +310,6 @@ def check_table(file: BinaryIO, name: str, rows: int | None = None) -> None:
     if rows not in (None, count):
         raise ValueError(f"it has {count:,} rows, not {rows:,}")
     file.seek(0)
-
-
-@contextmanager
-def _open(file: BinaryIO) -> Iterator[pq.ParquetFile]:
-    # Read without threads, of which prefetching is one: a thread that still holds something of Python's when the
-    # interpreter ends aborts the process (apache/arrow#34314). A page that is damaged is an OSError.
-    with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
-        names = parquet.schema_arrow.names
-        if len(set(names)) < len(names):
-            raise OSError("it has two columns of one name")
-        metadata = parquet.metadata
-        unpacked = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
-        if unpacked > _FREE_BYTES + _MAX_RATIO * (packed := os.fstat(file.fileno()).st_size):
-            raise OSError(f"its {packed:,} bytes unpack to {unpacked:,}")
-        yield parquet
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,20 +75,21 @@ def trial(name: str, home: str, inject: str | None = None) -> dict[str, Any]:
     """Do what a scenario does while strace watches this thread, and make one of its calls fail.
 
     ``inject`` is strace's own: ``pwrite64:error=EIO:when=7``. Returns the error, the calls (of those that fail only
-    where ``inject`` is given), and the generation that is found in the end.
+    where ``inject`` is given), the generation that is found in the end, and what runs reported beside their counts.
     """
+    stage = Stage(Path(home))
     log = Path(home) / "calls"
     with _watched(log, inject):
-        refusal = attempt(name, home)
+        refusal = attempt(name, home, stage)
     calls = log.read_text(errors="replace").splitlines()
     log.unlink()
-    return {"refusal": refusal, "calls": calls, "state": state(Stage(Path(home)))}
+    return {"refusal": refusal, "calls": calls, "state": state(stage), "reports": stage.reports}
 
 
-def attempt(name: str, home: str) -> dict[str, Any] | None:
+def attempt(name: str, home: str, stage: Stage | None = None) -> dict[str, Any] | None:
     """Do what a scenario does; returns the error of imseek that it meets."""
     try:
-        perform(name, Stage(Path(home)))
+        perform(name, stage or Stage(Path(home)))
     except Exception as error:
         return told(error)
     return None

@@ -29,12 +29,14 @@ class Stage:
         self.photos = home / "photos"
         self.root = self.photos / ".imseek"  # Places are relative, so that a copy is as good as the original.
         self.acknowledged = home / "acknowledged"
+        self.reports: list[str] = []
 
     def index(self) -> None:
         import imseek
 
         with imseek.open(self.root) as collection:
-            collection.index([self.photos], progress=lambda p: self.note(p.done))
+            report = collection.index([self.photos], progress=lambda p: self.note(p.done))
+        self.reports += report.notes
 
     def note(self, done: int) -> None:
         # Only committed images are `done`. A plain write: the page cache outlives the kill.

@@ -86,7 +86,7 @@ def _lies() -> Iterator[tuple[str, str, Make]]:
     yield "hash", "short", lambda t: parquet(_if_there(t, "content_hash", b"x"))
     yield "hash", "text", lambda t: parquet(_if_there(t, "content_hash", "x" * 32))
     yield "odd text", "escapes", lambda t: parquet(_texts(t, "\x1b]0;x\x07\x1b[2J\0\n"))
-    yield "odd text", "long", lambda t: parquet(_texts(t, "x" * 300_000))
+    yield "odd text", "long", lambda t: parquet(_texts(t, "x" * 3_000_000))
     yield "odd text", "paths", lambda t: parquet(_texts(t, "../../../home/thesis.txt"))
     yield "odd text", "URLs", lambda t: parquet(_texts(t, "http://127.0.0.1:1/x"))
     yield (
