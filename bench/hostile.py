@@ -3,8 +3,9 @@
     python bench/hostile.py --seed 1 --json /tmp/hostile.json --markdown /tmp/hostile.md
 
 Each lie is told in ``--variants`` of its variants, and met by ``--reads`` of the commands that read, ``--writes`` of
-those that write, and by verify and repair; 0 takes all. ``--verbose`` prints what is found as it is found; the table
-has the worst for each lie. A trial takes about a tenth of a second of CPU.
+those that write, and by verify and repair; 0 takes all. Kinds of a family are read by the same code. ``--verbose``
+prints what is found as it is found; the table has the worst for each lie. A trial takes about a tenth of a second of
+CPU.
 """
 
 from __future__ import annotations
@@ -45,12 +46,15 @@ def main() -> None:
         corpus = ground.corpus()
         lies = [lie for part in options.corpus or corpus for lie in corpus[part]]
         lies = [lie for lie in lies if options.only in str(lie) and (options.slow or not lie.slow)]
+        if options.families:
+            chance.shuffle(lies)
+            lies = list({(lie.family or lie.kind, lie.name): lie for lie in lies}.values())
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
         for lie in lies:
             for variant, command, call in _trials(lie, options, chance):
-                trial = ground.run(lie, variant, command, call)
-                result = _result(trial)
+                trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
+                result = _result(trial, call)
                 results.append(result)
                 print(json.dumps(result), file=out, flush=True)
                 if options.verbose and (found := trial.outcome.findings):
@@ -73,6 +77,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--writes", type=int, default=4)
     parser.add_argument("--corpus", nargs="*", choices=PARTS, help="parts of the corpus (all)")
     parser.add_argument("--only", default="", help="a part of the name of a lie")
+    parser.add_argument("--families", action="store_true", help="each lie about one of the kinds of a family")
+    parser.add_argument("--untrusted", action="store_true", help="collections that were never seen before")
     parser.add_argument("--whole", action="store_true", help="all calls of a command, and not one of them")
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
@@ -95,7 +101,7 @@ def _trials(
                 yield label, command, None if whole else chance.randrange(len(command.calls))
 
 
-def _result(trial: Trial) -> dict[str, Any]:
+def _result(trial: Trial, call: int | None) -> dict[str, Any]:
     outcome = trial.outcome
     return {
         "family": trial.lie.family or trial.lie.kind,
@@ -103,6 +109,7 @@ def _result(trial: Trial) -> dict[str, Any]:
         "lie": trial.lie.name,
         "variant": trial.variant[:100],
         "command": trial.command.name,
+        "call": call,
         "of": trial.command.kind,
         "code": outcome.code,
         "worst": outcome.worst,
