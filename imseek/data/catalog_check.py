@@ -36,6 +36,8 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_SPACES: Final = 1000
 _KIND: Final = re.compile(r"[a-z_-]{1,40}")
 
+_LARGEST_ID: Final = "SELECT MAX(image_id) FROM images"
+
 #: By table, the columns whose values have another type in some row: the SQL that is true of a wrong row.
 _WRONG: Final[Mapping[str, str]] = {
     "images": "typeof(image_id) <> 'integer' OR typeof(content_hash) <> 'blob' OR length(content_hash) <> 32 "
@@ -66,7 +68,8 @@ def check_catalog(connection: Connection, root: Path) -> None:
         for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608 - names of ours
             yield dict(row)
 
-    if (fault := find_fault(rows)) is not None:
+    largest = connection.exec_driver_sql(_LARGEST_ID).scalar()
+    if (fault := find_fault(rows, largest)) is not None:
         raise CorruptCollectionError(
             f"the catalog of {root}: {fault}", hint=f"imseek collection repair {root}"
         )
@@ -82,7 +85,8 @@ def find_any_fault(catalog: sqlite3.Connection) -> str | None:
         return "it is empty"
     try:
         with _newest(catalog) as connection:
-            return find_fault(partial(_rows, connection)) or find_wrong_type(connection)
+            (largest,) = connection.execute(_LARGEST_ID).fetchone()
+            return find_fault(partial(_rows, connection), largest) or find_wrong_type(connection)
     except sqlite3.OperationalError as error:
         if hasattr(error, "sqlite_errorcode"):
             raise
@@ -110,8 +114,11 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterable[Mapping[str, A
     return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
-def find_fault(rows: Rows) -> str | None:
-    """What is wrong with the small tables of a catalog, for people; None where nothing is."""
+def find_fault(rows: Rows, largest_id: object) -> str | None:
+    """What is wrong with the small tables of a catalog, for people; None where nothing is.
+
+    ``largest_id`` is the largest id of an image.
+    """
     for table, check in _CHECKS.items():
         for row in rows(table):
             try:
@@ -121,9 +128,15 @@ def find_fault(rows: Rows) -> str | None:
     spaces = sum(1 for _ in rows("spaces"))
     if spaces > _MAX_SPACES:
         return f"its table 'spaces' has {spaces:,} rows"
-    names = {row["name"] for row in rows("meta")}
-    missing = sorted(_META.keys() - names)
-    return f"its table 'meta' has no {missing[0]!r}" if missing else None
+    meta = {row["name"]: row["value"] for row in rows("meta")}
+    if missing := sorted(_META.keys() - meta.keys()):
+        return f"its table 'meta' has no {missing[0]!r}"
+    if isinstance(largest_id, int) and largest_id >= int(meta["next_image_id"]):
+        return f"its next image would be {meta['next_image_id']}, and it has one of the id {largest_id}"
+    for table in ("files", "snapshots", "shards", "spaces", "sources"):
+        if any(row["born"] > int(meta["generation"]) for row in rows(table)):
+            return f"its table {table!r} has a row of a generation that is still to come"
+    return None
 
 
 def find_wrong_type(connection: sqlite3.Connection) -> str | None:
@@ -145,7 +158,7 @@ def _meta(row: JsonObject) -> None:
 
 
 def _decimal(value: str) -> None:
-    if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < layout.MAX_NUMBER):
+    if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < layout.MAX_ID):
         raise ValueError(f"{value[:40]!r} is no number of a generation or an id")
 
 

@@ -130,7 +130,7 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
             array = read_array(file, mapped=mapped)
             listed = layout.parse(name)
             wanted = None if listed is None else _TYPES.get(listed.kind)
-            if wanted not in (None, (array.dtype, array.ndim)) or rows not in (None, array.shape[0]):
+            if wanted not in (None, (array.dtype, array.ndim)) or rows not in (None, *array.shape[:1]):
                 raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
             raise damaged_file(root, name, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Final
 
@@ -11,7 +12,7 @@ from imseek.types import IndexPolicy
 
 #: Its name in ``meta``.
 POLICY: Final = "index_policy"
-_MAX_KIND: Final = 200
+_KIND: Final = re.compile(r"[ -~]{1,200}")
 
 
 def policy_text(policy: IndexPolicy) -> str:
@@ -26,9 +27,9 @@ def parse_policy(text: str) -> IndexPolicy:
     except RecursionError as error:
         raise ValueError("brackets in brackets") from error
     usual = IndexPolicy()
-    kind = found.text("kind") if "kind" in found else usual.kind
+    kind = found.text("kind", pattern=_KIND) if "kind" in found else usual.kind
     recall = found.number("recall", least=0, most=1) if "recall" in found else usual.recall
     renew = found.get("renew") if "renew" in found else usual.renew
-    if len(kind) > _MAX_KIND or not isinstance(renew, bool):
+    if not isinstance(renew, bool):
         raise ValueError("no policy of an index")
     return IndexPolicy(kind, found.optional_whole("memory"), recall, renew)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final, TypeVar
 
-from imseek.data.layout import MAX_NUMBER
+from imseek.data.layout import MAX_ID
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class JsonObject:
         """A moment in ISO 8601, as text."""
         return self.text(name, pattern=_TIME)
 
-    def whole(self, name: str, *, least: int = 0, most: int = MAX_NUMBER - 1) -> int:
+    def whole(self, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
         """A whole number from ``least`` to ``most``. ``true`` is none."""
         return whole(self.get(name), name, least=least, most=most)
 
@@ -101,7 +101,7 @@ class JsonObject:
         return {key: found.text(key) for key in found}
 
 
-def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_NUMBER - 1) -> int:
+def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
     """A whole number from ``least`` to ``most``; raises ValueError, which calls it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} is no whole number")

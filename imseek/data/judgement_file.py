@@ -21,6 +21,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live
 from imseek.data.collection_files import MAX_LARGE_JSON, digest, find_files, read_file, remove_files
 from imseek.data.files import Folders, StagedFile
+from imseek.data.json_object import JsonObject
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError
 from imseek.types import Judgement
@@ -85,6 +86,12 @@ def _publish(folders: Folders, connection: Connection, generation: int) -> None:
     files.publish(folders, connection, generation, None, [file])
 
 
+def differs(root: Path, connection: Connection, path: str) -> bool:
+    """Whether a file of judgements does not say what the catalog says."""
+    rows = _read(root, path, get_meta(connection, "uuid"))
+    return rows is None or sorted(rows) != sorted(_rows(connection))
+
+
 # -- repair --------------------------------------------------------------------------------------------------
 
 
@@ -136,11 +143,11 @@ def _generation(path: str) -> int:
 def _read(root: Path, path: str, uuid: str) -> list[Row] | None:
     """The rows of a file, None where it is not as it was written, or another collection's."""
     try:
-        document = durable.unseal(read_file(root, path, MAX_LARGE_JSON))
-        rows = [_row(*one) for one in document["judgements"]]
+        found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        stated = (found.whole("format"), found.text("uuid"), found.whole("generation"))
+        rows = [_row(*one) for one in found.items("judgements")]
     except (ValueError, KeyError, TypeError, CorruptCollectionError):
         return None
-    stated = (document.get("format"), document.get("uuid"), document.get("generation"))
     return rows if stated == (layout.FORMAT, uuid, _generation(path)) else None
 
 

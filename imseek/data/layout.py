@@ -78,8 +78,10 @@ COLUMN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 UNDO_ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
-#: Ids, shard numbers and generations are below this: SQLite and NumPy hold them in 64 bits with a sign.
+#: What SQLite and NumPy hold in 64 bits with a sign is below this.
 MAX_NUMBER: Final = 2**63
+#: Ids, shard numbers and generations are below this, so that there are numbers after each.
+MAX_ID: Final = 2**62
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -257,7 +259,7 @@ def _numbered(
 
 
 def _number(text: str) -> int | None:
-    return int(text) if _NUMBER.fullmatch(text) and int(text) < MAX_NUMBER else None
+    return int(text) if _NUMBER.fullmatch(text) and int(text) < MAX_ID else None
 
 
 def _path_of(found: ListedFile, path: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from operator import methodcaller
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -17,9 +16,9 @@ from sqlalchemy import Connection, select
 from imseek.data import durable, files, layout
 from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
-from imseek.data.collection_files import MAX_LARGE_JSON, digest, find_files, read_file
+from imseek.data.collection_files import digest, find_files
 from imseek.data.files import Folders, StagedFile
-from imseek.data.models import KIND, Model, check_name, coded, find, names
+from imseek.data.models import KIND, Model, check_name, coded, find, load, names
 from imseek.data.writer import Change, Writer
 from imseek.errors import CorruptCollectionError, UsageError
 
@@ -114,7 +113,9 @@ def take_back(connection: Connection, folders: Folders, generation: int) -> tupl
         if file is None or file.name is None or file.generation is None or path in listed:
             continue
         name, born = file.name, file.generation
-        if not _is_sound(folders.root, path, uuid, name, born):
+        try:
+            load(folders.root, path, uuid)
+        except CorruptCollectionError:
             continue
         before = known.get(name)
         if (before is None or (before.generation or 0) < born) and newest.get(name, (-1, ""))[0] < born:
@@ -146,12 +147,3 @@ def _user(connection: Connection, name: str) -> int | None:
 
 def _retire(connection: Connection, generation: int, name: str) -> None:
     files.retire(connection, generation, (t.files.c.kind == KIND) & (t.files.c.name == name))
-
-
-def _is_sound(root: Path, path: str, uuid: str, name: str, generation: int) -> bool:
-    try:
-        document = durable.unseal(read_file(root, path, MAX_LARGE_JSON))
-    except (OSError, ValueError, CorruptCollectionError):
-        return False
-    stated = tuple(document.get(key) for key in ("format", "uuid", "name", "generation"))
-    return stated == (layout.FORMAT, uuid, name, generation)

@@ -52,7 +52,7 @@ def check_name(name: str) -> None:
 def find(root: Path, name: str) -> Model | None:
     """The model of a name, as of now; None where there is none. Raises CorruptCollectionError."""
     path = _paths(root).get(name)
-    return None if path is None else _read(root, path)
+    return None if path is None else load(root, path)
 
 
 def names(root: Path) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def names(root: Path) -> tuple[str, ...]:
 
 def of_kind(root: Path, kind: str) -> tuple[Model, ...]:
     """All models of a kind, by name. Raises CorruptCollectionError."""
-    found = (_read(root, path) for _, path in sorted(_paths(root).items()))
+    found = (load(root, path) for _, path in sorted(_paths(root).items()))
     return tuple(model for model in found if model.kind == kind)
 
 
@@ -83,9 +83,17 @@ def _paths(root: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def _read(root: Path, path: str) -> Model:
+def load(root: Path, path: str, uuid: str | None = None) -> Model:
+    """The model in a file. With ``uuid``, the file must also say that it is this one, of that collection.
+
+    Raises CorruptCollectionError.
+    """
     try:
         found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
+        if uuid is not None:
+            named = layout.model(found.text("name"), found.whole("generation"))
+            if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
+                raise ValueError("it says that it is another file")
         arrays = found.object("arrays")
         return Model(
             found.text("name", pattern=layout.MODEL_NAME),

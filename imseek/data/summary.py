@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from imseek.data.catalog_file import address_of, connect_read_only
@@ -27,6 +27,9 @@ from imseek.types import (
 
 #: In ``facts`` of a space that was in use: since when it is kept beside the one that took its place.
 KEPT_SINCE = "kept_since"
+
+#: Characters of what a run records of itself, at most.
+_LONGEST_DETAIL: Final = 1 << 16
 
 #: How a collection without an approximate index is searched.
 SCAN: Final = "exact scan of float16 rows (recall 1)"
@@ -61,8 +64,11 @@ def summarise(reader: Reader) -> CollectionInfo:
             "FROM spaces s WHERE is_current = 0 AND born <= :generation AND died > :generation ORDER BY space_id",
             {"generation": current.generation},
         ).fetchall()
-        runs = [row[0] for row in connection.execute("SELECT detail FROM runs ORDER BY run_id")]
+        details = connection.execute(
+            "SELECT detail FROM runs WHERE length(detail) <= ? ORDER BY run_id", (_LONGEST_DETAIL,)
+        ).fetchall()
         reader.check_history(connection)
+    precisions = _precisions(details)
     built, policy = infos(reader), policy_of(root)
     return CollectionInfo(
         path=str(root),
@@ -85,7 +91,7 @@ def summarise(reader: Reader) -> CollectionInfo:
         ),
         index=", ".join([*(_told(info) for info in built), *_damaged(reader, built, policy)]) or SCAN,
         writer=running_writer(root) if is_locked(root) else None,
-        spaces=tuple(_space(space, facts.get(space.space_id, ""), runs) for space in current.spaces),
+        spaces=tuple(_space(space, facts.get(space.space_id, ""), precisions) for space in current.spaces),
         # Which spaces are in use has no history: in the catalog a switch may have come since.
         other_spaces=tuple(
             _other(current, SpaceInfo(*columns), known, parts, size)
@@ -116,16 +122,19 @@ def _present(place: bytes) -> bool:
     return not place or is_url(place) or os.path.exists(place)
 
 
-def _space(space: SpaceInfo, facts: str, runs: Sequence[str]) -> SpaceSummary:
+def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
+    """By space, the precisions in which runs have encoded, in the order of the runs."""
+    found: dict[int, dict[str, None]] = {}
+    for (detail,) in details:
+        for space in json_object(detail).get("spaces", ()):
+            found.setdefault(space["space_id"], {})[space["precision"]] = None
+    return found
+
+
+def _space(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:
     modalities = json_object(facts).get("modalities")
-    precisions = [
-        encoded["precision"]
-        for run in runs
-        for encoded in json_object(run).get("spaces", ())
-        if encoded["space_id"] == space.space_id
-    ]
     return SpaceSummary(
-        space, None if modalities is None else tuple(modalities), tuple(dict.fromkeys(precisions))
+        space, None if modalities is None else tuple(modalities), tuple(precisions.get(space.space_id, ()))
     )
 
 

@@ -20,6 +20,9 @@ import pyarrow.parquet as pq
 _MAX_RATIO: Final = 200
 _FREE_BYTES: Final = 1 << 26
 
+#: Bytes of texts in one array: their offsets have 31 bits.
+_LONGEST_PIECE: Final = 1 << 31
+
 #: Bytes that a value takes, of each type that a collection's columns have, but for texts, which are counted.
 _WIDTHS: Final[Mapping[pa.DataType, float]] = {
     pa.null(): 0,
@@ -120,4 +123,8 @@ def _text_bytes(texts: pa.DictionaryArray) -> int:
 
 
 def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], pa.string())
+    """Texts in one piece, as Arrow reads them, unless they are too long for that."""
+    pieces = [chunk.dictionary_decode() for chunk in column.chunks]
+    if len(pieces) > 1 and sum(piece.nbytes for piece in pieces) < _LONGEST_PIECE:
+        pieces = [pa.concat_arrays(pieces)]
+    return pa.chunked_array(pieces, pa.string())

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from imseek.data import durable, files, judgement_file, layout, model_files, shards
+from imseek.data import files, judgement_file, layout, model_files, models, shards
 from imseek.data import schema as t
-from imseek.data.catalog import live
-from imseek.data.collection_files import MAX_LARGE_JSON, DamagedFileError, load_array, open_file, read_file
+from imseek.data.catalog import get_meta, live
+from imseek.data.collection_files import load_array, open_file
 from imseek.data.current import Current, Shard
 from imseek.data.parts import PART, part_type
 from imseek.data.snapshot_files import KIND as SNAPSHOT
+from imseek.data.trust import is_trusted
 from imseek.data.vectors.facts import FACTS, INDEX, TABLE, Covered, IndexFolder, part_folders, read_facts
 from imseek.data.vectors.faiss_structure import check_structure
 from imseek.errors import CorruptCollectionError
@@ -133,7 +134,7 @@ def _ids_of(root: Path, path: str) -> list[int] | None:
 
 def _reason(error: Exception) -> str:
     """What is wrong, without the path that the problem names."""
-    return str(error.__cause__ if isinstance(error, DamagedFileError) else error)
+    return str(error.__cause__ or error if isinstance(error, CorruptCollectionError) else error)
 
 
 def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
@@ -154,42 +155,52 @@ def _part_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterato
 
 
 def _document_problems(root: Path, connection: Connection, bad: Set[str]) -> Iterator[Problem]:
-    """Judgements and models are sealed JSON."""
+    """Judgements are those of the catalog, and models can be read."""
+    uuid = get_meta(connection, "uuid")
     found: Any = select(t.files.c.path, t.files.c.kind).where(
         live(t.files), t.files.c.kind.in_((judgement_file.KIND, model_files.KIND))
     )
     for path, kind in connection.execute(found):
         if path in bad:
             continue
+        if kind == judgement_file.KIND:
+            if judgement_file.differs(root, connection, path):
+                yield Problem(kind, path, "the catalog has other judgements", repairable=True)
+            continue
         try:
-            durable.unseal(read_file(root, path, MAX_LARGE_JSON))
-        except _DAMAGE as error:
+            models.load(root, path, uuid)
+        except CorruptCollectionError as error:
             yield Problem(kind, path, _reason(error), repairable=True)
 
 
 def _index_problems(folder: IndexFolder, damaged: Set[str]) -> Iterator[Problem]:
     """A snapshot's files belong together, unless one of its folders is ``damaged``.
 
-    FAISS itself does not read them: whoever made them may not be trusted.
+    FAISS reads them only where the collection is trusted.
     """
     if folder.name in damaged:
         return
+    name = folder.name
     try:
-        facts = read_facts(folder)
-        for part in part_folders(folder, facts):
+        parts = part_folders(folder, read_facts(folder))
+        for part in parts:
             if part.name not in damaged:
-                yield from _index_part_problems(part)
-    except (CorruptCollectionError, FileNotFoundError) as error:
-        yield Problem(SNAPSHOT, f"{folder.name}/{FACTS}", str(error), repairable=True)
+                name = part.name
+                _check_index(part)
+        if damaged.isdisjoint(part.name for part in parts) and is_trusted(folder.root):
+            from imseek.data.vectors.joined import open_snapshot  # It imports FAISS.
+
+            name = folder.name
+            open_snapshot(folder)
+    except (CorruptCollectionError, FileNotFoundError, ValueError) as error:
+        yield Problem(SNAPSHOT, f"{name}/{FACTS}", str(error), repairable=True)
 
 
-def _index_part_problems(folder: IndexFolder) -> Iterator[Problem]:
+def _check_index(folder: IndexFolder) -> None:
+    """Raises CorruptCollectionError, FileNotFoundError or ValueError where files of a part are damaged."""
     facts = read_facts(folder)
-    try:
-        Covered.read(folder, facts.rows)
-        if TABLE in facts.sizes:
-            folder.array(TABLE)
-        with folder.open(INDEX) as file:
-            check_structure(file)
-    except ValueError as error:
-        yield Problem(SNAPSHOT, f"{folder.name}/{INDEX}", str(error), repairable=True)
+    Covered.read(folder, facts.rows)
+    if TABLE in facts.sizes:
+        folder.array(TABLE)
+    with folder.open(INDEX) as file:
+        check_structure(file)

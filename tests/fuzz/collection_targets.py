@@ -100,7 +100,7 @@ def _parse_layout(data: bytes) -> None:
     assert not {"", ".", ".."} & set(parts)
     assert "\0" not in path
     numbers = (found.shard_id, found.space_id, found.generation)
-    assert all(number is None or 0 <= number < layout.MAX_NUMBER for number in numbers)
+    assert all(number is None or 0 <= number < layout.MAX_ID for number in numbers)
 
 
 def _layout_seeds() -> list[bytes]:

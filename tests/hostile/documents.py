@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from hostile.forge import Document, Forge
 from hostile.lies import Lie, Tell, gather
-from imseek.data import durable
+from imseek.data import durable, layout
 
 Key: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = Callable[[Forge], Any]
@@ -199,6 +199,7 @@ def large_lies(names: Mapping[str, str]) -> list[Lie]:
                 "lists": fill(name, b"[", b"[],", b"0]"),
             },
             slow=True,
+            verify=kind != layout.UNDO,
         )
         for kind, name in names.items()
     ]

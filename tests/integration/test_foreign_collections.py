@@ -413,6 +413,23 @@ def test_the_index_of_a_foreign_collection_is_not_loaded(
     assert any("trust" in note for note in theirs.notes)
 
 
+def test_an_index_that_cannot_be_opened_is_a_problem_of_a_trusted_collection(
+    root: Path,
+) -> None:
+    upkeep.build_index(root, imseek.IndexPolicy("Flat"))
+    assert upkeep.verify(root).ok
+    (folder,) = read_current(root).snapshots.values()
+    change(root, f"{folder}/index.json", lambda found: found.update(dim=found["dim"] * 2))
+    path = root / folder / "index.json"
+    written = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), f"{folder}/index.json"
+    with forged(root) as connection:
+        connection.execute("UPDATE files SET size = ?, sha256 = ? WHERE path = ?", written)
+    found = upkeep.verify(root).problems
+    assert [problem.file for problem in found] == [f"{folder}/index.json"]
+    assert upkeep.repair(root).lost
+    assert upkeep.verify(root).ok
+
+
 @pytest.mark.parametrize(
     "reference", ["hf-hub:somebody/model", "local-dir:/etc", "openclip:ViT-B-32@/etc/passwd"]
 )

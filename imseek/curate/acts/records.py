@@ -219,7 +219,7 @@ def _intent(of: JsonObject) -> Intent:
         content_hash=of.text("content_hash", pattern=_SHA256),
         size=of.whole("size"),
         mode=of.whole("mode", most=_MODES),
-        mtime_ns=of.whole("mtime_ns", least=-MAX_NUMBER),
+        mtime_ns=of.whole("mtime_ns", least=-MAX_NUMBER, most=MAX_NUMBER - 1),
         device=of.whole("device", most=_UINT64),
         inode=of.whole("inode", most=_UINT64),
         owner=_owner(of),
@@ -273,7 +273,7 @@ def _columns(of: JsonObject) -> dict[str, Any]:
     columns = {name: values.get(name) for name in values}
     for name, value in columns.items():
         if isinstance(value, int) and not isinstance(value, bool):
-            whole(value, f"column {name}", least=-MAX_NUMBER)
+            whole(value, f"column {name}", least=-MAX_NUMBER, most=MAX_NUMBER - 1)
         elif not isinstance(value, str | float | bool | None):
             raise ValueError(f"column {name} holds what no column can")
     return columns

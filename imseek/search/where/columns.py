@@ -176,7 +176,7 @@ class Reading:
             mask = np.ones(shard.rows, np.bool_)
             mask[dead] = False
             column = column.filter(pa.array(mask))
-        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) and _joins(column) else column
+        return pa.chunked_array([column.combine_chunks()]) if _joins(column) else column
 
     # -- places ----------------------------------------------------------------------------------------
 
