@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -104,8 +105,13 @@ def check_trusted(root: Path, what: str) -> None:
         raise UntrustedCollectionError(
             f"{root} was not made here, and you have not said that you trust it: {what} is refused",
             root=str(root),
-            hint=f"if you know who made it: imseek collection trust {root}",
+            hint=f"if you know who made it: {trust_command(root)}",
         )
+
+
+def trust_command(collection: str | os.PathLike[str]) -> str:
+    """What to type to trust a collection, by its name or path, quoted for a shell."""
+    return f"imseek collection trust {shlex.quote(os.fspath(collection))}"
 
 
 def trusted_collections() -> tuple[TrustRecord, ...]:
