@@ -52,7 +52,7 @@ def is_trusted(root: Path) -> bool:
     real = os.path.realpath(root)
     if real in _temporary or _is_below_trusted(real):
         return True
-    _begin()
+    _begin_where_there_is_a_home()
     record = _read(_record_file(real))
     try:
         uuid = read_identity(root).uuid
@@ -81,11 +81,13 @@ def trusted_meanwhile(root: Path) -> Iterator[None]:
 
 
 def _write(record: TrustRecord) -> None:
+    begin_records()
     write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
 
 
 def move_record(root: Path, new: Path) -> None:
     """Trust a collection that was moved from ``root`` to ``new`` if it was trusted before. Raises StorageError."""
+    _begin_where_there_is_a_home()
     before = _read(_record_file(os.path.realpath(root)))
     distrust(root)
     if before is not None:
@@ -94,6 +96,7 @@ def move_record(root: Path, new: Path) -> None:
 
 def distrust(root: Path) -> None:
     """Forget that the collection at ``root`` was trusted; it need not be there any more. Raises StorageError."""
+    _begin_where_there_is_a_home()
     with explained(root), suppress(FileNotFoundError):
         os.unlink(private_file(_record_file(os.path.realpath(root))))
 
@@ -123,17 +126,25 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     return ()
 
 
-def _begin() -> None:
-    """Where there are no records yet, trust the named collections: earlier versions made them and kept none."""
+def begin_records() -> None:
+    """Where there are no records yet, trust the named collections: earlier versions made them and kept none.
+
+    Whoever puts a collection of somebody else among them calls this first, so that it is not taken for one of those.
+    """
     with suppress(OSError, StorageError):
-        mine = home(os.environ)
-        if (mine / _RECORDS).exists() or not mine.is_dir():
+        if (home(os.environ) / _RECORDS).exists():
             return
-        (make_home(os.environ) / _RECORDS).mkdir(0o700)
+        mine = make_home(os.environ)
+        (mine / _RECORDS).mkdir(0o700)
         for folder in sorted((mine / "collections").iterdir()):
             with suppress(ImseekError):
                 if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
                     trust(folder)
+
+
+def _begin_where_there_is_a_home() -> None:
+    if home(os.environ).is_dir():
+        begin_records()
 
 
 def _is_below_trusted(real: str) -> bool:
