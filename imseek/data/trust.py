@@ -7,7 +7,7 @@ say once that it is trusted. What imseek makes on this machine is trusted from t
 collection's uuid: another collection that is put in its place is not trusted.
 
 ``<home>/trusted/<digest of the path>.json`` is one record, so that no two processes write the same file. Folders below
-which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, separated as in ``PATH``.
+which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, by absolute paths, separated as in ``PATH``.
 """
 
 from __future__ import annotations
@@ -61,12 +61,32 @@ def is_trusted(root: Path) -> bool:
     return record == TrustRecord(real, uuid)
 
 
-def trust(root: Path) -> TrustRecord:
-    """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
-    record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
+    """Remember that the collection at ``root`` is trusted.
+
+    ``damaged``: also where its identity cannot be read, so that it can be repaired. That is a record without a uuid,
+    which the repair adds (``complete_record``). Raises StorageError, and as ``read_identity``.
+    """
+    try:
+        uuid = read_identity(root).uuid
+    except CorruptCollectionError:
+        if not damaged:
+            raise
+        uuid = ""
+    record = TrustRecord(os.path.realpath(root), uuid)
     if record.path not in _temporary:
         _write(record)
     return record
+
+
+def complete_record(root: Path) -> None:
+    """Bind a record without a uuid to the collection at ``root``, whose identity has been repaired.
+
+    Raises as :func:`trust`.
+    """
+    record = _read(_record_file(os.path.realpath(root)))
+    if record is not None and not record.uuid:
+        trust(root)
 
 
 @contextmanager
@@ -148,8 +168,9 @@ def _begin_where_there_is_a_home() -> None:
 
 
 def _is_below_trusted(real: str) -> bool:
-    folders = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
-    return any(Path(real).is_relative_to(os.path.realpath(folder)) for folder in folders if folder)
+    named = map(os.path.expanduser, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
+    # A relative one would be another folder in each folder that somebody changes to.
+    return any(Path(real).is_relative_to(os.path.realpath(one)) for one in named if os.path.isabs(one))
 
 
 def _record_file(real: str) -> str:

@@ -152,3 +152,22 @@ def test_a_path_without_a_slash_is_told(cli, foreign: Path, monkeypatch: pytest.
             assert outcome.code == 2
             assert f"hint: a path has a slash in it: {path}" in outcome.err
     assert cli("collection", "trust", "./one").code == 0
+
+
+def test_one_whose_identity_is_damaged_is_trusted_by_force_and_repaired(cli, foreign: Path) -> None:
+    (foreign / "collection.json").write_text("{}")
+    assert cli("collection", "repair", foreign).code == 1
+    assert cli("collection", "trust", foreign).code == 1
+    assert cli("collection", "trust", foreign, "--force").code == 0
+    assert cli("collection", "repair", foreign).code == 0
+    assert cli("tag", "add", "mine", "0").code == 0
+    listed = cli("collection", "trust", "--list", "--json").json("trusted")["trusted"]
+    assert all(one["uuid"] for one in listed)
+
+
+def test_trusted_folders_are_absolute(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(foreign.parent)
+    monkeypatch.setenv("HOME", str(foreign.parent))
+    for folders, code in ((".", 1), (".imseek", 1), ("", 1), (f"/nowhere:{foreign}", 0), ("~", 0)):
+        monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", folders)
+        assert cli("tag", "add", "mine", "0").code == code
