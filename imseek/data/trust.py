@@ -110,6 +110,7 @@ def move_record(root: Path, new: Path) -> None:
     _begin_where_there_is_a_home()
     before = _read(_record_file(os.path.realpath(root)))
     distrust(root)
+    distrust(new)  # A record of what lay there before.
     if before is not None:
         _write(TrustRecord(os.path.realpath(new), before.uuid))
 

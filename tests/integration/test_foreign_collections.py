@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import tags, upkeep
+from imseek import library, tags, upkeep
 from imseek.data import durable, layout
 from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
@@ -439,6 +439,20 @@ def test_trust_in_what_lay_there_before_is_no_trust_in_what_is_restored(
     root.rename(tmp_path / "elsewhere")
     imseek.backup.restore(tmp_path / "photos.tar", root)
     assert not upkeep.is_trusted(root)
+
+
+def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imseek.backup.write(root, tmp_path / "photos.tar")
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    mine, theirs = (tmp_path / "home" / "collections" / name for name in ("mine", "theirs"))
+    imseek.backup.restore(tmp_path / "photos.tar", mine, trust=True)
+    imseek.backup.restore(tmp_path / "photos.tar", theirs)
+    mine.rename(tmp_path / "elsewhere")
+    library.rename("theirs", "mine", os.environ)
+    assert not upkeep.is_trusted(mine)
 
 
 def test_the_index_of_a_foreign_collection_is_not_loaded(
