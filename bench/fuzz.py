@@ -6,20 +6,21 @@
     python bench/fuzz.py --input crash-0123 --target tar    # one input once more, without atheris
 
 An input that makes a target raise, crash or take more than ten seconds ends the target's run, and is named. The table
-has the runs, how many a second, and the features (edges and how often they are taken) that the corpus reaches. Needs
-the extra ``fuzz``.
+has the runs, how many a second, and the features (edges and how often they are taken) that the corpus reaches. Exits
+with 1 where there is a finding, or where a target failed. Needs the extra ``fuzz``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ class Result:
     seconds: float
     features: int
     findings: tuple[str, ...]
+    #: Why the run ended without a finding and without success; empty where it did neither.
+    failure: str = ""
 
 
 def main() -> None:
@@ -59,10 +62,13 @@ def main() -> None:
         return
     from fuzz.targets import TARGETS
 
+    if problem := _problem(options, TARGETS):
+        print(f"fuzz.py: error: {problem}", file=sys.stderr)
+        sys.exit(2)
     if options.input is not None:
         TARGETS[options.target].run(options.input.read_bytes())
         return
-    names = options.names or list(TARGETS)
+    names = list(dict.fromkeys(options.names)) or list(TARGETS)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="imseek-fuzz-"))
     print(f"seed {options.seed}; inputs and findings in {folder}")
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -71,7 +77,29 @@ def main() -> None:
     for one in results:
         print(f"| {_row(one)} |")
     print(f"{sum(one.runs for one in results):,} runs, {sum(len(one.findings) for one in results)} findings")
-    sys.exit(any(one.findings for one in results))
+    for one in results:
+        if one.failure:
+            print(f"{one.name} failed: {one.failure} ({folder / one.name / 'log'})", file=sys.stderr)
+    sys.exit(any(one.findings or one.failure for one in results))
+
+
+def _problem(options: argparse.Namespace, targets: Collection[str]) -> str | None:
+    """What is wrong with the arguments, or None."""
+    named = [*options.names, *([] if options.target is None else [options.target])]
+    known = f"the targets are {', '.join(targets)}"
+    if unknown := [name for name in named if name not in targets]:
+        return f"no target {unknown[0]!r}: {known}"
+    if (options.input is None) != (options.target is None):
+        return f"--input FILE and --target TARGET go together; {known}"
+    if options.input is not None:
+        return None if options.input.is_file() else f"no file {options.input}"
+    if options.seconds < 1 or options.jobs < 1:
+        return "--seconds and --jobs are 1 or more"
+    if options.folder is not None and options.folder.exists() and not options.folder.is_dir():
+        return f"{options.folder} is not a folder"
+    if importlib.util.find_spec("atheris") is None:
+        return "atheris is not installed: pip install -e '.[fuzz]'"
+    return None
 
 
 def _row(one: Result) -> str:
@@ -84,7 +112,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="TARGET", help="which targets (all)")
-    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target (1 or more)")
     parser.add_argument("--runs", type=int, default=-1, help="at most so many for each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets at once")
     parser.add_argument("--seed", type=int, default=1)
@@ -112,8 +140,9 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> Result:
         f"-rss_limit_mb={MEMORY}", f"-max_len={MAX_LENGTH}", f"-artifact_prefix={found}/", "-print_final_stats=1",
     )  # fmt: skip
     begin = time.monotonic()
-    output = _child(name, *arguments, str(inputs))
+    status, output = _child(name, *arguments, str(inputs))
     (folder / name / "log").write_text(output)
+    findings = tuple(map(str, found.iterdir()))
     features = [int(one) for one in re.findall(r" ft: (\d+)", output)]
     runs = re.search(r"number_of_executed_units: (\d+)", output)
     result = Result(
@@ -121,7 +150,8 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> Result:
         int(runs[1]) if runs else max(map(int, re.findall(r"^#(\d+)", output, re.MULTILINE)), default=0),
         time.monotonic() - begin,
         features[-1] if features else 0,
-        tuple(map(str, found.iterdir())),
+        findings,
+        (output.strip() or f"exit code {status}").splitlines()[-1] if status and not findings else "",
     )
     print(_row(result), *(f"\n    {one}" for one in result.findings), flush=True)
     if options.write_corpus:
@@ -164,10 +194,11 @@ def _lines(run: Callable[[bytes], None], data: bytes) -> set[Line]:
     return found
 
 
-def _child(name: str, *arguments: str) -> str:
+def _child(name: str, *arguments: str) -> tuple[int, str]:
+    """The exit code and the output of a process that fuzzes one target."""
     command = (sys.executable, __file__, "--child", name, "--arguments", *arguments)
     ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return ran.stdout.decode(errors="replace")
+    return ran.returncode, ran.stdout.decode(errors="replace")
 
 
 def _fuzz(name: str, arguments: Sequence[str]) -> None:

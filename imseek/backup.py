@@ -133,6 +133,8 @@ def restore(
     root = restoring.check_free(Path(folder).expanduser().absolute())
     with _tape(archive) as (tape, _):
         tell = _telling("restoring", progress, stop)
+        trusting.begin_records()
+        trusting.distrust(root)  # A record of what lay here before, with the same uuid perhaps.
         current = restoring.restore(tape, root, new_identity=new_identity, with_undo=with_undo, tell=tell)
         if trust:
             trusting.trust(root)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -103,7 +104,19 @@ def locate(given: str, *, cwd: Path, environ: Mapping[str, str]) -> Named:
         if not is_collection(path) and is_collection(path / LOCAL_FOLDER):
             path = path / LOCAL_FOLDER
         return Named(str(path), path)
-    return Named(given, path_for(given, environ))
+    try:
+        return Named(given, path_for(given, environ))
+    except UsageError as error:
+        if hint := path_hint(given, cwd):
+            raise UsageError(str(error), hint=hint) from None
+        raise
+
+
+def path_hint(given: str, cwd: Path) -> str | None:
+    """How to name a collection whose path was given without a separator; None where there is none at that path."""
+    if not given or os.sep in given or not any(map(is_collection, (cwd / given, cwd / given / LOCAL_FOLDER))):
+        return None
+    return f"a path has a slash in it: {shlex.quote(f'./{given}')}"
 
 
 def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option: str = GIVEN) -> Resolved:
@@ -119,9 +132,9 @@ def resolve(given: str | None, *, cwd: Path, environ: Mapping[str, str], option:
         raise CollectionNotFoundError("there is no collection yet", hint="`imseek index FOLDER` makes one")
     if not chosen.exists:
         known = ", ".join(c.name for c in list_collections(environ))
+        makes = f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it"
         raise CollectionNotFoundError(
-            f"no collection {chosen.name!r} ({chosen.how})",
-            hint=f"there are: {known}" if known else f"`imseek index FOLDER -c {chosen.name}` makes it",
+            f"no collection {chosen.name!r} ({chosen.how})", hint=path_hint(chosen.name, cwd) or makes
         )
     return chosen
 

@@ -76,7 +76,7 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
         allow_server(read_address(root))
     report = verify(root)
     if report.ok or force:
-        trusting.trust(root)
+        trusting.trust(root, damaged=force)
     return report
 
 

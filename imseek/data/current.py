@@ -7,6 +7,7 @@ transaction as the rest of a generation.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -251,6 +252,8 @@ def unsealed(root: Path, name: str, data: bytes) -> dict[str, Any]:
 
 
 def _corrupt(root: Path, name: str, error: Exception) -> CorruptCollectionError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return CorruptCollectionError(
-        f"{root}/{name} is damaged or missing: {error}", hint=f"imseek collection repair {root}"
+        f"{root}/{name} is damaged or missing: {why}",
+        hint=f"imseek collection repair {shlex.quote(str(root))}",
     )

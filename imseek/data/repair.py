@@ -42,7 +42,7 @@ from imseek.data.commit import stat_values
 from imseek.data.file_stat import UNKNOWN_STAT
 from imseek.data.lock import lock_of
 from imseek.data.restore import Ledger, restore
-from imseek.data.trust import check_trusted
+from imseek.data.trust import check_trusted, complete_record
 from imseek.data.verify import STRANGE, examine, verify
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, StorageError
@@ -69,6 +69,7 @@ def repair(root: Path) -> RepairReport:
         restore(root, ledger)
     finally:
         lock.release()
+    complete_record(root)
     with Writer(root, "collection repair") as writer:
         # Examined again, and once more: with what has been mended, more can be seen.
         for _ in range(2):

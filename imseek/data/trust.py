@@ -7,7 +7,7 @@ say once that it is trusted. What imseek makes on this machine is trusted from t
 collection's uuid: another collection that is put in its place is not trusted.
 
 ``<home>/trusted/<digest of the path>.json`` is one record, so that no two processes write the same file. Folders below
-which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, separated as in ``PATH``.
+which every collection is trusted are named in ``IMSEEK_TRUSTED_FOLDERS``, by absolute paths, separated as in ``PATH``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -51,7 +52,7 @@ def is_trusted(root: Path) -> bool:
     real = os.path.realpath(root)
     if real in _temporary or _is_below_trusted(real):
         return True
-    _begin()
+    _begin_where_there_is_a_home()
     record = _read(_record_file(real))
     try:
         uuid = read_identity(root).uuid
@@ -60,12 +61,32 @@ def is_trusted(root: Path) -> bool:
     return record == TrustRecord(real, uuid)
 
 
-def trust(root: Path) -> TrustRecord:
-    """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
-    record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
+    """Remember that the collection at ``root`` is trusted.
+
+    ``damaged``: also where its identity cannot be read, so that it can be repaired. That is a record without a uuid,
+    which the repair adds (``complete_record``). Raises StorageError, and as ``read_identity``.
+    """
+    try:
+        uuid = read_identity(root).uuid
+    except CorruptCollectionError:
+        if not damaged:
+            raise
+        uuid = ""
+    record = TrustRecord(os.path.realpath(root), uuid)
     if record.path not in _temporary:
         _write(record)
     return record
+
+
+def complete_record(root: Path) -> None:
+    """Bind a record without a uuid to the collection at ``root``, whose identity has been repaired.
+
+    Raises as :func:`trust`.
+    """
+    record = _read(_record_file(os.path.realpath(root)))
+    if record is not None and not record.uuid:
+        trust(root)
 
 
 @contextmanager
@@ -80,19 +101,23 @@ def trusted_meanwhile(root: Path) -> Iterator[None]:
 
 
 def _write(record: TrustRecord) -> None:
+    begin_records()
     write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
 
 
 def move_record(root: Path, new: Path) -> None:
     """Trust a collection that was moved from ``root`` to ``new`` if it was trusted before. Raises StorageError."""
+    _begin_where_there_is_a_home()
     before = _read(_record_file(os.path.realpath(root)))
     distrust(root)
+    distrust(new)  # A record of what lay there before.
     if before is not None:
         _write(TrustRecord(os.path.realpath(new), before.uuid))
 
 
 def distrust(root: Path) -> None:
     """Forget that the collection at ``root`` was trusted; it need not be there any more. Raises StorageError."""
+    _begin_where_there_is_a_home()
     with explained(root), suppress(FileNotFoundError):
         os.unlink(private_file(_record_file(os.path.realpath(root))))
 
@@ -104,8 +129,13 @@ def check_trusted(root: Path, what: str) -> None:
         raise UntrustedCollectionError(
             f"{root} was not made here, and you have not said that you trust it: {what} is refused",
             root=str(root),
-            hint=f"if you know who made it: imseek collection trust {root}",
+            hint=f"if you know who made it: {trust_command(root)}",
         )
+
+
+def trust_command(collection: str | os.PathLike[str]) -> str:
+    """What to type to trust a collection, by its name or path, quoted for a shell."""
+    return f"imseek collection trust {shlex.quote(os.fspath(collection))}"
 
 
 def trusted_collections() -> tuple[TrustRecord, ...]:
@@ -117,22 +147,31 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
     return ()
 
 
-def _begin() -> None:
-    """Where there are no records yet, trust the named collections: earlier versions made them and kept none."""
+def begin_records() -> None:
+    """Where there are no records yet, trust the named collections: earlier versions made them and kept none.
+
+    Whoever puts a collection of somebody else among them calls this first, so that it is not taken for one of those.
+    """
     with suppress(OSError, StorageError):
-        mine = home(os.environ)
-        if (mine / _RECORDS).exists() or not mine.is_dir():
+        if (home(os.environ) / _RECORDS).exists():
             return
-        (make_home(os.environ) / _RECORDS).mkdir(0o700)
+        mine = make_home(os.environ)
+        (mine / _RECORDS).mkdir(0o700)
         for folder in sorted((mine / "collections").iterdir()):
             with suppress(ImseekError):
                 if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
                     trust(folder)
 
 
+def _begin_where_there_is_a_home() -> None:
+    if home(os.environ).is_dir():
+        begin_records()
+
+
 def _is_below_trusted(real: str) -> bool:
-    folders = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
-    return any(Path(real).is_relative_to(os.path.realpath(folder)) for folder in folders if folder)
+    named = map(os.path.expanduser, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
+    # A relative one would be another folder in each folder that somebody changes to.
+    return any(Path(real).is_relative_to(os.path.realpath(one)) for one in named if os.path.isabs(one))
 
 
 def _record_file(real: str) -> str:

@@ -60,7 +60,7 @@ def test_somebody_at_a_terminal_is_asked_once(
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     monkeypatch.setattr("sys.stderr", asked := Terminal())
     assert cli("tag", "add", "mine", "0").code == code
-    assert "Do you know who made it, and trust it? [y/N]" in asked.getvalue()
+    assert "Do you know who made it, and trust it from now on? [y/N]" in asked.getvalue()
     monkeypatch.setattr("sys.stdin", Terminal(""))
     monkeypatch.setattr("sys.stderr", again := Terminal())
     assert cli("tag", "add", "mine", "1").code == code
@@ -96,4 +96,78 @@ def test_one_with_a_problem_is_trusted_by_force_only(cli, foreign: Path) -> None
 def test_what_is_no_collection(cli, foreign: Path, tmp_path: Path) -> None:
     assert cli("collection", "trust", tmp_path / "nothing").code == 2
     assert cli("collection", "trust", tmp_path).code == 2
-    assert cli("collection", "trust", "--list", "--forget").code == 0
+    (tmp_path / "photos.tar").write_bytes(b"archive")
+    told = cli("collection", "trust", tmp_path / "photos.tar")
+    assert (told.code, "photos.tar is a file, and a collection is a folder" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("more", ["--forget", "--force", "photos"])
+def test_a_list_is_nothing_else(cli, foreign: Path, more: str) -> None:
+    outcome = cli("collection", "trust", "--list", more)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--list shows all, and changes nothing" in outcome.err
+
+
+def test_one_that_is_gone_can_be_forgotten(cli, foreign: Path) -> None:
+    assert cli("collection", "trust", foreign).code == 0
+    foreign.rename(foreign.with_name("elsewhere"))
+    assert cli("collection", "trust", foreign.parent, "--forget").out == f"{foreign} is not trusted\n"
+    assert cli("collection", "trust", "--list").out == "none yet\n"
+    foreign.with_name("elsewhere").rename(foreign)
+    assert cli("tag", "add", "mine", "0").code == 1
+    assert cli("collection", "trust", foreign / "nothing", "--forget").code == 2
+
+
+def test_one_in_a_trusted_folder_cannot_be_forgotten(
+    cli, foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", str(foreign.parent))
+    outcome = cli("collection", "trust", foreign, "--forget")
+    assert (outcome.code, outcome.out) == (1, f"{foreign} is trusted\n")
+    assert "IMSEEK_TRUSTED_FOLDERS names a folder above it" in outcome.err
+    assert cli("collection", "trust", foreign, "--forget", "--force").code == 2
+
+
+def test_commands_to_type_are_quoted(cli, foreign: Path) -> None:
+    spaced = foreign.parent.parent / "two words"
+    foreign.rename(spaced)
+    hint = f"imseek collection trust '{spaced}'"
+    assert hint in cli("tag", "add", "mine", "0", "-c", spaced).err
+    assert cli("backup", "b.tar", "-c", spaced).code == 0
+    assert f"imseek collection trust '{spaced} 2'" in cli("restore", "b.tar", f"{spaced} 2").err
+
+
+def test_a_path_without_a_slash_is_told(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaced = foreign.parent.parent / "two words"
+    foreign.rename(spaced)
+    (spaced.parent / "one").symlink_to(spaced)
+    monkeypatch.chdir(spaced.parent)
+    for name, path in (("two words", "'./two words'"), ("one", "./one")):
+        for line in (
+            ("collection", "trust", name),
+            ("search", "red", "-c", name),
+            ("collection", "verify", name),
+        ):
+            outcome = cli(*line)
+            assert outcome.code == 2
+            assert f"hint: a path has a slash in it: {path}" in outcome.err
+    assert cli("collection", "trust", "./one").code == 0
+
+
+def test_one_whose_identity_is_damaged_is_trusted_by_force_and_repaired(cli, foreign: Path) -> None:
+    (foreign / "collection.json").write_text("{}")
+    assert cli("collection", "repair", foreign).code == 1
+    assert cli("collection", "trust", foreign).code == 1
+    assert cli("collection", "trust", foreign, "--force").code == 0
+    assert cli("collection", "repair", foreign).code == 0
+    assert cli("tag", "add", "mine", "0").code == 0
+    listed = cli("collection", "trust", "--list", "--json").json("trusted")["trusted"]
+    assert all(one["uuid"] for one in listed)
+
+
+def test_trusted_folders_are_absolute(cli, foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(foreign.parent)
+    monkeypatch.setenv("HOME", str(foreign.parent))
+    for folders, code in ((".", 1), (".imseek", 1), ("", 1), (f"/nowhere:{foreign}", 0), ("~", 0)):
+        monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", folders)
+        assert cli("tag", "add", "mine", "0").code == code

@@ -111,7 +111,8 @@ def test_journals_stay_in_the_archive_unless_they_are_wanted(
     assert (looked.code, "its place lies outside the sources of the collection" in looked.out) == (0, True)
     error = cli("undo", "--yes", "-c", "wanted", "--json").json("error")["error"]
     assert error["type"] == "UntrustedJournalError"
-    assert error["hint"].endswith(f"imseek undo {UNDO_ID} --yes --trust-journal")
+    assert error["hint"].endswith(" --yes --trust-journal")
+    assert f"imseek undo {UNDO_ID} -c /" in error["hint"]
     for line in (["undo", "--yes"], ["undo", UNDO_ID, "--yes"], ["undo", "--yes", "--trust-journal"]):
         assert cli(*line, "-c", "wanted").code == 1
         assert not target(tmp_path).exists()
@@ -186,5 +187,17 @@ def test_damaged_lines_are_named(cli, indexed: Path, home: Path) -> None:
     file = foreign.write(home / "collections/default", [record])
     outcome = cli("undo", "--yes")
     assert outcome.code == 2
-    assert f"1 lines of {file} could not be read (line 2: '../evil' is no path below a folder)" in outcome.err
+    assert f"1 line of {file} could not be read (line 2: '../evil' is no path below a folder)" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_the_collection_is_asked_about_before_the_journal(
+    cli, restored: Path, terminal: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    terminal("y\ny")
+    done = cli("undo", "--yes", "-c", "wanted")
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"{UNDO_ID}: 1 file as before")
+    questions = [line for line in done.err.splitlines() if "[y/N]" in line]
+    assert ["trust it" in line for line in questions] == [True, False]
+    assert not restored.exists()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from fuzz.corpus import read_corpus
 from fuzz.targets import TARGETS
 
+SCRIPT = Path(__file__).parent.parent.parent / "bench" / "fuzz.py"
 #: New inputs of each target.
 NEW = 150
 
@@ -47,3 +52,40 @@ def test_new_inputs(name: str, seed: str) -> None:
         except Exception as error:
             error.add_note(f"IMSEEK_SEED={seed}, input: {data!r}")
             raise
+
+
+def fuzz(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and the last line of ``bench/fuzz.py``."""
+    done = subprocess.run(
+        (sys.executable, SCRIPT, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nothing",), "no target 'nothing'"),
+        (("--input", "here"), "--input FILE and --target TARGET go together"),
+        (("--input", "nowhere", "--target", "tar"), "no file nowhere"),
+        (("where", "--seconds", "0"), "--seconds and --jobs are 1 or more"),
+        (("where", "--folder", str(SCRIPT)), "is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: tuple[str, ...], said: str) -> None:
+    code, line = fuzz(*arguments)
+    assert code == 2
+    assert said in line
+
+
+def test_a_target_that_does_not_start_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "atheris.py").write_text("raise ImportError('not for this Python')\n")
+    code, line = fuzz("where", "--folder", str(tmp_path / "runs"), PYTHONPATH=str(tmp_path))
+    assert code == 1
+    assert line.startswith("where failed: ImportError: not for this Python")

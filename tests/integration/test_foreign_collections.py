@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import imseek
-from imseek import tags, upkeep
+from imseek import library, tags, upkeep
 from imseek.data import durable, layout
 from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
@@ -395,6 +395,64 @@ def test_what_a_user_has_is_trusted_when_records_begin(
     (home / "collections" / "new").rename(home / "collections" / "put here later")
     with pytest.raises(UntrustedCollectionError):
         upkeep.merge(home / "collections" / "put here later")
+
+
+@pytest.mark.parametrize("first", ["create", "forget"])
+def test_records_begin_with_the_first_that_is_written(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    photos = tmp_path / "home" / "collections" / "photos"
+    photos.parent.mkdir(parents=True)
+    root.rename(photos)
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    if first == "create":
+        imseek.create(photos.with_name("new"), encoder="fake").close()
+    else:
+        upkeep.distrust(photos)
+    assert upkeep.is_trusted(photos) == (first == "create")
+
+
+def test_what_is_restored_into_a_new_home_is_not_taken_for_what_was_there(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imseek.backup.write(root, tmp_path / "photos.tar")
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "new home"))
+    photos = tmp_path / "new home" / "collections" / "photos"
+    imseek.backup.restore(tmp_path / "photos.tar", photos)
+    assert not upkeep.is_trusted(photos)
+    with pytest.raises(UntrustedCollectionError):
+        tags.add(photos, "mine", [1])
+    imseek.backup.restore(tmp_path / "photos.tar", photos.with_name("mine"), trust=True)
+    assert upkeep.is_trusted(photos.with_name("mine"))
+    assert not upkeep.is_trusted(photos)
+
+
+def test_trust_in_what_lay_there_before_is_no_trust_in_what_is_restored(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imseek.backup.write(root, tmp_path / "photos.tar")
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    assert upkeep.trust(root).ok
+    root.rename(tmp_path / "elsewhere")
+    imseek.backup.restore(tmp_path / "photos.tar", root)
+    assert not upkeep.is_trusted(root)
+
+
+def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imseek.backup.write(root, tmp_path / "photos.tar")
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    mine, theirs = (tmp_path / "home" / "collections" / name for name in ("mine", "theirs"))
+    imseek.backup.restore(tmp_path / "photos.tar", mine, trust=True)
+    imseek.backup.restore(tmp_path / "photos.tar", theirs)
+    mine.rename(tmp_path / "elsewhere")
+    library.rename("theirs", "mine", os.environ)
+    assert not upkeep.is_trusted(mine)
 
 
 def test_the_index_of_a_foreign_collection_is_not_loaded(

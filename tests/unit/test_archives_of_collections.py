@@ -261,7 +261,7 @@ def test_headers_that_promise_much_are_not_believed(archive: bytes, tmp_path: Pa
         refused(before + tape.header(name, 2**40, 0), tmp_path, "1,099,511,627,776 bytes")
     long = tarfile.TarInfo("././@LongLink")
     long.type, long.size = tarfile.GNUTYPE_LONGNAME, 2**40
-    refused(long.tobuf(tarfile.GNU_FORMAT), tmp_path, "not a plain file")
+    refused(long.tobuf(tarfile.GNU_FORMAT), tmp_path, "no backup of imseek")
 
 
 def test_a_long_name_goes_through(tmp_path: Path) -> None:
@@ -277,14 +277,22 @@ def test_a_long_name_goes_through(tmp_path: Path) -> None:
     assert imseek.backup.verify(io.BytesIO(data)).backup.files == 5
 
 
+def tar_of_a_folder() -> bytes:
+    folder = tarfile.TarInfo("photos")
+    folder.type = tarfile.DIRTYPE
+    return folder.tobuf() + tape.end()
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"", "is empty"),
-        (b"x", "cut short: it ends in imseek-backup.json"),
+        (b"x", "no backup of imseek"),
+        (b"imseek-backup.json", "cut short: it ends in imseek-backup.json"),
         (bytes(10240), "no backup of imseek"),
         (b"not a tar at all, " * 100, "no tar"),
         (packed({"holiday.jpg": b"picture"}), "no backup of imseek"),
+        (tar_of_a_folder(), "no backup of imseek"),
     ],
 )
 def test_what_is_no_backup_says_so(tmp_path: Path, data: bytes, said: str) -> None:

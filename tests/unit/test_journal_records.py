@@ -393,3 +393,13 @@ def test_only_a_name_of_ours_is_looked_for(root: Path, undo_id: str) -> None:
     foreign.write(root, [INTENT])
     with pytest.raises(UsageError, match="nothing on record"):
         journals.find(root, undo_id)
+
+
+def test_a_journal_that_is_a_link_is_named(root: Path, tmp_path: Path) -> None:
+    foreign.write(root, [INTENT])
+    file = root / layout.journal(journals.list_(root)[0].undo_id)
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafePathError, match="is a link") as caught:
+        journals.list_(root)
+    assert caught.value.hint == "move it out of that folder"

@@ -8,6 +8,7 @@ what came of it. The disk has the last word: who reads it looks where each file 
 from __future__ import annotations
 
 import calendar
+import errno
 import hashlib
 import os
 import secrets
@@ -152,7 +153,8 @@ class Journal:
         if self.damaged:
             shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_SHOWN])
             more = "; …" if len(self.damaged) > _SHOWN else ""
-            yield f"{len(self.damaged)} lines of {self.file} could not be read ({shown}{more})"
+            lines = "1 line" if len(self.damaged) == 1 else f"{len(self.damaged)} lines"
+            yield f"{lines} of {self.file} could not be read ({shown}{more})"
         if not self.is_whole:
             yield f"{self.file} was not read to its end: it is too damaged"
         elif not self.is_signed:
@@ -196,7 +198,7 @@ def find(root: Path, undo_id: str) -> Journal:
     names = _names(root)
     if undo_id not in names:
         known = ", ".join(names[:5]) or "none"
-        raise UsageError(f"nothing on record as {undo_id} (there are: {known})", hint="imseek undo --list")
+        raise UsageError(f"nothing on record as {undo_id!r} (there are: {known})", hint="imseek undo --list")
     return next(_journals(root, [undo_id]))
 
 
@@ -300,6 +302,13 @@ def _lines(root: Path, undo_id: str) -> Iterator[bytes]:
             fd = safe_path.open_regular(at)
         except ChangingError as error:
             raise UnsafePathError(f"{root / layout.journal(undo_id)}: {error}") from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise UnsafePathError(
+                f"{root / layout.journal(undo_id)} is a link: imseek makes no journals that are links",
+                hint="move it out of that folder",
+            ) from error
     with os.fdopen(fd, "rb") as file:
         while line := file.readline(_MAX_LINE + 1):
             yield line

@@ -7,6 +7,7 @@ where another file lies at a place by now, the one that was put away stays where
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ from imseek.data.patience import writing
 from imseek.data.quarantine import Held, live_sources, look_up, occupants
 from imseek.data.system_errors import explained
 from imseek.data.telling import telling
+from imseek.data.trust import check_trusted
 from imseek.data.writer import Writer
 from imseek.errors import CorruptCollectionError, UntrustedJournalError, UsageError
 from imseek.types import ForeignJournal, Outcome, Progress, ProgressCallback, UndoneFile, UndoReport
@@ -72,7 +74,7 @@ def undo(
         again = _journal(path, journal.undo_id)
         if not again.is_signed:
             if not agreed or again.digest != journal.digest:
-                raise _untrusted(again)
+                raise _untrusted(path, again)
             again.adopt(writer.staging)
         run = _Run(path, again, tell, stop)
         files = run.execute(writer)
@@ -84,7 +86,7 @@ def _agree(root: Path, journal: Journal, trust: Callable[[ForeignJournal], bool]
     if not journal.is_whole:
         raise CorruptCollectionError(f"{journal.file} is too damaged to be obeyed", hint="move it away")
     if not trust(_describe(root, journal)):
-        raise _untrusted(journal)
+        raise _untrusted(root, journal)
     return True
 
 
@@ -108,19 +110,25 @@ def _describe(root: Path, journal: Journal) -> ForeignJournal:
     )
 
 
-def _untrusted(journal: Journal) -> UntrustedJournalError:
+def _untrusted(root: Path, journal: Journal) -> UntrustedJournalError:
+    command = f"imseek undo {journal.undo_id} -c {shlex.quote(str(root))}"
     return UntrustedJournalError(
         f"the journal {journal.undo_id} was written by another user, on another machine or by an earlier imseek: "
         "it is not obeyed unasked",
-        hint=f"look at what it would do (imseek undo {journal.undo_id}); "
-        f"if that is right: imseek undo {journal.undo_id} --yes --trust-journal",
+        hint=f"look at what it would do ({command}); if that is right: {command} --yes --trust-journal",
     )
 
 
 def foreign_journal(root: Path, undo_id: str | None = None) -> ForeignJournal | None:
-    """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal. Raises as that."""
+    """What :func:`undo` would ask ``trust`` about; None where this user's imseek wrote the journal.
+
+    Raises as that, and so UntrustedCollectionError before anybody is asked about a journal in it.
+    """
     journal = _journal(root, undo_id)
-    return None if journal.is_signed else _describe(root, journal)
+    if journal.is_signed:
+        return None
+    check_trusted(root, "writing to it")
+    return _describe(root, journal)
 
 
 def _journal(root: Path, undo_id: str | None) -> Journal:

@@ -80,7 +80,7 @@ class Tape:
         self._stream, self.name = stream, name
         first = self._header(first=True)
         if first is None or first.name != NAME:
-            raise BackupError(f"{name} is no backup of imseek")
+            raise self._no_backup()
         if first.size > MOST_BYTES:
             raise BackupError(f"{name}: its manifest says that it has {first.size:,} bytes")
         self.manifest: Manifest = parse(self._exactly(first.size, NAME), name)
@@ -122,7 +122,7 @@ class Tape:
         """The next member, a plain file; None at the end."""
         long_name: str | None = None
         while True:
-            block = self._exactly(_BLOCK, NAME if first else "the head of a file", empty=first)
+            block = self._first_block() if first else self._exactly(_BLOCK, "the head of a file")
             if not block.strip(b"\0"):
                 return None
             try:
@@ -138,17 +138,35 @@ class Tape:
                 self._skip(found.size, "a name")
                 continue
             if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
-                raise BackupError(f"{self.name}: {found.name!r} is not a plain file")
+                raise (
+                    self._no_backup()
+                    if first
+                    else BackupError(f"{self.name}: {found.name!r} is not a plain file")
+                )
             found.name = found.name if long_name is None else long_name
             return found
 
-    def _exactly(self, size: int, what: str, *, empty: bool = False) -> bytes:
-        """``empty``: where there is not a byte, that is told."""
+    def _first_block(self) -> bytes:
+        """The first block. What is too short for one is a backup that was cut short only where it begins like one."""
+        block = b""
+        while len(block) < _BLOCK and (part := self._stream.read(_BLOCK - len(block))):
+            block += part
+        if not block:
+            raise BackupError(f"{self.name} is empty")
+        if len(block) < _BLOCK:
+            beginning = NAME.encode()
+            raise self._cut(NAME) if block[: len(beginning)] == beginning[: len(block)] else self._no_backup()
+        return block
+
+    def _no_backup(self) -> BackupError:
+        return BackupError(f"{self.name} is no backup of imseek", hint="`imseek backup FILE` writes one")
+
+    def _exactly(self, size: int, what: str) -> bytes:
         parts: list[bytes] = []
         while size:
             part = self._stream.read(min(size, CHUNK))
             if not part:
-                raise BackupError(f"{self.name} is empty") if empty and not parts else self._cut(what)
+                raise self._cut(what)
             parts.append(part)
             size -= len(part)
         return b"".join(parts)

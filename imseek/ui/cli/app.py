@@ -210,14 +210,15 @@ def _allow_server(error: UntrustedServerError) -> None:
 
 def _trust(error: UntrustedCollectionError) -> None:
     from imseek import upkeep
+    from imseek.data.trust import trust_command
 
-    consent.ask([str(error)], "Do you know who made it, and trust it?")
+    consent.ask([str(error)], "Do you know who made it, and trust it from now on?")
     report = upkeep.trust(error.root)
     if not report.ok:
         first = report.problems[0]
         raise CorruptCollectionError(
             f"{error.root} is not trusted: {first.file}: {first.message}",
-            hint=f"imseek collection trust {error.root}",
+            hint=trust_command(error.root),
         )
 
 

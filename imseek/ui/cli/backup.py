@@ -143,10 +143,11 @@ def restore(
             f"{left} left out: `imseek restore --with-undo` takes them, if you trust who made the archive"
         )
     from imseek import upkeep
+    from imseek.data.trust import trust_command
 
     if not upkeep.is_trusted(new.path):
         notes.append(
-            f"it is searched and not written to until `imseek collection trust {new.name}`, if you know who made it"
+            f"it is searched and not written to until you trust it; if you know who made it: {trust_command(new.name)}"
         )
     if as_json:
         jsonout.print_json(_restored(report, new, notes))

@@ -9,7 +9,7 @@ import typer
 
 import imseek
 from imseek import library
-from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError
+from imseek.errors import CollectionExistsError, CollectionNotFoundError, ImseekError, UsageError
 from imseek.library import Named, Resolved
 from imseek.showing.words import count, printable, size
 from imseek.ui.cli import jsonout
@@ -156,19 +156,22 @@ def trust(
     from imseek import upkeep
 
     if listing:
+        if collection is not None or forget or force:
+            raise UsageError(
+                "--list shows all, and changes nothing", hint="without COLLECTION, --forget and --force"
+            )
         found = upkeep.trusted_collections()
         if as_json:
             jsonout.print_json({"trusted": [{"path": one.path, "uuid": one.uuid} for one in found]})
         else:
             print("\n".join(printable(one.path) for one in found) or "none yet")
         return 0
-    chosen = _for_care(collection, quiet=as_json)
     if forget:
-        upkeep.distrust(chosen.path)
-        report = None
-    else:
-        report = upkeep.trust(chosen.path, force=force)
-    problems = () if report is None else report.problems
+        if force:
+            raise UsageError("--forget takes trust back, and --force gives it", hint="one of the two")
+        return _forget_trust(collection, as_json)
+    chosen = _for_care(collection, quiet=as_json)
+    problems = upkeep.trust(chosen.path, force=force).problems
     trusted = upkeep.is_trusted(chosen.path)
     if as_json:
         body = {"collection": jsonout.collection(chosen), "trusted": trusted}
@@ -180,6 +183,37 @@ def trust(
         if problems and not trusted:
             say("hint: ask whoever gave you this collection, or trust it all the same with --force")
     return int(bool(problems) and not trusted)
+
+
+def _forget_trust(given: str | None, as_json: bool) -> int:
+    """Trust a collection no more. It need not be there: what comes to lie in its place is not to be trusted either."""
+    from imseek import upkeep
+
+    chosen = _gone_but_trusted(given) or _for_care(given, quiet=as_json)
+    upkeep.distrust(chosen.path)
+    trusted = chosen.path.is_dir() and upkeep.is_trusted(chosen.path)
+    if as_json:
+        body = {"collection": jsonout.collection(chosen), "trusted": trusted, "problems": []}
+        jsonout.print_json(body)
+        return int(trusted)
+    print(f"{printable(chosen.name)} is {'trusted' if trusted else 'not trusted'}")
+    if trusted:
+        say("hint: IMSEEK_TRUSTED_FOLDERS names a folder above it: take that out")
+    return int(trusted)
+
+
+def _gone_but_trusted(given: str | None) -> Resolved | None:
+    """The collection of a record of trust whose folder is not there any more."""
+    from imseek import upkeep
+
+    if given is None:
+        return None
+    named = library.locate(given, cwd=current_folder(), environ=os.environ)
+    known = {one.path for one in upkeep.trusted_collections()}
+    for path in (named.path, named.path / library.LOCAL_FOLDER):
+        if not path.exists() and os.path.realpath(path) in known:
+            return Resolved(path, named.name if path == named.path else str(path), "given", exists=False)
+    return None
 
 
 @app.command(epilog=examples("imseek collection repair holidays"))
@@ -206,9 +240,15 @@ def _for_care(given: str | None, *, quiet: bool) -> Resolved:
         chosen = resolved(None)
     else:
         named = library.locate(given, cwd=current_folder(), environ=os.environ)
-        if not named.path.is_dir():
+        if named.path.is_file():
             raise CollectionNotFoundError(
-                f"no collection {given!r}", hint="`imseek collection list` shows those there are"
+                f"{named.path} is a file, and a collection is a folder",
+                hint="`imseek restore` makes a collection from a backup",
+            )
+        if not named.path.is_dir():
+            hint = library.path_hint(given, current_folder())
+            raise CollectionNotFoundError(
+                f"no collection {given!r}", hint=hint or "`imseek collection list` shows those there are"
             )
         chosen = Resolved(named.path, named.name, "given")
     if not quiet:

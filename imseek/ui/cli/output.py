@@ -45,6 +45,8 @@ def say_collection(chosen: Meant) -> None:
 
 
 def _untrusted(path: Path) -> str:
+    from imseek.data.trust import trust_command
+
     owner = ""
     with suppress(OSError, KeyError):
         if (uid := path.stat().st_uid) != os.geteuid():
@@ -53,8 +55,8 @@ def _untrusted(path: Path) -> str:
             owner = f" belongs to the user {pwd.getpwuid(uid).pw_name!r}, and"
     where = printable(str(path))
     return (
-        f"imseek: {where}{owner} was not made here: it is searched and not written to "
-        f"(`imseek collection trust {where}` if you know who made it)"
+        f"note: {where}{owner} was not made here: it is searched and not written to "
+        f"(`{printable(trust_command(path))}` if you know who made it)"
     )
 
 

@@ -214,7 +214,7 @@ async def job(request: Request, name: str, job_id: int) -> bodies.JobBody:
     "/collections/{name}/jobs",
     status_code=202,
     summary="Bring it in line with its sources",
-    responses=answers(401, 404, 409),
+    responses=answers(401, 403, 404, 409),
 )
 async def start(request: Request, name: str, wanted: bodies.NewJob) -> bodies.JobBody:
     path = service_of(request).get(name).collection.path
