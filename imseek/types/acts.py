@@ -97,7 +97,10 @@ class UndoneFile:
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """What undoing did, or (``dry_run``) would do. ``interrupted``: the same call goes on."""
+    """What undoing did, or (``dry_run``) would do. ``interrupted``: the same call goes on.
+
+    ``damaged_lines`` of the journal could not be read: files that they are about stay where they are.
+    """
 
     dry_run: bool
     undo_id: str
@@ -105,6 +108,7 @@ class UndoReport:
     files: tuple[UndoneFile, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    damaged_lines: int = 0
 
     @property
     def counts(self) -> Mapping[str, int]:

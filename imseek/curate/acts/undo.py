@@ -177,7 +177,13 @@ class _Run:
 
     def report(self, generation: int, files: Sequence[UndoneFile], *, dry: bool = True) -> UndoReport:
         return UndoReport(
-            dry, self._journal.undo_id, generation, tuple(files), tuple(self._notes), self._stop.is_set()
+            dry,
+            self._journal.undo_id,
+            generation,
+            tuple(files),
+            tuple(self._notes),
+            self._stop.is_set(),
+            len(self._journal.damaged),
         )
 
     def dry(self) -> list[UndoneFile]:

@@ -60,7 +60,10 @@ def apply(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone."""
+    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone.
+
+    So it does where lines of its journal cannot be read, since files may be left that those are about.
+    """
     from imseek import duplicates
 
     read = duplicates.load_plan(plan)
@@ -128,7 +131,7 @@ def undo(
     else:
         print("\n".join(_undone(report, limit)))
         _say_end(report, "what was brought back stays")
-    return _exit_code(report, signals)
+    return _exit_code(report, signals, left=report.damaged_lines > 0)
 
 
 def _facts(journal: ForeignJournal) -> list[str]:
@@ -159,10 +162,12 @@ def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
         say(f"interrupted: {stays}; the same command goes on from here")
 
 
-def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals) -> int:
+def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: bool = False) -> int:
+    """``left``: files may have been left alone that the report does not have."""
     if report.interrupted:
         return signals.exit_code
-    return int(not report.dry_run and any(file.outcome == "left" for file in report.files))
+    left = left or any(file.outcome == "left" for file in report.files)
+    return int(left and not report.dry_run)
 
 
 def _collection_of(uuid: str, given: str | None) -> Resolved:

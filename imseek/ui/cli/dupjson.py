@@ -128,6 +128,7 @@ def undone(report: UndoReport, chosen: Resolved) -> dict[str, Any]:
     return {
         **_outcome(report, chosen),
         "notes": list(report.notes),
+        "damaged_lines": report.damaged_lines,
         "files": [_acted(file) for file in report.files],
     }
 
