@@ -15,6 +15,7 @@ from imseek.data import layout
 from imseek.data.collection_files import (
     check_top,
     find_files,
+    is_file,
     permissions,
     refuse_strange,
     remove_files,
@@ -23,6 +24,7 @@ from imseek.data.collection_files import (
 from imseek.data.lock import boot_id, host, may_be_alive
 from imseek.data.system_errors import explained
 from imseek.data.trust import check_trusted
+from imseek.errors import StorageError
 
 #: How many logs of processes that have ended are kept.
 KEPT = 50
@@ -32,6 +34,14 @@ _NAME = re.compile(r"(\d+)-(\d+)\.log")
 def path_of(root: Path, pid: int, started: int | None) -> Path:
     """Where the process with this number, and start in clock ticks since boot, writes."""
     return root / layout.JOBS / f"{pid}-{started or 0}.log"
+
+
+def find(root: Path, pid: int, started: int | None) -> Path | None:
+    """The log of that process; None where it has none, or something that is no file has its name."""
+    path = path_of(root, pid, started)
+    with contextlib.suppress(OSError, StorageError):
+        return path if is_file(root, f"{layout.JOBS}/{path.name}") else None
+    return None
 
 
 def new(root: Path) -> tuple[int, Path]:
