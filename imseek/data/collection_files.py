@@ -123,14 +123,15 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
     """The array in a ``.npy`` file of a collection, mapped read-only into memory or read.
 
     Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full, or is
-    not of the type that a file of this name has, or has not as many ``rows``.
+    not of the type that a file of this name has, or a single number, or has not as many ``rows``.
     """
     with open_file(root, name) as file:
         try:
             array = read_array(file, mapped=mapped)
             listed = layout.parse(name)
             wanted = None if listed is None else _TYPES.get(listed.kind)
-            if wanted not in (None, (array.dtype, array.ndim)) or rows not in (None, array.shape[0]):
+            is_wanted = array.ndim > 0 and wanted in (None, (array.dtype, array.ndim))
+            if not is_wanted or rows not in (None, len(array)):
                 raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
             raise damaged_file(root, name, error) from error
@@ -343,9 +344,13 @@ def create_file(root: Path, name: str) -> FileIO:
     _make_folders(root, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with _entry(root, name) as entry:
-        fd = os.open(entry.name, flags, 0o600, dir_fd=entry.folder)
-        os.fchmod(fd, permissions(root))
-        return FileIO(fd, "wb")
+        file = FileIO(os.open(entry.name, flags, 0o600, dir_fd=entry.folder), "wb")
+        try:
+            os.fchmod(file.fileno(), permissions(root))
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 def separate_file(root: Path, name: str) -> None:

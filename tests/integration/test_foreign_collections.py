@@ -148,6 +148,20 @@ def test_nothing_in_the_schema_runs(
     assert thesis.read_text() == SECRET
 
 
+def test_a_statement_of_the_schema_that_is_no_text(root: Path) -> None:
+    """SQLite reads bytes there as text; Python does not."""
+    with forged(root) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) "
+            "VALUES ('table', 'theirs', 'theirs', 3, CAST('CREATE TABLE theirs (x)' AS BLOB))"
+        )
+    for use in (upkeep.verify, lambda root: imseek.open(root).get(0)):
+        run(use, root)
+    with pytest.raises(CorruptCollectionError, match="has the table 'theirs'"):
+        tags.add(root, "mine", [0])
+
+
 def test_a_view_without_an_end_is_not_asked(root: Path) -> None:
     with forged(root) as connection:
         connection.execute("ALTER TABLE meta RENAME TO meta_2")

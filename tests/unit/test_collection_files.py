@@ -249,6 +249,8 @@ def test_arrays_of_ours_come_back(root: Path, array: Any, mapped: bool) -> None:
         ("metadata/000000.ids.npy", np.zeros((3, 1), np.int64)),
         ("spaces/0/img_emb/000000.npy", np.zeros(3, np.float16)),
         ("spaces/0/img_emb/000000.npy", np.zeros((3, 4), np.float32)),
+        ("spaces/0/parts/000000.npy", np.float16(1)),
+        ("spaces/0/index/7/lists.npy", np.uint64(1)),
     ],
 )
 def test_an_array_is_of_the_type_that_its_name_says(root: Path, name: str, array: Any) -> None:
