@@ -22,6 +22,18 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EFBIG
 
 
+def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a copy that an editor has kept; there is no such user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("~kept.jpg").write_bytes(b"kept")
+    for name in ("~kept.jpg", "~/~kept.jpg", Path("~kept.jpg")):
+        assert read_input(name) == b"kept"
+        open_input(name).close()
+    with pytest.raises(FileNotFoundError):
+        open_input("~nobody/a.jpg")
+
+
 def test_a_pipe_that_somebody_writes_to_is_read_to_its_end(tmp_path: Path) -> None:
     """As of ``<(command)``."""
     reading, writing = os.pipe()
