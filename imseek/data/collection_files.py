@@ -40,6 +40,8 @@ MAX_LARGE_JSON: Final = 1 << 30
 
 #: What :func:`kind_of` says of a folder.
 A_FOLDER: Final = "a folder"
+#: What :func:`find_files` says of a folder below which it does not look.
+TOO_DEEP: Final = "a folder too many levels down"
 #: What :func:`check_top` says of a file with two names, as ``cp -al`` makes them.
 HARD_LINK: Final = "a hard link to a file that has another name"
 #: What the system says where a link, or a file, lies in the place of a folder.
@@ -255,7 +257,7 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
     """Add the folder at ``path``, whose parent is open as ``above``, and all that is in it."""
     entry = FolderEntry(above, os.fsencode(path.rpartition("/")[2]))
     if path.count("/") > _MAX_DEPTH:
-        found.strange[path] = "a folder too deep"
+        found.strange[path] = TOO_DEEP
         return
     try:
         fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=above)

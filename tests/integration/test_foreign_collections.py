@@ -256,6 +256,25 @@ def test_no_link_in_place_of_a_file_is_followed(root: Path, thesis: Path, name: 
     assert upkeep.verify(root).ok
 
 
+def test_folders_too_many_levels_down_are_for_people_to_remove(root: Path) -> None:
+    (root / "models" / "/".join("abcdefghij")).mkdir(parents=True)
+    (problem,) = upkeep.verify(root).problems
+    assert (problem.kind, problem.repairable) == ("strange", False)
+    with pytest.raises(CorruptCollectionError, match="a folder too many levels down"):
+        upkeep.repair(root)
+
+
+def test_a_catalog_of_two_names_is_copied_though_staging_is_a_link(root: Path, tmp_path: Path) -> None:
+    os.link(root / layout.CATALOG, tmp_path / "other name")
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(root / layout.STAGING, ignore_errors=True)
+    (root / layout.STAGING).symlink_to(tmp_path / "outside")
+    report = upkeep.repair(root)
+    assert report.after.ok
+    assert (root / layout.CATALOG).stat().st_nlink == 1
+    assert os.listdir(tmp_path / "outside") == []
+
+
 def test_vectors_that_lead_to_a_device_are_not_read(root: Path) -> None:
     (name,) = (root / "spaces/0/img_emb").iterdir()
     name.unlink()

@@ -151,7 +151,7 @@ def test_thousands_of_folders_in_each_other_are_not_walked(root: Path) -> None:
         deep = deep / "a"
     deep.mkdir(parents=True)
     found = files.find_files(root, "models")
-    assert list(found.strange.values()) == ["a folder too deep"]
+    assert list(found.strange.values()) == ["a folder too many levels down"]
 
 
 def test_a_file_larger_than_any_of_ours_is_not_read(root: Path) -> None:
