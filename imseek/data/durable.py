@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -200,12 +199,13 @@ def fresh_folder(path: Path) -> None:
     """
     remove_tree(path)
     with explained(path):
-        try:
+        with suppress(FileExistsError):  # A file in it could not be removed.
             path.mkdir(0o700)
-        except FileExistsError:  # A file in it could not be removed.
-            if not stat.S_ISDIR(os.lstat(path).st_mode):
-                raise
-        os.chmod(path, os.stat(path.parent).st_mode & 0o777)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, os.stat(path.parent).st_mode & 0o777)
+        finally:
+            os.close(fd)
 
 
 def remove_tree(path: Path) -> None:
