@@ -32,6 +32,7 @@ from imseek.errors import (
     QueryError,
     StorageError,
     UnknownEncoderError,
+    UntrustedCollectionError,
     UsageError,
 )
 from imseek.ui.http.service import NotServedError
@@ -62,6 +63,11 @@ _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
     ),
     (CorruptCollectionError, 503, "the collection is damaged; the log of the server says how"),
     (FormatVersionError, 503, "a newer imseek made this collection"),
+    (
+        UntrustedCollectionError,
+        403,
+        "the collection was not made here and is not trusted; the log of the server says what it asked for",
+    ),
     (StorageError, 503, "the collection cannot be read here; the log of the server says why"),
     (MissingExtraError, 501, "this server lacks an optional part that the request needs"),
 )
