@@ -62,7 +62,7 @@ def is_trusted(root: Path) -> bool:
 
 def trust(root: Path) -> TrustRecord:
     """Remember that the collection at ``root`` is trusted. Raises StorageError, and as ``read_identity``."""
-    record = TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+    record = _record_of(root)
     if record.path not in _temporary:
         _write(record)
     return record
@@ -79,8 +79,12 @@ def trusted_meanwhile(root: Path) -> Iterator[None]:
         _temporary.discard(real)
 
 
-def _write(record: TrustRecord) -> None:
-    write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
+def _record_of(root: Path) -> TrustRecord:
+    return TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+
+
+def _write(record: TrustRecord, folder: str | Path = _RECORDS) -> None:
+    write_private(_record_file(record.path, folder), json.dumps(asdict(record)).encode())
 
 
 def move_record(root: Path, new: Path) -> None:
@@ -118,16 +122,25 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
 
 
 def _begin() -> None:
-    """Where there are no records yet, trust the named collections: earlier versions made them and kept none."""
+    """Where there are no records yet, trust the named collections: earlier versions made them and kept none.
+
+    The folder of records takes its name once they are all in it: another process may look for one meanwhile, and this
+    one may be killed.
+    """
+    from tempfile import TemporaryDirectory  # Here, since it is needed once.
+
     with suppress(OSError, StorageError):
         mine = home(os.environ)
         if (mine / _RECORDS).exists() or not mine.is_dir():
             return
-        (make_home(os.environ) / _RECORDS).mkdir(0o700)
-        for folder in sorted((mine / "collections").iterdir()):
-            with suppress(ImseekError):
-                if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
-                    trust(folder)
+        with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=make_home(os.environ)) as staging:
+            folder = Path(staging) / _RECORDS
+            folder.mkdir(0o700)
+            for named in (mine / "collections").glob("*"):
+                with suppress(ImseekError):
+                    if named.stat(follow_symlinks=False).st_uid == os.geteuid():
+                        _write(_record_of(named), folder.relative_to(mine))
+            folder.rename(mine / _RECORDS)
 
 
 def _is_below_trusted(real: str) -> bool:
@@ -135,8 +148,8 @@ def _is_below_trusted(real: str) -> bool:
     return any(Path(real).is_relative_to(os.path.realpath(folder)) for folder in folders if folder)
 
 
-def _record_file(real: str) -> str:
-    return f"{_RECORDS}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+def _record_file(real: str, folder: str | Path = _RECORDS) -> str:
+    return f"{folder}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
 
 
 def _read(name: str) -> TrustRecord | None:

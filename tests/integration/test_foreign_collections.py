@@ -24,7 +24,7 @@ from PIL import Image
 
 import imseek
 from imseek import tags, upkeep
-from imseek.data import durable, layout
+from imseek.data import durable, layout, trust
 from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
@@ -428,6 +428,29 @@ def test_what_a_user_has_is_trusted_when_records_begin(
     (home / "collections" / "new").rename(home / "collections" / "put here later")
     with pytest.raises(UntrustedCollectionError):
         upkeep.merge(home / "collections" / "put here later")
+
+
+def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may ask while the first one writes them, and that may be killed."""
+    home, write, written = tmp_path / "home", trust._write, list[str]()
+    named = [home / "collections" / name for name in ("one", "two")]
+    for path in named:
+        shutil.copytree(root, path)
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(home))
+
+    def killed(record: trust.TrustRecord, *folder: Any) -> None:
+        written.append(record.path)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(record, *folder)
+
+    monkeypatch.setattr(trust, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        upkeep.is_trusted(named[0])
+    monkeypatch.setattr(trust, "_write", write)
+    assert [upkeep.is_trusted(path) for path in named] == [True, True]
+    assert [path.name for path in home.iterdir() if "trusted" in path.name] == ["trusted"]
 
 
 def test_the_index_of_a_foreign_collection_is_not_loaded(
