@@ -87,10 +87,11 @@ def _read(root: Path, path: str) -> Model:
     try:
         found = JsonObject(durable.unseal(read_file(root, path, MAX_LARGE_JSON)))
         arrays = found.object("arrays")
+        found.object("facts")  # Raises ValueError where it is none.
         return Model(
             found.text("name", pattern=layout.MODEL_NAME),
             found.text("kind"),
-            found.get("facts") if found.object("facts") else {},
+            found.get("facts"),
             {name: _decoded(arrays.object(name)) for name in arrays},
             found.time("created"),
         )
