@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,7 +196,8 @@ def _unlinked(path: Path) -> bool:
 def fresh_folder(path: Path) -> None:
     """An empty folder for unfinished work, with the permissions of the one that it lies in.
 
-    It need not survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
+    Where that hands its group on to new files (set-group-ID), so does this one, since its files move there. It need not
+    survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
     """
     remove_tree(path)
     with explained(path):
@@ -203,7 +205,7 @@ def fresh_folder(path: Path) -> None:
             path.mkdir(0o700)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.fchmod(fd, os.stat(path.parent).st_mode & 0o777)
+            os.fchmod(fd, os.stat(path.parent).st_mode & (stat.S_ISGID | 0o777))
         finally:
             os.close(fd)
 

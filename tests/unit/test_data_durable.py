@@ -184,3 +184,12 @@ def test_a_link_that_takes_the_place_of_a_new_folder_is_not_followed(
     with pytest.raises(StorageError):
         durable.fresh_folder(tmp_path / "staging")
     assert outside.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2770, 0o2775])
+def test_a_new_folder_is_for_those_whom_its_parent_is_for(tmp_path: Path, mode: int) -> None:
+    """Files that are made in it, and moved to the parent, are to have the group that those made there have."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    durable.fresh_folder(tmp_path / "shared" / "staging")
+    assert (tmp_path / "shared" / "staging").stat().st_mode & 0o7777 == mode
