@@ -136,10 +136,11 @@ def _begin() -> None:
         with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=make_home(os.environ)) as staging:
             folder = Path(staging) / _RECORDS
             folder.mkdir(0o700)
-            for named in (mine / "collections").glob("*"):
+            collections = mine / "collections"
+            for path in collections.iterdir() if collections.is_dir() else ():
                 with suppress(ImseekError):
-                    if named.stat(follow_symlinks=False).st_uid == os.geteuid():
-                        _write(_record_of(named), folder.relative_to(mine))
+                    if path.stat(follow_symlinks=False).st_uid == os.geteuid():
+                        _write(_record_of(path), folder.relative_to(mine))
             folder.rename(mine / _RECORDS)
 
 
