@@ -397,8 +397,9 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     (docs/postgres.md), or with ``sqlite`` back into its folder.
 
     Where it is in a database already, a URL tells the collection where that is now, and nothing is copied. Raises
-    UsageError for a URL that cannot be kept, CollectionNotFoundError, LockedError, ReadOnlyError,
-    CorruptCollectionError where the catalog is damaged or none is there, StorageError, and MissingExtraError.
+    UsageError for a URL that cannot be kept, CollectionNotFoundError, UntrustedCollectionError, LockedError,
+    ReadOnlyError, CorruptCollectionError where the catalog is damaged or none is there, StorageError, and
+    MissingExtraError.
     """
     from imseek.data.postgres import moving
 
