@@ -475,7 +475,7 @@ def _named(root: Path, name: str) -> Iterator[None]:
         if error.errno is None:
             raise
         if error.errno in _LINKS and os.path.isdir(root):
-            raise _corrupt(root, f"a link leads to {root / name}, or it is no file") from error
+            raise _corrupt(root, f"{root / name} is a link, or lies behind a link or a file") from error
         raise OSError(error.errno, error.strerror, str(root / name)) from error
 
 
