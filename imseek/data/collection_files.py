@@ -405,10 +405,24 @@ def _make_folders(root: Path, name: str) -> set[str]:
     """Make the folders above a name; returns those with new names in them."""
     parts, changed = name.split("/"), set()
     for depth in range(1, len(parts)):
-        with _entry(root, "/".join(parts[:depth])) as entry, suppress(FileExistsError):
-            os.mkdir(entry.name, permissions(root, folder=True), dir_fd=entry.folder)
+        with suppress(FileExistsError):
+            make_folder(root, "/".join(parts[:depth]))
             changed.add("/".join(parts[: depth - 1]))
     return changed
+
+
+def make_folder(root: Path, name: str) -> None:
+    """Make a folder of a collection, with the permissions of the collection's own, whatever the umask is.
+
+    Raises as :func:`create_file`.
+    """
+    with _entry(root, name) as entry:
+        os.mkdir(entry.name, 0o700, dir_fd=entry.folder)
+        fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=entry.folder)
+        try:
+            os.fchmod(fd, permissions(root, folder=True))
+        finally:
+            os.close(fd)
 
 
 def sync_folders(root: Path, folders: Iterable[str]) -> None:
@@ -440,9 +454,12 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
 
 
 def permissions(root: Path, *, folder: bool = False) -> int:
-    """The mode of new files in a collection: who may read its folder may read them, and nobody else."""
+    """The mode of new files in a collection: who may read its folder may read them, and nobody else.
+
+    Of new folders, which hand its group on to files where it does (set-group-ID).
+    """
     mode = os.stat(root).st_mode
-    return mode & 0o777 if folder else mode & 0o666
+    return mode & (stat.S_ISGID | 0o777) if folder else mode & 0o666
 
 
 @contextmanager

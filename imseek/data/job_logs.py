@@ -16,7 +16,7 @@ from imseek.data.collection_files import (
     check_top,
     find_files,
     is_file,
-    permissions,
+    make_folder,
     refuse_strange,
     remove_files,
     stat_file,
@@ -53,7 +53,8 @@ def new(root: Path) -> tuple[int, Path]:
     check_trusted(root, "writing to it")
     refuse_strange(root, check_top(root))
     with explained(folder):
-        folder.mkdir(permissions(root, folder=True), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            make_folder(root, layout.JOBS)
         remove_files(root, _by_age(root, ended(root))[KEPT:])
         fd, name = tempfile.mkstemp(prefix="starting-", suffix=".log", dir=folder)
     return fd, Path(name)

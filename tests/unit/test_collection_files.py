@@ -278,7 +278,7 @@ def test_packed_arrays_are_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755])
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o2775])
 def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int, mode: int) -> None:
     root.chmod(mode)
     before = os.umask(umask)
@@ -287,7 +287,8 @@ def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int,
     finally:
         os.umask(before)
     assert (root / "cache/tiles/a.npz").stat().st_mode & 0o777 == mode & 0o666
-    assert (root / "cache").stat().st_mode & 0o077 & ~mode == 0
+    assert (root / "cache").stat().st_mode & 0o7777 == mode
+    assert (root / "cache/tiles").stat().st_mode & 0o7777 == mode
 
 
 #: Where a module of imseek.data may do what is otherwise for `collection_files` alone, and why.
