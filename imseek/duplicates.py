@@ -24,10 +24,11 @@ from imseek.curate.grouping.keepers import RULES, AnyPath, Folders
 from imseek.curate.near.promising import LOOKS
 from imseek.data import judgements as stored
 from imseek.data.contents import HashLookup
-from imseek.data.durable import digest_of
+from imseek.data.durable import digest_of_file
 from imseek.data.vectors import IdSet
 from imseek.errors import StaleGenerationError, UsageError
 from imseek.explore.reading import reading
+from imseek.input_file import open_input
 from imseek.search.editions import Editions
 from imseek.search.encoders import load_encoder
 from imseek.search.where import Filters
@@ -307,9 +308,10 @@ def _contents_of(root: Path, images: Sequence[int | AnyPath]) -> list[str]:
     for image in images:
         if isinstance(image, int):
             continue
-        path = Path(os.fsdecode(image)).expanduser()
+        path = os.fsdecode(image)
         try:
-            found.add(digest_of(path).sha256)
+            with open_input(path) as file:
+                found.add(digest_of_file(file).sha256)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     if len(found) < 2:

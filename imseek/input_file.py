@@ -12,7 +12,6 @@ import os
 import select
 import stat
 from io import BufferedReader
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
@@ -39,9 +38,8 @@ def read_input(path: str | os.PathLike[str], *, most: int = MAX_TEXT) -> bytes:
         if info.st_size > most:
             raise _too_large(most)
         data = bytearray()
-        while block := file.read1(
-            _BLOCK
-        ):  # A pipe gives what it has: to wait for a whole block may take for ever.
+        # A pipe gives what it has: to wait for a whole block may take for ever.
+        while block := file.read1(_BLOCK):
             data += block
             if len(data) > most:
                 raise _too_large(most)
@@ -53,7 +51,7 @@ def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
 
     A pipe that nobody opens to write within a second is empty.
     """
-    file = os.fdopen(os.open(Path(path).expanduser(), _FLAGS), "rb")
+    file = _open(path)
     try:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode):
@@ -70,11 +68,16 @@ def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
 
 def open_input(path: str | os.PathLike[str]) -> BufferedReader:
     """A regular file, to read and to seek in. Raises OSError: EINVAL for a pipe or a device, EISDIR for a folder."""
-    file = os.fdopen(os.open(Path(path).expanduser(), _FLAGS), "rb")
+    file = _open(path)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is no regular file")
     return file
+
+
+def _open(path: str | os.PathLike[str]) -> BufferedReader:
+    # Not `Path.expanduser`: that raises RuntimeError for a file whose name begins with a tilde.
+    return os.fdopen(os.open(os.path.expanduser(path), _FLAGS), "rb")  # noqa: PTH111
 
 
 def map_array(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

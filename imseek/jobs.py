@@ -23,6 +23,7 @@ from imseek import errors
 from imseek.data import job_logs, runs
 from imseek.data.current import read_identity
 from imseek.data.lock import host, process_started
+from imseek.data.trust import check_trusted
 from imseek.errors import ImseekError, JobError, JobNotFoundError, LockedError, UsageError
 from imseek.library import COLLECTION_VARIABLE, PROGRESS_VARIABLE
 
@@ -137,10 +138,12 @@ def cancel(collection_path: str | os.PathLike[str], run_id: int) -> Job:
 
     Returns at once; :func:`wait` waits. The signal is sent only to the process that is recorded: of this host and
     boot, with this number and this start. Raises JobNotFoundError, UsageError where it is not running or runs in this
-    very process, JobError where its process is out of reach.
+    very process, JobError where its process is out of reach, and UntrustedCollectionError: a catalog that somebody else
+    made may name any process of the user.
     """
     root = _root(collection_path)
     row = _row(root, run_id)
+    check_trusted(root, "stopping a process that it names")
     what = f"job {run_id} ({row.kind})"
     if (state := _state(row)) != RUNNING:
         raise UsageError(f"{what} is not running: {state}", hint="`imseek jobs` shows what is")
@@ -280,7 +283,6 @@ def _state(row: runs.RunRow) -> str:
 
 
 def _job(root: Path, row: runs.RunRow) -> Job:
-    log = job_logs.path_of(root, row.pid, row.pid_started)
     return Job(
         run_id=row.run_id,
         kind=row.kind,
@@ -291,7 +293,7 @@ def _job(root: Path, row: runs.RunRow) -> Job:
         ended=row.ended,
         exit_code=row.exit_code,
         progress=row.progress,
-        log=log if log.exists() else None,
+        log=job_logs.find(root, row.pid, row.pid_started),
     )
 
 

@@ -29,6 +29,7 @@ from imseek.errors import (
     ServerError,
     UsageError,
 )
+from imseek.input_file import read_input
 from imseek.search.query import By, Query, Question, as_query
 from imseek.search.query_json import to_json
 from imseek.search.received import hit_of, image_of
@@ -386,7 +387,9 @@ def _error(status: int, data: bytes, url: str) -> ImseekError:
 
 
 def _bytes(path: Path) -> bytes:
+    from imseek.media.decode import DEFAULT_LIMITS
+
     try:
-        return path.expanduser().read_bytes()
+        return read_input(path, most=DEFAULT_LIMITS.max_bytes)
     except OSError as error:
         raise QueryError(f"cannot read {path}: {error.strerror or error}") from error

@@ -6,12 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imseek.data.system_errors import explained
-from imseek.errors import UsageError
+from imseek.errors import ImseekError, UsageError
 from imseek.types import (
     BuildReport,
     CaptionReport,
@@ -62,21 +63,25 @@ def trust(path: str | os.PathLike[str], *, force: bool = False) -> VerifyReport:
     """Say that you trust a collection that somebody else made: from now on it may be written to, its approximate index
     is used, and its encoder may come from where it says. Every file of it is checked first.
 
-    Where there is a problem, nothing is remembered unless with ``force``; the report says which. Raises as
-    :func:`verify`, and StorageError where it cannot be remembered.
+    Where there is a problem, nothing is remembered unless with ``force``, neither the collection nor the server of its
+    catalog; the report says which. Raises as :func:`verify`, and StorageError where it cannot be remembered.
     """
     from imseek.data import layout
     from imseek.data import trust as trusting
 
     root = Path(path).expanduser().absolute()
-    if layout.is_elsewhere(root):
-        from imseek.data.postgres.address import read_address
-        from imseek.data.postgres.allowed_servers import allow_server
+    with ExitStack() as undo:
+        if layout.is_elsewhere(root):
+            from imseek.data.postgres.address import read_address
+            from imseek.data.postgres.allowed_servers import allow_server, withdraw_server
 
-        allow_server(read_address(root))
-    report = verify(root)
-    if report.ok or force:
-        trusting.trust(root, damaged=force)
+            address = read_address(root)
+            if allow_server(address):
+                undo.callback(withdraw_server, address)
+        report = verify(root)
+        if report.ok or force:
+            trusting.trust(root, damaged=force)
+            undo.pop_all()
     return report
 
 
@@ -88,10 +93,21 @@ def trusted_collections() -> tuple[TrustRecord, ...]:
 
 
 def distrust(path: str | os.PathLike[str]) -> None:
-    """Forget that a collection is trusted. Raises StorageError."""
+    """Forget that a collection is trusted, and that the server of its catalog is allowed. Raises StorageError."""
+    from imseek.data import layout
     from imseek.data import trust as trusting
 
-    trusting.distrust(Path(path).expanduser().absolute())
+    root = Path(path).expanduser().absolute()
+    trusting.distrust(root)
+    if layout.is_elsewhere(root):
+        from imseek.data.postgres.address import read_address
+        from imseek.data.postgres.allowed_servers import withdraw_server
+
+        address = None
+        with suppress(ImseekError):  # It is damaged, or may be gone.
+            address = read_address(root)
+        if address is not None:
+            withdraw_server(address)
 
 
 def repair(path: str | os.PathLike[str]) -> RepairReport:
@@ -381,8 +397,9 @@ def move_catalog(path: str | os.PathLike[str], to: str) -> CatalogReport:
     (docs/postgres.md), or with ``sqlite`` back into its folder.
 
     Where it is in a database already, a URL tells the collection where that is now, and nothing is copied. Raises
-    UsageError for a URL that cannot be kept, CollectionNotFoundError, LockedError, ReadOnlyError,
-    CorruptCollectionError where the catalog is damaged or none is there, StorageError, and MissingExtraError.
+    UsageError for a URL that cannot be kept, CollectionNotFoundError, UntrustedCollectionError, LockedError,
+    ReadOnlyError, CorruptCollectionError where the catalog is damaged or none is there, StorageError, and
+    MissingExtraError.
     """
     from imseek.data.postgres import moving
 

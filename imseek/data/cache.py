@@ -18,13 +18,16 @@ import numpy.typing as npt
 
 from imseek.data import collection_files, layout
 from imseek.data.trust import is_trusted
-from imseek.errors import StorageError
+from imseek.errors import ImseekError, StorageError
 
 Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 
 class CacheFolder:
-    """A folder in the cache of the collection at ``root``; ``name`` is its path below ``cache/``."""
+    """A folder in the cache of the collection at ``root``; ``name`` is its path below ``cache/``.
+
+    In a collection that is not trusted it is read, and nothing in it is changed.
+    """
 
     def __init__(self, root: Path, name: str) -> None:
         self._root = root
@@ -45,12 +48,12 @@ class CacheFolder:
     def write(self, file: str, arrays: Mapping[str, Any]) -> bool:
         """Write arrays by name into a file, all or none.
 
-        False where that cannot be, on a full disk for instance, and in a collection that is not trusted.
+        False where that cannot be, on a full disk for instance.
         """
         written = f"{self._name}/{file.removesuffix('.npz')}.{os.getpid()}.part"
+        if not self._may_write():
+            return False
         try:
-            if not is_trusted(self._root):
-                return False
             collection_files.remove_files(self._root, [written])
             with collection_files.create_file(self._root, written) as made:
                 np.savez(made, **arrays)
@@ -63,11 +66,14 @@ class CacheFolder:
 
     def remove(self, file: str) -> None:
         """Remove a file, as far as that can be."""
-        with suppress(OSError, StorageError):
-            collection_files.remove_files(self._root, [f"{self._name}/{file}"])
+        if self._may_write():
+            with suppress(OSError, StorageError):
+                collection_files.remove_files(self._root, [f"{self._name}/{file}"])
 
     def forget_others(self, most: int) -> None:
         """Mark this folder as used now, and remove those beside it that were not among the ``most`` used last."""
+        if not self._may_write():
+            return
         with suppress(OSError, StorageError):
             collection_files.touch(self._root, self._name)
         above = self._name.rpartition("/")[0]
@@ -76,6 +82,12 @@ class CacheFolder:
         for path in sorted(ages, key=ages.__getitem__)[: max(0, len(ages) - most + 1)]:
             with suppress(OSError, StorageError):
                 collection_files.remove_folder(self._root, path)
+
+    def _may_write(self) -> bool:
+        """Whether the collection is there, and trusted."""
+        with suppress(ImseekError):
+            return is_trusted(self._root)
+        return False
 
     def _age(self, path: str) -> float:
         with suppress(OSError, StorageError):

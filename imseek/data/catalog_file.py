@@ -36,10 +36,15 @@ _STRIDE = 1_000_000
 
 
 class _Meter:
-    """Ends a statement that takes more steps than one on a catalog of this size can need."""
+    """Ends a statement that takes more steps than one on a catalog of its size can need.
 
-    def __init__(self, size: int) -> None:
-        self._budget = (_STEPS + _STEPS_PER_BYTE * size) // _STRIDE
+    The size is that of the catalog at ``path`` with its log: a writer starts with an empty one, and may add millions
+    of rows before it looks at all of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._budget = self._allowed()
         self._used = 0
 
     def restart(self) -> None:
@@ -48,7 +53,16 @@ class _Meter:
     def is_over(self) -> bool:
         """SQLite calls it once in ``_STRIDE`` steps, and ends the statement where it is true."""
         self._used += 1
+        if self._used > self._budget:  # It may have grown since.
+            self._budget = self._allowed()
         return self._used > self._budget
+
+    def _allowed(self) -> int:
+        size = 0
+        for name in (self._path, f"{self._path}-wal"):
+            with suppress(OSError):
+                size += os.stat(name, follow_symlinks=False).st_size
+        return (_STEPS + _STEPS_PER_BYTE * size) // _STRIDE
 
 
 class CatalogCursor(sqlite3.Cursor):
@@ -70,9 +84,9 @@ class CatalogConnection(sqlite3.Connection):
 
     meter: _Meter
 
-    def guard(self, size: int) -> None:
-        """Bound what statements and values on a catalog of ``size`` bytes may cost."""
-        self.meter = _Meter(size)
+    def guard(self, path: Path) -> None:
+        """Bound what statements and values on the catalog at ``path`` may cost."""
+        self.meter = _Meter(path)
         self.set_progress_handler(self.meter.is_over, _STRIDE)
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
         # Through the base class, since the meter counts for queries only.
@@ -262,7 +276,7 @@ def _connect(
         database, timeout=timeout, uri=uri, check_same_thread=False, factory=CatalogConnection
     )
     try:
-        connection.guard(path.stat().st_size)
+        connection.guard(path)
     except BaseException:
         connection.close()
         raise

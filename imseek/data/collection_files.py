@@ -40,6 +40,8 @@ MAX_LARGE_JSON: Final = 1 << 30
 
 #: What :func:`kind_of` says of a folder.
 A_FOLDER: Final = "a folder"
+#: What :func:`find_files` says of a folder below which it does not look.
+TOO_DEEP: Final = "a folder too many levels down"
 #: What :func:`check_top` says of a file with two names, as ``cp -al`` makes them.
 HARD_LINK: Final = "a hard link to a file that has another name"
 #: What the system says where a link, or a file, lies in the place of a folder.
@@ -123,14 +125,15 @@ def load_array(root: Path, name: str, *, mapped: bool = True, rows: int | None =
     """The array in a ``.npy`` file of a collection, mapped read-only into memory or read.
 
     Raises as :func:`open_file`, and DamagedFileError where it is no array of numbers that the file holds in full, or is
-    not of the type that a file of this name has, or has not as many ``rows``.
+    not of the type that a file of this name has, or a single number, or has not as many ``rows``.
     """
     with open_file(root, name) as file:
         try:
             array = read_array(file, mapped=mapped)
             listed = layout.parse(name)
             wanted = None if listed is None else _TYPES.get(listed.kind)
-            if wanted not in (None, (array.dtype, array.ndim)) or rows not in (None, *array.shape[:1]):
+            is_wanted = array.ndim > 0 and wanted in (None, (array.dtype, array.ndim))
+            if not is_wanted or rows not in (None, len(array)):
                 raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
         except ValueError as error:
             raise damaged_file(root, name, error) from error
@@ -254,7 +257,7 @@ def _walk(above: int, path: str, found: FoundFiles) -> None:
     """Add the folder at ``path``, whose parent is open as ``above``, and all that is in it."""
     entry = FolderEntry(above, os.fsencode(path.rpartition("/")[2]))
     if path.count("/") > _MAX_DEPTH:
-        found.strange[path] = "a folder too deep"
+        found.strange[path] = TOO_DEEP
         return
     try:
         fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=above)
@@ -343,9 +346,13 @@ def create_file(root: Path, name: str) -> FileIO:
     _make_folders(root, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with _entry(root, name) as entry:
-        fd = os.open(entry.name, flags, 0o600, dir_fd=entry.folder)
-        os.fchmod(fd, permissions(root))
-        return FileIO(fd, "wb")
+        file = FileIO(os.open(entry.name, flags, 0o600, dir_fd=entry.folder), "wb")
+        try:
+            os.fchmod(file.fileno(), permissions(root))
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 def separate_file(root: Path, name: str) -> None:
@@ -398,10 +405,24 @@ def _make_folders(root: Path, name: str) -> set[str]:
     """Make the folders above a name; returns those with new names in them."""
     parts, changed = name.split("/"), set()
     for depth in range(1, len(parts)):
-        with _entry(root, "/".join(parts[:depth])) as entry, suppress(FileExistsError):
-            os.mkdir(entry.name, permissions(root, folder=True), dir_fd=entry.folder)
+        with suppress(FileExistsError):
+            make_folder(root, "/".join(parts[:depth]))
             changed.add("/".join(parts[: depth - 1]))
     return changed
+
+
+def make_folder(root: Path, name: str) -> None:
+    """Make a folder of a collection, with the permissions of the collection's own, whatever the umask is.
+
+    Raises as :func:`create_file`.
+    """
+    with _entry(root, name) as entry:
+        os.mkdir(entry.name, 0o700, dir_fd=entry.folder)
+        fd = os.open(entry.name, FOLDER | os.O_NOFOLLOW, dir_fd=entry.folder)
+        try:
+            os.fchmod(fd, permissions(root, folder=True))
+        finally:
+            os.close(fd)
 
 
 def sync_folders(root: Path, folders: Iterable[str]) -> None:
@@ -433,9 +454,12 @@ def remove_files(root: Path, names: Iterable[str], *, durable: bool = False) -> 
 
 
 def permissions(root: Path, *, folder: bool = False) -> int:
-    """The mode of new files in a collection: who may read its folder may read them, and nobody else."""
+    """The mode of new files in a collection: who may read its folder may read them, and nobody else.
+
+    Of new folders, which hand its group on to files where it does (set-group-ID).
+    """
     mode = os.stat(root).st_mode
-    return mode & 0o777 if folder else mode & 0o666
+    return mode & (stat.S_ISGID | 0o777) if folder else mode & 0o666
 
 
 @contextmanager
@@ -468,7 +492,7 @@ def _named(root: Path, name: str) -> Iterator[None]:
         if error.errno is None:
             raise
         if error.errno in _LINKS and os.path.isdir(root):
-            raise _corrupt(root, f"a link leads to {root / name}, or it is no file") from error
+            raise _corrupt(root, f"{root / name} is a link, or lies behind a link or a file") from error
         raise OSError(error.errno, error.strerror, str(root / name)) from error
 
 

@@ -19,8 +19,8 @@ from imseek.data.current import Identity, sealed, write_identity
 from imseek.data.lock import WriterLock
 from imseek.data.schema import FOREVER
 from imseek.data.system_errors import explained
-from imseek.data.trust import trust
-from imseek.errors import CollectionExistsError, ImseekError
+from imseek.data.trust import FOLDERS_VARIABLE, is_trusted, trust
+from imseek.errors import CollectionExistsError, ImseekError, StorageError
 from imseek.types.adapters import adapter_of
 
 if TYPE_CHECKING:
@@ -71,10 +71,22 @@ def create(
             made = _create_elsewhere(root, spaces, places, catalog)
         else:
             made = _create(root, spaces, places)
-        trust(root)
+        _remember(root)
         return made
     finally:
         lock.release()
+
+
+def _remember(root: Path) -> None:
+    """Trust a collection that has just been made. Raises StorageError where that cannot be remembered, and must be."""
+    try:
+        trust(root)
+    except StorageError as error:
+        if not is_trusted(root):
+            raise StorageError(
+                f"{root} was made, but it cannot be remembered that it is yours: {error}",
+                hint=f"set IMSEEK_HOME to a folder that can be written, or name it in {FOLDERS_VARIABLE}",
+            ) from error
 
 
 def _check_free(root: Path) -> None:

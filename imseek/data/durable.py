@@ -196,16 +196,18 @@ def _unlinked(path: Path) -> bool:
 def fresh_folder(path: Path) -> None:
     """An empty folder for unfinished work, with the permissions of the one that it lies in.
 
-    It need not survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
+    Where that hands its group on to new files (set-group-ID), so does this one, since its files move there. It need not
+    survive anything, so nothing is fsynced. Raises StorageError, also where a link has its name.
     """
     remove_tree(path)
     with explained(path):
-        try:
+        with suppress(FileExistsError):  # A file in it could not be removed.
             path.mkdir(0o700)
-        except FileExistsError:  # A file in it could not be removed.
-            if not stat.S_ISDIR(os.lstat(path).st_mode):
-                raise
-        os.chmod(path, os.stat(path.parent).st_mode & 0o777)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, os.stat(path.parent).st_mode & (stat.S_ISGID | 0o777))
+        finally:
+            os.close(fd)
 
 
 def remove_tree(path: Path) -> None:

@@ -16,9 +16,8 @@ from imseek.errors import CorruptCollectionError
 from imseek.types import IndexInfo, IndexPolicy
 
 
-#: Name in ``meta``.
 def policy_of(root: Path) -> IndexPolicy:
-    """Raises CorruptCollectionError for one that imseek does not write."""
+    """The index that a collection wants. Raises CorruptCollectionError where imseek did not write what it says."""
     with connect_read_only(root) as connection:
         row = connection.execute("SELECT value FROM meta WHERE name = ?", (POLICY,)).fetchone()
     try:

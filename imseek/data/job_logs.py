@@ -15,7 +15,8 @@ from imseek.data import layout
 from imseek.data.collection_files import (
     check_top,
     find_files,
-    permissions,
+    is_file,
+    make_folder,
     refuse_strange,
     remove_files,
     stat_file,
@@ -23,6 +24,7 @@ from imseek.data.collection_files import (
 from imseek.data.lock import boot_id, host, may_be_alive
 from imseek.data.system_errors import explained
 from imseek.data.trust import check_trusted
+from imseek.errors import StorageError
 
 #: How many logs of processes that have ended are kept.
 KEPT = 50
@@ -34,6 +36,14 @@ def path_of(root: Path, pid: int, started: int | None) -> Path:
     return root / layout.JOBS / f"{pid}-{started or 0}.log"
 
 
+def find(root: Path, pid: int, started: int | None) -> Path | None:
+    """The log of that process; None where it has none, or something that is no file has its name."""
+    path = path_of(root, pid, started)
+    with contextlib.suppress(OSError, StorageError):
+        return path if is_file(root, f"{layout.JOBS}/{path.name}") else None
+    return None
+
+
 def new(root: Path) -> tuple[int, Path]:
     """An empty log for a process that is still to be started: its file descriptor, and its name until then.
 
@@ -43,7 +53,8 @@ def new(root: Path) -> tuple[int, Path]:
     check_trusted(root, "writing to it")
     refuse_strange(root, check_top(root))
     with explained(folder):
-        folder.mkdir(permissions(root, folder=True), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            make_folder(root, layout.JOBS)
         remove_files(root, _by_age(root, ended(root))[KEPT:])
         fd, name = tempfile.mkstemp(prefix="starting-", suffix=".log", dir=folder)
     return fd, Path(name)

@@ -49,7 +49,7 @@ class JsonObject:
         """A string, of 65,536 characters at most; one of ``choices``, or one that ``pattern`` matches as a whole."""
         value = self.get(name)
         if not isinstance(value, str) or len(value) > _TEXT:
-            raise ValueError(f"{name} is no text, or too long")
+            raise ValueError(f"{name} is not text, or is too long")
         if (choices is not None and value not in choices) or (pattern and not pattern.fullmatch(value)):
             raise ValueError(f"{name} cannot be {value[:80]!r}")
         return value
@@ -81,7 +81,7 @@ class JsonObject:
         """A list."""
         value = self.get(name)
         if not isinstance(value, list):
-            raise ValueError(f"{name} is no list")
+            raise ValueError(f"{name} is not a list")
         return value
 
     def wholes(self, name: str) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ class JsonObject:
 def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:
     """A whole number from ``least`` to ``most``; raises ValueError, which calls it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} is no whole number")
+        raise ValueError(f"{name} is not a whole number")
     if not least <= value <= most:
         raise ValueError(f"{name} is out of range")
     return value
@@ -113,7 +113,7 @@ def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> i
 def number(value: Any, name: str, *, least: float = -math.inf, most: float = math.inf) -> float:
     """A finite number from ``least`` to ``most``; raises ValueError, which calls it ``name``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
     if not least <= value <= most:
         raise ValueError(f"{name} cannot be {value}")
     return float(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imseek.data import layout
-from imseek.data.collection_files import kind_of, not_ours, permissions, stat_file
+from imseek.data.collection_files import HARD_LINK, kind_of, not_ours, permissions, stat_file
 from imseek.data.safe_path import READING
 from imseek.data.system_errors import explained, system_error
 from imseek.errors import LockedError, ReadOnlyError, StorageError
@@ -113,13 +113,17 @@ class WriterLock:
     def acquire(self) -> None:
         """Raises LockedError when another writer is at work; it names its process. StorageError.
 
-        CorruptCollectionError where a link or anything but a file has its name: the lock would be taken there.
+        CorruptCollectionError where a link or anything but a file has its name, since the lock would be taken there, or
+        a file that has another name too: taking the lock empties it.
         """
         from filelock import Timeout
 
         path = self._root / layout.LOCK
-        if (found := stat_file(self._root, layout.LOCK)) is not None and not stat.S_ISREG(found.st_mode):
-            raise not_ours(self._root, layout.LOCK, kind_of(found))
+        if (found := stat_file(self._root, layout.LOCK)) is not None:
+            if not stat.S_ISREG(found.st_mode):
+                raise not_ours(self._root, layout.LOCK, kind_of(found))
+            if found.st_nlink > 1:
+                raise not_ours(self._root, layout.LOCK, HARD_LINK)
         try:
             with explained(path):
                 self._lock.acquire()

@@ -185,14 +185,17 @@ def check_schema(connection: sqlite3.Connection, path: Path, *, writing: bool) -
 
 
 def _said(row: tuple[str, str, str, str | None]) -> str:
-    kind = "virtual table" if (row[3] or "").upper().startswith("CREATE VIRTUAL") else str(row[0])
+    # A file that somebody has edited may hold bytes or numbers where SQLite writes text.
+    kind = "virtual table" if str(row[3]).upper().startswith("CREATE VIRTUAL") else str(row[0])
     return f"the {kind} {row[1]!r}"
 
 
 def _is_plain(row: tuple[str, str, str, str | None]) -> bool:
     """Whether a row of ``sqlite_master`` is a table or an index, whatever else it claims to be."""
     starts = ("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ")
-    return str(row[3]).startswith(starts) if row[3] is not None else row[1].startswith("sqlite_autoindex_")
+    return (
+        str(row[3]).startswith(starts) if row[3] is not None else str(row[1]).startswith("sqlite_autoindex_")
+    )
 
 
 @cache

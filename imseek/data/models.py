@@ -95,10 +95,11 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
             if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
                 raise ValueError("it says that it is another file")
         arrays = found.object("arrays")
+        found.object("facts")  # Raises ValueError where it is none.
         return Model(
             found.text("name", pattern=layout.MODEL_NAME),
             found.text("kind"),
-            found.get("facts") if found.object("facts") else {},
+            found.get("facts"),
             {name: _decoded(arrays.object(name)) for name in arrays},
             found.time("created"),
         )

@@ -105,10 +105,10 @@ def _remove_strange(root: Path, problems: Sequence[Problem], ledger: Ledger) -> 
             )
     top = check_top(root)
     copied = {layout.CATALOG, f"{layout.CATALOG}-wal"} & {name for name in top if top[name] == HARD_LINK}
-    for name in copied:
-        separate_file(root, name)
     removed = [problem for problem in found if problem.file not in copied]
     remove_files(root, (problem.file for problem in removed), durable=True)
+    for name in copied:  # After the rest: staging, where copies are made, may have been a link.
+        separate_file(root, name)
     ledger.restored += [f"{name} copied: it was {HARD_LINK}" for name in sorted(copied)]
     ledger.restored += [f"{problem.file} removed: {problem.message}" for problem in removed]
 

@@ -44,7 +44,7 @@ class SafePath:
     def __post_init__(self) -> None:
         check_parts(self.inner)
         if b"\0" in self.base:
-            raise UnsafePathError(f"{os.fsdecode(self.base)!r} is no folder")
+            raise UnsafePathError(f"{os.fsdecode(self.base)!r} is not a folder")
 
     @classmethod
     def of(cls, path: bytes) -> SafePath:
@@ -60,7 +60,7 @@ def check_parts(inner: bytes) -> list[bytes]:
     """Split a relative path into its parts. Raises UnsafePathError as :class:`SafePath` does."""
     parts = inner.split(b"/")
     if b"\0" in inner or not _UNSAFE_PARTS.isdisjoint(parts):
-        raise UnsafePathError(f"{os.fsdecode(inner)!r} is no path below a folder")
+        raise UnsafePathError(f"{os.fsdecode(inner)!r} is not a path below a folder")
     return parts
 
 

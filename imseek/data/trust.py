@@ -68,13 +68,13 @@ def trust(root: Path, *, damaged: bool = False) -> TrustRecord:
     which the repair adds (``complete_record``). Raises StorageError, and as ``read_identity``.
     """
     try:
-        uuid = read_identity(root).uuid
+        record = _record_of(root)
     except CorruptCollectionError:
         if not damaged:
             raise
-        uuid = ""
-    record = TrustRecord(os.path.realpath(root), uuid)
+        record = TrustRecord(os.path.realpath(root), "")
     if record.path not in _temporary:
+        begin_records()
         _write(record)
     return record
 
@@ -100,9 +100,12 @@ def trusted_meanwhile(root: Path) -> Iterator[None]:
         _temporary.discard(real)
 
 
-def _write(record: TrustRecord) -> None:
-    begin_records()
-    write_private(_record_file(record.path), json.dumps(asdict(record)).encode())
+def _record_of(root: Path) -> TrustRecord:
+    return TrustRecord(os.path.realpath(root), read_identity(root).uuid)
+
+
+def _write(record: TrustRecord, folder: str | Path = _RECORDS) -> None:
+    write_private(_record_file(record.path, folder), json.dumps(asdict(record)).encode())
 
 
 def move_record(root: Path, new: Path) -> None:
@@ -112,6 +115,7 @@ def move_record(root: Path, new: Path) -> None:
     distrust(root)
     distrust(new)  # A record of what lay there before.
     if before is not None:
+        begin_records()
         _write(TrustRecord(os.path.realpath(new), before.uuid))
 
 
@@ -151,16 +155,24 @@ def begin_records() -> None:
     """Where there are no records yet, trust the named collections: earlier versions made them and kept none.
 
     Whoever puts a collection of somebody else among them calls this first, so that it is not taken for one of those.
+    The folder of records takes its name once they are all in it: another process may look for one meanwhile, and this
+    one may be killed.
     """
+    from tempfile import TemporaryDirectory  # Here, since it is needed once.
+
     with suppress(OSError, StorageError):
         if (home(os.environ) / _RECORDS).exists():
             return
         mine = make_home(os.environ)
-        (mine / _RECORDS).mkdir(0o700)
-        for folder in sorted((mine / "collections").iterdir()):
-            with suppress(ImseekError):
-                if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
-                    trust(folder)
+        with TemporaryDirectory(prefix=f".{_RECORDS}-", dir=mine) as staging:
+            folder = Path(staging) / _RECORDS
+            folder.mkdir(0o700)
+            collections = mine / "collections"
+            for path in collections.iterdir() if collections.is_dir() else ():
+                with suppress(ImseekError):
+                    if path.stat(follow_symlinks=False).st_uid == os.geteuid():
+                        _write(_record_of(path), folder.relative_to(mine))
+            folder.rename(mine / _RECORDS)
 
 
 def _begin_where_there_is_a_home() -> None:
@@ -174,8 +186,8 @@ def _is_below_trusted(real: str) -> bool:
     return any(Path(real).is_relative_to(os.path.realpath(one)) for one in named if os.path.isabs(one))
 
 
-def _record_file(real: str) -> str:
-    return f"{_RECORDS}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
+def _record_file(real: str, folder: str | Path = _RECORDS) -> str:
+    return f"{folder}/{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}.json"
 
 
 def _read(name: str) -> TrustRecord | None:

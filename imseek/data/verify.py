@@ -17,7 +17,7 @@ from imseek.data import durable, layout
 from imseek.data import schema as t
 from imseek.data.catalog import current_of, get_meta
 from imseek.data.catalog_file import connect_file
-from imseek.data.collection_files import A_FOLDER, HARD_LINK, check_top, digest, find_files
+from imseek.data.collection_files import A_FOLDER, HARD_LINK, TOO_DEEP, check_top, digest, find_files
 from imseek.data.current import read_identity
 from imseek.data.evidence import backup_fault, catalog_damage, catalog_lag, gather
 from imseek.data.lock import is_locked, locked_error
@@ -75,7 +75,7 @@ def _problems(root: Path, seen: _Seen) -> Iterator[Problem]:
     strange = find_strange(root)
     for path, kind in strange.items():
         message = f"it is {kind}" if kind == HARD_LINK else f"it is {kind}: imseek did not make that"
-        yield Problem(STRANGE, path, message, repairable=kind != A_FOLDER)
+        yield Problem(STRANGE, path, message, repairable=kind not in (A_FOLDER, TOO_DEEP))
     if strange:
         return
     if layout.is_elsewhere(root):

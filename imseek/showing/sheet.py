@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from imseek.errors import MediaError
+from imseek.input_file import read_input
 from imseek.media import Cell, Row, contact_sheet, decode
+from imseek.media.decode import DEFAULT_LIMITS
 from imseek.search.query import Query, Term
 from imseek.showing.pictures import name_of, small, why
 from imseek.types import Hit, Pixels, ReadPicture, SearchResult
@@ -62,7 +64,9 @@ def _asked(query: Query, result: SearchResult, read: ReadPicture) -> Pixels | No
             return small(read, result.collections[0].collection, first.image_id, _SIDE)
         if first.picture is None:
             return None
-        data = first.picture if isinstance(first.picture, bytes) else first.picture.expanduser().read_bytes()
+        data = first.picture
+        if not isinstance(data, bytes):
+            data = read_input(data, most=DEFAULT_LIMITS.max_bytes)
         return decode(data, min_side=_SIDE, measured=False).pixels
     except (MediaError, OSError):
         return None

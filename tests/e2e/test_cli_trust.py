@@ -43,6 +43,17 @@ def test_one_of_another_user_says_whose_it_is(cli, foreign: Path, monkeypatch: p
     assert f"{foreign} belongs to the user 'root', and was not made here" in cli("info").err
 
 
+def test_one_of_a_user_that_this_machine_does_not_know(
+    cli, foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that was brought along, or from an archive that was unpacked as root."""
+    import pwd
+
+    monkeypatch.setattr(os, "geteuid", lambda: foreign.stat().st_uid + 1)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert f"{foreign} belongs to the user {foreign.stat().st_uid}, and was not made here" in cli("info").err
+
+
 def test_writing_is_refused_where_nobody_can_be_asked(cli, foreign: Path) -> None:
     for command in (("tag", "add", "mine", "0"), ("index", "."), ("maintain", "--purge")):
         outcome = cli(*command)

@@ -187,7 +187,9 @@ def test_damaged_lines_are_named(cli, indexed: Path, home: Path) -> None:
     file = foreign.write(home / "collections/default", [record])
     outcome = cli("undo", "--yes")
     assert outcome.code == 2
-    assert f"1 line of {file} could not be read (line 2: '../evil' is no path below a folder)" in outcome.err
+    assert (
+        f"1 line of {file} could not be read (line 2: '../evil' is not a path below a folder)" in outcome.err
+    )
     assert "Traceback" not in outcome.err
 
 

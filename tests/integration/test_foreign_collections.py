@@ -24,7 +24,7 @@ from PIL import Image
 
 import imseek
 from imseek import library, tags, upkeep
-from imseek.data import durable, layout
+from imseek.data import durable, layout, trust
 from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
@@ -148,6 +148,20 @@ def test_nothing_in_the_schema_runs(
     assert thesis.read_text() == SECRET
 
 
+def test_a_statement_of_the_schema_that_is_no_text(root: Path) -> None:
+    """SQLite reads bytes there as text; Python does not."""
+    with forged(root) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) "
+            "VALUES ('table', 'theirs', 'theirs', 3, CAST('CREATE TABLE theirs (x)' AS BLOB))"
+        )
+    for use in (upkeep.verify, lambda root: imseek.open(root).get(0)):
+        run(use, root)
+    with pytest.raises(CorruptCollectionError, match="has the table 'theirs'"):
+        tags.add(root, "mine", [0])
+
+
 def test_a_view_without_an_end_is_not_asked(root: Path) -> None:
     with forged(root) as connection:
         connection.execute("ALTER TABLE meta RENAME TO meta_2")
@@ -240,6 +254,25 @@ def test_no_link_in_place_of_a_file_is_followed(root: Path, thesis: Path, name: 
     run(lambda root: imseek.open(root).search("red"), root)
     assert thesis.read_text() == SECRET
     assert upkeep.verify(root).ok
+
+
+def test_folders_too_many_levels_down_are_for_people_to_remove(root: Path) -> None:
+    (root / "models" / "/".join("abcdefghij")).mkdir(parents=True)
+    (problem,) = upkeep.verify(root).problems
+    assert (problem.kind, problem.repairable) == ("strange", False)
+    with pytest.raises(CorruptCollectionError, match="a folder too many levels down"):
+        upkeep.repair(root)
+
+
+def test_a_catalog_of_two_names_is_copied_though_staging_is_a_link(root: Path, tmp_path: Path) -> None:
+    os.link(root / layout.CATALOG, tmp_path / "other name")
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(root / layout.STAGING, ignore_errors=True)
+    (root / layout.STAGING).symlink_to(tmp_path / "outside")
+    report = upkeep.repair(root)
+    assert report.after.ok
+    assert (root / layout.CATALOG).stat().st_nlink == 1
+    assert os.listdir(tmp_path / "outside") == []
 
 
 def test_vectors_that_lead_to_a_device_are_not_read(root: Path) -> None:
@@ -453,6 +486,29 @@ def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
     mine.rename(tmp_path / "elsewhere")
     library.rename("theirs", "mine", os.environ)
     assert not upkeep.is_trusted(mine)
+
+
+def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may ask while the first one writes them, and that may be killed."""
+    home, write, written = tmp_path / "home", trust._write, list[str]()
+    named = [home / "collections" / name for name in ("one", "two")]
+    for path in named:
+        shutil.copytree(root, path)
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(home))
+
+    def killed(record: trust.TrustRecord, *folder: Any) -> None:
+        written.append(record.path)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(record, *folder)
+
+    monkeypatch.setattr(trust, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        upkeep.is_trusted(named[0])
+    monkeypatch.setattr(trust, "_write", write)
+    assert [upkeep.is_trusted(path) for path in named] == [True, True]
+    assert [path.name for path in home.iterdir() if "trusted" in path.name] == ["trusted"]
 
 
 def test_the_index_of_a_foreign_collection_is_not_loaded(

@@ -371,6 +371,21 @@ def test_health_readiness_and_figures(client: TestClient, root: Path, tmp_path: 
         assert broken.get("/ready").status_code == 503
 
 
+def test_nothing_is_started_or_stopped_in_a_collection_that_is_not_trusted(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with imseek.create(tmp_path / "made", encoder="fake") as collection:
+        collection.index([photos])
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home of the server"))
+    with _client(tmp_path / "made") as client:
+        answer = client.post(_at("jobs"), json={}, headers=BEARER)
+        assert (answer.status_code, answer.json()["title"]) == (403, "UntrustedCollectionError")
+        assert "is not trusted" in answer.json()["detail"]
+        assert str(tmp_path) not in answer.text
+        assert client.get(_at("search"), params={"q": "red"}).status_code == 200
+
+
 def test_runs_are_started_watched_and_refused(tmp_path: Path, photos: Path) -> None:
     import time
 

@@ -164,7 +164,7 @@ def test_a_name_that_urls_must_quote(root: Path) -> None:
 def test_true_is_no_number_there_either(member: str, client: TestClient) -> None:
     response = client.post("/knn-service", json={**_knn("photos"), member: True})
     assert response.status_code == 422
-    assert f"{member} is neither true nor false" in response.text
+    assert f"{member} must not be true or false" in response.text
 
 
 def _knn(name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from imseek.errors import (
     JobError,
     JobNotFoundError,
     LockedError,
+    UntrustedCollectionError,
     UsageError,
 )
 from imseek.types import StopRequest
@@ -291,6 +292,28 @@ def test_no_process_is_interrupted_that_is_not_the_one_on_record(
         assert bystander.returncode == 0
 
 
+def test_a_collection_of_somebody_else_names_no_process_to_stop(
+    collection: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who shares the machine can see the numbers and starts of this user's processes, and put them into a catalog."""
+    import subprocess
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
+        with Writer(collection.path, "test"):
+            pass
+        started = lock.process_started(bystander.pid)
+        change(
+            collection.path,
+            f"UPDATE runs SET state = 'running', pid = {bystander.pid}, pid_started = {started}",
+        )
+        monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+        monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+        with pytest.raises(UntrustedCollectionError, match="stopping a process"):
+            jobs.cancel(collection.path, 1)
+        bystander.communicate(b"\n")
+        assert bystander.returncode == 0
+
+
 # -- logs ----------------------------------------------------------------------------------------------
 
 
@@ -324,3 +347,23 @@ def test_logs_survive_a_writer_and_are_no_damage(collection: imseek.Collection) 
         pass
     assert starting.exists()
     assert upkeep.verify(collection.path).ok
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_has_the_name_of_a_log_and_is_no_file_is_none(
+    collection: imseek.Collection, tmp_path: Path, kind: str
+) -> None:
+    """A collection may come from somebody else, and the pages show the end of a log."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    with Writer(collection.path, "test"):
+        pass
+    (job,) = jobs.list(collection.path)
+    log = job_logs.path_of(collection.path, job.pid, lock.process_started(job.pid))
+    (secret / log.name).write_text("what nobody else may see")
+    if kind == "folder":
+        (collection.path / "jobs").symlink_to(secret)
+    else:
+        log.parent.mkdir()
+        log.symlink_to(secret / log.name) if kind == "link" else os.mkfifo(log)
+    assert jobs.list(collection.path)[0].log is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -97,6 +99,17 @@ def test_what_is_no_judgement_is_refused(root: Path, a: str, b: str, verdict: st
     with pytest.raises(UsageError):
         judge(root, Judgement(a, b, verdict, "test", AT))  # type: ignore[arg-type]
     assert read(root) == ()
+
+
+def test_a_file_that_is_judged_is_a_file(root: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes to is not waited for, and a name may begin with a tilde."""
+    os.mkfifo(tmp_path / "pipe")
+    signal.alarm(30)
+    with pytest.raises(UsageError, match=r"cannot read .*pipe: it is no regular file"):
+        imseek.duplicates.judge(root, [0, tmp_path / "pipe"], "same")
+    with pytest.raises(UsageError, match=r"cannot read ~nobody.jpg: No such file"):
+        imseek.duplicates.judge(root, [0, "~nobody.jpg"], "same")
+    signal.alarm(0)
 
 
 def test_verdicts_of_a_later_imseek_are_kept_and_not_read(root: Path) -> None:

@@ -20,7 +20,15 @@ from imseek.data.lock import lock_of
 from imseek.data.postgres import allowed_servers, connection
 from imseek.data.postgres.address import Address, read_address
 from imseek.data.postgres.allowed_servers import allow_server, check_server, withdraw_server
-from imseek.errors import CorruptCollectionError, ImseekError, StorageError, UntrustedServerError, UsageError
+from imseek.errors import (
+    CorruptCollectionError,
+    ImseekError,
+    StorageError,
+    UntrustedCollectionError,
+    UntrustedServerError,
+    UsageError,
+)
+from imseek.types import Problem, VerifyReport
 
 pytest.importorskip("psycopg", reason="psycopg is missing (the extra postgres)")
 
@@ -238,6 +246,38 @@ def test_a_server_that_the_user_names_is_allowed_as_long_as_it_works(
     with pytest.raises(StorageError):
         upkeep.move_catalog(tmp_path / "other", impostor.url())
     assert impostor.connections > 0
+    assert allowed_servers._read() == []
+
+
+def test_a_server_is_allowed_no_longer_than_its_collection_is_trusted(
+    root: Path, impostor: Impostor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be verified is not trusted, and one that is forgotten names no server either."""
+    with pytest.raises(StorageError):
+        upkeep.trust(root)
+    assert impostor.connections > 0
+    assert allowed_servers._read() == []
+    problem = Problem("orphan", "metadata/0.parquet", "no part of the collection", repairable=True)
+    monkeypatch.setattr(upkeep, "verify", lambda path: VerifyReport((problem,), 0, 0))
+    upkeep.trust(root)
+    assert allowed_servers._read() == []
+    upkeep.trust(root, force=True)
+    assert len(allowed_servers._read()) == 1
+    upkeep.distrust(root)
+    assert allowed_servers._read() == []
+
+
+@pytest.mark.parametrize("to", ["sqlite", "URL"])
+def test_the_catalog_of_a_collection_that_is_not_trusted_is_not_moved(
+    tmp_path: Path, root: Path, impostor: Impostor, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imseek.create(tmp_path / "in a file", encoder="fake").close()
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    for collection in (root, tmp_path / "in a file"):
+        with pytest.raises(UntrustedCollectionError, match="moving its catalog"):
+            upkeep.move_catalog(collection, impostor.url() if to == "URL" else to)
+    assert impostor.connections == 0
     assert allowed_servers._read() == []
 
 

@@ -151,7 +151,7 @@ def test_thousands_of_folders_in_each_other_are_not_walked(root: Path) -> None:
         deep = deep / "a"
     deep.mkdir(parents=True)
     found = files.find_files(root, "models")
-    assert list(found.strange.values()) == ["a folder too deep"]
+    assert list(found.strange.values()) == ["a folder too many levels down"]
 
 
 def test_a_file_larger_than_any_of_ours_is_not_read(root: Path) -> None:
@@ -249,6 +249,8 @@ def test_arrays_of_ours_come_back(root: Path, array: Any, mapped: bool) -> None:
         ("metadata/000000.ids.npy", np.zeros((3, 1), np.int64)),
         ("spaces/0/img_emb/000000.npy", np.zeros(3, np.float16)),
         ("spaces/0/img_emb/000000.npy", np.zeros((3, 4), np.float32)),
+        ("spaces/0/parts/000000.npy", np.float16(1)),
+        ("spaces/0/index/7/lists.npy", np.uint64(1)),
     ],
 )
 def test_an_array_is_of_the_type_that_its_name_says(root: Path, name: str, array: Any) -> None:
@@ -276,7 +278,7 @@ def test_packed_arrays_are_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755])
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o2775])
 def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int, mode: int) -> None:
     root.chmod(mode)
     before = os.umask(umask)
@@ -285,7 +287,8 @@ def test_new_files_are_for_those_who_may_read_the_folder(root: Path, umask: int,
     finally:
         os.umask(before)
     assert (root / "cache/tiles/a.npz").stat().st_mode & 0o777 == mode & 0o666
-    assert (root / "cache").stat().st_mode & 0o077 & ~mode == 0
+    assert (root / "cache").stat().st_mode & 0o7777 == mode
+    assert (root / "cache/tiles").stat().st_mode & 0o7777 == mode
 
 
 #: Where a module of imseek.data may do what is otherwise for `collection_files` alone, and why.

@@ -160,6 +160,14 @@ def test_logs_are_shown_from_their_end(tmp_path: Path) -> None:
     assert logs.end_of(tmp_path / "gone") is None
 
 
+def test_a_log_that_is_a_link_or_a_pipe_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("what nobody else may see")
+    (tmp_path / "link.log").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe.log")
+    assert logs.end_of(tmp_path / "link.log") is None
+    assert logs.end_of(tmp_path / "pipe.log") is None
+
+
 def test_what_was_written_for_programs_is_shown_in_lines(tmp_path: Path) -> None:
     log = tmp_path / "1-2.log"
     result = {

@@ -39,6 +39,17 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
+def test_a_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a service, say, whose collections lie below a folder that is trusted as a whole."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setenv("IMSEEK_TRUSTED_FOLDERS", str(tmp_path / "a"))
+    imseek.create(tmp_path / "a" / "c", encoder="fake").close()
+    with pytest.raises(imseek.errors.StorageError, match="b was made, but it cannot be remembered") as caught:
+        imseek.create(tmp_path / "b", encoder="fake")
+    assert "IMSEEK_TRUSTED_FOLDERS" in str(caught.value.hint)
+
+
 def test_a_collection_is_not_made_twice(tmp_path: Path) -> None:
     with imseek.create(tmp_path / "c", encoder="fake") as first:
         with pytest.raises(imseek.errors.CollectionExistsError):

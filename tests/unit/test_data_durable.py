@@ -171,3 +171,25 @@ def test_the_digest_is_over_sorted_compact_json() -> None:
     sealed = json.loads(durable.seal(document))
     assert sealed.pop("sha256") == hashlib.sha256(b'{"a":[1,2],"b":"\\u00e4"}').hexdigest()
     assert sealed == document
+
+
+def test_a_link_that_takes_the_place_of_a_new_folder_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may write to the folder of a collection that several people share."""
+    outside = tmp_path / "outside"
+    outside.mkdir(0o700)
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(Path, "mkdir", lambda path, mode=0o777: path.symlink_to(outside))
+    with pytest.raises(StorageError):
+        durable.fresh_folder(tmp_path / "staging")
+    assert outside.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2770, 0o2775])
+def test_a_new_folder_is_for_those_whom_its_parent_is_for(tmp_path: Path, mode: int) -> None:
+    """Files that are made in it, and moved to the parent, are to have the group that those made there have."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    durable.fresh_folder(tmp_path / "shared" / "staging")
+    assert (tmp_path / "shared" / "staging").stat().st_mode & 0o7777 == mode

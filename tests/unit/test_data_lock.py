@@ -18,7 +18,7 @@ import imseek
 from imseek.data import layout, lock
 from imseek.data.lock import WriterLock, file_system, is_locked
 from imseek.data.writer import Writer
-from imseek.errors import LockedError, ReadOnlyError
+from imseek.errors import CorruptCollectionError, LockedError, ReadOnlyError
 
 MOUNTS = (
     rb"""21 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -115,6 +115,16 @@ with Writer(Path(sys.argv[1]), "index"):
     print("locked", flush=True)
     sys.stdin.read()
 """
+
+
+def test_a_lock_that_has_another_name_is_not_taken(collection: Path, tmp_path: Path) -> None:
+    """Taking it would empty it. Also where a collection is only renamed, which asks for nothing else."""
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    (collection / layout.LOCK).unlink(missing_ok=True)
+    os.link(tmp_path / "thesis.txt", collection / layout.LOCK)
+    with pytest.raises(CorruptCollectionError, match="a hard link to a file that has another name"):
+        WriterLock(collection).acquire()
+    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
 
 
 def test_a_writer_of_another_process(collection: Path) -> None:

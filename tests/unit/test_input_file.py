@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imseek import remote
 from imseek.input_file import map_array, open_input, read_input
+from imseek.search.query import Query, Term
+from imseek.showing import sheet
+from imseek.types import SearchResult
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -20,6 +25,18 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="larger than") as caught:
         read_input(path, most=99)
     assert caught.value.errno == errno.EFBIG
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a copy that an editor has kept; there is no such user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("~kept.jpg").write_bytes(b"kept")
+    for name in ("~kept.jpg", "~/~kept.jpg", Path("~kept.jpg")):
+        assert read_input(name) == b"kept"
+        open_input(name).close()
+    with pytest.raises(FileNotFoundError):
+        open_input("~nobody/a.jpg")
 
 
 def test_a_pipe_that_somebody_writes_to_is_read_to_its_end(tmp_path: Path) -> None:
@@ -108,3 +125,13 @@ def test_an_array_that_says_it_is_larger_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.npy").write_bytes(data.replace(b"(4, 4), }" + b" " * (len(lie) - 9), lie))
         with pytest.raises(ValueError, match="ends before the last number"):
             map_array(tmp_path / "a.npy")
+
+
+def test_a_query_by_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Neither where it is sent to a server, nor where its picture is to be shown again: the first look emptied it."""
+    os.mkfifo(tmp_path / "pipe")
+    result = SearchResult((), 0, 0, "fake")
+    signal.alarm(20)
+    assert remote._bytes(tmp_path / "pipe") == b""
+    assert sheet._asked(Query((Term(picture=tmp_path / "pipe"),)), result, lambda *_: b"") is None
+    signal.alarm(0)

@@ -71,7 +71,9 @@ def test_what_is_written_is_read_again() -> None:
     ],
 )  # fmt: skip
 def test_no_path_of_an_intent_leads_out(member: str, path: str) -> None:
-    with pytest.raises(ValueError, match=r"no path below a folder|not an absolute path|does not lie below"):
+    with pytest.raises(
+        ValueError, match=r"not a path below a folder|not an absolute path|does not lie below"
+    ):
         records.parse(changed(INTENT, **{member: foreign.b64(path)}))
     ours = records.parse(INTENT)
     assert isinstance(ours, Intent)
@@ -109,9 +111,9 @@ def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) ->
     ("members", "said"),
     [
         ({"do": "delete"}, "do cannot be 'delete'"),
-        ({"do": 1}, "do is no text"),
+        ({"do": 1}, "do is not text"),
         ({"action": "delete"}, "action cannot be 'delete'"),
-        ({"action": ["quarantine"]}, "action is no text"),
+        ({"action": ["quarantine"]}, "action is not text"),
         ({"n": -1}, "n is out of range"),
         ({"n": "0"}, "n is (no|out of)"),
         ({"n": True}, "n is (no|out of)"),
@@ -128,19 +130,19 @@ def test_a_place_in_quarantine_lies_below_its_folder(members: dict[str, str]) ->
         ({"inode": 2**64}, "inode is (no|out of)"),
         ({"device": [1]}, "device is (no|out of)"),
         ({"owner": [0]}, "owner must be"),
-        ({"owner": [0, "0"]}, "owner is no whole"),
+        ({"owner": [0, "0"]}, "owner is not a whole"),
         ({"owner": [0, -1]}, "owner is out of"),
-        ({"owner": {"0": 0}}, "owner is no list"),
+        ({"owner": {"0": 0}}, "owner is not a list"),
         ({"attributes": []}, "attributes: not a JSON object"),
         ({"attributes": {"user.a": 1}}, "attribute user.a is not base64"),
         ({"attributes": {"user.a": "!"}}, "attribute user.a is not base64"),
         ({"keeper_id": "1"}, "keeper_id is (no|out of)"),
         ({"path": "!"}, "path is not base64"),
-        ({"path": None}, "path is no text"),
+        ({"path": None}, "path is not text"),
         ({"content_hash": "0" * 63}, "content_hash cannot be"),
         ({"content_hash": "Z" * 64}, "content_hash cannot be"),
-        ({"tag": 1}, "tag is no text"),
-        ({"tags": "abc"}, "tags is no list"),
+        ({"tag": 1}, "tag is not text"),
+        ({"tags": "abc"}, "tags is not a list"),
         ({"tags": [1]}, "tags must be texts"),
         ({"columns": {"rating": [1]}}, "column rating holds"),
         ({"columns": {"rating": 2**63}}, "column rating is out of range"),
@@ -175,7 +177,7 @@ def test_no_member_may_be_missing(member: str) -> None:
 def test_other_records_are_checked_as_strictly(record: dict[str, Any]) -> None:
     with pytest.raises(
         ValueError,
-        match=r"missing|no text|cannot be|out of range|no whole number|absolute path|no path below|neither true",
+        match=r"missing|not text|cannot be|out of range|not a whole number|absolute path|not a path below|neither true",
     ):
         records.parse(record)
 

@@ -83,6 +83,21 @@ def test_only_what_was_asked_lately_is_kept(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "cache" / "duplicates")) == [f"q{n:02}" for n in range(8, 12)]
 
 
+def test_nothing_is_removed_from_a_collection_that_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(8):
+        (tmp_path / "cache" / "duplicates" / f"q{n}").mkdir(parents=True)
+    (tmp_path / "cache" / "duplicates" / "q0" / "x-1.npz").write_bytes(b"of no use")
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    kept = Kept(tmp_path, "q0")
+    assert kept.only("x", ()) == set()
+    kept.save("x-2", PART)
+    assert len(os.listdir(tmp_path / "cache" / "duplicates")) == 8
+    assert os.listdir(tmp_path / "cache" / "duplicates" / "q0") == ["x-1.npz"]
+
+
 def test_what_is_asked_again_is_kept_for_longer(tmp_path: Path) -> None:
     for n in range(4):
         Kept(tmp_path, f"q{n}").save("x-1", PART)

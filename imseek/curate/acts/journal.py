@@ -153,7 +153,7 @@ class Journal:
         if self.damaged:
             shown = "; ".join(f"line {one.number}: {one.reason}" for one in self.damaged[:_SHOWN])
             more = "; …" if len(self.damaged) > _SHOWN else ""
-            lines = "1 line" if len(self.damaged) == 1 else f"{len(self.damaged)} lines"
+            lines = "1 line" if len(self.damaged) == 1 else f"{len(self.damaged):,} lines"
             yield f"{lines} of {self.file} could not be read ({shown}{more})"
         if not self.is_whole:
             yield f"{self.file} was not read to its end: it is too damaged"

@@ -112,9 +112,8 @@ def _is_local(parameters: Mapping[str, str]) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    if (
-        not host or host.startswith(("/", "@")) or host == "localhost"
-    ):  # A socket, the default one, an abstract one.
+    # None is the usual socket; a path is another one, and "@" begins an abstract one.
+    if not host or host.startswith(("/", "@")) or host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -14,6 +14,7 @@ from pathlib import Path
 from imseek.data import checksums, durable, layout
 from imseek.data.catalog import Catalog, current_of, get_meta
 from imseek.data.checksums import Checksums
+from imseek.data.collection_files import check_top, refuse_strange
 from imseek.data.current import Identity, read_identity, sealed, write_identity
 from imseek.data.evidence import catalog_damage, catalog_lag, gather
 from imseek.data.lock import WriterLock, check_writable
@@ -23,6 +24,7 @@ from imseek.data.postgres.catalog import PostgresCatalog, drop_schema, make_sche
 from imseek.data.postgres.connection import connect
 from imseek.data.postgres.lock import PostgresLock
 from imseek.data.postgres.rows import copy_rows
+from imseek.data.trust import check_trusted
 from imseek.errors import CorruptCollectionError, ImseekError, UsageError
 from imseek.types import CatalogReport
 
@@ -43,10 +45,12 @@ def move(root: Path, to: str) -> CatalogReport:
     """Move the catalog of the collection at ``root`` to a database's URL, or with ``sqlite`` into the folder.
 
     Where it is in a database already, the URL is another way to the same catalog (its server has another name now, or
-    it was dumped and restored): then nothing is copied. Raises UsageError, CollectionNotFoundError, LockedError,
-    ReadOnlyError, CorruptCollectionError, StorageError, MissingExtraError.
+    it was dumped and restored): then nothing is copied. Raises UsageError, CollectionNotFoundError,
+    UntrustedCollectionError, LockedError, ReadOnlyError, CorruptCollectionError, StorageError, MissingExtraError.
     """
     identity = read_identity(root)
+    check_trusted(root, "moving its catalog")
+    refuse_strange(root, check_top(root))
     if to == FILE:
         return _to_file(root)
     address = Address(identity.uuid, checked(to), root)

@@ -208,7 +208,7 @@ def _tuned(found: JsonObject) -> Tuned:
     filtered = []
     for pair in found.items("filtered"):
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ValueError("filtered is no list of pairs")
+            raise ValueError("filtered is not a list of pairs")
         share, probe = pair
         filtered.append((number(share, "filtered", least=0, most=1), whole(probe, "filtered", most=1 << 31)))
     return Tuned(

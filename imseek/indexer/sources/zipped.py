@@ -55,9 +55,8 @@ class Zip:
 
     def members(self, takes: Takes) -> Iterator[Member]:
         """Of members with one name the last counts, as it does for whoever unpacks them."""
-        files = {
-            _name(info): info for info in self._zip.infolist()
-        }  # Names of folders end in a slash: no pictures.
+        # Folders are among them, and are taken for no pictures: their names end in a slash.
+        files = {_name(info): info for info in self._zip.infolist()}
         unpacked = 0
         for member in pictures({name: info for name, info in files.items() if can_be_named(name)}, takes):
             info: zipfile.ZipInfo = member.where

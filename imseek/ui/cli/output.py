@@ -48,16 +48,24 @@ def _untrusted(path: Path) -> str:
     from imseek.data.trust import trust_command
 
     owner = ""
-    with suppress(OSError, KeyError):
+    with suppress(OSError):
         if (uid := path.stat().st_uid) != os.geteuid():
-            import pwd
-
-            owner = f" belongs to the user {pwd.getpwuid(uid).pw_name!r}, and"
+            owner = f" belongs to the user {_user_name(uid)}, and"
     where = printable(str(path))
     return (
         f"note: {where}{owner} was not made here: it is searched and not written to "
         f"(`{printable(trust_command(path))}` if you know who made it)"
     )
+
+
+def _user_name(uid: int) -> str:
+    """The name of a user, quoted; the number of one that this machine does not know."""
+    import pwd
+
+    try:
+        return repr(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return str(uid)
 
 
 def stdout_bytes() -> BinaryIO:

@@ -17,20 +17,21 @@ ELEMENTS: Final = 1000
 
 
 class Body(BaseModel):
-    """JSON that a client has sent. To Python ``true`` is a number, to JSON it is none."""
+    """JSON that a client has sent. To Python ``true`` is a number, to JSON it is not."""
 
     @model_validator(mode="before")
     @classmethod
     def _has_numbers_for_numbers(cls, given: Any) -> Any:
         if isinstance(given, dict):
             for name, field in cls.model_fields.items():
-                value = given.get(field.alias or name)
+                said = field.alias or name
+                value = given.get(said)
                 if field.annotation is bool:
                     continue
                 if isinstance(value, bool) or (
                     isinstance(value, list) and any(one is True or one is False for one in value)
                 ):
-                    raise ValueError(f"{name} is neither true nor false")
+                    raise ValueError(f"{said} must not be true or false")
         return given
 
 

@@ -66,7 +66,7 @@ _HERE: Final[tuple[tuple[type[ImseekError], int, str], ...]] = (
     (
         UntrustedCollectionError,
         403,
-        "this needs a collection that the server's user trusts; the log of the server says what and how",
+        "the collection was not made here and is not trusted; the log of the server says what it asked for",
     ),
     (StorageError, 503, "the collection cannot be read here; the log of the server says why"),
     (MissingExtraError, 501, "this server lacks an optional part that the request needs"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from imseek.data import safe_path
 from imseek.showing.words import printable
 
 #: Bytes of a log that are shown, from its end.
@@ -14,13 +16,16 @@ LONGEST: Final = 64 * 1024
 
 
 def end_of(log: Path) -> str | None:
-    """The end of a log; None where it cannot be read."""
+    """The end of a log; None where it cannot be read, or is no regular file."""
     try:
-        with log.open("rb") as file:
+        with (
+            safe_path.open_parent(safe_path.SafePath.of(os.fsencode(log))) as entry,
+            os.fdopen(safe_path.open_regular(entry), "rb") as file,
+        ):
             length = file.seek(0, 2)
             file.seek(max(length - LONGEST, 0))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
+            lines = file.read(LONGEST).decode("utf-8", "replace").splitlines()
+    except (OSError, safe_path.ChangingError):
         return None
     if length > LONGEST:
         lines = ["…", *lines[1:]]
