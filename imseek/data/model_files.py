@@ -6,6 +6,7 @@ takes its place, and the old one is retired.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from operator import methodcaller
@@ -18,6 +19,7 @@ from imseek.data import schema as t
 from imseek.data.catalog import get_meta, live, now
 from imseek.data.collection_files import digest, find_files
 from imseek.data.files import Folders, StagedFile
+from imseek.data.model_facts import check_facts
 from imseek.data.models import KIND, Model, check_name, coded, find, load, names
 from imseek.data.writer import Change, Writer
 from imseek.errors import CorruptCollectionError, UsageError
@@ -32,8 +34,9 @@ def put(writer: Writer, model: Model) -> int:
 
 def putting(writer: Writer, model: Model) -> Change:
     """What :func:`put` does, as part of a larger change. Raises UsageError, when applied too, where the name is that of
-    an adapter in use, and TypeError for what cannot be stored."""
+    an adapter in use, and TypeError or ValueError for what cannot be stored."""
     check_name(model.name)
+    check_facts(model.kind, json.loads(json.dumps(dict(model.facts))))
     content = {
         "name": model.name,
         "kind": model.kind,

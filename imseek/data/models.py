@@ -19,6 +19,7 @@ from imseek.data import durable, layout
 from imseek.data.catalog_file import connect_read_only
 from imseek.data.collection_files import MAX_LARGE_JSON, read_file
 from imseek.data.json_object import JsonObject
+from imseek.data.model_facts import check_facts
 from imseek.data.reader import FOREVER
 from imseek.errors import CorruptCollectionError, UsageError
 
@@ -95,11 +96,12 @@ def load(root: Path, path: str, uuid: str | None = None) -> Model:
             if (found.whole("format"), found.text("uuid"), named) != (layout.FORMAT, uuid, path):
                 raise ValueError("it says that it is another file")
         arrays = found.object("arrays")
-        found.object("facts")  # Raises ValueError where it is none.
+        kind, facts = found.text("kind"), found.get("facts")
+        check_facts(kind, facts)
         return Model(
             found.text("name", pattern=layout.MODEL_NAME),
-            found.text("kind"),
-            found.get("facts"),
+            kind,
+            facts,
             {name: _decoded(arrays.object(name)) for name in arrays},
             found.time("created"),
         )

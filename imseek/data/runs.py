@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imseek.data.catalog_file import connect_read_only
+from imseek.data.json_object import JsonObject
 from imseek.data.lock import may_be_alive
 from imseek.errors import StorageError
 
 #: A limit that is none, in any SQL.
 _ALL = 2**63 - 1
+
+#: Members of what a run says of its progress, and what reads them.
+_PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
+    "phase": JsonObject.text,
+    "done": JsonObject.whole,
+    "total": JsonObject.whole,
+    "skipped": JsonObject.whole,
+    "seconds": partial(JsonObject.number, least=0, most=1e12),
+}
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -85,8 +97,18 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
         ended=columns["ended_at"],
         state=columns["state"],
         exit_code=columns.get("exit_code"),
-        progress=json_object(columns.get("progress", "{}")),
+        progress=_progress(columns.get("progress", "{}")),
     )
+
+
+def _progress(text: str) -> dict[str, Any]:
+    """What a run last said of its progress, but for members that are no such value: a later imseek may keep others."""
+    found = json_object(text)
+    progress: dict[str, Any] = {}
+    for name in _PROGRESS.keys() & found.keys():
+        with suppress(ValueError):
+            progress[name] = None if found[name] is None else _PROGRESS[name](JsonObject(found), name)
+    return progress
 
 
 def json_object(text: str) -> dict[str, Any]:

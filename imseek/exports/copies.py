@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from imseek.errors import CorruptCollectionError
 from imseek.exports.base import Job
 from imseek.exports.pictures import Picture, Row
 from imseek.exports.webdataset import key_of
@@ -24,13 +25,24 @@ class Copies:
         self.copied = 0
 
     def add(self, folder: str, row: Row, picture: Picture) -> str:
-        """Puts it into a folder of the export, which is there. Returns its name from the folder of the export."""
+        """Puts it into a folder of the export, which is there. Returns its name from the folder of the export.
+
+        Raises CorruptCollectionError for a second image of the same id.
+        """
         name = f"{folder}/{key_of(row['image_id'])}.{picture.ending}"
         made = self._folder / name
         if self._link is not None and self._linked(picture, made):
             self.linked += 1
         else:
-            made.write_bytes(picture.data)
+            try:
+                # Never over what is there: that may be a link to a picture of the user.
+                with made.open("xb") as file:
+                    file.write(picture.data)
+            except FileExistsError as error:
+                raise CorruptCollectionError(
+                    f"the collection has two images of the id {row['image_id']}",
+                    hint="imseek collection verify says more",
+                ) from error
             self.copied += 1
         return name
 

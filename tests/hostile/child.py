@@ -121,7 +121,7 @@ class AuditHook:
             return
         writing = flags & _WRITING if mode is None else not {"w", "a", "x", "+"}.isdisjoint(mode)
         kind, allowed = ("outside write", self._writes) if writing else ("outside read", self._reads)
-        self._check(kind, "open", _real(path, follow=not flags & os.O_NOFOLLOW), allowed)
+        self._check(kind, "open", _real(path, follow=not flags & (os.O_NOFOLLOW | os.O_EXCL)), allowed)
 
     def _check(self, kind: str, event: str, path: str, allowed: Sequence[str]) -> None:
         reading = kind == "outside read" and path in self._folders

@@ -13,6 +13,7 @@ import threading
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ import imseek
 import imseek.media
 from imseek import export, tags
 from imseek.data.reader import Reader
-from imseek.errors import StorageError, UsageError
+from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import ExportOptions, SourceOptions
 
 
@@ -273,6 +274,20 @@ class TestImageFolder:
             assert made.samefile(photos / "coffee.png")
             assert made.is_symlink() == (link == "symbolic")
 
+    @pytest.mark.parametrize("link", [None, "hard", "symbolic"])
+    @pytest.mark.parametrize("form", ["imagefolder", "fiftyone"])
+    def test_a_second_image_of_an_id_is_written_over_nothing(
+        self, root, photos, tmp_path, form, link
+    ) -> None:
+        (ids,) = (root / "metadata").glob("*.ids.npy")
+        np.save(ids, np.zeros_like(np.load(ids)))
+        before = {path: path.read_bytes() for path in photos.iterdir()}
+        with pytest.raises(
+            CorruptCollectionError, match=r"two images of the id 0|ids of a shard do not ascend"
+        ):
+            export.write(root, tmp_path / "out", format=form, options=ExportOptions(link=link))
+        assert {path: path.read_bytes() for path in photos.iterdir()} == before
+
     def test_a_folder_for_each_class(self, root, tmp_path) -> None:
         given = {
             "chelsea.png": ["Cat"],
@@ -373,10 +388,14 @@ class TestPlacing:
 
     @pytest.mark.parametrize("name", ["imagefolder", "fiftyone"])
     def test_a_full_disk_leaves_nothing(self, root, tmp_path, monkeypatch, name) -> None:
-        def full(path: Path, data: bytes) -> int:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        opened = Path.open
 
-        monkeypatch.setattr(Path, "write_bytes", full)
+        def full(path: Path, mode: str = "r", **options: Any) -> Any:
+            if mode == "xb" and path.suffix in (".png", ".jpg"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return opened(path, mode, **options)
+
+        monkeypatch.setattr(Path, "open", full)
         with pytest.raises(StorageError, match="No space left"):
             export.write(root, tmp_path / "out", format=name)
         assert not [one for one in tmp_path.iterdir() if "out" in one.name]
