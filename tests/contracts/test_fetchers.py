@@ -566,7 +566,7 @@ class Times:
 
 
 #: Only the deadline ends these.
-PATIENT = FetchLimits(total=30.0, connect=1000.0, stall=1000.0)
+PATIENT = FetchLimits(total=3000.0, connect=10_000.0, stall=10_000.0)
 
 
 def dripping(server: Server, head: bytes, drop: bytes, begun: threading.Event) -> Answer:
