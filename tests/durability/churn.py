@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from durability.reference import Recorder, digest
@@ -66,7 +67,10 @@ def content(path: Path) -> int:
 
 
 def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
-    """Index, stir, remove, merge, purge, until the time is over."""
+    """Index, stir, remove, merge, purge: every turn at least once, until there is a file ``enough`` in ``home``.
+
+    After ``seconds`` it ends anyway.
+    """
     import imseek
     from imseek.data import merge, writer
     from imseek.indexer import pipeline, storing
@@ -109,8 +113,9 @@ def write(home: Path, seconds: float, pictures: int, seed: int) -> None:
     index()
     (home / "ready").touch()
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for name in turns:
-            named[name]()
-            done[name] += 1
+    for n, name in enumerate(cycle(turns)):
+        if n >= len(turns) and ((home / "enough").exists() or time.monotonic() > end):
+            break
+        named[name]()
+        done[name] += 1
     (home / "done").write_text(json.dumps({**done, "generations": recorder.generations}))

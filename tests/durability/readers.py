@@ -88,18 +88,26 @@ class Memory:
     mapped: int
 
 
-def run(home: Path, seconds: float, readers: int, pictures: int, seed: int = 1) -> Figures:
-    """A writer and some readers for so long; then all answers are compared."""
+def run(
+    home: Path, seconds: float, readers: int, pictures: int, seed: int = 1, *, answers: int | None = None
+) -> Figures:
+    """A writer and some readers for so long; then all answers are compared.
+
+    With ``answers`` they end earlier: once each reader has given as many, of every kind, of several generations.
+    """
     home.mkdir(parents=True, exist_ok=True)
     writer = _start(["write", home, str(seconds), str(pictures), str(seed)])
     _wait_for(home / "ready", writer)
     traces = [home / f"trace.{n}" for n in range(readers)]
     started = [
-        _start(["read", home, str(n), str(seed)], under=_strace(trace)) for n, trace in enumerate(traces)
+        _start(["read", home, str(n), str(seed), str(answers or sys.maxsize)], under=_strace(trace))
+        for n, trace in enumerate(traces)
     ]
     wal, wal_bytes = home / "collection/catalog.sqlite-wal", 0
     while writer.poll() is None:
         wal_bytes = max(wal_bytes, wal.stat().st_size if wal.exists() else 0)
+        if all((home / f"enough.{n}").exists() for n in range(readers)):
+            (home / "enough").touch()
         time.sleep(0.02)
     (home / "stop").touch()
     errors = [
@@ -108,7 +116,7 @@ def run(home: Path, seconds: float, readers: int, pictures: int, seed: int = 1) 
         if (said := _said(process))
     ]
     figures = Figures(Comparison(), errors=errors, wal_bytes=wal_bytes)
-    answers: list[Any] = []
+    given: list[Any] = []
     for n in range(readers):
         figures.waits += waits(traces[n])
         for told in read_all(home / f"told.{n}"):
@@ -121,8 +129,8 @@ def run(home: Path, seconds: float, readers: int, pictures: int, seed: int = 1) 
                     figures.memory.append(told)
                 case (took, answer):
                     figures.times.append(took)
-                    answers.append(answer)
-    figures.comparison = compare(home / "reference", answers, queries(seed))
+                    given.append(answer)
+    figures.comparison = compare(home / "reference", given, queries(seed))
     done = json.loads((home / "done").read_text())
     figures.generations = done.pop("generations")
     figures.done = Counter(done)
@@ -202,7 +210,7 @@ def queries(seed: int) -> dict[str | int, Any]:
 class ReaderProcess:
     """Asks without pause, of a collection that it keeps open and of ones that it opens anew."""
 
-    def __init__(self, home: Path, number: int, seed: int) -> None:
+    def __init__(self, home: Path, number: int, seed: int, answers: int) -> None:
         import imseek
 
         self.home, self.root = home, home / "collection"
@@ -211,6 +219,8 @@ class ReaderProcess:
         self.kept = imseek.open(self.root)
         self.told = (home / f"told.{number}").open("wb")
         self.counts: Counter[str] = Counter()
+        self.generations: set[int] = set()
+        self.answers, self.enough = answers, home / f"enough.{number}"
         self.errors = 0
         self.seen: list[int] = [0]
 
@@ -242,10 +252,17 @@ class ReaderProcess:
                 continue
             self._tell((time.perf_counter() - start, answer))
             self.counts[ask.__name__] += 1
+            self.generations.add(answer.at_least)
+            if self._has_enough():
+                self.enough.touch()
             if self.counts.total() % 100 == 0:
                 self._tell(self._memory())
         self._tell(self.counts)
         self.told.close()
+
+    def _has_enough(self) -> bool:
+        given = [self.counts[kind] for kind in ("search", "info", "get", "opened anew")]
+        return sum(given[:3]) >= self.answers and min(given) >= 2 and len(self.generations) > 5
 
     def _tell(self, what: Any) -> None:
         pickle.dump(what, self.told)
@@ -305,7 +322,7 @@ class ReaderProcess:
         )
 
 
-def read(home: Path, number: int, seed: int) -> None:
+def read(home: Path, number: int, seed: int, answers: int) -> None:
     from imseek.data import catalog_file, reader
 
     open_catalog, stale = catalog_file.open_catalog, reader.Reader._stale
@@ -321,7 +338,7 @@ def read(home: Path, number: int, seed: int) -> None:
 
     catalog_file.open_catalog = impatient
     reader.Reader._stale = counted  # type: ignore[method-assign]
-    process = ReaderProcess(home, number, seed)
+    process = ReaderProcess(home, number, seed, answers)
     process.run()
 
 
@@ -331,4 +348,4 @@ def main() -> None:
     if what == "write":
         write(Path(where), float(rest[0]), int(rest[1]), int(rest[2]))
     else:
-        read(Path(where), int(rest[0]), int(rest[1]))
+        read(Path(where), int(rest[0]), int(rest[1]), int(rest[2]))

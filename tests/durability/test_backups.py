@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from durability.churn import write
-write(Path(sys.argv[1]), seconds=4.0, pictures=200, seed=7)
+write(Path(sys.argv[1]), seconds=100.0, pictures=200, seed=7)
 """
 
 
@@ -36,22 +38,28 @@ def test_each_is_one_generation_of_a_collection_that_never_rests(tmp_path: Path)
     home = tmp_path / "home"
     home.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    taken = []
+    taken: list[tuple[Path, Any]] = []
     with subprocess.Popen([sys.executable, "-W", "error", "-c", WRITE, str(home)], env=environment) as writer:
-        while not (home / "ready").exists():
-            assert writer.poll() is None
-            time.sleep(0.02)
-        while writer.poll() is None:
-            target = tmp_path / f"{len(taken)}.tar"
+
+        def wait_for(true: Callable[[], bool]) -> None:
+            while not true():
+                assert writer.poll() is None
+                time.sleep(0.01)
+
+        wait_for((home / "ready").exists)
+        for n in range(8):
+            target = tmp_path / f"{n}.tar"
             taken.append((target, imseek.backup.write(home / "collection", target).backup))
-            time.sleep(0.05)  # Two cores: let it write.
+            last = taken[-1][1].generation
+            wait_for(lambda last=last: read_current(home / "collection").generation > last)
+        (home / "enough").touch()
     assert writer.returncode == 0
     truths = {truth.generation: truth for truth in read_all(home / "reference")}
     vectors = {
         int(i): row for truth in truths.values() for i, row in zip(truth.new_ids, truth.new_rows, strict=True)
     }
-    assert len({info.generation for _, info in taken}) > 5, "they were made while the writer was at work"
-    for target, info in taken[:: max(1, len(taken) // 8)]:
+    assert len({info.generation for _, info in taken}) == 8, "they were made while the writer was at work"
+    for target, info in taken:
         folder = target.with_suffix("")
         imseek.backup.restore(target, folder)
         report = imseek.upkeep.verify(folder)

@@ -53,7 +53,7 @@ ANSWER = Answer(
 
 @pytest.mark.usefixtures("strace")
 def test_every_answer_belongs_to_one_generation(tmp_path: Path) -> None:
-    figures = run(tmp_path / "home", seconds=5, readers=4, pictures=300)
+    figures = run(tmp_path / "home", seconds=100, readers=4, pictures=300, answers=80)
     assert figures.faults() == []
     assert figures.done["purge"] >= 2
     assert figures.done["remove"] >= 1

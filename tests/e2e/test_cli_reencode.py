@@ -6,12 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
-
-from imseek.data.runs import running_writer
 
 
 def spaces(cli) -> tuple[list, list]:
@@ -93,21 +90,42 @@ def test_what_makes_no_sense(cli, indexed, arguments, said) -> None:
     assert said in outcome.err
 
 
-def test_interrupted_it_goes_on(cli, home, pictures) -> None:
-    for n in range(100):  # More than are asked for ahead; the fake encoder takes whole pictures.
-        Image.new("RGB", (2400, 1800), (n, 2 * n, 7)).save(pictures / f"{n}.jpg")
+#: `imseek`, whose encoder waits before its first picture until there is something to read on stdin.
+PAUSED = """
+import sys
+from imseek.encoders.fake import FakeEncoder
+from imseek.ui.cli import main
+prepare = FakeEncoder.prepare
+def paused(self, pixels):
+    FakeEncoder.prepare = prepare
+    print("encoding", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return prepare(self, pixels)
+FakeEncoder.prepare = paused
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_interrupted_it_goes_on(cli, pictures) -> None:
+    for n in range(100):  # More than are asked for ahead.
+        Image.new("RGB", (24, 18), (n, 2 * n, 7)).save(pictures / f"{n}.png")
     assert cli("index", pictures, "--encoder", "fake").code == 0
-    command = [sys.executable, "-P", "-m", "imseek", "maintain", "--reencode", "fake:32", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while running_writer(home / "collections/default") is None:
-            assert process.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.05)  # The space is made, and pictures are being read.
+    count = cli("info", "--json").json("info")["images"]
+    command = [sys.executable, "-P", "-c", PAUSED, "maintain", "--reencode", "fake:32", "--json"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        for line in process.stderr:
+            if line == "encoding\n":
+                break
         os.kill(process.pid, signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert spaces(cli)[0] == [(0, "fake")]
-    assert cli("maintain", "--reencode", "fake:32").code == 0
+        process.stdin.write("go on\n")
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    used, ((space, state, encoded),) = spaces(cli)
+    assert (used, space, state) == ([(0, "fake")], 1, "building")
+    assert encoded < count, "it was stopped on the way"
+    report = cli("maintain", "--reencode", "fake:32", "--json").json("maintain")["reencode"]
+    assert (report["before"], report["encoded"]) == (encoded, count - encoded)
     assert spaces(cli)[0] == [(1, "fake:32")]
 
 

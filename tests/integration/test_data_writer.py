@@ -230,10 +230,11 @@ def test_a_change_that_fails_changes_nothing(root: Path) -> None:
 
 def test_a_nested_transaction_fails_at_once(root: Path) -> None:
     with Writer(root, "test") as writer:
-        before = time.monotonic()
-        with pytest.raises(Exception, match="QueuePool"), writer.catalog.transaction():
+        with (
+            pytest.raises(Exception, match=r"QueuePool .* timeout 0\.00"),
+            writer.catalog.transaction(),
+        ):
             writer.current()
-        assert time.monotonic() - before < 2
         assert writer.current().generation == 1
 
 

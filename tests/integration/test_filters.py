@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import Clock
 from PIL import ExifTags, Image
 from sourcing.picture import draw
 from sourcing.tables import csv_lines
@@ -287,17 +288,19 @@ def test_shards_are_asked_in_groups_and_share_the_time(
     # Where an image was encoded again, a younger shard has older ids.
     reader.current = dataclasses.replace(reader.current, shards=reader.current.shards[::-1])
     monkeypatch.setattr(where_filters, "_ROWS_AT_ONCE", 1)
+    clock = Clock()
     left: list[float] = []
     real = locked.evaluate
 
     def slow(*given: Any) -> Any:
-        left.append(given[-1] - time.monotonic())
-        time.sleep(0.2)
-        return real(*given)
+        left.append(given[-1] - clock.now)
+        clock.sleep(2)
+        return real(*given[:-1], time.monotonic() + 60)
 
     monkeypatch.setattr(locked, "evaluate", slow)
+    monkeypatch.setattr(where_filters, "time", clock)
     assert Filters(seconds=5).ids(reader, "height < 60").tolist() == expected
-    assert [round(one * 5) for one in left] == [25, 24, 23]
+    assert left == [5, 3, 1]
 
 
 def test_quarantined_images_are_left_out(

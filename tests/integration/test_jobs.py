@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from clocks import Clock
 from PIL import Image
 
 import imseek
@@ -226,11 +227,13 @@ def test_a_job_that_was_killed_reads_as_interrupted(collection: imseek.Collectio
     assert job.ended is not None
 
 
-def test_waiting_no_longer_than_asked(collection: imseek.Collection) -> None:
+def test_waiting_no_longer_than_asked(collection: imseek.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(jobs, "time", clock)
     with Writer(collection.path, "test") as writing:
-        before = time.monotonic()
-        assert jobs.wait(collection.path, writing.run_id, timeout=0.3).state == jobs.RUNNING
-        assert time.monotonic() - before >= 0.3
+        found = jobs.wait(collection.path, writing.run_id, timeout=10, poll=4)
+        assert found.state == jobs.RUNNING
+    assert clock.sleeps == [4, 4, 2]
 
 
 def test_what_a_process_says_before_its_run_is_raised(collection: imseek.Collection, small: Path) -> None:

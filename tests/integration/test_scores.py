@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,15 +138,19 @@ class TestLaunched:
 
     def test_stopped(self, photographed) -> None:
         launched = jobs.launch(photographed.path, ["watch"])
-        time.sleep(0.5)
+        self.wait_for_run(photographed.path, launched)
         launched.stop()
-        assert self.wait(launched) in (130, -2)
+        assert self.wait(launched) == 130
         assert launched.error is None
         launched.stop()  # There is nothing any more.
 
     def wait(self, launched: jobs.Launched) -> int | None:
         assert launched.exit_code is None or launched.ended
-        end = time.monotonic() + 60
-        while not launched.ended and time.monotonic() < end:
-            time.sleep(0.05)
+        assert launched._child.ended.wait(60)
         return launched.exit_code
+
+    def wait_for_run(self, path: Path, launched: jobs.Launched) -> None:
+        """Until its run is recorded: from then on it hears signals."""
+        ended = launched._child.ended
+        while launched._child.pid not in {job.pid for job in jobs.list(path)}:
+            assert not ended.wait(0.02), launched.error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
 import socket
 import subprocess
 import sys
@@ -17,24 +19,51 @@ from typing import Any
 TOKEN = "a-token-for-tests-0123456789"
 
 #: What `imseek serve` runs, with patience that a test has as well; searches may take longer than they do, and are
-#: counted on stderr.
+#: counted on stderr. Each number on stdin moves the clock of its event loops on by as many seconds.
 _LAUNCH = """
-import json, sys, time
+import asyncio, functools, json, socket, sys, threading, time
 from pathlib import Path
 from imseek.collection import Collection
 from imseek.ui.http import connections, running
 from imseek.ui.http.settings import Settings
 given = json.loads(sys.argv[1])
-for name, value in given.pop("patience").items():
+def tell(**what):
+    sys.stderr.write(json.dumps(what) + "\\n")
+ahead, loops, real_time = 0.0, set(), asyncio.BaseEventLoop.time
+def moved_time(loop):
+    loops.add(loop)
+    return real_time(loop) + ahead
+asyncio.BaseEventLoop.time = moved_time
+async def turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
+def hear():
+    global ahead
+    for line in sys.stdin:
+        ahead += float(line)
+        for loop in loops:
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(turns(), loop).result()
+        tell(ahead=ahead)
+threading.Thread(target=hear, daemon=True).start()
+connection_made = connections.Connection.connection_made
+def noted(self, transport):
+    connection_made(self, transport)
+    talking = transport.get_extra_info("socket")
+    tell(nodelay=talking.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+connections.Connection.connection_made = noted
+patience = given.pop("patience")
+if (keep := patience.pop("KEEP_ALIVE", None)) is not None:
+    running.uvicorn.Config = functools.partial(running.uvicorn.Config, timeout_keep_alive=keep)
+for name, value in patience.items():
     setattr(connections, name, value)
 slow, search_many = given.pop("slow"), Collection.search_many
 def counted(self, queries, **named):
-    sys.stderr.write(json.dumps({"searched": len(queries)}) + "\\n")
+    tell(searched=len(queries))
     time.sleep(slow)
     return search_many(self, queries, **named)
 Collection.search_many = counted
 if web := given.pop("web"):
-    import socket
     from imseek.media import fetch, http_fetcher
     from imseek.ui.http import service
     names, real = web.pop("names"), http_fetcher.HttpFetcher
@@ -72,6 +101,38 @@ class Wire:
             except (BrokenPipeError, ConnectionResetError):
                 pass
             return rest(talking)
+
+    def skip(self, seconds: float) -> None:
+        """Move the server's clock on; returns when what is due by then has been done."""
+        assert self.process.stdin is not None
+        before = len(self.skips())
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        while len(self.skips()) == before:
+            assert self.process.poll() is None
+            time.sleep(0.002)
+
+    def skips(self) -> list[float]:
+        """How far the clock was ahead, after each skip."""
+        return [line["ahead"] for line in self._json() if "ahead" in line]
+
+    def until_closed(self, talking: socket.socket, seconds: float) -> bytes:
+        """All that the server says until it closes, ``seconds`` from now by its clock and not earlier."""
+        assert self.is_well()  # What was sent before is read by now.
+        self.skip(seconds / 2)
+        answer, is_open = heard(talking)
+        assert is_open, "closed too early"
+        self.skip(seconds / 2)
+        return answer + rest(talking)
+
+    def nodelay(self) -> list[int]:
+        """TCP_NODELAY of each connection that was made."""
+        return [line["nodelay"] for line in self._json() if "nodelay" in line]
+
+    def cpu(self) -> float:
+        """Seconds that the server has computed for, in all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def status(self, request: bytes) -> int:
         """Of the answer to one request, after which the connection is closed."""
@@ -121,6 +182,20 @@ def rest(talking: socket.socket) -> bytes:
     return answer
 
 
+def heard(talking: socket.socket) -> tuple[bytes, bool]:
+    """What has come by now, and whether the connection is still open."""
+    answer = b""
+    while select.select([talking], [], [], 0)[0]:
+        try:
+            data = talking.recv(1 << 16)
+        except ConnectionResetError:
+            return answer, False
+        if not data:
+            return answer, False
+        answer += data
+    return answer, True
+
+
 def status_of(answer: bytes) -> int:
     assert answer.startswith(b"HTTP/1.1 "), answer[:200]
     return int(answer.split(b" ", 2)[1])
@@ -135,8 +210,8 @@ def launched(
     web: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Wire]:
-    """``patience`` is of :mod:`imseek.ui.http.connections`, ``slow`` seconds for each search; ``settings`` as
-    :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
+    """``patience`` is of :mod:`imseek.ui.http.connections`, and ``KEEP_ALIVE`` uvicorn's; ``slow`` seconds for each
+    search; ``settings`` as :class:`imseek.ui.http.settings.Settings` has them, with paths as text.
 
     ``web`` makes 127.0.0.1 the one address outside: it is :class:`imseek.media.fetch.FetchLimits`, and ``names`` with
     the addresses that each look-up finds, one after the other; the last stay."""
@@ -152,7 +227,9 @@ def launched(
     log = folder / "server.log"
     command = [sys.executable, "-P", "-c", _LAUNCH, json.dumps(given)]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -162,4 +239,6 @@ def launched(
         process.kill()
         process.wait()
         assert process.stdout is not None
+        assert process.stdin is not None
         process.stdout.close()
+        process.stdin.close()

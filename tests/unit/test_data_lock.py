@@ -7,12 +7,11 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from clocks import Clock
 
 import imseek
 from imseek.data import layout, lock
@@ -187,34 +186,53 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_the_one_on_record()
 
 
 def test_a_process_that_nobody_has_asked_after_is_dead() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.read()  # To its end, which is that of the process.
-        deadline = time.monotonic() + 20
-        while lock.may_be_alive(process.pid, lock.host(), lock.boot_id()) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # It has ended, and is not asked after.
         os.kill(process.pid, 0)  # Still there, as a zombie.
         assert not lock.may_be_alive(process.pid, lock.host(), lock.boot_id())
 
 
-def test_asking_does_not_keep_a_writer_out(collection: Path) -> None:
-    """`info` takes the lock for an instant to see whether it is free."""
+def test_asking_does_not_keep_a_writer_out(
+    collection: Path, waiting: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`info` takes the lock for an instant to see whether it is free: here, when the writer makes its first attempt."""
+    refusals = 0
+    flock = fcntl.flock
     with (collection / layout.LOCK).open() as file:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        release = threading.Timer(0.05, lambda: fcntl.flock(file, fcntl.LOCK_UN))
-        release.start()
+        flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+        def attempt(fd: int, operation: int) -> None:
+            nonlocal refusals
+            try:
+                flock(fd, operation)
+            except BlockingIOError:
+                refusals += 1
+                flock(file, fcntl.LOCK_UN)
+                raise
+
+        monkeypatch.setattr(fcntl, "flock", attempt)
         taken = WriterLock(collection)
         taken.acquire()
+        assert is_locked(collection)
         taken.release()
-        release.join()
+    assert refusals == 2, "of the writer by us, and of us by the writer"
+    assert len(waiting.sleeps) == 1
 
 
-def test_a_refusal_comes_at_once(collection: Path) -> None:
+def test_a_refusal_comes_at_once(collection: Path, waiting: Clock) -> None:
     with Writer(collection, "test"):
-        before = time.monotonic()
+        waiting.sleeps.clear()
         with pytest.raises(LockedError):
             WriterLock(collection).acquire()
-        assert time.monotonic() - before < 2
+        assert 0 < sum(waiting.sleeps) <= 0.25
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which an attempt to take the lock waits."""
+    clock = Clock(limit=60)
+    monkeypatch.setattr("filelock._api.time", clock)
+    return clock
 
 
 def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
