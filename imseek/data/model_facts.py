@@ -1,6 +1,7 @@
 """What the facts of a model are, by its kind: looked at where a model is read, so that who uses it need not ask.
 
-A model may come from somebody else. Kinds and facts that are not listed here, of a later imseek too, are let through.
+A model may come from somebody else. What is there has to be of its type; what is missing is for who needs it to tell.
+Kinds and facts that are not listed here, of a later imseek too, are let through.
 """
 
 from __future__ import annotations
@@ -161,5 +162,6 @@ def check_facts(kind: str, facts: object) -> None:
 
 
 def _check(found: JsonObject, members: Mapping[str, Read]) -> None:
-    for name, read in members.items():
-        read(found, name)
+    for name in found:
+        if name in members:
+            members[name](found, name)
