@@ -20,6 +20,9 @@ import imseek
 settings.register_profile("imseek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("imseek")
 
+#: A skip is a failure in CI: see tests/skip_policy.py. ``pytester`` is for the tests of that.
+pytest_plugins = ("pytester", "skip_policy")
+
 #: Photographs of different things, in different formats and modes.
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
 
@@ -102,7 +105,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[databases.Server]:
-    """A PostgreSQL server of this process of tests. Without PostgreSQL these tests skip; in CI they fail."""
+    """A PostgreSQL server of this process of tests. Without PostgreSQL these tests skip."""
     databases.require()
     with databases.started() as server:
         yield server
