@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import databases
 import pytest
-from hypothesis import HealthCheck, settings
+from session_seed import generator, session_seed
 
 import imseek
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("imseek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("imseek")
-
-#: A skip is a failure in CI: see tests/skip_policy.py. ``pytester`` is for the tests of that.
-pytest_plugins = ("pytester", "skip_policy")
+#: ``pytester`` is for the tests of the other two.
+pytest_plugins = ("pytester", "skip_policy", "hypothesis_profiles")
 
 #: Photographs of different things, in different formats and modes.
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
+
+
+def pytest_report_header() -> str:
+    return f"samples: IMSEEK_SEED={session_seed()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Once more where it is needed: beside the failures."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.write_line(f"The same samples again: IMSEEK_SEED={session_seed()}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,11 +62,13 @@ def _hear_interrupts() -> None:
 @pytest.fixture(scope="session")
 def seed() -> str:
     """Where chance begins in tests that draw a sample: by the commit, unless ``IMSEEK_SEED`` says another."""
-    if given := os.environ.get("IMSEEK_SEED"):
-        return given
-    command = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return commit.stdout.strip() or "0"
+    return session_seed()
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers for one test, others in each commit."""
+    return generator(request.node.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.curate.grouping.groups import Group, Grouping, Reach, grouped
 from imseek.types import DuplicateKind, DuplicatePair
@@ -193,7 +194,7 @@ def confirming(others: dict[object, str], asked: list[frozenset[int]]) -> object
     return confirm
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given_by(cases(), st.randoms(use_true_random=False), st.sampled_from([0, 1, 64]))
 def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped-def]
     given, copies, others, different = case
@@ -263,7 +264,7 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given_by(cases())
 def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     """As the plain way to do it: each two groups compared whenever a pair comes, nothing remembered."""
@@ -392,7 +393,7 @@ def test_a_chain_of_a_thousand_is_no_group() -> None:
     assert sum(len(group.members) for group in found.groups) >= 999
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given_by(
     st.lists(st.integers(0, 2**12 - 1), min_size=2, max_size=24, unique=True),
     st.sampled_from([0, 1, 2, 5]),

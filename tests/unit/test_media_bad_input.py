@@ -169,8 +169,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 # libtiff itself writes what it thinks of a deflated stream to standard error, so that one is left out.
 @pytest.mark.parametrize("name", [name for name in FILES if name != "tiff-deflate"])
-def test_of_mutated_files_nothing_but_a_media_error_comes_out(name: str) -> None:
-    chance = random.Random(f"mutations of {name}")
+def test_of_mutated_files_nothing_but_a_media_error_comes_out(name: str, chance: random.Random) -> None:
     outcomes = set()
     for _ in range(60):
         try:

@@ -232,13 +232,11 @@ def test_what_is_no_filter_is_refused_as_everywhere(where: str) -> None:
     assert "Milvus" not in str(refused.value)
 
 
-def test_filters_put_together_at_random(connection: Any) -> None:
-    draw = random.Random(7)
-
+def test_filters_put_together_at_random(connection: Any, chance: random.Random) -> None:
     def made(depth: int) -> str:
-        if depth == 0 or draw.random() < 0.2:
-            return f"({draw.choice(TOLD)})"
-        word = draw.choice(["AND", "OR", "NOT"])
+        if depth == 0 or chance.random() < 0.2:
+            return f"({chance.choice(TOLD)})"
+        word = chance.choice(["AND", "OR", "NOT"])
         if word == "NOT":
             return f"(NOT {made(depth - 1)})"
         return f"({made(depth - 1)} {word} {made(depth - 1)})"
