@@ -23,6 +23,13 @@ pytest_plugins = ("pytester", "skip_policy", "hypothesis_profiles")
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that are slow as a whole are not even imported by `make check`: torch alone takes seconds."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+    return None
+
+
 def pytest_report_header() -> str:
     return f"samples: IMSEEK_SEED={session_seed()}"
 

@@ -217,6 +217,7 @@ def test_a_refusal_comes_at_once(collection: Path) -> None:
         assert time.monotonic() - before < 2
 
 
+@pytest.mark.slow
 def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
     """One makes it; the others find it locked or made. What is there is whole."""
     code = "import sys, imseek; imseek.create(sys.argv[1], encoder='fake').close()"

@@ -22,6 +22,8 @@ from imseek.errors import EncoderUnavailableError, UsageError
 from imseek.ui.cli import doctor
 from imseek.ui.cli.building import device_fact
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Cards:

@@ -340,6 +340,7 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
     assert found.asked < 8 * count
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_of_one_are_a_group_after_few_questions() -> None:
     """All are pairs of the first, as a search puts equal hashes together."""
 

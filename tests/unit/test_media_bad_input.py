@@ -22,6 +22,8 @@ from imseek.media.decode import Limits, decode
 from imseek.media.pillow import _quiet
 from imseek.types import SkipReason
 
+pytestmark = pytest.mark.slow
+
 # Noise, so that files are long enough to be cut anywhere.
 NOISE = Image.fromarray(np.random.default_rng(7).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 

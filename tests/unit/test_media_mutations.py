@@ -17,6 +17,8 @@ from imseek.media.decode import decode
 from imseek.media.formats import sniff
 from imseek.types import SkipReason
 
+pytestmark = pytest.mark.slow
+
 #: SVG is drawn in a process for each.
 COUNTS = {name: 25 if name == "SVG" else 150 for name in seeds()}
 

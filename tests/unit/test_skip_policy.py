@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import skip_policy
 
+pytestmark = pytest.mark.slow
+
 #: Every way to skip, and what is no skip.
 TESTS = """
 import pytest

@@ -17,6 +17,8 @@ from imseek.search.where import locked
 from imseek.search.where.milvus import Held, expression
 from imseek.search.where.vocabulary import Kind
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("milvus_lite")
 
 _KINDS = {Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time"}
