@@ -194,6 +194,7 @@ def confirming(others: dict[object, str], asked: list[frozenset[int]]) -> object
     return confirm
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300))
 @given_by(cases(), st.randoms(use_true_random=False), st.sampled_from([0, 1, 64]))
 def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped-def]
@@ -264,6 +265,7 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(150))
 @given_by(cases())
 def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]

@@ -126,6 +126,7 @@ def test_bad_requests() -> None:
         keeper([])
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200))
 @given(st.data())
 def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:

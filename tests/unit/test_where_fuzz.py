@@ -23,6 +23,8 @@ from imseek.errors import QueryError
 from imseek.search.where import locked, vocabulary
 from imseek.search.where.compiling import compile_filter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Any]:
