@@ -1,5 +1,5 @@
-# Two commands: `make demo` does the main job on real photographs, `make test` passes the tests.
-# Both install what they need into .venv on their first run; a stamp file there makes later runs quick.
+# `make help` lists the targets. Each installs what it needs into .venv on its first run; a stamp file there makes later
+# runs quick.
 
 SHELL := /bin/bash
 # OpenMP threads that wait should sleep: spinning, they take the cores from the tests that run beside them.
@@ -10,25 +10,88 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+TESTED := $(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,ray,milvus,postgres
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test fuzz cli-docs catalogue encoder-docs page-pictures strace chromium postgresql
+# Of `make test-long`: how many samples of each command, or `all` of them (hours), and seconds of fuzzing for each reader.
+FAULTS ?= all
+FUZZ_SECONDS ?= 60
+# A second Python for `make test-python`.
+OTHER_PYTHON ?= python3.13
+
+STATIC := lint format types imports
+CHECKED := $(addprefix check-,$(STATIC))
+PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
+# Linters and tests beside each other: all run to their end, and one that fails fails the whole. Its name comes last.
+TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
+
+.PHONY: help demo check test test-long test-lowest test-python fuzz release cli-docs catalogue encoder-docs page-pictures \
+  strace chromium postgresql $(CHECKED) pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.installed-demo
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.* ## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed-demo ## index photographs that ship inside scikit-image and scikit-learn, and search them
 	@$(BIN)/imseek demo
 
-test: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict
-	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -W error -n 2 --dist worksteal
+check: $(VENV)/.installed-test ## while you work, 90 s: linters, types, unit tests without model, server and browser
+	$(TOGETHER) pytest-check $(CHECKED)
 
-# A minute for each reader of strangers' files; what is found is named. bench/fuzz.py tells more.
-fuzz: $(VENV)/.installed-test
+test: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql ## what CI runs: linters, types, all tests
+	$(TOGETHER) pytest-test $(CHECKED)
+
+test-long: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql ## hours: every kill and power cut, ten times the examples, fuzzing, other versions
+	$(TOGETHER) pytest-long $(CHECKED)
+	$(MAKE) fuzz
+	$(MAKE) test-lowest
+	@if command -v $(OTHER_PYTHON) >/dev/null; then $(MAKE) test-python; else echo "make: no $(OTHER_PYTHON) here: left out"; fi
+
+check-lint:
+	@$(BIN)/ruff check
+
+check-format:
+	@$(BIN)/ruff format --check
+
+check-types:
+	@$(BIN)/mypy --strict
+
+check-imports:
+	@$(BIN)/lint-imports --no-cache
+
+pytest-check:
+	$(PYTEST) -m 'not slow' tests/unit
+
+pytest-test:
+	$(PYTEST)
+
+# Every sample there is takes longer than a test may take otherwise. hypothesis draws by a new seed and keeps what failed.
+pytest-long:
+	IMSEEK_FAULTS=$(FAULTS) IMSEEK_DAMAGES=7 IMSEEK_HTTP_EXAMPLES=50 \
+	  $(PYTEST) --hypothesis-profile=long -o timeout=14400 -o faulthandler_timeout=14460
+
+comma := ,
+test-lowest: $(BIN)/python strace ## the tests with the lowest versions that pyproject.toml allows (downloads gigabytes)
+	$(PIP_INSTALL) --quiet uv
+	$(BIN)/python -m venv --clear $(VENV)/lowest
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct pyproject.toml \
+	  $(addprefix --extra ,$(subst $(comma), ,$(TESTED))) --output-file $(VENV)/lowest/constraints.txt
+	$(VENV)/lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest/constraints.txt -e '.[$(TESTED),dev]'
+	IMSEEK_CI= $(VENV)/lowest/bin/pytest -W default -n 2 --dist worksteal tests/unit tests/contracts tests/integration
+
+test-python: strace ## the tests with another Python: make test-python OTHER_PYTHON=python3.13 (downloads its packages)
+	$(OTHER_PYTHON) -m venv --clear $(VENV)/other
+	$(VENV)/other/bin/python -m pip install --disable-pip-version-check -e '.[$(TESTED),dev]'
+	IMSEEK_CI= $(VENV)/other/bin/pytest -W default -n 2 --dist worksteal
+
+# What is found is named. bench/fuzz.py tells more.
+fuzz: $(VENV)/.installed-test ## a minute of random bytes for each reader of strangers' files
 	$(PIP_INSTALL) --quiet -e '.[fuzz]'
-	$(BIN)/python bench/fuzz.py --jobs 2
+	$(BIN)/python bench/fuzz.py --jobs 2 --seconds $(FUZZ_SECONDS)
+
+release: $(VENV)/.installed-test ## build, check, try and tag the version in imseek/_version.py: see RELEASING.md
+	$(PIP_INSTALL) --quiet -e '.[release]'
+	.ci/release
 
 # It records system calls for the tests of power cuts, which skip without it.
 strace:
@@ -48,18 +111,18 @@ postgresql:
 	  apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || \
 	  echo "make: PostgreSQL is missing (Debian: apt install postgresql); the tests with it will be skipped" >&2
 
-cli-docs: $(VENV)/.installed-test
+cli-docs: $(VENV)/.installed-test ## write docs/cli.md from the commands' --help
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
 
 # Minutes: every architecture is built, without numbers. Then `make encoder-docs`.
-catalogue: $(VENV)/.installed-test
+catalogue: $(VENV)/.installed-test ## write what open_clip, timm and transformers know into encoders/catalogue/weights.json
 	HF_HUB_OFFLINE=1 $(BIN)/python -P -m imseek.encoders.catalogue.make
 
-encoder-docs: $(VENV)/.installed-test
+encoder-docs: $(VENV)/.installed-test ## write the tables of docs/encoders.md from the catalogue
 	$(BIN)/python -P -m imseek.ui.encoders_page docs/encoders.md
 
 # docs/ui.md shows them.
-page-pictures: $(VENV)/.installed-test
+page-pictures: $(VENV)/.installed-test ## take the pictures of the pages in docs/ui.md
 	$(BIN)/python -P docs/pictures/pages.py
 
 $(BIN)/python:
@@ -74,7 +137,7 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[$(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,ray,milvus,postgres,dev]'
+	$(PIP_INSTALL) -e '.[$(TESTED),dev]'
 	$(PIP_INSTALL) --quiet --no-deps --target $(VENV)/clip-client clip-retrieval==2.45.0
 	@touch $@ $(VENV)/.installed-demo
 

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import databases
 import pytest
-from hypothesis import HealthCheck, settings
+from session_seed import generator, session_seed
 
 import imseek
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("imseek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("imseek")
+#: ``pytester`` is for the tests of the other two.
+pytest_plugins = ("pytester", "skip_policy", "hypothesis_profiles")
 
 #: Photographs of different things, in different formats and modes.
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that are slow as a whole are not even imported by `make check`: torch alone takes seconds."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+    return None
+
+
+def pytest_report_header() -> str:
+    return f"samples: IMSEEK_SEED={session_seed()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Once more where it is needed: beside the failures."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.write_line(f"The same samples again: IMSEEK_SEED={session_seed()}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,11 +69,13 @@ def _hear_interrupts() -> None:
 @pytest.fixture(scope="session")
 def seed() -> str:
     """Where chance begins in tests that draw a sample: by the commit, unless ``IMSEEK_SEED`` says another."""
-    if given := os.environ.get("IMSEEK_SEED"):
-        return given
-    command = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return commit.stdout.strip() or "0"
+    return session_seed()
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers for one test, others in each commit."""
+    return generator(request.node.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +120,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[databases.Server]:
-    """A PostgreSQL server of this process of tests. Without PostgreSQL these tests skip; in CI they fail."""
+    """A PostgreSQL server of this process of tests. Without PostgreSQL these tests skip."""
     databases.require()
     with databases.started() as server:
         yield server

@@ -43,6 +43,12 @@ def stand(request: pytest.FixtureRequest, tmp_path: Path, later: Callable[[float
         yield Stand(request.param, tmp_path, collection)
 
 
+#: Only kinds of sources that say something of their pictures.
+OF_THOSE_THAT_TELL = pytest.mark.parametrize(
+    "stand", [case for case in CASES if case.tells], ids=lambda case: case.name, indirect=True
+)
+
+
 def pictures(*seeds: int) -> dict[str, Picture]:
     return {
         f"{seed:03}.png": Picture(draw(seed), f"picture number {seed}", {"licence": "MIT", "rank": seed})
@@ -67,9 +73,8 @@ def test_every_picture_is_there_and_leads_back(stand: Stand) -> None:
     assert all(uri is not None and "://" in uri for uri in uris)
 
 
+@OF_THOSE_THAT_TELL
 def test_what_the_source_says_becomes_metadata(stand: Stand) -> None:
-    if not stand.case.tells:
-        pytest.skip("this kind of source says nothing of its pictures")
     made = pictures(1, 2)
     stand.index(made)
     for data, image_id in stand.ids().items():
@@ -197,9 +202,8 @@ def test_a_dry_run_tells_what_there_is_to_do_and_does_nothing(stand: Stand) -> N
     assert stand.collection.info().images == 3
 
 
+@OF_THOSE_THAT_TELL
 def test_columns_are_kept_or_dropped(stand: Stand) -> None:
-    if not stand.case.tells:
-        pytest.skip("this kind of source says nothing of its pictures")
     from dataclasses import replace
 
     path = stand.case.write(stand.at, pictures(1))

@@ -218,7 +218,7 @@ def _mixed(chance: random.Random, file: File) -> bytes:
     return _zeros(file) if lot == 2 else _torn(chance, file)
 
 
-def cuts(seeds: int, of: int = 0) -> Iterator[Cut]:
+def cuts(seeds: int, of: object = 0) -> Iterator[Cut]:
     """The regular ways, and ``seeds`` random ones of each kind; ``of`` is mixed into the seeds."""
     yield Cut("nothing", lambda _: False, _durable)
     yield Cut("names only", lambda _: True, _durable)

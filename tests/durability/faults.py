@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import resource
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from session_seed import generator
 
 from durability.stage import Stage, perform
 
@@ -29,12 +29,20 @@ WRITING = (
 _CALL = re.compile(r"(?P<name>\w+)\(")
 
 
-def sample(trials: Sequence[T], size: int, seed: str) -> Sequence[T]:
-    """``size`` of the trials, those that ``IMSEEK_FAULTS`` gives as a number, or ``all`` of them."""
-    wanted = os.environ.get("IMSEEK_FAULTS", str(size))
-    if wanted == "all" or int(wanted) >= len(trials):
+#: Whether every trial of a command is to be made, and not a sample of them.
+ALL = os.environ.get("IMSEEK_FAULTS") == "all"
+
+
+def sample(trials: Sequence[T], size: int, name: str) -> Sequence[T]:
+    """``size`` of the trials of that name, as many as ``IMSEEK_FAULTS`` says, or ``all`` of them.
+
+    In the order of the trials; another sample in each commit (tests/session_seed.py).
+    """
+    wanted = len(trials) if ALL else int(os.environ.get("IMSEEK_FAULTS", size))
+    if wanted >= len(trials):
         return trials
-    return random.Random(seed).sample(trials, int(wanted))
+    chosen = generator(name).sample(range(len(trials)), wanted)
+    return [trials[n] for n in sorted(chosen)]
 
 
 def needs_root() -> pytest.MarkDecorator:

@@ -134,18 +134,19 @@ def outages(
     operations: Sequence[Operation] | None = None,
     first: int = 0,
     last: int | None = None,
+    seed: str = "",
 ) -> Iterator[Outage]:
     """Every distinct state that a power cut may leave, before each operation and after the last one.
 
     With ``first`` and ``last``: before the operations from the one to the other. With ``operations``: others than
-    those that were recorded.
+    those that were recorded. ``seed`` is where chance begins in the random states.
     """
     operations = recording.operations if operations is None else operations
     disk, acknowledged, returned = recording.disk(), recording.acknowledged, False
     seen: set[int] = set()
     for n in range((len(operations) if last is None else last) + 1):
         if n >= first:
-            for cut in (*cuts(seeds, of=n), *disk.alone()):
+            for cut in (*cuts(seeds, of=f"{seed} {n}"), *disk.alone()):
                 outage = Outage(n, cut.name, disk.after(cut), acknowledged, returned)
                 if (key := outage.key()) not in seen:
                     seen.add(key)

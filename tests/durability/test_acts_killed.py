@@ -1,23 +1,24 @@
 """Killed while files of duplicates are put away or brought back: every file is there, and all can be brought back.
 
-A sample; ``bench/duplicates_crash.py`` tries many, and pairs of kills.
+A sample, another one in each commit; ``bench/duplicates_crash.py`` tries many, and pairs of kills.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from session_seed import generator
 
 from durability.acts import AFTER, WAYS
+from durability.faults import sample
 from durability.forks import Server
 
 #: Tried for each way and command.
-KILLS = 3
+KILLS = 1
 
 
 @pytest.mark.parametrize("what", AFTER)
@@ -25,7 +26,7 @@ KILLS = 3
 def test_killed_and_brought_back(
     servers: list[Server], duplicated: Path, fast_folder: Path, tmp_path: Path, way: str, what: str
 ) -> None:
-    whole, chance = fast_folder / "whole", random.Random(f"{way} {what}")
+    whole, chance = fast_folder / "whole", generator(f"acts {way} {what}")
     shutil.copytree(duplicated, whole)
     (tmp_path / "whole").mkdir()
     status, log = servers[0](
@@ -33,7 +34,7 @@ def test_killed_and_brought_back(
     )
     assert status == 0
     assert {"fsync", "append", "commit"} <= set(log), "the harness sees the operations"
-    for n in chance.sample(range(len(log)), KILLS):
+    for n in sample(range(len(log)), KILLS, f"kills of {way} {what}"):
         home, disk = fast_folder / f"{n}", tmp_path / f"{n}"
         shutil.copytree(duplicated, home)
         disk.mkdir()

@@ -5,22 +5,23 @@ What a command does is recorded once (strace) and replayed up to an operation; t
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from session_seed import generator, session_seed
 
 from durability.disk import Disk, Exchange, Link, Operation, Rename, Sync, cuts, write_tree
+from durability.faults import sample
 from durability.forks import Server, environment
 from durability.trace import record
 
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Tried for each way and command.
-STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "6"))
+STATES = 2
 AFTER = (["undo"], ["index", "undo"], ["apply", "undo"])
 
 
@@ -43,7 +44,7 @@ class Trials:
         disk = Disk.of(self.template / "photos")
         for operation in operations[:n]:
             disk.do(operation)
-        cut = chance.choice([*cuts(1, of=n), *disk.alone()])
+        cut = chance.choice([*cuts(1, of=f"{session_seed()} {n}"), *disk.alone()])
         shutil.rmtree(self.home)
         shutil.copytree(self.template, self.home, ignore=shutil.ignore_patterns("photos"))
         write_tree(self.home / "photos", disk.after(cut))
@@ -65,10 +66,9 @@ def test_power_cuts(
     trials = Trials(servers[0], duplicated, fast_folder, way, command)
     moves = [n for n, o in enumerate(trials.operations) if isinstance(o, Exchange | Rename | Link)]
     assert len(moves) >= 6, "the harness sees files move"
-    chance = random.Random(f"{way} {command}")
+    chance = generator(f"power cuts of {way} {command}")
     first = next(n for n, o in enumerate(trials.operations) if "undo/" in str(getattr(o, "path", "")))
-    moments = [chance.randrange(first, len(trials.operations) + 1) for _ in range(STATES)]
-    for n in sorted(moments):
+    for n in sample(range(first, len(trials.operations) + 1), STATES, f"moments of {way} {command}"):
         trials.try_one(trials.operations, n, chance)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from session_seed import number
 from snapshotting import clustered, collection_of
 
 import imseek
 from durability.disk import Acknowledge, Sync
+from durability.faults import sample
 from durability.forks import Server
 from durability.power import outages, recorded, try_outage
 from durability.readers import TESTS
@@ -30,7 +31,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from durability.churn import write
-write(Path(sys.argv[1]), seconds=100.0, pictures=200, seed=7)
+write(Path(sys.argv[1]), seconds=100.0, pictures=200, seed=int(sys.argv[2]))
 """
 
 
@@ -39,7 +40,9 @@ def test_each_is_one_generation_of_a_collection_that_never_rests(tmp_path: Path)
     home.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     taken: list[tuple[Path, Any]] = []
-    with subprocess.Popen([sys.executable, "-W", "error", "-c", WRITE, str(home)], env=environment) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", WRITE, str(home), str(number("a writer"))], env=environment
+    ) as writer:
 
         def wait_for(true: Callable[[], bool]) -> None:
             while not true():
@@ -141,7 +144,7 @@ def test_killed_at_any_moment_the_last_one_stays(tmp_path: Path) -> None:
     assert moments > 50
     second, bytes_of_second = target.stat().st_ino, target.read_bytes()
     assert second != first
-    for moment in (*random.Random(5).sample(range(2, moments - 1), 3), moments - 1):
+    for moment in (*sample(range(2, moments - 1), 3, "kills of a backup"), moments - 1):
         killed(moment)
         assert (target.stat().st_ino, target.read_bytes()) == (second, bytes_of_second)
     killed(moments)  # Between its name and the end.

@@ -1,15 +1,15 @@
 """Killed before a durable operation: the collection opens, searches, verifies, and goes on where it stopped.
 
 An operation is a rename, an unlink, a new or removed folder, a commit of SQLite or the closing of the catalog. Of
-each command a sample is tried. ``IMSEEK_CRASH=all`` tries all of them, and those that should make no difference:
-what happens within ``staging/``, which nobody reads, and ``os.fsync``, around which a kill finds the same files.
+each command a sample is tried, another one in each commit. ``IMSEEK_FAULTS=all`` tries all of them, and those that
+should make no difference: what happens within ``staging/``, which nobody reads, and ``os.fsync``, around which a kill
+finds the same files.
 Power cuts, which find other files, are in test_power_cuts.py.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -20,12 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from session_seed import generator
 
+from durability.faults import ALL, sample
 from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage, check, draw, made
 
 #: Tried for each command.
-KILLS = 6
+KILLS = 2
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -36,23 +38,20 @@ def test_killed_before_an_operation(
     name: str,
     record_property: Callable[[str, object], None],
 ) -> None:
-    try_all = os.environ.get("IMSEEK_CRASH") == "all"
     template = prepared(name)
     whole = fast_folder / "whole"
     shutil.copytree(template, whole)
-    status, done = servers[0]("victim", name=name, home=whole, die_before=None, count_all=try_all)
+    status, done = servers[0]("victim", name=name, home=whole, die_before=None, count_all=ALL)
     assert status == 0
     assert done["counted"] > 10, "the harness sees the operations"
     assert any(line.startswith("fsync") for line in done["log"])
-    trials = list(range(done["counted"]))
-    if not try_all:
-        trials = random.Random(name).sample(trials, min(KILLS, len(trials)))
+    trials = sample(range(done["counted"]), KILLS, f"kills of {name}")
 
     def try_some(which: int) -> None:
         for n in trials[which :: len(servers)]:
             home = fast_folder / f"{n}"
             shutil.copytree(template, home)
-            status, _ = servers[which]("victim", name=name, home=home, die_before=n, count_all=try_all)
+            status, _ = servers[which]("victim", name=name, home=home, die_before=n, count_all=ALL)
             assert os.WIFSIGNALED(status), f"operation {n} did not happen again"
             assert os.WTERMSIG(status) == signal.SIGKILL
             try:
@@ -83,7 +82,7 @@ with imseek.open(sys.argv[1]) as collection:
 
 
 def test_twenty_kills_while_indexing_300_images(fast_folder: Path) -> None:
-    """At random moments (seeded): between commits, inside them, in SQLite, while files are being written."""
+    """At random moments: between commits, inside them, in SQLite, while files are being written."""
     import imseek
 
     stage = Stage(fast_folder)
@@ -91,7 +90,7 @@ def test_twenty_kills_while_indexing_300_images(fast_folder: Path) -> None:
     for n in range(300):
         draw(stage.photos / f"{n:03}.png", n)
     made(stage)
-    chance = random.Random(20)
+    chance = generator("twenty kills")
     acknowledged = 0
     for _ in range(20):
         command = [sys.executable, "-W", "error", "-c", INDEX, str(stage.root), str(stage.photos)]

@@ -50,7 +50,7 @@ def test_file_descriptors_run_out(
     """It works, or says that it is this; nothing is called damaged, and nothing is."""
     reads = name in ("search", "verify")
     template = prepared("merge" if reads else name)
-    limits = [1, *sorted(sample(LIMITS, 3, name)), 50]
+    limits = [1, *sorted(sample(LIMITS, 3, f"file descriptors of {name}")), 50]
     refused = 0
     for spare in limits:
         home = fast_folder / str(spare)

@@ -1,13 +1,11 @@
 """Power cut at any operation: what was acknowledged is there, and the collection goes on where it stopped.
 
-A sample of the states; ``bench/power_cuts.py`` tries all of them, and leaves out each fsync in turn to see that one
-of the states then fails.
+A sample of the states, another one in each commit. ``bench/power_cuts.py`` tries all of them, and leaves out each fsync
+in turn to see that one of the states then fails.
 """
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from session_seed import generator, session_seed
 
 import imseek
 from durability.disk import EVERYTHING, Acknowledge, Disk, MakeFolder, Operation, Rename, Sync, Write, cuts
+from durability.faults import sample
 from durability.forks import Server, environment
 from durability.power import Outage, Recording, continued, outages, recorded, try_outage
 from durability.stage import SCENARIOS
@@ -25,8 +25,8 @@ from durability.trace import record
 
 pytestmark = pytest.mark.usefixtures("strace")
 
-#: Tried for each command.
-STATES = int(os.environ.get("IMSEEK_POWER_CUTS", "6"))
+#: Moments tried for each command, beside the last one.
+STATES = 2
 
 
 def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:
@@ -45,13 +45,13 @@ def test_power_cuts(
 ) -> None:
     template = shutil.copytree(prepared(name), fast_folder / "template")
     recording = recorded(name, template, servers[0])
-    chance = random.Random(name)
+    chance = generator(f"power cuts of {name}")
     last = len(recording.operations)
-    moments = sorted(chance.sample(range(last), min(STATES, last)))
+    moments = sample(range(last), STATES, f"moments of {name}")
     states = [
         chance.choice(found)
         for n in [*moments, last]
-        if (found := list(outages(recording, seeds=1, first=n, last=n)))
+        if (found := list(outages(recording, seeds=1, first=n, last=n, seed=session_seed())))
     ]
     try_all(recording, states, servers, fast_folder)
 

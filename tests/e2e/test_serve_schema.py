@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis_profiles import examples
 from schemathesis.specs.openapi.checks import missing_required_header, positive_data_acceptance
 from serving import TOKEN, served
 
@@ -44,10 +45,8 @@ def described(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path])
 def test_a_route_answers_as_the_document_says(described: Any, path: str, method: str) -> None:
     @given(case=described[path][method].as_strategy())
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples(EXAMPLES),
         deadline=None,
-        derandomize=True,
-        database=None,
         suppress_health_check=list(HealthCheck),
     )
     def ask(case: schemathesis.Case) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,14 +28,9 @@ from imseek.data.catalog import Catalog
 from imseek.data.current import read_current
 from imseek.errors import CorruptCollectionError, ImseekError, UntrustedCollectionError
 
+pytestmark = pytest.mark.timeout(60)
+
 SECRET = "three years of work"
-
-
-@pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
 
 
 @pytest.fixture(scope="module")

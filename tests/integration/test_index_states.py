@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis_profiles import examples
 from snapshotting import STAT, Rows, clustered, collection_of, index_of, new_images, same
 
 from imseek import upkeep
@@ -251,7 +252,7 @@ class InParts(Indexed):
 
 TestIndexed = Indexed.TestCase
 TestIndexed.settings = settings(
-    max_examples=18,
+    max_examples=examples(18),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -101,15 +100,14 @@ def test_what_is_no_judgement_is_refused(root: Path, a: str, b: str, verdict: st
     assert read(root) == ()
 
 
+@pytest.mark.timeout(30)
 def test_a_file_that_is_judged_is_a_file(root: Path, tmp_path: Path) -> None:
     """A pipe that nobody writes to is not waited for, and a name may begin with a tilde."""
     os.mkfifo(tmp_path / "pipe")
-    signal.alarm(30)
     with pytest.raises(UsageError, match=r"cannot read .*pipe: it is no regular file"):
         imseek.duplicates.judge(root, [0, tmp_path / "pipe"], "same")
     with pytest.raises(UsageError, match=r"cannot read ~nobody.jpg: No such file"):
         imseek.duplicates.judge(root, [0, "~nobody.jpg"], "same")
-    signal.alarm(0)
 
 
 def test_verdicts_of_a_later_imseek_are_kept_and_not_read(root: Path) -> None:

@@ -13,6 +13,8 @@ from imseek.encoders.fake import FakeEncoder
 from imseek.explore.tuning.groups import connected
 from imseek.types.adapters import adapted, adapter_of
 
+pytestmark = pytest.mark.slow
+
 DOWN = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
 UP = np.array([[0, 0, 2], [0, 0, 0]], np.float32)
 

@@ -18,6 +18,8 @@ from imseek.encoders.registry import load
 from imseek.media import decode
 from imseek.types import Float32, Pixels
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sample(photo_files: list[Path]) -> list[Pixels]:

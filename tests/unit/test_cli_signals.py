@@ -11,6 +11,8 @@ import pytest
 
 from imseek.ui.cli.progress import StopSignals, progress_bar
 
+pytestmark = pytest.mark.slow
+
 RUN_UNTIL_ASKED = """
 import sys
 from imseek.ui.cli.progress import StopSignals

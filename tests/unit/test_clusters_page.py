@@ -6,9 +6,13 @@ import csv
 import io
 from html.parser import HTMLParser
 
+import pytest
+
 from imseek.types import Cluster, ClusterReport, OutlierReport, Place, SampleReport, Shown
 from imseek.ui.cli import clusterjson
 from imseek.ui.clusters_page import page, totals
+
+pytestmark = pytest.mark.slow
 
 NASTY = "</h2><script>alert(1)</script>"
 

@@ -6,7 +6,6 @@ import ast
 import io
 import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,9 @@ import pytest
 import imseek.data
 from imseek.data import collection_files as files
 from imseek.errors import CorruptCollectionError, UnsafePathError
+
+#: Nobody waits at the other end of a pipe.
+pytestmark = pytest.mark.timeout(20)
 
 SECRET = b"what nobody else may see"
 
@@ -37,14 +39,6 @@ def outside(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "000000.1.npy").write_bytes(SECRET)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
-    """Nobody waits at the other end of a pipe."""
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
 
 
 def link_file(root: Path, outside: Path) -> None:

@@ -21,6 +21,8 @@ from imseek.ui.web.background import Task
 from imseek.ui.web.folders import home, look
 from imseek.ui.web.pages.collections import adding, creating, logs, overview, telling
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
 
 

@@ -21,6 +21,8 @@ from imseek.indexer.executors import cluster, crew
 from imseek.indexer.executors.staging import Manifest, StagedError, Staging
 from imseek.types import SkipReason
 
+pytestmark = pytest.mark.slow
+
 Work = Callable[[], Any]
 
 

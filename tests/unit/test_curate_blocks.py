@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.curate.near import blocks
 from imseek.curate.near.blocks import Block, each_block
@@ -94,7 +95,7 @@ def test_another_side_is_another_comparison(tmp_path: Path) -> None:
         assert len(pairs) == 64, "with all of the other side"
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(st.data())
 def test_however_it_changes_and_stops(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Members come, go, are exchanged and come back; runs are stopped anywhere. In the end no pair is missing."""

@@ -235,6 +235,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.mark.slow
 def test_two_that_make_the_same_collection(tmp_path: Path) -> None:
     """One makes it; the others find it locked or made. What is there is whole."""
     code = "import sys, imseek; imseek.create(sys.argv[1], encoder='fake').close()"

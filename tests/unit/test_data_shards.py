@@ -189,13 +189,13 @@ def test_a_path_need_not_be_text(tmp_path: Path) -> None:
     assert read_table(path).num_rows == 1
 
 
-def test_a_damaged_page_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+def test_a_damaged_page_is_noticed_when_it_is_read(tmp_path: Path, chance: random.Random) -> None:
     """Parquet's own page checksums: a search does not hash whole files. (The footer has none; `verify` sees it.)"""
     rows = [{**row(), "note": random.Random(n).randbytes(40).hex()} for n in range(500)]
     path = store(tmp_path / "a.parquet", rows)
     data, expected = path.read_bytes(), read_rows(path, [0, 250, 499])
     noticed = 0
-    for place in random.Random(4).sample(range(4, len(data) - footer_size(data)), 60):
+    for place in chance.sample(range(4, len(data) - footer_size(data)), 60):
         path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
         try:
             assert read_rows(path, [0, 250, 499]) == expected

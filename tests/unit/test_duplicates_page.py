@@ -11,6 +11,8 @@ import pytest
 from imseek.types import Duplicate, DuplicateGroup, DuplicatePair, DuplicateReport, Place
 from imseek.ui.duplicates_page import Bounds, page, percent, totals
 
+pytestmark = pytest.mark.slow
+
 UUID, OTHER = "uuid-of-one", "uuid-of-the-other"
 ALL = Bounds()
 

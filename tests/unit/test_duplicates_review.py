@@ -26,6 +26,8 @@ from imseek.ui.web.pages.duplicates.review import (
     token,
 )
 
+pytestmark = pytest.mark.slow
+
 UUID = "0123456789abcdef"
 
 

@@ -12,6 +12,8 @@ from imseek.errors import CollectionNotFoundError, ExpiredPageError
 from imseek.search import editions
 from imseek.search.editions import Editions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(collection: imseek.Collection, photos: Path) -> Path:

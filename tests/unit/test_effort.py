@@ -14,6 +14,8 @@ from imseek.data.vectors.approximate import SnapshotIndex
 from imseek.data.vectors.facts import Effort, Facts, Tuned
 from imseek.data.vectors.snapshot import Candidates
 
+pytestmark = pytest.mark.slow
+
 SCORES = np.array([[0.9, 0.8, 0.75, 0.5], [0.9, -3.4e38, -3.4e38, -3.4e38]], np.float32)
 IDS = np.array([[7, 3, 9, 1], [4, -1, -1, -1]])
 

@@ -18,6 +18,8 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import E
 from imseek.encoders import Encoder, Runtime, load
 from imseek.errors import EncoderError, EncoderUnavailableError, QueryError, UntrustedWeightsError
 
+pytestmark = pytest.mark.slow
+
 FP32 = Runtime(precision="fp32")
 PICTURES = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.rocket()]
 TEXTS = ["a red apple", "Two  dogs AND a cat!", "naïve café", "unbelievable zebra"]

@@ -16,6 +16,8 @@ from imseek.encoders.builtin.weights import LITE0, MINILM, PackagedFile, class_n
 from imseek.encoders.onnx_files import Network, write
 from imseek.errors import EncoderError, MissingExtraError, UntrustedWeightsError
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a red apple", "A “Fuji” apple in the rain, with Zoë", "猫と犬", "word " * 60]
 
 

@@ -16,6 +16,8 @@ from imseek.encoders import PRESETS, find_encoder, licences, list_encoders
 from imseek.encoders.catalogue import DATA, families, make, near
 from imseek.ui.encoders_page import page
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ROWS = {row["reference"]: row for row in json.loads(DATA.read_text(encoding="utf-8"))}
 

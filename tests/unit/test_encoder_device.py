@@ -11,6 +11,8 @@ from imseek.encoders import Runtime, load
 from imseek.encoders.device import Gpu, Machine, Plan, check_plain, cpu_features, plan, this_machine
 from imseek.errors import EncoderUnavailableError, UsageError
 
+pytestmark = pytest.mark.slow
+
 LAPTOP = Machine()
 SERVER = Machine(cpu_bf16=True)
 APPLE = Machine(mps=True)

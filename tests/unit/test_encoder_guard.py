@@ -19,6 +19,8 @@ from imseek.encoders.preprocess import Preprocessing
 from imseek.encoders.runtime import Runtime
 from imseek.errors import EncoderError, EncoderUnavailableError
 
+pytestmark = pytest.mark.slow
+
 RECORD = Preprocessing(8, "squash", "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 DIM = 16
 PICTURES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)

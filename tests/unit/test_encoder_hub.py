@@ -27,6 +27,8 @@ from imseek.encoders import Transfer, blobs, download_encoder, hub
 from imseek.encoders.hub import Part
 from imseek.errors import EncoderError, EncoderUnavailableError, LicenceError
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = "hf-hub:some/model"
 WEIGHTS = np.random.default_rng(0).integers(0, 256, 5_500_000, dtype=np.uint8).tobytes()
 CONFIG = b'{"model_cfg": {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}}'

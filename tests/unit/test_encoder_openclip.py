@@ -20,6 +20,8 @@ from imseek.encoders import Runtime, load
 from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError, UntrustedWeightsError
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},

@@ -35,6 +35,8 @@ from imseek.media import decode
 from imseek.media.resize import resize
 from imseek.types import Float32, Pixels
 
+pytestmark = pytest.mark.slow
+
 HALF, INT8 = LEAST_COSINE["bf16"], LEAST_COSINE["int8"]
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "immunohistochemistry")
 #: Pixels that arrive at the network as they are: 64 tokens of red × 256 + green, blue where there is one.

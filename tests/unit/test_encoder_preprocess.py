@@ -7,6 +7,8 @@ import pytest
 
 from imseek.encoders.preprocess import Preprocessing
 
+pytestmark = pytest.mark.slow
+
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 SHAPES = [(480, 640), (640, 480), (33, 33), (32, 32), (20, 31), (5, 3), (301, 200), (999, 123), (64, 1000)]
 

@@ -18,6 +18,8 @@ from huggingface_hub import constants
 from imseek.encoders import PRESETS, Resolution, find_encoder, hub, load, resolve
 from imseek.errors import UnknownEncoderError
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = find_encoder("default")
 assert DEFAULT is not None
 

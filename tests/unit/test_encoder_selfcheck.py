@@ -12,6 +12,8 @@ from imseek.encoders import Runtime, check_encoder, load, selfcheck
 from imseek.encoders.fake import FakeEncoder
 from imseek.errors import EncoderError, UnknownEncoderError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

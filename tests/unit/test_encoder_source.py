@@ -22,6 +22,8 @@ from imseek.encoders import download_encoder, load
 from imseek.encoders.openclip.source import is_trained_with, locate, tokenizer, weights_of
 from imseek.errors import EncoderError, EncoderUnavailableError, LicenceError, UnknownEncoderError
 
+pytestmark = pytest.mark.slow
+
 MODEL = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},

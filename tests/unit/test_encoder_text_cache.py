@@ -22,6 +22,8 @@ from imseek.encoders.openclip import exported
 from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.errors import EncoderError, EncoderUnavailableError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

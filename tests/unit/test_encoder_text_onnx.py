@@ -18,6 +18,8 @@ from imseek.encoders.openclip.encoder import OpenClipEncoder
 from imseek.encoders.openclip.text import OnnxText
 from imseek.errors import EncoderError, QueryError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

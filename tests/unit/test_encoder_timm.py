@@ -18,6 +18,8 @@ from imseek.encoders.builtin.weights import LITE0
 from imseek.encoders.preprocess import Preprocessing
 from imseek.errors import EncoderError, EncoderUnavailableError, UnknownEncoderError, UntrustedWeightsError
 
+pytestmark = pytest.mark.slow
+
 FP32 = Runtime(precision="fp32")
 MODEL = "test_vit.r160_in1k"
 PHOTOS = ("astronaut", "chelsea", "rocket")

@@ -16,6 +16,8 @@ from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from imseek.encoders import windows
 from imseek.encoders.openclip import export, tokens
 
+pytestmark = pytest.mark.slow
+
 WORDS = """
 a photo of the red car dog's they're I've we'll he'd can't naïve café cats running 2024 1,000 3.14 x2 iPhone
 <start_of_text> <end_of_text> <END_OF_TEXT> &amp; &lt;b&gt; &eacute; &EACUTE; &#233; &#x1F600; &amp;amp;quot; &nbsp;

@@ -16,6 +16,8 @@ from imseek.encoders.runtime import Runtime
 from imseek.encoders.torch_images import TorchImages
 from imseek.errors import EncoderError
 
+pytestmark = pytest.mark.slow
+
 RECORD = Preprocessing(16, "squash", "bicubic", (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))
 DIM = 12
 EXACT = Plan("cpu", "fp32", 16)

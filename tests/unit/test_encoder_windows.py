@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from imseek.encoders import windows
 
+pytestmark = pytest.mark.slow
+
 
 def at_most(length: int):
     return lambda text: len(text) <= length

@@ -29,6 +29,8 @@ from faking_gpu import (
 from imseek.data.vectors import Matches, Segment, gpu, open_index, placement_on
 from imseek.data.vectors.facts import Effort, Tuned
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Cards:

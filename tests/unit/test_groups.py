@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.curate.grouping.groups import Group, Grouping, Reach, grouped
 from imseek.types import DuplicateKind, DuplicatePair
@@ -193,7 +194,8 @@ def confirming(others: dict[object, str], asked: list[frozenset[int]]) -> object
     return confirm
 
 
-@settings(max_examples=300)
+@pytest.mark.slow
+@settings(max_examples=examples(300))
 @given_by(cases(), st.randoms(use_true_random=False), st.sampled_from([0, 1, 64]))
 def test_what_is_promised(case, chance, ask) -> None:  # type: ignore[no-untyped-def]
     given, copies, others, different = case
@@ -263,7 +265,8 @@ def _closure(links: list[tuple[int, int]]) -> dict[int, set[int]]:
     return found
 
 
-@settings(max_examples=150)
+@pytest.mark.slow
+@settings(max_examples=examples(150))
 @given_by(cases())
 def test_it_is_complete_linkage(case) -> None:  # type: ignore[no-untyped-def]
     """As the plain way to do it: each two groups compared whenever a pair comes, nothing remembered."""
@@ -339,6 +342,7 @@ def test_in_large_groups_nearness_stands_in_for_questions() -> None:
     assert found.asked < 8 * count
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_of_one_are_a_group_after_few_questions() -> None:
     """All are pairs of the first, as a search puts equal hashes together."""
 
@@ -392,7 +396,7 @@ def test_a_chain_of_a_thousand_is_no_group() -> None:
     assert sum(len(group.members) for group in found.groups) >= 999
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given_by(
     st.lists(st.integers(0, 2**12 - 1), min_size=2, max_size=24, unique=True),
     st.sampled_from([0, 1, 2, 5]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.curate.contents import Hashes
 from imseek.curate.near import hamming
@@ -51,7 +52,7 @@ def test_finds_what_comparing_finds(radius: int) -> None:
     assert not found.cut.any()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.integers(1, 2**64 - 1), max_size=12, unique=True),
     st.lists(st.integers(1, 2**64 - 1), max_size=6),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -127,11 +126,10 @@ def test_an_array_that_says_it_is_larger_is_refused(tmp_path: Path) -> None:
             map_array(tmp_path / "a.npy")
 
 
+@pytest.mark.timeout(20)
 def test_a_query_by_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """Neither where it is sent to a server, nor where its picture is to be shown again: the first look emptied it."""
     os.mkfifo(tmp_path / "pipe")
     result = SearchResult((), 0, 0, "fake")
-    signal.alarm(20)
     assert remote._bytes(tmp_path / "pipe") == b""
     assert sheet._asked(Query((Term(picture=tmp_path / "pipe"),)), result, lambda *_: b"") is None
-    signal.alarm(0)

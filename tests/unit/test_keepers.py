@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.curate.grouping.keepers import RULES, Folders, keeper, richness
 from imseek.errors import UsageError
@@ -125,7 +126,8 @@ def test_bad_requests() -> None:
         keeper([])
 
 
-@settings(max_examples=200)
+@pytest.mark.slow
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_the_order_of_members_is_of_no_consequence(data: st.DataObject) -> None:
     dates = [None, "2020-01-01T00:00:00", "2020-01-01T00:00:00+02:00", "2021-01-01T00:00:00", "never"]

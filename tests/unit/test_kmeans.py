@@ -85,6 +85,7 @@ def test_a_row_of_zeros_is_in_no_cluster() -> None:
     assert sorted(label[:4].tolist()) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_density_finds_groups_and_leaves_out_what_lies_between() -> None:
     from imseek.explore.clusters import density
 

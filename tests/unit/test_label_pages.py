@@ -21,6 +21,8 @@ from imseek.ui.web.background import Task
 from imseek.ui.web.pages.labels import asking, learning, pictures, sets, tagging, working
 from imseek.ui.web.pages.labels.asking import Asked
 
+pytestmark = pytest.mark.slow
+
 
 class TestAsking:
     def test_classes_are_read_as_from_a_file(self, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from imseek.curate.pixels.looks import look
 from imseek.curate.pixels.resampling import Look, resized
 from imseek.media import decode
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photos(photo_files: list[Path]) -> dict[str, Look]:

@@ -18,6 +18,8 @@ from imseek.ui.web.pages.map import chosen, colours, drawn, laying
 from imseek.ui.web.pages.map.colours import By
 from imseek.ui.web.pages.map.drawn import Drawn, middle
 
+pytestmark = pytest.mark.slow
+
 
 def numbers(found: sent.Sent, kind: str) -> list:
     data = sent.arrays.get(found.address.rpartition("/")[2])

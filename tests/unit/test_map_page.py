@@ -17,6 +17,8 @@ from imseek.types import MapInfo
 from imseek.ui.map_page import page
 from imseek.ui.map_page.colouring import CLASSES, NONE, OTHERS, SCALE, coloured
 
+pytestmark = pytest.mark.slow
+
 INFO = MapInfo(
     "map", "umap", "fake", "f" * 64, 0, 15, 0.1, None, 3, 1, 0.875, 10, 40, "2026-11-25T00:00:00+00:00"
 )

@@ -10,6 +10,8 @@ from imseek.explore.maps.principal import known, principal
 from imseek.explore.maps.spread import spread
 from imseek.explore.maps.trust import trustworthiness
 
+pytestmark = pytest.mark.slow
+
 
 def unit(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

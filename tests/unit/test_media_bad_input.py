@@ -22,6 +22,8 @@ from imseek.media.decode import Limits, decode
 from imseek.media.pillow import _quiet
 from imseek.types import SkipReason
 
+pytestmark = pytest.mark.slow
+
 # Noise, so that files are long enough to be cut anywhere.
 NOISE = Image.fromarray(np.random.default_rng(7).integers(0, 256, (48, 64, 3), dtype=np.uint8))
 
@@ -169,8 +171,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 # libtiff itself writes what it thinks of a deflated stream to standard error, so that one is left out.
 @pytest.mark.parametrize("name", [name for name in FILES if name != "tiff-deflate"])
-def test_of_mutated_files_nothing_but_a_media_error_comes_out(name: str) -> None:
-    chance = random.Random(f"mutations of {name}")
+def test_of_mutated_files_nothing_but_a_media_error_comes_out(name: str, chance: random.Random) -> None:
     outcomes = set()
     for _ in range(60):
         try:

@@ -24,6 +24,8 @@ from imseek.media.sandbox import worker
 from imseek.media.sandbox.kinds import DRAWINGS
 from imseek.types import SkipReason
 
+pytestmark = pytest.mark.slow
+
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION, MAKE = 274, 271
 XMP = (

@@ -1,4 +1,7 @@
-"""A few hundred damaged files of every format (bench/robustness.py does thousands): a picture or a MediaError."""
+"""A few hundred damaged files of every format, others in each commit: a picture or a MediaError.
+
+bench/robustness.py tries thousands.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import time
 
 import numpy as np
 import pytest
+import session_seed
 from mutations import mutant, seeds
 
 from imseek.errors import MediaError
 from imseek.media.decode import decode
 from imseek.media.formats import sniff
 from imseek.types import SkipReason
+
+pytestmark = pytest.mark.slow
 
 #: SVG is drawn in a process for each.
 COUNTS = {name: 25 if name == "SVG" else 150 for name in seeds()}
@@ -30,7 +36,8 @@ def test_of_damaged_files_nothing_but_a_media_error_comes_out(
     capfd: pytest.CaptureFixture[str],  # libtiff writes what it thinks of damage to standard error
 ) -> None:
     outcomes = set()
-    for number in range(COUNTS[name]):
+    first = session_seed.number(name)
+    for number in range(first, first + COUNTS[name]):
         began = time.monotonic()
         try:
             decoded = decode(mutant(name, number, seeds()[name]), min_side=16 if number % 2 else None)

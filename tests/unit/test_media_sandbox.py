@@ -29,6 +29,8 @@ from imseek.media.decode import Limits, decode
 from imseek.media.sandbox import confinement, pool, seccomp, worker
 from imseek.media.sandbox.kinds import KINDS, PICTURES
 
+pytestmark = pytest.mark.slow
+
 #: What each mechanism is worth without the others.
 ALONE = {
     "all": "",

@@ -8,6 +8,8 @@ import pytest
 from imseek.explore.probes import cache, calibrating, grouping, learning, linear, proposing
 from imseek.explore.probes.applying import ByRow
 
+pytestmark = pytest.mark.slow
+
 
 def clouds(each: int, classes: int = 3, dim: int = 16, noise: float = 0.5, seed: int = 0):
     """Unit rows around one direction for each class, and their classes."""

@@ -19,6 +19,8 @@ from imseek.encoders import load, prompts
 from imseek.errors import EncoderError, UsageError
 from imseek.types import Float32
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},

@@ -15,6 +15,8 @@ from imseek.curate.pixels.resampling import Look
 from imseek.media import decode
 from imseek.media.resize import resize
 
+pytestmark = pytest.mark.slow
+
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
 

@@ -12,6 +12,8 @@ from imseek.errors import ImseekError, UsageError
 from imseek.ui.web import asked, saved
 from imseek.ui.web.saved import Store
 
+pytestmark = pytest.mark.slow
+
 DOG, CAT = asked.words("a dog"), asked.words("a cat", weight=2)
 
 

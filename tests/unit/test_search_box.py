@@ -14,6 +14,8 @@ from imseek.ui.web.asked import Part
 pytest.importorskip("streamlit", reason="the extra ui is not installed")
 from imseek.ui.web.pages.search.box import opened
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_path_is_the_picture_that_lies_there(tmp_path: Path, photo_files: list[Path]) -> None:
     file = photo_files[0]

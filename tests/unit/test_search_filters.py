@@ -13,6 +13,8 @@ from imseek.search.where.vocabulary import Kind
 from imseek.ui.web.pages.search import filters
 from imseek.ui.web.pages.search.filters import TAG, Filter
 
+pytestmark = pytest.mark.slow
+
 names = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12).filter(
     lambda one: one.strip()
 )

@@ -9,6 +9,8 @@ from imseek.ui.web.asked import Asked, Part
 from imseek.ui.web.components.chips import Chip
 from imseek.ui.web.pages.search import pieces
 
+pytestmark = pytest.mark.slow
+
 DOG, BEACH = Part("words", "a dog"), Part("words", "beach", 2.0)
 SNOW, CAT = Part("words", "snow", 1.0, True), Part("image", "5")
 

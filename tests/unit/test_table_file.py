@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from imseek.data import shards
 from imseek.data.table_file import open_table
 
+pytestmark = pytest.mark.slow
+
 TEXTS = st.lists(st.none() | st.text(max_size=20) | st.sampled_from(["cat", "", "ß" * 300]), max_size=60)
 
 

@@ -6,9 +6,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from streamlit.runtime.session_manager import SessionInfo
 
 from imseek.ui.web.sessions import ClosedSessions, PagesApp
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass

@@ -11,6 +11,8 @@ import pytest
 from imseek.errors import QueryError
 from imseek.ui.web import uploads
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_picture_comes_back_by_its_hash(tmp_path: Path, photo_files: list[Path]) -> None:
     data = photo_files[1].read_bytes()

@@ -16,6 +16,8 @@ from imseek.ui.web.choices import Choices, choice
 from imseek.ui.web.parts.results import card, headings, title_of
 from imseek.ui.web.plain import markdown_free, one_line
 
+pytestmark = pytest.mark.slow
+
 
 def _image(path: bytes, uri: str = "file:///a", format_: str = "JPEG", image_id: int = 7) -> Image:
     return Image(image_id, Place(1, path, uri), "00", {"format": format_})

@@ -17,10 +17,13 @@ import pytest
 from filtering import COLUMNS, ROWS, check_sql, rows_of, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis_profiles import examples
 
 from imseek.errors import QueryError
 from imseek.search.where import locked, vocabulary
 from imseek.search.where.compiling import compile_filter
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join)))
 def test_any_text_is_refused_or_becomes_our_sql(text: str) -> None:
     try:
@@ -186,7 +189,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(BOOLS, st.lists(ROW, min_size=1, max_size=6))
 def test_filters_mean_what_sql_says(connection: Any, meaning: Meaning, rows: list[Row]) -> None:
     where, value = meaning
@@ -203,7 +206,7 @@ LATITUDE = st.floats(-90, 90) | st.sampled_from([-90.0, -89.9999, 0.0, 59.91, 90
 LONGITUDE = st.floats(-180, 180) | st.sampled_from([-180.0, -179.9999, 0.0, 180.0])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     LATITUDE,
     LONGITUDE,

@@ -17,6 +17,8 @@ from imseek.search.where import locked
 from imseek.search.where.milvus import Held, expression
 from imseek.search.where.vocabulary import Kind
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("milvus_lite")
 
 _KINDS = {Kind.INT: "int", Kind.FLOAT: "float", Kind.TEXT: "text", Kind.BOOL: "bool", Kind.TIME: "time"}
@@ -232,13 +234,11 @@ def test_what_is_no_filter_is_refused_as_everywhere(where: str) -> None:
     assert "Milvus" not in str(refused.value)
 
 
-def test_filters_put_together_at_random(connection: Any) -> None:
-    draw = random.Random(7)
-
+def test_filters_put_together_at_random(connection: Any, chance: random.Random) -> None:
     def made(depth: int) -> str:
-        if depth == 0 or draw.random() < 0.2:
-            return f"({draw.choice(TOLD)})"
-        word = draw.choice(["AND", "OR", "NOT"])
+        if depth == 0 or chance.random() < 0.2:
+            return f"({chance.choice(TOLD)})"
+        word = chance.choice(["AND", "OR", "NOT"])
         if word == "NOT":
             return f"(NOT {made(depth - 1)})"
         return f"({made(depth - 1)} {word} {made(depth - 1)})"

@@ -10,6 +10,8 @@ import pytest
 
 from imseek.indexer.workers import OrderedMap
 
+pytestmark = pytest.mark.slow
+
 
 def ordered(function, **options):  # type: ignore[no-untyped-def]
     settings = {"workers": 2, "lookahead": 6, "deadline": 5.0, "late": lambda item: f"late {item}"}
