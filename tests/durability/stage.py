@@ -556,7 +556,7 @@ def index_archives(stage: Stage) -> None:
 def purge(stage: Stage) -> None:
     import imseek
 
-    imseek.upkeep.purge(stage.root)
+    stage.reports += imseek.upkeep.purge(stage.root).notes
 
 
 def small_index() -> None:

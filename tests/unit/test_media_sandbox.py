@@ -82,13 +82,16 @@ def attack_on(
 
 
 def children() -> set[int]:
-    """The workers of this process, which may have children of other tests."""
+    """The workers of this process, which may have children of other tests.
+
+    Found by their parent: lists by thread lack the children of a thread that ends meanwhile.
+    """
     found = set()
-    for task in Path("/proc/self/task").iterdir():
-        for process in map(int, (task / "children").read_text().split()):
-            with suppress(OSError):
-                if b"imseek.media.sandbox" in Path(f"/proc/{process}/cmdline").read_bytes():
-                    found.add(process)
+    for process in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        with suppress(OSError):
+            is_child = f"\nPPid:\t{os.getpid()}\n" in Path(f"/proc/{process}/status").read_text()
+            if is_child and b"imseek.media.sandbox" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.add(process)
     return found
 
 
