@@ -115,27 +115,27 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterable[Mapping[str, A
 
 
 def find_fault(rows: Rows, largest_id: object) -> str | None:
-    """What is wrong with the small tables of a catalog, for people; None where nothing is.
+    """Describe what is wrong with the small tables of a catalog; None where they are sound.
 
     ``largest_id`` is the largest id of an image.
     """
+    meta: dict[str, str] = {}
     for table, check in _CHECKS.items():
-        for row in rows(table):
+        for count, row in enumerate(rows(table), start=1):
             try:
                 check(JsonObject(row))
+                if table == "meta":
+                    meta[row["name"]] = row["value"]
+                elif row.get("born", 0) > int(meta["generation"]):
+                    raise ValueError(f"it is of the future generation {row['born']}")
             except (ValueError, TypeError, RecursionError) as error:
                 return f"its table {table!r} has a row that imseek does not write: {error}"
-    spaces = sum(1 for _ in rows("spaces"))
-    if spaces > _MAX_SPACES:
-        return f"its table 'spaces' has {spaces:,} rows"
-    meta = {row["name"]: row["value"] for row in rows("meta")}
-    if missing := sorted(_META.keys() - meta.keys()):
-        return f"its table 'meta' has no {missing[0]!r}"
+            if table == "spaces" and count > _MAX_SPACES:
+                return f"its table 'spaces' has more than {_MAX_SPACES:,} rows"
+        if table == "meta" and (missing := sorted(_META.keys() - meta.keys())):
+            return f"its table 'meta' has no {missing[0]!r}"
     if isinstance(largest_id, int) and largest_id >= int(meta["next_image_id"]):
-        return f"its next image would be {meta['next_image_id']}, and it has one of the id {largest_id}"
-    for table in ("files", "snapshots", "shards", "spaces", "sources"):
-        if any(row["born"] > int(meta["generation"]) for row in rows(table)):
-            return f"its table {table!r} has a row of a generation that is still to come"
+        return f"its next image would be {meta['next_image_id']}, but there is an image {largest_id}"
     return None
 
 
@@ -274,6 +274,7 @@ def _object(text: str) -> JsonObject:
         raise ValueError("brackets in brackets") from error
 
 
+#: By table. ``meta`` comes first: it has the generation that the others are compared with.
 _CHECKS: Final[Mapping[str, Callable[[JsonObject], None]]] = {
     "meta": _meta,
     "files": _file,

@@ -147,14 +147,14 @@ def connect_read_only(root: Path) -> Iterator[Asked]:
 
 @contextmanager
 def connect_file(root: Path) -> Iterator[sqlite3.Connection]:
-    """As :func:`connect_read_only`, for what only a catalog in SQLite can be asked."""
+    """As :func:`connect_read_only`, for queries that only SQLite answers."""
     path = root / layout.CATALOG
     with _told(path), closing(open_catalog(path)) as connection:
         yield connection
 
 
 def open_reading(root: Path) -> Asked:
-    """A connection for reading that the caller closes; its errors are for :func:`told`. One thread at a time."""
+    """Open a connection for reading, for one thread at a time. The caller closes it; :func:`told` translates errors."""
     if layout.is_elsewhere(root):
         from imseek.data.postgres import reading
 

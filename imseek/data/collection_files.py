@@ -217,7 +217,7 @@ def _is_plain(dtype: np.dtype[Any]) -> bool:
 
 
 def stat_file(root: Path, name: str) -> os.stat_result | None:
-    """What lies at a name of a collection, a link itself and not what it leads to; None where nothing does.
+    """Stat the entry with this name in a collection, without following a link; None where there is none.
 
     Raises as :func:`open_file` where a link lies on the way.
     """
@@ -229,7 +229,7 @@ def stat_file(root: Path, name: str) -> os.stat_result | None:
 
 
 def is_file(root: Path, name: str) -> bool:
-    """Whether a regular file has that name. Raises as :func:`open_file` where a link lies on the way."""
+    """Whether a name is that of a regular file. Raises as :func:`open_file` where a parent folder is a link."""
     found = stat_file(root, name)
     return found is not None and stat.S_ISREG(found.st_mode)
 

@@ -47,9 +47,7 @@ class JsonObject:
         self, name: str, *, choices: Collection[str] | None = None, pattern: re.Pattern[str] | None = None
     ) -> str:
         """A string, of 65,536 characters at most; one of ``choices``, or one that ``pattern`` matches as a whole."""
-        value = self.get(name)
-        if not isinstance(value, str) or len(value) > _TEXT:
-            raise ValueError(f"{name} is not text, or is too long")
+        value = text(self.get(name), name)
         if (choices is not None and value not in choices) or (pattern and not pattern.fullmatch(value)):
             raise ValueError(f"{name} cannot be {value[:80]!r}")
         return value
@@ -88,6 +86,10 @@ class JsonObject:
         """A list of whole numbers that are not negative."""
         return tuple(whole(one, name) for one in self.items(name))
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        return tuple(text(one, name) for one in self.items(name))
+
     def object(self, name: str, known: Collection[str] | None = None) -> JsonObject:
         """An object within this one."""
         try:
@@ -99,6 +101,13 @@ class JsonObject:
         """An object whose members are all strings."""
         found = self.object(name)
         return {key: found.text(key) for key in found}
+
+
+def text(value: Any, name: str) -> str:
+    """A string of 65,536 characters at most; raises ValueError, which calls it ``name``."""
+    if not isinstance(value, str) or len(value) > _TEXT:
+        raise ValueError(f"{name} is not text, or is too long")
+    return value
 
 
 def whole(value: Any, name: str, *, least: int = 0, most: int = MAX_ID - 1) -> int:

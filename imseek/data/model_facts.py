@@ -1,54 +1,39 @@
-"""What the facts of a model are, by its kind: looked at where a model is read, so that who uses it need not ask.
+"""Check the facts of a model, by its kind, where a model is loaded: its users need not check them again.
 
-A model may come from somebody else. What is there has to be of its type; what is missing is for who needs it to tell.
-Kinds and facts that are not listed here, of a later imseek too, are let through.
+A model may come from somebody else. A fact that is there must have the right type; whoever needs a missing one reports
+it. Unknown kinds and facts, as of a later imseek, pass through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
-from imseek.data.json_object import JsonObject
+from imseek.data.json_object import JsonObject, number, text
 
-#: Reads a member of an object; raises ValueError for one that is no such value.
+#: Reads a member of an object; raises ValueError where its type is another.
 Read: TypeAlias = Callable[[JsonObject, str], object]
 
 
-def _number(found: JsonObject, name: str) -> object:
-    return found.number(name)
-
-
-def _id_or_none(found: JsonObject, name: str) -> object:
-    return found.whole(name, least=-1)
-
-
-def _texts(found: JsonObject, name: str) -> object:
-    for n, one in enumerate(found.items(name)):
-        JsonObject({f"{name}[{n}]": one}).text(f"{name}[{n}]")
-    return None
-
-
 def _names(found: JsonObject, name: str) -> object:
-    return _texts(JsonObject({name: [one for one in found.items(name) if one is not None]}), name)
+    """A list of texts, some of which may be null."""
+    return [text(one, name) for one in found.items(name) if one is not None]
 
 
 def _lists_of_texts(found: JsonObject, name: str) -> object:
-    for one in found.items(name):
-        _texts(JsonObject({name: one}), name)
-    return None
+    return [JsonObject({name: one}).texts(name) for one in found.items(name)]
 
 
 def _settings(found: JsonObject, name: str) -> object:
+    """An object of numbers and texts."""
     settings = found.object(name)
-    for one in settings:
-        if one in settings and not isinstance(settings.get(one), str):
-            settings.number(one)
-    return None
+    values = {one: settings.get(one) for one in settings}
+    return [number(value, one) for one, value in values.items() if not isinstance(value, str | None)]
 
 
 def _optional(read: Read) -> Read:
-    """A member that may be null, but is there."""
+    """A member that may be null."""
     return lambda found, name: None if found.get(name) is None else read(found, name)
 
 
@@ -57,27 +42,27 @@ def _object(members: Mapping[str, Read]) -> Read:
 
 
 def _objects(members: Mapping[str, Read]) -> Read:
-    def read(found: JsonObject, name: str) -> object:
-        for one in found.items(name):
-            _check(JsonObject(one), members)
-        return None
-
-    return read
+    return lambda found, name: [_check(JsonObject(one), members) for one in found.items(name)]
 
 
-_TEXT, _TRUTH, _WHOLE = JsonObject.text, JsonObject.truth, JsonObject.whole
-_ESTIMATE: Final[Mapping[str, Read]] = {"value": _number, "low": _number, "high": _number}
+def _check(found: JsonObject, members: Mapping[str, Read]) -> object:
+    return [members[name](found, name) for name in found if name in members]
+
+
+_TEXT, _TEXTS, _TRUTH = JsonObject.text, JsonObject.texts, JsonObject.truth
+_WHOLE, _NUMBER = JsonObject.whole, JsonObject.number
+_ESTIMATE: Final[Mapping[str, Read]] = {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER}
 _SCORE: Final[Mapping[str, Read]] = {
     "method": _TEXT,
     "settings": _settings,
     "accuracy": _optional(_object(_ESTIMATE)),
-    "log_loss": _optional(_number),
-    "ece": _optional(_number),
+    "log_loss": _optional(_NUMBER),
+    "ece": _optional(_NUMBER),
     "tested": _WHOLE,
 }
 _LABELS: Final[Mapping[str, Read]] = {
     "kind": _TEXT,
-    "names": _texts,
+    "names": _TEXTS,
     "several": _TRUTH,
     "negatives": _optional(_TEXT),
 }
@@ -85,9 +70,9 @@ _LABELS: Final[Mapping[str, Read]] = {
 _OF_ENCODER: Final[Mapping[str, Read]] = {"encoder": _TEXT, "fingerprint": _TEXT}
 _SCALE: Final[Mapping[str, Read]] = {
     **_OF_ENCODER,
-    "factor": _number,
-    "bias": _optional(_number),
-    "flat": _number,
+    "factor": _NUMBER,
+    "bias": _optional(_NUMBER),
+    "flat": _NUMBER,
 }
 
 _FACTS: Final[Mapping[str, Mapping[str, Read]]] = {
@@ -96,31 +81,31 @@ _FACTS: Final[Mapping[str, Mapping[str, Read]]] = {
         **_OF_ENCODER,
         "method": _TEXT,
         "settings": _settings,
-        "temperature": _number,
-        "classes": _texts,
+        "temperature": _NUMBER,
+        "classes": _TEXTS,
         "counts": JsonObject.wholes,
         "labels": _object(_LABELS),
         "where": _optional(_TEXT),
         "dim": _WHOLE,
         "scores": _objects(_SCORE),
-        "notes": _texts,
+        "notes": _TEXTS,
     },
     "labels": {
         **_SCALE,
-        "classes": _texts,
+        "classes": _TEXTS,
         "words": _lists_of_texts,
-        "templates": _texts,
-        "none": _texts,
+        "templates": _TEXTS,
+        "none": _TEXTS,
         "multi": _TRUTH,
         "top": _WHOLE,
-        "threshold": _optional(_number),
+        "threshold": _optional(_NUMBER),
         "centred": _TRUTH,
         "caution": _TRUTH,
         "where": _optional(_TEXT),
         "factor_source": _TEXT,
         "columns": _TRUTH,
         "tags": _TRUTH,
-        "last_image_id": _id_or_none,
+        "last_image_id": partial(JsonObject.whole, least=-1),
     },
     "temperature": _SCALE,
     "clusters": {
@@ -135,11 +120,11 @@ _FACTS: Final[Mapping[str, Mapping[str, Read]]] = {
         "method": _TEXT,
         "seed": _WHOLE,
         "neighbours": _optional(_WHOLE),
-        "min_dist": _optional(_number),
+        "min_dist": _optional(_NUMBER),
         "where": _optional(_TEXT),
         "fitted": _WHOLE,
         "placed": _WHOLE,
-        "trustworthiness": _optional(_number),
+        "trustworthiness": _optional(_NUMBER),
         "trust_neighbours": _WHOLE,
         "trust_sample": _WHOLE,
     },
@@ -150,18 +135,12 @@ _BY_PROBE: Final[Mapping[str, Read]] = {
     "probe": _TEXT,
     "probe_created": _TEXT,
     "where": _optional(_TEXT),
-    "threshold": _optional(_number),
-    "classes": _texts,
+    "threshold": _optional(_NUMBER),
+    "classes": _TEXTS,
 }
 
 
 def check_facts(kind: str, facts: object) -> None:
-    """Raise ValueError, which names the fact, where the facts of a model of this kind are not what imseek stores."""
+    """Raise ValueError, which names the fact, where a fact of a model of this kind has another type."""
     found = JsonObject(facts)
     _check(found, _BY_PROBE if kind == "labels" and "probe" in found else _FACTS.get(kind, {}))
-
-
-def _check(found: JsonObject, members: Mapping[str, Read]) -> None:
-    for name in found:
-        if name in members:
-            members[name](found, name)

@@ -36,12 +36,13 @@ def putting(writer: Writer, model: Model) -> Change:
     """What :func:`put` does, as part of a larger change. Raises UsageError, when applied too, where the name is that of
     an adapter in use, and TypeError or ValueError for what cannot be stored."""
     check_name(model.name)
-    check_facts(model.kind, json.loads(json.dumps(dict(model.facts))))
+    facts = json.loads(json.dumps(dict(model.facts)))  # Tuples as the lists that they become.
+    check_facts(model.kind, facts)
     content = {
         "name": model.name,
         "kind": model.kind,
         "created": now(),
-        "facts": dict(model.facts),
+        "facts": facts,
         "arrays": {name: coded(array) for name, array in model.arrays.items()},
     }
 

@@ -18,7 +18,7 @@ from imseek.errors import StorageError
 #: A limit that is none, in any SQL.
 _ALL = 2**63 - 1
 
-#: Members of what a run says of its progress, and what reads them.
+#: Members of a run's progress, and what parses them.
 _PROGRESS: Final[Mapping[str, Callable[[JsonObject, str], Any]]] = {
     "phase": JsonObject.text,
     "done": JsonObject.whole,
@@ -102,12 +102,13 @@ def _row(columns: Mapping[str, Any]) -> RunRow:
 
 
 def _progress(text: str) -> dict[str, Any]:
-    """What a run last said of its progress, but for members that are no such value: a later imseek may keep others."""
+    """Parse the progress that a run has recorded; members of another type, as of a later imseek, are left out."""
     found = json_object(text)
     progress: dict[str, Any] = {}
-    for name in _PROGRESS.keys() & found.keys():
+    for name, read in _PROGRESS.items():
         with suppress(ValueError):
-            progress[name] = None if found[name] is None else _PROGRESS[name](JsonObject(found), name)
+            if name in found:
+                progress[name] = None if found[name] is None else read(JsonObject(found), name)
     return progress
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -189,24 +188,13 @@ class Blocks:
 
 
 def write_table(path: Path, table: pa.Table) -> durable.Written:
-    """Stage a Parquet file. One that would be refused as a bomb, of long texts that are all the same, is not packed."""
-
-    def write(out: Any, packed: bool = True) -> None:
-        pq.write_table(
-            table,
-            out,
-            compression="zstd" if packed else "none",
-            use_dictionary=packed,
-            row_group_size=ROW_GROUP,
-            write_page_checksum=True,
-        )
-
-    written = durable.stage(path, write)
-    return (
-        written
-        if may_unpack(table.nbytes, written.size)
-        else durable.stage(path, partial(write, packed=False))
-    )
+    """Stage a Parquet file. A table that would be refused when read, of long repeated texts, is stored uncompressed."""
+    options = {"row_group_size": ROW_GROUP, "write_page_checksum": True}
+    written = durable.stage(path, lambda out: pq.write_table(table, out, compression="zstd", **options))
+    if may_unpack(table.nbytes, written.size):
+        return written
+    plain = {"compression": "none", "use_dictionary": False}
+    return durable.stage(path, lambda out: pq.write_table(table, out, **plain, **options))
 
 
 def write_array(path: Path, array: npt.NDArray[Any] | Blocks) -> durable.Written:

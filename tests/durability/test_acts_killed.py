@@ -18,7 +18,7 @@ from durability.faults import sample
 from durability.forks import Server
 
 #: Tried for each way and command.
-KILLS = 1
+KILLS = 3
 
 
 @pytest.mark.parametrize("what", AFTER)

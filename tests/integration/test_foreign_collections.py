@@ -60,6 +60,12 @@ def thesis(tmp_path: Path) -> Path:
     return path
 
 
+def use_home(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """The user has this home, and trusts only what its records name."""
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(home))
+
+
 @contextmanager
 def forged(root: Path) -> Iterator[sqlite3.Connection]:
     """The catalog, to be changed by its maker, who makes its checksum right again."""
@@ -364,8 +370,7 @@ def test_rows_that_imseek_does_not_write_are_a_problem(root: Path, statement: st
 @pytest.fixture
 def foreign(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A collection that another user's imseek has made."""
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    use_home(monkeypatch, tmp_path / "my home")
     return root
 
 
@@ -415,8 +420,7 @@ def test_what_a_user_has_is_trusted_when_records_begin(
     home = tmp_path / "home"
     (home / "collections").mkdir(parents=True)
     root.rename(home / "collections" / "photos")
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(home))
+    use_home(monkeypatch, home)
     tags.add(home / "collections" / "photos", "mine", [1])
     imseek.create(home / "collections" / "new", encoder="fake").close()
     (home / "collections" / "new").rename(home / "collections" / "put here later")
@@ -431,8 +435,7 @@ def test_records_begin_with_the_first_that_is_written(
     photos = tmp_path / "home" / "collections" / "photos"
     photos.parent.mkdir(parents=True)
     root.rename(photos)
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    use_home(monkeypatch, tmp_path / "home")
     if first == "create":
         imseek.create(photos.with_name("new"), encoder="fake").close()
     else:
@@ -444,8 +447,7 @@ def test_what_is_restored_into_a_new_home_is_not_taken_for_what_was_there(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imseek.backup.write(root, tmp_path / "photos.tar")
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "new home"))
+    use_home(monkeypatch, tmp_path / "new home")
     photos = tmp_path / "new home" / "collections" / "photos"
     imseek.backup.restore(tmp_path / "photos.tar", photos)
     assert not upkeep.is_trusted(photos)
@@ -460,8 +462,7 @@ def test_trust_in_what_lay_there_before_is_no_trust_in_what_is_restored(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imseek.backup.write(root, tmp_path / "photos.tar")
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    use_home(monkeypatch, tmp_path / "my home")
     assert upkeep.trust(root).ok
     root.rename(tmp_path / "elsewhere")
     imseek.backup.restore(tmp_path / "photos.tar", root)
@@ -472,8 +473,7 @@ def test_trust_in_what_had_a_name_before_is_no_trust_in_what_gets_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imseek.backup.write(root, tmp_path / "photos.tar")
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))
+    use_home(monkeypatch, tmp_path / "home")
     mine, theirs = (tmp_path / "home" / "collections" / name for name in ("mine", "theirs"))
     imseek.backup.restore(tmp_path / "photos.tar", mine, trust=True)
     imseek.backup.restore(tmp_path / "photos.tar", theirs)
@@ -488,8 +488,7 @@ def test_records_begin_all_at_once(root: Path, tmp_path: Path, monkeypatch: pyte
     named = [home / "collections" / name for name in ("one", "two")]
     for path in named:
         shutil.copytree(root, path)
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(home))
+    use_home(monkeypatch, home)
 
     def killed(record: trust.TrustRecord, *folder: Any) -> None:
         written.append(record.path)
@@ -512,8 +511,7 @@ def test_the_index_of_a_foreign_collection_is_not_loaded(
     assert read_current(root).snapshots
     with imseek.open(root) as collection:
         mine = collection.search("red")
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    use_home(monkeypatch, tmp_path / "my home")
     with imseek.open(root) as collection:
         theirs = collection.search("red")
     assert (mine.approximate, theirs.approximate) == (True, False)

@@ -407,17 +407,3 @@ def test_runs_are_started_watched_and_refused(tmp_path: Path, photos: Path) -> N
         assert client.get(_at("jobs/999")).status_code == 404
         found = client.get(_at("search"), params={"q": "red", "limit": 100}).json()
         assert len(found["hits"]) == sum(path.is_file() for path in photos.rglob("*"))
-
-
-def test_a_collection_that_is_not_trusted_is_searched_and_no_run_starts(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([photos])
-    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
-    with _client(tmp_path / "made") as client:
-        refused = client.post(_at("jobs"), json={}, headers=BEARER)
-        assert (refused.status_code, refused.json()["title"]) == (403, "UntrustedCollectionError")
-        assert str(tmp_path) not in refused.text
-        assert client.get(_at("search"), params={"q": "red"}).status_code == 200

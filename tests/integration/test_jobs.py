@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -264,6 +265,24 @@ def test_a_run_of_this_very_process_is_not_interrupted(collection: imseek.Collec
         jobs.cancel(collection.path, writing.run_id)
 
 
+@pytest.fixture
+def bystander(collection: imseek.Collection) -> Iterator[None]:
+    """A process that the first run of the collection names as its own, and that nobody may interrupt."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with Writer(collection.path, "test"):
+            pass
+        started = lock.process_started(process.pid)
+        change(
+            collection.path,
+            f"UPDATE runs SET state = 'running', pid = {process.pid}, pid_started = {started}",
+        )
+        assert jobs.get(collection.path, 1).state == jobs.RUNNING
+        yield
+        process.communicate(b"\n")
+        assert process.returncode == 0
+
+
+@pytest.mark.usefixtures("bystander")
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
@@ -277,44 +296,20 @@ def test_a_run_of_this_very_process_is_not_interrupted(collection: imseek.Collec
 def test_no_process_is_interrupted_that_is_not_the_one_on_record(
     collection: imseek.Collection, columns: str, error: type[Exception], message: str
 ) -> None:
-    import subprocess
-
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
-        with Writer(collection.path, "test"):
-            pass
-        started = lock.process_started(bystander.pid)
-        change(
-            collection.path,
-            f"UPDATE runs SET state = 'running', pid = {bystander.pid}, pid_started = {started}",
-        )
-        assert jobs.get(collection.path, 1).state == jobs.RUNNING
-        change(collection.path, f"UPDATE runs SET {columns}")
-        with pytest.raises(error, match=message):
-            jobs.cancel(collection.path, 1)
-        bystander.communicate(b"\n")
-        assert bystander.returncode == 0
+    change(collection.path, f"UPDATE runs SET {columns}")
+    with pytest.raises(error, match=message):
+        jobs.cancel(collection.path, 1)
 
 
+@pytest.mark.usefixtures("bystander")
 def test_a_collection_of_somebody_else_names_no_process_to_stop(
     collection: imseek.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who shares the machine can see the numbers and starts of this user's processes, and put them into a catalog."""
-    import subprocess
-
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
-        with Writer(collection.path, "test"):
-            pass
-        started = lock.process_started(bystander.pid)
-        change(
-            collection.path,
-            f"UPDATE runs SET state = 'running', pid = {bystander.pid}, pid_started = {started}",
-        )
-        monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
-        monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
-        with pytest.raises(UntrustedCollectionError, match="stopping a process"):
-            jobs.cancel(collection.path, 1)
-        bystander.communicate(b"\n")
-        assert bystander.returncode == 0
+    monkeypatch.delenv("IMSEEK_TRUSTED_FOLDERS")
+    monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "my home"))
+    with pytest.raises(UntrustedCollectionError, match="stopping a process"):
+        jobs.cancel(collection.path, 1)
 
 
 # -- logs ----------------------------------------------------------------------------------------------

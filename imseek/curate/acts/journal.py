@@ -100,7 +100,7 @@ class Journal:
         self.trashed[n] = to
 
     def note_copy(self, n: int, inode: int) -> None:
-        """That a copy of a file has been made on another disk, there or back: by its inode it is told from others."""
+        """Record a copy of a file that was made on another disk, in either direction, by its inode."""
         self._append([Copied(n, inode)], sync=True)
         self.copies.setdefault(n, set()).add(inode)
 

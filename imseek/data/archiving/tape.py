@@ -71,7 +71,7 @@ def end() -> bytes:
 
 
 class Tape:
-    """An archive that is read from its beginning to its end. ``name`` is what people are told.
+    """An archive that is read from its beginning to its end. ``name`` is the name that messages use.
 
     Raises BackupError where there is none or its manifest is damaged, FormatVersionError, and what ``stream`` raises.
     """
@@ -178,7 +178,7 @@ class Tape:
         return BackupError(f"{self.name} is cut short: it ends in {what}")
 
     def _finish(self) -> None:
-        """To the end of the stream: whoever writes into a pipe must not find it closed."""
+        """Read to the end of the stream, so that a writer to a pipe does not find it closed."""
         seen = 0
         while part := self._stream.read(CHUNK):
             seen += len(part)

@@ -60,10 +60,7 @@ def apply(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone.
-
-    So it does where lines of its journal cannot be read, since files may be left that those are about.
-    """
+    """Do what a plan says, once every file was read again. Exits with 1 where files had to be left alone."""
     from imseek import duplicates
 
     read = duplicates.load_plan(plan)
@@ -97,7 +94,8 @@ def undo(
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Bring back what `imseek apply` has moved or replaced. Exits with 1 where files had to be left alone."""
+    """Bring back what `imseek apply` has moved or replaced. Exits with 1 where files had to be left alone, or lines of
+    the journal are damaged, so that some files may be missing from it."""
     from imseek import duplicates
 
     if listed and (undo_id is not None or yes or trust_journal):
@@ -163,7 +161,7 @@ def _say_end(report: ApplyReport | UndoReport, stays: str) -> None:
 
 
 def _exit_code(report: ApplyReport | UndoReport, signals: StopSignals, *, left: bool = False) -> int:
-    """``left``: files may have been left alone that the report does not have."""
+    """1 where files were left alone. ``left``: there may be some that the report does not list."""
     if report.interrupted:
         return signals.exit_code
     left = left or any(file.outcome == "left" for file in report.files)
