@@ -237,8 +237,10 @@ def _space(row: JsonObject) -> None:
             row.text(name)
     if "logit_scale" in row:
         row.number("logit_scale")
-    for name in ("preprocessing", "facts"):
-        _object(row.text(name))
+    _object(row.text("preprocessing"))
+    facts = _object(row.text("facts"))
+    if "modalities" in facts:
+        facts.texts("modalities")
     _life(row)
 
 
@@ -262,7 +264,7 @@ def _run(row: JsonObject) -> None:
     if "progress" in row:
         _object(row.text("progress"))
     detail = _object(row.text("detail"))
-    for space in detail.get("spaces") if "spaces" in detail else ():
+    for space in detail.items("spaces") if "spaces" in detail else ():
         JsonObject(space).whole("space_id")
         JsonObject(space).text("precision")
 

@@ -19,7 +19,7 @@ from imseek.data.catalog import LIVE, live, now
 from imseek.data.collection_files import remove_files
 from imseek.data.create import add_space
 from imseek.data.parts import PART
-from imseek.data.summary import KEPT_SINCE
+from imseek.data.summary import KEPT_SINCE, modalities_of
 from imseek.data.writer import Writer
 from imseek.errors import UsageError
 from imseek.types import DropReport, SpaceInfo
@@ -169,10 +169,7 @@ def _note(connection: Connection, space_id: int, *, kept_since: str | None, **co
 
 def _stored(row: Row[Any]) -> StoredSpace:
     info = SpaceInfo(row.space_id, row.encoder, row.fingerprint, row.dim, row.modality, row.quality, row.note)
-    modalities = _object(row.facts).get("modalities")
-    return StoredSpace(
-        info, bool(row.is_current), row.position, None if modalities is None else tuple(modalities)
-    )
+    return StoredSpace(info, bool(row.is_current), row.position, modalities_of(row.facts))
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from imseek.data.catalog_file import address_of, connect_read_only
 from imseek.data.current import Current
 from imseek.data.disk import sizes_of
 from imseek.data.indexes import infos, policy_of
+from imseek.data.json_object import JsonObject
 from imseek.data.lock import is_locked
 from imseek.data.places import base_folder, is_url, join_root, locate
 from imseek.data.reader import Reader
@@ -126,24 +128,32 @@ def _precisions(details: Iterable[tuple[str]]) -> dict[int, dict[str, None]]:
     """By space, the precisions in which runs have encoded, in the order of the runs."""
     found: dict[int, dict[str, None]] = {}
     for (detail,) in details:
-        for space in json_object(detail).get("spaces", ()):
-            found.setdefault(space["space_id"], {})[space["precision"]] = None
+        with suppress(ValueError):
+            run = JsonObject(json_object(detail))
+            for space in map(JsonObject, run.items("spaces") if "spaces" in run else ()):
+                found.setdefault(space.whole("space_id"), {})[space.text("precision")] = None
     return found
 
 
+def modalities_of(facts: str) -> tuple[str, ...] | None:
+    """What the encoder of a space takes, by the ``facts`` of that space; None where that is not recorded."""
+    with suppress(ValueError):
+        return JsonObject(json_object(facts)).texts("modalities")
+    return None
+
+
 def _space(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]) -> SpaceSummary:
-    modalities = json_object(facts).get("modalities")
-    return SpaceSummary(
-        space, None if modalities is None else tuple(modalities), tuple(precisions.get(space.space_id, ()))
-    )
+    return SpaceSummary(space, modalities_of(facts), tuple(precisions.get(space.space_id, ())))
 
 
 def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
-    since = json_object(facts).get(KEPT_SINCE)
+    known, since = JsonObject(json_object(facts)), None
+    with suppress(ValueError):
+        since = known.time(KEPT_SINCE)
     holding = [shard for shard in current.shards if space.space_id in shard.spaces]
     return OtherSpace(
         space,
-        state="building" if since is None else "kept",
+        state="kept" if KEPT_SINCE in known else "building",
         images=sum(shard.rows - shard.dead_rows for shard in holding) + parts,
         bytes=size,
         since=since,

@@ -350,6 +350,8 @@ def test_what_is_no_value_of_a_space(root: Path, member: str, value: object) -> 
         "UPDATE sources SET root = 'text'",
         "UPDATE sources SET options = '['",
         "UPDATE spaces SET facts = '[]'",
+        """UPDATE spaces SET facts = '{"modalities": false}'""",
+        """UPDATE runs SET detail = '{"spaces": 5}'""",
         "UPDATE shards SET row_count = 'many'",
         "UPDATE meta SET value = '9x' WHERE name = 'generation'",
         "DELETE FROM meta WHERE name = 'next_image_id'",
@@ -362,6 +364,15 @@ def test_rows_that_imseek_does_not_write_are_a_problem(root: Path, statement: st
         connection.execute(statement)
     (problem,) = upkeep.verify(root).problems
     assert problem.kind == "catalog"
+
+
+def test_facts_of_other_types_are_as_if_they_were_not_recorded(root: Path) -> None:
+    with forged(root) as connection:
+        connection.execute("""UPDATE spaces SET facts = '{"modalities": false, "kept_since": [1]}'""")
+        connection.execute("""UPDATE runs SET detail = '{"spaces": 5}'""")
+    with imseek.open(root) as collection:
+        (space,) = collection.info().spaces
+    assert (space.modalities, space.precisions) == (None, ())
 
 
 # -- trust ---------------------------------------------------------------------------------------------------------
