@@ -16,8 +16,8 @@ from session_seed import generator, session_seed
 
 import imseek
 
-#: ``pytester`` is for the tests of the other two.
-pytest_plugins = ("pytester", "skip_policy", "hypothesis_profiles")
+#: ``pytester`` is for the tests of the others.
+pytest_plugins = ("pytester", "skip_policy", "samples", "hypothesis_profiles")
 
 #: Photographs of different things, in different formats and modes.
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "motorcycle_left.png")
