@@ -35,6 +35,7 @@ COLUMNS = {"read": "reading", "write": "writing", "care": "verify, repair"}
 
 def main() -> None:
     options = _options()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # names of lies are no UTF-8
     chance = random.Random(options.seed)
     memory = Path("/dev/shm")
     begin, results = time.monotonic(), []
@@ -51,8 +52,12 @@ def main() -> None:
             lies = list({(lie.family or lie.kind, lie.name): lie for lie in lies}.values())
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
+        number = 0
         for lie in lies:
             for variant, command, call in _trials(lie, options, chance):
+                number += 1
+                if number <= options.after:
+                    continue
                 trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
                 result = _result(trial, call)
                 results.append(result)
@@ -83,6 +88,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slow", action="store_true", help="documents of 200 MB too")
     parser.add_argument("--part", type=int, default=0, help="with --parts N: which part of the corpus")
     parser.add_argument("--parts", type=int, default=1)
+    parser.add_argument(
+        "--after", type=int, default=0, help="go on after so many trials of a run that was cut off"
+    )
     parser.add_argument("--json", type=Path, help="a line for each trial")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--verbose", action="store_true")

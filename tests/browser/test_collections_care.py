@@ -47,6 +47,7 @@ def at(visit: Visit) -> Any:
     return page
 
 
+@pytest.mark.long
 def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
     moved = photos.parent / "moved"
     photos.rename(moved)
@@ -77,6 +78,7 @@ def test_sources_move_and_go(visit: Visit, trips: Path, photos: Path) -> None:
     expect(page.get_by_text("Would index: 3 new")).to_be_visible(timeout=SLOW)
 
 
+@pytest.mark.long
 def test_what_others_do_is_seen(visit: Visit, trips: Path) -> None:
     page = at(visit)
     with indexing(trips):
@@ -132,6 +134,7 @@ def test_damage_is_told_and_mended(visit: Visit, trips: Path) -> None:
     expect(page.get_by_text("10 pictures").first).to_be_visible()
 
 
+@pytest.mark.long
 def test_another_name_and_the_end(visit: Visit, trips: Path, photos: Path) -> None:
     page = at(visit)
     page.get_by_role("tab", name="Upkeep").click()

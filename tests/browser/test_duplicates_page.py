@@ -86,6 +86,7 @@ def group(page: Any, label: str) -> Any:
     return page.get_by_role("listbox", name=label, exact=True)
 
 
+@pytest.mark.long
 def test_names_of_files_are_shown_as_they_are(visit: Visit) -> None:
     page = find(visit)
     page.keyboard.press("p")
@@ -113,6 +114,7 @@ def test_two_pictures_are_laid_over_each_other(visit: Visit) -> None:
     expect(page.get_by_text("0 of 3 groups decided")).to_be_visible()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [400, 2500])
 def test_nothing_is_wider_than_the_window(visit: Visit, width: int) -> None:
     page = find(visit, width=width)

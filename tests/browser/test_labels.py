@@ -76,6 +76,7 @@ def test_class_names_are_typed_seen_saved_and_forgotten(visit: Visit, home: Path
     assert tags.counts(root) == ()
 
 
+@pytest.mark.long
 def test_pictures_are_labelled_by_keys_and_the_rest_is_learned(visit: Visit, home: Path, root: Path) -> None:
     for one in tags.counts(root):
         tags.remove(root, one.tag, everywhere=True)
@@ -151,6 +152,7 @@ def test_a_tag_leads_to_its_pictures_and_has_another_name(visit: Visit, root: Pa
     expect(page).to_have_url(re.compile(r"where=tag%28%27first"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [400, 2500])
 def test_nothing_is_wider_than_the_window(visit: Visit, ui: Pages, width: int) -> None:
     page = visit("labels", c="photos", width=width)

@@ -137,6 +137,7 @@ def test_pointing_shows_the_picture_and_its_name(chart: Visit, home: Path) -> No
     expect(card).to_have_count(0)
 
 
+@pytest.mark.long
 def test_keys_lead_from_picture_to_picture(chart: Visit, home: Path) -> None:
     page = chart("photos")
     places, _ = drawn(home, "photos")
@@ -159,6 +160,7 @@ def test_keys_lead_from_picture_to_picture(chart: Visit, home: Path) -> None:
     expect(facts).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_click_shows_a_picture_large(chart: Visit, home: Path) -> None:
     page = chart("photos")
     page.get_by_role("checkbox", name="pictures").uncheck()
@@ -203,6 +205,7 @@ def test_a_lasso_chooses_what_is_inside_it(chart: Visit, home: Path) -> None:
     expect(page.locator(".grid .card")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_fingers_zoom_and_choose(chart: Visit, home: Path) -> None:
     page = chart("many")
     session = page.context.new_cdp_session(page)
@@ -232,6 +235,7 @@ def test_fingers_zoom_and_choose(chart: Visit, home: Path) -> None:
     expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
 
 
+@pytest.mark.long
 def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
     page = chart("many", colour="Column kind")
     places, table = drawn(home, "many")
@@ -256,6 +260,7 @@ def test_a_class_of_the_legend_alone(chart: Visit, home: Path) -> None:
     expect(page.locator(".status")).to_contain_text(f"{len(wanted)} selected")
 
 
+@pytest.mark.long
 def test_colours_by_words_are_scores(chart: Visit, home: Path) -> None:
     page = chart("photos", colour="Likeness to words", words="a cat")
     expect(page.locator(".legend")).to_contain_text("score")
@@ -275,6 +280,7 @@ def test_colours_by_words_are_scores(chart: Visit, home: Path) -> None:
         assert float(said.rsplit("score: ", 1)[1]) == pytest.approx(scores[image_id], rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.long
 def test_only_what_meets_a_condition(chart: Visit, home: Path) -> None:
     page = chart("many", only="kind = 'kind 3'")
     _, table = drawn(home, "many")
@@ -289,6 +295,7 @@ def test_only_what_meets_a_condition(chart: Visit, home: Path) -> None:
     expect(page.get_by_text("No image on the map meets the condition")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_map_is_laid_out_and_added_to(
     chart: Visit, visit: Visit, home: Path, photo_files: list[Path]
 ) -> None:
@@ -307,6 +314,7 @@ def test_a_map_is_laid_out_and_added_to(
     assert maps.missing(home / "collections" / "fresh") == 0
 
 
+@pytest.mark.long
 def test_without_webgl_it_is_drawn_in_another_way(chart: Visit, browser: Any, home: Path) -> None:
     browser.contexts[-1].add_init_script(
         """const usual = HTMLCanvasElement.prototype.getContext;
@@ -330,6 +338,7 @@ def test_without_webgl_it_is_drawn_in_another_way(chart: Visit, browser: Any, ho
     assert coloured
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [400, 2500])
 def test_nothing_is_wider_than_the_window(chart: Visit, width: int) -> None:
     page = chart("many", width=width, colour="Column kind", dark=width == 400)

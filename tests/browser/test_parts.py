@@ -49,6 +49,7 @@ def part(browser: Any, parts: Pages) -> Iterator[Visit]:
     context.close()
 
 
+@pytest.mark.long
 def test_what_is_beyond_the_cutoff_is_faint_below_a_line(part: Visit) -> None:
     page = part("rule")
     expect(page.get_by_role("separator")).to_have_text("less relevant from here")
@@ -62,6 +63,7 @@ def test_what_is_beyond_the_cutoff_is_faint_below_a_line(part: Visit) -> None:
     expect(page.locator(".card").nth(1)).to_be_focused()
 
 
+@pytest.mark.long
 def test_groups_have_headings_and_are_selected_as_a_whole(part: Visit) -> None:
     page = part("groups")
     expect(page.locator(".heading")).to_have_count(2)
@@ -72,6 +74,7 @@ def test_groups_have_headings_and_are_selected_as_a_whole(part: Visit) -> None:
     expect(page.get_by_role("toolbar", name="Selected pictures")).to_contain_text("3 selected")
 
 
+@pytest.mark.long
 def test_letters_ask_for_more_and_less(part: Visit) -> None:
     page = part("letters")
     page.locator(".card").first.focus()
@@ -101,6 +104,7 @@ def test_a_picture_leads_to_those_that_it_stands_for(part: Visit) -> None:
     expect(page.get_by_text(f"like {ids[1]} True")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_picture_is_opened_in_another_tab_where_no_viewer_can_be(part: Visit) -> None:
     page = part("rule")
     page.locator(".card").first.focus()
@@ -110,6 +114,7 @@ def test_a_picture_is_opened_in_another_tab_where_no_viewer_can_be(part: Visit) 
     assert opened.value.evaluate("document.images[0].naturalWidth") == 451
 
 
+@pytest.mark.long
 def test_a_page_shows_one_large(part: Visit) -> None:
     page = part("viewer")
     page.get_by_role("button", name="Show", exact=True).click()
@@ -128,6 +133,7 @@ def test_a_page_shows_one_large(part: Visit) -> None:
     expect(page).to_have_url(re.compile(r"/\?c=photos&like=id:\d+"))
 
 
+@pytest.mark.long
 def test_pictures_without_a_grid_are_taken_along(part: Visit) -> None:
     page = part("offer")
     expect(page.get_by_role("toolbar")).to_contain_text("8 pictures")

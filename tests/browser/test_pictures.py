@@ -61,6 +61,7 @@ def show(page: Any, element: str) -> None:
     page.wait_for_timeout(300)
 
 
+@pytest.mark.sample(element=1)
 @pytest.mark.parametrize("element", ["img", "iframe", "object", "embed"])
 def test_a_drawing_runs_no_script_in_a_page(context: Any, ui: Pages, element: str) -> None:
     page = context.new_page()
@@ -84,6 +85,7 @@ def test_without_our_headers_its_script_would_run(context: Any, ui: Pages) -> No
     assert page.evaluate("window.ran") is True
 
 
+@pytest.mark.long
 def test_the_link_to_a_drawing_downloads_it(context: Any, ui: Pages, tmp_path: Path) -> None:
     page = context.new_page()
     page.goto(ui.at(c="drawing"))
@@ -104,6 +106,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_named_as_such(context: Any,
     expect(large.locator(".gone")).to_have_text("This file changed since it was indexed: index again.")
 
 
+@pytest.mark.long
 def test_closed_pages_hold_no_descriptors(browser: Any, ui: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some closed pages are kept for a while, in case they come back: what they hold does not grow beyond those."""
     from imseek.ui.web.sessions import MOST

@@ -124,6 +124,7 @@ def test_a_picture_is_shown_large_and_arrows_lead_on(visit: Visit, home: Path) -
     expect(first).to_be_focused()  # Where one was, and not at the top of the page.
 
 
+@pytest.mark.long
 def test_focus_comes_back_to_the_picture_that_was_last(visit: Visit) -> None:
     page = visit(c="photos", q="red")
     page.locator(".card").first.focus()
@@ -135,6 +136,7 @@ def test_focus_comes_back_to_the_picture_that_was_last(visit: Visit) -> None:
     expect(page.locator(".card").nth(2)).to_be_focused()
 
 
+@pytest.mark.long
 def test_tags_are_given_and_taken_in_the_large_view(visit: Visit, home: Path) -> None:
     page = visit(c="photos", q="red")
     page.locator(".card").first.click()
@@ -151,6 +153,7 @@ def test_tags_are_given_and_taken_in_the_large_view(visit: Visit, home: Path) ->
     assert imseek.tags.counts(home / "collections" / "photos") == ()
 
 
+@pytest.mark.long
 def test_paths_are_copied(visit: Visit, home: Path) -> None:
     page = visit(c="photos", q="red")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -166,6 +169,7 @@ def test_paths_are_copied(visit: Visit, home: Path) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == path
 
 
+@pytest.mark.long
 def test_where_nothing_can_be_copied_the_path_is_selected(visit: Visit, home: Path) -> None:
     page = visit(c="photos", q="red")
     page.locator(".card").first.click()
@@ -182,6 +186,7 @@ def test_where_nothing_can_be_copied_the_path_is_selected(visit: Visit, home: Pa
     assert chosen == str(home / "photos" / "chelsea.png")
 
 
+@pytest.mark.long
 def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
     page = refused(c="odd", q="red")
     large = page.locator(LARGE)
@@ -213,6 +218,7 @@ def test_pictures_in_odd_places(refused: Visit, home: Path) -> None:
 # -- the grid ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_pictures_are_selected_by_keys(visit: Visit) -> None:
     page = visit(c="photos", q="red")
     cards, bar = page.locator(".card"), page.get_by_role("toolbar", name="Selected pictures")
@@ -242,6 +248,7 @@ def test_pictures_are_selected_by_keys(visit: Visit) -> None:
     expect(page.locator(".card[aria-selected=true]")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_question_mark_shows_the_keys(visit: Visit) -> None:
     page = visit(c="photos", q="red")
     page.locator(".card").first.focus()
@@ -253,6 +260,7 @@ def test_a_question_mark_shows_the_keys(visit: Visit) -> None:
     expect(page.locator(".card").first).to_be_focused()
 
 
+@pytest.mark.long
 def test_m_leads_to_what_is_like_it(visit: Visit) -> None:
     page = visit(c="photos", q="red")
     page.locator(".card").first.focus()
@@ -260,6 +268,7 @@ def test_m_leads_to_what_is_like_it(visit: Visit) -> None:
     expect(page).to_have_url(re.compile(r"(like=id(%3A|:)|more=)\d+"))
 
 
+@pytest.mark.long
 def test_the_size_of_pictures_is_in_the_address(visit: Visit) -> None:
     page = visit(c="photos", q="red", size="240")
     expect(page.locator(".grid")).to_have_attribute("style", "--side: 240px;")
@@ -271,6 +280,7 @@ def test_the_size_of_pictures_is_in_the_address(visit: Visit) -> None:
     assert page.evaluate("history.length") == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", ["-5", "100000", "x"])
 def test_sizes_that_are_none_do_no_harm(visit: Visit, size: str) -> None:
     page = visit(c="photos", q="red", size=size)
@@ -281,6 +291,7 @@ def test_sizes_that_are_none_do_no_harm(visit: Visit, size: str) -> None:
 # -- some of them --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
     page = refused(c="photos", q="red")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -320,6 +331,7 @@ def test_a_selection_is_taken_along(refused: Visit, home: Path) -> None:
 # -- names that mean harm ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sample(width=1)
 @pytest.mark.parametrize("width", [400, 1400])
 def test_names_captions_and_tags_are_only_text(visit: Visit, home: Path, width: int) -> None:
     page = visit(c="hostile", q="red", width=width)

@@ -86,6 +86,7 @@ def test_words_back_and_small_knobs(visit: Visit) -> None:
     assert _asked(page) == {"c": ["photos"]}
 
 
+@pytest.mark.long
 def test_a_picture_with_words_pasted_and_dropped(
     visit: Visit, tmp_path: Path, photo_files: list[Path]
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_picture_with_words_pasted_and_dropped(
     _first(other, "china.jpg")
 
 
+@pytest.mark.long
 def test_pieces_are_weighed_turned_round_and_removed(visit: Visit) -> None:
     page = visit(c="photos", q="a cat")
     _first(page, "chelsea.png")
@@ -144,6 +146,7 @@ def test_pieces_are_weighed_turned_round_and_removed(visit: Visit) -> None:
     expect(page.get_by_text("add what to find")).to_be_visible()
 
 
+@pytest.mark.long
 def test_filters_without_and_with_sql(visit: Visit) -> None:
     page = visit(c="photos", q="a cat")
     _first(page, "chelsea.png")
@@ -167,6 +170,7 @@ def test_filters_without_and_with_sql(visit: Visit) -> None:
     _first(page, "chelsea.png")
 
 
+@pytest.mark.long
 def test_filters_alone_show_what_they_let_through(visit: Visit) -> None:
     page = visit(c="photos", where="format = 'JPEG'")
     expect(page.get_by_text("3 pictures:")).to_be_visible()
@@ -181,6 +185,7 @@ def test_filters_alone_show_what_they_let_through(visit: Visit) -> None:
     expect(bad.locator(".card")).to_have_count(8)
 
 
+@pytest.mark.long
 def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
     page = visit(c="photos", q="a rocket")
     _first(page, "rocket.jpg")
@@ -204,6 +209,7 @@ def test_more_like_this_earlier_and_saved(visit: Visit) -> None:
     assert _asked(page) == {"c": ["photos"], "q": ["a rocket"]}
 
 
+@pytest.mark.long
 def test_pages_lead_on_and_back(visit: Visit) -> None:
     page = visit(c="photos", q="a cat", n="3", cutoff="off")
     _first(page, "chelsea.png")
@@ -223,6 +229,7 @@ def test_pages_lead_on_and_back(visit: Visit) -> None:
 HOSTILE = "<img src=x onerror=alert(1)> ![x](http://stranger.example/a.png) **b** $x$ :material/home:"
 
 
+@pytest.mark.sample(width=1)
 @pytest.mark.parametrize("width", [400, 2500])
 def test_whatever_stands_in_an_address_is_text(visit: Visit, width: int) -> None:
     page = visit(

@@ -19,6 +19,7 @@ def test_words_in_the_address_find_pictures(visit: Visit) -> None:
     assert "token" not in page.url
 
 
+@pytest.mark.sample(width=1)
 @pytest.mark.parametrize("width", [400, 1400, 2500])
 def test_nothing_is_wider_than_the_window(visit: Visit, width: int) -> None:
     page = visit(c="photos", q="a cat", width=width)
@@ -60,6 +61,7 @@ def test_strangers_are_refused_whatever_they_bring(ui: Pages, headers: dict[str,
     assert refused.value.code == code
 
 
+@pytest.mark.sample(sig=1)
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once_though_a_page_is_open(browser: Any, tmp_path: Path, home: Path, sig: int) -> None:
     with pages(tmp_path, home) as running:

@@ -161,6 +161,7 @@ def made(cases: list[Case], tmp_path: Path) -> list[tuple[int, Case]]:
     return list(enumerate(cases))
 
 
+@pytest.mark.sample(case=4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_kind_of_source(
     case: Case, tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch

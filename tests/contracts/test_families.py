@@ -37,6 +37,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.sample(family=6)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_vectors_equal_those_of_the_library(family: Family, hub: Path) -> None:
     reference = write(family, hub)

@@ -36,6 +36,9 @@ class Stand:
         return found
 
 
+pytestmark = pytest.mark.sample(stand=6)
+
+
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def stand(request: pytest.FixtureRequest, tmp_path: Path, later: Callable[[float], None]) -> Iterator[Stand]:
     later(10)  # What was written a moment ago is trusted.

@@ -37,6 +37,8 @@ KINDS = (
     "snapshot and tail on cards",
     "snapshot of parts and tail on cards",
 )
+#: Of each test with `kind`, some kinds; those without take all.
+pytestmark = pytest.mark.sample(kind=4)
 DIMS = (8, 384, 512, 1395)
 TOLERANCE = 1e-5
 NONE_DEAD = np.empty(0, np.uint32)

@@ -30,7 +30,7 @@ UNOPENED = ("unable to open database file", "attempt to write a readonly databas
 #: How a run reports that its index is the one before.
 UNRENEWED = "the vector index could not be renewed"
 #: Trials for each command, of some three hundred calls and two errors.
-SAMPLE = 3
+SAMPLE = 2
 
 
 @pytest.mark.usefixtures("strace")

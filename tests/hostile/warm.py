@@ -1,12 +1,7 @@
-"""For the fork server: the command line, built once. Building it takes ten times as long as most commands do."""
+"""For the fork server: the command line, made once. Making it takes ten times as long as most commands do."""
 
 from __future__ import annotations
 
-import functools
+from imseek.ui.cli.app import command
 
-import typer.main
-
-from imseek.ui.cli.app import app
-
-typer.main.get_command = functools.cache(typer.main.get_command)
-typer.main.get_command(app)
+command()

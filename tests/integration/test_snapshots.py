@@ -63,6 +63,8 @@ WHOLE = ("Flat", "RR64,Flat")
 
 QUERIES = clustered(40, 77)
 
+pytestmark = pytest.mark.sample(built=4, kind=3)
+
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +173,7 @@ def test_dead_and_quarantined_images_are_not_found_and_new_ones_are(lived_in: Pa
     assert best == ids[-200:].tolist()
 
 
+@pytest.mark.sample(share=2)
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])
 @pytest.mark.parametrize("gathered", [0, 10_000])
 def test_filters_let_nothing_through_that_they_should_not(
@@ -262,6 +265,7 @@ def test_through_the_front_door(lived_in: Path) -> None:
 # -- what a collection may be like -----------------------------------------------------------------------------
 
 
+@pytest.mark.sample(count=3)
 @pytest.mark.parametrize("kind", ["Flat", "HNSW16,SQ8", "IVF1,SQ8", "RR64,Flat"])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 9])
 def test_few_images(tmp_path: Path, kind: str, count: int) -> None:
@@ -686,6 +690,7 @@ def damage_of(root: Path, name: str, how: str) -> None:
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
 
 
+@pytest.mark.sample(how=1)
 @pytest.mark.parametrize("how", ["flip", "truncated", "empty", "missing"])
 @pytest.mark.parametrize("name", [INDEX, COVERED, FACTS])
 def test_damage_is_told_and_searches_are_exact(root: Path, name: str, how: str) -> None:
