@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Hashable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import pytest
 from session_seed import generator
@@ -71,4 +71,8 @@ def _sampled(item: pytest.Item) -> list[tuple[_Parameter, Hashable, int]]:
 
 def _key(value: object) -> Hashable:
     """Equal for one value in different tests."""
-    return value if isinstance(value, Hashable) else id(value)
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return cast(Hashable, value)

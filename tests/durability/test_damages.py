@@ -5,7 +5,8 @@ What is promised: `verify` notices any changed byte of any file of a collection 
 next ``index``, under the same ids) and derived columns, which it names. Of two damaged files the same is true, but
 for pairs that vouch for each other: see `test_two_damages`.
 
-``IMSEEK_DAMAGES=n`` sets how often each damage is tried in another place (once by default; 7 make over 500). A run takes a sample of them (tests/durability/faults.py).
+``IMSEEK_DAMAGES=n`` sets how often each damage is tried in another place (once by default; 7 make over 500), and a run
+takes a sample of them all (tests/durability/faults.py).
 """
 
 from __future__ import annotations

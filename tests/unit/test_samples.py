@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 TESTS = """
 import pytest
 
-@pytest.fixture(params="abcdef")
+@pytest.fixture(params=[*"abcde", ("f", {})], ids="abcdef")
 def letter(request):
     return request.param
 
