@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import parity.align
 import pytest
 import skimage.data
 
@@ -60,6 +59,8 @@ class Case:
 @pytest.fixture(scope="module")
 def align_reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A reduced ALIGN model, its random weights in a folder."""
+    import parity.align  # transformers takes seconds
+
     folder = tmp_path_factory.mktemp("align")
     parity.align.write(folder)
     return f"align:{folder}"

@@ -194,9 +194,10 @@ def _json_lies() -> Iterator[Input]:
 
     yield Input("depth", "lists", line('{"image": ' + "[" * 100_000 + "]" * 100_000 + "}"))
     yield Input("depth", "objects", line('{"a":' * 50_000 + "1" + "}" * 50_000))
-    yield Input(
-        "columns", "a million", line(json.dumps({"image": "2.png", **{str(n): n for n in range(10**6)}}))
-    )
+    def wide(place: Place) -> bytes:
+        return line(json.dumps({"image": "2.png", **{str(n): n for n in range(10**6)}}))(place)
+
+    yield Input("columns", "a million", wide)
     yield Input("columns", "names of a megabyte", line(json.dumps({"image": "2.png", "x" * 10**6: 1})))
     yield Input("numbers", "digits", line('{"image": "2.png", "n": ' + "9" * 100_000 + "}"))
     yield Input(

@@ -21,6 +21,10 @@ def _text(text: str) -> Make:
     return lambda _: text.encode("utf-8", "surrogatepass")
 
 
+def _words(_: Place) -> bytes:
+    return "".join(f"w{n}\n" for n in range(2_000_000)).encode()
+
+
 def _policy() -> Kind:
     def concept(line: str) -> Make:
         return _text(f"concepts:\n  - name: red\n    positive: [x]\n    threshold: 0.5\n    {line}\n")
@@ -88,7 +92,7 @@ def _lines(title: str, name: str, lines: str | Callable[[Place], str], call: str
 
     lies = (
         Input("lines", "terminal codes", lambda place: sound(place) + b"\x1b]0;owned\x07\x1b[2J\n"),
-        Input("lines", "two million", _text("".join(f"w{n}\n" for n in range(2_000_000))), large=True),
+        Input("lines", "two million", _words, large=True),
         Input("lines", "one of 10 MB", _text("x" * 10_000_000 + "\n")),
         Input("lines", "only separators", _text("\n\r\n\x0b\x0c\x1c\u2028\n" * 1000)),
         Input("lines", "surrogates", lambda place: b"\xed\xa0\x80\n" + sound(place)),

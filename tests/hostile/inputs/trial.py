@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from hostile.arena import Arena
@@ -21,6 +22,7 @@ from hostile.runner import Runner
 from hostile.watch import Listener, observe
 
 
+@cache
 def corpus() -> list[tuple[Kind, tuple[Input, ...]]]:
     """All kinds of files, and the lies about each: its own, and those about any file."""
     kinds = [*table_kinds(), *vector_kinds(), *text_kinds(), *archive_kinds(), *checkpoint_kinds()]
