@@ -77,7 +77,7 @@ def uri(kind: str, root: bytes, path: bytes) -> str:
         return file_uri(locate(root, path))
     holder = file_uri(join(root, container))
     if kind in ROW_KINDS:
-        return f"{holder}#row={int(member)}"
+        return f"{holder}#row={quote_from_bytes(member)}"
     scheme = "zip" if container_suffix(join(root, container)) in (b".zip", b".cbz") else "tar"
     return f"{scheme}://{quote_from_bytes(member)}::{holder}"
 

@@ -16,7 +16,7 @@ from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
 from imseek.indexer.sources.detect import ZIPS, is_archive
-from imseek.indexer.sources.files import FileOpener, file_stat, trouble_at
+from imseek.indexer.sources.files import FileOpener, container_place, file_stat, trouble_at
 from imseek.indexer.sources.filters import Filter, looks_like_picture
 from imseek.indexer.sources.finding import Finder
 from imseek.indexer.sources.members import MAX_HELD, Archive, Member, bytes_held, picture_of, text_of
@@ -148,17 +148,18 @@ class Archives:
         return known
 
     def is_gone(self, path: bytes) -> bool:
-        place = join(self._root, split(path)[0])
-        if not is_url(place):
-            return trouble_at(place) == MISSING
-        return remote.is_gone(place)
+        try:
+            place = container_place(self._root, split(path)[0])
+        except UnsafePathError:
+            return False
+        return remote.is_gone(place) if is_url(place) else trouble_at(place) == MISSING
 
     def close(self) -> None:
         self._finders.clear()
 
     def _stat(self, container: bytes) -> FileStat:
         """Of the file that would be opened. Raises as :meth:`_open`."""
-        place = self._place(container)
+        place = container_place(self._root, container)
         if is_url(place):
             return remote.stat(place)
         fd = self._opener.open(container)
@@ -172,7 +173,7 @@ class Archives:
 
         Reading a tar ends once the source should stop.
         """
-        place = self._place(container)
+        place = container_place(self._root, container)
         file = remote.open_binary(place) if is_url(place) else os.fdopen(self._opener.open(container), "rb")
         if container_suffix(place) in ZIPS:
             if not file.seekable():
@@ -182,12 +183,6 @@ class Archives:
                 )
             return Zip(file)
         return Tar(file, self._stop) if opens_anywhere(place) else TarStream(file, self._stop)
-
-    def _place(self, container: bytes) -> bytes:
-        """Where an archive lies. Raises UnsafePathError for a URL in a folder, which only a catalog can say."""
-        if self._root and is_url(container) and not is_url(self._root):
-            raise UnsafePathError(f"{display_path(container)} does not lie in {display_path(self._root)}")
-        return join(self._root, container)
 
     def _takes(self, name: bytes) -> bool:
         # "./a.jpg" and "/a.jpg" are how tars of a folder name what others call "a.jpg".

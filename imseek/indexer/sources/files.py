@@ -11,18 +11,29 @@ from typing import BinaryIO, Final
 
 from imseek.data import safe_path
 from imseek.data.file_stat import FileStat
+from imseek.data.places import is_url, join
 from imseek.data.safe_path import SafePath
-from imseek.errors import MediaError
+from imseek.errors import MediaError, UnsafePathError
 from imseek.indexer.sources.base import MISSING, Content, Found
 from imseek.indexer.sources.filters import looks_like_picture
 from imseek.media.decode import DEFAULT_LIMITS
 from imseek.media.sidecar import MAX_BYTES, read_sidecar
-from imseek.types import SkipReason
+from imseek.types import SkipReason, display_path
 
 #: What the system says of a path that is not there; any other error leaves that open.
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 #: Without O_NONBLOCK, a pipe put in the place of a file would hold the reader for ever.
 _FOLLOWING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def container_place(root: bytes, container: bytes) -> bytes:
+    """Where an archive or table of the source at ``root`` lies.
+
+    Raises UnsafePathError for a URL in a folder, which only a catalog can say.
+    """
+    if root and is_url(container) and not is_url(root):
+        raise UnsafePathError(f"{display_path(container)} does not lie in {display_path(root)}")
+    return join(root, container)
 
 
 @dataclass(frozen=True, slots=True)

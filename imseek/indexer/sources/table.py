@@ -9,7 +9,7 @@ from typing import IO, Any, Final, TypeAlias
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
 from imseek.data.places import inside, is_url, join, locate, split
-from imseek.errors import MediaError, UsageError
+from imseek.errors import MediaError, UnsafePathError, UsageError
 from imseek.indexer.sources import remote
 from imseek.indexer.sources.archive_limits import check_rows
 from imseek.indexer.sources.base import MISSING, Container, Content, Found, Unreachable
@@ -17,6 +17,7 @@ from imseek.indexer.sources.detect import is_table
 from imseek.indexer.sources.files import (
     FileOpener,
     check_named,
+    container_place,
     file_stat,
     find_file,
     read_file,
@@ -200,10 +201,12 @@ class Table:
     def is_gone(self, path: bytes) -> bool:
         """A file that a row names is gone only if its folder is there: otherwise a disk may not be mounted."""
         container, _, location = split(path)
-        if not location and is_url(join(self._root, container)):
-            return remote.is_gone(join(self._root, container))
         if not location:
-            return self._files.is_gone(container)
+            try:
+                holder = container_place(self._root, container)
+            except UnsafePathError:
+                return False
+            return remote.is_gone(holder) if is_url(holder) else self._files.is_gone(container)
         full = join(os.path.dirname(join(self._root, container)), location)
         if is_url(full):
             return False
@@ -224,7 +227,7 @@ class Table:
 
     def _cursor(self, container: bytes) -> _Cursor:
         """The one for a table that was used last, unless its file has changed since."""
-        place = join(self._root, container)
+        place = container_place(self._root, container)
         file = None if is_url(place) else self._file(container)
         stat = remote.stat(place) if file is None else file_stat(os.fstat(file.fileno()))
         key = (container, stat.inode, stat.size, stat.mtime_ns)
@@ -254,7 +257,7 @@ class Table:
         return open_sheet(join(self._root, container), self._file(container))
 
     def _file(self, container: bytes) -> IO[bytes]:
-        path = join(self._root, container)
+        path = container_place(self._root, container)
         return remote.open_binary(path) if is_url(path) else os.fdopen(self._opener.open(container), "rb")
 
     def _roles(self, sheet: Sheet) -> Roles:

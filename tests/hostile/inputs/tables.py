@@ -194,6 +194,7 @@ def _json_lies() -> Iterator[Input]:
 
     yield Input("depth", "lists", line('{"image": ' + "[" * 100_000 + "]" * 100_000 + "}"))
     yield Input("depth", "objects", line('{"a":' * 50_000 + "1" + "}" * 50_000))
+
     def wide(place: Place) -> bytes:
         return line(json.dumps({"image": "2.png", **{str(n): n for n in range(10**6)}}))(place)
 
