@@ -623,6 +623,38 @@ def test_a_container_is_the_file_that_is_opened(
 
 
 @pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(("make_it", "name"), [(_zip, "a.zip"), (_parquet, "a.parquet")])
+def test_a_container_of_a_folder_is_never_a_url(
+    make_it: Callable[[Path, bytes], Path], name: str, tmp_path: Path, photo_files: list[Path]
+) -> None:
+    """Only a catalog that somebody else made can say so: nobody is asked for it."""
+    data = photo_files[-1].read_bytes()
+    (tmp_path / "photos").mkdir()
+    container = make_it(tmp_path / "photos" / name, data)
+    with WebServer() as web, imseek.create(tmp_path / "c", encoder="fake") as collection:
+        web.pages = {name: container.read_bytes()}
+        assert collection.index([tmp_path / "photos"]).added == 1
+        (hit,) = collection.search("red").hits
+        member = os.fsencode(hit.path).partition(b"!/")[2]
+        forge(tmp_path / "c", "UPDATE places SET path = ?", web.url(name).encode() + b"\0" + member)
+        with pytest.raises(MediaError, match="leads out of its source"):
+            collection.read(0)
+        assert web.requests == 0
+
+
+def test_a_row_that_has_no_number_is_shown_as_it_stands(tmp_path: Path, photo_files: list[Path]) -> None:
+    _parquet(tmp_path / "a.parquet", photo_files[-1].read_bytes())
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        assert collection.index([tmp_path / "a.parquet"]).added == 1
+        for row, shown in ((b"", ""), (b"a b", "a%20b"), (b"-1", "-1")):
+            forge(tmp_path / "c", "UPDATE places SET path = ?", b"\0" + row)
+            (hit,) = collection.search("red").hits
+            assert hit.uri == (tmp_path / "a.parquet").as_uri() + f"#row={shown}"
+            with pytest.raises(MediaError):
+                collection.read(0)
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_picture_that_a_table_names(stand: Stand, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text(f"image_path\n{stand.picture}\n")

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 
 class WebServer:
-    """Serves ``pages`` (path without the leading slash → bytes) with sizes, ETags and ranges. ``asked`` lists GETs.
+    """Serves ``pages`` (path without the leading slash → bytes) with sizes, ETags and ranges. ``asked`` lists GETs,
+    ``requests`` counts HEADs too.
 
     Names in ``broken`` are answered with that status; the bytes of those in ``delays`` come once the event is set.
     """
@@ -19,6 +20,7 @@ class WebServer:
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.requests = 0
         self.broken: dict[str, int] = {}
         self.delays: dict[str, threading.Event] = {}
         site = self
@@ -32,6 +34,7 @@ class WebServer:
                 self._answer(body=True)
 
             def _answer(self, *, body: bool) -> None:
+                site.requests += 1
                 name = unquote(self.path.lstrip("/"))
                 data = None if name in site.broken else site.pages.get(name)
                 if data is None:
