@@ -67,7 +67,7 @@ pytest-test:
 
 # Every sample there is takes longer than a test may take otherwise. hypothesis draws by a new seed and keeps what failed.
 pytest-long:
-	IMSEEK_FAULTS=$(FAULTS) IMSEEK_DAMAGES=7 IMSEEK_HTTP_EXAMPLES=50 \
+	IMSEEK_SAMPLES=all IMSEEK_FAULTS=$(FAULTS) IMSEEK_DAMAGES=7 IMSEEK_HTTP_EXAMPLES=50 \
 	  $(PYTEST) --hypothesis-profile=long -o timeout=14400 -o faulthandler_timeout=14460
 
 comma := ,
