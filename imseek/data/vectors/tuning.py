@@ -185,7 +185,8 @@ def _least_scored(drawn: Candidates, asked: Asked, wanted: float, probe: int) ->
     best: tuple[float, Effort] | None = None
     for slack in (None, *reversed(_SLACKS)):
         near = drawn.near(K, slack)
-        rescore = next((r for r in _RESCORED if _found(near[:, :r], asked, K) >= wanted), None)
+        hits = _hits(near, asked, K)
+        rescore = next((r for r in _RESCORED if _recall(hits, r) >= wanted), None)
         if rescore is None:
             break
         scored = float(np.count_nonzero(near[:, :rescore] >= 0, axis=1).mean())
@@ -198,7 +199,8 @@ def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) ->
     """With the recall on the second half of the queries, through the index as it will be searched."""
     second = asked.half(second=True)
     answers = index.search(second.queries, K + 1, text=text)
-    recall = _found([_without(m, own) for m, own in zip(answers, second.own, strict=True)], second, K)
+    hits = _hits([_without(m, own) for m, own in zip(answers, second.own, strict=True)], second, K)
+    recall = _recall(hits)
     return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
 
 
@@ -213,7 +215,7 @@ def _probe_within(
     probes = [p for p in _ladder(snapshot.widest) if p >= effort.probe] or [effort.probe]
     for probe in probes:
         drawn = snapshot.candidates(asked.queries, count, probe, allowed)
-        if _found(drawn.near(K, effort.slack), within, K) >= target:
+        if _recall(_hits(drawn.near(K, effort.slack), within, K)) >= target:
             return probe
     return probes[-1]
 
@@ -226,16 +228,24 @@ def _ladder(most: int) -> list[int]:
     return steps[::-1]
 
 
-def _found(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> float:
-    """The mean share of the nearest ``k`` that were found; of queries that have fewer, of those.
+def _hits(drawn: Sequence[Ids] | Ids, asked: Asked, k: int) -> list[tuple[Ids, int]]:
+    """For each query with a neighbour: where in ``drawn`` its nearest ``k`` are, and how many there are to be found.
 
-    What scores as the last of them does is as good: copies of a picture stand for one another.
+    ``drawn`` has distinct ids, the nearest first, and -1 where there are no more. What scores as the last of the
+    nearest does is as good: copies of a picture stand for one another.
     """
-    shares = []
+    hits = []
     for ids, truth, scores in zip(drawn, asked.truth, asked.scores, strict=True):
         if wanted := min(k, len(truth)):
             good = truth[scores >= scores[wanted - 1] - _SAME]
-            shares.append(min(wanted, len(np.intersect1d(ids, good))) / wanted)
+            hits.append((np.flatnonzero(np.isin(ids, good)), wanted))
+    return hits
+
+
+def _recall(hits: Sequence[tuple[Ids, int]], first: int | None = None) -> float:
+    """The mean share that was found, among the ``first`` that were drawn (None: among all)."""
+    counts = [len(at) if first is None else int(np.searchsorted(at, first)) for at, _ in hits]
+    shares = [min(wanted, count) / wanted for count, (_, wanted) in zip(counts, hits, strict=True)]
     return float(np.mean(shares)) if shares else 1.0
 
 
