@@ -24,7 +24,7 @@ TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjso
 _DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
 LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 #: Beginnings of URLs whose folders are not listed.
-_UNLISTED: Final = (b"http://", b"https://", b"file://", b"data:")
+_UNLISTED: Final = (b"http://", b"https://", b"file://")
 SPLITS: Final = ("train", "test", "validation", "val")
 
 
@@ -48,7 +48,7 @@ def kind_of(path: bytes) -> str:
 
 
 def _is_listed(url: bytes) -> bool:
-    """Whether a URL may name a folder, or a pattern, that can be listed: on the web none can, and is a picture."""
+    """Whether a URL may name a folder, or a pattern, that can be listed. On the web it is taken for a picture."""
     return not url.lower().startswith(_UNLISTED) and not looks_like_picture(url)
 
 

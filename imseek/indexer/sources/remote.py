@@ -183,10 +183,12 @@ class _File(io.RawIOBase):
         return int(self._file.tell())
 
     def close(self) -> None:
-        if not self.closed:
-            with _explained():
-                self._file.close()
-        super().close()
+        try:
+            if not self.closed:
+                with _explained():
+                    self._file.close()
+        finally:
+            super().close()  # Else it is tried again when it is collected.
 
 
 @contextmanager
