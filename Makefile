@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
-TESTED := $(FAISS),builtin,url,remote,demo,formats,explore,server,ui,terminal,ray,milvus,postgres
+TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,ui,terminal,ray,milvus,postgres
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 # Of `make test-long`: how many samples of each command, or `all` of them (hours), and seconds of fuzzing for each reader.

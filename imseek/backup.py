@@ -156,10 +156,11 @@ def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sin
         return
     if is_url(url := os.fsencode(archive)):
         remote.check(url)
-        if not replace and not remote.is_gone(url):
-            raise UsageError(f"{display_path(url)} is there already, or cannot be reached", hint=_FORCE)
-        with workshop(Path(tempfile.gettempdir()), "backup") as work, remote.new_binary(url) as file:
-            fill(work, file)
+        with explained(shown := display_path(url)):
+            if not replace and remote.is_there(url):
+                raise UsageError(f"{shown} is there already", hint=_FORCE)
+            with workshop(Path(tempfile.gettempdir()), "backup") as work, remote.new_binary(url) as file:
+                fill(work, file)
         return
     path = Path(archive).expanduser().absolute()
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
@@ -207,7 +208,7 @@ def _tape(archive: Archive) -> Iterator[tuple[Tape, _Counted]]:
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise UsageError(f"{name}: {error.strerror}") from error
             except OSError as error:
-                raise system_error(error, Path(name)) from error
+                raise system_error(error, name) from error
             file = stack.enter_context(opened)
         counted = _Counted(file, name)
         yield Tape(counted, name), counted
@@ -260,7 +261,7 @@ class _Counted:
         self.size += len(data)
 
     def read(self, size: int) -> bytes:
-        with explained(Path(self._name)):
+        with explained(self._name):
             data: bytes = self._file.read(size)
         self.size += len(data)
         return data

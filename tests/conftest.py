@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import databases
+import object_store
 import pytest
 from session_seed import generator, session_seed
 
@@ -136,6 +137,26 @@ def catalog(request: pytest.FixtureRequest) -> str | None:
         return None
     server: databases.Server = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[object_store.Server]:
+    """An S3 server of this process of tests. Without its program, or without s3fs, these tests skip."""
+    object_store.require()
+    with object_store.started() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: object_store.Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[object_store.Folder]:
+    """An empty folder in a bucket, and in the environment what its user sets to reach it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    object_store.forget()
+    yield s3_server.folder()
+    object_store.forget()
 
 
 @pytest.fixture

@@ -372,7 +372,7 @@ def test_what_the_system_refuses_is_told(vectors: Path, tmp_path: Path) -> None:
             return super().read(size)
 
     failing = Failing((tmp_path / "a.tar").read_bytes())
-    with pytest.raises(StorageError, match="the archive: Input/output error"):
+    with pytest.raises(StorageError, match="the archive: as a disk that fails"):
         imseek.backup.restore(failing, tmp_path / "again")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from imseek.data.places import container_suffix, is_url
+from imseek.errors import StorageError, UsageError
+from imseek.indexer.sources import remote
+from imseek.indexer.sources.filters import looks_like_picture
+from imseek.types import display_path
 
 ZIPS: Final = frozenset((b".zip", b".cbz"))
 ARCHIVES: Final = ZIPS | frozenset(b".tar .tgz .tbz2 .txz".split())
@@ -19,11 +23,16 @@ TABLES: Final = frozenset(b".parquet .pq .arrow .feather .csv .tsv .jsonl .ndjso
 #: Endings of what describes tables beside them.
 _DESCRIBING: Final = frozenset({b".json", b".txt", b".md", b".yaml", b".yml", b".py", b""})
 LABELS: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+#: Beginnings of URLs whose folders are not listed.
+_UNLISTED: Final = (b"http://", b"https://", b"file://")
 SPLITS: Final = ("train", "test", "validation", "val")
 
 
 def kind_of(path: bytes) -> str:
-    """The kind of the source at an absolute path that is there, or at a URL."""
+    """The kind of the source at an absolute path that is there, or at a URL.
+
+    Raises UsageError and StorageError for a folder in an object store that holds nothing known, or cannot be listed.
+    """
     if not is_url(path) and os.path.isdir(path):
         return _kind_of_folder(path)
     if is_archive(path):
@@ -33,7 +42,33 @@ def kind_of(path: bytes) -> str:
         return "vectors" if _holds_vectors(path, suffix) else "table"
     if suffix == b".npy":
         return "vectors"
-    return "list" if is_url(path) else "file"
+    if not is_url(path):
+        return "file"
+    return _kind_in_store(path) if _is_listed(path) else "list"
+
+
+def _is_listed(url: bytes) -> bool:
+    """Whether a URL may name a folder, or a pattern, that can be listed. On the web it is taken for a picture."""
+    return not url.lower().startswith(_UNLISTED) and not looks_like_picture(url)
+
+
+def _kind_in_store(url: bytes) -> str:
+    """Of a folder, told from the names in it at any depth."""
+    shown = display_path(url)
+    try:
+        names = [name for name, _ in remote.listing(url)[0]]
+    except FileNotFoundError as error:
+        raise UsageError(f"{shown}: {error.strerror}") from error
+    except OSError as error:
+        raise StorageError(f"{shown}: {error.strerror}") from error
+    if any(map(is_archive, names)):
+        return "archive"
+    if any(map(is_table, names)):
+        return "table"
+    raise UsageError(
+        f"{shown} holds neither archives nor tables",
+        hint="single pictures are taken from this machine and from the web",
+    )
 
 
 def _holds_vectors(path: bytes, suffix: bytes) -> bool:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 from imseek.data.file_stat import UNKNOWN_STAT, FileStat
@@ -44,8 +44,6 @@ def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
     or cannot be reached. Raises OSError (FileNotFoundError where none is there), MissingExtraError, UsageError.
     """
     system, path = _file_system(os.fsdecode(root))
-    with _explained():
-        system.invalidate_cache()  # What was listed earlier in this process may have changed.
     named = _expanded(path)
     found: dict[str, dict[str, Any]] = {}
     missing = []
@@ -93,15 +91,21 @@ def stat(url: bytes) -> FileStat:
         return _stat(system.info(path))
 
 
-def is_gone(url: bytes) -> bool:
-    """Whether a file is certainly not there any more."""
+def is_there(url: bytes) -> bool:
+    """Raises OSError where nobody can tell, MissingExtraError, UsageError."""
     try:
         stat(url)
     except FileNotFoundError:
-        return True
+        return False
+    return True
+
+
+def is_gone(url: bytes) -> bool:
+    """Whether a file is certainly not there any more."""
+    try:
+        return not is_there(url)
     except OSError:
         return False
-    return False
 
 
 def open_binary(url: bytes) -> IO[bytes]:
@@ -114,16 +118,29 @@ def open_binary(url: bytes) -> IO[bytes]:
 
 
 @contextmanager
-def new_binary(url: bytes) -> Iterator[IO[bytes]]:
+def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
     """A file to be written, which is there, and whole, once the body has ended well; else there is what was before.
 
-    Raises as :func:`stat`, also while it is written, and UsageError where nothing can be written to.
+    Raises as :func:`stat`, also while it is written, UsageError where nothing can be written, and what the body raises.
     """
-    system, path = _file_system(os.fsdecode(url))
+    # A transaction takes up all that is written to its file system, by other threads too.
+    system, path = _file_system(os.fsdecode(url), shared=False)
     if "http" in system.protocol:
         raise UsageError(f"nothing can be written to {display_path(url)}")
-    with _explained(), system.transaction, system.open(path, "wb") as opened:
-        yield opened
+    transaction = system.transaction
+    with _explained():
+        transaction.start()
+        file = _File(system.open(path, "wb"), seekable=False)
+    try:
+        yield file
+        file.close()
+        with _explained():
+            transaction.complete(commit=True)
+    except BaseException:
+        for end in (file.close, lambda: transaction.complete(commit=False)):
+            with suppress(Exception):  # What failed first is told.
+                end()
+        raise
 
 
 def _sends_parts(system: Any, path: str) -> bool:
@@ -142,6 +159,9 @@ class _File(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def writable(self) -> bool:
+        return True
+
     def seekable(self) -> bool:
         return self._seekable
 
@@ -151,6 +171,10 @@ class _File(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
+    def write(self, data: Any) -> int:
+        with _explained():
+            return int(self._file.write(data))
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         with _explained():
             return int(self._file.seek(offset, whence))
@@ -159,10 +183,12 @@ class _File(io.RawIOBase):
         return int(self._file.tell())
 
     def close(self) -> None:
-        if not self.closed:
-            with _explained():
-                self._file.close()
-        super().close()
+        try:
+            if not self.closed:
+                with _explained():
+                    self._file.close()
+        finally:
+            super().close()  # Else it is tried again when it is collected.
 
 
 @contextmanager
@@ -177,19 +203,31 @@ def _explained() -> Iterator[None]:
         cause = error.__cause__
         if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
             raise FileNotFoundError(errno.ENOENT, "it is not there") from error
-        raise OSError(errno.EIO, f"{type(cause).__name__}: {cause}") from error
+        raise OSError(errno.EIO, _said(cause)) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+        if isinstance(error, PermissionError):
+            said = f"access is denied: {error} (are the credentials those of this server?)"
+            raise PermissionError(errno.EACCES, said) from error
+        raise OSError(errno.EIO, _said(error)) from error
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def _said(error: BaseException) -> str:
+    """What went wrong, in one line. That there is no bucket, S3's libraries say in several ways."""
+    said = str(error)
+    if "NoSuchBucket" in said or ("HeadBucket" in said and "404" in said):
+        return "there is no such bucket"
+    return f"{type(error).__name__}: {said}"
+
+
+def _file_system(url: str, *, shared: bool = True) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     protocol = url.partition("://")[0]
     try:
-        system, path = url_to_fs(url)
+        # Nothing is kept of what was listed: others write there too.
+        system, path = url_to_fs(url, use_listings_cache=False, skip_instance_cache=not shared)
     except ImportError as error:
         raise MissingExtraError(f"what reads {protocol}://", _EXTRAS.get(protocol, "remote")) from error
     except ValueError as error:
