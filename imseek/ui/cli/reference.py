@@ -31,6 +31,18 @@ Results go to stdout, everything else to stderr. With `--json` a result is one o
 | 3 | nothing could be indexed, or something was skipped with `--strict` |
 | 75 | another writer is at work |
 | 130, 143 | interrupted, what was committed is kept |
+
+Environment variables:
+
+| variable | meaning |
+|---|---|
+| `IMSEEK_COLLECTION` | the collection, by name or by path, where no option names one |
+| `IMSEEK_HOME` | the folder of named collections, keys and saved searches, in place of the platform's |
+| `IMSEEK_CACHE` | the folder of what is made from weights ([encoders.md](encoders.md)), in place of the platform's |
+| `IMSEEK_TRUSTED_FOLDERS` | folders below which every collection is trusted ([security.md](security.md)) |
+| `IMSEEK_TOKEN` | the token of `imseek serve` and `imseek ui`, and for a server that is searched ([http.md](http.md)) |
+| `IMSEEK_MILVUS_TOKEN` | the token for a Milvus server ([milvus.md](milvus.md)) |
+| `IMSEEK_PROGRESS` | `json`: without a terminal, progress goes to stderr as JSON, an object a line |
 """
 
 
