@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# For libraries in C, before any is loaded: two processes of tests have a core each. Threads of one that wait for each
+# other, while the other one wants the core too, take up to three times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import random
 import shutil
 import signal

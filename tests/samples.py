@@ -9,20 +9,34 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 from collections import defaultdict
-from collections.abc import Hashable
-from typing import TypeAlias, cast
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias, TypeVar, cast
 
 import pytest
 from session_seed import generator
+
+T = TypeVar("T")
 
 #: A module, and a parameter of tests in it.
 _Parameter: TypeAlias = tuple[str, str]
 
 
+def is_all() -> bool:
+    """Whether a run leaves nothing out."""
+    return os.environ.get("IMSEEK_SAMPLES") == "all"
+
+
+def part_of(trials: Sequence[T], share: float, chance: random.Random) -> Sequence[T]:
+    """A share of the trials that one test makes, one at least; all of them where nothing is left out."""
+    return trials if is_all() else chance.sample(trials, math.ceil(share * len(trials)))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("IMSEEK_SAMPLES") == "all" or any("::" in argument for argument in config.args):
+    if is_all() or any("::" in argument for argument in config.args):
         return
     chosen = _chosen(items)
     keep, leave = [], []

@@ -18,7 +18,7 @@ from durability.faults import sample
 from durability.forks import Server
 
 #: Tried for each way and command.
-KILLS = 3
+KILLS = 1
 
 
 @pytest.mark.parametrize("what", AFTER)

@@ -21,7 +21,7 @@ from durability.trace import record
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Tried for each way and command.
-STATES = 6
+STATES = 3
 AFTER = (["undo"], ["index", "undo"], ["apply", "undo"])
 
 

@@ -27,7 +27,7 @@ from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage, check, draw, made
 
 #: Tried for each command.
-KILLS = 3
+KILLS = 2
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -26,7 +26,7 @@ from durability.trace import record
 pytestmark = pytest.mark.usefixtures("strace")
 
 #: Moments tried for each command, beside the last one.
-STATES = 6
+STATES = 3
 
 
 def try_all(recording: Recording, states: list[Outage], servers: list[Server], folder: Path) -> None:

@@ -252,7 +252,7 @@ class InParts(Indexed):
 
 TestIndexed = Indexed.TestCase
 TestIndexed.settings = settings(
-    max_examples=examples(18),
+    max_examples=examples(6),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -410,6 +410,7 @@ print(calls)
 """
 
 
+@pytest.mark.sample(at=1)
 @pytest.mark.parametrize("at", [4, 9, 11])
 def test_killed_at_any_request_the_next_run_completes_it(small: Small, at: int) -> None:
     """The first publication, and then a change of it."""
