@@ -9,6 +9,7 @@ before and after, a listener for connections, and the child's end. :mod:`hostile
 from __future__ import annotations
 
 import hashlib
+import secrets
 import socket
 import stat
 import threading
@@ -120,6 +121,10 @@ def _names(mask: int) -> str:
     return "|".join(flag.name.lower() for flag in flags.from_mask(mask) if flag.name)
 
 
+#: What no program under test can know to send.
+_OWN: Final = secrets.token_bytes(16)
+
+
 class Listener:
     """A port of this machine that nobody may connect to. A context manager; :attr:`port` is its number."""
 
@@ -127,6 +132,7 @@ class Listener:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._seen: list[str] = []
+        self._own = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
         return self
@@ -137,7 +143,11 @@ class Listener:
         self._thread.join()
 
     def findings(self) -> list[Finding]:
-        """Connections since the last call."""
+        """Connections since the last call: connections come in turn, so one of our own tells that all have come."""
+        self._own.clear()
+        with socket.create_connection(("127.0.0.1", self.port)) as own:
+            own.sendall(_OWN)
+        assert self._own.wait(30)
         seen, self._seen = self._seen, []
         return [Finding("socket", f"connected: {data}") for data in seen]
 
@@ -148,10 +158,13 @@ class Listener:
             except OSError:
                 return
             with connection:
-                connection.settimeout(0.2)
+                connection.settimeout(1)
                 data = b""
                 with suppress(OSError):
                     data = connection.recv(80)
+            if data == _OWN:
+                self._own.set()
+            else:
                 self._seen.append(repr(data))
 
 

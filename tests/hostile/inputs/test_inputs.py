@@ -2,7 +2,8 @@
 hangs, fills the memory, or fails without words.
 
 A run tells a third of the lies about each kind of file once, in a variant that chance chooses, and a few of those that
-can be told about any file. ``IMSEEK_SEED``, else the commit, is where chance begins. ``bench/hostile_inputs.py`` goes through all.
+can be told about any file. ``IMSEEK_SEED``, else the commit, is where chance begins. ``bench/hostile_inputs.py``
+goes through all.
 """
 
 from __future__ import annotations

@@ -6,11 +6,9 @@ from typing import IO, Final
 
 from imseek.data.places import container_suffix
 from imseek.errors import MediaError
-from imseek.indexer.sources.sheets.base import Sheet
+from imseek.indexer.sources.sheets.base import Sheet, check_width
 from imseek.types import SkipReason
 
-#: Columns of a table: five times as many as the longest vectors have numbers, should each have one.
-_MAX_COLUMNS: Final = 20_000
 _PARQUET: Final = b"PAR1"
 _ARROW: Final = (b"ARROW1", b"\xff\xff\xff\xff")
 _OLD_FEATHER: Final = b"FEA1"
@@ -27,10 +25,7 @@ def open_sheet(path: bytes, raw: IO[bytes]) -> Sheet:
         if not head:
             raise MediaError(SkipReason.EMPTY_FILE, "the table is empty")
         sheet = _sheet(container_suffix(path), head, raw)
-        if (count := len(sheet.columns)) > _MAX_COLUMNS:
-            raise MediaError(
-                SkipReason.CORRUPT, f"the table has {count:,} columns, more than {_MAX_COLUMNS:,}"
-            )
+        check_width(len(sheet.columns))
         return sheet
     except BaseException:
         raw.close()

@@ -7,11 +7,23 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
+from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
+from imseek.types import SkipReason
 
 Row: TypeAlias = Mapping[str, Any]
+
+
+#: Columns of a table: five times as many as the longest vectors have numbers, should each have one.
+_MAX_COLUMNS: Final = 20_000
+
+
+def check_width(columns: int) -> None:
+    """Raise MediaError for more columns than a table may have. A million cost seconds before any row is read."""
+    if columns > _MAX_COLUMNS:
+        raise MediaError(SkipReason.CORRUPT, f"the table has {columns:,} columns, more than {_MAX_COLUMNS:,}")
 
 
 class Kind(Enum):

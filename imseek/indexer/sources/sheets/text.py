@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 
 from imseek.errors import MediaError
 from imseek.indexer.sources.base import Scalar
-from imseek.indexer.sources.sheets.base import Closing, Column, Kind, Malformed, Row
+from imseek.indexer.sources.sheets.base import Closing, Column, Kind, Malformed, Row, check_width
 from imseek.types import SkipReason
 
 #: Lines of JSON that tell which columns there are.
@@ -65,6 +65,7 @@ class CsvSheet(Closing):
         first = next(self._records(), [])
         if isinstance(first, Malformed):
             raise MediaError(SkipReason.CORRUPT, f"the header cannot be read: {first.message}")
+        check_width(len(first))
         return [name.strip() for name in first]
 
     def _records(self) -> Iterator[list[str] | Malformed]:
@@ -102,6 +103,7 @@ class JsonSheet(Closing):
             if not isinstance(row, Malformed):
                 for name, value in row.items():
                     found.setdefault(name, set()).update(() if value is None else (_kind_of(value),))
+                check_width(len(found))
         self.columns = tuple(Column(name, _common(kinds)) for name, kinds in found.items())
 
     def rows(self, names: Collection[str], start: int = 0) -> Iterator[tuple[int, Row | Malformed]]:
