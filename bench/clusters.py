@@ -41,6 +41,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -143,6 +144,18 @@ def agreement(half: Half) -> None:
             f"{np.mean([ami(half.groups, label) for label in found]):.3f}",
         ]
         print(f"| {name} | {' | '.join(cells)} |")
+        recorder.add_row(
+            "clusters",
+            way=name,
+            number=np.mean([label.max() + 1 for label in found]),
+            share_in_none=np.mean([(label < 0).mean() for label in found]),
+            ami_kinds=np.mean([ami(half.kinds, label) for label in found]),
+            ami_kinds_interval_width=width,
+            ari_kinds=np.mean([ari(half.kinds, label) for label in found]),
+            nmi_kinds=np.mean([nmi(half.kinds, label) for label in found]),
+            purity=np.mean([purity(half.kinds, label) for label in found]),
+            ami_groups=np.mean([ami(half.groups, label) for label in found]),
+        )
 
 
 def purity(kinds: Array, label: Array) -> float:
@@ -247,6 +260,15 @@ def name_table(half: Half, other: Half) -> None:
                     else "–"
                 )
                 cells += [f"{named.mean():.2f}", said]
+                recorder.add_row(
+                    "names",
+                    vocabulary=vocabulary,
+                    way=way,
+                    least_contrast=least,
+                    clusters=len(found) / len(SEEDS),
+                    share_named=named.mean(),
+                    share_right=right[named].mean() if named.any() else None,
+                )
             print(f"| {vocabulary}, {way} | {len(found) / len(SEEDS):.0f} | {' | '.join(cells)} |")
 
 
@@ -315,6 +337,8 @@ def outlier_table(half: Half, seed: int) -> None:
                 if scores is not None:
                     cell.append(roc_auc_score(truth, scores))
         print(f"| {name} | {' | '.join(f'{np.mean(cell):.3f} ± {np.std(cell):.3f}' for cell in cells)} |")
+        for cell, (way, k) in zip(cells, ways, strict=True):
+            recorder.add_row("outliers", planted=name, way=way, k=k, auc=np.mean(cell), auc_sd=np.std(cell))
 
 
 def exact_graph(rows: Array, k: int) -> outliers.Graph:
@@ -344,6 +368,8 @@ def sample_table(half: Half) -> None:
                 found.append((mean, farthest, len(set(half.kinds[at])), len(set(half.groups[at]))))
             means = np.mean(found, axis=0)
             print(f"| {name} | {count} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} | {means[3]:.1f} |")
+            columns = ("mean_distance", "most_distance", "kinds", "groups")
+            recorder.add_row("samples", way=name, images=count, **dict(zip(columns, means, strict=True)))
 
 
 # -- scale -------------------------------------------------------------------------------------------------
@@ -374,10 +400,13 @@ def scale(collection: Path, only: Sequence[str], threads: int) -> None:
         )
         if done.returncode:
             print(f"| {task} | failed: {done.stderr.strip().splitlines()[-1]} |||||", flush=True)
+            recorder.add_row("scale", task=task, failed=done.stderr.strip().splitlines()[-1])
             continue
         row = json.loads(done.stdout)
         cells = (f"{row[name]:,.0f}" for name in ("wall", "cpu", "before", "most"))
         print(f"| {task} | {' | '.join(cells)} | {row['found']} |", flush=True)
+        names = {"wall": "wall_s", "cpu": "cpu_s", "before": "own_before_mb", "most": "own_most_mb"}
+        recorder.add_row("scale", task=task, found=row["found"], **{names[n]: row[n] for n in names})
 
 
 def one_task(collection: Path, task: str) -> None:
@@ -434,6 +463,7 @@ def main() -> int:
     half = read(arguments.half, folder)
     print(f"{len(half.names)} stamps, half {arguments.half}: {len(set(half.kinds))} kinds, ", end="")
     print(f"{len(set(half.groups))} groups\n")
+    recorder.put(half=arguments.half, stamps=len(half.names), kinds=len(set(half.kinds)))
     tables: dict[str, Callable[[], None]] = {
         "clusters": lambda: agreement(half),
         "names": lambda: name_table(
@@ -450,4 +480,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

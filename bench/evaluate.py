@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 from quality import find_stamps, half_of, stamp_names
 
 import imseek
@@ -57,6 +58,7 @@ def main() -> int:
                 for part in options.parts:
                     if part in STEPS:
                         sound &= STEPS[part](made, said)
+            recorder.put(half=options.half, stamps=len(said), sound=sound)
     if "ann" in options.parts:
         ann(options.collection, options.queries)
     if "scale" in options.parts:
@@ -92,13 +94,24 @@ def retrieval(made: imseek.Collection, said: dict[str, str]) -> bool:
     assert report.text_to_image is not None
     assert report.image_to_text is not None
     print("\n| retrieval, builtin | R@1 | R@5 | R@10 | median rank | mAP |\n|---|---|---|---|---|---|")
-    print(row("words → picture", report.text_to_image))
-    print(row("picture → words", report.image_to_text))
+    for direction, found in (
+        ("words → picture", report.text_to_image),
+        ("picture → words", report.image_to_text),
+    ):
+        print(row(direction, found))
+        recorder.add_row(
+            "retrieval",
+            direction=direction,
+            **{f"r_at_{k}": found.recall[k].value for k in (1, 5, 10)},
+            median_rank=found.median_rank.value,
+            mean_average_precision=found.mean_average_precision.value,
+        )
     plain = ranks_alone(said)
     same = all(
         abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10)
     )
     figures = " ".join(f"{(plain <= k).mean():.3f}" for k in (1, 5, 10))
+    recorder.put(without_storage={f"r_at_{k}": (plain <= k).mean() for k in (1, 5, 10)})
     print(f"quality.py's ranks, without storage: R@1 5 10 {figures}, median {np.median(plain):.0f}")
     return same
 
@@ -153,6 +166,8 @@ def mismatch(made: imseek.Collection, said: dict[str, str]) -> bool:
         _, stamp = np.unique(np.concatenate(whose), return_inverse=True)  # drawn together
         means = [float(one.mean()) for one in areas]
         print(f"| {name} | {brackets(interval(every, groups=stamp))} | {min(means):.3f} | {max(means):.3f} |")
+        area = _bounds(interval(every, groups=stamp))
+        recorder.add_row("mismatch", prefix=prefix, auc=area, least_auc=min(means), most_auc=max(means))
         sound &= min(means) > 0.5
     return sound
 
@@ -193,6 +208,18 @@ def ann(collection: Path, queries: int) -> None:
                 f"| {one.cpu_ms:.1f} ms | {one.exact_ms:.0f} ms |",
                 flush=True,
             )
+            recorder.add_row(
+                "ann",
+                index=f"{report.index}{name}",
+                queries=one.queries,
+                kind=one.kind,
+                recall_at_10=_bounds(one.recall[10]),
+                stated=one.stated,
+                median_ms=one.median_ms,
+                p99_ms=one.p99_ms,
+                cpu_ms=one.cpu_ms,
+                exact_ms=one.exact_ms,
+            )
 
 
 def scale() -> None:
@@ -214,6 +241,7 @@ def timed(name: str, work: object) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     wall, processor = time.perf_counter() - began, time.process_time() - cpu
     print(f"{name}: {wall:.1f} s, {processor:.1f} s CPU; peak of the process so far {peak:.2f} GB")
+    recorder.add_row("scale", name=name, wall_s=wall, cpu_s=processor, peak_gb=peak)
 
 
 def places(made: imseek.Collection) -> dict[int, str]:
@@ -232,8 +260,21 @@ def row(name: str, found: Retrieved) -> str:
 
 def difference(name: str, found: Compared, verdict: str | None) -> str:
     a, b = (f"{one.mean_average_precision.value:.3f}" for one in (found.a, found.b))
+    recorder.add_row(
+        "compare",
+        name=name,
+        map_a=found.a.mean_average_precision.value,
+        map_b=found.b.mean_average_precision.value,
+        map_difference=_bounds(found.mean_average_precision),
+        r_at_10_difference=_bounds(found.recall[10]),
+        verdict=verdict,
+    )
     average, recall = brackets(found.mean_average_precision, "+.3f"), brackets(found.recall[10], "+.3f")
     return f"| {name} | {a} | {b} | {average} | {recall} | {verdict or 'no difference shown'} |"
+
+
+def _bounds(found: Estimate) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def brackets(found: Estimate, form: str = ".3f") -> str:
@@ -243,4 +284,4 @@ def brackets(found: Estimate, form: str = ".3f") -> str:
 STEPS = {"retrieval": retrieval, "compare": compare, "mismatch": mismatch}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
+import recorder
 from PIL import Image, ImageEnhance
 from quality import find_stamps
 from stamps import _half, _names
@@ -86,7 +88,15 @@ def main() -> None:
             cells.append(float(found.mean()))
         shown = "  ".join(f"{cell:6.3f}" for cell in cells)
         print(f"{label:34s} {shown}  {np.mean(cells):6.3f}  {int(joined[pairs].sum()):6d}")
+        recorder.add_row(
+            "rules",
+            rule=label,
+            found=dict(zip(copies, cells, strict=True)),
+            found_mean=np.mean(cells),
+            wrong=joined[pairs].sum(),
+        )
 
+    recorder.put(half=options.half, stamps=len(base), pairs=len(pairs[0]))
     print(f"half {options.half}: {len(base)} stamps, {len(pairs[0]):,} pairs of different ones")
     print(f"{'':34s} " + "  ".join(f"{way:>6s}" for way in copies) + f"  {'mean':>6s}  {'wrong':>6s}")
     for same in (0.90, 0.95, 0.97, 0.98, 0.99):
@@ -103,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

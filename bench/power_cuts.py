@@ -25,6 +25,7 @@ from threading import Lock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from durability.disk import Acknowledge, Operation, Rename, Return, Sync
 from durability.forks import Server
 from durability.power import Outage, Recording, outages, recorded, try_outage
@@ -134,6 +135,14 @@ def replay(bench: Bench, recording: Recording, seeds: int) -> int:
                 failures.append(failure)
 
     list(bench.pool.map(work, range(2)))
+    recorder.add_row(
+        "scenarios",
+        name=recording.name,
+        operations=len(recording.operations),
+        states=tried,
+        failed=len(failures),
+        seconds=time.perf_counter() - start,
+    )
     print(
         f"{recording.name:20} {len(recording.operations):5} operations {tried:6} states "
         f"{len(failures):4} failed {time.perf_counter() - start:7.1f} s",
@@ -170,6 +179,9 @@ def mutate(bench: Bench, recording: Recording) -> list[Mutant]:
             survivors.append(mutant)
     for what, counts in sorted(tally.items()):
         print(f"{recording.name:20} {what:34} {counts['caught']:4} of {counts.total():4} caught", flush=True)
+        recorder.add_row(
+            "mutations", name=recording.name, mutation=what, caught=counts["caught"], of=counts.total()
+        )
     for mutant in survivors:
         print(f"{'':20} not caught: {mutant.what}: {mutant.path} (operation {mutant.first})", flush=True)
     return survivors
@@ -199,8 +211,9 @@ def main() -> int:
             finally:
                 bench.close()
     print(f"{time.perf_counter() - start:.0f} s")
+    recorder.put(failed=failed)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import recorder
 import torch
 from quality import find_stamps, half_of, interval
 from torch import nn
@@ -145,6 +146,7 @@ def main() -> int:
             print_row(f"{first} + {second}", str(fusion), found, alone)
             if second == "random":
                 sound &= all(interval(a - b)[0] <= 0 for a, b in zip(found, alone, strict=True))
+    recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("random vectors gained: the measurement is broken", file=sys.stderr)
     return 0 if sound else 1
@@ -156,8 +158,12 @@ def print_row(
     found: tuple[np.ndarray, np.ndarray],
     alone: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
-    cells = []
+    cells, columns = [], {}
     for n, values in enumerate(found):
+        figure = ("kind_map", "again_mrr")[n]
+        columns[figure] = values.mean()
+        if alone is not None:
+            columns[f"{figure}_less_first_interval"] = interval(values - alone[n])
         cells.append(f"{values.mean():.3f}")
         if alone is None:
             cells.append("")
@@ -165,6 +171,7 @@ def print_row(
             low, high = interval(values - alone[n])
             cells.append(f"{(values - alone[n]).mean():+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"| {spaces} | {fusion} | {' | '.join(cells)} |", flush=True)
+    recorder.add_row("fusions", spaces=spaces, fusion=fusion or None, **columns)
 
 
 # -- figures -------------------------------------------------------------------------------------------------
@@ -352,6 +359,14 @@ def print_cost(count: int) -> None:
             lists.append(counting.longest)
         cells = [f"{np.median(times):.0f} ({max(times):.0f})" for times in (one, two)]
         print(f"| {name} | {cells[0]} | {cells[1]} | {int(np.median(lists))} ({max(lists)}) |")
+        recorder.add_row(
+            "cost",
+            second_space=name,
+            images=count,
+            one_space_ms=np.median(one),
+            two_spaces_ms=np.median(two),
+            longest_list=max(lists),
+        )
 
 
 def index_of(vectors: Float32) -> VectorIndex:
@@ -377,4 +392,4 @@ class Counting:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))
