@@ -96,11 +96,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
     options = parser.parse_args()
-    items = list(
-        {
-            item.data: item for item in made(options.half, options.stamps or find_stamps(), options.most)
-        }.values()
-    )
+    every = made(options.half, options.stamps or find_stamps(), options.most)
+    items = list({item.data: item for item in every}.values())
     with tempfile.TemporaryDirectory() as folder:
         found, numbers, seconds = search(items, Path(folder), options.calls, options.keep)
     pairs = {(numbers[one.whole], numbers[one.part]): one for one in found.pairs}
@@ -130,15 +127,15 @@ def main() -> None:
     for kind, hits in sorted(there.items()):
         print(f"| {kind} | {len(hits)} | {np.mean(hits):.3f} |")
         recorder.add_row("kinds", kind=kind, pairs=len(hits), recall=np.mean(hits))
-    every = [hit for hits in there.values() for hit in hits]
-    print(f"| all | {len(every)} | {np.mean(every):.3f} |")
+    hits_of_all = [hit for hits in there.values() for hit in hits]
+    print(f"| all | {len(hits_of_all)} | {np.mean(hits_of_all):.3f} |")
     print(f"found {len(pairs)}: right {right}, share a part {verdicts['near']}, wrong {wrong}")
     recorder.put(
         half=options.half,
         pictures=len(items),
         call_s=seconds,
-        pairs=len(every),
-        recall=np.mean(every),
+        pairs=len(hits_of_all),
+        recall=np.mean(hits_of_all),
         found=len(pairs),
         right=right,
         near=verdicts["near"],

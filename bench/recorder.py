@@ -2,7 +2,7 @@
 
 A script calls :func:`put` and :func:`add_row` as it prints, and starts with ``sys.exit(recorder.run(main))``. The file
 is ``bench/results/DATE-NAME.json``, or lies in the folder ``IMSEEK_BENCH_RESULTS``; a second run on a day ends in -2.
-Names of figures say their units (``p50_ms``), an interval is a list of two numbers, and ``null`` is no number.
+Names say the units (``p50_ms``), an interval is a list of two numbers, and ``null`` is no number.
 """
 
 from __future__ import annotations
