@@ -1,8 +1,7 @@
 """Figures of a benchmark as JSON, in a file beside what the script prints.
 
-A script calls :func:`put` and :func:`add_row` as it prints, and starts with ``sys.exit(recorder.run(main))``. The file
-is ``bench/results/DATE-NAME.json``, or lies in the folder ``IMSEEK_BENCH_RESULTS``; a second run on a day ends in -2.
-Names say the units (``p50_ms``), an interval is a list of two numbers, and ``null`` is no number.
+A script calls :func:`put` and :func:`add_row` as it prints, and ends with ``sys.exit(recorder.run(main))``. Names of
+figures say their units (``p50_ms``), an interval is a list of two numbers, and ``null`` is no number.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -40,13 +38,13 @@ def add_row(table: str, **columns: Any) -> None:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Run a script and write what it recorded; returns its exit code. Nothing is written where it raises."""
-    date, began = datetime.now(UTC), time.monotonic()
+    """Run a script, write what it recorded to ``results/DATE-NAME.json``, and return its exit code."""
+    date = datetime.now(UTC)
     code = main() or 0
     if _figures:
         name = Path(sys.argv[0]).stem
         record = {"name": name, "date": date.isoformat(timespec="seconds"), "machine": _machine(), "commit": _commit(),
-                  "command": _command(), "seconds": time.monotonic() - began, "exit_code": code,
+                  "command": _command(), "seconds": (datetime.now(UTC) - date).total_seconds(), "exit_code": code,
                   "figures": _plain(_figures)}  # fmt: skip
         print(_write(f"{date:%Y-%m-%d}-{name}", json.dumps(record, indent=2, ensure_ascii=False) + "\n"))
     return code
@@ -78,25 +76,23 @@ def _machine() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of this checkout, with ``+changes`` where tracked files differ from it."""
-    words = ("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")
+    git = ["git", "-C", str(HERE), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     with contextlib.suppress(OSError):
-        done = subprocess.run(["git", "-C", str(HERE), *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() or None
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or None
     return None
 
 
 def _command() -> str:
     """The command as it was typed, but for the home in it: results are committed."""
-    typed = shlex.join([Path(sys.executable).name, *sys.argv])
-    return re.sub(rf"{re.escape(str(Path.home()))}(?=[/' ]|$)", "~", typed)
+    home = re.escape(str(Path.home()))
+    return re.sub(rf"{home}(?=[/' ]|$)", "~", shlex.join([Path(sys.executable).name, *sys.argv]))
 
 
 def _plain(value: Any) -> Any:
     """The same as JSON has it: NumPy's numbers and arrays too, and null for what is not finite."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
