@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import recorder
 from PIL import Image, ImageEnhance
-from quality import find_stamps
-from stamps import _half, _names
+from quality import find_stamps, half_of, stamp_names
 
 from imseek.encoders import load
 from imseek.media import decode
@@ -61,7 +60,7 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="name so many pairs that are nearly joined")
     options = parser.parse_args()
     folder = options.stamps or find_stamps()
-    names = [name for name in _names(folder) if _half(name) == options.half]
+    names = [name for name in stamp_names(folder) if half_of(name) == options.half]
     names = [names[i] for i in np.random.default_rng(0).permutation(len(names))[: options.count]]
     originals = [Image.fromarray(decode((folder / name).read_bytes()).pixels) for name in names]
     base, base_hashes = facts(originals)

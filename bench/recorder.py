@@ -38,7 +38,7 @@ def add_row(table: str, **columns: Any) -> None:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Run a script, write what it recorded to ``results/DATE-NAME.json``, and return its exit code."""
+    """Run a script, write what it recorded (into ``IMSEEK_BENCH_RESULTS``, if set), and return its exit code."""
     date = datetime.now(UTC)
     code = main() or 0
     if _figures:

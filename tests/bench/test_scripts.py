@@ -129,10 +129,10 @@ CASES = (
     ),
     Case(
         "hostile",
-        "--only sources --families --reads 1 --writes 1 --parts 8",
+        "--corpus records --families --reads 1 --writes 1 --parts 8",
         ("trials", "verify_missed", "counts.trials"),
     ),
-    Case("hostile_inputs", "--only tar:", ("trials", "counts.trials")),
+    Case("hostile_inputs", "--only policy:", ("trials", "counts.trials")),
     Case(
         "hubness",
         _STAMPS,
@@ -168,7 +168,7 @@ CASES = (
     Case("near_duplicates", f"{_STAMPS} --count 20", ("rules.found_mean", "rules.wrong", "rules.found.jpeg")),
     Case("page_descriptors", "--loads 5 --every 5", ("series.all",)),
     Case(
-        "parity", "--most 0 --family CLIP --family DINOv2", ("members.image_difference", "members.parameters")
+        "parity", "--most 0 --family SigLIP --family DINOv2", ("members.image_difference", "members.parameters")
     ),
     Case(
         "parts",
