@@ -1,8 +1,8 @@
 """What `imseek evaluate` and `imseek captions --score` say where the answer is known.
 
-python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch] python bench/evaluate.py
---parts ann --collection /tmp/imseek-search/1000000/collection      # bench/search.py made it python bench/evaluate.py
---parts scale
+    python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch]
+    python bench/evaluate.py --parts ann --collection /tmp/imseek-search/1000000/collection    # bench/search.py made it
+    python bench/evaluate.py --parts scale
 
 *retrieval*: the captioned stamps of Tux Paint with `builtin`, as a collection: R@k must be those of bench/quality.py,
 which ranks without imseek's storage (the README's table). *compare*: `builtin` beside `fake`, which knows colours
