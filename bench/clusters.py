@@ -7,8 +7,8 @@ Every stamp (PNG, letters and signs too) by the built-in encoder; halves are tho
 of a stamp, a group the folder at the top. Agreement is mutual information adjusted for chance (AMI), as Rand's index
 (ARI), as normalised mutual information (NMI), and as purity, the share of images whose kind is that of most in their
 cluster: the last two rise with the number of clusters by themselves. Intervals are from 400 half-samples without
-replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds; the brackets of names are
-bootstrap intervals over clusters of all five.
+replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of --seeds seeds; the brackets of names are
+bootstrap intervals over clusters of all of them.
 
 *Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
 ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned
@@ -57,7 +57,6 @@ from imseek.explore.clusters import density, fitting, naming
 from imseek.explore.clusters.describing import members_of
 from imseek.explore.distinct import distinct
 
-SEEDS = range(5)
 QUIET = Telling()
 Array = np.ndarray
 
@@ -114,7 +113,7 @@ def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) ->
     return fitting.ordered(fitted, fitting.assign(vectors, fitted, QUIET))[1].label
 
 
-def agreement(half: Half) -> None:
+def agreement(half: Half, seeds: Sequence[int]) -> None:
     from sklearn.metrics import adjusted_mutual_info_score as ami
     from sklearn.metrics import adjusted_rand_score as ari
     from sklearn.metrics import normalized_mutual_info_score as nmi
@@ -131,7 +130,7 @@ def agreement(half: Half) -> None:
     random = np.random.default_rng(0)
     halves = [random.choice(len(half.names), len(half.names) // 2, replace=False) for _ in range(400)]
     for name, way in ways:
-        found = [way(seed) for seed in SEEDS]
+        found = [way(seed) for seed in seeds]
         low, high = np.percentile([ami(half.kinds[some], found[0][some]) for some in halves], [2.5, 97.5])
         # Half as many images agree a little less by themselves: the width counts, about the value of all.
         width = (high - low) / 2
@@ -216,7 +215,7 @@ def is_right(name: str, members: Array, half: Half, kinds: dict[str, set[str]]) 
     return np.mean(said) >= 1 / 3 or np.mean(inside) >= 1 / 2
 
 
-def name_table(half: Half, other: Half) -> None:
+def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
     from nouns import noun
 
     encoder, kinds = load("builtin"), kinds_of_names()
@@ -236,7 +235,7 @@ def name_table(half: Half, other: Half) -> None:
         ]
         for way, find in ways:
             found: list[tuple[float, bool]] = []
-            for seed in SEEDS:
+            for seed in seeds:
                 label = find(seed)
                 members = members_of(label, label.max() + 1)
                 given = naming.names_of(
@@ -265,11 +264,11 @@ def name_table(half: Half, other: Half) -> None:
                     vocabulary=vocabulary,
                     way=way,
                     least_contrast=least,
-                    clusters=len(found) / len(SEEDS),
+                    clusters=len(found) / len(seeds),
                     share_named=named.mean(),
                     share_right=right[named].mean() if named.any() else None,
                 )
-            print(f"| {vocabulary}, {way} | {len(found) / len(SEEDS):.0f} | {' | '.join(cells)} |")
+            print(f"| {vocabulary}, {way} | {len(found) / len(seeds):.0f} | {' | '.join(cells)} |")
 
 
 # -- outliers ----------------------------------------------------------------------------------------------
@@ -446,6 +445,7 @@ def main() -> int:
         "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
     )
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument("--seeds", type=int, default=5, help="of clusters and names")
     parser.add_argument("--scale", type=Path, metavar="COLLECTION", help="measure time and memory on it")
     parser.add_argument("--only", nargs="*", default=[], help="tasks that begin so")
     parser.add_argument("--threads", type=int, default=2)
@@ -465,10 +465,11 @@ def main() -> int:
     print(f"{len(set(half.groups))} groups\n")
     recorder.put(half=arguments.half, stamps=len(half.names), kinds=len(set(half.kinds)))
     tables: dict[str, Callable[[], None]] = {
-        "clusters": lambda: agreement(half),
+        "clusters": lambda: agreement(half, range(arguments.seeds)),
         "names": lambda: name_table(
             read(arguments.half, folder, captioned=True),
             read("BA"["AB".index(arguments.half)], folder, captioned=True),
+            range(arguments.seeds),
         ),
         "outliers": lambda: outlier_table(half, "AB".index(arguments.half)),
         "samples": lambda: sample_table(half),

@@ -314,7 +314,7 @@ def coverage(options: argparse.Namespace) -> None:
                 assert least is not None
                 assert strange is not None
                 everything = np.arange(len(rest.vectors))
-                nearest = rest.own(everything, 1)[1][:, 0]
+                nearest = rest.own(everything)[1][:, 0]
                 for rule, listed in (
                     ("strangeness", strange[0] > least),
                     ("nearest alone", strange[1] < np.quantile(nearest, 0.05)),

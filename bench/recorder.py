@@ -32,7 +32,7 @@ def put(**figures: Any) -> None:
     _figures.update(figures)
 
 
-def add_row(table: str, **columns: Any) -> None:
+def add_row(table: str, /, **columns: Any) -> None:
     """Record a row of a table, which is a list of such rows among the figures."""
     _figures.setdefault(table, []).append(columns)
 

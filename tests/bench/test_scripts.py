@@ -62,7 +62,7 @@ CASES = (
     Case("big", "--count 300 --dim 64 --out {tmp}/made", ("images", "vectors_s", "catalog_s")),
     Case(
         "clusters",
-        f"{_STAMPS} --tables clusters names outliers samples",
+        f"{_STAMPS} --seeds 1",
         ("clusters.ami_kinds", "names.share_named", "outliers.auc", "samples.mean_distance"),
     ),
     Case(
@@ -168,7 +168,9 @@ CASES = (
     Case("near_duplicates", f"{_STAMPS} --count 20", ("rules.found_mean", "rules.wrong", "rules.found.jpeg")),
     Case("page_descriptors", "--loads 5 --every 5", ("series.all",)),
     Case(
-        "parity", "--most 0 --family SigLIP --family DINOv2", ("members.image_difference", "members.parameters")
+        "parity",
+        "--most 0 --family SigLIP --family DINOv2",
+        ("members.image_difference", "members.parameters"),
     ),
     Case(
         "parts",
@@ -293,9 +295,9 @@ def test_each_script_has_a_small_run_or_a_reason_for_none() -> None:
     assert not {case.script for case in CASES} & set(NOT_RUN)
 
 
-@pytest.mark.parametrize("script", sorted({case.script for case in CASES} | set(NOT_RUN)))
-def test_each_script_is_run_by_the_recorder(script: str) -> None:
-    assert (BENCH / f"{script}.py").read_text().endswith("    sys.exit(recorder.run(main))\n")
+def test_each_script_is_run_by_the_recorder() -> None:
+    for script in {case.script for case in CASES} | set(NOT_RUN):
+        assert (BENCH / f"{script}.py").read_text().endswith("    sys.exit(recorder.run(main))\n"), script
 
 
 def _run(
@@ -306,7 +308,6 @@ def _run(
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "IMSEEK_BENCH_RESULTS": str(results),
-        "TMPDIR": str(folder),
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
