@@ -343,7 +343,7 @@ def outlier_table(half: Half, seed: int) -> None:
 def exact_graph(rows: Array, k: int) -> outliers.Graph:
     distance = np.maximum(0, 1 - rows @ rows.T)
     np.fill_diagonal(distance, np.inf)
-    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    near = np.argsort(distance, axis=1, kind="stable")[:, : min(k, len(rows) - 1)]
     return outliers.Graph(near, np.take_along_axis(distance, near, axis=1))
 
 

@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import recorder
@@ -36,6 +37,7 @@ from quality import find_stamps, half_of, interval
 from torch import nn
 
 from imseek.data.vectors import Segment, VectorIndex, open_index
+from imseek.data.vectors.base import Matches
 from imseek.encoders import load
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.towers import _Block, _Conv
@@ -385,10 +387,10 @@ class Counting:
     def __len__(self) -> int:
         return len(self._index)
 
-    def search(self, queries: Float32, k: int, *, allowed: np.ndarray | None = None) -> list:
+    def search(self, queries: Float32, k: int, *, allowed: Any = None, **more: Any) -> list[Matches]:
         if allowed is None:
             self.longest = k
-        return self._index.search(queries, k, allowed=allowed)
+        return self._index.search(queries, k, allowed=allowed, **more)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ CASES = (
     Case("diversity", _STAMPS, ("queries", "ways.right_at_10", "ways.alike_cosine")),
     Case(
         "duplicates",
-        f"{_STAMPS} --cache {{tmp}} --no-peers --most 6",
+        f"{_STAMPS} --cache {{tmp}} --no-peers --most 4",
         ("ways.f1", "wrong.other", "calibration.pairs", "halves.same"),
     ),
     Case(
@@ -96,7 +96,7 @@ CASES = (
         ("kills", "failures", "ways.operations"),
     ),
     Case("duplicates_groups", "--pairs 2000", ("shapes.cpu_s", "shapes.groups", "shapes.peak_mib")),
-    Case("duplicates_inside", f"{_STAMPS} --most 9", ("recall", "precision", "call_s", "kinds.recall")),
+    Case("duplicates_inside", f"{_STAMPS} --most 5", ("recall", "precision", "call_s", "kinds.recall")),
     Case(
         "duplicates_scale",
         "--count 2000 --work {tmp} --turns 1 --asked 50 --against-faiss",
@@ -105,7 +105,7 @@ CASES = (
     Case("efficiency", "ViT-B-32 --precision fp32 --batch 1", ("models.forward_ms", "models.efficiency")),
     Case(
         "evaluate",
-        _STAMPS,
+        f"{_STAMPS} --draws 2",
         ("retrieval.r_at_1", "without_storage.r_at_10", "compare.map_b", "mismatch.auc.value"),
         unsound=True,
     ),
@@ -199,8 +199,10 @@ CASES = (
         ("requests.per_s", "requests.server_cpu_ms", "exports.cpu_ms"),
     ),
     Case("postgres", "--images 4 --runs 1", ("pictures", "medians.sqlite", "medians.postgres")),
-    Case("power_cuts", "--only tag --seeds 0", ("failed", "scenarios.states", "scenarios.failed")),
-    Case("power_cuts", "--only tag --mutations", ("failed", "mutations.caught"), id="mutations"),
+    Case(
+        "power_cuts", "--only judge --seeds 0 --most 12", ("failed", "scenarios.states", "scenarios.failed")
+    ),
+    Case("power_cuts", "--only judge --mutations --most 6", ("failed", "mutations.caught"), id="mutations"),
     Case("precision", _STAMPS, ("modes.mean_cosine", "modes.overlap_of_10"), unsound=True),
     Case(
         "probes",
