@@ -125,7 +125,9 @@ CASES = (
         ("targets.runs", "targets.features", "targets.findings"),
     ),
     Case(
-        "heic", "--pictures 1 --repeat 1", ("worker_start_cpu_ms", "pictures.here_cpu_ms", "pictures.ratio")
+        "heic",
+        "--pictures 1 --repeat 1 --only HEIC",
+        ("worker_start_cpu_ms", "pictures.here_cpu_ms", "pictures.ratio"),
     ),
     Case(
         "hostile",
