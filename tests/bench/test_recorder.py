@@ -74,18 +74,18 @@ def test_a_script_that_fails_or_records_nothing(tmp_path: Path) -> None:
     assert json.loads(_run(tmp_path, "--fail", code=3).read_text())["exit_code"] == 3
     results = tmp_path / "results"
     before = list(results.iterdir())
-    assert "it broke" in _ran(tmp_path, "--raise").stderr
-    assert _ran(tmp_path, "--nothing").stdout == ""
+    assert "it broke" in _execute(tmp_path, "--raise").stderr
+    assert _execute(tmp_path, "--nothing").stdout == ""
     assert list(results.iterdir()) == before
 
 
 def _run(folder: Path, *arguments: str, code: int = 0, **environment: str) -> Path:
-    done = _ran(folder, *arguments, **environment)
+    done = _execute(folder, *arguments, **environment)
     assert done.returncode == code, done.stderr
     return Path(done.stdout.splitlines()[-1])
 
 
-def _ran(folder: Path, *arguments: str, **environment: Any) -> subprocess.CompletedProcess[str]:
+def _execute(folder: Path, *arguments: str, **environment: Any) -> subprocess.CompletedProcess[str]:
     script = folder / "measure.py"
     script.write_text(SCRIPT.format(bench=str(BENCH)), "utf-8")
     env = {**os.environ, "IMSEEK_BENCH_RESULTS": str(folder / "results"), **environment}

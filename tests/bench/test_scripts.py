@@ -256,13 +256,13 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "readers": lambda: shutil.which("strace") is not None,
     "round_trips": CLIP_RETRIEVAL.exists,
 }
-HERE = tuple(case for case in CASES if NEEDS.get(case.script, lambda: True)())
-HELP_ONLY = sorted({*NOT_RUN, *(case.script for case in CASES if case not in HERE)})
+RUNNABLE = tuple(case for case in CASES if NEEDS.get(case.script, lambda: True)())
+HELP_ONLY = sorted({*NOT_RUN, *(case.script for case in CASES if case not in RUNNABLE)})
 
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("case", HERE, ids=[f"{case.script}-{case.id}".rstrip("-") for case in HERE])
+@pytest.mark.parametrize("case", RUNNABLE, ids=[f"{case.script}-{case.id}".rstrip("-") for case in RUNNABLE])
 def test_a_small_run_records_the_figures_that_a_script_promises(
     case: Case, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
