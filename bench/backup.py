@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import recorder
 
 import imseek
 from imseek import IndexPolicy
@@ -67,6 +68,7 @@ def compressed(root: Path) -> None:
         left = len(pa.Codec("zstd", compression_level=3).compress(some)) / max(1, len(some))
         speed = len(some) / 1e6 / (time.perf_counter() - began)
         print(f"  {kind:<9} {len(data) / 1e6:8.1f} MB  to {left:.0%}, {speed:.0f} MB/s")
+        recorder.add_row("compression", kind=kind, mb=len(data) / 1e6, share_left=left, mb_per_s=speed)
 
 
 def run(home: Path, count: int, rounds: int) -> None:
@@ -97,8 +99,12 @@ def run(home: Path, count: int, rounds: int) -> None:
         print(
             f"{name:<38} {seconds:6.2f} s  {size / seconds:6.0f} MB/s  {seconds / beside:5.2f} of tar's time"
         )
+        recorder.add_row(
+            "commands", name=name, seconds=seconds, mb_per_s=size / seconds, of_tar=seconds / beside
+        )
     most = {call: peak(call, root, ours, again) for call in CALLS}
     print("peak memory:", ", ".join(f"{call} {amount:.0f} MB" for call, amount in most.items()))
+    recorder.put(images=count, archive_mb=size, rounds=rounds, peak_mb=most)
     compressed(root)
 
 
@@ -116,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

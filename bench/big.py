@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import recorder
 from sqlalchemy import Connection
 
 import imseek
@@ -309,7 +310,8 @@ def main() -> None:
         f"{options.count:,} images in {time.perf_counter() - began:.0f} s: vectors and metadata "
         f"{made.vectors:.0f}, catalog {made.catalog:.0f}, rest (backup, checksums) {made.rest:.0f}"
     )
+    recorder.put(images=options.count, vectors_s=made.vectors, catalog_s=made.catalog, rest_s=made.rest)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

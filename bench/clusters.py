@@ -7,8 +7,8 @@ Every stamp (PNG, letters and signs too) by the built-in encoder; halves are tho
 of a stamp, a group the folder at the top. Agreement is mutual information adjusted for chance (AMI), as Rand's index
 (ARI), as normalised mutual information (NMI), and as purity, the share of images whose kind is that of most in their
 cluster: the last two rise with the number of clusters by themselves. Intervals are from 400 half-samples without
-replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of five seeds; the brackets of names are
-bootstrap intervals over clusters of all five.
+replacement (2.5 and 97.5 %), which vary as much as the whole does. Means of --seeds seeds; the brackets of names are
+bootstrap intervals over clusters of all of them.
 
 *Names*: right is a name of which a word is in the caption or the path of a third of the cluster's images, or, of
 ImageNet's names, one that is of the kind (birds, insects, food, vehicles …) that half of the images are of. Captioned
@@ -41,6 +41,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -56,7 +57,6 @@ from imseek.explore.clusters import density, fitting, naming
 from imseek.explore.clusters.describing import members_of
 from imseek.explore.distinct import distinct
 
-SEEDS = range(5)
 QUIET = Telling()
 Array = np.ndarray
 
@@ -113,7 +113,7 @@ def labels_of(vectors: Any, k: int | None, seed: int, *, dense: bool = False) ->
     return fitting.ordered(fitted, fitting.assign(vectors, fitted, QUIET))[1].label
 
 
-def agreement(half: Half) -> None:
+def agreement(half: Half, seeds: Sequence[int]) -> None:
     from sklearn.metrics import adjusted_mutual_info_score as ami
     from sklearn.metrics import adjusted_rand_score as ari
     from sklearn.metrics import normalized_mutual_info_score as nmi
@@ -130,7 +130,7 @@ def agreement(half: Half) -> None:
     random = np.random.default_rng(0)
     halves = [random.choice(len(half.names), len(half.names) // 2, replace=False) for _ in range(400)]
     for name, way in ways:
-        found = [way(seed) for seed in SEEDS]
+        found = [way(seed) for seed in seeds]
         low, high = np.percentile([ami(half.kinds[some], found[0][some]) for some in halves], [2.5, 97.5])
         # Half as many images agree a little less by themselves: the width counts, about the value of all.
         width = (high - low) / 2
@@ -143,6 +143,18 @@ def agreement(half: Half) -> None:
             f"{np.mean([ami(half.groups, label) for label in found]):.3f}",
         ]
         print(f"| {name} | {' | '.join(cells)} |")
+        recorder.add_row(
+            "clusters",
+            way=name,
+            number=np.mean([label.max() + 1 for label in found]),
+            share_in_none=np.mean([(label < 0).mean() for label in found]),
+            ami_kinds=np.mean([ami(half.kinds, label) for label in found]),
+            ami_kinds_interval_width=width,
+            ari_kinds=np.mean([ari(half.kinds, label) for label in found]),
+            nmi_kinds=np.mean([nmi(half.kinds, label) for label in found]),
+            purity=np.mean([purity(half.kinds, label) for label in found]),
+            ami_groups=np.mean([ami(half.groups, label) for label in found]),
+        )
 
 
 def purity(kinds: Array, label: Array) -> float:
@@ -203,7 +215,7 @@ def is_right(name: str, members: Array, half: Half, kinds: dict[str, set[str]]) 
     return np.mean(said) >= 1 / 3 or np.mean(inside) >= 1 / 2
 
 
-def name_table(half: Half, other: Half) -> None:
+def name_table(half: Half, other: Half, seeds: Sequence[int]) -> None:
     from nouns import noun
 
     encoder, kinds = load("builtin"), kinds_of_names()
@@ -223,7 +235,7 @@ def name_table(half: Half, other: Half) -> None:
         ]
         for way, find in ways:
             found: list[tuple[float, bool]] = []
-            for seed in SEEDS:
+            for seed in seeds:
                 label = find(seed)
                 members = members_of(label, label.max() + 1)
                 given = naming.names_of(
@@ -247,7 +259,16 @@ def name_table(half: Half, other: Half) -> None:
                     else "–"
                 )
                 cells += [f"{named.mean():.2f}", said]
-            print(f"| {vocabulary}, {way} | {len(found) / len(SEEDS):.0f} | {' | '.join(cells)} |")
+                recorder.add_row(
+                    "names",
+                    vocabulary=vocabulary,
+                    way=way,
+                    least_contrast=least,
+                    clusters=len(found) / len(seeds),
+                    share_named=named.mean(),
+                    share_right=right[named].mean() if named.any() else None,
+                )
+            print(f"| {vocabulary}, {way} | {len(found) / len(seeds):.0f} | {' | '.join(cells)} |")
 
 
 # -- outliers ----------------------------------------------------------------------------------------------
@@ -315,12 +336,14 @@ def outlier_table(half: Half, seed: int) -> None:
                 if scores is not None:
                     cell.append(roc_auc_score(truth, scores))
         print(f"| {name} | {' | '.join(f'{np.mean(cell):.3f} ± {np.std(cell):.3f}' for cell in cells)} |")
+        for cell, (way, k) in zip(cells, ways, strict=True):
+            recorder.add_row("outliers", planted=name, way=way, k=k, auc=np.mean(cell), auc_sd=np.std(cell))
 
 
 def exact_graph(rows: Array, k: int) -> outliers.Graph:
     distance = np.maximum(0, 1 - rows @ rows.T)
     np.fill_diagonal(distance, np.inf)
-    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    near = np.argsort(distance, axis=1, kind="stable")[:, : min(k, len(rows) - 1)]
     return outliers.Graph(near, np.take_along_axis(distance, near, axis=1))
 
 
@@ -330,7 +353,7 @@ def exact_graph(rows: Array, k: int) -> outliers.Graph:
 def sample_table(half: Half) -> None:
     print("| sample | images | mean distance | at most | kinds of them | groups |\n|---|---|---|---|---|---|")
     vectors, differ = half.vectors, distinct(half.vectors, QUIET)
-    for count in (20, 50, 100):
+    for count in (count for count in (20, 50, 100) if count < len(differ.first)):
         for name in ("random", "k-centre", "facility"):
             found = []
             for seed in range(10):
@@ -344,6 +367,8 @@ def sample_table(half: Half) -> None:
                 found.append((mean, farthest, len(set(half.kinds[at])), len(set(half.groups[at]))))
             means = np.mean(found, axis=0)
             print(f"| {name} | {count} | {means[0]:.3f} | {means[1]:.3f} | {means[2]:.1f} | {means[3]:.1f} |")
+            columns = ("mean_distance", "most_distance", "kinds", "groups")
+            recorder.add_row("samples", way=name, images=count, **dict(zip(columns, means, strict=True)))
 
 
 # -- scale -------------------------------------------------------------------------------------------------
@@ -374,10 +399,13 @@ def scale(collection: Path, only: Sequence[str], threads: int) -> None:
         )
         if done.returncode:
             print(f"| {task} | failed: {done.stderr.strip().splitlines()[-1]} |||||", flush=True)
+            recorder.add_row("scale", task=task, failed=done.stderr.strip().splitlines()[-1])
             continue
         row = json.loads(done.stdout)
         cells = (f"{row[name]:,.0f}" for name in ("wall", "cpu", "before", "most"))
         print(f"| {task} | {' | '.join(cells)} | {row['found']} |", flush=True)
+        names = {"wall": "wall_s", "cpu": "cpu_s", "before": "own_before_mb", "most": "own_most_mb"}
+        recorder.add_row("scale", task=task, found=row["found"], **{names[n]: row[n] for n in names})
 
 
 def one_task(collection: Path, task: str) -> None:
@@ -417,6 +445,7 @@ def main() -> int:
         "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
     )
     parser.add_argument("--half", choices="AB", default="B", help="A to choose by, B to report (default)")
+    parser.add_argument("--seeds", type=int, default=5, help="of clusters and names")
     parser.add_argument("--scale", type=Path, metavar="COLLECTION", help="measure time and memory on it")
     parser.add_argument("--only", nargs="*", default=[], help="tasks that begin so")
     parser.add_argument("--threads", type=int, default=2)
@@ -434,11 +463,13 @@ def main() -> int:
     half = read(arguments.half, folder)
     print(f"{len(half.names)} stamps, half {arguments.half}: {len(set(half.kinds))} kinds, ", end="")
     print(f"{len(set(half.groups))} groups\n")
+    recorder.put(half=arguments.half, stamps=len(half.names), kinds=len(set(half.kinds)))
     tables: dict[str, Callable[[], None]] = {
-        "clusters": lambda: agreement(half),
+        "clusters": lambda: agreement(half, range(arguments.seeds)),
         "names": lambda: name_table(
             read(arguments.half, folder, captioned=True),
             read("BA"["AB".index(arguments.half)], folder, captioned=True),
+            range(arguments.seeds),
         ),
         "outliers": lambda: outlier_table(half, "AB".index(arguments.half)),
         "samples": lambda: sample_table(half),
@@ -450,4 +481,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

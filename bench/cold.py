@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import recorder
+
 SCRIPT = """
 import sys
 sys.argv = ["imseek", *{arguments!r}]
@@ -80,16 +82,17 @@ def _compare(programs: Sequence[Program], runs: int) -> None:
     for name, every in measured.items():
         wall = [run.wall for run in every[1:]]
         processor = [run.processor for run in every[1:]]
-        figures = (
-            statistics.median(wall),
-            min(wall),
-            max(wall),
-            statistics.median(processor),
-            statistics.median(first) / statistics.median(wall),
-            min(first) / min(wall),
-            statistics.median(first_processor) / statistics.median(processor),
-        )
-        print(f"{name:10} " + " ".join(f"{figure:7.3f}" for figure in figures))
+        figures = {
+            "median_s": statistics.median(wall),
+            "min_s": min(wall),
+            "max_s": max(wall),
+            "cpu_s": statistics.median(processor),
+            "ratio_of_medians": statistics.median(first) / statistics.median(wall),
+            "ratio_of_min": min(first) / min(wall),
+            "ratio_of_cpu": statistics.median(first_processor) / statistics.median(processor),
+        }
+        print(f"{name:10} " + " ".join(f"{figure:7.3f}" for figure in figures.values()))
+        recorder.add_row("programs", name=name, runs=runs, **figures)
 
 
 def _timed(program: Program) -> Run:
@@ -108,7 +111,8 @@ def _list_imports(arguments: Sequence[str]) -> None:
     names = listing.stderr.splitlines()[-1].split("|")
     ours = [name for name in names if name not in sys.stdlib_module_names]
     print(f"imported beyond the standard library ({len(ours)}): {', '.join(ours)}")
+    recorder.put(modules=ours)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import recorder
 from composed import Question, questions, read_stamps
 from quality import brackets, encode, find_stamps
 
@@ -233,6 +234,14 @@ def main() -> int:
         measured |= {f"control: {title}": measure(space, asked, shipped) for title, asked in controls.items()}
         for title, figures in measured.items():
             line(title, figures, measured["plain sum"])
+            recorder.add_row(
+                "methods",
+                queries=len(kind),
+                kind=name,
+                method=title,
+                **dict(zip(("r_at_1", "r_at_5", "r_at_10"), figures.recall.mean(axis=0), strict=True)),
+                average_precision=figures.precision.mean(),
+            )
             everything.setdefault(title, []).append(figures.precision)
     print(
         "\nover the kinds, each counted equally\n\n| method | AP | − plain sum | − shipped |\n|---|---|---|---|"
@@ -245,7 +254,17 @@ def main() -> int:
         ]
         cells = [f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" for mean, low, high in differences]
         print(f"| {title} | {overall(precisions)[0]:.3f} | {' | '.join(cells)} |")
+        recorder.add_row(
+            "overall",
+            method=title,
+            average_precision=overall(precisions)[0],
+            less_plain_sum=differences[0][0],
+            less_plain_sum_interval=differences[0][1:],
+            less_shipped=differences[1][0],
+            less_shipped_interval=differences[1][1:],
+        )
         sound &= not title.startswith("control") or differences[1][2] < 0
+    recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("a negative control is no worse than what is shipped", file=sys.stderr)
     return 0 if sound else 1
@@ -268,4 +287,4 @@ def overall(values: Sequence[np.ndarray]) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

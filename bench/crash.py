@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from durability.forks import Server
 from durability.shots import COMMANDS
 from durability.stage import SCENARIOS
@@ -137,6 +138,7 @@ def main() -> int:
             tally, commits = run(name, quota, options.seed, options.commands, servers, scratch)
             row = tally.row(commits)
             print_row(name, row)
+            recorder.add_row("scenarios", name=name, failures=len(tally.failures), **_snake(row))
             totals.update(row)
             moments.update(kill["moment"] for kill in tally.kills)
             failed |= bool(tally.failures)
@@ -149,7 +151,12 @@ def main() -> int:
     print_row("all", totals)
     print("\nwhere the kills fell: " + ", ".join(f"{moments[m]} {m}" for m in MOMENTS if moments[m]))
     print(f"seed {options.seed}, {time.monotonic() - start:.0f} s")
+    recorder.put(seed=options.seed, moments=dict(moments), total=_snake(totals))
     return int(failed)
+
+
+def _snake(row: Mapping[str, int]) -> dict[str, int]:
+    return {column.replace(" ", "_"): row[column] for column in COLUMNS}
 
 
 def print_row(name: str, row: Mapping[str, int]) -> None:
@@ -157,4 +164,4 @@ def print_row(name: str, row: Mapping[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -28,6 +28,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import recorder
 from endings import WAYS, Array, Way, stands_clear
 from stamps import Half, read_half
 
@@ -83,30 +84,32 @@ def main() -> int:
     words = words_of(half)
     print(f"{len(half.images)} stamps, half {arguments.half}; 95 % intervals in brackets\n")
     shipped = judged_by_cut(words)
-    table([*chosen(words_of(first), words), *ablations(words), (SHIPPED, shipped)], shipped)
+    ways = [*chosen(words_of(first), words), *ablations(words), (SHIPPED, shipped)]
+    table("captions", ways, shipped)
     print("\nthe same parameters, right is the same noun alone\n")
     strict = Task(words.asked, words.nothing, half.strict, words.neutral)
     one = [row for row in chosen(words_of(first), strict) if row[0].startswith(("top ", "fixed"))]
-    table([*one, (SHIPPED, judged_by_cut(strict))], judged_by_cut(strict))
+    table("same noun", [*one, (SHIPPED, judged_by_cut(strict))], judged_by_cut(strict))
     print(
         "\nnouns alone ask, and texts written when all choices were made; the parameters are those of captions\n"
     )
     nouns = nouns_of(half)
     one = [row for row in chosen(words_of(first), nouns) if row[0].startswith(("top ", "fixed", "Otsu"))]
-    table([*one, (SHIPPED, judged_by_cut(nouns))], judged_by_cut(nouns))
+    table("nouns", [*one, (SHIPPED, judged_by_cut(nouns))], judged_by_cut(nouns))
     print("\nasked with pictures\n")
     seen, pictures = pictures_of(first), pictures_of(half)
     only = ("top", "fixed score", "mean + c deviations", "Otsu", "largest gap")
     rows = [row for row in chosen(seen, pictures) if row[0].startswith(only)]
-    table([*rows, (SHIPPED, judged_by_cut(pictures))], judged_by_cut(pictures))
+    table("pictures", [*rows, (SHIPPED, judged_by_cut(pictures))], judged_by_cut(pictures))
     print("\nshares of relevant images (captions with at least 8 of them)\n")
     shares(half)
     print("\nsizes of the collection: harmonic mean of F1 and empty\n")
     sizes(half)
     print(f"\nNEAR and EXPECTED, on half A: {neighbours(words_of(first), seen)}\n")
     controls = [(f"control: {name}", judged_by_cut(task)) for name, task in broken(words)]
-    table(controls, shipped)
+    table("controls", controls, shipped)
     sound = all(difference(found, shipped)[1] < 0 for _, found in controls)
+    recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
         print("a negative control is no worse than what is shipped", file=sys.stderr)
     return 0 if sound else 1
@@ -127,6 +130,7 @@ def cost() -> None:
         )
         spent.append(1000 * (time.process_time() - begin))
     print(f"one answer is cut in {np.median(spent):.2f} ms (slowest {max(spent):.2f} ms)")
+    recorder.put(median_ms=np.median(spent), slowest_ms=max(spent))
 
 
 # -- tasks -------------------------------------------------------------------------------------------------
@@ -228,6 +232,8 @@ def sizes(half: Half) -> None:
                 found[kind] += [*values, judged_by_cut(task).both]
         for kind, row in zip(("words", "pictures"), found / draws, strict=True):
             print(f"| {count} | {kind} | {' | '.join(f'{value:.3f}' for value in row)} |")
+            columns = ("steps_2", "steps_2_5", "steps_3", "steps_4", "shipped")
+            recorder.add_row("sizes", stamps=count, asked_with=kind, **dict(zip(columns, row, strict=True)))
     print("\nscores of a normal distribution, and one relevant image in a thousand, five deviations above\n")
     print(
         "| images | kept as shipped | precision | recall | kept where none is relevant | kept at 3 steps |\n"
@@ -244,6 +250,15 @@ def sizes(half: Half) -> None:
         hits = kept[count:].sum()
         cells = f"{hits / kept.sum():.3f} | {hits / len(right):.3f} | {cut(np.sort(usual)[::-1], behind)}"
         print(f"| {count:,} | {kept.sum()} | {cells} | {fixed} |")
+        recorder.add_row(
+            "normal_scores",
+            images=count,
+            kept=kept.sum(),
+            precision=hits / kept.sum(),
+            recall=hits / len(right),
+            kept_of_none=cut(np.sort(usual)[::-1], behind),
+            kept_at_3_steps=fixed,
+        )
 
 
 # -- figures -----------------------------------------------------------------------------------------------
@@ -308,7 +323,7 @@ def mean(values: Array) -> str:
     return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
-def table(rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
+def table(title: str, rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
     print(
         "| way | F1 | precision | recall | empty | none | both | both − shipped |\n|---|---|---|---|---|---|---|---|"
     )
@@ -318,6 +333,19 @@ def table(rows: Iterable[tuple[str, Figures]], shipped: Figures) -> None:
         less = f"{found.both - shipped.both:+.3f} [{low:+.3f}, {high:+.3f}]" if found is not shipped else ""
         none = np.isnan(found.precision).mean()
         print(f"| {name} | {' | '.join(cells)} | {none:.3f} | {found.both:.3f} | {less} |")
+        recorder.add_row(
+            "ways",
+            table=title,
+            way=name,
+            f1=found.f1.mean(),
+            precision=None if none == 1 else np.nanmean(found.precision),
+            recall=found.recall.mean(),
+            empty=found.empty.mean(),
+            none=none,
+            both=found.both,
+            both_less_shipped=found.both - shipped.both,
+            both_less_shipped_interval=(low, high),
+        )
 
 
 def shares(half: Half) -> None:
@@ -348,7 +376,10 @@ def shares(half: Half) -> None:
                 found[name].append((precision, right_ones / relevant.sum(), float(not kept.any())))
         cells = [f"{value:.3f}" for name in found for value in np.nanmean(found[name], axis=0)]
         print(f"| {share:.0%} | {' | '.join(cells)} |")
+        for name, values in found.items():
+            columns = dict(zip(("precision", "recall", "none"), np.nanmean(values, axis=0), strict=True))
+            recorder.add_row("shares", share_relevant=share, asked_with=name, **columns)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import recorder
 from duplicating.originals import chart, page, photo_folders
 from PIL import Image, ImageFilter
 from quality import find_stamps, half_of, stamp_names
@@ -171,9 +173,12 @@ def taken(picture: Image.Image, seed: int, noise: float = 3) -> Luma:
 def quality(options: argparse.Namespace) -> None:
     stamps = options.stamps or find_stamps()
     found = list(originals(options.half, stamps))
+    if options.most:  # as many of each kind as there are in proportion
+        found = found[:: max(1, len(found) // options.most)]
     families = [one.family for one in found]
     as_they_are = [taken(one.picture, n) for n, one in enumerate(found)]
-    empty = list(nothing("AB".index(options.half), 90))
+    empty = list(nothing("AB".index(options.half), options.most or 90))
+    recorder.put(half=options.half, originals={f: families.count(f) for f in dict.fromkeys(families)})
     print(f"half {options.half}: " + ", ".join(f"{families.count(f)} {f}s" for f in dict.fromkeys(families)))
     if options.choose:
         quantiles(families, as_they_are, "as they are")
@@ -199,6 +204,8 @@ def quality(options: argparse.Namespace) -> None:
                 if family == "photograph":
                     right, others = sum(listed), sum(wrong[name][n] for n in rows)
                     if right + others:
+                        precision = right / (right + others)
+                        recorder.add_row("precision", list=name, way=way, precision=precision)
                         print(
                             f"|  | of photographs listed, {way} | precision {right / (right + others):.3f} | |"
                         )
@@ -225,6 +232,7 @@ def report(what: str, listed: list[bool], of: list[str]) -> None:
     shares = sums[drawn].sum(1) / sizes[drawn].sum(1)
     low, high = np.percentile(shares, [2.5, 97.5])
     print(f"| {what} | {sum(listed) / len(listed):.3f} | [{low:.3f}, {high:.3f}] |", flush=True)
+    recorder.add_row("lists", what=what, share=sum(listed) / len(listed), share_interval=(low, high))
 
 
 def quantiles(families: list[str], lumas: list[Luma], what: str) -> None:
@@ -261,6 +269,7 @@ def cost(options: argparse.Namespace) -> None:
                 f"| {name} | {side} | {without:.2f} ms | {with_them:.2f} ms | {more:.2f} ms, {more / without:.1%} |",
                 flush=True,
             )
+            recorder.add_row("cost", pictures=name, side=side, without_ms=without, with_ms=with_them)
 
 
 # -- coverage ---------------------------------------------------------------------------------------------
@@ -305,7 +314,7 @@ def coverage(options: argparse.Namespace) -> None:
                 assert least is not None
                 assert strange is not None
                 everything = np.arange(len(rest.vectors))
-                nearest = rest.own(everything, 1)[1][:, 0]
+                nearest = rest.own(everything)[1][:, 0]
                 for rule, listed in (
                     ("strangeness", strange[0] > least),
                     ("nearest alone", strange[1] < np.quantile(nearest, 0.05)),
@@ -321,6 +330,9 @@ def coverage(options: argparse.Namespace) -> None:
                     for mean, a, b in zip(table.mean(0), low, high, strict=True)
                 ]
                 print(f"| {len(table)} of level {depth} | {rule} | {' | '.join(cells)} |", flush=True)
+                columns = ("listed_of_withheld", "listed_of_rest", "precision")
+                shares = dict(zip(columns, table.mean(0), strict=True))
+                recorder.add_row("coverage", folders=len(table), level=depth, rule=rule, **shares)
 
 
 def collected(half: str, stamps: Path, work: Path, stack: ExitStack) -> Opened:
@@ -340,6 +352,7 @@ def main() -> None:
         "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
     )
     parser.add_argument("--photos", type=Path, default=Path("/tmp/peers/photos"), help="made by photos.py")
+    parser.add_argument("--most", type=int, help="of quality: originals (default: all)")
     parser.add_argument("--choose", action="store_true", help="print quantiles of the measures too")
     options = parser.parse_args()
     for part in options.part or PARTS:
@@ -347,4 +360,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

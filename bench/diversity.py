@@ -11,9 +11,11 @@ the 200 best and divides scores and cosines by their deviations; beside it, both
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
+import recorder
 from stamps import read_half
 
 from imseek.search.diversity import diverse
@@ -45,10 +47,11 @@ def main() -> None:
     half = read_half(options.half, options.stamps)
     scores = half.texts @ half.images.T
     print(f"half {options.half}: {len(scores)} queries; right@10, alike")
+    recorder.put(half=options.half, queries=len(scores))
     print("diversity  " + "  ".join(f"{way:>13s}" for way in WAYS))
     for diversity in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0):
         cells = []
-        for way in WAYS.values():
+        for name, way in WAYS.items():
             right, alike = [], []
             for query, row in enumerate(scores):
                 best = np.argsort(-row, kind="stable")[:DIVERSE]
@@ -56,8 +59,11 @@ def main() -> None:
                 right.append(half.relevant[query, ten].mean())
                 alike.append((half.images[ten] @ half.images[ten].T)[np.triu_indices(10, 1)].mean())
             cells.append(f"{np.mean(right):.3f}  {np.mean(alike):.3f}")
+            recorder.add_row(
+                "ways", diversity=diversity, way=name, right_at_10=np.mean(right), alike_cosine=np.mean(alike)
+            )
         print(f"{diversity:9.1f}  " + "  ".join(f"{cell:>13s}" for cell in cells))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

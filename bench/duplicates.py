@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import recorder
 from duplicating.made import Made, make
 from duplicating.ways import BEYOND, WAYS
 from quality import find_stamps
@@ -170,6 +171,7 @@ def table(asked: Asked, results: list[Result]) -> None:
             counted = kept & ~asked.beyond
             p, r, f = scores(asked.true[counted], result.found[counted])
             cells.append(f"{p:.3f} / {r:.3f} / {f:.3f}")
+            recorder.add_row("ways", way=name, method=result.name, precision=p, recall=r, f1=f)
         print(f"| {name} | " + " | ".join(cells) + " |")
 
     for way in WAYS:
@@ -189,6 +191,16 @@ def table(asked: Asked, results: list[Result]) -> None:
         + " |"
     )
     cut = np.isin(asked.way, list(BEYOND))
+    for result in results:
+        recorder.add_row(
+            "wrong",
+            method=result.name,
+            threshold=result.threshold,
+            shots=int(result.found[shots].sum()),
+            of_shots=int(shots.sum()),
+            other=int(result.found[other].sum()),
+            crop_60_share=result.found[cut].mean(),
+        )
     cells = [f"{result.found[cut].mean():.3f}" for result in results]
     print("| crop 60 %, called the same | " + " | ".join(cells) + " |")
 
@@ -200,14 +212,16 @@ def main() -> None:
     parser.add_argument("--stamps", type=Path)
     parser.add_argument("--cache", type=Path, default=cache_dir() / "bench")
     parser.add_argument("--peer", type=Path, default=Path("/tmp/peers/pid/bin/python"))
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="leave the peers out")
+    parser.add_argument("--most", type=int, help="originals of a half (default: all)")
     parser.add_argument(
         "--show", type=int, default=0, help="name so many pairs that were called the same and are not"
     )
     options = parser.parse_args()
     stamps = options.stamps or find_stamps()
-    halves = {half: make(half, stamps, options.cache) for half in "AB"}
+    halves = {half: make(half, stamps, options.cache, options.most) for half in "AB"}
     asked = {half: asked_of(made) for half, made in halves.items()}
-    hashes = {half: peers(made, options.peer) for half, made in halves.items()}
+    hashes = {half: peers(made, options.peer) if options.peers else {} for half, made in halves.items()}
     results = []
     kinds, pairs = {}, {}
     with ProcessPoolExecutor(2) as pool:
@@ -242,6 +256,9 @@ def main() -> None:
     )
     for half in "AB":
         files, originals = len(halves[half].entries), len({one.source for one in halves[half].entries})
+        recorder.add_row(
+            "halves", half=half, files=files, originals=originals, same=int(asked[half].true.sum())
+        )
         print(
             f"half {half}: {files} files of {originals} pictures, {int(asked[half].true.sum())} pairs that are the same"
         )
@@ -269,6 +286,7 @@ def calibration(asked: dict[str, Asked], pairs: dict[str, Pairs], made: dict[str
             }[kind]
             share = np.isin(truth[half][bin_], right).mean() if bin_.any() else float("nan")
             cells.append(f"{int(bin_.sum())} | {share:.3f}")
+            recorder.add_row("calibration", bin=name, half=half, pairs=int(bin_.sum()), share_right=share)
         print(f"| {name} | " + " | ".join(cells) + " |")
 
     for least, most in pairwise((0, 0.7, 0.8, 0.9, 0.95, 1.01)):
@@ -321,4 +339,4 @@ def show(made: Made, asked: Asked, kinds: np.ndarray, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from durability.acts import AFTER, WAYS
 from durability.forks import Server
 
@@ -123,13 +124,24 @@ def main() -> int:
             f"{way:<12}{what:<9}{tally.operations:>10}{tally.kills:>7}{tally.pairs:>9}"
             f"{len(tally.failures):>9}  {kinds}"
         )
+        recorder.add_row(
+            "ways",
+            way=way,
+            command=what,
+            operations=tally.operations,
+            kills=tally.kills,
+            in_a_row=tally.pairs,
+            failures=len(tally.failures),
+            killed_in=dict(tally.killed_in),
+        )
     failures = [failure for tally in tallies.values() for failure in tally.failures]
     kills = sum(tally.kills for tally in tallies.values())
     print(f"{kills} kills, {len(failures)} failures, {time.monotonic() - started:.0f} s")
+    recorder.put(seed=chosen.seed, kills=kills, failures=len(failures))
     for failure in failures:
         print("\n" + failure, file=sys.stderr)
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(recorder.run(main))

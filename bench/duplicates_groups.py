@@ -10,6 +10,7 @@ own; the memory is that of the process, its pairs and its modules.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
 import subprocess
@@ -17,6 +18,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
+
+import recorder
 
 from imseek.curate.grouping.groups import Reach, grouped
 from imseek.types import DuplicatePair
@@ -85,6 +88,7 @@ SHAPES: dict[str, tuple[Callable[[int], Iterator[DuplicatePair]], Confirm]] = {
 
 
 def measure(name: str, count: int) -> None:
+    """In a process of its own: prints a JSON object."""
     make, confirm = SHAPES[name]
     pairs = [pair for pair in make(count) if pair.a != pair.b]
     began = time.process_time()
@@ -92,28 +96,41 @@ def measure(name: str, count: int) -> None:
     seconds = time.process_time() - began
     largest = max(len(group.members) for group in found.groups)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{name:32}{len(pairs):>10,}{seconds:>8.1f} s{len(found.groups):>9,}{largest:>9,}{len(found.splits):>9,}"
-        f"{found.asked:>9,}{memory:>7.0f} MiB",
-        flush=True,
-    )
+    row = {
+        "pairs": len(pairs),
+        "cpu_s": seconds,
+        "groups": len(found.groups),
+        "largest": largest,
+        "split": len(found.splits),
+        "asked": found.asked,
+        "peak_mib": memory,
+    }
+    print(json.dumps(row))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=", ".join(SHAPES))
     parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--child", choices=SHAPES, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if len(asked.shapes) == 1:
-        measure(asked.shapes[0], asked.pairs)
+    if asked.child:
+        measure(asked.child, asked.pairs)
         return
     print(
         f"{'':32}{'pairs':>10}{'CPU':>10}{'groups':>9}{'largest':>9}{'split':>9}{'asked':>9}{'peak':>11}",
         flush=True,
     )
     for name in asked.shapes or SHAPES:
-        subprocess.run([sys.executable, __file__, name, "--pairs", str(asked.pairs)], check=True)
+        command = [sys.executable, __file__, "--child", name, "--pairs", str(asked.pairs)]
+        row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        print(
+            f"{name:32}{row['pairs']:>10,}{row['cpu_s']:>8.1f} s{row['groups']:>9,}{row['largest']:>9,}"
+            f"{row['split']:>9,}{row['asked']:>9,}{row['peak_mib']:>7.0f} MiB",
+            flush=True,
+        )
+        recorder.add_row("shapes", shape=name, **row)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -15,12 +15,14 @@ in the other, are counted by themselves. Tiles, rules and thresholds were chosen
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import recorder
 from inside_set import Made, made, relation
 from quality import find_stamps
 
@@ -88,10 +90,14 @@ def main() -> None:
     parser.add_argument(
         "--calls", type=int, default=1, help="2: once more, with what the first call has kept"
     )
+    parser.add_argument(
+        "--most", type=int, help="originals, collages and screenshots, of each (default: all)"
+    )
     parser.add_argument("--keep", type=Path, help="keep vectors of tiles in this folder for the next time")
     parser.add_argument("--names", action="store_true", help="name what is missed and what is wrong")
     options = parser.parse_args()
-    items = list({item.data: item for item in made(options.half, options.stamps or find_stamps())}.values())
+    every = made(options.half, options.stamps or find_stamps(), options.most)
+    items = list({item.data: item for item in every}.values())
     with tempfile.TemporaryDirectory() as folder:
         found, numbers, seconds = search(items, Path(folder), options.calls, options.keep)
     pairs = {(numbers[one.whole], numbers[one.part]): one for one in found.pairs}
@@ -120,13 +126,26 @@ def main() -> None:
     print("| lies in it | pairs | recall |\n|---|---|---|")
     for kind, hits in sorted(there.items()):
         print(f"| {kind} | {len(hits)} | {np.mean(hits):.3f} |")
-    every = [hit for hits in there.values() for hit in hits]
-    print(f"| all | {len(every)} | {np.mean(every):.3f} |")
+        recorder.add_row("kinds", kind=kind, pairs=len(hits), recall=np.mean(hits))
+    hits_of_all = [hit for hits in there.values() for hit in hits]
+    print(f"| all | {len(hits_of_all)} | {np.mean(hits_of_all):.3f} |")
     print(f"found {len(pairs)}: right {right}, share a part {verdicts['near']}, wrong {wrong}")
+    recorder.put(
+        half=options.half,
+        pictures=len(items),
+        call_s=seconds,
+        pairs=len(hits_of_all),
+        recall=np.mean(hits_of_all),
+        found=len(pairs),
+        right=right,
+        near=verdicts["near"],
+        wrong=wrong,
+        precision=right / max(1, right + wrong),
+    )
     print(
         f"precision {right / max(1, right + wrong):.3f}; {right / max(1, len(pairs)):.3f} of all that was found"
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -149,6 +150,16 @@ def apart(title: str, spec: dict[str, Any], keep: bool) -> None:
         f"{told['own_mb']:.0f} MB of memory of its own, {told['resident_mb']:.0f} MB resident with mapped files"
     )
     print(f"  {told['phases']}", *told["notes"], sep="\n  ")
+    recorder.add_row(
+        "runs",
+        title=title,
+        wall_s=told["wall"],
+        cpu_s=told["cpu"],
+        pairs=told["pairs"],
+        own_mb=told["own_mb"],
+        resident_mb=told["resident_mb"],
+        phases_s=told["phases"],
+    )
     bound = promised(spec["count"], told["pairs"])
     if told["own_mb"] > bound:
         raise SystemExit(f"{told['own_mb']:.0f} MB are more than the {bound:.0f} that are promised")
@@ -162,6 +173,7 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
     keys = found["a"] * width + found["b"]
     wanted = np.sort(pairs, axis=1) @ np.array([width, 1])
     print(f"  planted hashes: {np.isin(wanted, keys).mean():.4f} of {len(wanted):,} pairs found")
+    recorder.put(images=count, planted_pairs=len(wanted), planted_recall=np.isin(wanted, keys).mean())
     asked = np.sort(np.random.default_rng(0).choice(width, min(images, width), replace=False))
     rows = candidates.Rows(one.index.segments, one.index.dim)
     queries = _units(rows.of(one.contents.ids[asked])[1])
@@ -187,6 +199,8 @@ def recalls(root: Path, count: int, radius: int, least: float, images: int) -> N
         some = near >= level
         if level >= least and some.any():
             print(f"  cosine {level} and more: {np.isin(key[some], keys).mean():.4f} of {some.sum():,} found")
+            recall = np.isin(key[some], keys).mean()
+            recorder.add_row("cosines", least_cosine=level, pairs=some.sum(), recall=recall)
 
 
 def _units(rows: Any) -> Any:
@@ -218,6 +232,15 @@ def hashing(root: Path, count: int, radius: int, asked: int = 5000) -> None:
     )
     spent = time.perf_counter() - began - added
     right = int(np.count_nonzero(distances <= radius))
+    recorder.put(
+        hash_queries=len(queries),
+        tables_s=built,
+        near_s=ours,
+        near_pairs=len(near.query),
+        faiss_tables_s=added,
+        faiss_near_s=spent,
+        faiss_pairs=right,
+    )
     print(
         f"{len(queries):,} queries among {len(hashes):,} hashes: tables {built:.2f} s, near {ours:.2f} s, "
         f"{len(near.query):,} pairs; FAISS {added:.2f} s, {spent:.2f} s, {right:,} pairs ({limits[-1]:,} returned)"
@@ -265,4 +288,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import recorder
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -119,7 +121,17 @@ def main() -> None:
             per_image = [1000 * seconds / options.batch for seconds in (forward, alone)]
             cells = [name, precision, f"{1000 / per_image[0]:.1f}", *(f"{ms:.1f}" for ms in per_image)]
             print(f"| {' | '.join(cells)} | {alone / forward:.2f} |", flush=True)
+            recorder.add_row(
+                "models",
+                model=name,
+                precision=precision,
+                threads=options.threads,
+                images_per_s=1000 / per_image[0],
+                forward_ms=per_image[0],
+                products_ms=per_image[1],
+                efficiency=alone / forward,
+            )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

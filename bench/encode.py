@@ -21,11 +21,13 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import recorder
 
 MODEL, TAG = "ViT-B-32-256", "datacomp_s34b_b86k"
 FEW = 8  # photographs that show what starting up takes
@@ -163,13 +165,24 @@ def report(photos: str, found: Mapping[str, list[float]], ours: list[str]) -> No
     print(f"\n| {photos} | img/s | × clip-retrieval | × rclip |\n|---|---|---|---|")
     for tool, values in found.items():
         ratios = [
-            f"{statistics.median(a / b for a, b in zip(values, found[peer], strict=True)):.2f}"
-            if tool in ours
-            else ""
+            f"{_ratio(values, found[peer]):.2f}" if tool in ours else ""
             for peer in ("clip-retrieval", "rclip")
         ]
         print(f"| {tool} | {statistics.median(values):.1f} | {' | '.join(ratios)} |")
+        recorder.add_row(
+            "tools",
+            photos=photos,
+            tool=tool,
+            images_per_s=statistics.median(values),
+            times_clip_retrieval=_ratio(values, found["clip-retrieval"]) if tool in ours else None,
+            times_rclip=_ratio(values, found["rclip"]) if tool in ours else None,
+        )
     print(flush=True)
+
+
+def _ratio(values: Sequence[float], peers: Sequence[float]) -> float:
+    """The median of the ratios within a round."""
+    return statistics.median(a / b for a, b in zip(values, peers, strict=True))
 
 
 def processor() -> str:
@@ -184,4 +197,4 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

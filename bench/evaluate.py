@@ -1,14 +1,14 @@
 """What `imseek evaluate` and `imseek captions --score` say where the answer is known.
 
-python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch] python bench/evaluate.py
---parts ann --collection /tmp/imseek-search/1000000/collection      # bench/search.py made it python bench/evaluate.py
---parts scale
+    python bench/evaluate.py [--stamps DIR] [--half B] [--parts retrieval compare mismatch]
+    python bench/evaluate.py --parts ann --collection /tmp/imseek-search/1000000/collection    # bench/search.py made it
+    python bench/evaluate.py --parts scale
 
 *retrieval*: the captioned stamps of Tux Paint with `builtin`, as a collection: R@k must be those of bench/quality.py,
 which ranks without imseek's storage (the README's table). *compare*: `builtin` beside `fake`, which knows colours
 only, and `builtin` beside itself with its captions shuffled: better, and no better than chance. *mismatch*: the
 captions of a tenth of the stamps change places; how well CLIPScore tells them from the others (area under the ROC
-curve), by prefix, and with one wrong caption in ten drawn anew twenty times. *ann*: an index of a million hard
+curve), by prefix, and with one wrong caption in ten drawn anew --draws times. *ann*: an index of a million hard
 vectors, as stated and as measured. *scale*: ranking 100,000 items, and the top share of ten million scores, in time
 and memory. Half A is to choose by, half B to report.
 """
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 from quality import find_stamps, half_of, stamp_names
 
 import imseek
@@ -35,7 +36,6 @@ from imseek.explore.metrics.retrieval import Pairs, ranks
 from imseek.types.evaluate import Compared, Estimate, Retrieved
 
 PARTS = ("retrieval", "compare", "mismatch", "ann", "scale")
-SHUFFLES = 20
 
 
 def main() -> int:
@@ -46,8 +46,10 @@ def main() -> int:
     parser.add_argument("--half", choices="AB", default="B")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:3]))
     parser.add_argument("--collection", type=Path, default=Path("/tmp/imseek-search/1000000/collection"))
+    parser.add_argument("--draws", type=int, default=20, help="of wrong captions")
     parser.add_argument("--queries", type=int, default=400)
     options = parser.parse_args()
+    steps = {**STEPS, "mismatch": lambda made, said: mismatch(made, said, options.draws)}
     sound = True
     if {*options.parts} & {"retrieval", "compare", "mismatch"}:
         with tempfile.TemporaryDirectory() as folder:
@@ -55,8 +57,9 @@ def main() -> int:
             with collection_of(Path(folder), said) as made:
                 print(f"{len(said)} captioned stamps, half {options.half}; 95 % intervals in brackets")
                 for part in options.parts:
-                    if part in STEPS:
-                        sound &= STEPS[part](made, said)
+                    if part in steps:
+                        sound &= steps[part](made, said)
+            recorder.put(half=options.half, stamps=len(said), sound=sound)
     if "ann" in options.parts:
         ann(options.collection, options.queries)
     if "scale" in options.parts:
@@ -92,13 +95,24 @@ def retrieval(made: imseek.Collection, said: dict[str, str]) -> bool:
     assert report.text_to_image is not None
     assert report.image_to_text is not None
     print("\n| retrieval, builtin | R@1 | R@5 | R@10 | median rank | mAP |\n|---|---|---|---|---|---|")
-    print(row("words → picture", report.text_to_image))
-    print(row("picture → words", report.image_to_text))
+    for direction, found in (
+        ("words → picture", report.text_to_image),
+        ("picture → words", report.image_to_text),
+    ):
+        print(row(direction, found))
+        recorder.add_row(
+            "retrieval",
+            direction=direction,
+            **{f"r_at_{k}": found.recall[k].value for k in (1, 5, 10)},
+            median_rank=found.median_rank.value,
+            mean_average_precision=found.mean_average_precision.value,
+        )
     plain = ranks_alone(said)
     same = all(
         abs(report.text_to_image.recall[k].value - float((plain <= k).mean())) < 0.0031 for k in (1, 5, 10)
     )
     figures = " ".join(f"{(plain <= k).mean():.3f}" for k in (1, 5, 10))
+    recorder.put(without_storage={f"r_at_{k}": (plain <= k).mean() for k in (1, 5, 10)})
     print(f"quality.py's ranks, without storage: R@1 5 10 {figures}, median {np.median(plain):.0f}")
     return same
 
@@ -132,15 +146,15 @@ def compare(made: imseek.Collection, said: dict[str, str]) -> bool:
     return report.verdict == "b" and chance.verdict is None
 
 
-def mismatch(made: imseek.Collection, said: dict[str, str]) -> bool:
+def mismatch(made: imseek.Collection, said: dict[str, str], draws: int) -> bool:
     """The area under the ROC curve of CLIPScore for right and wrong captions."""
     ids = {path: image_id for image_id, path in places(made).items()}
     paths, texts = list(said), list(said.values())
-    print("\n| CLIPScore, a tenth of captions wrong | AUC | least of 20 draws | most |\n|---|---|---|---|")
+    print("\n| CLIPScore, a tenth of captions wrong | AUC | least of the draws | most |\n|---|---|---|---|")
     sound = True
     for name, prefix in (("“A photo depicts …”", captions.PREFIX), ("no prefix", "")):
         areas, whose = [], []
-        for seed in range(SHUFFLES):
+        for seed in range(draws):
             wrong = exchanged(texts, seed)
             given = {ids[path]: [wrong.get(n, texts[n])] for n, path in enumerate(paths)}
             found = captions.clip_scores(made, captions=given, prefix=prefix)
@@ -153,6 +167,8 @@ def mismatch(made: imseek.Collection, said: dict[str, str]) -> bool:
         _, stamp = np.unique(np.concatenate(whose), return_inverse=True)  # drawn together
         means = [float(one.mean()) for one in areas]
         print(f"| {name} | {brackets(interval(every, groups=stamp))} | {min(means):.3f} | {max(means):.3f} |")
+        area = _bounds(interval(every, groups=stamp))
+        recorder.add_row("mismatch", prefix=prefix, auc=area, least_auc=min(means), most_auc=max(means))
         sound &= min(means) > 0.5
     return sound
 
@@ -193,6 +209,18 @@ def ann(collection: Path, queries: int) -> None:
                 f"| {one.cpu_ms:.1f} ms | {one.exact_ms:.0f} ms |",
                 flush=True,
             )
+            recorder.add_row(
+                "ann",
+                index=f"{report.index}{name}",
+                queries=one.queries,
+                kind=one.kind,
+                recall_at_10=_bounds(one.recall[10]),
+                stated=one.stated,
+                median_ms=one.median_ms,
+                p99_ms=one.p99_ms,
+                cpu_ms=one.cpu_ms,
+                exact_ms=one.exact_ms,
+            )
 
 
 def scale() -> None:
@@ -214,6 +242,7 @@ def timed(name: str, work: object) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     wall, processor = time.perf_counter() - began, time.process_time() - cpu
     print(f"{name}: {wall:.1f} s, {processor:.1f} s CPU; peak of the process so far {peak:.2f} GB")
+    recorder.add_row("scale", name=name, wall_s=wall, cpu_s=processor, peak_gb=peak)
 
 
 def places(made: imseek.Collection) -> dict[int, str]:
@@ -232,15 +261,28 @@ def row(name: str, found: Retrieved) -> str:
 
 def difference(name: str, found: Compared, verdict: str | None) -> str:
     a, b = (f"{one.mean_average_precision.value:.3f}" for one in (found.a, found.b))
+    recorder.add_row(
+        "compare",
+        name=name,
+        map_a=found.a.mean_average_precision.value,
+        map_b=found.b.mean_average_precision.value,
+        map_difference=_bounds(found.mean_average_precision),
+        r_at_10_difference=_bounds(found.recall[10]),
+        verdict=verdict,
+    )
     average, recall = brackets(found.mean_average_precision, "+.3f"), brackets(found.recall[10], "+.3f")
     return f"| {name} | {a} | {b} | {average} | {recall} | {verdict or 'no difference shown'} |"
+
+
+def _bounds(found: Estimate) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def brackets(found: Estimate, form: str = ".3f") -> str:
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
 
 
-STEPS = {"retrieval": retrieval, "compare": compare, "mismatch": mismatch}
+STEPS = {"retrieval": retrieval, "compare": compare}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 
 import imseek
 from imseek.data import sources
@@ -118,7 +119,16 @@ def main() -> None:
         assert images == asked.count
         rate = f"{images / seconds:,.0f} | {size / 1e6:.0f} | {size / 1e6 / seconds:.0f}"
         print(f"| {form} | {seconds:.1f} | {rate} | {peak:.0f} | {little:.0f} |", flush=True)
+        recorder.add_row(
+            "formats",
+            format=form,
+            images=images,
+            seconds=seconds,
+            mb=size / 1e6,
+            peak_mib=peak,
+            peak_of_a_hundredth_mib=little,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import recorder
 from quality import interval
 from stamps import Half, read_half
 
@@ -76,14 +77,16 @@ def main() -> int:
                 key=lambda p, way=way: simulate(first, way, p, Marks(), pictures).average[1].mean(),
             )
             show(
+                title,
                 f"{name} {', '.join(f'{value:g}' for value in best)}",
                 simulate(half, way, best, Marks(), pictures),
             )
         for name, marks in MARKS:
             found = simulate(half, shipped, (), marks, pictures)
-            show(name, found)
+            show(title, name, found)
             sound &= not name.startswith("control") or interval(found.average[1] - found.average[0])[0] <= 0
         print()
+    recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
         print("a negative control gains", file=sys.stderr)
     return 0 if sound else 1
@@ -184,17 +187,23 @@ def judged(relevant: Array, ranking: Array) -> tuple[float, float]:
     return float(hits[:10].mean()), float((np.arange(1, len(places) + 1) / places).mean())
 
 
-def show(name: str, found: Gain) -> None:
-    cells = []
-    for before, after in (found.precision, found.average):
+def show(title: str, name: str, found: Gain) -> None:
+    cells, columns = [], {}
+    for figure, (before, after) in {"p_at_10": found.precision, "map": found.average}.items():
         low, high = interval(after - before)
+        columns |= {
+            f"{figure}_before": before.mean(),
+            f"{figure}_after": after.mean(),
+            f"{figure}_gain_interval": (low, high),
+        }
         cells += [
             f"{before.mean():.3f}",
             f"{after.mean():.3f}",
             f"{(after - before).mean():+.3f} [{low:+.3f}, {high:+.3f}]",
         ]
     print(f"| {name} | {len(found.precision[0])} | {' | '.join(cells)} |")
+    recorder.add_row("ways", asked=title, feedback=name, questions=len(found.precision[0]), **columns)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -27,6 +27,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
+import recorder
+
 TESTS: Final = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
 
@@ -55,19 +57,19 @@ class Result:
     failure: str = ""
 
 
-def main() -> None:
+def main() -> int:
     options = _options()
     if options.child:
         _fuzz(options.child, options.arguments)
-        return
+        return 0
     from fuzz.targets import TARGETS
 
     if problem := _problem(options, TARGETS):
         print(f"fuzz.py: error: {problem}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     if options.input is not None:
         TARGETS[options.target].run(options.input.read_bytes())
-        return
+        return 0
     names = list(dict.fromkeys(options.names)) or list(TARGETS)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="imseek-fuzz-"))
     print(f"seed {options.seed}; inputs and findings in {folder}")
@@ -76,11 +78,21 @@ def main() -> None:
     print("\n| target | runs | runs/s | features | findings |\n|---|---|---|---|---|")
     for one in results:
         print(f"| {_row(one)} |")
+        recorder.add_row(
+            "targets",
+            target=one.name,
+            runs=one.runs,
+            seconds=one.seconds,
+            features=one.features,
+            findings=len(one.findings),
+            failure=one.failure or None,
+        )
     print(f"{sum(one.runs for one in results):,} runs, {sum(len(one.findings) for one in results)} findings")
     for one in results:
         if one.failure:
             print(f"{one.name} failed: {one.failure} ({folder / one.name / 'log'})", file=sys.stderr)
-    sys.exit(any(one.findings or one.failure for one in results))
+    recorder.put(seed=options.seed)
+    return int(any(one.findings or one.failure for one in results))
 
 
 def _problem(options: argparse.Namespace, targets: Collection[str]) -> str | None:
@@ -216,4 +228,4 @@ def _fuzz(name: str, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

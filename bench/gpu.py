@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
     for kind in options.kinds:
         if kind == "auto":
             kind = choose(options.count, options.dim, 4 << 30) or "flat"
-        snapshot, rate = None, ""
+        snapshot, rate, built_s = None, "", None
         if kind != "flat":
             began = time.perf_counter()
             try:
@@ -112,14 +113,17 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
             except UsageError as error:
                 print(f"\n{kind}: {error}")
                 continue
-            rate = f", built in {time.perf_counter() - began:.1f} s"
+            built_s = time.perf_counter() - began
+            rate = f", built in {built_s:.1f} s"
         placement = placement_on(options.device)
         assert placement is not None
         cpu = exact if snapshot is None else open_index("faiss", parts, options.dim, snapshot=snapshot)
         card = open_index("faiss", parts, options.dim, snapshot=snapshot, placement=placement)
         began = time.perf_counter()
         card.search(asked[:1], K, text=True)
-        print(f"\n{kind}{rate}, copied to the cards in {time.perf_counter() - began:.2f} s")
+        copied = time.perf_counter() - began
+        recorder.add_row("kinds", kind=kind, build_s=built_s, copy_s=copied)
+        print(f"\n{kind}{rate}, copied to the cards in {copied:.2f} s")
         print("filter  where      p50 ms   p99 ms   queries/s  recall@10")
         for share, allowed in filters.items():
             measured = {}
@@ -130,6 +134,16 @@ def run(options: argparse.Namespace, cards: tuple[int, ...]) -> None:
                 one = measured[where]
                 print(
                     f"{share:<8g}{where:<8}{one.p50:9.2f}{one.p99:9.2f}{one.batch:12,.0f}{one.recall:11.4f}"
+                )
+                recorder.add_row(
+                    "searches",
+                    kind=kind,
+                    share_passing=share,
+                    where=where,
+                    p50_ms=one.p50,
+                    p99_ms=one.p99,
+                    queries_per_s=one.batch,
+                    recall_at_10=one.recall,
                 )
             faster = measured["card"].batch / measured["CPU"].batch
             print(f"        ratio   {measured['CPU'].p50 / measured['card'].p50:9.2f}x{'':8}{faster:12.2f}x")
@@ -181,4 +195,4 @@ def speed(search: Callable[[Float32], Any], asked: Float32, truth: Sequence[Any]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

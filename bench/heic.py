@@ -16,6 +16,7 @@ import itertools
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,14 @@ from typing import Any
 
 import photos
 import pillow_heif
+import recorder
 from PIL import Image
 
 from imseek.media import pillow
 from imseek.media.sandbox import pool
 
 _MAX_PIXELS = 250_000_000
-_SIZES = {"640 x 480": ((640, 480), 600), "12 MP": ((4032, 3024), 40)}
+_SIZES = {"640 x 480": ((640, 480), 15), "12 MP": ((4032, 3024), 1)}  # and how many to one of 12 MP
 _DISTINCT = 8  # pictures of each size
 
 
@@ -41,19 +43,25 @@ def main() -> None:
     parser.add_argument("--only", choices=("HEIC", "JPEG"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument(
+        "--pictures", type=int, default=40, help="of 12 megapixels; 15 times as many small ones"
+    )
     options = parser.parse_args()
     versions = pillow_heif.libheif_info()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {options.threads} threads"
     )
     print(f"pillow-heif {pillow_heif.__version__}, libheif {versions['libheif']}")
-    print(f"start of a worker: {1000 * _start():.0f} ms of processor time")
+    start = 1000 * _start()
+    print(f"start of a worker: {start:.0f} ms of processor time")
+    recorder.put(worker_start_cpu_ms=start, threads=options.threads, libheif=versions["libheif"])
     print(
         "| pictures | decoded to | here, ms | confined, ms | ratio | by the clock |\n|---|---|---|---|---|---|"
     )
-    for name, (label, (size, count)) in itertools.product(("HEIC", "JPEG"), _SIZES.items()):
+    for name, (label, (size, share)) in itertools.product(("HEIC", "JPEG"), _SIZES.items()):
         if options.only in (None, name):
-            files = _files(name, size)
+            count = share * options.pictures
+            files = _files(name, size, min(count, _DISTINCT))
             for side in (224, None):
                 _compare(f"{count} {name}, {label}", files, name, count, side, options)
 
@@ -71,6 +79,15 @@ def _compare(
         f"| {what} | {side or 'full size'} | {1000 * here[0] / count:.1f} | {1000 * confined[0] / count:.1f} "
         f"| {here[0] / confined[0]:.2f} | {here[1] / confined[1]:.2f} |",
         flush=True,
+    )
+    recorder.add_row(
+        "pictures",
+        pictures=what,
+        decoded_to=side,
+        here_cpu_ms=1000 * here[0] / count,
+        confined_cpu_ms=1000 * confined[0] / count,
+        ratio=here[0] / confined[0],
+        ratio_by_the_clock=here[1] / confined[1],
     )
 
 
@@ -101,8 +118,8 @@ def _start() -> float:
     return _processor_time() - before
 
 
-def _files(name: str, size: tuple[int, int]) -> list[bytes]:
-    return [_encoded(name, picture) for picture in photos.made(_DISTINCT, size, 0)]
+def _files(name: str, size: tuple[int, int], count: int) -> list[bytes]:
+    return [_encoded(name, picture) for picture in photos.made(count, size, 0)]
 
 
 def _encoded(name: str, picture: Image.Image) -> bytes:
@@ -115,4 +132,4 @@ def _encoded(name: str, picture: Image.Image) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

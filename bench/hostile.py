@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from hostile.commands import COMMANDS, Command
 from hostile.corpus import PARTS
 from hostile.findings import KINDS, Finding
@@ -66,6 +67,15 @@ def main() -> None:
                     worst = next(one.what for one in found if one.kind == trial.outcome.worst)
                     print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
+    for (kind, worst), trials in Counter((one["of"], one["worst"]) for one in results).items():
+        recorder.add_row("counts", of=COLUMNS[kind], worst=worst, trials=trials)
+    recorder.put(
+        seed=options.seed,
+        lies=len(lies),
+        trials=len(results),
+        verify_missed=sum(one["missed"] for one in results),
+        verify_wanted=sum(one["verify"] for one in results if one["command"] == "verify"),
+    )
     text = table(results)
     if options.markdown:
         options.markdown.write_text(text)
@@ -170,4 +180,4 @@ def _cell(trials: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from hostile.findings import KINDS
 from hostile.inputs.trial import Field, Trial, corpus
 
@@ -45,6 +46,9 @@ def main() -> None:
                     worst = next(one.what for one in found if one.kind == trial.outcome.worst)
                     print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
+    for (kind, worst), trials in Counter((one["kind"], one["worst"]) for one in results).items():
+        recorder.add_row("counts", kind=kind, worst=worst, trials=trials)
+    recorder.put(trials=len(results))
     text = table(results)
     if options.markdown:
         options.markdown.write_text(text)
@@ -100,4 +104,4 @@ def _counts(results: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import recorder
 from quality import interval
 from stamps import Half, read_half
 
@@ -55,12 +56,13 @@ def main() -> int:
         ("bank: captions of the other half", other.texts, halves["B"].texts),
     ):
         print(f"{len(half.images)} stamps, half {arguments.half}; {title}; 95 % intervals in brackets\n")
-        sound &= table(halves["A"], half, bank_of_first, bank)
+        sound &= table(title, halves["A"], half, bank_of_first, bank)
         print()
     print("asked with pictures; bank: images of the other half\n")
     by_pictures(halves["A"], half, halves["B"].images, other.images)
     print("\n1,000 random vectors\n")
     sound &= made_up()
+    recorder.put(half=arguments.half, stamps=len(half.images), sound=sound)
     if not sound:
         print("a control fails", file=sys.stderr)
     return 0 if sound else 1
@@ -129,17 +131,17 @@ def made_up() -> bool:
     bank = unit_rows(0.8 * unit_rows(rng.standard_normal((64, 64))) + 0.2 * common)
     before = ranks(plain(images, texts, bank))
     print(HEAD)
-    row("none", plain(images, texts, bank), before)
+    row("random vectors", "none", plain(images, texts, bank), before)
     shipped = scaled(images, texts, bank, NEAREST, WEIGHT)
-    row("shipped", shipped, before)
-    row("CSLS, 20 × 0.5", scaled(images, texts, bank, 20, 0.5), before)
+    row("random vectors", "shipped", shipped, before)
+    row("random vectors", "CSLS, 20 × 0.5", scaled(images, texts, bank, 20, 0.5), before)
     return interval(1 / ranks(shipped) - 1 / before)[0] > 0
 
 
 # -- figures -----------------------------------------------------------------------------------------------
 
 
-def table(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> bool:
+def table(title: str, first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> bool:
     """Whether the negative control gains nothing."""
     before = ranks(plain(half.images, half.texts, bank))
     print(HEAD)
@@ -148,22 +150,34 @@ def table(first: Half, half: Half, bank_of_first: Float32, bank: Float32) -> boo
             product(*grid), key=lambda p, way=way: mrr(way(first.images, first.texts, bank_of_first, *p))
         )
         row(
+            title,
             f"{name} {' × '.join(f'{value:g}' for value in best)}",
             way(half.images, half.texts, bank, *best),
             before,
         )
     bias = np.random.default_rng(0).permutation(hub_bias(half.images, bank))
     control = corrected(half.texts @ half.images.T, bias)
-    row("control: bias of other images", control, before)
+    row(title, "control: bias of other images", control, before)
     return interval(1 / ranks(control) - 1 / before)[0] <= 0
 
 
-def row(name: str, scores: Array, before: Array) -> None:
+def row(title: str, name: str, scores: Array, before: Array) -> None:
     found = ranks(scores)
     hits, gain = (found == 1).astype(float), 1 / found - 1 / before
     more = hits - (before == 1)
     cells = [f"{hits.mean():.3f}", signed(more), f"{(1 / found).mean():.3f}", signed(gain), *hubs(scores)]
     print(f"| {name} | {' | '.join(cells)} |")
+    recorder.add_row(
+        "corrections",
+        table=title,
+        correction=name,
+        r_at_1=hits.mean(),
+        r_at_1_less_none=more.mean(),
+        mrr=(1 / found).mean(),
+        mrr_less_none=gain.mean(),
+        mrr_less_none_interval=interval(gain),
+        **hub_figures(scores),
+    )
 
 
 def ranks(scores: Array) -> Array:
@@ -176,10 +190,15 @@ def mrr(scores: Array) -> float:
 
 
 def hubs(scores: Array) -> list[str]:
+    found = hub_figures(scores)
+    return [f"{found['skew']:.2f}", f"{found['most']}", f"{found['never']:.3f}"]
+
+
+def hub_figures(scores: Array) -> dict[str, float]:
     first = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     counts = np.bincount(first.ravel(), minlength=scores.shape[1])
     skew = ((counts - counts.mean()) ** 3).mean() / counts.std() ** 3
-    return [f"{skew:.2f}", f"{counts.max()}", f"{(counts == 0).mean():.3f}"]
+    return {"skew": skew, "most": counts.max(), "never": (counts == 0).mean()}
 
 
 def signed(values: Array) -> str:
@@ -200,6 +219,15 @@ def by_pictures(first: Half, half: Half, bank_of_first: Float32, bank: Float32) 
         np.fill_diagonal(scores, -np.inf)
         cells = [f"{right.mean():.3f}", signed(right - before), *hubs(scores)]
         print(f"| {name} {' × '.join(f'{value:g}' for value in best)} | {' | '.join(cells)} |")
+        recorder.add_row(
+            "by_pictures",
+            correction=name,
+            parameters=best,
+            first_is_of_kind=right.mean(),
+            less_none=(right - before).mean(),
+            less_none_interval=interval(right - before),
+            **hub_figures(scores),
+        )
 
 
 def kinds(half: Half, scores: Array) -> Array:
@@ -211,4 +239,4 @@ def kinds(half: Half, scores: Array) -> Array:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

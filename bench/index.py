@@ -34,6 +34,7 @@ from pathlib import Path
 
 import encode as peers
 import photos
+import recorder
 import rescan
 
 import imseek
@@ -117,6 +118,18 @@ def share_of_pipeline(options: argparse.Namespace, work: Path, scratch: Path) ->
             f"| {min(shares):.3f} … {max(shares):.3f} | {of_cpu:.3f} | {cpu:.2f} |",
             flush=True,
         )
+        recorder.add_row(
+            "pipeline",
+            jpegs=name,
+            count=count,
+            bare_images_per_s=rates[0],
+            indexed_images_per_s=rates[1],
+            share=statistics.median(shares),
+            least_share=min(shares),
+            most_share=max(shares),
+            share_of_cpu=of_cpu,
+            cpu_ms=cpu,
+        )
 
 
 def timed(work: Callable[..., None], *arguments: Path) -> tuple[float, float]:
@@ -196,6 +209,7 @@ def resident(options: argparse.Namespace, work: Path, scratch: Path) -> None:
         # Until the next commit a sample belongs to the last one, so the range begins below its images.
         if within := [rss for phase, done, rss in samples if phase == "index" and low <= done < high]:
             print(f"| {low} to {high} | {max(within)} |")
+            recorder.add_row("memory", committed_from=low, committed_to=high, most_resident_mib=max(within))
 
 
 def main() -> None:
@@ -223,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

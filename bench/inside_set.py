@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,18 +57,19 @@ class Made:
     shows: tuple[Shown, ...]
 
 
-def made(half: str, stamps: Path) -> list[Made]:
+def made(half: str, stamps: Path, most: int | None = None) -> list[Made]:
+    """``most`` bounds the originals, the collages and the screenshots, each by itself."""
     chance = np.random.default_rng("AB".index(half))
-    pictures = dict(_originals(half, stamps))
+    pictures = dict(islice(_originals(half, stamps), most))
     others = [name for name in pictures if name.startswith("other/")]
     used = {name: one for name, one in pictures.items() if name not in others}
     found = [
         Made(name, "original", encoded(one, "png"), (_all(name, one),)) for name, one in pictures.items()
     ]
     names = list(used)
-    for n in range(COLLAGES):
+    for n in range(COLLAGES)[:most]:
         found.append(_collage(f"collage-{n:02d}", used, chance, n))
-    for n in range(SCREENSHOTS):
+    for n in range(SCREENSHOTS)[:most]:
         found.append(_screenshot(f"screenshot-{n:02d}", names[n * 7 % len(names)], used, chance))
     for name, picture in used.items():
         for share in CROPS:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recorder
 from quality import find_stamps, half_of, stamp_names
 from stamps import _images
 
@@ -110,6 +112,7 @@ def quality(folder: Path) -> None:
         "names": [(("natural forces",) if name == "naturalforces" else (name,)) for name in classes],
         "words": [tuple(word.strip() for word in WORDS[name].split(",")) for name in classes],
     }
+    recorder.put(classes=len(classes), pictures={half: len(truth[half]) for half in "AB"})
     print(f"{len(classes)} classes; half A {len(truth['A'])} pictures, half B {len(truth['B'])}\n\nhalf A:")
     print("| classes | templates | offset | top-1 | per class | best factor | log-likelihood |")
     print("|---|---|---|---|---|---|---|")
@@ -123,6 +126,16 @@ def quality(folder: Path) -> None:
                 top = metrics.top_k_accuracy(metrics.ranks(cosines, truth["A"]), 1)
                 mean = metrics.mean_per_class(truth["A"], cosines.argmax(axis=1), len(classes))
                 print(f"| {kind} | {name} | {said} | {top:.3f} | {mean:.3f} | {factor:.1f} | {-nll:.3f} |")
+                recorder.add_row(
+                    "half_a",
+                    classes=kind,
+                    templates=name,
+                    offset=said,
+                    top_1=top,
+                    per_class=mean,
+                    factor=factor,
+                    log_likelihood=-nll,
+                )
     print("\nhalf B, as shipped (templates, offset and factor chosen on half A):")
     print("| classes | offset | top-1 | top-5 | per class | ECE, factor 16 | ECE, factor learned on A |")
     print("|---|---|---|---|---|---|---|")
@@ -157,6 +170,7 @@ def sigmoid(vectors: dict[str, Float32], truth: dict[str, np.ndarray], rows: Flo
     right[np.arange(len(right)), truth["B"]] = True
     error = metrics.expected_calibration_error(sure.ravel(), right.ravel())
     print(f"\na sigmoid learned on A: {factor:.2f} · cosine {bias:+.2f}; ECE of all pairs on B {error:.3f}")
+    recorder.put(sigmoid={"factor": factor, "bias": bias, "ece": error})
 
 
 def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
@@ -173,6 +187,7 @@ def none_of_these(pictures: Float32, truth: np.ndarray, rows: Float32) -> None:
         others.append((lead > 0)[~inside].mean())
         own.append((lead > 0)[inside].mean())
         areas.append((lead[~inside][:, None] > lead[inside]).mean())
+    recorder.put(none={"to_others": np.mean(others), "to_own": np.mean(own), "auc": np.mean(areas)})
     print(
         f"none of these, over 20 draws of half of the classes: given to {np.mean(others):.2f} of the other classes' "
         f"pictures, to {np.mean(own):.2f} of their own; area under the ROC curve {np.mean(areas):.2f}"
@@ -209,6 +224,7 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
         interval((ranks <= 5).astype(float)),
         interval(right.astype(float), per_class),
     ]
+    errors: list[float] = []
     for factor in (scales.BUILTIN.factor, learned):
         logits = factor * (cosines - cosines.max(axis=1, keepdims=True)).astype(np.float64)
         sure = 1 / np.exp(logits).sum(axis=1)
@@ -218,10 +234,22 @@ def report(name: str, cosines: Float32, truth: np.ndarray, learned: float) -> No
             at = np.repeat(values.astype(int), weights)
             return metrics.expected_calibration_error(sure[at], right[at])
 
+        errors.append(error(pairs, np.ones(len(pairs), int)))
         cells.append(
             interval(pairs.astype(float), error, 1000) + ("" if factor == 16 else f" (× {factor:.1f})")
         )
     print(f"| {name} | {' | '.join(cells)} |")
+    ones = np.ones(len(right), int)
+    recorder.add_row(
+        "half_b",
+        classes=name,
+        top_1=(ranks <= 1).mean(),
+        top_5=(ranks <= 5).mean(),
+        per_class=per_class(right.astype(float), ones),
+        ece_factor_16=errors[0],
+        ece_factor_of_a=errors[1],
+        factor_of_a=learned,
+    )
 
 
 def interval(values: np.ndarray, figure: Callable[..., float] = bootstrap.mean, resamples: int = 5000) -> str:
@@ -269,6 +297,15 @@ def writing() -> None:
         changed += int((now != label).sum())
         flagged += int(marks.sum())
         rises += (after[:, n] - near[:, n]).tolist()
+    recorder.put(
+        photographs=len(pictures),
+        marked=marked.sum(),
+        with_a_word=total,
+        took_its_label=taken,
+        took_another_label=changed,
+        marked_with_a_word=flagged,
+        nearer=np.mean(rises),
+    )
     print(
         f"{total} with a word on them: {taken} took the word's label, {changed} another label than before, "
         f"{flagged} marked; the word's class came nearer by {interval(np.array(rises))}"
@@ -303,6 +340,17 @@ def cost(root: Path, classes: int, top: int, save: bool) -> None:
             began, used = time.perf_counter(), time.process_time()
             found = labels.label(root, names, top=top, save="bench" if save else None)
             wall, cpu = time.perf_counter() - began, time.process_time() - used
+        recorder.add_row(
+            "scale",
+            images=len(found.image_ids),
+            classes=classes,
+            top=top,
+            round=round_,
+            wall_s=wall,
+            cpu_s=cpu,
+            own_before_mib=before / 2**20,
+            own_peak_mib=peak[0] / 2**20,
+        )
         print(
             f"{len(found.image_ids):,} images x {classes:,} classes, top {top}, {round_}: {wall:.1f} s, "
             f"CPU {cpu:.1f} s, own memory {before / 2**20:.0f} -> peak {peak[0] / 2**20:.0f} MiB "
@@ -340,4 +388,4 @@ def watched() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -8,6 +8,7 @@ opens ``imseek ui`` on it. Chromium without a graphics card draws by software: e
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import sys
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import recorder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -69,7 +71,9 @@ def cpu() -> float:
 def timed(what: str) -> Iterator[None]:
     began, used = time.perf_counter(), cpu()
     yield
-    print(f"{what}: {time.perf_counter() - began:.2f} s, processor {cpu() - used:.2f} s", flush=True)
+    seconds, processor = time.perf_counter() - began, cpu() - used
+    print(f"{what}: {seconds:.2f} s, processor {processor:.2f} s", flush=True)
+    recorder.add_row("steps", step=what, seconds=seconds, cpu_s=processor)
 
 
 def opened(browser: Any, ui: Pages) -> Page:
@@ -82,7 +86,12 @@ def opened(browser: Any, ui: Pages) -> Page:
     return page
 
 
-def main(count: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("points", type=int)
+    count = parser.parse_args().points
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         made(folder, count)
@@ -92,12 +101,15 @@ def main(count: int) -> None:
                 with timed(f"{which}, until the map is drawn"):
                     page = opened(browser, ui)
                 entries = "performance.getEntriesByName('first-contentful-paint')"
-                print(f"  of it first contentful paint: {page.evaluate(f'{entries}[0].startTime'):.0f} ms")
+                paint = page.evaluate(f"{entries}[0].startTime")
+                print(f"  of it first contentful paint: {paint:.0f} ms")
+                recorder.add_row("paint", visit=which, first_contentful_paint_ms=paint)
             sent = page.evaluate(
                 "performance.getEntriesByType('resource').filter((e) => e.name.includes('/arrays/'))"
                 ".reduce((sum, e) => sum + e.decodedBodySize, 0)"
             )
             print(f"arrays: {sent / 1e6:.2f} MB")
+            recorder.put(points=count, arrays_mb=sent / 1e6)
             box = page.locator("canvas.points").bounding_box()
             assert box is not None
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -123,4 +135,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    sys.exit(recorder.run(main))

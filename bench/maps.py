@@ -30,6 +30,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -167,11 +168,20 @@ def quality(folder: Path | None) -> None:
             f"{1 - lost.mean():.3f}   {alone:.3f}",
             flush=True,
         )
+        recorder.add_row(
+            "maps",
+            way=name.strip(),
+            trustworthiness_of_b=1 - lost[later].mean(),
+            same_folder_of_10=in_folder[later].mean(),
+            trustworthiness=1 - lost.mean(),
+            trustworthiness_of_a_alone=alone,
+        )
     paired = made["umap-learn, its own transform"] - made["  half B placed on that"]
     print(f"placed minus transformed, of half B, on one map: {interval(paired[later])}")
     cosine = halves.rows @ halves.rows.T
     np.fill_diagonal(cosine, -np.inf)
     by_vector = np.take_along_axis(same, np.argsort(-cosine, axis=1)[:, :10], axis=1).mean(axis=1)
+    recorder.put(stamps=n, of_half_b=later.sum(), same_folder_by_vector=by_vector[later].mean())
     print(f"same folder among the 10 nearest by vector: {interval(by_vector[later])}")
 
 
@@ -260,6 +270,16 @@ def cost(count: int, sample: int, work_in: Path, indexed: bool) -> None:
             f"{found['fitted']:,} laid out, {found['placed']:,} placed, trustworthiness {found['trust']:.3f}"
         )
         print(f"  processor seconds from and to: {found['phases']}", flush=True)
+        recorder.add_row(
+            "cost",
+            images=count,
+            method=method,
+            wall_s=found["wall"],
+            cpu_s=found["cpu"],
+            own_mb=found["own"] / 1e6,
+            resident_mb=found["resident"] / 1e6,
+            **{name: found[name] for name in ("fitted", "placed", "trust")},
+        )
 
 
 def main() -> None:
@@ -283,4 +303,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

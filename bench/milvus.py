@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recorder
 
 import imseek
 from imseek.data.reader import Reader
@@ -87,6 +88,7 @@ def main() -> int:
     )
     report = to_milvus(root, address)
     rate = report.sent / report.seconds if report.sent else 0
+    recorder.put(images=report.images, rows_sent=report.sent, publish_s=report.seconds)
     print(
         f"published: {report.outcome}, {report.images:,} images, {report.sent:,} rows sent in "
         f"{report.seconds:.1f} s ({rate:,.0f} a second); again: {to_milvus(root, address).seconds:.2f} s"
@@ -129,6 +131,17 @@ def main() -> int:
             f"| {name} | {n:,} | {same:,} | {ties:,} | {other:,} | {most:.1e} | {first / n:.3f} | {second / n:.3f} "
             f"| {second / first:.1f} |"
         )
+        recorder.add_row(
+            "queries",
+            kind=name,
+            queries=n,
+            ids_equal=same,
+            near_ties=ties,
+            other=other,
+            scores_off_by=most,
+            faiss_ms=first / n,
+            milvus_ms=second / n,
+        )
     print()
     collection = imseek.open(root)
     asked = [
@@ -142,6 +155,7 @@ def main() -> int:
     print(
         f"whole searches, one by one, {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}"
     )
+    recorder.add_row("searches", queries=n, filtered=False, faiss_ms=first / n, milvus_ms=second / n)
     filtered = [Query(query.terms, options.limit, where="width > 2000") for query in asked[:20]]
     for one in (collection, published):
         one.search(filtered[0])
@@ -151,9 +165,10 @@ def main() -> int:
     print(
         f"the same with a filter (warm), {n}: {first / n:.1f} and {second / n:.1f} ms, ratio {second / first:.1f}"
     )
+    recorder.add_row("searches", queries=n, filtered=True, faiss_ms=first / n, milvus_ms=second / n)
     published.close()
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

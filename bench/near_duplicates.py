@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
+import recorder
 from PIL import Image, ImageEnhance
-from quality import find_stamps
-from stamps import _half, _names
+from quality import find_stamps, half_of, stamp_names
 
 from imseek.encoders import load
 from imseek.media import decode
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="name so many pairs that are nearly joined")
     options = parser.parse_args()
     folder = options.stamps or find_stamps()
-    names = [name for name in _names(folder) if _half(name) == options.half]
+    names = [name for name in stamp_names(folder) if half_of(name) == options.half]
     names = [names[i] for i in np.random.default_rng(0).permutation(len(names))[: options.count]]
     originals = [Image.fromarray(decode((folder / name).read_bytes()).pixels) for name in names]
     base, base_hashes = facts(originals)
@@ -86,7 +87,15 @@ def main() -> None:
             cells.append(float(found.mean()))
         shown = "  ".join(f"{cell:6.3f}" for cell in cells)
         print(f"{label:34s} {shown}  {np.mean(cells):6.3f}  {int(joined[pairs].sum()):6d}")
+        recorder.add_row(
+            "rules",
+            rule=label,
+            found=dict(zip(copies, cells, strict=True)),
+            found_mean=np.mean(cells),
+            wrong=joined[pairs].sum(),
+        )
 
+    recorder.put(half=options.half, stamps=len(base), pairs=len(pairs[0]))
     print(f"half {options.half}: {len(base)} stamps, {len(pairs[0]):,} pairs of different ones")
     print(f"{'':34s} " + "  ".join(f"{way:>6s}" for way in copies) + f"  {'mean':>6s}  {'wrong':>6s}")
     for same in (0.90, 0.95, 0.97, 0.98, 0.99):
@@ -103,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

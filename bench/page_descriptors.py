@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import recorder
 from picture_exports import make
 
 import imseek
@@ -59,6 +60,7 @@ def main() -> None:
     print(f"after {_REST} s without a page: {series[-1]['all']} descriptors")
     text = json.dumps({"pages": given.pages, "series": series})
     print(text)
+    recorder.put(pages=given.pages, series=series)
     if given.json:
         given.json.write_text(text + "\n")
 
@@ -168,4 +170,4 @@ SHOWN: Final[Mapping[str, Callable[[Any], None]]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import recorder
 import skimage.data
 from huggingface_hub import constants
 from safetensors import safe_open
@@ -202,10 +203,22 @@ def main() -> int:
             shutil.rmtree(folder)
         print(row(member, result, true_size=true_size), flush=True)
         print(f"{member.family}: {result.seconds:.0f} s", file=sys.stderr)
+        recorder.add_row(
+            "members",
+            family=member.family,
+            model=member.model,
+            parameters=result.parameters,
+            true_size=true_size,
+            ran_on=result.ran,
+            image_difference=result.images,
+            text_difference=result.texts,
+            closest=result.closest,
+            seconds=result.seconds,
+        )
         faithful &= max(result.images, result.texts or 0) <= TOLERANCE
         gc.collect()
     return 0 if faithful else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

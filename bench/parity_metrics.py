@@ -24,6 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import recorder
 import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -57,6 +58,7 @@ def main() -> int:
         equal = abs(ours - theirs) < 1e-6 if "mAP" in name else np.float32(ours) == np.float32(theirs)
         different += not equal
         print(f"{name:66} {ours:.9f} {theirs:.9f} {'=' if equal else 'DIFFERENT'}")
+        recorder.add_row("figures", figure=name, ours=ours, theirs=theirs, equal=bool(equal))
     print(f"{len(rows) - different} of {len(rows)} figures are equal")
     return int(different > 0)
 
@@ -164,4 +166,4 @@ def _assert_no_ties(scores: Float32, right: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

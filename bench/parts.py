@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -243,7 +244,9 @@ def main() -> None:
     report = tasks[options.task](options)
     report["load"] = round(os.getloadavg()[0], 1)
     print(json.dumps(report), flush=True)
+    if options.task in ("build", "ask", "grow"):  # the others are processes of theirs
+        recorder.put(task=options.task, **report)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

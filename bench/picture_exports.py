@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 import skimage
 import sklearn
 from PIL import Image
@@ -76,12 +77,14 @@ def main() -> None:
         with imseek.create(base / "c", encoder="fake") as collection:
             collection.index([base / "p"])
         print(f"{arguments.images:,} pictures, {size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}")
+        recorder.put(pictures=arguments.images, mb=size / 1e6)
         plain = {
             "cp -r": timed(["cp", "-r", str(base / "p"), str(base / "copied")]),
             "tar": timed(["sh", "-c", f"tar cf '{base}/t.tar' -C '{base}' p", str(base)]),
         }
         for name, seconds in plain.items():
             print(f"{name:12} {seconds:6.1f} s")
+            recorder.add_row("ways", way=name, seconds=seconds)
         for name in FORMATS:
             one = [sys.executable, __file__, "--one", str(base / "c"), name, str(base / name)]
             said = subprocess.run(one, check=True, capture_output=True, text=True).stdout
@@ -90,9 +93,11 @@ def main() -> None:
                 f"{name:12} {seconds:6.1f} s, {arguments.images / seconds:6.0f} pictures/s, "
                 f"{seconds / plain['cp -r']:4.1f} x cp, peak {memory:.0f} MB"
             )
+            times_cp = seconds / plain["cp -r"]
+            recorder.add_row("ways", way=name, seconds=seconds, times_cp=times_cp, peak_mb=memory)
     finally:
         shutil.rmtree(base)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

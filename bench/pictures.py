@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import resource
 import subprocess
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import recorder
 from picture_exports import make
 
 import imseek
@@ -95,7 +97,12 @@ def main() -> None:
                 str(base / "c"),
                 str(base / f"out-{time.time_ns()}"),
             ]
-            subprocess.run(command, check=True)
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            print(
+                f"{'export, webdataset':20} {found['seconds']:7.2f} s, {found['cpu_ms']:6.2f} ms of processor a "
+                f"picture, {found['skipped']} skipped"
+            )
+            recorder.add_row("exports", **found)
 
 
 def _ask(
@@ -142,9 +149,18 @@ def _ask(
     print(
         f"{name:20} {total / took:7.0f} a second, {cpu / total * 1000:6.2f} ms of the server's processor each{said}"
     )
+    recorder.add_row(
+        "requests",
+        name=name,
+        answers=total,
+        per_s=total / took,
+        server_cpu_ms=cpu / total * 1000,
+        wrong=sorted(wrong),
+    )
 
 
 def _export(collection: str, out: str) -> None:
+    """In a process of its own: prints a JSON object."""
     from imseek import export
 
     began = time.perf_counter()
@@ -152,9 +168,7 @@ def _export(collection: str, out: str) -> None:
     took = time.perf_counter() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = (used.ru_utime + used.ru_stime) / report.images * 1000
-    print(
-        f"{'export, webdataset':20} {took:7.2f} s, {cpu:6.2f} ms of processor a picture, {len(report.skipped)} skipped"
-    )
+    print(json.dumps({"seconds": took, "cpu_ms": cpu, "skipped": len(report.skipped)}))
 
 
 def _cpu(pid: int) -> float:
@@ -164,4 +178,4 @@ def _cpu(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

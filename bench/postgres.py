@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import recorder
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -41,6 +42,7 @@ def main() -> None:
         work = Path(folder)
         pictures = paint(work / "pictures", options.images)
         print(f"{options.images} pictures of 64 by 64, load {os.getloadavg()[0]:.1f}")
+        recorder.put(pictures=options.images)
         made: dict[str, list[Path]] = {"sqlite": [], "postgres": []}
         indexed = measure(3, lambda kind: index(work, kind, server.database(), pictures, made[kind]))
         tell("index, s", indexed)
@@ -61,6 +63,7 @@ def measure(runs: int, one: Callable[[str], float]) -> dict[str, list[float]]:
 def tell(what: str, taken: dict[str, list[float]]) -> None:
     sqlite, postgres = (statistics.median(taken[kind]) for kind in ("sqlite", "postgres"))
     print(f"{what:28} sqlite {sqlite:8.3f}  postgres {postgres:8.3f}  ratio {postgres / sqlite:.2f}")
+    recorder.add_row("medians", what=what, sqlite=sqlite, postgres=postgres, ratio=postgres / sqlite)
 
 
 def paint(folder: Path, count: int) -> Path:
@@ -114,4 +117,4 @@ def tag(path: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from threading import Lock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from durability.disk import Acknowledge, Operation, Rename, Return, Sync
 from durability.forks import Server
 from durability.power import Outage, Recording, outages, recorded, try_outage
@@ -114,10 +115,10 @@ class Bench:
             server.close()
 
 
-def replay(bench: Bench, recording: Recording, seeds: int) -> int:
+def replay(bench: Bench, recording: Recording, seeds: int, most: int | None) -> int:
     """Try every state; returns how many failed."""
     start = time.perf_counter()
-    states = enumerate(outages(recording, seeds), start=1)
+    states = enumerate(islice(outages(recording, seeds), most), start=1)
     failures: list[str] = []
     tried = 0
     lock = Lock()
@@ -134,6 +135,14 @@ def replay(bench: Bench, recording: Recording, seeds: int) -> int:
                 failures.append(failure)
 
     list(bench.pool.map(work, range(2)))
+    recorder.add_row(
+        "scenarios",
+        name=recording.name,
+        operations=len(recording.operations),
+        states=tried,
+        failed=len(failures),
+        seconds=time.perf_counter() - start,
+    )
     print(
         f"{recording.name:20} {len(recording.operations):5} operations {tried:6} states "
         f"{len(failures):4} failed {time.perf_counter() - start:7.1f} s",
@@ -144,7 +153,7 @@ def replay(bench: Bench, recording: Recording, seeds: int) -> int:
     return len(failures)
 
 
-def mutate(bench: Bench, recording: Recording) -> list[Mutant]:
+def mutate(bench: Bench, recording: Recording, most: int | None) -> list[Mutant]:
     """Try every mutant until one of its states fails; returns those that nothing noticed."""
     known = {outage.key() for outage in outages(recording, 0)}
     tally: dict[str, Counter[str]] = defaultdict(Counter)
@@ -164,12 +173,16 @@ def mutate(bench: Bench, recording: Recording) -> list[Mutant]:
         return any(bench.fails(recording, state) for state in chain(worst, states()))
 
     found = list(mutants(recording))
+    found = found[:: -(-len(found) // most) if most else 1]
     for mutant, was in zip(found, bench.pool.map(caught, found), strict=True):
         tally[mutant.what]["caught" if was else "not caught"] += 1
         if not was:
             survivors.append(mutant)
     for what, counts in sorted(tally.items()):
         print(f"{recording.name:20} {what:34} {counts['caught']:4} of {counts.total():4} caught", flush=True)
+        recorder.add_row(
+            "mutations", name=recording.name, mutation=what, caught=counts["caught"], of=counts.total()
+        )
     for mutant in survivors:
         print(f"{'':20} not caught: {mutant.what}: {mutant.path} (operation {mutant.first})", flush=True)
     return survivors
@@ -182,6 +195,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="a scenario; may be repeated")
     parser.add_argument("--seeds", type=int, default=2, help="random states of each kind for each operation")
     parser.add_argument("--mutations", action="store_true")
+    parser.add_argument("--most", type=int, help="states or mutations of a scenario (default: all)")
     arguments = parser.parse_args()
     failed = 0
     start = time.perf_counter()
@@ -192,15 +206,17 @@ def main() -> int:
                 recording = bench.record(name)
                 if arguments.mutations:
                     failed += sum(
-                        mutant.what != "SQLite's fsync left out" for mutant in mutate(bench, recording)
+                        mutant.what != "SQLite's fsync left out"
+                        for mutant in mutate(bench, recording, arguments.most)
                     )
                 else:
-                    failed += replay(bench, recording, arguments.seeds)
+                    failed += replay(bench, recording, arguments.seeds, arguments.most)
             finally:
                 bench.close()
     print(f"{time.perf_counter() - start:.0f} s")
+    recorder.put(failed=failed)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

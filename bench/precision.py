@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import recorder
 import safetensors.torch
 import torch
 from PIL import Image
@@ -108,7 +109,21 @@ def main() -> int:
         for rows in (lite0(stamps), minilm([stamp.caption for stamp in stamps]), reduced_decoding(stamps)):
             for row in rows:
                 print(f"| {' | '.join(row.cells())} |", flush=True)
+                cosines = (row.exact * row.found).sum(axis=1)
+                recorder.add_row(
+                    "modes",
+                    name=row.name,
+                    control=row.control,
+                    used=row.used,
+                    mean_cosine=cosines.mean(),
+                    least_cosine=cosines.min(),
+                    overlap_of_10=overlap(row.exact, row.found),
+                    recall_at_10=row.recall,
+                    gate=row.gate,
+                    passes=row.passes,
+                )
                 sound &= row.sound
+    recorder.put(half=options.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("a mode in use fails its gate, or a negative control passes it", file=sys.stderr)
     return 0 if sound else 1
@@ -260,4 +275,4 @@ def reduced_decoding(stamps: Sequence[Stamp]) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import recorder
 from quality import find_stamps, half_of
 
 import imseek
@@ -33,6 +35,7 @@ from imseek.explore.probes.labels import Labels, read
 from imseek.explore.probes.words import TEMPLATES
 from imseek.explore.vectors import Vectors
 from imseek.types import Float32
+from imseek.types.evaluate import Estimate
 
 SHOTS = (1, 2, 4, 8)
 LEAST = 16
@@ -83,20 +86,27 @@ def main() -> int:
         f"half {arguments.half}: {len(half.truth)} stamps of {len(half.classes)} classes "
         f"({', '.join(half.classes)}); {arguments.seeds} seeds; 95 % intervals in brackets\n"
     )
+    recorder.put(half=arguments.half, stamps=len(half.truth), classes=half.classes, seeds=arguments.seeds)
     methods = SETTINGS() if arguments.choose else METHODS
     print("| method | " + " | ".join(f"{k} per class" for k in SHOTS) + " |")
     print("|---|" + "---|" * len(SHOTS))
     for name, method in methods.items():
-        cells = [figure(half, method, shots, arguments.seeds) for shots in SHOTS]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        found = [figure(half, method, shots, arguments.seeds) for shots in SHOTS]
+        tell("methods", name, SHOTS, found)
     if not arguments.choose:
         steps = [shots * len(half.classes) for shots in SHOTS]
         print("\n| what is labelled | " + " | ".join(f"{n} in all" for n in steps) + " |")
         print("|---|" + "---|" * len(steps))
         for name, ask in STRATEGIES.items():
-            cells = labelled(half, ask, steps, arguments.seeds)
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            tell("strategies", name, steps, labelled(half, ask, steps, arguments.seeds))
     return 0
+
+
+def tell(table: str, name: str, labelled: Sequence[int], found: Sequence[Estimate]) -> None:
+    cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in found]
+    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for number, one in zip(labelled, found, strict=True):
+        recorder.add_row(table, name=name, labelled=number, accuracy=one.value, interval=(one.low, one.high))
 
 
 def read_half(root: Path, stamps: Path, half: str) -> Half:
@@ -134,7 +144,7 @@ def read_half(root: Path, stamps: Path, half: str) -> Half:
 Method = Callable[[Half, np.ndarray, np.ndarray], np.ndarray]
 
 
-def figure(half: Half, method: Method, shots: int, seeds: int) -> str:
+def figure(half: Half, method: Method, shots: int, seeds: int) -> Estimate:
     """Mean over classes, with the interval of drawing both pictures and seeds anew."""
     right, at = [], []
     for seed in range(seeds):
@@ -144,7 +154,7 @@ def figure(half: Half, method: Method, shots: int, seeds: int) -> str:
     return balanced_figure(half, np.concatenate(right), np.concatenate(at))
 
 
-def balanced_figure(half: Half, hits: np.ndarray, positions: np.ndarray) -> str:
+def balanced_figure(half: Half, hits: np.ndarray, positions: np.ndarray) -> Estimate:
     truth = half.truth[positions]
 
     def balanced(values: np.ndarray, weights: np.ndarray) -> float:
@@ -153,8 +163,7 @@ def balanced_figure(half: Half, hits: np.ndarray, positions: np.ndarray) -> str:
             np.mean(np.bincount(truth, weights * values, len(half.classes))[total > 0] / total[total > 0])
         )
 
-    found = bootstrap.interval(hits, balanced, groups=half.groups[positions], resamples=1000)
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return bootstrap.interval(hits, balanced, groups=half.groups[positions], resamples=1000)
 
 
 # -- methods -------------------------------------------------------------------------------------------
@@ -261,7 +270,7 @@ def probe_of(half: Half, known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarr
     return found.scorer.logits(half.rows[asked]), found.best.temperature, there
 
 
-def labelled(half: Half, ask: Ask, steps: list[int], seeds: int) -> list[str]:
+def labelled(half: Half, ask: Ask, steps: list[int], seeds: int) -> list[Estimate]:
     """For each number of labelled images, how good a probe is on the others."""
     right: dict[int, list[np.ndarray]] = {n: [] for n in steps}
     at: dict[int, list[np.ndarray]] = {n: [] for n in steps}
@@ -310,4 +319,4 @@ def one_cache(sharpness: float, weight: float) -> Method:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(recorder.run(main))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import recorder
 
 import imseek
 from imseek import probes, tags
@@ -35,7 +37,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=200_000)
-    images = parser.parse_args().images
+    parser.add_argument(
+        "--every", type=int, default=997, help="one image in so many is tagged with its cloud"
+    )
+    options = parser.parse_args()
+    images, every = options.images, options.every
+    recorder.put(images=images)
     print("| step | wall s | CPU s | peak MB | result |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         made = make(Path(folder) / "vectors", images)
@@ -47,7 +54,7 @@ def main() -> None:
         timed("tag 100,000", lambda: tags.add(root, "some", some).changed)
         timed("untag 100,000", lambda: tags.remove(root, "some", some).changed)
         for number in range(CLASSES):
-            tags.add(root, f"k{number}", where=f"kind = 'k{number}' AND image_id % 997 = 0")
+            tags.add(root, f"k{number}", where=f"kind = 'k{number}' AND image_id % {every} = 0")
         timed("probe fit", lambda: figure(probes.fit(root, "kinds")))
         timed("probe apply", lambda: probes.apply(root, "kinds").images)
         timed("probe apply --save", lambda: probes.apply(root, "kinds", save="kinds").images)
@@ -89,7 +96,8 @@ def timed(name: str, work: Callable[[], T]) -> None:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {result} |", flush=True)
+    recorder.add_row("steps", step=name, wall_s=wall, cpu_s=cpu, peak_mb=peak, result=result)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

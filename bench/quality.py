@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import recorder
 import torch
 
 from imseek.encoders import load
@@ -86,7 +87,18 @@ def main() -> int:
         difference = 1 / result.ranks - 1 / shipped.ranks
         cells.append("" if result is shipped else f"{difference.mean():+.3f} {brackets(difference, '+.3f')}")
         print(f"| {'control: ' if result.control else ''}{result.name} | {' | '.join(cells)} |")
+        recorder.add_row(
+            "representations",
+            name=result.name,
+            control=result.control,
+            **{f"r_at_{k}": result.hits(k).mean() for k in (1, 5, 10)},
+            **{f"r_at_{k}_interval": interval(result.hits(k)) for k in (1, 5, 10)},
+            median_rank=np.median(result.ranks),
+            mrr_less_shipped=difference.mean(),
+            mrr_less_shipped_interval=interval(difference),
+        )
         sound &= not result.control or interval(difference)[1] < 0
+    recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("a negative control is no worse than the shipped encoder", file=sys.stderr)
     return 0 if sound else 1
@@ -238,4 +250,4 @@ def brackets(values: np.ndarray, form: str, figure: Callable[..., np.ndarray] = 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

@@ -28,6 +28,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import recorder
 
 import imseek
 from imseek.types import Progress
@@ -79,6 +80,7 @@ def speed(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
             f"{name:10} {middle:7.1f} images/s, {middle / base:.2f} of threads; {cpu:.2f} ms of CPU per image in the "
             "process that commits"
         )
+        recorder.add_row("speed", way=name, images_per_s=middle, of_threads=middle / base, cpu_ms=cpu)
 
 
 # -- kills -----------------------------------------------------------------------------------------------
@@ -108,6 +110,7 @@ def kills(pictures: Path, options: argparse.Namespace, scratch: Path) -> None:
         print(f"run {runs}: {killed - before} workers killed in {seconds:.0f} s, exit code {run.returncode}")
         compare(first, wanted)
     print(f"{killed} kills in {runs} runs")
+    recorder.put(images=total, seed=options.seed, kills=killed, runs=runs)
 
     second = scratch / "driver killed"
     imseek.create(second, encoder="fake").close()
@@ -190,6 +193,15 @@ def compare(path: Path, wanted: list[tuple[str, str, np.ndarray]]) -> None:
         f"  {len(found)} images: {lost.total()} lost, {doubled.total()} doubled, {len(others)} of other content, "
         f"vectors at most {far:.1e} apart, {len(problems)} problems found by verify"
     )
+    recorder.add_row(
+        "collections",
+        images=len(found),
+        lost=lost.total(),
+        doubled=doubled.total(),
+        of_other_content=len(others),
+        vectors_apart=far,
+        problems=len(problems),
+    )
     assert not lost
     assert not doubled
     assert not others
@@ -219,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -53,8 +54,23 @@ def main() -> int:
         f"{max(memory.mapped for memory in figures.memory)} mapped files at the most"
     )
     print("\n".join(faults[:10]) or "no fault")
+    recorder.put(
+        seed=options.seed,
+        generations=figures.generations,
+        turns=dict(figures.done),
+        answers=dict(figures.answers),
+        compared=compared.compared,
+        faults=len(faults),
+        answer_ms={"p50": p50, "p99": p99, "longest": longest},
+        lock_waits=len(figures.waits),
+        lock_wait_p99_ms=np.percentile(waits, 99),
+        lock_wait_longest_ms=waits.max(),
+        log_most_mb=figures.wal_bytes / 1e6,
+        reader_most_mb=max(resident),
+        reader_most_descriptors=max(memory.descriptors for memory in figures.memory),
+    )
     return int(bool(faults))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

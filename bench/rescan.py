@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import recorder
+
 import imseek
 
 opened: set[bytes] = set()
@@ -77,6 +79,15 @@ def measure(folder: Path, scratch: Path) -> None:
                 f"{report.unchanged} unchanged, {len(pictures)} pictures opened, generation {report.generation}",
                 flush=True,
             )
+            recorder.add_row(
+                "runs",
+                run=name,
+                seconds=report.seconds,
+                seen=report.seen,
+                added=report.added,
+                unchanged=report.unchanged,
+                opened=len(pictures),
+            )
     if strace := shutil.which("strace"):
         log = scratch / "calls"
         traced = [strace, "--seccomp-bpf", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", str(log)]
@@ -89,6 +100,7 @@ def measure(folder: Path, scratch: Path) -> None:
             f"whole command under strace: {seconds:.2f} s, {len(calls)} files and folders opened, "
             f"{touched} of them pictures"
         )
+        recorder.put(strace={"seconds": seconds, "opened": len(calls), "pictures_opened": touched})
 
 
 def main() -> None:
@@ -105,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -35,6 +35,7 @@ from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import recorder
 from mutations import mutant, seeds
 
 from imseek.errors import MediaError
@@ -232,8 +233,17 @@ def report(tallies: dict[str, Tally]) -> int:
         for fault in tally.faults[:20]:
             print(f"{'':<20}FAULT {fault}")
         faults += len(tally.faults)
+        recorder.add_row(
+            "formats",
+            format=name,
+            outcomes=dict(tally.outcomes),
+            slowest_s=tally.seconds[0],
+            most_mib=tally.mib[0],
+            faults=len(tally.faults),
+        )
     total = sum(tally.outcomes.total() for tally in tallies.values())
     print(f"{total:,} files, {faults} faults")
+    recorder.put(files=total, faults=faults)
     return 1 if faults else 0
 
 
@@ -270,4 +280,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(recorder.run(main))

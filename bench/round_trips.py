@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -49,6 +50,7 @@ def to_clip_retrieval(root: Path, work: Path) -> None:
                 else:
                     other += 1
     print(f"clip-retrieval: {same + swapped + other} hits: {same} the same, {swapped} ties, {other} others")
+    recorder.put(clip_retrieval={"same": same, "ties": swapped, "others": other})
 
 
 def to_parquet(root: Path, work: Path) -> None:
@@ -59,6 +61,7 @@ def to_parquet(root: Path, work: Path) -> None:
     before, after = rows(root), rows(work / "again")
     equal = sum(one == two for one, two in zip(before.values(), after.values(), strict=True))
     print(f"Parquet: {report.added} images taken in, {equal} of {len(before)} rows the same to the bit")
+    recorder.put(parquet={"added": report.added, "rows": len(before), "equal": equal})
 
 
 def main() -> None:
@@ -77,10 +80,11 @@ def main() -> None:
         with imseek.create(work / "made", encoder="builtin") as collection:
             added = collection.index([link], limit=arguments.limit).added
         print(f"{added:,} pictures in {time.monotonic() - started:.0f} s")
+        recorder.put(pictures=added)
         to_parquet(work / "made", work)
         link.unlink()  # clip-retrieval sends the pictures that it finds, and fails at transparent ones.
         to_clip_retrieval(work / "made", work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

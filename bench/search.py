@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import recorder
 from searching import cold, report, truth
 from searching.processes import environment
 
@@ -174,13 +175,18 @@ def main() -> int:
         if options.cold is not None:
             print(cold.compare(bench, options.cold))
         elif options.filtered:
-            print(report.filtered_table(filtered(bench), count, SHARES))
+            found = filtered(bench)
+            print(report.filtered_table(found, count, SHARES))
+            for name, cell in found.items():
+                recorder.add_row("filtered", count=count, searched=name, **report.with_units(cell))
         else:
             rows += compare(bench)
+    for row in rows:
+        recorder.add_row("systems", **report.figures(row))
     if rows:
         print(report.table(rows, options.recall))
     return int(any("failed" in row for row in rows))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(recorder.run(main))

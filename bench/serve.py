@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorder
 
 import imseek
 from imseek.errors import ImseekError
@@ -110,6 +111,17 @@ def _measure(given: argparse.Namespace, server: subprocess.Popen[bytes], url: st
         f"p50 {np.percentile(every, 50):.0f} ms, p99 {np.percentile(every, 99):.0f} ms, at most {every.max():.0f} ms"
     )
     print(f"errors: {len(errors)} {errors[:3]}")
+    recorder.put(
+        clients=given.clients,
+        answers=len(every),
+        answers_per_s=len(every) / took,
+        p50_ms=np.percentile(every, 50),
+        p99_ms=np.percentile(every, 99),
+        longest_ms=every.max(),
+        errors=len(errors),
+        server_mib=[one / 2**20 for one in memory],
+        writer_runs=commits[0] if given.index else None,
+    )
     print("server's memory, MB: " + ", ".join(f"{one / 2**20:.0f}" for one in memory))
     if given.index:
         print(f"runs of the writer meanwhile: {commits[0]}")
@@ -146,4 +158,4 @@ def _resident(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

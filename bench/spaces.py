@@ -28,13 +28,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import recorder
 import torch
 from quality import find_stamps, half_of, interval
 from torch import nn
 
 from imseek.data.vectors import Segment, VectorIndex, open_index
+from imseek.data.vectors.base import Matches
 from imseek.encoders import load
 from imseek.encoders.builtin.recipe import PREPROCESSING
 from imseek.encoders.builtin.towers import _Block, _Conv
@@ -145,6 +148,7 @@ def main() -> int:
             print_row(f"{first} + {second}", str(fusion), found, alone)
             if second == "random":
                 sound &= all(interval(a - b)[0] <= 0 for a, b in zip(found, alone, strict=True))
+    recorder.put(half=arguments.half, stamps=len(stamps), sound=sound)
     if not sound:
         print("random vectors gained: the measurement is broken", file=sys.stderr)
     return 0 if sound else 1
@@ -156,8 +160,12 @@ def print_row(
     found: tuple[np.ndarray, np.ndarray],
     alone: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
-    cells = []
+    cells, columns = [], {}
     for n, values in enumerate(found):
+        figure = ("kind_map", "again_mrr")[n]
+        columns[figure] = values.mean()
+        if alone is not None:
+            columns[f"{figure}_less_first_interval"] = interval(values - alone[n])
         cells.append(f"{values.mean():.3f}")
         if alone is None:
             cells.append("")
@@ -165,6 +173,7 @@ def print_row(
             low, high = interval(values - alone[n])
             cells.append(f"{(values - alone[n]).mean():+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"| {spaces} | {fusion} | {' | '.join(cells)} |", flush=True)
+    recorder.add_row("fusions", spaces=spaces, fusion=fusion or None, **columns)
 
 
 # -- figures -------------------------------------------------------------------------------------------------
@@ -352,6 +361,14 @@ def print_cost(count: int) -> None:
             lists.append(counting.longest)
         cells = [f"{np.median(times):.0f} ({max(times):.0f})" for times in (one, two)]
         print(f"| {name} | {cells[0]} | {cells[1]} | {int(np.median(lists))} ({max(lists)}) |")
+        recorder.add_row(
+            "cost",
+            second_space=name,
+            images=count,
+            one_space_ms=np.median(one),
+            two_spaces_ms=np.median(two),
+            longest_list=max(lists),
+        )
 
 
 def index_of(vectors: Float32) -> VectorIndex:
@@ -370,11 +387,11 @@ class Counting:
     def __len__(self) -> int:
         return len(self._index)
 
-    def search(self, queries: Float32, k: int, *, allowed: np.ndarray | None = None) -> list:
+    def search(self, queries: Float32, k: int, *, allowed: Any = None, **more: Any) -> list[Matches]:
         if allowed is None:
             self.longest = k
-        return self._index.search(queries, k, allowed=allowed)
+        return self._index.search(queries, k, allowed=allowed, **more)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recorder.run(main))

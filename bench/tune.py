@@ -13,12 +13,15 @@ column is the difference of the mean average precision over both from the vector
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recorder
 import torch
 from stamps import Half, read_half
 
@@ -191,8 +194,11 @@ def main() -> None:
         "--half", default="B", choices="AB", help="reported on; the other one is learned from"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--stamps", type=Path, help="folder of stamps (default: installed, or fetched by apt)"
+    )
     given = parser.parse_args()
-    learned, reported = read_half("AB".replace(given.half, "")), read_half(given.half)
+    learned, reported = (read_half(h, given.stamps) for h in ("AB".replace(given.half, ""), given.half))
     examples, groups = examples_of(reported)
     part = Part.of(examples, groups, np.arange(len(examples.ids)))
     before = ranked(part, Way(""))
@@ -220,6 +226,7 @@ def main() -> None:
     print(
         f"{len(part.words)} captions, {len(part.images)} pictures of half {given.half}; {given.seeds} seeds\n"
     )
+    recorder.put(half=given.half, captions=len(part.words), pictures=len(part.images), seeds=given.seeds)
     print(
         "| adapter | words → pictures R@1, 5, 10 | median | pictures → words R@1, 5, 10 | median | precision | gain |"
     )
@@ -227,6 +234,21 @@ def main() -> None:
     for name, rows in figures.items():
         a, b, c, m, d, e, f, n, p = np.mean(rows, axis=0)
         gain = gains[name]
+        recorder.add_row(
+            "adapters",
+            adapter=name,
+            **dict(zip(("r_at_1", "r_at_5", "r_at_10", "median_rank"), (a, b, c, m), strict=True)),
+            **dict(
+                zip(
+                    ("back_r_at_1", "back_r_at_5", "back_r_at_10", "back_median_rank"),
+                    (d, e, f, n),
+                    strict=True,
+                )
+            ),
+            precision=p,
+            gain=gain.value,
+            gain_interval=(gain.low, gain.high),
+        )
         shown = "" if name == "as they are" else f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         print(
             f"| {name} | {a:.3f}, {b:.3f}, {c:.3f} | {m:.1f} | {d:.3f}, {e:.3f}, {f:.3f} | {n:.1f} | {p:.3f} | {shown} |"  # noqa: E501
@@ -235,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

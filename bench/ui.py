@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recorder
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browsing import FLAGS, Pages, pages
@@ -98,6 +99,7 @@ def _paint(browser: Any, ui: Pages) -> None:
         server.append((_cpu(ui.process.pid) - before) * 1000)
         context.close()
     print(f"first page of this process: {cold[0]:.0f} ms")
+    recorder.put(first_page_ms=cold[0])
     _tell("first paint (new visitor, warm process)", cold[1:])
     _tell("  processor time of the server", server[1:])
 
@@ -123,6 +125,7 @@ def _search(browser: Any, ui: Pages, searches: int) -> None:
         said = page.get_by_text(re.compile(r"· [\d,]+ ms$")).first.text_content()
         told.append(float(re.search(r"([\d,]+) ms$", said)[1].replace(",", "")))  # type: ignore[index]
     print(f"first search: {names[0]:.0f} ms")
+    recorder.put(first_search_ms=names[0])
     _tell("Enter → names of the results on the screen", names[1:])
     _tell("  of it the search itself", told[1:])
     _tell("  processor time of the server until then", until[1:])
@@ -134,6 +137,7 @@ def _search(browser: Any, ui: Pages, searches: int) -> None:
 def _tell(what: str, values: list[float]) -> None:
     p50, p95 = np.percentile(values, [50, 95])
     print(f"{what:<50} p50 {p50:6.0f}   p95 {p95:6.0f}   ms, of {len(values)}")
+    recorder.add_row("times", what=what.strip(), p50_ms=p50, p95_ms=p95, of=len(values))
 
 
 def _cpu(pid: int) -> float:
@@ -165,4 +169,4 @@ def _children(but: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -18,6 +18,7 @@ million never lie in memory. They are the same on every machine up to the roundi
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import recorder
 
 Float16 = npt.NDArray[np.float16]
 Float32 = npt.NDArray[np.float32]
@@ -212,6 +214,7 @@ def check(count: int, dim: int, seed: int, asked: int = 300) -> list[str]:
         start += len(rows)
     heap.finalize()
     print(f"{count:,} x {dim}, seed {seed}: {count / made / 1e3:.0f} thousand rows a second made; ", end="")
+    recorder.put(count=count, dim=dim, seed=seed, rows_per_s=count / made)
     print(f"{time.perf_counter() - began:.0f} s in all, imbalance {index.invlists.imbalance_factor():.2f}")
     centred = np.linalg.eigvalsh(np.cov(sample[: 50 * dim].T))
     pairs = sample[:2000] @ sample[2000:4000].T
@@ -232,6 +235,7 @@ def check(count: int, dim: int, seed: int, asked: int = 300) -> list[str]:
     }
     for name, (value, _, _) in figures.items():
         print(f"  {name:38} {value:7.3f}")
+        recorder.add_row("properties", property=name, value=value)
     return [f"{name}: {v:.3f}" for name, (v, least, most) in figures.items() if not least <= v < most]
 
 
@@ -251,4 +255,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(recorder.run(main))

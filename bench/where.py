@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import recorder
 
 import imseek
 from imseek.data import layout, shards
@@ -62,8 +63,11 @@ def main() -> None:
     folder = given.folder or Path(tempfile.mkdtemp(prefix="where"))
     began = time.perf_counter()
     imports()
-    print(f"imports (duckdb, sqlglot, pyarrow) {since(began)} ms")
-    print(f"connect and lock {statistics.median(timed(connected) for _ in range(5)) * 1e3:.1f} ms")
+    imported = since(began)
+    print(f"imports (duckdb, sqlglot, pyarrow) {imported:.0f} ms")
+    connect = statistics.median(timed(connected) for _ in range(5)) * 1e3
+    print(f"connect and lock {connect:.1f} ms")
+    recorder.put(import_ms=imported, connect_ms=connect)
     try:
         for rows in given.rows:
             root = folder / str(rows)
@@ -104,6 +108,17 @@ def measure(root: Path, rows: int, wanted: dict[str, tuple[str, str]]) -> None:
         print(
             f"| {name}: `{first}` | {found / rows:.2%} | {cold * 1e3:.0f} | {warm * 1e3:.1f} | {again * 1e3:.3f} "
             f"| {resident():.0f} |"
+        )
+        recorder.add_row(
+            "filters",
+            rows=rows,
+            filter=name,
+            where=first,
+            share_passing=found / rows,
+            first_ms=cold * 1e3,
+            columns_in_memory_ms=warm * 1e3,
+            repeated_ms=again * 1e3,
+            resident_mb=resident(),
         )
         sys.stdout.flush()
 
@@ -186,8 +201,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def since(began: float) -> str:
-    return f"{(time.perf_counter() - began) * 1e3:.0f}"
+def since(began: float) -> float:
+    """Milliseconds."""
+    return (time.perf_counter() - began) * 1e3
 
 
 def resident() -> float:
@@ -196,4 +212,4 @@ def resident() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(recorder.run(main))

@@ -42,19 +42,20 @@ class Made:
     hashes: np.ndarray
 
 
-def make(half: str, stamps: Path, cache: Path) -> Made:
-    folder = cache / f"duplicates-{EDITION}-{half}"
+def make(half: str, stamps: Path, cache: Path, most: int | None = None) -> Made:
+    """``most`` bounds the originals."""
+    folder = cache / f"duplicates-{EDITION}-{half}{f'-{most}' if most else ''}"
     listing = folder / "entries.json"
     if not listing.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        entries = _write(half, stamps, folder)
+        entries = _write(half, stamps, folder, most)
         listing.write_text(json.dumps([asdict(one) for one in entries]))
     entries = [Entry(**one) for one in json.loads(listing.read_text())]
     vectors, hashes = _facts(folder, entries)
     return Made(folder, tuple(entries), vectors, hashes)
 
 
-def _write(half: str, stamps: Path, folder: Path) -> list[Entry]:
+def _write(half: str, stamps: Path, folder: Path, most: int | None) -> list[Entry]:
     entries = []
 
     def add(source: str, family: str, way: str, data: bytes, form: str) -> None:
@@ -63,7 +64,8 @@ def _write(half: str, stamps: Path, folder: Path) -> list[Entry]:
         entries.append(Entry(name, source, family, way))
 
     copied = 0
-    for original in originals(half, stamps):
+    chosen = list(originals(half, stamps))
+    for original in chosen[:: max(1, len(chosen) // most) if most else 1]:
         picture = original.picture.convert("RGB")
         seed = int.from_bytes(hashlib.sha256(original.name.encode()).digest()[:4], "big")
         rng = np.random.default_rng(seed)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import recorder
 from searching.processes import environment, throw_out, timed
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def compare(bench: Any, words: str) -> str:
         resident = max(run.resident for run in runs)
         lines.append(
             f"{name:32}{wall:8.3f}{cpu:8.3f}{resident:9.0f}{uncached.wall:12.2f}{wall / first:10.2f}"
+        )
+        recorder.add_row(
+            "cold", program=name, seconds=wall, cpu_s=cpu, peak_mb=resident, uncached_s=uncached.wall
         )
     return "\n".join(lines)
 

@@ -41,6 +41,32 @@ def keep(work: Path, row: dict[str, Any]) -> None:
         out.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **row}) + "\n")
 
 
+#: Names of figures, with their units.
+UNITS = {
+    "p50": "p50_ms",
+    "p99": "p99_ms",
+    "cpu": "cpu_ms",
+    "first": "first_ms",
+    "qps": "queries_per_s",
+    "value": "setting",
+}
+
+
+def with_units(cell: dict[str, Any]) -> dict[str, Any]:
+    return {UNITS.get(name, name): value for name, value in cell.items()}
+
+
+def figures(row: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a row of the table, for bench/recorder.py."""
+    found = {name: row.get(name) for name in ("system", "threads", "count", "failed")}
+    if "failed" in row:
+        return found
+    built, asked = row["built"], row["asked"]
+    found |= {kind: with_units(row[kind]) for kind in KINDS}
+    found |= {"build_s": built["wall"], "build_cpu_s": built["cpu"], "file_mb": built["file_mb"]}
+    return {**found, "resident_mb": asked["rss"], "anonymous_mb": asked["anonymous"]}
+
+
 def table(rows: Sequence[dict[str, Any]], target: float) -> str:
     blocks = []
     for count in dict.fromkeys(row["count"] for row in rows):

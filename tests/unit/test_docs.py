@@ -349,12 +349,17 @@ def test_variables_are_read() -> None:
     assert wrong == []
 
 
+def documented(page: Path) -> set[str]:
+    """The environment variables that a page names."""
+    return set(re.findall(r"\bIMSEEK_[A-Z_]*[A-Z]", documentation.read(page)))
+
+
 def test_every_variable_is_in_the_docs() -> None:
-    """Those of the package in its documentation, those of the tests in CONTRIBUTING.md too."""
-    text = {page: set(re.findall(r"\bIMSEEK_[A-Z_]*[A-Z]", documentation.read(page))) for page in CURRENT}
-    of_users = set().union(*(names for page, names in text.items() if page.parent.name == "docs"))
+    """Those of the package in its documentation, those of the tests in CONTRIBUTING.md or bench/README.md too."""
+    of_users = set().union(*(documented(page) for page in CURRENT if page.parent.name == "docs"))
     assert variables("imseek") - of_users == set()
-    assert variables("tests") - of_users - text[ROOT / "CONTRIBUTING.md"] == set()
+    of_developers = set().union(*(documented(ROOT / page) for page in ("CONTRIBUTING.md", "bench/README.md")))
+    assert variables("tests") - of_users - of_developers == set()
 
 
 # Python and data
