@@ -139,10 +139,13 @@ class Server:
         return self.url(name)
 
     def end_sessions(self) -> int:
-        """End every session but that which asks, as an administrator would; returns how many there were."""
+        """End every session but that which asks, as an administrator would, and wait until they have gone.
+
+        Returns how many there were.
+        """
         return len(
             self.admin(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
         )

@@ -226,6 +226,9 @@ class TestVectors:
 def test_what_nothing_here_can_read_is_not_recorded(cli, indexed, monkeypatch) -> None:
     """Else every later run would end there."""
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as if it were not installed
+    from fsspec.registry import _registry
+
+    monkeypatch.delitem(_registry, "s3", raising=False)  # where it stays once another test has used it
     outcome = cli("index", "s3://bucket/shards/{0..1}.tar")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.splitlines()[1:] == [

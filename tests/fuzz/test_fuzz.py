@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,17 +56,18 @@ def test_new_inputs(name: str, seed: str) -> None:
 
 
 def fuzz(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit code and the last line of ``bench/fuzz.py``."""
-    done = subprocess.run(
-        (sys.executable, SCRIPT, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **environment},
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return done.returncode, done.stdout.splitlines()[-1]
+    """Exit code and the last line of ``bench/fuzz.py``, before that which names the file of its figures."""
+    with tempfile.TemporaryDirectory() as results:
+        done = subprocess.run(
+            (sys.executable, SCRIPT, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "IMSEEK_BENCH_RESULTS": results, **environment},
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    return done.returncode, [line for line in done.stdout.splitlines() if results not in line][-1]
 
 
 @pytest.mark.parametrize(
