@@ -11,6 +11,7 @@ CPU.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import sys
@@ -53,19 +54,15 @@ def main() -> None:
             lies = list({(lie.family or lie.kind, lie.name): lie for lie in lies}.values())
         lies = lies[options.part :: options.parts]
         print(f"seed {options.seed}: {len(lies)} lies, {sum(len(one.variants) for one in lies)} variants")
-        number = 0
-        for lie in lies:
-            for variant, command, call in _trials(lie, options, chance):
-                number += 1
-                if number <= options.after:
-                    continue
-                trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
-                result = _result(trial, call)
-                results.append(result)
-                print(json.dumps(result), file=out, flush=True)
-                if options.verbose and (found := trial.outcome.findings):
-                    worst = next(one.what for one in found if one.kind == trial.outcome.worst)
-                    print(f"{trial}\n    {worst}", flush=True)
+        planned = ((lie, *met) for lie in lies for met in _trials(lie, options, chance))
+        for lie, variant, command, call in itertools.islice(planned, options.after, None):
+            trial = ground.run(lie, variant, command, call, trusted=not options.untrusted)
+            result = _result(trial, call)
+            results.append(result)
+            print(json.dumps(result), file=out, flush=True)
+            if options.verbose and (found := trial.outcome.findings):
+                worst = next(one.what for one in found if one.kind == trial.outcome.worst)
+                print(f"{trial}\n    {worst}", flush=True)
     print(f"{len(results)} trials in {time.monotonic() - begin:.0f} s")
     for (kind, worst), trials in Counter((one["of"], one["worst"]) for one in results).items():
         recorder.add_row("counts", of=COLUMNS[kind], worst=worst, trials=trials)

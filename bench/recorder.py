@@ -43,9 +43,16 @@ def run(main: Callable[[], int | None]) -> int:
     code = main() or 0
     if _figures:
         name = Path(sys.argv[0]).stem
-        record = {"name": name, "date": date.isoformat(timespec="seconds"), "machine": _machine(), "commit": _commit(),
-                  "command": _command(), "seconds": (datetime.now(UTC) - date).total_seconds(), "exit_code": code,
-                  "figures": _plain(_figures)}  # fmt: skip
+        record = {
+            "name": name,
+            "date": date.isoformat(timespec="seconds"),
+            "machine": _machine(),
+            "commit": _commit(),
+            "command": _command(),
+            "seconds": (datetime.now(UTC) - date).total_seconds(),
+            "exit_code": code,
+            "figures": _plain(_figures),
+        }
         print(_write(f"{date:%Y-%m-%d}-{name}", json.dumps(record, indent=2, ensure_ascii=False) + "\n"))
     return code
 
@@ -68,10 +75,15 @@ def _machine() -> dict[str, Any]:
     linux, libraries = sys.platform == "linux", ("numpy", "faiss-cpu", "faiss-gpu", "torch", "onnxruntime")
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text() if linux else "")
     found = {one.name: one.version for one in metadata.distributions() if one.name in libraries}
-    return {"cpu": model[1] if model else platform.processor(),
-            "cores": len(os.sched_getaffinity(0)) if linux else os.cpu_count(), "versions": found,
-            "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
-            "load_before": _load, "system": platform.platform(), "python": platform.python_version()}  # fmt: skip
+    return {
+        "cpu": model[1] if model else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)) if linux else os.cpu_count(),
+        "versions": found,
+        "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
+        "load_before": _load,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
 
 
 def _commit() -> str | None:

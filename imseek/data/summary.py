@@ -147,7 +147,8 @@ def _space(space: SpaceInfo, facts: str, precisions: Mapping[int, Iterable[str]]
 
 
 def _other(current: Current, space: SpaceInfo, facts: str, parts: int, size: int) -> OtherSpace:
-    known, since = JsonObject(json_object(facts)), None
+    known = JsonObject(json_object(facts))
+    since = None
     with suppress(ValueError):
         since = known.time(KEPT_SINCE)
     holding = [shard for shard in current.shards if space.space_id in shard.spaces]

@@ -199,8 +199,8 @@ def measured(index: SnapshotIndex, asked: Asked, tuned: Tuned, *, text: bool) ->
     """With the recall on the second half of the queries, through the index as it will be searched."""
     second = asked.half(second=True)
     answers = index.search(second.queries, K + 1, text=text)
-    hits = _hits([_without(m, own) for m, own in zip(answers, second.own, strict=True)], second, K)
-    recall = _recall(hits)
+    others = [_without(m, own) for m, own in zip(answers, second.own, strict=True)]
+    recall = _recall(_hits(others, second, K))
     return replace(tuned, recall=round(recall, 4), queries=len(second.queries))
 
 
