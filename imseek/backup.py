@@ -155,7 +155,7 @@ def _fill(archive: Archive, root: Path, replace: bool, fill: Callable[[Path, Sin
             fill(work, archive)
         return
     if is_url(url := os.fsencode(archive)):
-        remote.check(url)
+        remote.check(url, writing=True)
         with explained(shown := display_path(url)):
             if not replace and remote.is_there(url):
                 raise UsageError(f"{shown} is there already", hint=_FORCE)

@@ -448,8 +448,9 @@ def test_an_object_store(vectors: Path, tmp_path: Path) -> None:
         imseek.backup.write(vectors, f"file://{tmp_path}/b.tar")
     assert not (tmp_path / "b.tar").exists()
     assert [one["name"] for one in fsspec.filesystem("memory").ls("/backups")] == ["/backups/a.tar"]
-    with pytest.raises(UsageError, match="nothing can be written"):
-        imseek.backup.write(vectors, "http://127.0.0.1:9/a.tar", replace=True)
+    for replace in (True, False):  # Nobody is asked whether it is there.
+        with pytest.raises(UsageError, match="nothing can be written"):
+            imseek.backup.write(vectors, "http://127.0.0.1:9/a.tar", replace=replace)
     with pytest.raises(UsageError, match="not there"):
         imseek.backup.verify("memory://backups/none.tar")
 

@@ -32,9 +32,12 @@ _ASKED_AT_ONCE: Final = 16
 _READ_AT_ONCE: Final = 2**20
 
 
-def check(root: bytes) -> None:
-    """Whether there is all that reads a URL; nobody is asked. Raises MissingExtraError, UsageError."""
-    _expanded(_file_system(os.fsdecode(root))[1])
+def check(root: bytes, *, writing: bool = False) -> None:
+    """Whether there is all that reads, or writes, a URL; nobody is asked. Raises MissingExtraError, UsageError."""
+    system, path = _file_system(os.fsdecode(root))
+    _expanded(path)
+    if writing and "http" in system.protocol:
+        raise UsageError(f"nothing can be written to {display_path(root)}")
 
 
 def listing(root: bytes) -> tuple[list[tuple[bytes, FileStat]], list[bytes]]:
@@ -121,12 +124,10 @@ def open_binary(url: bytes) -> IO[bytes]:
 def new_binary(url: bytes) -> Iterator[io.RawIOBase]:
     """A file to be written, which is there, and whole, once the body has ended well; else there is what was before.
 
-    Raises as :func:`stat`, also while it is written, UsageError where nothing can be written, and what the body raises.
+    Raises as :func:`stat`, also while it is written, and what the body raises.
     """
     # A transaction takes up all that is written to its file system, by other threads too.
     system, path = _file_system(os.fsdecode(url), shared=False)
-    if "http" in system.protocol:
-        raise UsageError(f"nothing can be written to {display_path(url)}")
     transaction = system.transaction
     with _explained():
         transaction.start()
