@@ -28,20 +28,35 @@ CHALLENGES: Final = {
     "scram": struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0",
 }
 _SSL, _GSS = 80877103, 80877104
+#: What no client of PostgreSQL says: with it the server's own connection makes itself known.
+_OWN = struct.pack("!II", 8, 0)
 
 
 class Impostor:
-    """Listens on loopback until the end of its ``with``; ``answers`` is what came after each challenge."""
+    """Listens on loopback until the end of its ``with``."""
 
     def __init__(self, challenge: str) -> None:
         self._challenge = CHALLENGES[challenge]
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(0.05)
         self.port: int = self._socket.getsockname()[1]
-        self.connections = 0
-        self.answers: list[bytes] = []
+        self._connections = 0
+        self._answers: list[bytes] = []
+        self._own = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def connections(self) -> int:
+        """How many have connected so far."""
+        self._settle()
+        return self._connections
+
+    @property
+    def answers(self) -> list[bytes]:
+        """What each client has said to the challenge so far."""
+        self._settle()
+        return list(self._answers)
 
     def url(self, more: str = "") -> str:
         return f"postgresql://me@127.0.0.1:{self.port}/pictures{more}"
@@ -53,23 +68,44 @@ class Impostor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._settle()
         self._end.set()
         self._thread.join()
         self._socket.close()
+
+    def _settle(self) -> None:
+        """Wait until all that have connected are served: they are served in turn, and this connection is the last."""
+        if self._end.is_set():
+            return
+        self._own.clear()
+        with socket.create_connection(("127.0.0.1", self.port)) as own:
+            own.sendall(_OWN)
+        assert self._own.wait(30)
 
     def _serve(self) -> None:
         while not self._end.is_set():
             with suppress(TimeoutError):
                 client, _ = self._socket.accept()
-                self.connections += 1
-                with client, suppress(OSError):
+                with client:
                     client.settimeout(5)
-                    self.answers.append(self._answer(client))
+                    try:
+                        answer = self._answer(client)
+                    except OSError:
+                        self._connections += 1
+                        continue
+                if answer == _OWN:
+                    self._own.set()
+                else:
+                    self._connections += 1
+                    self._answers.append(answer)
 
     def _answer(self, client: socket.socket) -> bytes:
         """What a client says to the challenge. Until then it has said only who it is."""
         while True:
-            length, code = struct.unpack("!II", self._exactly(client, 8))
+            start = self._exactly(client, 8)
+            if start == _OWN:
+                return start
+            length, code = struct.unpack("!II", start)
             self._exactly(client, length - 8)
             if code not in (_SSL, _GSS):
                 break
