@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 TESTED := $(FAISS),builtin,url,remote,s3,demo,formats,explore,server,ui,terminal,ray,milvus,postgres
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+# Python compiles what is imported; pip would compile every module of every package, which takes a minute.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
 
 # Of `make test-long`: how many samples of each command, or `all` of them (hours), and seconds of fuzzing for each reader.
 FAULTS ?= all
@@ -21,12 +22,13 @@ OTHER_PYTHON ?= python3.13
 
 STATIC := lint format types imports
 CHECKED := $(addprefix check-,$(STATIC))
+CHECK_WHEEL := .ci/wheel
 PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 # Linters and tests beside each other: all run to their end, and one that fails fails the whole. Its name comes last.
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
 .PHONY: help demo check test test-long test-lowest test-python fuzz release cli-docs catalogue encoder-docs page-pictures \
-  strace chromium postgresql $(CHECKED) pytest-check pytest-test pytest-long
+  debian installed test-durations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -38,10 +40,10 @@ demo: $(VENV)/.installed-demo ## index photographs that ship inside scikit-image
 check: $(VENV)/.installed-test ## while you work, 90 s: linters, types, unit tests without model, server and browser
 	$(TOGETHER) pytest-check $(CHECKED)
 
-test: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql ## what CI runs: linters, types, all tests
-	$(TOGETHER) pytest-test $(CHECKED)
+test: installed ## what CI runs: linters, types, tests, the built wheel at work in a clean environment
+	$(TOGETHER) pytest-test $(CHECKED) check-wheel
 
-test-long: $(VENV)/.installed-test $(VENV)/.installed-clip-retrieval strace chromium postgresql ## hours: every kill and power cut, ten times the examples, fuzzing, other versions
+test-long: installed ## hours: every kill and power cut, ten times the examples, fuzzing, other versions
 	$(TOGETHER) pytest-long $(CHECKED)
 	$(MAKE) fuzz
 	$(MAKE) test-lowest
@@ -55,6 +57,9 @@ check-format:
 
 check-types:
 	@$(BIN)/mypy --strict
+
+check-wheel:
+	@$(CHECK_WHEEL)
 
 check-imports:
 	@$(BIN)/lint-imports --no-cache
@@ -70,8 +75,11 @@ pytest-long:
 	IMSEEK_SAMPLES=all IMSEEK_FAULTS=$(FAULTS) IMSEEK_DAMAGES=7 IMSEEK_HTTP_EXAMPLES=50 \
 	  $(PYTEST) --hypothesis-profile=long -o timeout=14400 -o faulthandler_timeout=14460
 
+test-durations: installed ## run all tests and write which are slow: those take turns in `make test`
+	IMSEEK_DURATIONS=1 IMSEEK_SAMPLES=all $(PYTEST) --deselect tests/bench
+
 comma := ,
-test-lowest: $(BIN)/python strace ## the tests with the lowest versions that pyproject.toml allows (downloads gigabytes)
+test-lowest: $(BIN)/python debian ## the tests with the lowest versions that pyproject.toml allows (downloads gigabytes)
 	$(PIP_INSTALL) --quiet uv
 	$(BIN)/python -m venv --clear $(VENV)/lowest
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct pyproject.toml \
@@ -79,7 +87,7 @@ test-lowest: $(BIN)/python strace ## the tests with the lowest versions that pyp
 	$(VENV)/lowest/bin/python -m pip install --disable-pip-version-check -c $(VENV)/lowest/constraints.txt -e '.[$(TESTED),dev]'
 	IMSEEK_CI= $(VENV)/lowest/bin/pytest -W default -n 2 --dist worksteal tests/unit tests/contracts tests/integration
 
-test-python: strace ## the tests with another Python: make test-python OTHER_PYTHON=python3.13 (downloads its packages)
+test-python: debian ## the tests with another Python: make test-python OTHER_PYTHON=python3.13 (downloads its packages)
 	$(OTHER_PYTHON) -m venv --clear $(VENV)/other
 	$(VENV)/other/bin/python -m pip install --disable-pip-version-check -e '.[$(TESTED),dev]'
 	IMSEEK_CI= $(VENV)/other/bin/pytest -W default -n 2 --dist worksteal
@@ -93,23 +101,14 @@ release: $(VENV)/.installed-test ## build, check, try and tag the version in ims
 	$(PIP_INSTALL) --quiet -e '.[release]'
 	.ci/release
 
-# It records system calls for the tests of power cuts, which skip without it.
-strace:
-	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  apt-get update -qq && apt-get install -y -qq strace >/dev/null; } || \
-	  echo "make: strace is missing (Debian: apt install strace); the tests of power cuts will be skipped" >&2
-
-# The tests of the pages look at them in it, and skip without it.
-chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
-	  echo "make: chromium is missing (Debian: apt install chromium); the tests of the pages will be skipped" >&2
-
-# Tests of catalogs on PostgreSQL start a server of their own, and skip without its programs.
-postgresql:
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } || \
-	  echo "make: PostgreSQL is missing (Debian: apt install postgresql); the tests with it will be skipped" >&2
+# Programs that tests skip without: strace records system calls for power cuts, chromium shows the pages, PostgreSQL has
+# catalogs.
+debian:
+	@missing=; command -v strace >/dev/null || missing+=" strace"; command -v chromium >/dev/null || missing+=" chromium"; \
+	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=" postgresql"; \
+	  [ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || \
+	  echo "make: missing (Debian: apt install$$missing); tests with them will be skipped" >&2
 
 cli-docs: $(VENV)/.installed-test ## write docs/cli.md from the commands' --help
 	$(BIN)/python -P -m imseek.ui.cli.reference docs/cli.md
@@ -124,6 +123,10 @@ encoder-docs: $(VENV)/.installed-test ## write the tables of docs/encoders.md fr
 # docs/ui.md shows them.
 page-pictures: $(VENV)/.installed-test ## take the pictures of the pages in docs/ui.md
 	$(BIN)/python -P docs/pictures/pages.py
+
+# pip and apt beside each other.
+installed:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.installed-clip-retrieval debian
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; imseek needs Python 3.11 or newer" >&2; exit 1; }
@@ -145,6 +148,6 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 PACKAGES = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 $(VENV)/.installed-clip-retrieval: tests/clip-retrieval.txt $(VENV)/.installed-test
 	$(BIN)/python -m venv --clear $(VENV)/clip-retrieval
-	$(VENV)/clip-retrieval/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	$(VENV)/clip-retrieval/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
 	$(BIN)/python $(PACKAGES) > "$$($(VENV)/clip-retrieval/bin/python $(PACKAGES))/zz-imseek.pth"
 	@touch $@

@@ -8,6 +8,7 @@ import os
 # other, while the other one wants the core too, take up to three times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import random
 import shutil
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 import databases
 import object_store
 import pytest
+from PIL import Image
 from session_seed import generator, session_seed
 
 import imseek
@@ -44,6 +46,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Once more where it is needed: beside the failures."""
     if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
         terminalreporter.write_line(f"The same samples again: IMSEEK_SEED={session_seed()}")
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for seldom: millions of objects of libraries would be looked through each time."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,12 +108,32 @@ def photo_files() -> list[Path]:
     return found
 
 
+@pytest.fixture(scope="session")
+def small_photo_files(photo_files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same photographs at 160 pixels, for tests that do not look at pixels: decoding is most of their time."""
+    folder = tmp_path_factory.mktemp("small")
+    for path in photo_files:
+        with Image.open(path) as image:
+            image.thumbnail((160, 160))
+            image.save(folder / path.name)
+    return [folder / path.name for path in photo_files]
+
+
 @pytest.fixture
-def photos(tmp_path: Path, photo_files: list[Path]) -> Path:
-    """A folder with eight real photographs, two of them in a folder below."""
-    folder = tmp_path / "photos"
+def photos(tmp_path: Path, small_photo_files: list[Path]) -> Path:
+    """A folder with eight real photographs of 160 pixels, two of them in a folder below."""
+    return _folder_of(small_photo_files, tmp_path / "photos")
+
+
+@pytest.fixture
+def full_size_photos(tmp_path: Path, photo_files: list[Path]) -> Path:
+    """As ``photos``, in the size in which scikit-image and scikit-learn have them."""
+    return _folder_of(photo_files, tmp_path / "photos")
+
+
+def _folder_of(files: list[Path], folder: Path) -> Path:
     (folder / "below").mkdir(parents=True)
-    for n, path in enumerate(photo_files):
+    for n, path in enumerate(files):
         shutil.copyfile(path, (folder / "below" if n > 5 else folder) / path.name)
     return folder
 

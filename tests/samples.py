@@ -1,5 +1,7 @@
 """Plugin of pytest: what a run leaves out that `make test-long` runs.
 
+- Slow tests take turns: of those that durations.json lists, a run takes one in four, other ones in each commit.
+  `make test-durations` writes that file. A test with ``@pytest.mark.always`` is in every run.
 - ``@pytest.mark.sample(kind=3)``: of the values of the parameter ``kind``, a run takes three, the same for all tests of
   the module that say so. Other commits take other ones (tests/session_seed.py).
 - ``@pytest.mark.long``: only `make test-long` runs it.
@@ -9,17 +11,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 
 import pytest
 from session_seed import generator
 
 T = TypeVar("T")
+
+#: Tests that take this long or longer, with their seconds: the mean of all their parameters.
+DURATIONS = Path(__file__).with_name("durations.json")
+SLOW_SECONDS = 0.3
+#: One in so many slow tests is in a run.
+TURNS = 4
 
 #: A module, and a parameter of tests in it.
 _Parameter: TypeAlias = tuple[str, str]
@@ -39,12 +49,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if is_all() or any("::" in argument for argument in config.args):
         return
     chosen = _chosen(items)
-    keep, leave = [], []
-    for item in items:
-        out = item.get_closest_marker("long") is not None or any(
-            value not in chosen[parameter] for parameter, value, _ in _sampled(item)
-        )
-        (leave if out else keep).append(item)
+    sampled = [
+        item
+        for item in items
+        if item.get_closest_marker("long") is None
+        and all(value in chosen[parameter] for parameter, value, _ in _sampled(item))
+    ]
+    taken = _in_turn(sampled)
+    keep = [item for item in sampled if item in taken]
+    leave = [item for item in items if item not in taken]
     if leave:
         config.hook.pytest_deselected(items=leave)
         items[:] = keep
@@ -67,6 +80,56 @@ def _chosen(items: list[pytest.Item]) -> dict[_Parameter, list[Hashable]]:
     }
 
 
+def _in_turn(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Without slow tests whose turn it is not. Of neighbours, such as one test with all its parameters, each run takes
+    an equal part.
+    """
+    slow = set(json.loads(DURATIONS.read_text()))
+    turns: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if _function(item.nodeid) in slow and item.get_closest_marker("always") is None:
+            turns[_module(item)].append(item)
+    left_out = {
+        item
+        for module, found in turns.items()
+        for n, item in enumerate(found, start=generator(f"turns of {module}").randrange(TURNS))
+        if n % TURNS
+    }
+    return set(items) - left_out
+
+
+class _Recorder:
+    """Writes durations.json, in the process that hears of the tests of all processes."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        functions: dict[str, list[float]] = defaultdict(list)
+        for nodeid, seconds in self._seconds.items():
+            functions[_function(nodeid)].append(seconds)
+        means = {name: sum(seconds) / len(seconds) for name, seconds in sorted(functions.items())}
+        slow = {name: round(mean, 1) for name, mean in means.items() if mean >= SLOW_SECONDS}
+        DURATIONS.write_text(json.dumps(slow, indent=0) + "\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("IMSEEK_DURATIONS") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Recorder())
+
+
+def _module(item: pytest.Item) -> str:
+    return item.nodeid.split("::")[0]
+
+
+def _function(nodeid: str) -> str:
+    """A test without its parameters."""
+    return nodeid.split("[")[0]
+
+
 def _sampled(item: pytest.Item) -> list[tuple[_Parameter, Hashable, int]]:
     """The sampled parameters of a test, with its value of each and how many values are taken."""
     called = getattr(item, "callspec", None)
@@ -75,9 +138,8 @@ def _sampled(item: pytest.Item) -> list[tuple[_Parameter, Hashable, int]]:
     counts: dict[str, int] = {}
     for marker in reversed(list(item.iter_markers("sample"))):  # the nearest counts
         counts |= marker.kwargs
-    module = item.nodeid.split("::")[0]
     return [
-        ((module, name), _key(called.params[name]), count)
+        ((_module(item), name), _key(called.params[name]), count)
         for name, count in counts.items()
         if name in called.params
     ]

@@ -32,6 +32,7 @@ def ui(tmp_path: Path, browser: Any) -> Iterator[Pages]:
         yield running
 
 
+@pytest.mark.always
 def test_from_nothing_to_a_tidy_collection(visit: Visit, album: Path, photo_files: list[Path]) -> None:
     # Nothing is there yet: the first page leads to where one begins.
     page = visit()

@@ -33,10 +33,11 @@ HINTS = ("free some space", "no space left", "may be full")
 
 #: What may be left of the disk, in blocks and in files.
 LEFT = {"size": range(1, 40), "nr_inodes": range(1, 8)}
-#: Drawn for each command. Where all are wanted: from nothing on, until the command fits.
+#: Drawn for each command in every run. Where all are wanted: from nothing on, until the command fits.
 TRIALS = 1
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_end_of_the_disk(
     servers: list[Server],

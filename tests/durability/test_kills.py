@@ -26,10 +26,11 @@ from durability.faults import ALL, sample
 from durability.forks import Server
 from durability.stage import PASSING, SCENARIOS, Stage, check, draw, made
 
-#: Tried for each command.
-KILLS = 2
+#: Tried for each command, in every run.
+KILLS = 1
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_before_an_operation(
     servers: list[Server],

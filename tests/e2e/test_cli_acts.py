@@ -15,6 +15,11 @@ from PIL import Image
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def album(cli, photos) -> Path:
     """``photos`` with two copies of one (one of them with a name of bytes), and one saved anew."""
     for name in ("copy.jpg", os.fsdecode(b"caf\xe9.jpg")):

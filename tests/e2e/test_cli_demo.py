@@ -46,6 +46,7 @@ def test_every_picture_that_ships_is_a_photograph_or_known_not_to_be_one() -> No
         assert not NO_PHOTOGRAPHS & set(names)
 
 
+@pytest.mark.always
 def test_the_main_job_and_then_again(cli, home, tmp_path) -> None:
     folder = tmp_path / "out"
     first = cli("demo", "--folder", folder)

@@ -24,6 +24,11 @@ NASTY = "a<script>alert(1)&\"'\n\u202egpj.jpg"
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def album(cli, photos) -> Path:
     """``photos`` with three copies of one (two of them with names to be careful with) and one saved anew."""
     below = photos / "old <b>backup"

@@ -27,6 +27,11 @@ from imseek.errors import (
 from imseek.search import asked, cutoff, ranking
 
 
+@pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory, photo_files: list[Path]) -> Iterator[imseek.Collection]:
     """48 pictures: eight photographs, each in three sizes and three crops; in folders, most with a date."""

@@ -29,6 +29,11 @@ from imseek.ui.web.pages.duplicates.review import chosen
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def place(tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The path of an empty collection that the pages show."""
     monkeypatch.setenv("IMSEEK_HOME", str(tmp_path / "home"))

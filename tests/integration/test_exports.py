@@ -26,6 +26,11 @@ from imseek.types import ExportOptions
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def root(tmp_path: Path, photos: Path) -> Path:
     """Eight photographs, one of them with a caption and a name that is not UTF-8."""
     (photos / "coffee.png").rename(photos / os.fsdecode(b"caf\xe9.png"))

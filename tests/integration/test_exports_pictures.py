@@ -29,6 +29,11 @@ from imseek.types import ExportOptions, SourceOptions
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def root(tmp_path: Path, photos: Path) -> Path:
     """Eight photographs: six files, one with a caption, and two in an archive."""
     (photos / "chelsea.txt").write_text("a cat")

@@ -17,6 +17,11 @@ from imseek.ui.web.pages.search.filters import Filter
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def described(tmp_path: Path, photos: Path) -> Path:
     """Eight photographs of a folder, and three of a table with columns of its own."""
     rows = [

@@ -21,6 +21,11 @@ from imseek.types import Progress, SkipReason
 Clock = Callable[[float], None]
 
 
+@pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
 def ids_by_name(collection: imseek.Collection) -> dict[str, int]:
     """Live images by the name of their file, from a query that returns everything."""
     result = collection.search(np.ones(collection.info().encoder.dim), limit=10_000)

@@ -19,6 +19,11 @@ from imseek.explore.vectors import Vectors
 
 
 @pytest.fixture
+def photos(full_size_photos: Path) -> Path:
+    return full_size_photos
+
+
+@pytest.fixture
 def root(tmp_path: Path, photos: Path) -> Path:
     with imseek.create(tmp_path / "made", encoder="fake") as collection:
         collection.index([photos])

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-#: Parts of other targets, and programs of the system that tests use.
-PARTS = {"strace", "chromium", "postgresql"}
-TOOLS = ("ruff", "mypy", "lint-imports", "pytest")
+#: Parts of other targets: what they install.
+PARTS = {"installed", "debian"}
+TOOLS = ("ruff", "mypy", "lint-imports", "pytest", "wheel")
 #: A program that notes how it was called, and ends as the test wants.
 TOOL = """#!/bin/sh
 echo "$(basename $0) $*" >> {log}
@@ -61,9 +61,10 @@ def test_what_fails_beside_the_tests_fails_the_target(tmp_path: Path, target: st
         (tmp_path / stamp).touch()
         os.utime(tmp_path / stamp, (later, later))
     installed = [f"--old-file={program}" for program in PARTS]  # Nothing is to be installed for this test.
-    done = make(target, f"VENV={tmp_path}", *installed)
+    done = make(target, f"VENV={tmp_path}", f"CHECK_WHEEL={tmp_path}/bin/wheel", *installed)
     called = (tmp_path / "log").read_text().splitlines()
-    assert sorted(line.split()[0] for line in called) == sorted([*TOOLS, "ruff"]), done.stderr
+    expected = [*TOOLS, "ruff"] if target == "test" else [*TOOLS[:-1], "ruff"]
+    assert sorted(line.split()[0] for line in called) == sorted(expected), done.stderr
     assert (done.returncode == 0) == (failing == "nothing"), done.stderr
     if failing != "nothing":
         assert "Error 3" in done.stderr
@@ -72,7 +73,7 @@ def test_what_fails_beside_the_tests_fails_the_target(tmp_path: Path, target: st
 def test_linters_run_beside_the_tests(tmp_path: Path) -> None:
     """Not before them: of each target, all are prerequisites of one call of make, with jobs."""
     for target in ("check", "test", "long"):
-        assert f"$(TOGETHER) pytest-{target} $(CHECKED)\n" in MAKEFILE
+        assert f"$(TOGETHER) pytest-{target} $(CHECKED)" in MAKEFILE
     assert re.search(r"^TOGETHER = .*--keep-going --jobs", MAKEFILE, re.MULTILINE)
 
 
