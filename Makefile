@@ -102,9 +102,10 @@ release: $(VENV)/.installed-test ## build, check, try and tag the version in ims
 	.ci/release
 
 # Programs that tests skip without: strace records system calls for power cuts, chromium shows the pages, PostgreSQL has
-# catalogs.
+# catalogs, libsixel decodes pictures for terminals.
 debian:
 	@missing=; command -v strace >/dev/null || missing+=" strace"; command -v chromium >/dev/null || missing+=" chromium"; \
+	  command -v sixel2png >/dev/null || missing+=" libsixel-bin"; \
 	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=" postgresql"; \
 	  [ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; } || \

@@ -21,6 +21,7 @@ import object_store
 import pytest
 from PIL import Image
 from session_seed import generator, session_seed
+from templates import Templates
 
 import imseek
 
@@ -192,8 +193,17 @@ def bucket(s3_server: object_store.Server, monkeypatch: pytest.MonkeyPatch) -> I
     object_store.forget()
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    return Templates(tmp_path_factory.mktemp("templates"))
+
+
 @pytest.fixture
-def collection(tmp_path: Path, catalog: str | None) -> Iterator[imseek.Collection]:
+def collection(tmp_path: Path, catalog: str | None, templates: Templates) -> Iterator[imseek.Collection]:
     """An empty collection with the fake encoder."""
-    with imseek.create(tmp_path / "collection", encoder="fake", catalog=catalog) as made:
-        yield made
+    if catalog is None:
+        templates.empty(tmp_path / "collection")
+    else:
+        imseek.create(tmp_path / "collection", encoder="fake", catalog=catalog).close()
+    with imseek.open(tmp_path / "collection") as opened:
+        yield opened

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import jsonschema
 import pytest
 from PIL import Image
+from templates import Templates
 
 from imseek.ui.cli import main
 from imseek.ui.cli.progress import StopSignals
@@ -126,8 +127,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def indexed(cli: Cli, pictures: Path) -> Path:
+def indexed(home: Path, pictures: Path, templates: Templates) -> Path:
     """``pictures``, indexed with the fake encoder into the default collection."""
-    outcome = cli("index", pictures, "--encoder", "fake")
-    assert outcome.code == 0, outcome.err
+    templates.indexed(home / "collections/default", pictures)
     return pictures

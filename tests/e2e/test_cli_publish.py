@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import imseek
+from templates import Templates
 
 pytest.importorskip("pymilvus")
 pytest.importorskip("milvus_lite")
 
 
 @pytest.fixture
-def made(tmp_path: Path, photos: Path) -> Path:
-    with imseek.create(tmp_path / "c", encoder="fake") as collection:
-        collection.index([photos])
-    return tmp_path / "c"
+def made(tmp_path: Path, photos: Path, templates: Templates) -> Path:
+    return templates.indexed(tmp_path / "c", photos)
 
 
 def test_publish_and_search(cli: Any, made: Path, tmp_path: Path) -> None:

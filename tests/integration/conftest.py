@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from acting import copies
 from labelling import COLOURS, SHADES, paint
+from templates import Templates
 
 import imseek
 
@@ -45,8 +46,6 @@ def coloured_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def coloured(tmp_path: Path, coloured_pictures: Path) -> Path:
+def coloured(tmp_path: Path, coloured_pictures: Path, templates: Templates) -> Path:
     """A collection of them, by the fake encoder."""
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([coloured_pictures])
-    return tmp_path / "made"
+    return templates.indexed(tmp_path / "made", coloured_pictures)

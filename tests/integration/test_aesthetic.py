@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from templates import Templates
 from torch import nn
 
 import imseek
@@ -32,9 +33,9 @@ class Improved(nn.Module):
 
 
 @pytest.fixture
-def indexed(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
-    with imseek.create(tmp_path / "c", encoder="fake:768") as made:
-        made.index([photos])
+def indexed(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek.Collection]:
+    templates.indexed(tmp_path / "c", photos, encoder="fake:768")
+    with imseek.open(tmp_path / "c") as made:
         yield made
 
 

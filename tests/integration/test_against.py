@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from templates import Templates
 
 import imseek
 from imseek.curate import against, contents, pairs
@@ -23,7 +24,7 @@ KINDS: tuple[DuplicateKind, ...] = ("exact", "same", "scene")
 
 
 @pytest.fixture
-def other(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
+def other(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek.Collection]:
     """Of the photographs one as it is, twice; one smaller as JPEG; one mirrored; and one that is none of them."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -35,8 +36,8 @@ def other(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "chelsea.png")
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     Image.fromarray(noise).resize((320, 240)).save(folder / "noise.png")
-    with imseek.create(tmp_path / "other", encoder="builtin") as made:
-        made.index([folder])
+    templates.indexed(tmp_path / "other", folder, encoder="builtin")
+    with imseek.open(tmp_path / "other") as made:
         yield made
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from templates import Templates
 
 import imseek
 from imseek import captions, upkeep
@@ -30,15 +31,15 @@ PICTURES = {
 
 
 @pytest.fixture
-def indexed(tmp_path: Path) -> Iterator[imseek.Collection]:
+def indexed(tmp_path: Path, templates: Templates) -> Iterator[imseek.Collection]:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, (colour, size, caption) in PICTURES.items():
         Image.new("RGB", size, colour).save(folder / name)
         if caption is not None:
             (folder / name).with_suffix(".txt").write_text(caption)
-    with imseek.create(tmp_path / "c", encoder=ENCODER) as made:
-        made.index([folder])
+    templates.indexed(tmp_path / "c", folder, encoder=ENCODER)
+    with imseek.open(tmp_path / "c") as made:
         yield made
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -533,10 +534,10 @@ def test_damage_costs_the_captions_and_no_picture(
 
 
 @pytest.fixture
-def without(tmp_path: Path, pictures: Path) -> Iterator[imseek.Collection]:
+def without(tmp_path: Path, pictures: Path, templates: Templates) -> Iterator[imseek.Collection]:
     """A collection without the space: two shards, a dead row, a suspended image; and no picture is left."""
-    with imseek.create(tmp_path / "c", encoder=ENCODER) as made:
-        made.index([pictures])
+    templates.indexed(tmp_path / "c", pictures, encoder=ENCODER)
+    with imseek.open(tmp_path / "c") as made:
         draw(pictures / "new.png", "red", "red and new")
         draw(pictures / "mute.png", "blue", None)
         (pictures / "green.jpg").unlink()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from snapshotting import clustered, collection_of
+from templates import Templates
 
 import imseek
 from imseek import clusters, upkeep
@@ -40,13 +41,11 @@ def draw(folder: Path, colour: str, count: int, seed: int) -> None:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, templates: Templates) -> Path:
     """Nine red, six lime and four blue pictures."""
     for seed, (colour, count) in enumerate(zip(COLOURS, (9, 6, 4), strict=True)):
         draw(tmp_path / "pictures", colour, count, seed)
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([tmp_path / "pictures"])
-    return tmp_path / "made"
+    return templates.indexed(tmp_path / "made", tmp_path / "pictures")
 
 
 def colours_of(root: Path, ids: list[int]) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from templates import Templates
 
 import imseek
 from imseek.data.diagnosis import diagnose
@@ -17,11 +18,9 @@ from imseek.ui.cli import main
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     path = tmp_path / "collection"
-    with imseek.create(path, encoder="fake") as collection:
-        collection.index([photos])
-    return path
+    return templates.indexed(path, photos)
 
 
 def _execute(root: Path, statement: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -13,11 +14,9 @@ from imseek.types import IndexPolicy
 
 
 @pytest.fixture
-def collection(tmp_path: Path, photos: Path) -> Path:
+def collection(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     path = tmp_path / "c"
-    with imseek.create(path, encoder="fake") as made:
-        made.index([photos])
-    return path
+    return templates.indexed(path, photos)
 
 
 def test_nothing_is_due_in_a_small_collection(collection: Path) -> None:

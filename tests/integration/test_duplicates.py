@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
+from templates import Templates
 
 import imseek
 from imseek import duplicates
@@ -273,15 +274,13 @@ class TestInside:
 
 class TestAgainst:
     @pytest.fixture
-    def other(self, tmp_path: Path, album: Path) -> Path:
+    def other(self, tmp_path: Path, album: Path, templates: Templates) -> Path:
         folder = tmp_path / "other"
         folder.mkdir()
         shutil.copyfile(album / "china.jpg", folder / "temple.jpg")
         with Image.open(album / "rocket.jpg") as opened:
             opened.resize((320, 213)).save(folder / "rocket small.jpg", quality=80)
-        with imseek.create(tmp_path / "theirs", encoder="builtin") as collection:
-            collection.index([folder])
-        return tmp_path / "theirs"
+        return templates.indexed(tmp_path / "theirs", folder, encoder="builtin")
 
     def test_the_image_of_the_other_collection_is_the_keeper(self, made: Path, other: Path) -> None:
         report = duplicates.find(made, against=other)
@@ -332,11 +331,13 @@ class TestLookedAtOnce:
         return read
 
     @pytest.fixture
-    def own(self, album: Path, tmp_path: Path) -> Iterator[tuple[imseek.Collection, Path]]:
+    def own(
+        self, album: Path, tmp_path: Path, templates: Templates
+    ) -> Iterator[tuple[imseek.Collection, Path]]:
         folder = tmp_path / "photos"
         shutil.copytree(album, folder)
-        with imseek.create(tmp_path / "collection", encoder="builtin") as collection:
-            collection.index([folder])
+        templates.indexed(tmp_path / "collection", folder, encoder="builtin")
+        with imseek.open(tmp_path / "collection") as collection:
             yield collection, folder
 
     def test_a_second_search_opens_no_picture(self, own, opened) -> None:

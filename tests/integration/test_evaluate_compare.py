@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import evaluate, upkeep
@@ -26,9 +27,9 @@ CAPTIONS = {
 
 
 @pytest.fixture
-def indexed(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
-    with imseek.create(tmp_path / "c", encoder="fake:64") as made:
-        made.index([photos])
+def indexed(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek.Collection]:
+    templates.indexed(tmp_path / "c", photos, encoder="fake:64")
+    with imseek.open(tmp_path / "c") as made:
         yield made
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -31,9 +32,9 @@ CAPTIONS = {
 
 
 @pytest.fixture
-def indexed(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
-    with imseek.create(tmp_path / "c", encoder=ENCODER) as made:
-        made.index([photos])
+def indexed(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek.Collection]:
+    templates.indexed(tmp_path / "c", photos, encoder=ENCODER)
+    with imseek.open(tmp_path / "c") as made:
         yield made
 
 

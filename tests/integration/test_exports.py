@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import export, tags, upkeep
@@ -31,13 +32,11 @@ def photos(full_size_photos: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     """Eight photographs, one of them with a caption and a name that is not UTF-8."""
     (photos / "coffee.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
     (photos / "chelsea.txt").write_text('=a cat, "looking"')
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([photos])
-    return tmp_path / "made"
+    return templates.indexed(tmp_path / "made", photos)
 
 
 def by_name(root: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import SourceOptions, export
@@ -20,13 +21,12 @@ FAKE = SourceOptions(encoder="fake", kind="vectors")
 
 
 @pytest.fixture
-def exported(tmp_path: Path, photos: Path) -> Path:
+def exported(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     """Eight photographs with a caption, a name that is not UTF-8, and a derived column, as a Parquet file."""
     shutil.copyfile(photos / "coffee.png", photos / "b\udce9.png")
     (photos / "coffee.png").unlink()
     (photos / "chelsea.txt").write_text("a cat, looking")
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([photos])
+    templates.indexed(tmp_path / "made", photos)
     imseek.dataset.save_quality(tmp_path / "made", "quality")
     export.write(tmp_path / "made", tmp_path / "out.parquet")
     return tmp_path / "out.parquet"
@@ -128,9 +128,8 @@ def column_of(rows: np.ndarray, kind: str) -> pa.Array:
 
 class TestOthers:
     @pytest.fixture
-    def rows(self, tmp_path, photos) -> tuple[list[Path], np.ndarray]:
-        with imseek.create(tmp_path / "made", encoder="fake") as collection:
-            collection.index([photos])
+    def rows(self, tmp_path, photos, templates) -> tuple[list[Path], np.ndarray]:
+        templates.indexed(tmp_path / "made", photos)
         found = known(tmp_path / "made")
         paths = [Path(path.decode()) for path in found]
         return paths, np.array([np.frombuffer(bits, np.float16) for bits, _ in found.values()])

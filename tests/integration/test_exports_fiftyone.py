@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from templates import Templates
 
 import imseek
 from imseek import export, labels, tags
@@ -38,7 +39,7 @@ VALUES = {
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     """Eight photographs: one with a date and a place, one with columns of its own, two tagged, all labelled."""
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "2020:05:06 07:08:09", 0x9011: "+02:00"}
@@ -53,8 +54,7 @@ def root(tmp_path: Path, photos: Path) -> Path:
         "big": 12345678901234,
     }
     (photos / "chelsea.json").write_text(json.dumps(told))
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([photos])
+    templates.indexed(tmp_path / "made", photos)
     tags.add(tmp_path / "made", "kept", [0, 1])
     labels.label(tmp_path / "made", ["cat", "rocket"], save="pet")
     return tmp_path / "made"

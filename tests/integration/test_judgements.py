@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -25,11 +26,9 @@ AT = "2026-01-02T03:04:05+00:00"
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     path = tmp_path / "collection"
-    with imseek.create(path, encoder="fake") as collection:
-        collection.index([photos])
-    return path
+    return templates.indexed(path, photos)
 
 
 def judge(root: Path, *said_of: Judgement) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from templates import Templates
 
-import imseek
 from imseek import labels
 from imseek.data.reader import Reader
 from imseek.types import Labels
@@ -16,7 +16,7 @@ CLASSES = ["cat", "coffee", "rocket", "motorcycle", "flower", "building"]
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     """The photographs, and the cup of coffee once more with "cat" on it."""
     with Image.open(photos / "coffee.png") as picture:
         shown = picture.convert("RGB")
@@ -24,9 +24,7 @@ def root(tmp_path: Path, photos: Path) -> Path:
     draw.rectangle((200, 150, 400, 260), fill="white")
     draw.text((230, 160), "cat", fill="black", font=ImageFont.load_default(80))
     shown.save(photos / "coffee_cat.png")
-    with imseek.create(tmp_path / "made", encoder="builtin") as collection:
-        collection.index([photos])
-    return tmp_path / "made"
+    return templates.indexed(tmp_path / "made", photos, encoder="builtin")
 
 
 def _given(root: Path, found: Labels) -> dict[str, str | None]:

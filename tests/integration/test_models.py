@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -24,10 +25,8 @@ def photos(full_size_photos: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([photos])
-    return tmp_path / "made"
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
+    return templates.indexed(tmp_path / "made", photos)
 
 
 def _weights() -> np.ndarray:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from templates import Templates
 
 import imseek
 from imseek.errors import LockedError
@@ -29,11 +30,9 @@ from imseek.ui.web.picture_acts import picture_acts
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
     made = tmp_path / "c"
-    with imseek.create(made, encoder="fake") as collection:
-        collection.index([photos])
-    return made
+    return templates.indexed(made, photos)
 
 
 class Asked:

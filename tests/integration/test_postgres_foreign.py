@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from databases.impostor import CHALLENGES, Impostor, listening, name_server
+from templates import Templates
 
 import imseek
 from imseek import library, upkeep
@@ -52,10 +53,9 @@ def impostor() -> Iterator[Impostor]:
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path, impostor: Impostor) -> Path:
+def root(tmp_path: Path, photos: Path, impostor: Impostor, templates: Templates) -> Path:
     """A collection that somebody else has prepared."""
-    with imseek.create(tmp_path / "theirs", encoder="fake") as made:
-        made.index([photos])
+    templates.indexed(tmp_path / "theirs", photos)
     name_server(tmp_path / "theirs", impostor.url())
     return tmp_path / "theirs"
 

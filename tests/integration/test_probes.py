@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from probing import COLOURS, album, draw
+from templates import Templates
 
 import imseek
 from imseek import probes, tags, upkeep
@@ -27,10 +28,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, pictures: Path) -> Path:
-    with imseek.create(tmp_path / "made", encoder="fake") as collection:
-        collection.index([pictures])
-    return tmp_path / "made"
+def root(tmp_path: Path, pictures: Path, templates: Templates) -> Path:
+    return templates.indexed(tmp_path / "made", pictures)
 
 
 def ids(root: Path, colour: str | None = None) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from templates import Templates
 
 import imseek
 from imseek import upkeep
@@ -18,10 +19,8 @@ NEW = "fake:32"
 
 
 @pytest.fixture
-def root(tmp_path: Path, photos: Path) -> Path:
-    with imseek.create(tmp_path / "made", encoder="fake:64") as made:
-        made.index([photos])
-    return tmp_path / "made"
+def root(tmp_path: Path, photos: Path, templates: Templates) -> Path:
+    return templates.indexed(tmp_path / "made", photos, encoder="fake:64")
 
 
 def rows(root: Path, space_id: int) -> dict[int, bytes]:

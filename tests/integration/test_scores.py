@@ -16,9 +16,9 @@ from imseek.search.query import Query, Term
 
 
 @pytest.fixture
-def photographed(tmp_path, photos):
-    with imseek.create(tmp_path / "c", encoder="fake") as collection:
-        collection.index([photos])
+def photographed(tmp_path, photos, templates):
+    templates.indexed(tmp_path / "c", photos)
+    with imseek.open(tmp_path / "c") as collection:
         yield collection
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import update
+from templates import Templates
 
 import imseek
 from imseek.data import files, schema
@@ -26,14 +27,14 @@ Clock = Callable[[float], None]
 
 
 @pytest.fixture
-def other(tmp_path: Path, photos: Path) -> Iterator[imseek.Collection]:
+def other(tmp_path: Path, photos: Path, templates: Templates) -> Iterator[imseek.Collection]:
     """Another collection, of three photographs that lie elsewhere."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     for name in ("coffee.png", "rocket.jpg", "chelsea.png"):
         shutil.copyfile(photos / name, folder / f"other-{name}")
-    with imseek.create(tmp_path / "other", encoder="fake") as made:
-        made.index([folder])
+    templates.indexed(tmp_path / "other", folder)
+    with imseek.open(tmp_path / "other") as made:
         yield made
 
 
