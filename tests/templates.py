@@ -27,15 +27,20 @@ class Templates:
             imseek.create(template, encoder="fake").close()
         return shutil.copytree(template, root)
 
-    def indexed(self, root: Path, folder: Path, *, encoder: str = "fake") -> Path:
-        """A collection at ``root`` of the pictures in ``folder``, with the stat that their files have now."""
+    def indexed(
+        self, root: Path, folder: Path, *, encoder: str = "fake", checked_ns: int | None = None
+    ) -> Path:
+        """A collection at ``root`` of the pictures in ``folder``, with the stat that their files have now.
+
+        ``checked_ns`` is the time at which the catalog says that it looked at them: now, unless it is given.
+        """
         template = self._base / f"{encoder.replace(':', '-')}-{_digest(folder)}"
         if not template.exists():
             source = shutil.copytree(folder, template / "source")
             with imseek.create(template / "collection", encoder=encoder) as collection:
                 collection.index([source])
         shutil.copytree(template / "collection", root)
-        _lead(root, folder)
+        _lead(root, folder, time.time_ns() if checked_ns is None else checked_ns)
         return root
 
 
@@ -45,14 +50,14 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
 
-def _lead(root: Path, folder: Path) -> None:
-    """Let the catalog say that its pictures are in ``folder``, and were looked at just now."""
+def _lead(root: Path, folder: Path, checked_ns: int) -> None:
+    """Let the catalog say that its pictures are in ``folder``."""
     with closing(sqlite3.connect(root / layout.CATALOG)) as connection, connection:
         connection.execute("UPDATE sources SET root = ?", [os.fsencode(folder)])
         places = connection.execute("SELECT place_id, path FROM places").fetchall()
         for place_id, path in places:
             info = (folder / os.fsdecode(path)).stat()
-            stat = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, time.time_ns(), place_id)
+            stat = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, checked_ns, place_id)
             connection.execute(
                 "UPDATE places SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, checked_ns = ?"
                 " WHERE place_id = ?",
