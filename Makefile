@@ -28,7 +28,7 @@ PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
 .PHONY: help demo check test test-long test-lowest test-python fuzz release cli-docs catalogue encoder-docs page-pictures \
-  debian installed test-durations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
+  debian installed test-durations mutations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -46,6 +46,7 @@ test: installed ## what CI runs: linters, types, tests, the built wheel at work 
 test-long: installed ## hours: every kill and power cut, ten times the examples, fuzzing, other versions
 	$(TOGETHER) pytest-long $(CHECKED)
 	$(MAKE) fuzz
+	$(MAKE) mutations
 	$(MAKE) test-lowest
 	@if command -v $(OTHER_PYTHON) >/dev/null; then $(MAKE) test-python; else echo "make: no $(OTHER_PYTHON) here: left out"; fi
 
@@ -91,6 +92,11 @@ test-python: debian ## the tests with another Python: make test-python OTHER_PYT
 	$(OTHER_PYTHON) -m venv --clear $(VENV)/other
 	$(VENV)/other/bin/python -m pip install --disable-pip-version-check -e '.[$(TESTED),dev]'
 	IMSEEK_CI= $(VENV)/other/bin/pytest -W default -n 2 --dist worksteal
+
+# `.venv/bin/mutmut browse` shows those that no test noticed. MUTANTS names some: 'imseek.search.where.*'.
+mutations: installed ## hours: change the code in thousands of places, one at a time, and see whether tests notice
+	$(PIP_INSTALL) --quiet -e '.[mutations]'
+	IMSEEK_SAMPLES=all IMSEEK_SEED=1 $(BIN)/mutmut run --max-children 2 $(MUTANTS)
 
 # What is found is named. bench/fuzz.py tells more.
 fuzz: $(VENV)/.installed-test ## a minute of random bytes for each reader of strangers' files
