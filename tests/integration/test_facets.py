@@ -6,12 +6,14 @@ import json
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import imseek
+from imseek.data import merge
 from imseek.explore.reading import reading
-from imseek.search.where import Filters, facets
+from imseek.search.where import Filters, columns, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter
 
@@ -61,6 +63,31 @@ def test_what_columns_hold(described: Path) -> None:
     assert "lens" not in found  # It has no value.
 
 
+def test_shards_are_looked_at_in_groups(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "FACTOR", 1000)
+    with imseek.create(tmp_path / "c", encoder="fake") as collection:
+        for names in (["astronaut.png"], ["chelsea.png", "coffee.png"], ["camera.png"], ["rocket.jpg"]):
+            collection.index([photos / name for name in names])
+    counts: list[int] = []
+    table = columns.Reading.table
+
+    def counted(self: columns.Reading, shards: list[Any], sources: Any) -> Any:
+        counts.append(sum(shard.rows for shard in shards))
+        return table(self, shards, sources)
+
+    monkeypatch.setattr(columns.Reading, "table", counted)
+    whole = reading(tmp_path / "c", facets.facets)
+    assert set(counts) == {5}
+    for together, groups in ((1, [1, 2, 1, 1]), (2, [1, 2, 2]), (3, [3, 2])):
+        counts.clear()
+        monkeypatch.setattr(facets, "_TOGETHER", together)
+        assert reading(tmp_path / "c", facets.facets) == whole
+        assert counts[: len(groups)] == groups
+    assert {one.column for one in whole} >= {"width", "format", "folder"}
+
+
 def test_times_are_told_as_days() -> None:
     import datetime as dt
 
@@ -75,7 +102,11 @@ def test_times_are_told_as_days() -> None:
 def test_too_many_values_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
 
+    monkeypatch.setattr(facets, "_COUNTED", 4)
+    some = pa.chunked_array([pa.array(["a", "b", "b", "c", None])])
+    assert facets._facet("note", facets.Kind.TEXT, iter([some])).distinct == 3
     monkeypatch.setattr(facets, "_COUNTED", 3)
+    assert facets._facet("note", facets.Kind.TEXT, iter([some.slice(0, 4)])).distinct == 3
     parts = [pa.chunked_array([pa.array(["a", "b"])]), pa.chunked_array([pa.array(["c", "d", None])])]
     assert facets._facet("note", facets.Kind.TEXT, iter(parts)) == Facet("note", facets.Kind.TEXT, 4)
 

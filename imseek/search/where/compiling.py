@@ -239,7 +239,7 @@ class _Compiler:
     def _extract(self, node: exp.Expr, depth: int) -> Typed:
         part = str(node.this.name).lower()
         if not isinstance(node.this, exp.Var) or part not in v.PARTS:
-            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quoted(part)}")
+            raise QueryError(f"EXTRACT takes {', '.join(v.PARTS)}, not {quoted(node.this)}")
         return self._call(part, v.PARTS[part], [node.args["expression"]], depth)
 
     def _function(self, node: exp.Expr, depth: int) -> Typed:
