@@ -115,6 +115,7 @@ def test_a_body_that_stops_after_the_answer(wire: Wire) -> None:
 
 def test_connections_that_never_ask(wire: Wire) -> None:
     """Some more than there may be: those are closed at once, the others in time."""
+    assert wire.is_well()  # What a server opens for its first requests is open.
     before = wire.sockets()
 
     def steady() -> bool:
