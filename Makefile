@@ -28,7 +28,7 @@ PYTEST := $(BIN)/pytest -W error -n 2 --dist worksteal
 TOGETHER = @$(MAKE) --no-print-directory --keep-going --jobs=3
 
 .PHONY: help demo check test test-long test-lowest test-python fuzz release cli-docs catalogue encoder-docs page-pictures \
-  debian installed test-durations mutations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
+  debian installed test-durations coverage mutations $(CHECKED) check-wheel pytest-check pytest-test pytest-long
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -92,6 +92,12 @@ test-python: debian ## the tests with another Python: make test-python OTHER_PYT
 	$(OTHER_PYTHON) -m venv --clear $(VENV)/other
 	$(VENV)/other/bin/python -m pip install --disable-pip-version-check -e '.[$(TESTED),dev]'
 	IMSEEK_CI= $(VENV)/other/bin/pytest -W default -n 2 --dist worksteal
+
+# Of this process only: what other processes of a test run is not seen.
+coverage: installed ## all tests, and which lines and branches of the package they reach
+	IMSEEK_SAMPLES=all $(PYTEST) --deselect tests/bench --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=92 | tail -1
+	@$(BIN)/coverage report --include='imseek/data/*' --fail-under=97
 
 # `.venv/bin/mutmut browse` shows those that no test noticed. MUTANTS names some: 'imseek.search.where.*'.
 mutations: installed ## hours: change the code in thousands of places, one at a time, and see whether tests notice
