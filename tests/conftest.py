@@ -121,20 +121,17 @@ def small_photo_files(photo_files: list[Path], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def photos(tmp_path: Path, small_photo_files: list[Path]) -> Path:
-    """A folder with eight real photographs of 160 pixels, two of them in a folder below."""
-    return _folder_of(small_photo_files, tmp_path / "photos")
+def photos(
+    request: pytest.FixtureRequest, tmp_path: Path, photo_files: list[Path], small_photo_files: list[Path]
+) -> Path:
+    """A folder with eight real photographs, two of them in a folder below.
 
-
-@pytest.fixture
-def full_size_photos(tmp_path: Path, photo_files: list[Path]) -> Path:
-    """As ``photos``, in the size in which scikit-image and scikit-learn have them."""
-    return _folder_of(photo_files, tmp_path / "photos")
-
-
-def _folder_of(files: list[Path], folder: Path) -> Path:
+    They have 160 pixels, and their own size in modules with ``pytestmark = pytest.mark.full_size``.
+    """
+    is_full_size = request.node.get_closest_marker("full_size") is not None
+    folder = tmp_path / "photos"
     (folder / "below").mkdir(parents=True)
-    for n, path in enumerate(files):
+    for n, path in enumerate(photo_files if is_full_size else small_photo_files):
         shutil.copyfile(path, (folder / "below" if n > 5 else folder) / path.name)
     return folder
 

@@ -13,10 +13,7 @@ import pytest
 from acting import state
 from PIL import Image
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

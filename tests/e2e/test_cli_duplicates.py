@@ -23,9 +23,7 @@ LATIN1 = os.fsdecode(b"caf\xe9.jpg")
 NASTY = "a<script>alert(1)&\"'\n\u202egpj.jpg"
 
 
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

@@ -26,10 +26,7 @@ from imseek.errors import (
 )
 from imseek.search import asked, cutoff, ranking
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,7 @@ from imseek.ui.web.pages.duplicates import clearing
 from imseek.ui.web.pages.duplicates.desk import Asked, Desk, desk
 from imseek.ui.web.pages.duplicates.review import chosen
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

@@ -25,10 +25,7 @@ from imseek.errors import (
 from imseek.exports.selection import Block
 from imseek.types import ExportOptions
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

@@ -27,10 +27,7 @@ from imseek.data.reader import Reader
 from imseek.errors import CorruptCollectionError, StorageError, UsageError
 from imseek.types import ExportOptions, SourceOptions
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

@@ -17,10 +17,7 @@ from imseek.search.where import Filters, columns, facets
 from imseek.search.where.facets import Facet
 from imseek.ui.web.pages.search.filters import Filter
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture

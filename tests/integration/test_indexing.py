@@ -21,9 +21,7 @@ from imseek.types import Progress, SkipReason
 Clock = Callable[[float], None]
 
 
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 def ids_by_name(collection: imseek.Collection) -> dict[str, int]:

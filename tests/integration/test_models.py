@@ -18,10 +18,7 @@ from imseek.errors import CorruptCollectionError, UsageError
 from imseek.explore.reading import allowed, reading
 from imseek.explore.vectors import Vectors
 
-
-@pytest.fixture
-def photos(full_size_photos: Path) -> Path:
-    return full_size_photos
+pytestmark = pytest.mark.full_size
 
 
 @pytest.fixture
