@@ -52,6 +52,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """``run(seed, *arguments)``: names of the tests that a run at this seed chooses."""
     monkeypatch.delenv("IMSEEK_SAMPLES", raising=False)
     pytester.makeini("[pytest]\nmarkers =\n  sample: some\n  always: needed\n  long: later")
+    monkeypatch.setattr(samples, "TURNS", 4)
     monkeypatch.setattr(samples, "DURATIONS", pytester.path / "durations.json")
     samples.DURATIONS.write_text(json.dumps(dict.fromkeys(SLOW, 1)))
     pytester.makepyfile(test_it=TESTS)
