@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,8 @@ QUERIES = (
 REVERSED = "coffee.png"
 
 _LIMIT = 5
+#: Hits among which those are looked for whose files are there.
+_LOOKED_AT = 100
 _THUMBNAIL_SIDE = 320
 
 
@@ -127,15 +130,21 @@ def _search_all(collection: Collection, folder: Path) -> tuple[list[Row], tuple[
     """Every query with its table of hits; returns the rows of the contact sheet, and the notes once each."""
     rows, notes = [], {}
     for query in QUERIES:
-        result = collection.search(query, limit=_LIMIT, metadata=False)
+        result = _present(collection.search(query, limit=_LOOKED_AT, metadata=False))
         rows.append(_row(query, None, result))
         notes.update(dict.fromkeys(result.notes))
         print(f"\n{query}\n{_table(result)}")
     picture, pixels = _altered(folder)
-    result = collection.search(picture, limit=_LIMIT, metadata=False)
+    result = _present(collection.search(picture, limit=_LOOKED_AT, metadata=False))
     rows.append(_row("a part of it, mirrored", pixels, result))
     print(f"\n{printable(str(picture))} (a part of {REVERSED}, mirrored)\n{_table(result)}")
     return rows, tuple(notes)
+
+
+def _present(result: SearchResult) -> SearchResult:
+    """The first hits whose files are there: those of an environment that was removed stay in the collection."""
+    hits = tuple(hit for hit in result.hits if hit.path is not None and Path(hit.path).is_file())
+    return replace(result, hits=hits[:_LIMIT])
 
 
 def _altered(folder: Path) -> tuple[Path, Pixels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_the_main_job_and_then_again(cli, home, tmp_path) -> None:
     assert f"{count} unchanged; {count} images in the collection" in second.out
     assert "nothing new since the last run" in second.out
     assert second.out.split("\n\n")[1:] == blocks[1:]
+
+
+def test_pictures_of_an_environment_that_is_gone(cli, tmp_path, monkeypatch) -> None:
+    """Of a clone that was removed: the collection in the user's home still has them."""
+    old = tmp_path / "old"
+    old.mkdir()
+    real = demo.photographs()
+    copies = tuple(Path(shutil.copy(path, old)) for path in real)
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "photographs", lambda: copies)
+        first = cli("demo", "--folder", tmp_path / "out")
+        assert first.code == 0, first.err
+    shutil.rmtree(old)
+    second = cli("demo", "--folder", tmp_path / "out")
+    assert second.code == 0, second.err
+    assert f"{2 * len(real)} images in the collection" in second.out
+    assert second.out.split("\n\n")[1:] == first.out.split("\n\n")[1:]
 
 
 def test_stamps_join_in_where_they_are_installed(cli, tmp_path, monkeypatch) -> None:
