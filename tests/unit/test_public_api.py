@@ -6,8 +6,10 @@ import importlib
 import inspect
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 import imseek
 
@@ -53,3 +55,57 @@ def test_every_error_is_drawn_in_the_tree() -> None:
     assert len(found) > 15
     for error in found:
         assert error.__name__ in (errors.__doc__ or "")
+
+
+class _Text(SingleFileSnapshotExtension):
+    file_extension = "txt"
+    _write_mode = WriteMode.TEXT
+
+
+def test_signatures(snapshot: Any) -> None:
+    """Names, parameters, defaults and fields that programs may use. After a change that is meant, and has an alias:
+    ``pytest tests/unit/test_public_api.py --snapshot-update``."""
+    lines: list[str] = []
+    for name in sorted(imseek.__all__):
+        value = getattr(imseek, name)
+        if inspect.ismodule(value):
+            for inner, function in sorted(vars(value).items()):
+                if not inner.startswith("_") and getattr(function, "__module__", None) == value.__name__:
+                    lines += _describe(f"{name}.{inner}", function)
+        else:
+            lines += _describe(name, value)
+    assert "\n".join(lines) + "\n" == snapshot.use_extension(_Text)
+
+
+def _describe(name: str, value: Any) -> list[str]:
+    if not callable(value):
+        return [name]
+    try:
+        lines = [f"{name}{_parameters(value)}"]
+    except ValueError:  # a class that is written in C
+        lines = [name]
+    if inspect.isclass(value):
+        for inner in sorted(set(dir(value)) - set(dir(object))):
+            if not inner.startswith("_"):
+                member = inspect.getattr_static(value, inner)
+                member = getattr(member, "__func__", member)
+                shown = _parameters(member) if inspect.isfunction(member) else ""
+                lines.append(f"    {inner}{shown}")
+    return lines
+
+
+def _parameters(value: Any) -> str:
+    signature = inspect.signature(value)
+    bare = [
+        one.replace(annotation=one.empty, default=one.default if one.default is one.empty else _DEFAULT)
+        for one in signature.parameters.values()
+    ]
+    return str(inspect.Signature(bare))
+
+
+class _Default:
+    def __repr__(self) -> str:
+        return "..."
+
+
+_DEFAULT = _Default()
